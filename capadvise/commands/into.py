@@ -5,13 +5,16 @@ from __future__ import annotations
 import argparse
 import shlex
 import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from capadvise.catalog import default
 from capadvise.errors import BadInput, CannotPatch, Exit
+from capadvise.formats.declared import Declared
 from capadvise.formats.edit import PATCHES
 from capadvise.formats.edit.patched import Patched
-from capadvise.formats.files import plan
+from capadvise.formats.files import Change, plan
 from capadvise.formats.snippet import Snippet
 from capadvise.report.escape import printable
 from capadvise.report.model import Report
@@ -30,14 +33,17 @@ def patch(args: argparse.Namespace, report: Report, snippet: Snippet) -> int:
         )
     change = plan(Path(args.into), args.format, args.service, snippet)
     _ask_for_others(change.patched, consent=args.with_dependents or args.dry_run)
+    joined = _joined(change, args.format, report)
+    if any(one.no_new_privileges for _, one in joined):  # compose refuses what is said twice
+        snippet = replace(snippet, no_new_privileges=False)
+        change = plan(Path(args.into), args.format, args.service, snippet)
     notes: list[str] = []
     if report.partial and not args.partial:
         snippet, notes = only_adding(report, snippet, change, args.format)
         change = plan(Path(args.into), args.format, args.service, snippet)
     patched = change.patched
     notes += [*snippet.cautions, *snippet.notes, *patched.notes]
-    if patched.dependents and not change.empty:
-        notes.append(f"{_extending(patched)} change too")
+    notes += _on_others(change, joined, snippet)
     if patched.unprivileged:
         caps = frozenset(cap for cap, _ in snippet.caps)
         notes += other_powers(report, default(), caps, args.format)
@@ -67,6 +73,31 @@ def _ask_for_others(patched: Patched, *, consent: bool) -> None:
             f"{_extending(patched)} would change too",
             hint="--with-dependents, if that is meant; --dry-run shows the change",
         )
+
+
+def _joined(change: Change, language: str, report: Report) -> list[tuple[str, Declared]]:
+    """The other files whose lists docker compose joins with those that are patched."""
+    if language != "compose":
+        return []
+    from capadvise.workflow.compose_files import beside
+
+    return beside(change.path, change.patched.service, report.target)
+
+
+def _on_others(
+    change: Change, joined: Iterable[tuple[str, Declared]], snippet: Snippet
+) -> Iterator[str]:
+    patched, wanted = change.patched, {cap.short for cap, _ in snippet.caps}
+    if patched.dependents and not change.empty:
+        yield f"{_extending(patched)} change too"
+    for name, one in joined:
+        beyond = sorted({each.upper().removeprefix("CAP_") for each in one.add} - wanted)
+        given = ["privileged: true"] * bool(one.privileged) + beyond
+        if given:
+            yield (
+                f"{printable(name)} gives {one.service} {printable(', '.join(given))}, and docker "
+                "compose joins these files: patch that one, too"
+            )
 
 
 def _extending(patched: Patched) -> str:

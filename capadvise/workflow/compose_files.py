@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,6 +36,27 @@ def file_of(target: Target, environment: Mapping[str, str] = os.environ) -> str 
     having = {name: one for name, one in declared if one.service == target.service}
     granting = [name for name, one in having.items() if one.add or one.drop or one.privileged]
     return None if len(granting) > 1 else next(iter([*granting, *having]), None)
+
+
+def beside(
+    path: Path, service: str, target: Target, environment: Mapping[str, str] = os.environ
+) -> list[tuple[str, Declared]]:
+    """What the other files of a file's project say of one of its services: compose joins it. The
+    project is the recorded one, or that of the file's folder."""
+    here = path.resolve()
+    by_folder = replace(target, cwd=str(here.parent), argv=())
+    for of in (target, by_folder):
+        files = list(_files(of, environment))
+        if here not in {Path(of.cwd, name).resolve() for name in files}:
+            continue
+        with suppress(CapadviseError, OSError, UnicodeDecodeError):
+            said = [(Path(of.cwd, name), one) for name, one in _read(of.cwd, files)]
+            return [
+                (os.path.relpath(place), one)
+                for place, one in said
+                if one.service == service and place.resolve() != here
+            ]
+    return []
 
 
 def _read(folder: str, files: Iterable[str]) -> list[tuple[str, Declared]]:

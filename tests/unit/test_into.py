@@ -76,6 +76,25 @@ def test_the_diff_is_one_that_patch_takes(
     assert file.read_bytes() == after
 
 
+def test_files_that_compose_joins(
+    saved: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What another one gives is said, and an option that it has is not said twice, which docker
+    compose refuses."""
+    base, override = tmp_path / "compose.yaml", tmp_path / "compose.override.yaml"
+    base.write_text("services:\n  web:\n    image: nginx\n    cap_add: [SYS_TIME]\n")
+    override.write_text("services:\n  web:\n    cap_add: [NET_RAW]\n")
+    assert emit(saved, base, "--service", "web") == 0
+    assert "compose.override.yaml gives web NET_RAW, and" in capsys.readouterr().err
+    assert emit(saved, override, "--service", "web") == 0
+    assert "compose joins" not in capsys.readouterr().err
+    texts = base.read_text() + override.read_text()
+    assert texts.count("no-new-privileges") == 1
+    assert texts.count("ALL") == 2
+    assert emit(saved, base, "--service", "web") == 0
+    assert "nothing to change" in capsys.readouterr().err
+
+
 def test_a_dry_run_writes_nothing(
     saved: str, file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

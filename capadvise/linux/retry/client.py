@@ -256,7 +256,10 @@ _IN_NAMESPACE = (
     "it ran as root of a user namespace: calls that need a capability on the "
     "host failed in any case"
 )
-_ONE_ID = "this user has no subordinate ids (/etc/subuid): switching users was not tried"
+_ONE_ID = (
+    "this user has no subordinate ids (/etc/subuid): becoming other users, and giving files to "
+    "them, was not tried"
+)
 _DAMAGED = "a message from the retry tracer was damaged and is lost"
 _ROOM = 1 << 24
 """Bytes of messages that are kept: some 50,000 facts."""

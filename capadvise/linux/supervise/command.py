@@ -74,9 +74,15 @@ def resolve(name: str) -> str:
     path = _which(name)
     if path:
         return os.path.abspath(path) if os.sep in path else path
-    candidate = name if os.sep in name else None
-    if candidate and os.path.exists(candidate):
-        raise CannotStart(f"{name}: not an executable file", exists=True)
+    if os.sep in name:
+        try:
+            os.stat(name)
+        except PermissionError as error:
+            raise CannotStart(f"{name}: permission denied", exists=True) from error
+        except OSError:
+            pass
+        else:
+            raise CannotStart(f"{name}: not an executable file", exists=True)
     raise CannotStart(f"{name}: command not found", exists=False)
 
 

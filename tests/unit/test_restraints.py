@@ -67,6 +67,30 @@ def test_compose(options: str, expected: str) -> None:
     assert FORMATS["compose"].read(new)[0].no_new_privileges
 
 
+@pytest.mark.parametrize(
+    ("base", "added"),
+    [("", 1), ("security_opt: [a=b]", 1), ("security_opt: ['no-new-privileges:true']", 0)],
+)
+def test_what_is_inherited_is_not_said_again(base: str, added: int) -> None:
+    """Docker compose refuses it: items of security_opt must be unique."""
+    text = f"services:\n  base: {{image: x, {base}}}\n  web:\n    extends: base\n"
+    new = patched("compose", text, "web")
+    assert new.count("no-new-privileges:true") == text.count("no-new-privileges:true") + added
+
+
+def test_what_another_file_may_say_is_left_to_it() -> None:
+    text = "services:\n  web:\n    extends: {file: a.yaml, service: base}\n"
+    done = PATCHES["compose"](text, "web", SAFE)
+    assert "no-new-privileges" not in done.text
+    assert "in another file, which may say no-new-privileges already" in done.notes[-1]
+
+
+def test_what_an_heir_says_is_not_said_to_it_again() -> None:
+    options = "security_opt: ['no-new-privileges:true']"
+    text = f"services:\n  base: {{image: x}}\n  web: {{extends: base, {options}}}\n"
+    assert patched("compose", text, "base").count("no-new-privileges:true") == 1
+
+
 def test_options_that_several_share_stay_those_of_the_others() -> None:
     text = (
         "x: &o\n  security_opt: &s [a=b]\nservices:\n  web:\n    <<: *o\n    image: x\n"

@@ -59,7 +59,7 @@ def patch(content: str, service: str | None, snippet: Snippet) -> Patched:
         name,
         (*pinned, *_notes(plan, snippet, changed=changed != normalized.body)),
         unprivileged=plan.privileged,
-        dependents=tuple(_dependents(services, name)),
+        dependents=tuple(dependents(services, name)),
     )
 
 
@@ -119,7 +119,7 @@ class _Plan:
             or (self.recorded is True and self.overrides and "privileged" not in keys)
             or any(
                 parent is not None and is_on(entries(parent).get("privileged"))
-                for parent in _parents(self.services, self.pair[1])
+                for parent in parents_of(self.services, self.pair[1])
             )
         )
 
@@ -186,7 +186,7 @@ class _Plan:
         own = self.pair[1].own(key) if isinstance(self.pair[1], Mapping) else None
         if own and own[1].tag in ("!reset", OVERRIDE):
             return OVERRIDE
-        for parent in _parents(self.services, self.pair[1]):
+        for parent in parents_of(self.services, self.pair[1]):
             if parent is None or names(entries(parent).get(key)):
                 return OVERRIDE
         return None
@@ -206,13 +206,13 @@ class _Plan:
                 self.recorded is not False
                 if parent is None
                 else is_on(entries(parent).get("privileged"))
-                for parent in _parents(self.services, self.pair[1])
+                for parent in parents_of(self.services, self.pair[1])
             )
         )
         return [own] if own else [], {"privileged": "false"} if elsewhere else {}
 
 
-def _parents(services: Mapping, node: Node) -> Iterator[Node | None]:
+def parents_of(services: Mapping, node: Node) -> Iterator[Node | None]:
     """The services that one extends, and those that these extend; None: in another file."""
     seen: set[str] = set()
     while (extends := entries(node).get("extends")) is not None:
@@ -228,11 +228,11 @@ def _parents(services: Mapping, node: Node) -> Iterator[Node | None]:
         yield node
 
 
-def _dependents(services: Mapping, name: str) -> Iterator[str]:
+def dependents(services: Mapping, name: str) -> Iterator[str]:
     """The services that extend one, through others too."""
     pair = services.own(name)
     for key, other in services.pairs:
-        if pair and any(parent is pair[1] for parent in _parents(services, other)):
+        if pair and any(parent is pair[1] for parent in parents_of(services, other)):
             yield text(key) or ""
 
 
@@ -324,7 +324,7 @@ def others(root: Node, name: str, keys: Sequence_[str]) -> Any:
 def _notes(plan: _Plan, snippet: Snippet, *, changed: bool) -> Iterator[str]:
     """What the owner of the file must know."""
     name, node = plan.name, plan.pair[1]
-    parents = list(_parents(plan.services, node))
+    parents = list(parents_of(plan.services, node))
     if any(parent is None or names(entries(parent).get("cap_add")) for parent in parents):
         where = "in another file" if None in parents else "in this file"
         yield (

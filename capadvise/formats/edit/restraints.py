@@ -54,6 +54,8 @@ def _compose(body: str, service: str, declared: Declared, snippet: Snippet) -> s
     pair = services.own(service)
     if pair is None or not isinstance(pair[1], Mapping):
         raise odd(f"service {service!r}")
+    if _is_inherited(services, pair[1], service):
+        return body
     new = apply(body, _with_option(Document.of(body, root), pair[1]))
     before, after = (
         [compose.others(each, service, ("security_opt",)) for each in documents(text)]
@@ -62,6 +64,21 @@ def _compose(body: str, service: str, declared: Declared, snippet: Snippet) -> s
     if before != after:
         raise CannotPatch(f"security_opt of {service} is used elsewhere, too")
     return new
+
+
+def _is_inherited(services: Mapping, node: Node, service: str) -> bool:
+    """Whether a service that is extended, or one that extends it, has the option: compose joins the
+    lists, and refuses what is twice in them. Raises CannotPatch where one is in another file."""
+    heirs = (services.own(name) for name in compose.dependents(services, service))
+    for other in (*compose.parents_of(services, node), *(pair[1] for pair in heirs if pair)):
+        if other is None:
+            raise CannotPatch(
+                f"{service} extends a service in another file, which may say {_OPTION} already"
+            )
+        said = map(str.strip, names(entries(other).get("security_opt")))
+        if any(option in (f"{_OPTION}:true", f"{_OPTION}=true", _OPTION) for option in said):
+            return True
+    return False
 
 
 def _with_option(doc: Document, node: Mapping) -> list[TextEdit]:

@@ -53,7 +53,7 @@ def patch(args: argparse.Namespace, report: Report, snippet: Snippet) -> int:
     if change.empty:
         notice(f"{what}: nothing to change")
         return Exit.OK
-    confirm(change, args.format, snippet)
+    confirm(change, args.format, snippet, report.target.argv)
     print(change.diff(), end="", flush=True)
     if not args.dry_run:
         change.write()

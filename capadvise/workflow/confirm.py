@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePath
 
 from capadvise.errors import BadInput, CannotPatch
 from capadvise.formats.edit.effect import has
@@ -13,15 +13,25 @@ from capadvise.report.escape import printable
 from capadvise.workflow import ask_consumer
 from capadvise.workflow.gate_installed import UNIT_PATH, unit_file
 
+_OVERRIDE = "!override"
 
-def confirm(change: Change, language: str, snippet: Snippet) -> None:
-    """Raises CannotPatch where it takes the new text otherwise than it is meant."""
+
+def confirm(change: Change, language: str, snippet: Snippet, recorded: Sequence[str] = ()) -> None:
+    """Raises CannotPatch where it takes the new text otherwise than it is meant. ``recorded``: the
+    command whose containers were recorded."""
     if change.path.parent.suffix == ".d":
         if language == "systemd":
             _confirm_drop_in(change, snippet)
         return
     before = (change.before or b"").decode().removeprefix("\ufeff")
     after = change.patched.text.removeprefix("\ufeff")
+    by_podman = any(PurePath(word).name == "podman-compose" for word in recorded)
+    if by_podman and _OVERRIDE in after and _OVERRIDE not in before:
+        raise CannotPatch(
+            f"{change.path}: {change.patched.service} extends another service, whose lists only "
+            f"{_OVERRIDE} replaces, and podman-compose does not read that",
+            hint="patch the service that it extends: --with-dependents",
+        )
     new = _takes(after, change, language, snippet)
     if new is None and _takes(before, change, language, snippet) is None:
         return

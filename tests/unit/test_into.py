@@ -18,6 +18,7 @@ from capadvise.formats.files import plan
 from capadvise.recording import Check, Lost
 from capadvise.report.privileged import other_powers
 from capadvise.report.save import save
+from capadvise.target import Target
 from capadvise.workflow.gate_installed import unit_file
 from tests.support.patching import USUAL, snippet
 from tests.support.recordings import BIND, CATALOG, RECORDING, report
@@ -93,6 +94,23 @@ def test_files_that_compose_joins(
     assert texts.count("ALL") == 2
     assert emit(saved, base, "--service", "web") == 0
     assert "nothing to change" in capsys.readouterr().err
+
+
+def test_podman_compose_gets_no_tag_that_it_does_not_read(
+    saved: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    by_podman = tmp_path / "podman.json"
+    target = Target(
+        *("container", "web", ("podman-compose", "up"), str(tmp_path), "0:0"), service="web"
+    )
+    save(by_podman, replace(report(QUIET), target=target), CATALOG)
+    file = tmp_path / "compose.yaml"
+    file.write_text(
+        "services:\n  base:\n    image: x\n    cap_add: [KILL]\n  web:\n    extends: base\n"
+    )
+    assert emit(str(by_podman), file, "--service", "web") == 2
+    assert "podman-compose does not read" in capsys.readouterr().err
+    assert emit(saved, file, "--service", "web") == 0
 
 
 def test_a_dry_run_writes_nothing(

@@ -100,8 +100,8 @@ FEW = 20
 
 
 def is_reduced(less: CapSet, more: CapSet) -> bool:
-    """Whether a set is another one of which a few members were taken away."""
-    return less < more and (len(less) * 2 > len(more) or len(more) - len(less) == 1)
+    """Whether a set is another one, of which a few members at most were taken away."""
+    return less <= more and (len(less) * 2 > len(more) or len(more) - len(less) <= 1)
 
 
 @lru_cache(256)

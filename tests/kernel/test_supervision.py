@@ -50,6 +50,18 @@ def test_what_the_first_process_has_executed_last(run: Run) -> None:
     assert seen.report["recordings"][0]["program"] == "sleep"
 
 
+@pytest.mark.parametrize("leads", [True, False])
+def test_the_target_leads_the_session_that_it_would_lead_without_us(
+    tmp_path: Path, leads: bool
+) -> None:
+    """As what systemd starts does, and what takes a terminal for its own must (mingetty)."""
+    asks = "import os; print(os.getsid(0) == os.getpid())"
+    process = start(
+        *(tmp_path, sys.executable, "-c", asks), start_new_session=leads, stdout=subprocess.PIPE
+    )
+    assert process.communicate(timeout=PATIENCE)[0] == f"{leads}\n"
+
+
 @pytest.mark.parametrize("victim", ["supervisor", "guardian"])
 def test_kill_9_leaves_nothing_behind(tmp_path: Path, marker: str, victim: str) -> None:
     process = start(tmp_path, "sh", "-c", tree_of(marker))

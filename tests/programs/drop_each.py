@@ -9,8 +9,7 @@ for dropped in range(64):
     low, half = dropped % 32, dropped // 32
     if libc.capget(header, sets):
         raise OSError("capget")
-    if sets[half * 3] >> low & 1:
-        sets[half * 3] &= ~(1 << low)
-        sets[half * 3 + 1] &= ~(1 << low)
-        if libc.capset(header, sets):
-            raise OSError("capset")
+    sets[half * 3] &= ~(1 << low)
+    sets[half * 3 + 1] &= ~(1 << low)
+    if libc.capset(header, sets):
+        raise OSError("capset")

@@ -1,4 +1,5 @@
-"""The loss of the terminal, which SIGHUP tells. Sent by somebody, SIGHUP asks for a reload."""
+"""The terminal of this session, and its loss, which SIGHUP tells. Sent by somebody, SIGHUP asks for
+a reload."""
 
 from __future__ import annotations
 
@@ -16,6 +17,11 @@ def has_terminal() -> bool:
     except OSError:
         return False
     return True
+
+
+def leads_without_terminal() -> bool:
+    """Whether this process leads a session that has no terminal, as what systemd starts does."""
+    return os.getsid(0) == os.getpid() and not has_terminal()
 
 
 def relays(sender: int) -> bool:

@@ -18,6 +18,7 @@ from capadvise.errors import CannotStart
 from capadvise.linux.ftrace.instances import Buffers, remove_leftovers, require
 from capadvise.linux.kernel import own_caps, procfs
 from capadvise.linux.kernel.background import Background
+from capadvise.linux.kernel.hangup import leads_without_terminal
 from capadvise.linux.kernel.odd_start import given_limits
 from capadvise.linux.kernel.own_cgroup import OwnCgroup
 from capadvise.linux.kernel.process_tree import remove_containers
@@ -289,6 +290,7 @@ def _plan(
         "probes": buffers.probes,
         "fds": fds,
         "terminal": command.terminal,
+        "leads": leads_without_terminal(),
         "sweep": sweep,
         "linger": command.linger,
         "limits": given_limits(),

@@ -75,6 +75,8 @@ def prepare(plan: dict[str, Any]) -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, plan["mask"])
     if plan["terminal"] is not None:
         own(plan["terminal"])
+    elif plan["leads"]:
+        os.setsid()  # as the target would lead the session without us: a getty must
     if plan["stdout_to_stderr"]:
         os.dup2(2, 1)
     if plan["groups"]:

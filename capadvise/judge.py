@@ -14,7 +14,7 @@ from capadvise.catalog import Meaning, SiteRule
 from capadvise.catalog.signs import Sign, Signs
 from capadvise.catalog.sites import asker
 from capadvise.dataclass import dataclass
-from capadvise.recording import Check, Namespace, Phase, Retried
+from capadvise.recording import Check, Namespace, Origin, Phase, Retried
 
 
 class Effect(IntEnum):
@@ -101,11 +101,16 @@ def _judge(check: Check, rule: SiteRule | None, context: Context) -> Judged:
     if check.ns is Namespace.HOST and (rule is None or rule.meaning not in _IN_PASSING):
         effect = Effect.ADVISORY if check.granted else Effect.DENIED
         return Judged(check, rule, effect, _asked_of_the_host(check, rule))
-    if not check.site and check.granted and (check.program, check.cap) in context.placed:
+    if _has_lost_its_site(check, context):
         return Judged(check, None, Effect.ADVISORY, _SITE_LOST)
     if rule is None:
         return _decides(check, context, None, unknown(check))
     return _by_meaning(check, rule, context) or _by_program(check, rule, context)
+
+
+def _has_lost_its_site(check: Check, context: Context) -> bool:
+    seen = check.origin is Origin.KERNEL and check.granted and not check.site
+    return seen and (check.program, check.cap) in context.placed
 
 
 def _by_meaning(check: Check, rule: SiteRule, context: Context) -> Judged | None:

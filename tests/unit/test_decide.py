@@ -338,7 +338,12 @@ def test_a_check_whose_call_site_was_lost_is_taken_for_one_of_the_others() -> No
     lost = replace(CHECK, cap=Cap(19), site=(), syscall=None)
     state = replace(at("__ptrace_may_access", cap=Cap(19)), count=20_000)
     state = replace(state, site=(*state.site, "ptrace_may_access", "do_task_stat"))
-    for checks, wanted in (((state, lost), set()), ((lost,), {"SYS_PTRACE"})):
+    audited = replace(lost, origin=Origin.AUDIT)
+    for checks, wanted in (
+        ((state, lost), set()),
+        ((lost,), {"SYS_PTRACE"}),
+        ((state, audited), {"SYS_PTRACE"}),
+    ):
         proposal = decide(recording(*checks, lost=Lost(9)), default())
         assert {cap.short for cap in proposal.recommended} == wanted
 

@@ -411,6 +411,8 @@ def test_who_refused_is_known_of_retried_calls_too() -> None:
         ("openat", "EACCES", "cat", (2, 1)): 3,
         ("openat", "EPERM", "touch", ()): 1,
         ("unlinkat", "EPERM", "rm", ()): 1,
+        ("clone", "EAGAIN", "sh", ()): 2,
+        ("linkat", "ENOENT", "ln", ()): 1,
     }
     tell = partial(json_lines.send, listener.write_fd)
     EvidenceLog(tell, lambda: 1.0).finish(Counter(stood))
@@ -431,10 +433,12 @@ def test_who_refused_is_known_of_retried_calls_too() -> None:
             RefusedCall("fchownat", "EPERM", "chown", 1, 0, entered=False),
             RefusedCall("fchownat", "EPERM", "chown", 1, 0, entered=True, denied=(tries,)),
             RefusedCall("unlinkat", "EPERM", "rm", 1, 0),
+            RefusedCall("clone", "EAGAIN", "sh", 6, 0),
         ),
     )
     judged = refusals(listener.merged(seen), default(), None)
     assert [(item.syscall, item.program, item.by, item.count) for item in judged] == [
+        ("clone", "sh", RefusedBy.LIMIT, 2),
         ("fchownat", "chown", RefusedBy.SECCOMP, 1),
         ("openat", "cat", RefusedBy.MODE, 3),
         ("openat", "touch", RefusedBy.UNKNOWN, 1),

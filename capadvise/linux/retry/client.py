@@ -228,7 +228,20 @@ def _without_tries(
         if not call.denied or call.own_namespace
     ]
     known = set(map(_kind, kept))
-    return (*kept, *(call for call in stood if not call.told or _kind(call) not in known))
+    return (
+        *kept,
+        *(
+            call
+            for call in stood
+            if (call.errno in _PERMISSION if call.told else call.errno in _REFUSALS)
+            and not (call.told and _kind(call) in known)
+        ),
+    )
+
+
+_PERMISSION = ("EPERM", "EACCES")
+_REFUSALS = (*_PERMISSION, "EAGAIN", "ENOMEM")
+"""Of other errors that a call can fail with, most are no refusals."""
 
 
 def _kind(call: RefusedCall) -> tuple[str, str, str]:

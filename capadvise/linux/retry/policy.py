@@ -281,8 +281,7 @@ class Policy:
         """Nothing helped: the program gets the error that it would get with all it has."""
         assert thread.call is not None
         name = errno.errorcode.get(attempts.error, str(attempts.error))
-        if attempts.error in _PERMISSION:
-            self.tree.refusals[thread.call.name, name, thread.program, thread.lacked()] += 1
+        self.tree.refusals[thread.call.name, name, thread.program, thread.lacked()] += 1
         if thread.call.handling is Handling.PTRACE and self._in_tree(thread):
             self.evidence.tell_once(traces=thread.program)
             return

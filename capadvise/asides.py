@@ -22,6 +22,7 @@ _KILL = Cap.parse("KILL")
 _SYS_NICE = Cap.parse("SYS_NICE")
 _PERFMON = Cap.parse("PERFMON")
 _AUDIT_CONTROL = Cap.parse("AUDIT_CONTROL")
+EXECUTES = ("execve", "execveat")
 _BLKFLSBUF = 0x1261
 """linux/fs.h"""
 _COMM = 15
@@ -203,10 +204,13 @@ def _shortened(text: str) -> str:
 
 
 def cannot_do_without(check: Check, context: Context) -> str | None:
-    """Why this program needs what others do without: it was told to leave access times alone (tar,
-    rsync), while others try again without O_NOATIME; or it asks ahead; or it sends audit messages
-    by itself (others let PAM do it), and it configures audit, or it tells of logins and gives a
-    user a terminal, as sshd does, which ends the login that it cannot log."""
+    """Why this program needs what others do without: it has executed a program there, where others
+    only pass by on PATH; it was told to leave access times alone (tar, rsync), while others try
+    again without O_NOATIME; or it asks ahead; or it sends audit messages by itself (others let PAM
+    do it), and it configures audit, or it tells of logins and gives a user a terminal, as sshd
+    does, which ends the login that it cannot log."""
+    if check.granted and check.result == 0 and check.syscall in EXECUTES:
+        return "the program was executed there; another one of its name may be on PATH"
     if context.signs.shows(Sign.ACCESS_QUESTION, check.site):
         return _asks_ahead(check, context)
     if check.cap == _FOWNER and context.signs.shows(Sign.FILE_OPEN, check.site):

@@ -12,10 +12,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from capadvise.asides import EXECUTES
 from capadvise.caps import Cap, CapSet, parse_set
 from capadvise.catalog import Catalog
 from capadvise.catalog.signs import Sign, Signs
-from capadvise.catalog.sites import Meaning, SiteRule, Sites
+from capadvise.catalog.sites import Meaning, SiteRule
 from capadvise.posture import Mac
 from capadvise.recording import (
     UNKNOWN_CALL,
@@ -103,7 +104,7 @@ def _without_end(recording: Recording, catalog: Catalog) -> Iterator[RefusedCall
             continue
         asked = DeniedCheck(check.cap, check.site, check.ns)
         error = refusal_without_end(check, catalog.signs)
-        if error and _rule(asked, catalog.sites) is not None:
+        if error and _rule(asked, check.syscall, catalog) is not None:
             call = check.syscall or UNKNOWN_CALL
             yield RefusedCall(call, error, check.program, check.count, check.uid, None, (asked,))
 
@@ -117,17 +118,18 @@ def _who(
         return RefusedBy.SECCOMP, "a seccomp filter answered before the kernel's own code"
     if item.errno == "EROFS":
         return RefusedBy.MOUNT, "the file system is mounted read-only"
-    rules = ((question, _rule(question, catalog.sites)) for question in item.denied)
+    rules = ((question, _rule(question, item.syscall, catalog)) for question in item.denied)
     asked = [(question, rule) for question, rule in rules if rule is not None]
     return _asked(item, asked, held, catalog.signs) if asked else _unasked(item, mac)
 
 
-def _rule(question: DeniedCheck, sites: Sites) -> SiteRule | None:
+def _rule(question: DeniedCheck, call: str | None, catalog: Catalog) -> SiteRule | None:
     """The rule of a refused check that can have made the call fail."""
-    rule = sites.match(question.cap, question.site)
+    rule = catalog.sites.match(question.cap, question.site)
     if rule is None:
         return _UNKNOWN
-    fails = rule.meaning is Meaning.OPTIONAL and rule.refused is not None
+    executes = call in EXECUTES and catalog.signs.shows(Sign.PERMISSION, question.site)
+    fails = rule.meaning is Meaning.OPTIONAL and (rule.refused is not None or executes)
     return None if rule.meaning in _HARMLESS and not fails else rule
 
 

@@ -35,6 +35,7 @@ class Row:
 
 
 FOREIGN = "echo x > f; chown nobody:nogroup f; chmod 600 f"
+SHUT = "mkdir d; cp /bin/true d; chown nobody d; chmod 700 d"
 SERVER = f"{PYTHON} -m http.server"
 LOW_PORT = "sysctl -qw net.ipv4.ip_unprivileged_port_start="
 HOLDER = "sleep 600 >/dev/null 2>&1 & echo $! > pid"
@@ -109,6 +110,8 @@ _ROWS = [
     Row("ip link add name a type veth peer name b", "NET_ADMIN", net="true"),
     Row(f"sh: ulimit -l 64; {PYTHON} {PROGRAMS}/lock_all.py", "IPC_LOCK"),
     Row("cat f", "DAC_OVERRIDE", setup=FOREIGN),
+    Row("sh: ./d/true", "DAC_OVERRIDE", setup=SHUT),
+    Row('sh: env PATH="$PWD/d:$PATH" id', "", never="DAC_OVERRIDE DAC_READ_SEARCH", setup=SHUT),
     Row("sh: echo y >/dev/stderr", ""),
     Row(CONTINUED.format(""), "SETGID SETUID", never="KILL SYS_ADMIN"),
     Row(CONTINUED.format("setsid "), "KILL SETGID SETUID"),

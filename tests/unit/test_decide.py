@@ -575,6 +575,15 @@ def test_a_lister_reads_files_of_the_processes_that_it_lists(
     assert proposal.need(OVERRIDE if verdict is USED else Cap(2)).verdict is verdict
 
 
+@pytest.mark.parametrize(("result", "wanted"), [(0, ["DAC_OVERRIDE"]), (-2, []), (-13, [])])
+def test_what_lets_a_program_be_executed_is_needed(result: int, wanted: list[str]) -> None:
+    """PATH may lead past directories that are shut; the program in one of them is not passed by."""
+    site = "generic_permission inode_permission link_path_walk path_openat do_open_execat"
+    seen = recordings.check("DAC_READ_SEARCH", site, "execve", result=result)
+    proposal = decide(recordings.recording(seen), recordings.CATALOG)
+    assert proposal.recommended == parse_set(wanted)
+
+
 def test_what_is_asked_by_the_way_is_no_need() -> None:
     beside = at("optional", cap=Cap(38), syscall="perf_event_open")
     for program, verdict in (("p", ADVISORY), ("other", USED)):

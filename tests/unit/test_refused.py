@@ -46,6 +46,15 @@ OPEN = denied(
     "do_sys_openat2",
     "__x64_sys_openat",
 )
+BEHIND = denied(
+    "DAC_OVERRIDE",
+    "capable_wrt_inode_uidgid",
+    "generic_permission",
+    "inode_permission",
+    "link_path_walk",
+    "path_openat",
+    "do_open_execat",
+)
 ACCESS = denied(
     "DAC_OVERRIDE",
     "capable_wrt_inode_uidgid",
@@ -81,6 +90,7 @@ def call(name: str, errno: str, *asked: DeniedCheck, uid: int = 0, entered: bool
          "capability", "SYS_ADMIN was checked"),
         (call("openat", "EACCES", OPEN, uid=33), CONFINED, "mode", "DAC_OVERRIDE would override"),
         (call("openat", "EACCES", OPEN), None, "capability", "DAC_OVERRIDE was checked"),
+        (call("execve", "EACCES", BEHIND, uid=33), None, "mode", "DAC_OVERRIDE would override"),
         (call("openat", "EACCES", ACCESS, uid=33), None, "unknown", "no capability check refused"),
         (call("openat", "EACCES"), CONFINED, "unknown", "apparmor, which confines it, may"),
         (call("openat", "EACCES"), LOOSE, "unknown", "a nodev mount"),

@@ -38,6 +38,16 @@ def inspected(*words: str) -> dict[str, Any]:
     return found
 
 
+def test_a_paused_container_cannot_stop(docker_image: str) -> None:
+    call("docker", "run", "-d", "--name", NAME, "--network=none", IMAGE, "sleep", "1000")
+    try:
+        call("docker", "pause", NAME)
+        done = call(CAPADVISE, "inspect", "--seccomp", f"container:{NAME}")
+    finally:
+        call("docker", "rm", "-f", NAME)
+    assert "paused" in done.stderr
+
+
 def test_a_container(container: tuple[str, ...]) -> None:
     found = inspected("--seccomp", f"container:{NAME}")
     posture, caps = found["posture"], found["capabilities"]

@@ -36,7 +36,10 @@ def filters_of(pid: int) -> tuple[Program, ...]:
     try:
         done = subprocess.run(argv, capture_output=True, text=True, timeout=_SECONDS)
     except subprocess.TimeoutExpired as error:
-        raise CannotObserve(f"process {pid} did not stop to be read") from error
+        raise CannotObserve(
+            f"process {pid} did not stop to be read",
+            hint="one that is paused, as by docker pause, cannot: end that, or leave --seccomp out",
+        ) from error
     lines = done.stdout.splitlines()
     if done.returncode or any(line.startswith("error") for line in lines):
         said = lines[-1].removeprefix("error ") if lines else done.stderr.strip()[-200:]

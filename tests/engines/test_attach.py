@@ -33,7 +33,7 @@ def container(engine: Engine, image: str, *words: str) -> Iterator[str]:
         state = call(*engine, "inspect", "--format", "{{.State.Running}}", name)
         assert state.stdout.strip() == "true"
     finally:
-        call(*engine, "rm", "-f", name)
+        call(*engine, "rm", "-f", "--volumes", name)
 
 
 def image_of(engine: Engine, request: pytest.FixtureRequest) -> str:

@@ -131,7 +131,6 @@ class Actions(Proving):
         """The target has the keyboard."""
         self.set_focus(self.live.output)
         self.live.output.typing = True
-        self.refresh_bindings()
 
     def action_give_back(self) -> None:
         """The pane does it: this is its line among the keys."""

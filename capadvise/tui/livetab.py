@@ -28,13 +28,15 @@ from capadvise.tui.events import clock
 from capadvise.tui.keys import KeyedList
 from capadvise.tui.look import LIGHT_STYLES, end_text, ended_well, risk_text
 from capadvise.tui.messages import Moved
-from capadvise.tui.output import Output
+from capadvise.tui.output import BORDERS, Output
 from capadvise.tui.page import Wrapped
 from capadvise.tui.protocols import Health
 from capadvise.tui.rows import INCIDENTAL
 from capadvise.tui.state import TargetState
 from capadvise.tui.tab import MainTab, Shown
 
+_WHY = 4
+"""Rows of what is said of the highlighted capability, at most, with the line over it."""
 LONGEST = 200
 """Characters of a command line that are worth showing."""
 
@@ -156,6 +158,8 @@ class LiveTab(MainTab):
         self.query_one("#caps-pane").border_title = "Capabilities"
         self.output.border_title = Content(f"Output of {self._title}")
         self.output.display = self._has_terminal
+        self.watch(self.output, "typing", self._share, init=False)
+        self.watch(self.output, "quiet", self._share, init=False)
         if not self._recording:
             self.query_one("#live-why", Static).update(
                 Content.styled("Nothing was recorded here: this is a saved report.", "dim")
@@ -164,6 +168,8 @@ class LiveTab(MainTab):
     def on_resize(self, event: Resize) -> None:
         """The panes are laid out for the size."""
         self.lay_out(event.size)
+        self._share()
+        self.output.fit()
 
     @property
     def selected(self) -> Cap | None:
@@ -178,6 +184,21 @@ class LiveTab(MainTab):
         """Side by side where there is room."""
         self.set_class(size.width >= 120, "wide")
         self.set_class(size.height < 16, "low")
+        self.output.shared = size.width < 120
+
+    def _share(self) -> None:
+        """The list gets the rows that it needs, and the output the others, of which it keeps some.
+        While somebody types into it, it has half of them."""
+        shared = self.output.shared and self._has_terminal
+        self.set_class(shared and self.output.typing, "typing")
+        if self.output.typing or not shared:
+            self.query_one("#caps-pane").styles.height = "1fr"
+            return
+        rows = self.query_one("#live-panes").size.height
+        why = 0 if self.has_class("low") else _WHY
+        needed = self.caps.option_count + BORDERS + why + 1  # the line of events
+        least = 1 + BORDERS if self.output.quiet else max(rows // 3, 2 + BORDERS)
+        self.query_one("#caps-pane").styles.height = max(min(needed, rows - least), 1)
 
     def show(self, shown: Shown) -> None:
         """Draw what changed."""
@@ -191,6 +212,7 @@ class LiveTab(MainTab):
         self.caps.show(state.rows)
         self.query_one("#events", Static).update(EventLine(state, self.event))
         self.draw_why()
+        self._share()
 
     def _show_targets(self, states: Sequence[TargetState]) -> None:
         table = self.query_one("#targets", OptionList)

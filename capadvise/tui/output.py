@@ -16,6 +16,7 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
+from textual.widget import Widget
 
 from capadvise.tui.keys import SCROLLING
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
     from capadvise.tui.terminal import Terminal
 
+BORDERS = 2
+"""Rows of a pane that show nothing."""
 GIVE_BACK = "ctrl+right_square_bracket"
 """Takes the keyboard back: Ctrl-], as with telnet; no prompt wants it."""
 _KEYS = {
@@ -117,12 +120,19 @@ class Output(ScrollView, can_focus=True):
             super().__init__()
             self.columns, self.rows = columns, rows
 
-    typing = reactive(False, init=False)
+    typing = reactive(False, init=False, bindings=True)
     """The keyboard is the target's."""
+    quiet = reactive(True, init=False)
+    """Nothing was written yet."""
 
     def __init__(self) -> None:
         super().__init__(id="output")
+        self.shared = False
+        """The capabilities are over it: it is as high as they leave it, but the target's terminal
+        keeps its size. Each change of that one is a SIGWINCH, which ends an apache."""
         self._drawn_all = True
+        self._height = 0
+        self._told = False
 
     @cached_property
     def terminal(self) -> Terminal:
@@ -136,6 +146,7 @@ class Output(ScrollView, can_focus=True):
         if not data and self._drawn_all:
             return
         follow = self.is_vertical_scroll_end
+        self.quiet = self.quiet and not data
         self.terminal.feed(data)
         self._drawn_all = self.terminal.turn()
         if answer := self.terminal.replies():
@@ -161,14 +172,25 @@ class Output(ScrollView, can_focus=True):
         return Strip(_segments(line, width, style, at)).adjust_cell_length(width, style)
 
     def on_resize(self, event: Resize) -> None:
-        """The target's terminal is as large as the pane."""
+        """The end stays in sight."""
+        self.fit()
+
+    def fit(self) -> None:
+        """The target's terminal is as large as the pane, or as half of what the pane shares."""
         region = self.scrollable_content_region
         if region.width <= 0 or region.height <= 0:
             return
-        follow = self.is_vertical_scroll_end
-        self.terminal.resize(region.width, region.height)
+        follow = round(self.scroll_y) + self._height >= self.virtual_size.height
+        self._height = region.height
+        rows = region.height
+        if self.shared and not self.is_maximized and isinstance(self.parent, Widget):
+            rows = max((self.parent.size.height + 1) // 2 - BORDERS, 1)
+        screen = self.terminal.screen
+        if (screen.columns, screen.lines) != (region.width, rows) or not self._told:
+            self._told = True
+            self.terminal.resize(region.width, rows)
+            self.post_message(self.Room(region.width, rows))
         self._show(follow=follow)
-        self.post_message(self.Room(region.width, region.height))
 
     # ---------------------------------------------------------------------------- the keyboard
 

@@ -195,6 +195,31 @@ def test_the_screen_as_text(size: tuple[int, int]) -> None:
     drive(app, script, size)
 
 
+@pytest.mark.parametrize("written", [b"", b"line\r\n" * 50], ids=["quiet", "chatty"])
+@pytest.mark.parametrize("size", [(80, 24), (100, 30)])
+def test_every_row_of_the_list_is_in_sight_and_the_target_keeps_the_size_of_its_terminal(
+    size: tuple[int, int], written: bytes
+) -> None:
+    recorder = Recorder(written=written)
+    app, view = live_on(recorder)
+
+    async def script(pilot: Session) -> None:
+        await look(pilot, view)
+        recorder.state = seen(BIND, CHOWN, SETUID, BRK)
+        await look(pilot, view)
+        caps, output = view.live.caps, view.live.output
+        assert caps.option_count == 5
+        assert caps.max_scroll_y == 0
+        assert output.scrollable_content_region.height >= (4 if written else 1)
+        assert output.is_vertical_scroll_end
+        await press(pilot, "i")
+        assert output.scrollable_content_region.height == output.terminal.screen.lines
+        assert caps.max_scroll_y == 0
+        assert recorder.size is None  # no SIGWINCH
+
+    drive(app, script, size)
+
+
 def test_what_was_just_checked_at_the_end_is_judged_by_the_report() -> None:
     recorder = Recorder()
     app, view = live_on(recorder)
@@ -456,6 +481,7 @@ def test_the_keyboard_is_given_when_the_target_waits_and_not_twice_against_the_u
         await press(pilot, "ctrl+right_square_bracket")
         await look(pilot, view)
         assert not view.live.output.typing
+        assert "w Freeze" in shows(app, "#keys")
         recorder.waits = False
         await look(pilot, view)
         recorder.waits = True

@@ -224,10 +224,12 @@ class Actions(Proving):
 
     def action_apply(self) -> None:
         """Into the file here that it belongs to; the change is shown first."""
-        here = nearest()
+        if self.choice is None:
+            return
+        here = nearest(self.choice.report.target)
         if here is None:
             self.notify("No compose file, manifest or unit is here. s saves a new one.")
-        elif self.choice is not None:
+        else:
             path, name = here
             self._save(name, path)
 

@@ -14,8 +14,9 @@ from textual.suggester import Suggester
 
 from capadvise.errors import CapadviseError
 from capadvise.formats import FORMATS
+from capadvise.formats.compose_names import FILES
+from capadvise.target import Target
 
-_COMPOSE = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
 _BY_SUFFIX = {".service": "systemd", ".container": "quadlet"}
 _YAML = (".yaml", ".yml")
 _MANY, _BYTES = 200, 1 << 20
@@ -26,7 +27,7 @@ _FRESH = 2.0
 
 def format_of(path: Path) -> str | None:
     """The language of a file that can be patched; None where it is none of ours."""
-    if path.name in _COMPOSE:
+    if path.name in FILES:
         return "compose"
     if path.suffix in _BY_SUFFIX:
         return _BY_SUFFIX[path.suffix]
@@ -58,15 +59,21 @@ def _names(folder: str, _: int) -> bool:
     return False
 
 
-def nearest(folder: Path | None = None) -> tuple[Path, str] | None:
-    """The file of a folder that a set most likely belongs into, and its language."""
-    return next(_candidates(folder or Path()), None)
+def nearest(target: Target) -> tuple[Path, str] | None:
+    """The file that a set most likely belongs into, and its language: that in which the recorded
+    service is configured, or one that is here."""
+    from capadvise.formats.compose_files import file_of  # with what reads them
+
+    name = file_of(target)
+    if name is not None and (path := Path(os.path.relpath(Path(target.cwd, name)))).is_file():
+        return path, "compose"
+    return next(_candidates(Path()), None)
 
 
 def _candidates(folder: Path) -> Iterator[tuple[Path, str]]:
-    for name in _COMPOSE:
+    for name in FILES:
         if (folder / name).is_file():
-            yield Path(name) if folder == Path() else folder / name, "compose"
+            yield folder / name, "compose"
     with suppress(OSError):
         names = sorted(folder.iterdir())[:_MANY]
         for path in names:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from capadvise.catalog import Catalog
 from capadvise.errors import BadInput, CapadviseError
-from capadvise.formats import FORMATS, files
+from capadvise.formats import FORMATS
 from capadvise.formats.edit import PATCHES
 from capadvise.formats.edit.patched import Patched
 from capadvise.formats.files import Change
-from capadvise.report.privileged import other_powers
+from capadvise.gate.patching import patching
 from capadvise.report.save import write
 from capadvise.tui.choice import Choice
 from capadvise.tui.snippets import chosen
@@ -71,24 +70,21 @@ def plan(
         if service is None and services:
             text = before.decode()
             return Plan(text, services=services, problem="Several services are in it: choose one.")
-        change = files.plan(path, format_name, service, snippet)
-        said = tuple(_sentences(choice, format_name, catalog, change))
-        return Plan(change.patched.text, said, change, services)
+        dropped = choice.start & choice.toggled
+        made = patching(path, format_name, service, snippet, choice.report, dropped=dropped)
+        said = (_what_changes(made.change), *made.notes)
+        return Plan(made.change.patched.text, said, made.change, services)
     except CapadviseError as error:
         hint = f" ({error.hint})" if error.hint else ""
         return Plan(new, problem=f"{error}{hint}")
 
 
-def _sentences(choice: Choice, format_name: str, catalog: Catalog, change: Change) -> Iterator[str]:
-    """What the owner of the file must know."""
+def _what_changes(change: Change) -> str:
     name = change.patched.service or "The service"
     if change.empty:
-        yield f"{name} already has this set: nothing to change."
-    else:
-        yield f"Changes {name}, and nothing else."
-    yield from change.patched.notes
-    if change.patched.unprivileged:
-        yield from other_powers(choice.report, catalog, choice.caps, format_name)
+        return f"{name} already has this set: nothing to change."
+    more = "what extends it" if change.patched.dependents else "nothing else in the file"
+    return f"Changes {name}, and {more}."
 
 
 def _read(path: Path) -> bytes | None:

@@ -160,8 +160,8 @@ def show_proposal(ended: Over, *, quiet: bool) -> None:
     daemon = report.workload.kind == "daemon" and ours
     if not quiet:
         from capadvise.catalog import default
+        from capadvise.formats.compose_files import file_of
         from capadvise.report.text import proposal_text
-        from capadvise.workflow.compose_files import file_of
 
         if ended.check_passed and daemon:
             print("\ncapadvise: the health check passed; target stopped", file=sys.stderr)

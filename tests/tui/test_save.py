@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,13 @@ from capadvise.tui.app import CapadviseApp
 from capadvise.tui.main import Main
 from capadvise.tui.protocols import Over
 from tests.support.screens import (
+    BIND,
     CATALOG,
     CHOWN,
     NGINX,
     app_on,
     drive,
+    page,
     press,
     proven,
     report,
@@ -26,6 +29,7 @@ from tests.support.screens import (
 )
 
 Session = Pilot[Any]
+QUIET = report(BIND)
 COMPOSE = """\
 # our shop
 services:
@@ -105,6 +109,66 @@ def test_a_service_of_the_users_own_file_is_patched_with_the_diff_shown_first(
         assert text.endswith('  "[bold]db":\n    image: postgres\n')
         assert "SYS_ADMIN" not in text
         assert path.stat().st_mode & 0o777 == 0o640
+
+    drive(app, script)
+
+
+def test_what_another_file_of_the_project_gives_is_said_and_no_option_is_in_both(
+    tmp_path: Path,
+) -> None:
+    app = app_on(QUIET)
+    base, override = tmp_path / "compose.yaml", tmp_path / "compose.override.yaml"
+    base.write_text("services:\n  web:\n    image: nginx\n")
+    override.write_text("services:\n  web:\n    cap_add: [NET_RAW]\n")
+
+    async def script(pilot: Session) -> None:
+        for path in (base, override):
+            await press(pilot, "s")
+            await name_file(pilot, path)
+            said = " ".join(shows(app, "#said").split())
+            assert ("compose.override.yaml gives web NET_RAW, and" in said) is (path == base)
+            await press(pilot, "ctrl+s")
+        texts = base.read_text() + override.read_text()
+        assert texts.count("NET_BIND_SERVICE") == 2
+        assert texts.count("no-new-privileges") == 1  # docker compose refuses two
+
+    drive(app, script)
+
+
+def test_apply_names_the_file_that_gives_the_service_its_capabilities(tmp_path: Path) -> None:
+    target = replace(QUIET.target, service="web", cwd=str(tmp_path))
+    app = app_on(replace(QUIET, target=target))
+    (tmp_path / "compose.yaml").write_text("services:\n  web:\n    image: nginx\n")
+    override = tmp_path / "compose.override.yaml"
+    override.write_text("services:\n  web:\n    cap_add: [NET_RAW]\n")
+
+    async def script(pilot: Session) -> None:
+        await press(pilot, "a")
+        assert app.screen.query_one("#file", Input).value == override.name
+        assert "-    cap_add: [NET_RAW]" in shows(app, "#preview-text").splitlines()
+
+    drive(app, script)
+
+
+def test_a_report_that_saw_no_start_takes_nothing_away_but_what_is_dropped_by_hand(
+    tmp_path: Path,
+) -> None:
+    attached = replace(QUIET, recordings=(replace(QUIET.recording, attached=True),))
+    app, path = app_on(attached), tmp_path / "compose.yaml"
+    path.write_text(
+        "services:\n  web:\n    image: x\n    cap_drop: [ALL]\n"
+        "    cap_add: [CHOWN, NET_BIND_SERVICE]\n"
+    )
+
+    async def script(pilot: Session) -> None:
+        page(app).review.select(BIND.cap)
+        await press(pilot, "space", "s")
+        await name_file(pilot, path)
+        assert "kept although no need was seen: CHOWN:" in shows(app, "#said")
+        await press(pilot, "ctrl+s")
+        text = path.read_text()
+        assert "CHOWN" in text
+        assert "NET_BIND_SERVICE" not in text
 
     drive(app, script)
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from capadvise.formats.compose_files import file_of
 from capadvise.target import Target
-from capadvise.workflow.compose_files import file_of
 
 WEB = "services: {web: {image: x}}\n"
 OPEN = "services: {web: {cap_add: [CHOWN]}}\n"

@@ -12,13 +12,18 @@ from capadvise.formats.snippet import Snippet, snippet_of
 from capadvise.gate.consumers import CONSUMERS, EVERY, granted
 from capadvise.report.model import Report
 
-_WAY_OUT = "record its start (run), or prove the report; --partial replaces the set anyway"
+_WAY_OUT = "record its start (run), or prove the report; emit --partial replaces the set anyway"
 
 
 def only_adding(
-    report: Report, snippet: Snippet, change: Change, language: str
+    report: Report,
+    snippet: Snippet,
+    change: Change,
+    language: str,
+    dropped: CapSet = frozenset(),
 ) -> tuple[Snippet, list[str]]:
-    """The snippet with what the service holds already, and what must be said of that.
+    """The snippet with what the service holds already, and what must be said of that. ``dropped``:
+    what the user does not want.
 
     Raises BadInput where the service holds everything: nothing could be added to that.
     """
@@ -30,12 +35,12 @@ def only_adding(
             f"capabilities of {change.patched.service or 'it'}",
             hint=_WAY_OUT,
         )
-    kept = held - caps
+    kept = held - caps - dropped
     if not kept:
         return snippet, []
     names = ", ".join(cap.short for cap in sorted(kept))
     said = f"kept although no need was seen: {names}: the target's start was not recorded"
-    more = snippet_of(report, caps | held, default(), set_name=snippet.set_name)
+    more = snippet_of(report, caps | kept, default(), set_name=snippet.set_name)
     return more, [f"{said}; {_WAY_OUT}"]
 
 

@@ -1,0 +1,84 @@
+"""A set in the user's own file, seen with what else configures the service. The same for ``emit
+--into`` and for the screens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from capadvise.caps import CapSet
+from capadvise.catalog import default
+from capadvise.formats.compose_files import beside
+from capadvise.formats.declared import Declared
+from capadvise.formats.edit.patched import Patched
+from capadvise.formats.files import Change, plan
+from capadvise.formats.snippet import Snippet
+from capadvise.gate.adding import only_adding
+from capadvise.report.escape import printable
+from capadvise.report.model import Report
+from capadvise.report.privileged import other_powers
+
+
+@dataclass(frozen=True, slots=True)
+class Patching:
+    """What would be written; nothing is by making one."""
+
+    change: Change
+    snippet: Snippet
+    """What is in it."""
+    notes: tuple[str, ...]
+    """What its owner must know, one sentence each."""
+
+
+def patching(
+    path: Path,
+    language: str,
+    service: str | None,
+    snippet: Snippet,
+    report: Report,
+    *,
+    replaces: bool = False,
+    dropped: CapSet = frozenset(),
+) -> Patching:
+    """What a patch would do. ``replaces``: takes away, too, what a report that saw no start did not
+    see; ``dropped``: what the user takes away by hand. Raises as ``plan`` and ``only_adding``."""
+    change = plan(path, language, service, snippet)
+    notes: list[str] = []
+    if report.partial and not replaces:
+        snippet, notes = only_adding(report, snippet, change, language, dropped)
+    # docker compose joins the lists of these
+    name = change.patched.service
+    others = beside(path, name, report.target) if language == "compose" else []
+    if any(one.no_new_privileges for _, one in others):  # compose refuses what is said twice
+        snippet = replace(snippet, no_new_privileges=False)
+    change = plan(path, language, service, snippet)
+    notes += [*snippet.notes, *change.patched.notes, *_on_others(change, others, snippet)]
+    if change.patched.unprivileged:
+        caps = frozenset(cap for cap, _ in snippet.caps)
+        notes += other_powers(report, default(), caps, language)
+    return Patching(change, snippet, tuple(notes))
+
+
+def _on_others(
+    change: Change, others: list[tuple[str, Declared]], snippet: Snippet
+) -> Iterator[str]:
+    patched, wanted = change.patched, {cap.short for cap, _ in snippet.caps}
+    if patched.dependents and not change.empty:
+        yield f"{extending(patched)} change too"
+    for name, one in others:
+        beyond = sorted({each.upper().removeprefix("CAP_") for each in one.add} - wanted)
+        given = ["privileged: true"] * bool(one.privileged) + beyond
+        if given:
+            yield (
+                f"{printable(name)} gives {one.service} {printable(', '.join(given))}, and docker "
+                "compose joins these files: patch that one, too"
+            )
+
+
+def extending(patched: Patched) -> str:
+    """``child extends web: its capabilities``, of which something follows."""
+    names = ", ".join(map(printable, patched.dependents))
+    several = len(patched.dependents) > 1
+    verb, whose = ("extend", "their") if several else ("extends", "its")
+    return f"{names} {verb} {patched.service}: {whose} capabilities"

@@ -1,6 +1,7 @@
-"""What a configuration file grants, judged by rules and by what was recorded. Pure.
+"""What a configuration file grants, judged by rules and by what was recorded. Pure, but
+for ``patching``, which reads the user's file, and those that compose joins with it.
 
 ``outcome.Outcome`` is the answer; ``text``, ``machine`` and ``installed_text`` show it. For others
-besides: ``accepting``, ``baseline``, ``consumers``, ``finding``, ``pod``, ``pod_security``,
-``projects``, ``sources``.
+besides: ``accepting``, ``baseline``, ``consumers``, ``finding``, ``patching``, ``pod``,
+``pod_security``, ``projects``, ``sources``.
 """

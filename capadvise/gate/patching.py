@@ -53,10 +53,11 @@ def patching(
     if any(one.no_new_privileges for _, one in others):  # compose refuses what is said twice
         snippet = replace(snippet, no_new_privileges=False)
     change = plan(path, language, service, snippet)
-    notes += [*snippet.notes, *change.patched.notes, *_on_others(change, others, snippet)]
+    notes += _on_others(change, others, snippet)
     if change.patched.unprivileged:
         caps = frozenset(cap for cap, _ in snippet.caps)
         notes += other_powers(report, default(), caps, language)
+    notes += [*change.patched.notes, *snippet.notes]
     return Patching(change, snippet, tuple(notes))
 
 

@@ -174,7 +174,7 @@ class ProofTab(MainTab):
         start = self.query_one("#check-start", Button)
         start.display = bool(check)
         if check:
-            self._note("It runs as root, in a shell, during or after each of some trials.")
+            self._note("It runs as root, in a shell, while trials run or after them.")
             start.focus()
 
     @on(Input.Changed, "#check")

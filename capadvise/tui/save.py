@@ -83,14 +83,19 @@ class Save(Fitting, ModalScreen[str | None]):
     def on_mount(self) -> None:
         """A title, a first plan, and the focus on the file."""
         self.query_one("#save").border_title = "Save"
-        self.query_one("#file").focus()
         self._draw()
+        self.query_one("#service" if self._asks_for_service else "#file").focus()
 
     @property
     def choice(self) -> Choice:
         """The set that is picked here."""
         value = self.query_one("#set", Select).value
         return self.choices[value if isinstance(value, int) else 0]
+
+    @property
+    def _asks_for_service(self) -> bool:
+        made = self.plan
+        return made is not None and made.change is None and len(made.services) > 1
 
     @property
     def path(self) -> Path:
@@ -129,7 +134,8 @@ class Save(Fitting, ModalScreen[str | None]):
 
     def _show(self, made: Plan) -> None:
         preview = self.query_one("#preview")
-        preview.border_title = "The change" if made.change is not None else "The new file"
+        title = "The file" if self._asks_for_service else "The new file"
+        preview.border_title = "The change" if made.change is not None else title
         file = self.query_one("#preview-text", Static)
         if made.change is not None:
             file.update(diff_text(made.change.diff()))

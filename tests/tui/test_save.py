@@ -97,6 +97,7 @@ def test_a_service_of_the_users_own_file_is_patched_with_the_diff_shown_first(
         services = app.screen.query_one("#service", Select)
         assert services.display
         assert shows(app, "#said") == "Several services are in it: choose one."
+        assert str(app.screen.query_one("#preview").border_title) == "The file"
         assert app.screen.query_one("#do-save", Button).disabled
         services.value = "web"
         await settle(pilot)
@@ -131,6 +132,23 @@ def test_what_another_file_of_the_project_gives_is_said_and_no_option_is_in_both
         texts = base.read_text() + override.read_text()
         assert texts.count("NET_BIND_SERVICE") == 2
         assert texts.count("no-new-privileges") == 1  # docker compose refuses two
+
+    drive(app, script)
+
+
+def test_apply_asks_for_the_service_first_where_there_are_several(tmp_path: Path) -> None:
+    app = app_on(NGINX)
+    (tmp_path / "compose.yaml").write_text(COMPOSE)
+
+    async def script(pilot: Session) -> None:
+        app.theme = "ansi-dark"
+        await press(pilot, "a")
+        save = app.screen.query_one("#do-save", Button)
+        assert save.disabled
+        assert not save.styles.border.top[0]  # that of this theme hides the word
+        await press(pilot, "enter", "down", "enter")
+        assert app.screen.query_one("#service", Select).value == "web"
+        assert not save.disabled
 
     drive(app, script)
 

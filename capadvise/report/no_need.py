@@ -30,6 +30,8 @@ def _left_open(run: Recording) -> str | None:
         return "No need for a capability was seen, but events were dropped."
     if run.started_containers:
         return "The command itself needs no capability; its containers were not recorded."
+    if run.interrupted and run.still_running:
+        return "No need for a capability was seen before it was stopped."
     if run.succeeded is False:
         return "No need for a capability was seen, but the run failed."
     if run.io_uring:

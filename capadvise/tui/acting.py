@@ -80,6 +80,10 @@ class Actions(Proving):
         if self.focused is not None:
             self.maximize(self.focused, container=False)
 
+    def watch_maximized(self) -> None:
+        """Escape leads back."""
+        self.refresh_bindings()
+
     def action_unzoom(self) -> None:
         """All panes again."""
         self.minimize()

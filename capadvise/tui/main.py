@@ -50,6 +50,7 @@ class Main(Actions, Fitting, Screen[None]):
     """The screen. ``overs``: what has been recorded already."""
 
     BINDINGS: ClassVar = list(BINDINGS)
+    ALLOW_IN_MAXIMIZED_VIEW = ".-textual-system,#keys"
     place: reactive[str] = reactive("review", init=False, bindings=True)
     current: reactive[int] = reactive(0, init=False, bindings=True)
     over: reactive[bool] = reactive(False, init=False, bindings=True)

@@ -9,6 +9,7 @@ from capadvise.tui.tabs import TABS
 
 BINDINGS = (
     Binding(GIVE_BACK, "give_back", "capadvise's own keys", id="give-back"),
+    Binding("escape", "back", "Back", id="back"),
     Binding("enter", "review", "Review it", tooltip="Choose, prove, save", id="to-review"),
     Binding("space", "keep", "Keep/drop", tooltip="Keep or drop the capability", id="keep"),
     Binding(
@@ -52,7 +53,6 @@ BINDINGS = (
     ),
     Binding("plus", "zoom", "Zoom", tooltip="The pane with the focus", show=False, id="zoom"),
     Binding("underscore", "unzoom", "All panes", show=False, id="unzoom"),
-    Binding("escape", "back", "Back", id="back"),
     *(
         Binding(str(number), f"go('{tab}')", tab.capitalize(), show=False, id=f"go-{tab}")
         for number, tab in enumerate(TABS, 1)

@@ -21,13 +21,18 @@ from capadvise.tui.early import EarlyKeys
 from capadvise.tui.keys import KeyedList, Keys
 
 
+class Reports(KeyedList):
+    """The list, which names what Enter does: the key is the list's."""
+
+    BINDINGS: ClassVar = [Binding("enter", "select", "Review", id="pick")]
+
+
 class Picker(App[Path]):
     """Returns the report that was chosen; None where none was."""
 
     CSS_PATH: ClassVar = ["capadvise.tcss"]
     ENABLE_COMMAND_PALETTE = False
     BINDINGS: ClassVar = [
-        Binding("enter", "none", "Review", id="pick"),
         Binding("q,escape,ctrl+c", "leave", "Quit", key_display="q", id="leave-picker"),
     ]
 
@@ -46,7 +51,7 @@ class Picker(App[Path]):
         return TerminalDriver
 
     def compose(self) -> ComposeResult:
-        rows = KeyedList(
+        rows = Reports(
             *(
                 Option(
                     Content.assemble(

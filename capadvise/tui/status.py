@@ -23,9 +23,7 @@ def doing(
         return _recorded(state)
     if state.over is not None:
         head = _ended(state)
-        count = len(state.proposal.recommended)
-        more = f"Enter reviews {count} need{'s' * (count != 1)}"
-        return Content.assemble(head, " · ", (more, "bold")) if hint else head
+        return Content.assemble(head, " · ", ("Enter: review", "bold")) if hint else head
     parts = [_recording(state, frozen=frozen), *_seen(source, state)]
     if state.now.health is not None:
         parts.insert(1, health_text(state.now.health))

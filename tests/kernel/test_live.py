@@ -151,7 +151,7 @@ def test_a_full_screen_program_runs_in_the_pane(user: Tmux, tmp_path: Path) -> N
     user.resize(90, 25)
     until(lambda: re.search(r"capadvise(?s:.*)resized: \d+ 8[78]\b", user.screen()))
     (tmp_path / "stop").touch()
-    user.wait("crashed (SIGKILL)", "Enter reviews")
+    user.wait("crashed (SIGKILL)", "Enter: review")
     user.keys("q")
     user.wait("status=137")
     assert report_of(tmp_path)["exit_status"] == 137
@@ -304,7 +304,7 @@ def test_a_health_check_that_fails_is_seen_and_why(user: Tmux) -> None:
 
 def test_a_crash_is_said(user: Tmux) -> None:
     start(user, "sh", "-c", "kill -SEGV $$")
-    user.wait("crashed (SIGSEGV)", "Enter reviews")
+    user.wait("crashed (SIGSEGV)", "Enter: review")
     user.keys("q")
     user.wait("status=139")
 

@@ -272,9 +272,22 @@ def test_the_board_says_what_goes_on_and_what_was_dropped() -> None:
         failed = replace(NGINX, recordings=(replace(NGINX.recording, exit_status=139),))
         recorder.end = Over(failed, PATH)
         await look(pilot, view)
-        assert state_line(app) == "✗ crashed (SIGSEGV) after 0.1 s · Enter reviews 3 needs"
+        assert state_line(app) == "✗ crashed (SIGSEGV) after 0.1 s · Enter: review"
 
     drive(app, script)
+
+
+def test_how_to_go_on_has_room_on_a_small_screen() -> None:
+    failed = replace(NGINX, recordings=(replace(NGINX.recording, exit_status=139),))
+    recorder = Recorder(end=Over(failed, PATH))
+    app, view = live_on(recorder)
+
+    async def script(pilot: Session) -> None:
+        await look(pilot, view)
+        assert view.place == "live"
+        assert "after 0.1 s · Enter: review\n" in screen_text(app)
+
+    drive(app, script, (80, 24))
 
 
 def test_the_health_check_is_seen_while_it_fails_and_when_it_passes() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from textual.command import CommandPalette
 from textual.pilot import Pilot
+from textual.theme import BUILTIN_THEMES
 from textual.widgets import Input
 
 from capadvise.caps import Cap
@@ -18,6 +20,7 @@ from capadvise.tui.evidence import PAGE, EvidenceTree
 from capadvise.tui.helpscreen import HelpScreen
 from capadvise.tui.main import Main
 from capadvise.tui.palette import COMMANDS
+from capadvise.tui.picker import Picker
 from tests.support.golden import assert_golden
 from tests.support.screens import (
     BIND,
@@ -369,3 +372,28 @@ def test_a_click_on_a_key_presses_it() -> None:
         assert isinstance(app.screen, CommandPalette)
 
     drive(app, script)
+
+
+def test_a_pane_that_fills_the_screen_says_how_to_get_back() -> None:
+    app = app_on(NGINX)
+
+    async def script(pilot: Session) -> None:
+        await press(pilot, "plus")
+        assert app.screen.maximized is not None
+        assert "esc Back" in screen_text(app).splitlines()[-1]
+        await press(pilot, "escape")
+        assert app.screen.maximized is None
+        assert "esc Back" not in screen_text(app).splitlines()[-1]
+
+    drive(app, script, (80, 24))
+
+
+def test_a_report_is_picked_with_the_key_that_is_named() -> None:
+    app = Picker([(Path("a.json"), 2.0), (Path("b.json"), 1.0)], BUILTIN_THEMES["textual-dark"])
+
+    async def script(pilot: Session) -> None:
+        assert "Review" in str(app.query_one("#keys").render())
+        await press(pilot, "down", "enter")
+        assert app.return_value == Path("b.json")
+
+    drive(app, script, (80, 24))

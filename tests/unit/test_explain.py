@@ -206,6 +206,10 @@ def test_circumstances_that_no_posture_tells_stay_unknown() -> None:
     [
         ({}, "No capability is needed: drop all."),
         ({"succeeded": False}, "No need for a capability was seen, but the run failed."),
+        (
+            {"succeeded": False, "interrupted": True, "still_running": frozenset({"sleep"})},
+            "No need for a capability was seen before it was stopped.",
+        ),
         ({"attached": True}, "No capability was needed while it was recorded."),
         (
             {"started_containers": True, "succeeded": False},

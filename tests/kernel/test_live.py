@@ -68,7 +68,6 @@ def test_from_the_first_check_to_a_patched_compose_file(tmp_path: Path) -> None:
         user.wait("Dropped by you. Without it:", "Your set")
         user.keys("a")
         user.wait("compose.yaml", "Several services are in it: choose one.")
-        user.press("Tab", "Tab", until="which one?")
         user.keys("Enter")
         user.wait("db")
         user.keys("Down", "Enter")
@@ -142,8 +141,8 @@ def test_a_prompt_is_answered_and_the_terminal_is_as_it_was(user: Tmux, tmp_path
 def test_a_full_screen_program_runs_in_the_pane(user: Tmux, tmp_path: Path) -> None:
     program = tmp_path / "full"
     program.write_text(
-        "echo line; printf '\\033[?1049h\\033[Hall of it: '; stty size\n"
         "trap 'printf \"resized: \"; stty size' WINCH\n"
+        "echo line; printf '\\033[?1049h\\033[Hall of it: '; stty size\n"
         "until [ -e stop ]; do sleep 0.1; done; kill -9 $$\n"
     )
     start(user, "bash", "full")

@@ -279,14 +279,16 @@ def _descriptor_readers(granted: Sequence[Check], signs: Signs) -> frozenset[str
 
 def _map_readers(recording: Recording, signs: Signs) -> frozenset[str]:
     """Those that read the memory maps of processes and do not list all, or list all for the sake of
-    their maps (smem): neither their state, as ps does, nor their files, as fuser. Where not all of
-    that was recorded, those that read the maps, and the state of a few at most: pmap reads the
-    state of the one that it was told of. Who goes through all meets more of them."""
+    their maps (smem, memstat): they read no state, as ps does, and follow one link of each at most,
+    where fuser follows exe, root and cwd. Where not all of that was recorded, those that read the
+    maps, and the state of a few at most: pmap reads the state of the one that it was told of. Who
+    goes through all meets more of them."""
     checks = recording.checks
     states = _times(checks, Sign.PROCESS_STATE, signs)
     readers = _times(checks, Sign.PROCESS_MAPS, signs)
     known = readers.keys() - (recording.proc_scanners or frozenset())
     if _knows_scanners(recording):
-        of_more = states.keys() | _programs(checks, Sign.PROCESS_LINKS, signs)
-        return frozenset(known | readers.keys() - of_more)
+        links = _times(checks, Sign.PROCESS_LINKS, signs)
+        seekers = {program for program, count in readers.items() if links[program] <= count}
+        return frozenset(known | seekers - states.keys())
     return frozenset(program for program in known if states[program] <= signs.few_states)

@@ -333,6 +333,27 @@ def test_namespaces_that_only_isolate_children_are_likely_optional(
     assert ("likely optional" in (uncertain or "")) is ("CAP_SYS_ADMIN" not in wanted)
 
 
+@pytest.mark.parametrize(
+    ("links", "state", "wanted"),
+    [(0, 0, True), (12, 0, True), (0, 1, False), (400, 0, False)],
+    ids=["smem", "memstat", "ps", "fuser"],
+)
+def test_who_lists_processes_for_their_maps_looks_into_them(
+    links: int, state: int, wanted: bool
+) -> None:
+    def seen(times: int, *site: str) -> list[Check]:
+        asked = at("__ptrace_may_access", cap=Cap(19))
+        return [replace(asked, site=(*asked.site, *site), count=times)] * bool(times)
+
+    checks = (
+        *seen(13, "ptrace_may_access", "mm_access", "proc_mem_open", "pid_smaps_open"),
+        *seen(links, "ptrace_may_access", "call_proc_get_link", "proc_pid_readlink"),
+        *seen(state, "ptrace_may_access", "do_task_stat"),
+    )
+    proposal = decide(recording(*checks, proc_scanners=frozenset({CHECK.program})), default())
+    assert (Cap(19) in proposal.recommended) is wanted
+
+
 def test_a_check_whose_call_site_was_lost_is_taken_for_one_of_the_others() -> None:
     """A few of thousands of ps, while events were dropped; alone it can be anything."""
     lost = replace(CHECK, cap=Cap(19), site=(), syscall=None)

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from capadvise.catalog import default
+from capadvise.errors import BadInput
 from capadvise.formats import FORMATS
 from capadvise.formats.snippet import snippet_of
 from capadvise.reaction import Reaction
 from capadvise.report.diff import diff, diff_text
 from capadvise.report.dump import dump
+from capadvise.report.escape import printable
 from capadvise.report.explain_report import report_text
 from capadvise.report.model import Report
 from capadvise.report.text import proposal_text
@@ -36,7 +38,10 @@ def shown(one: Report) -> Iterator[tuple[str, str]]:
     yield "diff", "\n".join(diff_text(diff(one, report(RECORDING, "nginx"))))
     snippet = snippet_of(one, one.proposal.recommended, CATALOG)
     for name, language in FORMATS.items():
-        yield name, language.render(snippet)
+        try:
+            yield name, language.render(snippet)
+        except BadInput as error:  # setpriv of a unit; the command line prints it so
+            yield name, printable(str(error))
 
 
 def hostile(text: str) -> dict[str, Any]:

@@ -209,7 +209,8 @@ def cannot_do_without(check: Check, context: Context) -> str | None:
     again without O_NOATIME; or it asks ahead; or it sends audit messages by itself (others let PAM
     do it), and it configures audit, or it tells of logins and gives a user a terminal, as sshd
     does, which ends the login that it cannot log."""
-    if check.granted and check.result == 0 and check.syscall in EXECUTES:
+    executed = check.granted and check.result == 0 and check.syscall in EXECUTES
+    if executed and context.signs.shows(Sign.PERMISSION, check.site):
         return "the program was executed there; another one of its name may be on PATH"
     if context.signs.shows(Sign.ACCESS_QUESTION, check.site):
         return _asks_ahead(check, context)

@@ -605,6 +605,11 @@ def test_what_lets_a_program_be_executed_is_needed(result: int, wanted: list[str
     assert proposal.recommended == parse_set(wanted)
 
 
+def test_what_a_tracer_is_asked_at_an_exec_is_still_no_need() -> None:
+    seen = recordings.check("SYS_PTRACE", "ptracer_capable begin_new_exec", "execve", result=0)
+    assert not decide(recordings.recording(seen), recordings.CATALOG).recommended
+
+
 def test_what_is_asked_by_the_way_is_no_need() -> None:
     beside = at("optional", cap=Cap(38), syscall="perf_event_open")
     for program, verdict in (("p", ADVISORY), ("other", USED)):

@@ -69,7 +69,7 @@ def test_from_the_first_check_to_a_patched_compose_file(tmp_path: Path) -> None:
         user.keys("a")
         user.wait("compose.yaml", "Several services are in it: choose one.")
         user.keys("Enter")
-        user.wait("db")
+        user.wait("▲")  # the menu is open: db stands below as well
         user.keys("Down", "Enter")
         user.wait("Changes web, and nothing else", "-    cap_add: [SYS_ADMIN]")
         assert (tmp_path / "compose.yaml").read_text() == COMPOSE

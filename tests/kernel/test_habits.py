@@ -239,6 +239,7 @@ def test_the_footer_shows_the_keys_that_work_now(user: Tmux, report: Path, tmp_p
 
 def test_the_palette_offers_our_commands_first(user: Tmux, report: Path) -> None:
     review(user, report)
+    user.wait("p Prove")  # who makes trials comes after the first screen
     user.keys("C-p")
     in_order(user, "go: review", "proof: start", "save: ")
     assert "Maximize" not in user.wait("go: risk")

@@ -95,13 +95,16 @@ CapSet = frozenset[Cap]
 
 SYS_ADMIN = Cap.parse("SYS_ADMIN")
 """The capability that floods: checked at nearly every mmap and exec."""
-FEW = 20
+_FEW = 20
 """A set with more members than half of all was not put together from nothing."""
 
 
-def is_reduced(less: CapSet, more: CapSet) -> bool:
-    """Whether a set is another one, of which a few members at most were taken away."""
-    return less <= more and (len(less) * 2 > len(more) or len(more) - len(less) <= 1)
+def is_reduced(asked: CapSet, left: CapSet) -> bool:
+    """Whether a set that a program asks for is its own with a few members taken away at most.
+    ``left``: what was left when it last took some away; empty before."""
+    if len(asked) > _FEW:
+        return True
+    return asked <= left and (len(asked) * 2 > len(left) or len(left) - len(asked) <= 1)
 
 
 @lru_cache(256)

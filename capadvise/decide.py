@@ -155,11 +155,11 @@ def _undeliverable(needs: dict[Cap, Need], recordings: Sequence[Recording]) -> d
     """What a user other than root asked for in vain, because a folder of the host is another's."""
     if not foreign.folders_of(recordings):
         return {}
-    asked = {cap: [(x.effect, x.check.granted) for x in needs[cap].evidence] for cap in needs}
     return {
         cap: replace(need, verdict=Verdict.DENIED, proof=Proof.NONE)
         for cap, need in needs.items()
-        if need.verdict is Verdict.USED and foreign.undeliverable(cap, asked[cap])
+        if need.verdict is Verdict.USED
+        and foreign.undeliverable(cap, ((x.effect, x.check.granted) for x in need.evidence))
     }
 
 

@@ -315,7 +315,7 @@ def _notes(report: Report, caps: CapSet) -> Iterator[str]:
         )
     match gains_nothing(report):
         case False:
-            yield ("no_new_privs left out: it runs a set-id program, or one with file capabilities")
+            yield "no_new_privs left out: it runs a set-id program, or one with file capabilities"
         case None:
             yield "no_new_privs left out: the start was not seen, and it may run a set-id program"
 

@@ -43,16 +43,16 @@ def patching(
 ) -> Patching:
     """What a patch would do. ``replaces``: takes away, too, what a report that saw no start did not
     see; ``dropped``: what the user takes away by hand. Raises as ``plan`` and ``only_adding``."""
-    change = plan(path, language, service, snippet)
+    change, first = plan(path, language, service, snippet), snippet
     notes: list[str] = []
     if report.partial and not replaces:
         snippet, notes = only_adding(report, snippet, change, language, dropped)
-    # docker compose joins the lists of these
     name = change.patched.service
     others = beside(path, name, report.target) if language == "compose" else []
     if any(one.no_new_privileges for _, one in others):  # compose refuses what is said twice
         snippet = replace(snippet, no_new_privileges=False)
-    change = plan(path, language, service, snippet)
+    if snippet is not first:
+        change = plan(path, language, service, snippet)
     notes += _on_others(change, others, snippet)
     if change.patched.unprivileged:
         caps = frozenset(cap for cap, _ in snippet.caps)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from capadvise.caps import FEW, SYS_ADMIN, Cap, CapSet, from_mask, is_reduced
+from capadvise.caps import SYS_ADMIN, Cap, CapSet, from_mask, is_reduced
 from capadvise.errors import CannotStart
 from capadvise.linux.kernel import json_lines
 from capadvise.linux.retry.messages import MESSAGES, decoded
@@ -175,8 +175,8 @@ class Listener(json_lines.Hearing):
             kept = from_mask(mask)
             if not kept or kept == recording.held.bounding:
                 continue
-            if looked and (len(kept) > FEW or is_reduced(kept, reduced.get(program, frozenset()))):
-                reduced[program] = kept  # its own, with a few changes
+            if looked and is_reduced(kept, reduced.get(program, frozenset())):
+                reduced[program] = kept
             elif not looked or not self._may_adapt(program, mask, recording):
                 yield program, kept
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Generic, Protocol, TypeVar
 
-from capadvise.caps import FEW, Cap, CapSet, is_reduced
+from capadvise.caps import Cap, CapSet, is_reduced
 from capadvise.linux.ftrace.proc_lookups import Lookup
 from capadvise.linux.kernel import elf, file_caps, procfs, syscall_arguments, syscalls
 from capadvise.linux.tracking.distinct_checks import DistinctChecks
@@ -191,8 +191,8 @@ class ImpliedNeeds:
             return  # the retry tracer makes such calls itself, and tells of the others
         if asked is None:
             scope.unread_capset |= task.own is None and not task.settled
-        elif task.own is not None and (len(asked) > FEW or is_reduced(asked, task.own)):
-            task.own = asked  # its own, with a few changes; sssd drops one at a time
+        elif task.own is not None and is_reduced(asked, task.own):
+            task.own = asked  # sssd drops one at a time
         else:
             task.handed = asked
             if not task.settled and (task.own is None or not self._adapts(task.program, scope)):

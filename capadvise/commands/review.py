@@ -12,7 +12,7 @@ from capadvise.errors import BadInput, Exit
 from capadvise.report.escape import printable
 from capadvise.report.load import load
 from capadvise.workflow.reports import saved_reports
-from capadvise.workflow.screens import has_screens, open_app, pick, prover
+from capadvise.workflow.screens import confirm, has_screens, open_app, pick, prover
 
 if TYPE_CHECKING:
     from capadvise.tui.main import Main
@@ -38,7 +38,7 @@ def _review(path: Path) -> int:
         from capadvise.tui.main import Main
         from capadvise.tui.protocols import Over
 
-        return Main(default(), overs=[Over(report, path)], prover=prover)
+        return Main(default(), overs=[Over(report, path)], prover=prover, confirm=confirm)
 
     return open_app(make, of_review(report, default())) or Exit.OK
 

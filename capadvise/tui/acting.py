@@ -241,7 +241,7 @@ class Actions(Proving):
         from capadvise.tui.save import Save  # with all that changes files: 40 ms
 
         if self.choice is not None:
-            self._ask(Save(self.choice, format_name, self.catalog, path=path))
+            self._ask(Save(self.choice, format_name, self.catalog, self.confirm, path=path))
 
     def action_export(self) -> None:
         """Ask under which name; nothing is written before."""

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from capadvise.tui.choice import Choice
     from capadvise.tui.livetab import LiveTab
     from capadvise.tui.prooftab import ProofTab
-    from capadvise.tui.protocols import LiveSource
+    from capadvise.tui.protocols import Confirm, LiveSource
     from capadvise.tui.reviewtab import ReviewTab
     from capadvise.tui.state import TargetState
     from capadvise.tui.tab import MainTab
@@ -38,6 +38,7 @@ class OfMain(Base):
         proof: ProofTab
         leaving: bool
         catalog: Catalog
+        confirm: Confirm
 
         @property
         def state(self) -> TargetState: ...

@@ -35,7 +35,7 @@ from capadvise.tui.messages import Begun
 from capadvise.tui.output import Output
 from capadvise.tui.palette import BINDINGS, COMMANDS
 from capadvise.tui.prooftab import ProofTab
-from capadvise.tui.protocols import LiveSource, Over, Prover
+from capadvise.tui.protocols import Confirm, LiveSource, Over, Prover, unconfirmed
 from capadvise.tui.reviewtab import ReviewTab
 from capadvise.tui.risktab import RiskTab
 from capadvise.tui.state import TargetState
@@ -64,6 +64,7 @@ class Main(Actions, Fitting, Screen[None]):
         source: LiveSource | None = None,
         overs: Sequence[Over] = (),
         prover: Callable[[Path], Prover | None] = lambda _: None,
+        confirm: Confirm = unconfirmed,
         prove: bool = False,
     ) -> None:
         """``prove``: search for the minimal set at once, if that can be done."""
@@ -73,6 +74,7 @@ class Main(Actions, Fitting, Screen[None]):
         self.leaving = False
         self.prove_at_once = prove
         self._prover = prover
+        self.confirm = confirm
         self._started = False
         self._asleep = False
         self.states = [TargetState(over.report.target.name, catalog) for over in overs]
@@ -82,11 +84,8 @@ class Main(Actions, Fitting, Screen[None]):
         title = source.argv if source else overs[0].report.target.argv
         self.set_reactive(Main.over, source is None)
         self.set_reactive(Main.place, "live" if source else "review")
-        self.live = LiveTab(
-            title,
-            has_terminal=source is not None and source.has_terminal,
-            recording=source is not None,
-        )
+        shown = source is not None and source.has_terminal
+        self.live = LiveTab(title, has_terminal=shown, recording=source is not None)
         self.review = ReviewTab(catalog)
         self.proof = ProofTab()
         self.tabs: dict[str, MainTab] = {

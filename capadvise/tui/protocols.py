@@ -11,6 +11,8 @@ from typing import Protocol
 from capadvise.caps import CapSet
 from capadvise.dataclass import dataclass
 from capadvise.decide import Proposal
+from capadvise.formats.files import Change
+from capadvise.formats.snippet import Snippet
 from capadvise.proven import Trial
 from capadvise.recording import Lost, Tally
 from capadvise.report.model import Report
@@ -20,6 +22,15 @@ Starting = Callable[[CapSet], None]
 """Called when a trial of a set begins."""
 Ended = Callable[[Trial], None]
 """Called when a trial has ended."""
+
+
+Confirm = Callable[[Change, str, Snippet, Sequence[str]], None]
+"""Asks the program that reads a file whether it takes a change in this format as it is meant; last
+comes the command that was recorded. It can take a second. Raises CannotPatch where it does not."""
+
+
+def unconfirmed(change: Change, language: str, snippet: Snippet, recorded: Sequence[str]) -> None:
+    """Where nobody can be asked."""
 
 
 class Prover(Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -12,6 +12,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Grid, Horizontal, Vertical
 from textual.content import Content
+from textual.message import Message
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Label, Select, Static
 
@@ -26,6 +27,7 @@ from capadvise.tui.fitting import Fitting
 from capadvise.tui.keys import KeyedScroll, Keys
 from capadvise.tui.look import diff_text
 from capadvise.tui.page import Code, Page
+from capadvise.tui.protocols import Confirm
 from capadvise.tui.saving import Plan, file_name, plan
 from capadvise.tui.snippets import COPIED, rendered
 
@@ -41,11 +43,25 @@ class Save(Fitting, ModalScreen[str | None]):
         Binding("escape", "cancel", "Cancel", id="cancel"),
     ]
 
+    @dataclass
+    class Confirmed(Message):
+        """The program that reads the file was asked; ``error``: why it would not do."""
+
+        plan: Plan
+        error: str | None
+
     def __init__(
-        self, choice: Choice, format_name: str, catalog: Catalog, *, path: Path | None = None
+        self,
+        choice: Choice,
+        format_name: str,
+        catalog: Catalog,
+        confirm: Confirm,
+        *,
+        path: Path | None = None,
     ) -> None:
         """``path``: the file to begin with."""
         super().__init__()
+        self._confirm = confirm
         self.format_name = format_name
         self.catalog = catalog
         self._first = str(path) if path else file_name(format_name)
@@ -53,6 +69,7 @@ class Save(Fitting, ModalScreen[str | None]):
         self.choices = tuple(_choices(choice))
         """The sets that can be saved: the chosen one first."""
         self.plan: Plan | None = None
+        self._asking: Plan | None = None
         self.services: tuple[str, ...] = ()
 
     def compose(self) -> ComposeResult:
@@ -164,16 +181,48 @@ class Save(Fitting, ModalScreen[str | None]):
     def action_save(self) -> None:
         """Write the file."""
         made = self.plan
-        if made is None or made.problem is not None:
+        if made is None or made.problem is not None or self._asking is made:
             return
+        if made.change is None or made.patched is None:
+            self._write(made)
+            return
+        change, snippet, language = made.change, made.patched, self.format_name
+        recorded = self.choice.report.target.argv
+
+        def ask() -> None:
+            try:
+                self._confirm(change, language, snippet, recorded)
+            except CapadviseError as error:
+                hint = f" ({error.hint})" if error.hint else ""
+                self.post_message(self.Confirmed(made, f"{error}{hint}"))
+            else:
+                self.post_message(self.Confirmed(made, None))
+
+        self._asking = made
+        self.query_one("#said", Static).update("Asking the program that reads this file …")
+        self.run_worker(ask, thread=True, exclusive=True)
+
+    def on_save_confirmed(self, event: Confirmed) -> None:
+        """Write it, unless something else was chosen meanwhile."""
+        if self._asking is event.plan:
+            self._asking = None
+        if self.plan is not event.plan:
+            return
+        if event.error is None:
+            self._write(event.plan)
+        else:
+            self._complain(event.error)
+
+    def _write(self, made: Plan) -> None:
         try:
             made.write(self.path)
         except CapadviseError as error:
-            self.query_one("#said", Static).update(
-                Content.styled(printable(str(error)), "$text-error")
-            )
-            return
-        self.dismiss(f"{_title(self.choice)} written to {self.path}")
+            self._complain(str(error))
+        else:
+            self.dismiss(f"{_title(self.choice)} written to {self.path}")
+
+    def _complain(self, error: str) -> None:
+        self.query_one("#said", Static).update(Content.styled(printable(error), "$text-error"))
 
     @on(Button.Pressed, "#do-copy")
     def action_copy(self) -> None:

@@ -220,7 +220,7 @@ def show_live(
     Raises what the job raises.
     """
     from capadvise.tui.first_frame import of_recording
-    from capadvise.workflow.screens import open_app, prover
+    from capadvise.workflow.screens import confirm, open_app, prover
 
     mains: list[Main] = []
 
@@ -228,7 +228,7 @@ def show_live(
         from capadvise.tui.main import Main
 
         place = partial(prover, before=before)
-        mains.append(Main(default(), source=recorder, prover=place, prove=prove))
+        mains.append(Main(default(), source=recorder, prover=place, confirm=confirm, prove=prove))
         return mains[0]
 
     try:

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from capadvise.formats.files import Change
+    from capadvise.formats.snippet import Snippet
     from capadvise.tui.first_frame import Draw
     from capadvise.tui.main import Main
     from capadvise.tui.protocols import Prover, WatchSource
@@ -81,6 +83,13 @@ def prover(path: Path, before: dict[str, str] | None = None) -> Prover:
     from capadvise.workflow.review_prover import ReviewProver
 
     return ReviewProver(path, before)
+
+
+def confirm(change: Change, language: str, snippet: Snippet, recorded: Sequence[str]) -> None:
+    """See ``protocols.Confirm``: loaded when something is saved."""
+    from capadvise.workflow.confirm import confirm
+
+    confirm(change, language, snippet, recorded)
 
 
 def has_screens() -> bool:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 from textual.pilot import Pilot
 from textual.widgets import Button, Input, Select
 
+from capadvise.errors import CannotPatch
+from capadvise.formats.files import Change
+from capadvise.formats.snippet import Snippet
 from capadvise.tui.app import CapadviseApp
 from capadvise.tui.main import Main
 from capadvise.tui.protocols import Over
@@ -110,6 +116,63 @@ def test_a_service_of_the_users_own_file_is_patched_with_the_diff_shown_first(
         assert text.endswith('  "[bold]db":\n    image: postgres\n')
         assert "SYS_ADMIN" not in text
         assert path.stat().st_mode & 0o777 == 0o640
+
+    drive(app, script)
+
+
+def test_nothing_is_written_that_the_program_that_reads_the_file_would_take_otherwise(
+    tmp_path: Path,
+) -> None:
+    asked: list[tuple[str, str, bool]] = []
+
+    def confirm(change: Change, language: str, snippet: Snippet, recorded: Sequence[str]) -> None:
+        adds = {cap.short for cap, _ in snippet.caps} <= set(re.findall(r"\w+", change.diff()))
+        asked.append((language, recorded[0], adds))
+        if len(asked) == 1:
+            raise CannotPatch("it would get [b]more[/b]", hint="list it once")
+
+    app = CapadviseApp(lambda: Main(CATALOG, overs=[Over(QUIET, None)], confirm=confirm))
+    path = tmp_path / "compose.yaml"
+    path.write_text("services:\n  web:\n    image: nginx\n")
+    before = path.read_text()
+
+    async def script(pilot: Session) -> None:
+        await press(pilot, "s")
+        await name_file(pilot, tmp_path / "new.yaml")
+        await name_file(pilot, path)
+        await press(pilot, "ctrl+s")
+        assert shows(app, "#said") == "it would get [b]more[/b] (list it once)"
+        assert path.read_text() == before
+        await press(pilot, "ctrl+s")
+        assert path.read_text() != before
+        assert asked == [("compose", QUIET.target.argv[0], True)] * 2
+
+    drive(app, script)
+
+
+def test_a_plan_that_is_changed_while_it_is_checked_is_not_written(tmp_path: Path) -> None:
+    go_on = Event()
+
+    def confirm(change: Change, language: str, snippet: Snippet, recorded: Sequence[str]) -> None:
+        assert go_on.wait(60)
+
+    app = CapadviseApp(lambda: Main(CATALOG, overs=[Over(QUIET, None)], confirm=confirm))
+    first, second = tmp_path / "a.yaml", tmp_path / "b.yaml"
+    for path in (first, second):
+        path.write_text("services:\n  web:\n    image: nginx\n")
+
+    async def script(pilot: Session) -> None:
+        await press(pilot, "s")
+        await name_file(pilot, first)
+        await pilot.press("ctrl+s", "ctrl+s")
+        assert shows(app, "#said") == "Asking the program that reads this file …"
+        app.screen.query_one("#file", Input).value = str(second)
+        await pilot.pause()
+        go_on.set()
+        await settle(pilot)
+        assert first.read_text() == second.read_text()
+        await press(pilot, "ctrl+s")
+        assert first.read_text() != second.read_text()
 
     drive(app, script)
 

@@ -16,7 +16,15 @@ from capadvise.report.lamps import SIGNS, Light
 from capadvise.tui.keys import KeyedList
 from capadvise.tui.look import DECISION_MARKS, LIGHT_STYLES, worded_risk
 from capadvise.tui.page import Wrapped
-from capadvise.tui.rows import INCIDENTAL, NOT_CHECKED, Row, SortOrder, arranged, short_count
+from capadvise.tui.rows import (
+    INCIDENTAL,
+    NOT_CHECKED,
+    Row,
+    SortOrder,
+    arranged,
+    fitted,
+    short_count,
+)
 
 _NAME, _RISK, _COUNT, _PLACE, _RATE = 19, 16, 8, 11, 9
 _Part = Content | str | tuple[str, str]
@@ -66,8 +74,9 @@ class CapabilityLine(Wrapped):
         if row.incidental and row.checks:
             besides = f"  +{short_count(row.incidental)} incidental"
         if room > 12 and row.call:
-            least = len(row.call.partition(",")[0]) + len("…")  # its details are cut first
-            yield Content(row.call).truncate(max(least, room - len(besides)), ellipsis=True)
+            call = fitted(row.call, room)
+            least = len(call.partition(",")[0]) + len("…")  # its details are cut first
+            yield Content(call).truncate(max(least, room - len(besides)), ellipsis=True)
             yield (besides, "dim")
 
 

@@ -31,7 +31,7 @@ from capadvise.tui.messages import Moved
 from capadvise.tui.output import BORDERS, Output
 from capadvise.tui.page import Wrapped
 from capadvise.tui.protocols import Health
-from capadvise.tui.rows import INCIDENTAL
+from capadvise.tui.rows import INCIDENTAL, fitted
 from capadvise.tui.state import TargetState
 from capadvise.tui.tab import MainTab, Shown
 
@@ -86,8 +86,8 @@ class EventLine(Wrapped):
             (spark, "$text-accent"),
             ("  " if spark else "", ""),
             (f"{clock(event.seconds)}{where} ", "dim"),
-            event.text,
         )
+        text += Content(fitted(event.text, width - len(text)))
         return [text.truncate(width, ellipsis=True)]
 
 

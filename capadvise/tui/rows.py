@@ -38,6 +38,7 @@ _BRIGHT = 1.5
 """Seconds that a capability stays lit after its first check."""
 _SPAN = 2.0
 """Seconds over which a rate is taken."""
+_PID = re.compile(r"\[\d+\](?= )")
 _LONGEST = 120
 """Characters of a name or an argument; the report holds all of it."""
 
@@ -234,6 +235,11 @@ def call_text(check: Check) -> str:
     if check.detail:
         text += f", {shortened(check.detail)}"
     return printable(text) + ("" if check.granted else ", refused")
+
+
+def fitted(call: str, room: int) -> str:
+    """A call without the pid, where what comes before its details does not fit in."""
+    return call if len(call.partition(",")[0]) <= room else _PID.sub("", call, count=1)
 
 
 def shortened(text: str) -> str:

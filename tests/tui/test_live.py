@@ -170,6 +170,8 @@ def test_a_long_call_is_cut_in_its_details() -> None:
     long = replace(row, call="mount[812] fsopen, file system tmpfs, and more of the kind")
     for width in (66, 80, 120):
         assert "mount[812] fsopen" in CapabilityLine(long).lines(width)[0].plain
+    for width in (48, 50):
+        assert CapabilityLine(long).lines(width)[0].plain.rstrip("…").endswith("mount fsopen")
     assert CapabilityLine(long).lines(90)[0].plain.endswith("incidental")
 
 

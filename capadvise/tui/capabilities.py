@@ -74,9 +74,10 @@ class CapabilityLine(Wrapped):
         if row.incidental and row.checks:
             besides = f"  +{short_count(row.incidental)} incidental"
         if room > 12 and row.call:
-            call = fitted(row.call, room)
-            least = len(call.partition(",")[0]) + len("…")  # its details are cut first
-            yield Content(call).truncate(max(least, room - len(besides)), ellipsis=True)
+            if len(fitted(row.call, 0).partition(",")[0]) + len(besides) >= room:
+                besides = ""
+            room -= len(besides)
+            yield Content(fitted(row.call, room)).truncate(room, ellipsis=True)
             yield (besides, "dim")
 
 

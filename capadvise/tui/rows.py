@@ -239,7 +239,7 @@ def call_text(check: Check) -> str:
 
 def fitted(call: str, room: int) -> str:
     """A call without the pid, where what comes before its details does not fit in."""
-    return call if len(call.partition(",")[0]) <= room else _PID.sub("", call, count=1)
+    return call if len(call.partition(",")[0]) < room else _PID.sub("", call, count=1)
 
 
 def shortened(text: str) -> str:

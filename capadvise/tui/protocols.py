@@ -6,17 +6,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import field
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from capadvise.caps import CapSet
 from capadvise.dataclass import dataclass
 from capadvise.decide import Proposal
-from capadvise.formats.files import Change
-from capadvise.formats.snippet import Snippet
 from capadvise.proven import Trial
 from capadvise.recording import Lost, Tally
 from capadvise.report.model import Report
 from capadvise.watched import WatchFinding
+
+if TYPE_CHECKING:
+    from capadvise.formats.files import Change
+    from capadvise.formats.snippet import Snippet
 
 Starting = Callable[[CapSet], None]
 """Called when a trial of a set begins."""
@@ -24,9 +26,16 @@ Ended = Callable[[Trial], None]
 """Called when a trial has ended."""
 
 
-Confirm = Callable[[Change, str, Snippet, Sequence[str]], None]
-"""Asks the program that reads a file whether it takes a change in this format as it is meant; last
-comes the command that was recorded. It can take a second. Raises CannotPatch where it does not."""
+class Confirm(Protocol):
+    """Asks the program that reads a file whether it takes a change as it is meant."""
+
+    def __call__(
+        self, change: Change, language: str, snippet: Snippet, recorded: Sequence[str]
+    ) -> None:
+        """``recorded``: the command that was recorded. It can take a second.
+
+        Raises CannotPatch where it is taken otherwise.
+        """
 
 
 def unconfirmed(change: Change, language: str, snippet: Snippet, recorded: Sequence[str]) -> None:

@@ -7,7 +7,7 @@ import os
 import pwd
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -134,18 +134,25 @@ def _print_compressed(report: Report) -> None:
     print(base64.encodebytes(packed).decode(), end="", file=sys.stderr)
 
 
-class FailingCheck:
-    """Tells those who wait for a health check how it fails: on a terminal again and again."""
+class WaitingNotices:
+    """Tells on stderr why it takes so long. See ``command.Waiting``."""
 
     def __init__(self) -> None:
         self._told = False
 
-    def __call__(self, how: str) -> None:
-        """``how``: ``failing for 6 s, exit 1: …``."""
+    def check_fails(self, how: str) -> None:
+        """On a terminal again and again."""
         more = "" if self._told else "; it is tried until it passes, or the target ends"
         if not self._told or sys.stderr.isatty():
             notice(f"health check: {how}{more}")
         self._told = True
+
+    def goes_on(self, programs: Sequence[str]) -> None:
+        """How it can be ended."""
+        notice(
+            f"the command has exited; recording until what it started ends, too: "
+            f"{', '.join(programs)} (Ctrl-C ends it)"
+        )
 
 
 def _last_line(output: str) -> str:

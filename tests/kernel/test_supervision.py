@@ -245,6 +245,21 @@ def test_ctrl_c_reaches_the_target_once(tmp_path: Path) -> None:
     assert stat.S_IMODE(report.stat().st_mode) == 0o600
 
 
+def test_ctrl_c_ends_a_daemon_whose_starter_has_exited_and_it_is_said_what_goes_on(
+    tmp_path: Path, marker: str
+) -> None:
+    report = tmp_path / "report.json"
+    argv = (CAPADVISE, "run", "--no-tui", "-o", str(report), "--", "sh", "-c")
+    terminal = Terminal((*argv, f"setsid sleep {marker} & sleep 0.1"), cwd=tmp_path)
+    terminal.expect("ends, too: sleep (Ctrl-C ends it)")
+    terminal.type("\x03")
+    assert terminal.end() == 0
+    assert not running(f"sleep\0{marker}")
+    recording = json.loads(report.read_text())["recordings"][0]
+    assert recording["interrupted"]
+    assert recording["still_running"] == ["sleep"]
+
+
 def test_ctrl_z_and_fg(tmp_path: Path) -> None:
     terminal = Terminal(["bash", "--norc", "-i"], cwd=tmp_path)
     terminal.type("PS1='$ '\n")

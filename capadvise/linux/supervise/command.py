@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import pwd
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from capadvise.caps import CapSet
 from capadvise.dataclass import dataclass
@@ -18,6 +18,17 @@ _INTERPRETER = r"(python|perl|ruby|node|php|bash|dash|sh)[0-9.]*"
 
 ANOTHER_FOLLOWS = 1.0
 """The ``linger`` of a command after which another one is traced: it has its buffers by then."""
+
+
+class Waiting(Protocol):
+    """Tells those who wait for the end of a target why it takes so long."""
+
+    def check_fails(self, how: str) -> None:
+        """The health check has failed for some seconds; told again now and then. ``how``:
+        ``failing for 6 s, exit 1: …``."""
+
+    def goes_on(self, programs: Sequence[str]) -> None:
+        """The command has exited, and these that it started have not; told once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +61,7 @@ class Command:
     still_limit: float | None = None
     """Seconds: a target that fails its health check, and runs no program that it has not run before
     for so long, is killed."""
-    doubt: Callable[[str], None] | None = None
-    """Told how the health check fails, where it has failed for some seconds, and now and then after
-    that."""
+    waiting: Waiting | None = None
     retry: str | None = None
     """EPERM retries: ``auto``, or ``all-calls``: without a filter that picks the calls."""
     copies: bool = False

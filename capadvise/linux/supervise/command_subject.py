@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Collection
+import time
+from collections.abc import Callable, Collection, Sequence
 
 from capadvise.linux.kernel import procfs
 from capadvise.linux.kernel.process_tree import descendants
@@ -16,6 +17,8 @@ COPIER_KILLED = (
     "with ENOSYS from then on"
 )
 
+_TOLD_AFTER = 1.0
+"""Seconds after which those who wait are told what goes on."""
 GUARDIAN_KILLED = "capadvise's guardian process was killed, and with it all that it had started"
 
 
@@ -29,12 +32,14 @@ class CommandSubject:
         *,
         own_terminal: bool,
         others: Callable[[], Collection[int]] = tuple,
+        goes_on: Callable[[Sequence[str]], None] | None = None,
     ) -> None:
         """``root``: the pid of its first process. ``own_terminal``: nobody's shell controls it.
         ``others``: the pids of processes that are none of the command's: the retry tracer, the
-        copier and its copies."""
+        copier and its copies. ``goes_on``: see ``command.Waiting``."""
         self._guardian, self._root, self._others = guardian, root, others
         self._own_terminal = own_terminal
+        self._goes_on, self._exited_at = goes_on, 0.0
         self.fds = (guardian.report,)
         self.cautions: tuple[str, ...] = ()
         self.status: int | None = None
@@ -47,6 +52,7 @@ class CommandSubject:
         for message in self._guardian.read():
             if "exited" in message:
                 self.status = os.waitstatus_to_exitcode(message["exited"])
+                self._exited_at = time.monotonic()
                 happened.append(MainExited(self.status))
             elif "empty" in message:
                 self.ended = True
@@ -59,7 +65,18 @@ class CommandSubject:
             self.ended = True
             self.cautions = (*self.cautions, GUARDIAN_KILLED)
             happened.append(SupervisorLost())
+        if self._goes_on is not None and self.status is not None and not self.ended:
+            self._tell_what_goes_on(self._goes_on)
         return happened
+
+    def _tell_what_goes_on(self, tell: Callable[[Sequence[str]], None]) -> None:
+        """Once, if it takes a while."""
+        if time.monotonic() < self._exited_at + _TOLD_AFTER:
+            return
+        self._goes_on = None
+        alive = (pid for pid in self.pids() if procfs.state(pid) not in ("", "Z"))
+        if programs := sorted({procfs.comm(pid) for pid in alive}):
+            tell(programs)
 
     def _stop_with_target(self) -> None:
         """The target stopped: so do we, for the shell's job control. The guardian wakes us when
@@ -89,7 +106,8 @@ class CommandSubject:
             self._guardian.send({"signal": number})
 
     def note_ending(self) -> None:
-        """Nothing is to be noted."""
+        """Nobody wonders any more why it takes so long."""
+        self._goes_on = None
 
     def stop(self) -> None:
         """SIGTERM; SIGKILL follows for what ignores it."""

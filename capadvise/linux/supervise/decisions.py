@@ -63,6 +63,8 @@ class State:
     """Somebody ended it before its time."""
     ignored_at: float | None = None
     """When Ctrl-C turns out to have been no stop."""
+    exited: bool = False
+    """The process that was started has ended; what it started may go on."""
     kill_at: float | None = None
     """When what was told to end is killed; None: nothing was told to end."""
     rest_at: float | None = None
@@ -208,6 +210,7 @@ def _stop(limits: Limits, state: State, now: float) -> Decision:
 
 
 def _main_exited(limits: Limits, state: State, now: float) -> Decision:
+    state = replace(state, exited=True)
     if state.kill_at is None:
         return state, ()
     if not limits.rest_patience:
@@ -242,7 +245,7 @@ def _time_has_passed(limits: Limits, state: State, now: float) -> Decision:
     orders: tuple[Order, ...] = ()
     if state.ignored_at is not None and now > state.ignored_at and state.kill_at is None:
         state = replace(state, ignored_at=None)
-        if limits.ends_by_interrupt:
+        if limits.ends_by_interrupt or state.exited:  # a daemon does not hear of Ctrl-C
             state, orders = _stop(limits, state, now)
         else:  # It goes on after Ctrl-C, as a shell or a debugger does: that was no stop.
             state, orders = replace(state, interrupted=False), (Order.FORGET_ENDING,)

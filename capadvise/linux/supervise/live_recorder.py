@@ -207,7 +207,7 @@ class RecorderProcess:
             seconds = time.monotonic() - loop.clock
             self._targets = tuple(self._counted(one, loop.clock, seconds) for one in so_far())
         else:
-            ended = loop.subject.status is not None
+            ended = loop.subject.status is not None and not loop.subject.pids()
             self._targets = (TargetProgress("", loop.sources.tracker.tallies(), ended),)
 
     def _counted(self, target: TargetSoFar, clock: float, seconds: float) -> TargetProgress:

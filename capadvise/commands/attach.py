@@ -15,7 +15,7 @@ from capadvise.linux.supervise.command import Command
 from capadvise.workflow.record import Wishes
 from capadvise.workflow.record_running import record_pods, record_running
 from capadvise.workflow.reports import (
-    WaitingNotices,
+    StderrAnnouncer,
     check_writable,
     print_json,
     show_proposal,
@@ -47,7 +47,7 @@ def _record(args: argparse.Namespace, pods: Pods | None) -> list[Over]:
         check_after=args.check_after or 0.0,
         kind=args.kind,
         seconds=args.seconds,
-        waiting=None if args.quiet else WaitingNotices(),
+        announcer=None if args.quiet else StderrAnnouncer(),
     )
     screens = not (args.no_tui or args.quiet or args.json)
     wishes = Wishes(args.output, quiet=args.quiet, screens=screens)

@@ -18,7 +18,7 @@ from capadvise.workflow.record import (
 )
 from capadvise.workflow.record_unit import record_unit, unit_order
 from capadvise.workflow.reports import (
-    WaitingNotices,
+    StderrAnnouncer,
     check_writable,
     print_json,
     show_proposal,
@@ -124,7 +124,7 @@ def _target(argv: tuple[str, ...], args: argparse.Namespace) -> Command:
         stdout_to_stderr=args.json,
         retry=args.retry,
         copies=args.copies,
-        waiting=None if args.quiet else WaitingNotices(),
+        announcer=None if args.quiet else StderrAnnouncer(),
         linger=ANOTHER_FOLLOWS if args.prove else 0.0,
     )
 

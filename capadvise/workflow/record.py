@@ -120,7 +120,7 @@ def live_command(command: Command, finish: Callable[[Observation], Over]) -> Liv
     from capadvise.linux.supervise.record import observe
     from capadvise.workflow.live import LiveRecorder
 
-    command = replace(command, waiting=None)  # a screen is no place for lines on stderr
+    command = replace(command, announcer=None)  # a screen is no place for lines on stderr
 
     def job(terminal: int, onlooker: Onlooker) -> list[Over]:
         here = replace(command, terminal=terminal)
@@ -253,7 +253,7 @@ def _containers_on_screen(
     from capadvise.workflow.live import LiveRecorder, show_live
 
     engine_of(invocation)  # what cannot be observed is said without any screen
-    command = replace(command, waiting=None)
+    command = replace(command, announcer=None)
     several = is_several(invocation)
     ends, leaving = os.pipe()
 

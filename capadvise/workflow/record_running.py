@@ -42,7 +42,7 @@ def record_running(running: Running, command: Command, wishes: Wishes) -> Over:
         return over_of(seen, wishes)
 
     def job(onlooker: Onlooker) -> list[Over]:
-        here = replace(command, waiting=None)
+        here = replace(command, announcer=None)
         seen = attach(running, here, meanwhile=preload, onlooker=onlooker, save=save)
         return [over_of(seen, wishes, say=unsaid)]
 
@@ -65,7 +65,7 @@ def record_pods(pods: Pods, command: Command, wishes: Wishes) -> list[Over]:
         return [over_of(one, wishes, several=several) for one in seen]
 
     def job(onlooker: Onlooker) -> list[Over]:
-        here = replace(command, waiting=None)
+        here = replace(command, announcer=None)
         seen = attach_pods(pods, here, meanwhile=preload, onlooker=onlooker, save=save)
         return [over_of(one, wishes, several=several, say=unsaid) for one in seen]
 

@@ -64,7 +64,7 @@ def _on_screen(order: UnitOrder, command: Command, wishes: Wishes) -> tuple[Over
     from capadvise.linux.engines.systemd.record import observe_unit
     from capadvise.workflow.live import LiveRecorder, show_live
 
-    command = replace(command, waiting=None)
+    command = replace(command, announcer=None)
 
     def job(terminal: int, onlooker: Onlooker) -> list[Over]:
         here = replace(command, terminal=terminal)

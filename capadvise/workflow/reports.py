@@ -134,8 +134,8 @@ def _print_compressed(report: Report) -> None:
     print(base64.encodebytes(packed).decode(), end="", file=sys.stderr)
 
 
-class WaitingNotices:
-    """Tells on stderr why it takes so long. See ``command.Waiting``."""
+class StderrAnnouncer:
+    """Tells on stderr why it takes so long. See ``command.Announcer``."""
 
     def __init__(self) -> None:
         self._told = False

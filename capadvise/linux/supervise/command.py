@@ -20,7 +20,7 @@ ANOTHER_FOLLOWS = 1.0
 """The ``linger`` of a command after which another one is traced: it has its buffers by then."""
 
 
-class Waiting(Protocol):
+class Announcer(Protocol):
     """Tells those who wait for the end of a target why it takes so long."""
 
     def check_fails(self, how: str) -> None:
@@ -61,7 +61,7 @@ class Command:
     still_limit: float | None = None
     """Seconds: a target that fails its health check, and runs no program that it has not run before
     for so long, is killed."""
-    waiting: Waiting | None = None
+    announcer: Announcer | None = None
     retry: str | None = None
     """EPERM retries: ``auto``, or ``all-calls``: without a filter that picks the calls."""
     copies: bool = False

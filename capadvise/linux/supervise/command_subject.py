@@ -36,7 +36,7 @@ class CommandSubject:
     ) -> None:
         """``root``: the pid of its first process. ``own_terminal``: nobody's shell controls it.
         ``others``: the pids of processes that are none of the command's: the retry tracer, the
-        copier and its copies. ``goes_on``: see ``command.Waiting``."""
+        copier and its copies. ``goes_on``: see ``command.Announcer``."""
         self._guardian, self._root, self._others = guardian, root, others
         self._own_terminal = own_terminal
         self._goes_on, self._exited_at = goes_on, 0.0
@@ -65,13 +65,13 @@ class CommandSubject:
             self.ended = True
             self.cautions = (*self.cautions, GUARDIAN_KILLED)
             happened.append(SupervisorLost())
-        if self._goes_on is not None and self.status is not None and not self.ended:
-            self._tell_what_goes_on(self._goes_on)
+        self._tell_what_goes_on()
         return happened
 
-    def _tell_what_goes_on(self, tell: Callable[[Sequence[str]], None]) -> None:
+    def _tell_what_goes_on(self) -> None:
         """Once, if it takes a while."""
-        if time.monotonic() < self._exited_at + _TOLD_AFTER:
+        tell = self._goes_on
+        if tell is None or self.status is None or time.monotonic() < self._exited_at + _TOLD_AFTER:
             return
         self._goes_on = None
         alive = (pid for pid in self.pids() if procfs.state(pid) not in ("", "Z"))

@@ -55,7 +55,7 @@ class EventLoop:
         self.clock = self._busy = time.monotonic()
         self._began = time.time()
         self._signals, self._limits = signals, limits
-        self._check_limit, self._waiting = command.check_limit, command.waiting
+        self._check_limit, self._announcer = command.check_limit, command.announcer
         self._check_after, self._begun_at = command.check_after, 0.0
         self.health = HealthHistory()
         """Of its own health check, or of the one that an engine makes."""
@@ -258,8 +258,8 @@ class EventLoop:
         if self._checker is None and (seen := self.subject.health) is not None:
             self.health.heard(seen, now)
         stopping = self.state.kill_at is not None
-        if self._waiting is not None and not stopping and (news := self.health.news(now)):
-            self._waiting.check_fails(news)
+        if self._announcer is not None and not stopping and (news := self.health.news(now)):
+            self._announcer.check_fails(news)
 
     def _poll(self) -> bool | None:
         assert self._checker is not None

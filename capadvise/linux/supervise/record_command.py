@@ -101,7 +101,7 @@ def _loop(
             *([listener.pid] if listener else ()),
             *([copies.pid, *copies.copies] if copies else ()),
         },
-        goes_on=command.waiting.goes_on if command.waiting and not command.check else None,
+        goes_on=command.announcer.goes_on if command.announcer and not command.check else None,
     )
     tracker = _tracker(ready, starts, ids, clients)
     sources = Sources(ready.buffers, tracker, held.audit, listener, copies)

@@ -244,11 +244,7 @@ def _signalled(limits: Limits, state: State, number: int, now: float) -> Decisio
 def _time_has_passed(limits: Limits, state: State, now: float) -> Decision:
     orders: tuple[Order, ...] = ()
     if state.ignored_at is not None and now > state.ignored_at and state.kill_at is None:
-        state = replace(state, ignored_at=None)
-        if limits.ends_by_interrupt or state.exited:  # a daemon does not hear of Ctrl-C
-            state, orders = _stop(limits, state, now)
-        else:  # It goes on after Ctrl-C, as a shell or a debugger does: that was no stop.
-            state, orders = replace(state, interrupted=False), (Order.FORGET_ENDING,)
+        state, orders = _outlived_interrupt(limits, replace(state, ignored_at=None), now)
     settled = state.health.settled_at is not None and now > state.health.settled_at
     if settled:
         state = _alive(limits, state)
@@ -260,6 +256,13 @@ def _time_has_passed(limits: Limits, state: State, now: float) -> Decision:
         state = replace(state, rest_at=None)
         orders += (Order.END_REST,)
     return state, (*orders, Order.KILL) if kills else orders
+
+
+def _outlived_interrupt(limits: Limits, state: State, now: float) -> Decision:
+    if limits.ends_by_interrupt or state.exited:  # a daemon does not hear of Ctrl-C
+        return _stop(limits, state, now)
+    # It goes on after Ctrl-C, as a shell or a debugger does: that was no stop.
+    return replace(state, interrupted=False), (Order.FORGET_ENDING,)
 
 
 def _checked(limits: Limits, state: State, answer: Checked, now: float) -> Decision:

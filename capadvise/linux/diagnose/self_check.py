@@ -86,7 +86,7 @@ def compare(report: Report, known: CapSet, *, traced: bool) -> str | None:
     wrong = [f"{cap.short} is needed, but was not proposed" for cap in sorted(known - proposed)]
     wrong += [f"{cap.short} is proposed, but not needed" for cap in sorted(proposed - known)]
     if traced and report.proposal.need(SYS_ADMIN).verdict is not Verdict.ADVISORY:
-        wrong.append("the check for SYS_ADMIN at each mmap was not seen")
+        wrong.append("the checks for SYS_ADMIN that change nothing were not seen")
     return "; ".join(wrong) or None
 
 

@@ -18,7 +18,7 @@ from capadvise.errors import BadInput
 from capadvise.formats import FORMATS
 from capadvise.formats.snippet import snippet_of
 from capadvise.formats.systemd import read
-from capadvise.linux.engines.systemd import drop_in, undo
+from capadvise.linux.engines.systemd import drop_in, safety, undo
 from capadvise.linux.engines.systemd.activators import service_of
 from capadvise.linux.engines.systemd.invocation import recognize, restart_of
 from capadvise.linux.engines.systemd.record import active_check
@@ -322,3 +322,49 @@ def test_other_units_are_not_counted() -> None:
     starts = UnitStarts(UNIT)
     assert started(starts, "/usr/sbin/cron").scope is None
     assert starts.scope is None
+
+
+RNDC = """
+ExecStartEx={ path=/usr/sbin/named ; argv[]=/usr/sbin/named -f $O ; flags= ; start_time=[n/a] }
+ExecReloadEx={ path=/usr/sbin/rndc ; argv[]=/usr/sbin/rndc reload ; flags= ; start_time=[n/a] }
+ExecStopEx={ path=/usr/sbin/rndc ; argv[]=/usr/sbin/rndc stop ; flags= ; start_time=[n/a] }
+"""
+
+
+def test_a_stop_is_no_reload(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Debian's named: both are commands of one program, of which its words tell, or when it is."""
+    named = replace(UNIT, commands=parse_commands(RNDC))
+    starts = UnitStarts(named)
+    assert started(starts, "/usr/sbin/rndc").phase is Phase.RELOAD
+    starts.stopping = True
+    assert started(starts, "/usr/sbin/rndc").phase is Phase.STOP_COMMAND
+    starts = UnitStarts(named)
+    monkeypatch.setattr(procfs, "arguments", lambda pid: ("/usr/sbin/rndc", "stop"))
+    assert started(starts, "/usr/sbin/rndc").phase is Phase.STOP_COMMAND
+
+
+@pytest.mark.parametrize(
+    ("words", "name", "record"),
+    [
+        (
+            "/usr/bin/podman run --name systemd-web --rm -d web sh -c a; b",
+            "systemd-web",
+            "podman run",
+        ),
+        ("/usr/bin/podman start -a web", "CONTAINER", "podman run"),
+        ("/usr/bin/docker compose up", "CONTAINER", "docker compose up"),
+        ("/usr/bin/podman system service", None, ""),
+        ("/usr/sbin/nginx run", None, ""),
+    ],
+)
+def test_a_container_is_not_its_unit(words: str, name: str | None, record: str) -> None:
+    """A quadlet's unit: what it starts is podman, which needs SYS_ADMIN."""
+    shown = RNDC.replace("/usr/sbin/named -f $O", words)
+    unit = replace(UNIT, commands=parse_commands(shown))
+    if name is None:
+        safety.require_own_processes(unit)
+        return
+    with pytest.raises(BadInput, match=r"web.service starts a container") as raised:
+        safety.require_own_processes(unit)
+    assert f"capadvise attach {name};" in str(raised.value.hint)
+    assert f"capadvise run -- {record} …" in str(raised.value.hint)

@@ -22,7 +22,8 @@ if __name__ == "__main__":
     with contextlib.suppress(OSError), socket.socket() as listening:
         listening.bind(("", PORT))  # NET_BIND_SERVICE
     # The kernel asks for SYS_ADMIN, and nothing depends on it: for its accounting, unless its
-    # compiler has copied the check into that (Debian's 6.12), and for attributes that are not there.
+    # compiler has copied the check into that (Debian's 6.12); and for attributes of which none
+    # is there.
     mmap.mmap(-1, 1 << 20)
     with contextlib.suppress(OSError):
         os.listxattr(os.memfd_create("listed"))

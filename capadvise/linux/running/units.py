@@ -13,7 +13,7 @@ from capadvise.linux.engines.systemd.invocation import (
     restart_of,
     unit_name,
 )
-from capadvise.linux.engines.systemd.safety import require_restartable
+from capadvise.linux.engines.systemd.safety import require_own_processes, require_restartable
 from capadvise.linux.running.restarts import first_process
 from capadvise.linux.running.target import Running, target_of
 
@@ -27,6 +27,7 @@ def running_unit(what: str, *, restart: bool = False) -> Running:
     """``restart``: it is restarted, as it is, once it is watched. Raises BadInput where there is
     none, or nothing of it runs, or it must not be restarted."""
     unit = manager.known(service_for(unit_name(what)))
+    require_own_processes(unit)
     if restart:
         require_restartable(unit)
     keeper = manager.pid()

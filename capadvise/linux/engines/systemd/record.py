@@ -66,6 +66,7 @@ def observe_unit(
     for name in undo_abandoned():
         say(f"{name}: made as it was again: an earlier capadvise, which was killed, had changed it")
     unit = manager.known(order.unit)
+    safety.require_own_processes(unit)
     safety.require_restartable(unit)
     if unit.runs and order.verb == "start":
         raise BadInput(
@@ -147,7 +148,7 @@ def _loop(
         pointers=trace.buffers.pointers,
     )
     client = CommandSubject(ready.guardian, ready.held, own_terminal=command.terminal is not None)
-    subject = UnitSubject(client, unit.name, starts)
+    subject = UnitSubject(client, unit, starts)
     # Its manager waits so long by itself before it kills.
     stop_patience = 2 * command.patience
     limits = Limits(

@@ -1,11 +1,14 @@
-"""Units that are not restarted: those that carry whoever asks for it, or every other one."""
+"""Units that are not restarted: those that carry whoever asks for it, or every other one. And those
+whose program runs elsewhere, in a container."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import PurePath
 
 from capadvise.errors import BadInput
+from capadvise.linux.engines.cli import invocation
 from capadvise.linux.engines.systemd.unit import ServiceUnit
 from capadvise.linux.engines.systemd.unit_starts import in_unit
 from capadvise.linux.kernel import procfs
@@ -33,6 +36,24 @@ def require_restartable(unit: ServiceUnit) -> None:
         raise BadInput(
             f"{unit.name} is not restarted: it carries {carried}",
             hint=f"record it as it runs: capadvise attach {unit.name}",
+        )
+
+
+def require_own_processes(unit: ServiceUnit) -> None:
+    """Raises BadInput with what to type instead where an engine is told to run a container: the
+    unit's set is the engine's client's, and what podman needs to make a container at that."""
+    started = [one.words.split() for one in unit.commands if one.setting == "ExecStart"]
+    for words in filter(None, started):
+        run = invocation.recognize(words)
+        if not (run or invocation.existing(words) or invocation.starts_otherwise(words)):
+            continue
+        client = PurePath(words[0]).name
+        name, verb = (run.name, run.verb) if run else (None, "run")
+        raise BadInput(
+            f"{unit.name} starts a container, with {client}: its capabilities are the container's, "
+            "not the unit's",
+            hint=f"watch the container: capadvise attach {name or 'CONTAINER'}; or stop the unit, "
+            f"and record its ExecStart=: capadvise run -- {client} {verb} …",
         )
 
 

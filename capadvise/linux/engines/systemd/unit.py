@@ -27,7 +27,7 @@ PROPERTIES = (
 COMMANDS = tuple(f"{key}Ex" for key in _PHASES)
 _BETWEEN_COMMANDS = re.compile(r"(?<= \})\n(?=Exec\w+Ex=\{ path=)")
 _COMMAND = re.compile(
-    r"(?P<setting>\w+)Ex=\{ path=(?P<path>.*?) ; argv\[\]=.* ;"
+    r"(?P<setting>\w+)Ex=\{ path=(?P<path>.*?) ; argv\[\]=(?P<words>.*) ;"
     r" flags=(?P<flags>[a-z -]*) ; start_time=",
     re.DOTALL,
 )
@@ -45,6 +45,8 @@ class UnitCommand:
     """A program's path, or a name that is searched for."""
     privileged: bool
     """``+``: it has every capability, whatever the set of the unit is."""
+    words: str = ""
+    """Its command line, without quotes: systemctl shows none."""
 
     @property
     def phase(self) -> Phase:
@@ -141,7 +143,9 @@ def parse_commands(text: str) -> tuple[UnitCommand, ...]:
     """The commands of the output, which may go over several lines."""
     lines = filter(None, map(_COMMAND.search, _BETWEEN_COMMANDS.split(text)))
     commands = [
-        UnitCommand(one["setting"], one["path"], "privileged" in one["flags"].split())
+        UnitCommand(
+            *(one["setting"], one["path"], "privileged" in one["flags"].split()), one["words"]
+        )
         for one in lines
         if one["setting"] in _PHASES
     ]

@@ -3,7 +3,7 @@
 The manager forks for each command, and the child (``systemd-executor``) prepares what the unit
 says and executes it: what it does before is not the unit's. Several units may start at a time: a
 command is known by its program, in the order in which the manager executes them, and by its control
-group where the process still lives when we hear of it.
+group and its words where the process still lives when we hear of it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from capadvise.linux.kernel import procfs
 from capadvise.linux.posture.read import Machine, posture_of
 from capadvise.linux.tracking.tasks import Scope, Task
 from capadvise.posture import Posture
+from capadvise.recording import Phase
 
 
 class UnitStarts:
@@ -28,6 +29,8 @@ class UnitStarts:
         self._unit, self._next = unit, 0
         self._machine = Machine.read()
         self.scope = scope
+        self.stopping = False
+        """Its manager was told to stop it."""
         self.posture: Posture | None = None
         """Of the main process, or of one before it; None where all were gone."""
         self.user = (0, 0)
@@ -42,7 +45,7 @@ class UnitStarts:
         """A program below the manager: perhaps one of the unit's commands."""
         if task.runtime or in_unit(pid, self._unit.name) is False:
             return
-        command = self._command(path)
+        command = self._command(pid, path)
         if command is None:
             return
         if command.privileged:  # it has everything whatever the unit's set is
@@ -59,14 +62,22 @@ class UnitStarts:
         """Its control group tells, where a fork was lost."""
         return self.scope if in_unit(pid, self._unit.name) else None
 
-    def _command(self, path: str) -> UnitCommand | None:
-        """The next one that executes this program, from the first on where it is started again."""
+    def _command(self, pid: int, path: str) -> UnitCommand | None:
+        """The one with the words of this process, else the next one that executes this program,
+        from the first on where it is started again. One for the stop, where it is stopped."""
         numbered = list(enumerate(self._unit.commands, 1))
-        for number, command in (*numbered[self._next :], *numbered[: self._next]):
-            if command.starts(path):
-                self._next = number
-                return command
+        ordered = (*numbered[self._next :], *numbered[: self._next])
+        of_program = [(number, command) for number, command in ordered if command.starts(path)]
+        if len(of_program) > 1:
+            words = " ".join(procfs.arguments(pid))
+            of_program.sort(key=lambda one: (one[1].words != words, not self._is_due(one[1])))
+        for number, command in of_program:
+            self._next = number
+            return command
         return None
+
+    def _is_due(self, command: UnitCommand) -> bool:
+        return not self.stopping or command.phase is Phase.STOP_COMMAND
 
     def _look(self, pid: int, task: Task) -> None:
         self.user = task.uids.effective, task.gids.effective

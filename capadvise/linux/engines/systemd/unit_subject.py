@@ -30,9 +30,10 @@ class UnitSubject:
 
     health = None
 
-    def __init__(self, client: CommandSubject, unit: str, starts: UnitStarts) -> None:
+    def __init__(self, client: CommandSubject, unit: ServiceUnit, starts: UnitStarts) -> None:
         """``client``: systemctl."""
-        self._client, self._unit, self._starts = client, unit, starts
+        self._client, self._unit, self._starts = client, unit.name, starts
+        self._oneshot = unit.oneshot
         self.fds = client.fds
         self.status: int | None = None
         self.ended = False
@@ -51,8 +52,10 @@ class UnitSubject:
 
     @property
     def begun(self) -> bool:
-        """Whether a command of the unit's has been executed."""
-        return self._starts.scope is not None
+        """Whether its manager says that it is up: stopped before, its start fails. All that a
+        oneshot does is its start."""
+        started = self._oneshot or self._client.ended
+        return started and self._starts.scope is not None
 
     @property
     def cautions(self) -> tuple[str, ...]:
@@ -126,7 +129,7 @@ class UnitSubject:
     def stop(self) -> None:
         """As its manager stops it, with its ``ExecStop=``."""
         if not self._stopping:
-            self._stopping = True
+            self._stopping = self._starts.stopping = True
             Background(lambda: _tried(manager.stop, self._unit))
 
     def end_rest(self) -> None:

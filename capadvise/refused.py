@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import PurePath
 
 from capadvise.asides import EXECUTES
 from capadvise.caps import Cap, CapSet, parse_set
@@ -67,6 +68,8 @@ _UBUNTU = (
     "where kernel.apparmor_restrict_unprivileged_userns is 1 (Ubuntu), AppArmor refuses every"
     " capability in a user namespace: see the audit log"
 )
+_HIDDEN = "perhaps since AppArmor's profile {} does not allow it: capget(2) then hides it"
+"""Programs that keep what they are shown (named), which is asked nowhere: apparmor_capget()."""
 _CONFINING = frozenset({"enforce", "kill"})
 
 
@@ -120,7 +123,7 @@ def _who(
         return RefusedBy.MOUNT, "the file system is mounted read-only"
     rules = ((question, _rule(question, item.syscall, catalog)) for question in item.denied)
     asked = [(question, rule) for question, rule in rules if rule is not None]
-    return _asked(item, asked, held, catalog.signs) if asked else _unasked(item, mac)
+    return _asked(item, asked, held, catalog.signs, mac) if asked else _unasked(item, mac)
 
 
 def _rule(question: DeniedCheck, call: str | None, catalog: Catalog) -> SiteRule | None:
@@ -156,6 +159,7 @@ def _asked(
     asked: Sequence[tuple[DeniedCheck, SiteRule]],
     held: CapSet,
     signs: Signs,
+    mac: Mac | None,
 ) -> tuple[RefusedBy, str]:
     """The kernel checked capabilities that the task did not have."""
     in_fork = any(signs.shows(Sign.FORK, question.site) for question, _ in asked)
@@ -173,8 +177,17 @@ def _asked(
         )
     if caps <= _OF_FILES and item.uid:
         return RefusedBy.MODE, f"owner and mode of a file; {wanted} would override them"
-    missing = "had been given up by the program itself" if caps <= held else "is missing"
+    missing = _given_up(item.program, mac) if caps <= held else "is missing"
     return RefusedBy.CAPABILITY, f"{what}: {wanted} was checked and {missing}"
+
+
+def _given_up(program: str, mac: Mac | None) -> str:
+    """A profile is called as the program that it confines."""
+    why = "had been given up by the program itself"
+    enforced = mac is not None and (mac.module, mac.mode) == ("apparmor", "enforce")
+    if enforced and mac is not None and PurePath(mac.label).name == program:
+        return f"{why}: {_HIDDEN.format(mac.label)}"
+    return why
 
 
 def _unasked(item: RefusedCall, mac: Mac | None) -> tuple[RefusedBy, str]:

@@ -186,3 +186,15 @@ def test_who_gave_it_up_itself_is_not_told_that_it_is_missing() -> None:
     assert refusal(known, CATALOG, None, caps).evidence.endswith(
         "SYS_ADMIN was checked and had been given up by the program itself"
     )
+
+
+def test_a_profile_hides_what_a_program_then_gives_up() -> None:
+    """named keeps of its capabilities those that capget(2) shows, and AppArmor takes some away."""
+    known = replace(call("sethostname", "EPERM", HOST_NAME), program="named")
+    caps = frozenset({Cap.parse("SYS_ADMIN")})
+    confined = Mac("apparmor", "named", "enforce")
+    shown = refusal(known, CATALOG, confined, caps).evidence
+    assert "by the program itself: perhaps since AppArmor's profile named does not" in shown
+    complains, helper = replace(confined, mode="complain"), replace(known, program="cp")
+    for said in refusal(known, CATALOG, complains, caps), refusal(helper, CATALOG, confined, caps):
+        assert said.evidence.endswith("given up by the program itself")

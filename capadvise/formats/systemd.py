@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import field
 from pathlib import PurePath
 from typing import TYPE_CHECKING
@@ -24,7 +24,7 @@ def render(snippet: Snippet) -> str:
     unit = _unit(snippet)
     lines = [
         f"# {drop_in_of(unit)}\n",
-        snippet.comments(more=(_note(snippet),)),
+        snippet.comments(more=tuple(_notes(snippet))),
         f"[{UNIT_KINDS[PurePath(unit).suffix]}]\nCapabilityBoundingSet=\n",
     ]
     for cap, reason in snippet.caps:
@@ -52,13 +52,15 @@ def drop_in_of(unit: str) -> str:
     return f"/etc/systemd/system/{unit}.d/capadvise.conf"
 
 
-def _note(snippet: Snippet) -> str:
-    if snippet.root:
-        return (
-            "recorded as root: a unit with another User= also needs AmbientCapabilities= with "
-            "the same list"
-        )
-    return f"recorded as user {snippet.user}: the unit's own User= is left as it is"
+def _notes(snippet: Snippet) -> Iterator[str]:
+    if recorded_unit(snippet.argv):  # then its files say who it is
+        return
+    yield (
+        "recorded as root: a unit with another User= also needs AmbientCapabilities= with "
+        "the same list"
+        if snippet.root
+        else f"recorded as user {snippet.user}: the unit's own User= is left as it is"
+    )
 
 
 def read(source: str, *, section: str = "Service", drop_in: bool = False) -> tuple[Declared, ...]:

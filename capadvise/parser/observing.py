@@ -218,7 +218,10 @@ def inspect(verbs: Verbs) -> None:
         _INSPECT,
     )
     parser.add_argument(
-        "targets", nargs="*", metavar="TARGET", help="container:NAME, image:NAME, PID or self"
+        "targets",
+        nargs="*",
+        metavar="TARGET",
+        help="container:NAME, image:NAME, NAME.service, PID or self",
     )
     parser.add_argument(
         "--seccomp",

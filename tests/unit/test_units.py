@@ -16,6 +16,7 @@ from capadvise.caps import NAMES, CapSet, parse_set
 from capadvise.catalog import default
 from capadvise.errors import BadInput
 from capadvise.formats import FORMATS
+from capadvise.formats.edit.systemd import patch
 from capadvise.formats.snippet import snippet_of
 from capadvise.formats.systemd import read
 from capadvise.linux.engines.systemd import drop_in, safety, undo
@@ -256,6 +257,15 @@ def of_unit(**more: Any) -> Report:
     order = restart_of("web.service")
     target = replace(known.target, kind="unit", name="web", argv=order.argv)
     return replace(known, target=target, **more)
+
+
+def test_nothing_is_said_of_another_user_in_its_drop_in() -> None:
+    """The unit ran as the user that its own files name."""
+    snippet = snippet_of(of_unit(), SOME, default())
+    assert patch("", None, snippet).notes == ()
+    assert "User=" not in FORMATS["systemd"].render(snippet)
+    other = snippet_of(report(), SOME, default())
+    assert "a user other than root" in " ".join(patch("", None, other).notes)
 
 
 def test_what_a_unit_is_called() -> None:

@@ -32,6 +32,8 @@ def test_what_runs_and_what_is_executed_later(guest: Guest) -> None:
     guest.systemctl("start", "watched")
     until((guest.root / "run/runs").exists)
     before = guest.systemctl("show", "-p", "MainPID", "watched")
+    inspected = guest.capadvise("inspect", "watched.service").stdout
+    assert "1: CHOWN" in inspected, inspected
     process = subprocess.Popen(
         guest.words(
             *(CAPADVISE, "attach", "--no-tui", "-o", "/run/attached.json"),

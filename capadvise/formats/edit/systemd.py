@@ -25,6 +25,7 @@ from capadvise.formats.unit_exposed import has_plus
 from capadvise.formats.unit_file import Assignment, Unit, flag_of, parse, split
 from capadvise.formats.user_names import is_root
 from capadvise.hardening import OPTION_KEYS
+from capadvise.target import recorded_unit
 
 _SERVICE = "Service"
 _BOUNDING, _AMBIENT = "CapabilityBoundingSet", "AmbientCapabilities"
@@ -197,7 +198,8 @@ def _notes(unit: Unit, snippet: Snippet) -> Iterator[str]:
     for item in unit.all_of(_SERVICE).assignments:
         if item.key.startswith("Exec") and has_plus(item):
             yield f"{item.key}={item.value.split()[0]}: its + gives it all capabilities"
-    if _drop_in(unit) and unit.all_of(_SERVICE).last("User") is None:
+    of_unit = recorded_unit(snippet.argv) is not None  # then its files say who it is
+    if _drop_in(unit) and unit.all_of(_SERVICE).last("User") is None and not of_unit:
         yield (
             f"User= is not in this file: assumed to be {snippet.user}, as recorded; a user other "
             "than root also needs AmbientCapabilities="

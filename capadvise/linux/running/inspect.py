@@ -23,6 +23,7 @@ from capadvise.linux.posture.read import Machine, posture_of
 from capadvise.linux.posture.seccomp_filters import filters_of
 from capadvise.linux.running.pods import in_pod
 from capadvise.linux.running.target import by_name
+from capadvise.linux.running.units import is_unit, main_process
 from capadvise.posture import Posture, Sharing
 
 
@@ -59,7 +60,9 @@ def holders(machine: Machine) -> Iterator[Inspection]:
 
 
 def inspect_target(text: str, machine: Machine) -> Inspection:
-    """What ``container:NAME``, a pid or ``self`` names. Raises BadInput."""
+    """What ``container:NAME``, ``NAME.service``, a pid or ``self`` names. Raises BadInput."""
+    if is_unit(text):
+        return inspect(main_process(text), machine)
     kind, colon, name = text.partition(":")
     if not (colon and kind == "container" and name):
         return inspect(process_of(text), machine)
@@ -124,7 +127,7 @@ def process_of(text: str) -> int:
         return int(text)
     raise BadInput(
         f"{text!r} is not a process",
-        hint="inspect container:NAME, image:NAME, a pid, or self",
+        hint="inspect container:NAME, image:NAME, NAME.service, a pid, or self",
     )
 
 

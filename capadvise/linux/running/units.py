@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from capadvise.errors import BadInput
+from capadvise.errors import BadInput, CannotObserve
 from capadvise.linux.engines.systemd import manager
 from capadvise.linux.engines.systemd.activators import service_for
 from capadvise.linux.engines.systemd.invocation import (
@@ -14,6 +14,7 @@ from capadvise.linux.engines.systemd.invocation import (
     unit_name,
 )
 from capadvise.linux.engines.systemd.safety import require_own_processes, require_restartable
+from capadvise.linux.engines.systemd.unit import ServiceUnit
 from capadvise.linux.running.restarts import first_process
 from capadvise.linux.running.target import Running, target_of
 
@@ -31,12 +32,25 @@ def running_unit(what: str, *, restart: bool = False) -> Running:
     if restart:
         require_restartable(unit)
     keeper = manager.pid()
-    first = first_process(unit)
-    if not first:
-        raise BadInput(
-            f"nothing of {unit.name} runs: it is {unit.active}",
-            hint=f"capadvise run -- systemctl start {unit.short_name}",
-        )
+    first = _first(unit, first_process(unit))
     order = restart_of(unit.name)
     target = replace(target_of(first, "unit"), name=unit.short_name, argv=order.argv)
     return Running(first, target, shim=keeper, unit=unit, restart=restart)
+
+
+def main_process(what: str) -> int:
+    """Of a unit. Raises BadInput where there is none."""
+    unit = manager.known(service_for(unit_name(what)))
+    try:
+        return _first(unit, first_process(unit))
+    except CannotObserve:  # only root may ask for its manager's process
+        return _first(unit, unit.main)
+
+
+def _first(unit: ServiceUnit, first: int) -> int:
+    if first:
+        return first
+    raise BadInput(
+        f"nothing of {unit.name} runs: it is {unit.active}",
+        hint=f"capadvise run -- systemctl start {unit.short_name}",
+    )

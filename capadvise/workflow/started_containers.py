@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from capadvise.linux.engines.cli.invocation import Invocation, recognize, starts_otherwise
+from capadvise.linux.engines.cli.invocation import Invocation, builds, recognize, starts_otherwise
 from capadvise.linux.kernel.sudo import as_root
 
 if TYPE_CHECKING:
@@ -57,6 +57,11 @@ def _cautions(observation: Observation) -> Iterator[str]:
             yield (
                 f"{name} started containers ({other[0]}), {alone}; to record one while it "
                 f"runs: {as_root()} attach CONTAINER"
+            )
+        elif build := builds(words):
+            yield (
+                f"{name} had an image built ({build}): its steps were run by the builder, "
+                f"{alone}; to record one: {as_root()} run -- docker run IMAGE STEP"
             )
 
 

@@ -6,7 +6,13 @@ import shlex
 
 import pytest
 
-from capadvise.linux.engines.cli.invocation import Invocation, existing, recognize, starts_otherwise
+from capadvise.linux.engines.cli.invocation import (
+    Invocation,
+    builds,
+    existing,
+    recognize,
+    starts_otherwise,
+)
 
 
 def _seen(text: str) -> Invocation:
@@ -149,6 +155,27 @@ def test_what_starts_containers_in_another_way(command: str, what: str | None) -
     found = starts_otherwise(shlex.split(command))
     assert (found and found[0]) == what
     assert found is None or "capadvise " in found[1]
+
+
+@pytest.mark.parametrize(
+    ("command", "what"),
+    [
+        ("docker build -t x .", "docker build"),
+        ("docker -H unix:///x buildx build .", "docker buildx build"),
+        ("docker buildx bake", "docker buildx bake"),
+        ("docker compose -f a.yaml build web", "docker compose build"),
+        ("/usr/bin/docker-compose --project-name x build", "docker-compose build"),
+        ("docker image build .", "docker image build"),
+        ("nerdctl build .", "nerdctl build"),
+        ("podman build .", None),
+        ("docker run build", None),
+        ("docker image ls", None),
+        ("docker compose", None),
+        ("make build", None),
+    ],
+)
+def test_what_has_a_daemon_build(command: str, what: str | None) -> None:
+    assert builds(shlex.split(command)) == what
 
 
 @pytest.mark.parametrize(

@@ -198,6 +198,26 @@ def starts_otherwise(argv: Sequence[str]) -> tuple[str, str] | None:
     return None
 
 
+_BUILDERS = frozenset(("docker", "docker-compose", "nerdctl"))
+"""Clients whose images are built by a daemon. podman builds by itself."""
+_BUILDING = (("build",), ("bake",))
+
+
+def builds(argv: Sequence[str]) -> str | None:
+    """``docker buildx build``: what has a daemon build an image; None for any other command."""
+    program = PurePath(argv[0]).name if argv else ""
+    if program not in _BUILDERS:
+        return None
+    words = CLIENT[program].parse(argv[1:])[1] if program in CLIENT else tuple(argv[1:])
+    before = [program]
+    if words[:1] in (("compose",), ("buildx",), ("builder",), ("image",)):
+        before.append(words[0])
+        words = words[1:]
+    if before[-1].endswith("compose"):
+        words = COMPOSE.parse(words)[1]
+    return " ".join((*before, *words[:1])) if words[:1] in _BUILDING else None
+
+
 def _podman(project: Sequence[Option]) -> tuple[str, ...]:
     """The podman that podman-compose calls. What cannot be split makes podman-compose fail."""
     from shlex import split

@@ -29,7 +29,12 @@ other."""
 
 PROGRAMS = {"docker": "docker", "podman": "podman", "podman-remote": "podman"}
 """Program → its engine."""
-CLIENTS = frozenset((*PROGRAMS, "docker-compose", "podman-compose", "nerdctl"))
+CLIENTS = frozenset(
+    (
+        *(*PROGRAMS, "docker-compose", "podman-compose", "nerdctl"),
+        *("ctr", "crictl", "incus", "lxc", "kubectl", "helm"),
+    )
+)
 """All that start containers by an engine."""
 CLIENT = {
     "docker": Grammar(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def unit_order(argv: Sequence[str]) -> UnitOrder | None:
     """The unit that a command starts; None for any other. Raises BadInput where it starts one in a
     way that cannot be recorded."""
-    if not any(word.endswith("systemctl") for word in argv[:4]):
+    if not any(word.endswith(("systemctl", "systemd-run", "machinectl")) for word in argv[:4]):
         return None
     from capadvise.linux.engines.systemd.invocation import recognize  # most runs do without
 

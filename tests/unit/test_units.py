@@ -159,6 +159,8 @@ def test_how_a_main_process_ended(code: str, status: str, expected: int | None) 
         ("systemctl", None),
         ("nginx start", None),
         ("docker start systemctl", None),
+        ("systemd-run --scope -p CPUQuota=20% nginx", None),
+        ("machinectl list", None),
     ],
 )
 def test_which_command_lines_start_a_unit(line: str, expected: tuple[str, str] | None) -> None:
@@ -178,6 +180,8 @@ def test_which_command_lines_start_a_unit(line: str, expected: tuple[str, str] |
         ("systemctl start home.mount", "only services are recorded"),
         ("systemctl start ../x", "not the name of a unit"),
         ("systemctl start nginx*", "not the name of a unit"),
+        ("sudo systemd-run -p User=www-data nginx", "the service manager starts the command"),
+        ("machinectl start box", "the service manager starts the machine"),
     ],
 )
 def test_what_starts_units_in_a_way_that_is_not_recorded(line: str, why: str) -> None:

@@ -152,6 +152,11 @@ _BY_PID = (
     "if docker or podman is here, too: capadvise run -- docker run …; or start it, then watch its "
     "first process: capadvise attach PID (nerdctl inspect --format '{{.State.Pid}}' CONTAINER)"
 )
+_BY_CONTAINERD = (
+    "start it, then watch its first process: capadvise attach PID (ctr tasks ls names it)"
+)
+_BY_CRI = "on this node: capadvise attach NAMESPACE/POD"
+_BY_INCUS = "start it, then watch its first process: capadvise attach PID ({} info NAME names it)"
 _CLUSTER = (
     "capadvise kubernetes record KIND/NAME … watches the pods of a workload; on their node: "
     "capadvise attach NAMESPACE/POD"
@@ -176,7 +181,18 @@ _OTHERWISE: dict[str, dict[tuple[str, ...], str]] = {
         ("start",): "capadvise run -- podman-compose up …",
         ("restart",): "capadvise run -- podman-compose up …",
     },
-    "kubectl": {("run",): _CLUSTER, ("apply",): _CLUSTER},
+    "kubectl": {
+        **dict.fromkeys((("run",), ("apply",), ("create",), ("replace",), ("scale",)), _CLUSTER),
+        **dict.fromkeys((("exec",), ("rollout", "restart")), _CLUSTER),
+    },
+    "ctr": dict.fromkeys((("run",), ("task", "start"), ("tasks", "start")), _BY_CONTAINERD),
+    "crictl": dict.fromkeys((("run",), ("runp",), ("start",), ("exec",)), _BY_CRI),
+    **{
+        client: dict.fromkeys(
+            (("launch",), ("start",), ("restart",), ("exec",)), _BY_INCUS.format(client)
+        )
+        for client in ("incus", "lxc")
+    },
     "helm": {("install",): _CLUSTER, ("upgrade",): _CLUSTER},
     "nerdctl": {("run",): _BY_PID, ("start",): _BY_PID, ("compose",): _BY_PID},
 }
@@ -191,9 +207,10 @@ def starts_otherwise(argv: Sequence[str]) -> tuple[str, str] | None:
     words = CLIENT[engine].parse(argv[1:])[1] if engine in CLIENT else tuple(argv[1:])
     plain = [word for word in words if not word.startswith("-")]
     plain = plain[1:] if plain[:1] == ["container"] else plain
+    # Of the options of other clients it is not known which have a value.
+    places = 1 if engine in CLIENT else len(plain)
     for verb, instead in _OTHERWISE.get(engine, {}).items():
-        is_verb = tuple(plain[: len(verb)]) == verb or (engine not in CLIENT and verb[0] in plain)
-        if is_verb:
+        if any(tuple(plain[at : at + len(verb)]) == verb for at in range(places)):
             return " ".join((program, *verb)), instead
     return None
 

@@ -15,6 +15,7 @@ ACTIVATORS = (".socket", ".timer", ".path")
 _OF_SEVERAL = {".target": "systemctl list-dependencies", ".slice": "systemctl status"}
 """The kinds that hold several services, and what lists these."""
 _VERBS = ("start", "restart")
+_STARTING_MACHINES = frozenset(("start", "shell", "login"))
 _WRAPPERS = ("sudo", "doas")
 _HARMLESS = ("-q", "--quiet", "--no-ask-password", "--system", "--no-pager", "--")
 
@@ -36,7 +37,18 @@ def recognize(argv: Sequence[str]) -> UnitOrder | None:
     words = list(argv)
     while words and PurePath(words[0]).name in _WRAPPERS:
         words.pop(0)
-    if not words or PurePath(words[0]).name != "systemctl":
+    program = PurePath(words[0]).name if words else ""
+    if program == "systemd-run" and "--scope" not in words:
+        raise BadInput(
+            "systemd-run: the service manager starts the command, which is not recorded so",
+            hint="capadvise run -- COMMAND, or: capadvise run -- systemd-run --scope COMMAND",
+        )
+    if program == "machinectl" and not _STARTING_MACHINES.isdisjoint(words):
+        raise BadInput(
+            "machinectl: the service manager starts the machine, which is not recorded so",
+            hint="capadvise run -- systemctl start systemd-nspawn@NAME",
+        )
+    if program != "systemctl":
         return None
     names = [word for word in words[1:] if not word.startswith("-")]
     options = [word for word in words[1:] if word.startswith("-") and word not in _HARMLESS]

@@ -38,16 +38,7 @@ def recognize(argv: Sequence[str]) -> UnitOrder | None:
     while words and PurePath(words[0]).name in _WRAPPERS:
         words.pop(0)
     program = PurePath(words[0]).name if words else ""
-    if program == "systemd-run" and "--scope" not in words:
-        raise BadInput(
-            "systemd-run: the service manager starts the command, which is not recorded so",
-            hint="capadvise run -- COMMAND, or: capadvise run -- systemd-run --scope COMMAND",
-        )
-    if program == "machinectl" and not _STARTING_MACHINES.isdisjoint(words):
-        raise BadInput(
-            "machinectl: the service manager starts the machine, which is not recorded so",
-            hint="capadvise run -- systemctl start systemd-nspawn@NAME",
-        )
+    _refuse_what_starts_otherwise(program, words)
     if program != "systemctl":
         return None
     names = [word for word in words[1:] if not word.startswith("-")]
@@ -60,6 +51,19 @@ def recognize(argv: Sequence[str]) -> UnitOrder | None:
     if len(names) != 2:
         raise BadInput("one unit is recorded at a time", hint="capadvise run -- systemctl …")
     return UnitOrder(verb, unit_name(names[1]), tuple(argv))
+
+
+def _refuse_what_starts_otherwise(program: str, words: Sequence[str]) -> None:
+    if program == "systemd-run" and "--scope" not in words:
+        raise BadInput(
+            "systemd-run: the service manager starts the command, which is not recorded so",
+            hint="capadvise run -- COMMAND, or: capadvise run -- systemd-run --scope COMMAND",
+        )
+    if program == "machinectl" and not _STARTING_MACHINES.isdisjoint(words):
+        raise BadInput(
+            "machinectl: the service manager starts the machine, which is not recorded so",
+            hint="capadvise run -- systemctl start systemd-nspawn@NAME",
+        )
 
 
 def _refused(options: Sequence[str], verb: str) -> BadInput:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from capadvise.caps import Cap
 from capadvise.formats.edit import PATCHES
@@ -12,6 +16,12 @@ from capadvise.formats.snippet import Snippet
 
 FOLDER = Path(__file__).parents[1] / "data" / "patch"
 USUAL = ("CHOWN", "NET_RAW")
+POD = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: c}, {name: d}]}\n"
+QUOTED = """[Service]
+ExecStart=/bin/true
+CapabilityBoundingSet="CAP_CHOWN CAP_NET_BIND_SERVICE"
+"""
+"""One word, which is not a capability: systemd grants nothing."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +56,27 @@ def snippet(caps: tuple[str, ...], user: str = "0:0") -> Snippet:
 
 def patch(language: str, text: str, service: str | None, caps: tuple[str, ...]) -> Patched:
     return PATCHES[language](text, service, snippet(caps))
+
+
+def load(text: str) -> Any:
+    """The documents of a file, as YAML libraries read them."""
+    return list(yaml.load_all(text, yaml.CSafeLoader))
+
+
+def containers(node: Any) -> list[dict[str, Any]]:
+    """Every container, wherever it is; aliases are made values of their own."""
+    if isinstance(node, list):
+        return [held for item in node for held in containers(item)]
+    if not isinstance(node, dict):
+        return []
+    held = []
+    for key, value in node.items():
+        if key in ("containers", "initContainers", "ephemeralContainers"):
+            value[:] = [json.loads(json.dumps(item)) for item in value]
+            held += value
+        else:
+            held += containers(value)
+    return held
 
 
 CASES = (

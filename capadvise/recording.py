@@ -328,7 +328,7 @@ class Recording:
     cautions: tuple[str, ...] = ()
     """What the observers could not do, a sentence each."""
     started_containers: bool = False
-    """The command has started containers, which were not recorded."""
+    """The command had an engine or systemd start something, which was not recorded."""
     start: int = 1
     """Of a lifecycle, which start: from the second on, on what the first one left."""
     pod: str | None = None

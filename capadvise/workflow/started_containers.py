@@ -1,5 +1,5 @@
-"""What a command started besides: containers, which are their engine's children. A caution says so,
-names them, and what to type to record them instead."""
+"""What a command started besides: containers and units, which are children of their engine and of
+systemd. A caution says so, names them, and what to type to record them instead."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from capadvise.linux.engines.cli.invocation import Invocation, builds, recognize, starts_otherwise
+from capadvise.linux.engines.systemd.invocation import started
 from capadvise.linux.kernel.sudo import as_root
 
 if TYPE_CHECKING:
@@ -57,6 +58,11 @@ def _cautions(observation: Observation) -> Iterator[str]:
             yield (
                 f"{name} started containers ({other[0]}), {alone}; to record one while it "
                 f"runs: {as_root()} attach CONTAINER"
+            )
+        elif units := started(words):
+            yield (
+                f"{name} had systemd start {', '.join(units)}, {alone}; to record one: "
+                f"{as_root()} run -- {shlex.join(('systemctl', 'restart', units[0]))}"
             )
         elif build := builds(words):
             yield (

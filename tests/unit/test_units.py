@@ -22,6 +22,7 @@ from capadvise.formats.systemd import read
 from capadvise.linux.engines.systemd import drop_in, safety, undo
 from capadvise.linux.engines.systemd.activators import service_of
 from capadvise.linux.engines.systemd.invocation import recognize, restart_of
+from capadvise.linux.engines.systemd.invocation import started as started_by
 from capadvise.linux.engines.systemd.record import active_check
 from capadvise.linux.engines.systemd.unit import (
     COMMANDS,
@@ -166,6 +167,21 @@ def test_how_a_main_process_ended(code: str, status: str, expected: int | None) 
 def test_which_command_lines_start_a_unit(line: str, expected: tuple[str, str] | None) -> None:
     order = recognize(line.split())
     assert (order and (order.verb, order.unit)) == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("systemctl restart a.service b", ("a.service", "b")),
+        ("/bin/systemctl --quiet enable --now nginx", ("nginx",)),
+        ("systemctl enable nginx", ()),
+        ("systemctl daemon-reload", ()),
+        ("systemctl --user restart a", ()),
+        ("service nginx start", ()),
+    ],
+)
+def test_what_a_script_has_systemd_start(line: str, expected: tuple[str, ...]) -> None:
+    assert started_by(line.split()) == expected
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Clients of container engines that a command executes: a script, make, sudo."""
+"""Clients of container engines and of systemd that a command executes: a script, make, sudo."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import os
 
 from capadvise.formats.client_options import CLIENTS
 from capadvise.linux.kernel import procfs
+
+_MANAGER = "systemctl"
 
 
 class EngineClients:
@@ -17,6 +19,7 @@ class EngineClients:
 
     def sighted(self, pid: int, path: str) -> None:
         """A program was executed just now."""
-        if os.path.basename(path) in CLIENTS and (words := procfs.arguments(pid)):
+        program = os.path.basename(path)
+        if (program in CLIENTS or program == _MANAGER) and (words := procfs.arguments(pid)):
             ids = procfs.ids(pid)
             self.seen[ids[0][0] if ids else 0, words] = None

@@ -15,6 +15,7 @@ ACTIVATORS = (".socket", ".timer", ".path")
 _OF_SEVERAL = {".target": "systemctl list-dependencies", ".slice": "systemctl status"}
 """The kinds that hold several services, and what lists these."""
 _VERBS = ("start", "restart")
+_STARTING = (*_VERBS, "try-restart", "condrestart", "reload-or-restart", "try-reload-or-restart")
 _STARTING_MACHINES = frozenset(("start", "shell", "login"))
 _WRAPPERS = ("sudo", "doas")
 _HARMLESS = ("-q", "--quiet", "--no-ask-password", "--system", "--no-pager", "--")
@@ -51,6 +52,16 @@ def recognize(argv: Sequence[str]) -> UnitOrder | None:
     if len(names) != 2:
         raise BadInput("one unit is recorded at a time", hint="capadvise run -- systemctl …")
     return UnitOrder(verb, unit_name(names[1]), tuple(argv))
+
+
+def started(argv: Sequence[str]) -> tuple[str, ...]:
+    """The system's units that a command line of systemctl starts, as they were typed."""
+    names = [word for word in argv[1:] if not word.startswith("-")]
+    if PurePath(argv[0]).name != "systemctl" or "--user" in argv:
+        return ()
+    verb, units = "".join(names[:1]), tuple(names[1:])
+    now = "--now" in argv and verb in ("enable", "reenable")
+    return units if now or verb in _STARTING else ()
 
 
 def _refuse_what_starts_otherwise(program: str, words: Sequence[str]) -> None:

@@ -1,0 +1,37 @@
+"""What a command has a daemon start is none of its own: it is named, and what to type instead."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.support.runs import record
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize(
+    ("client", "words", "told"),
+    [
+        ("systemctl", "restart web", "had systemd start web, and this report is about sh alone"),
+        ("docker", "build .", "had an image built (docker build): its steps were run by"),
+        ("ctr", "run x", "started containers (ctr run), and this report is about sh alone"),
+        ("systemctl", "stop web", ""),
+    ],
+)
+def test_what_is_started_elsewhere_is_named(
+    client: str, words: str, told: str, tmp_path: Path
+) -> None:
+    """The client is a shell of that name, and its command a script that it reads."""
+    program, command = tmp_path / client, tmp_path / words.split()[0]
+    shutil.copy("/bin/bash", program)
+    command.write_text("sleep 0.5\n")
+    seen = record(tmp_path / "report.json", "sh", "-c", f"{program} {words}; true", cwd=tmp_path)
+    assert seen.code == 0, seen.stderr
+    cautions = " ".join(seen.report["recordings"][0]["cautions"])
+    assert (told in cautions) if told else (not cautions)
+    alone = "needs no capability; what it had others start was not recorded" in " ".join(
+        seen.stderr.split()
+    )
+    assert alone is bool(told)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import PurePath
 
+from capadvise.dataclass import dataclass
 from capadvise.errors import BadInput
 
 RECORDED = (".service",)

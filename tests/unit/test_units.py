@@ -364,11 +364,15 @@ ExecStopEx={ path=/usr/sbin/rndc ; argv[]=/usr/sbin/rndc stop ; flags= ; start_t
 def test_a_stop_is_no_reload(monkeypatch: pytest.MonkeyPatch) -> None:
     """Debian's named: both are commands of one program, of which its words tell, or when it is."""
     named = replace(UNIT, commands=parse_commands(RNDC))
-    starts = UnitStarts(named)
+    starts = UnitStarts(named)  # it ran: the restart stops it
+    assert started(starts, "/usr/sbin/rndc").phase is Phase.STOP_COMMAND
+    assert started(starts, "/usr/sbin/named").phase is Phase.RUN
     assert started(starts, "/usr/sbin/rndc").phase is Phase.RELOAD
     starts.stopping = True
     assert started(starts, "/usr/sbin/rndc").phase is Phase.STOP_COMMAND
-    starts = UnitStarts(named)
+    down = replace(named, active="inactive")
+    assert started(UnitStarts(down), "/usr/sbin/rndc").phase is Phase.RELOAD
+    starts = UnitStarts(down)
     monkeypatch.setattr(procfs, "arguments", lambda pid: ("/usr/sbin/rndc", "stop"))
     assert started(starts, "/usr/sbin/rndc").phase is Phase.STOP_COMMAND
 

@@ -29,8 +29,8 @@ class UnitStarts:
         self._unit, self._next = unit, 0
         self._machine = Machine.read()
         self.scope = scope
-        self.stopping = False
-        """Its manager was told to stop it."""
+        self.stopping = scope is None and unit.runs
+        """Its manager was told to stop it: at the end, or at first, by a restart."""
         self.posture: Posture | None = None
         """Of the main process, or of one before it; None where all were gone."""
         self.user = (0, 0)
@@ -73,11 +73,17 @@ class UnitStarts:
             of_program.sort(key=lambda one: (one[1].words != words, not self._is_due(one[1])))
         for number, command in of_program:
             self._next = number
+            # behind the last one of its stop, a restart goes on with its start
+            self.stopping &= self._stops(command) and number < len(numbered)
             return command
         return None
 
     def _is_due(self, command: UnitCommand) -> bool:
-        return not self.stopping or command.phase is Phase.STOP_COMMAND
+        return not self.stopping or self._stops(command)
+
+    @staticmethod
+    def _stops(command: UnitCommand) -> bool:
+        return command.phase is Phase.STOP_COMMAND
 
     def _look(self, pid: int, task: Task) -> None:
         self.user = task.uids.effective, task.gids.effective

@@ -1,4 +1,4 @@
-"""Classic BPF, as a seccomp filter is written in it."""
+"""Classic BPF, as a seccomp filter is written in it, and the registers that such a filter sees."""
 
 from __future__ import annotations
 
@@ -10,9 +10,14 @@ TRACE, NOTIFY, ALLOW = 0x7FF00000, 0x7FC00000, 0x7FFF0000
 """SECCOMP_RET_*, linux/seccomp.h."""
 
 
+def six(*args: int) -> tuple[int, ...]:
+    """All registers of a call."""
+    return (*args, *(0,) * (6 - len(args)))
+
+
 def answer(code: bytes, number: int, args: tuple[int, ...] = (), arch: int = X86_64) -> int:
     """What a filter answers to a call: the few instructions that are used."""
-    data = struct.pack("<iIQ6Q", number, arch, 0, *args, *(0,) * (6 - len(args)))
+    data = struct.pack("<iIQ6Q", number, arch, 0, *six(*args))
     at = value = 0
     while True:
         kind, yes, no, operand = struct.unpack_from("<HBBI", code, 8 * at)

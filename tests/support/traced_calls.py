@@ -17,6 +17,7 @@ from capadvise.linux.retry.evidence import EvidenceLog
 from capadvise.linux.retry.policy import Policy
 from capadvise.linux.retry.thread import KEPT, Process, Thread
 from capadvise.linux.retry.tree import Tree
+from tests.support.bpf import six
 
 ALL = (1 << 41) - 1
 CHOWN, DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER, FSETID, KILL = 0, 1, 2, 3, 4, 5
@@ -146,7 +147,7 @@ class PolicyRun:
 
 def calling(thread: Thread, call: str, args: Sequence[int] = ()) -> Thread:
     thread.call = Call(call, HANDLING.get(call, Handling.PLAIN))
-    thread.args = (*args, *(0,) * (6 - len(args)))
+    thread.args = six(*args)
     return thread
 
 

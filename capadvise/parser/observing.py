@@ -8,6 +8,9 @@ from capadvise.parser.verbs import Verbs, seconds, verb
 
 _RUN = """\
 example: capadvise run --check 'curl -fs localhost' -- nginx -g 'daemon off;'
+
+The recording ends when all that the command started has ended, a daemon included, and earlier with
+--check, --for or Ctrl-C.
 """
 
 

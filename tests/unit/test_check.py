@@ -1,103 +1,30 @@
-"""The gate on the command line: files, outputs, exit codes."""
+"""The gate on the command line: outputs and exit codes."""
 
 from __future__ import annotations
 
 import io
 import json
 import os
-import re
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from pydantic_sarif.model import StaticAnalysisResultsFormatSarifVersion210JsonSchema as Sarif
 
-from capadvise.caps import NAMES, Cap
 from capadvise.cli import main
-from capadvise.decide import Need, Proof, Proposal, Verdict
-from capadvise.errors import BadInput
-from capadvise.formats import FORMATS
-from capadvise.formats.edit import PATCHES
-from capadvise.formats.snippet import snippet_of
-from capadvise.gate.against import against
-from capadvise.gate.consumers import CONSUMERS
-from capadvise.gate.finding import RULES, Severity
-from capadvise.gate.lint import lint
-from capadvise.gate.outcome import Source, examine
-from capadvise.gate.projects import projects
-from capadvise.gate.service import Service
-from capadvise.gate.sources import recognize, service_name
-from capadvise.report.model import Report
+from capadvise.gate.finding import RULES
 from capadvise.report.save import save
 from tests.support.cost import loaded
+from tests.support.gate_files import gated_folder
 from tests.support.golden import assert_golden
-from tests.support.known import nginx_alone
-from tests.support.recordings import BIND, CATALOG, CHOWN, report_of
-
-COMPOSE = """\
-services:
-  web:
-    image: nginx
-    cap_drop: [ALL]
-    cap_add:
-      - CHOWN
-      - NET_BIND_SERVICE
-  db:
-    image: postgres
-    cap_drop: [ALL]
-    cap_add: [CHOWN, SYS_ADMIN]
-  cache:
-    image: nginx:1
-    cap_add: [SYS_ADM]
-    privileged: true
-  quiet:
-    image: quiet
-    cap_drop: [ALL]
-"""
-MANIFEST = """\
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: web}
-spec:
-  template:
-    spec:
-      hostNetwork: true
-      containers:
-      - name: app
-        securityContext:
-          runAsUser: 1000
-          capabilities:
-            drop: [ALL]
-            add: [NET_RAW]
----
-kind: Pod
-metadata: {name: sound}
-spec:
-  securityContext: {runAsNonRoot: true, seccompProfile: {type: RuntimeDefault}}
-  containers:
-  - name: app
-    securityContext:
-      allowPrivilegeEscalation: false
-      capabilities: {drop: [ALL]}
-"""
+from tests.support.recordings import BIND, CATALOG, report_of
 
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the files above and reports; the gate is run in it, as in CI."""
-    nginx_alone(monkeypatch)
-    monkeypatch.chdir(tmp_path)
-    Path("compose.yaml").write_text(COMPOSE)
-    Path("pods.yaml").write_text(MANIFEST)
-    save(Path("baseline/web.json"), report_of(BIND, CHOWN), CATALOG)
-    save(Path("baseline/db.json"), report_of(CHOWN), CATALOG)
-    return tmp_path
+    return gated_folder(tmp_path, monkeypatch)
 
 
 # ------------------------------------------------------------------------------ outputs
@@ -173,6 +100,21 @@ def test_hostile_names_do_not_reach_the_terminal(
     out = capsys.readouterr().out
     assert "\x1b" not in out
     assert "'a\\\\nb' is not a capability" in out
+
+
+def test_what_an_output_cannot_hold_is_escaped(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A terminal that is not UTF-8, and a file name that is not."""
+    name = os.fsdecode(b"x\xff.yaml")
+    Path(name).write_text("services: {web: {privileged: true}}\n")
+    for output in ("text", "json", "sarif", "github"):
+        held = io.BytesIO()
+        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(held, "latin-1"))
+        assert main(["check", name, "--output", output]) == 1
+        assert held.getvalue().decode("latin-1")
+        if output == "sarif":
+            assert '"uri": "x%FF.yaml"' in held.getvalue().decode()
 
 
 # ------------------------------------------------------------------------------ exit codes
@@ -261,6 +203,14 @@ def test_the_gate_loads_what_it_reads_with_and_no_more(place: Path) -> None:
     assert not [name for name in rest if name.startswith(("capadvise.linux", "capadvise.tui"))]
 
 
+def test_a_file_is_read_without_what_judges_recordings() -> None:
+    """It would take as long as the rest of the start."""
+    code = "import sys, capadvise.commands.check; print(sys.modules.keys() & {*sys.argv[1:]})"
+    judges = ["capadvise.decide", "capadvise.judge", "capadvise.formats.snippet"]
+    done = subprocess.run([sys.executable, "-c", code, *judges], capture_output=True, text=True)
+    assert done.stdout == "set()\n", done.stderr
+
+
 @pytest.mark.parametrize(
     ("against", "said"),
     [
@@ -279,333 +229,3 @@ def test_a_bad_baseline_is_one_line(
     captured = capsys.readouterr()
     assert captured.out == ""
     assert said in captured.err
-
-
-# ------------------------------------------------------------------------------ which files
-
-
-def test_what_an_output_cannot_hold_is_escaped(
-    place: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A terminal that is not UTF-8, and a file name that is not."""
-    name = os.fsdecode(b"x\xff.yaml")
-    Path(name).write_text("services: {web: {privileged: true}}\n")
-    for output in ("text", "json", "sarif", "github"):
-        held = io.BytesIO()
-        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(held, "latin-1"))
-        assert main(["check", name, "--output", output]) == 1
-        assert held.getvalue().decode("latin-1")
-        if output == "sarif":
-            assert '"uri": "x%FF.yaml"' in held.getvalue().decode()
-
-
-@pytest.mark.parametrize(
-    ("path", "text", "kind"),
-    [
-        ("compose.yaml", "", "compose"),
-        ("docker-compose.prod.yml", "x-a: 1\n", "compose"),
-        ("stack.yml", "# c\nname: x\nservices:\n  a: {}\n", "compose"),
-        ("stack.yml", "include: [a.yaml]\n", "compose"),
-        ("stack.json", '{"services": {}}', "compose"),
-        ("a.yaml", "apiVersion: v1\nkind: Pod\n", "kubernetes"),
-        ("a.yaml", "---\n# c\nkind: List\n", "kubernetes"),
-        ("compose.yaml", 'apiVersion: v1\n"kind": Pod\n', "kubernetes"),
-        ("a.json", '{\n  "kind": "Pod"\n}', "kubernetes"),
-        ("a.json", '{"items": [], "apiVersion": "v1"}', "kubernetes"),
-        ("compose.yaml", "services:\n  kind:\n    image: a\n", "compose"),
-        ("a.yaml", "  kind: Pod\n  spec: {}\n", "kubernetes"),
-        ("web.container", "[Container]\n", "quadlet"),
-        ("web.service", "[Service]\n", "systemd"),
-        ("web.service.d/10-caps.conf", "[Service]\n", "systemd"),
-        ("web.container.d/10-caps.conf", "[Container]\n", "quadlet"),
-        ("config.json", '{"ociVersion": "1.0.2"}', "oci"),
-    ],
-)
-def test_files_are_recognized(path: str, text: str, kind: str) -> None:
-    assert recognize(path, text) == kind
-
-
-@pytest.mark.parametrize(
-    ("path", "kind", "name"),
-    [
-        ("units/web.service", "systemd", "web"),
-        ("web@.service", "systemd", "web"),
-        ("web.service.d/10-caps.conf", "systemd", "web"),
-        ("x/web.container", "quadlet", "web"),
-        ("web.container.d/10.conf", "quadlet", "web"),
-        ("bundles/web/config.json", "oci", "web"),
-        ("config.json", "oci", "process"),
-    ],
-)
-def test_the_only_service_of_a_file_is_called_after_it(path: str, kind: str, name: str) -> None:
-    assert service_name(path, kind) == name
-
-
-def test_a_unit_is_judged_together_with_its_drop_ins(
-    place: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    Path("web.service").write_text(
-        "[Service]\nExecStart=/bin/x\nCapabilityBoundingSet=CAP_SYS_ADMIN\n"
-    )
-    Path("web.service.d").mkdir()
-    Path("web.service.d/9.conf").write_text(
-        "[Service]\nCapabilityBoundingSet=\nCapabilityBoundingSet=CAP_CHOWN CAP_NET_BIND_SERVICE\n"
-    )
-    Path("web.service.d/1.conf").write_text("[Service]\nCapabilityBoundingSet=CAP_SYS_MODULE\n")
-    files = ["web.service.d/9.conf", "web.service", "web.service.d/1.conf"]
-    assert main(["check", *files, "--strict", "--against", "baseline"]) == 0
-    assert "matches its report: web" in capsys.readouterr().out
-    assert main(["check", files[1], "--output", "github"]) == 1
-    assert main(["check", *files[1:], "--output", "github"]) == 1
-    last = capsys.readouterr().out.splitlines()[-1]
-    assert last.startswith("::error file=web.service.d/1.conf,line=2,title=capadvise root-equ")
-
-
-def test_a_drop_in_need_not_speak_of_capabilities(
-    place: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for unit, text in (
-        ("web.service", "[Service]\nCapabilityBoundingSet=\n"),
-        ("web.container", "[Container]\nDropCapability=all\n"),
-    ):
-        Path(unit).write_text(text)
-        Path(f"{unit}.d").mkdir()
-        Path(f"{unit}.d/a.conf").write_text("[Unit]\nAfter=x\n")
-        assert main(["check", unit, f"{unit}.d/a.conf", "--strict"]) == 0
-        assert "a.conf" not in capsys.readouterr().err
-        assert main(["check", unit]) == 0
-        assert f"not judged: {unit}.d/a.conf was not named" in capsys.readouterr().out
-        assert main(["check", unit, "--strict"]) == 1
-        capsys.readouterr()
-        assert main(["check", f"{unit}.d/a.conf", "--output", "github"]) == 0
-        assert ",line=1," in capsys.readouterr().out
-
-
-def test_an_override_that_was_not_named_is_judged_and_a_drop_in_told(
-    place: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    Path("compose.override.yml").write_text("services: {quiet: {privileged: true}}\n")
-    assert main(["check", "./compose.yaml"]) == 1
-    assert "compose.override.yml, line 1: quiet: it is privileged" in capsys.readouterr().out
-    Path("[a]").mkdir()
-    Path("[a]/web.service").write_text("[Service]\n")
-    Path("[a]/web.service.d").mkdir()
-    Path("[a]/web.service.d/b.conf").touch()
-    main(["check", "[a]/web.service"])
-    assert "[a]/web.service.d/b.conf was not named" in capsys.readouterr().out
-
-
-def test_a_file_without_anything_to_judge_says_so(
-    place: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    Path("x.yaml").write_text("kind: ConfigMap\ndata: {}\n")
-    assert main(["check", "x.yaml"]) == 0
-    assert "note: x.yaml: it holds no service or container" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("text", ["", "a: 1\n", "x:\n      kind: Pod\n", "{}"])
-def test_other_files_are_not(text: str) -> None:
-    assert recognize("x.yaml", text) is None
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "kind: Pod\nservices: {a: {image: x}}\n",
-        '{"ociVersion": "1.0.2", "kind": "Pod", "process": {}}',
-        "services: {a: {image: x}}\n---\nkind: Pod\n",
-    ],
-)
-def test_what_two_formats_claim_is_refused(text: str) -> None:
-    with pytest.raises(BadInput, match="line 1: ambiguous"):
-        recognize("x.yaml", text)
-
-
-@pytest.mark.parametrize(
-    ("paths", "groups"),
-    [
-        (["compose.yaml", "compose.override.yaml"], ["compose.yaml compose.override.yaml"]),
-        (
-            ["compose.yml", "compose.a.yml", "compose.b.yml"],
-            ["compose.yml compose.a.yml compose.b.yml"],
-        ),
-        (["a/compose.yaml", "b/compose.prod.yaml"], ["a/compose.yaml", "b/compose.prod.yaml"]),
-        (["docker-compose.yml", "compose.prod.yml"], ["docker-compose.yml", "compose.prod.yml"]),
-        (["compose.prod.yaml", "compose.yaml"], ["compose.prod.yaml", "compose.yaml"]),
-        (["a.yaml", "a.b.yaml"], ["a.yaml", "a.b.yaml"]),
-        (["compose.yaml", "compose.yaml"], ["compose.yaml"]),
-        (["a.service", "b.service.d/1.conf"], ["a.service", "b.service.d/1.conf"]),
-        (
-            ["a.service.d/2.conf", "a.service.d/1.conf", "a.service"],
-            ["a.service a.service.d/1.conf a.service.d/2.conf"],
-        ),
-    ],
-)
-def test_overrides_belong_to_the_file_that_they_are_called_after(
-    paths: list[str], groups: list[str]
-) -> None:
-    assert [" ".join(group) for group in projects(paths)] == groups
-
-
-def test_without_docker_files_are_judged_as_written_and_that_is_said(
-    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("PATH", str(place))
-    Path("compose.yaml").write_text(
-        "services: {a: {cap_drop: [ALL], user: $UID}, b: {extends: a, cap_drop: [ALL]}}\n"
-    )
-    assert main(["check", "compose.yaml"]) == 1  # it could hide anything
-    captured = capsys.readouterr()
-    assert "warning, line 1: a: user was not resolved [unresolved]" in captured.out
-    assert "error, line 1: b: extends was not resolved [unresolved]" in captured.out
-    said = "judged as written, without extends and overrides: docker compose is not installed"
-    assert said in " ".join(captured.out.split())
-    assert captured.err == ""
-
-
-def test_without_docker_what_is_included_is_not_taken_to_be_good(
-    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("PATH", str(place))
-    Path("compose.yaml").write_text("include: [other.yaml]\n")
-    assert main(["check", "compose.yaml"]) == 2
-    assert "what it includes cannot be judged: docker compose is" in capsys.readouterr().err
-
-
-def test_without_docker_an_override_hides_nothing(
-    place: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PATH", str(place))
-    Path("compose.yaml").write_text("services: {a: {cap_drop: [ALL], privileged: true}}\n")
-    Path("compose.override.yaml").write_text("services: {a: {cap_drop: [ALL], ports: [80]}}\n")
-    assert main(["check", "compose.yaml", "compose.override.yaml"]) == 1
-
-
-# ------------------------------------------------------------------------------ round trip
-
-
-@settings(max_examples=50, deadline=None)
-@given(
-    caps=st.frozensets(st.sampled_from([Cap(n) for n in range(len(NAMES))])),
-    user=st.sampled_from(["0:0", "33:33"]),
-)
-def test_what_emit_prints_passes_the_gate(caps: frozenset[Cap], user: str) -> None:
-    """But for what is as good as root, which no snippet makes harmless, and what is added for a
-    user who does not get it, which its comment says too."""
-    made = report_of(BIND)
-    made = replace(made, target=replace(made.target, user=user))
-    answer = snippet_of(made, caps, CATALOG)
-    expected = {"root-equivalent", "useless-add", "high-risk", "beyond-default"}
-    for kind in CONSUMERS:
-        declared = FORMATS[kind].read(FORMATS[kind].render(answer))
-        source = Source(("f",), kind, declared, (("f", declared),))
-        (service,) = examine(source, CATALOG, None).services
-        assert service.granted == caps, kind
-        assert {item.rule for item in service.findings} <= expected, kind
-
-
-def written(name: str, caps: frozenset[Cap], user: str = "0:0") -> Report:
-    """A report that recommends the set."""
-    made = report_of(BIND)
-    needs = tuple(Need(cap, Verdict.USED, Proof.CALL_SITE, "it") for cap in sorted(caps))
-    return replace(
-        made,
-        target=replace(made.target, name=name, user=user),
-        proposal=Proposal(needs, caps),
-    )
-
-
-ENTRIES = st.lists(st.sampled_from([*NAMES[:20], "ALL", "cap_chown"]), max_size=4, unique=True)
-
-
-@settings(max_examples=50, deadline=None)
-@given(
-    caps=st.frozensets(st.sampled_from([Cap(n) for n in range(len(NAMES))])),
-    add=ENTRIES,
-    drop=ENTRIES,
-    privileged=st.booleans(),
-)
-def test_what_is_patched_passes_the_gate(
-    caps: frozenset[Cap], add: list[str], drop: list[str], privileged: bool
-) -> None:
-    """Whatever the file said before, afterwards it grants what the report recommends."""
-    made = written("web", caps)
-    answer = snippet_of(made, caps, CATALOG)
-    lists = {"cap_add": add, "cap_drop": drop, "privileged": privileged}
-    compose = yaml.safe_dump({"services": {"web": {"image": "x", **lists}}})
-    context = {"privileged": privileged, "capabilities": {"add": add, "drop": drop}}
-    container = {"name": "web", "securityContext": context}
-    pod = {"kind": "Pod", "metadata": {"name": "p"}, "spec": {"containers": [container]}}
-    files = {
-        "compose": compose,
-        "kubernetes": yaml.safe_dump(pod),
-        "quadlet": _container_file(add, drop, privileged=privileged),
-        "systemd": _service_file(add, drop),
-    }
-    assert files.keys() == PATCHES.keys()
-    for kind, text in files.items():
-        patched = PATCHES[kind](text, None, answer).text
-        (declared,) = FORMATS[kind].read(patched)
-        service = Service.of(declared, (("f", declared),), CONSUMERS[kind], CATALOG, caps)
-        findings = [*lint(service), *against(service, made.proposal, "web.json")]
-        assert [item for item in findings if item.severity is Severity.ERROR] == [], patched
-
-
-def _container_file(add: list[str], drop: list[str], *, privileged: bool) -> str:
-    """Quotes in some places: what one parser takes off, the other has to."""
-    lines = [f'AddCapability="{name}"' for name in add] + [f"DropCapability={' '.join(drop)}"]
-    args = ['PodmanArgs="--privileged" --init'] if privileged else []
-    return "\n".join(["[Container]", "Image=x", *lines, *args, ""])
-
-
-def _service_file(add: list[str], drop: list[str]) -> str:
-    names = [name.upper() if name.startswith("cap_") else f"CAP_{name}" for name in add]
-    lines = [f'CapabilityBoundingSet="{" ".join(names)}"'] if names else []
-    lines += [f"CapabilityBoundingSet=~'CAP_{name}'" for name in drop]
-    return "\n".join(["[Service]", "ExecStart=/bin/true", *lines, ""])
-
-
-def test_emit_into_makes_the_gate_pass(place: Path) -> None:
-    """The three commands of the README, one after the other."""
-    assert main(["check", "compose.yaml", "--against", "baseline/db.json"]) == 1
-    emit = ["emit", "baseline/db.json", "--format", "compose", "--into", "compose.yaml"]
-    Path("compose.yaml").write_text("services:\n  db:\n    image: x\n    privileged: true\n")
-    assert main(["check", "compose.yaml", "--against", "baseline"]) == 1
-    assert main([*emit, "--service", "db"]) == 0
-    assert main(["check", "compose.yaml", "--against", "baseline", "--strict"]) == 0
-
-
-def test_the_workflow_of_the_readme_gates(place: Path) -> None:
-    """Its step that calls capadvise, as GitHub runs it, on files that fail and files that pass."""
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    (text,) = re.findall(r"```yaml\n(on: .*?)```", readme, re.DOTALL)
-    assert len(text.splitlines()) <= 10
-    steps = yaml.safe_load(text)["jobs"]["capabilities"]["steps"]
-    (step,) = [run for item in steps if (run := item.get("run", "")).startswith("capadvise")]
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-
-    def judged(text: str) -> list[str]:
-        """Without what is known of the program: the table changes when it is made again."""
-        return [line for line in text.splitlines() if "known-needs" not in line]
-
-    def run() -> subprocess.CompletedProcess[str]:
-        argv = ["bash", "-e", "-c", step]
-        return subprocess.run(
-            argv, capture_output=True, text=True, env={**os.environ, "PATH": path}
-        )
-
-    failed = run()
-    assert failed.returncode == 1
-    golden = Path(__file__).with_name("golden") / "check-github.txt"
-    assert judged(failed.stdout) == judged(golden.read_text())
-    Path("compose.yaml").write_text("services: {db: {cap_drop: [ALL], cap_add: [CHOWN]}}\n")
-    passed = run()
-    assert (passed.returncode, passed.stdout, passed.stderr) == (0, "", "")
-
-
-def test_a_file_is_read_without_what_judges_recordings() -> None:
-    """It would take as long as the rest of the start."""
-    code = "import sys, capadvise.commands.check; print(sys.modules.keys() & {*sys.argv[1:]})"
-    judges = ["capadvise.decide", "capadvise.judge", "capadvise.formats.snippet"]
-    done = subprocess.run([sys.executable, "-c", code, *judges], capture_output=True, text=True)
-    assert done.stdout == "set()\n", done.stderr

@@ -1,0 +1,155 @@
+"""What ``emit`` prints or patches passes ``check``; and the workflow of the README gates."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from capadvise.caps import NAMES, Cap
+from capadvise.cli import main
+from capadvise.decide import Need, Proof, Proposal, Verdict
+from capadvise.formats import FORMATS
+from capadvise.formats.edit import PATCHES
+from capadvise.formats.snippet import snippet_of
+from capadvise.gate.against import against
+from capadvise.gate.consumers import CONSUMERS
+from capadvise.gate.finding import Severity
+from capadvise.gate.lint import lint
+from capadvise.gate.outcome import Source, examine
+from capadvise.gate.service import Service
+from capadvise.report.model import Report
+from tests.support.gate_files import gated_folder
+from tests.support.recordings import BIND, CATALOG, report_of
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    return gated_folder(tmp_path, monkeypatch)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    caps=st.frozensets(st.sampled_from([Cap(n) for n in range(len(NAMES))])),
+    user=st.sampled_from(["0:0", "33:33"]),
+)
+def test_what_emit_prints_passes_the_gate(caps: frozenset[Cap], user: str) -> None:
+    """But for what is as good as root, which no snippet makes harmless, and what is added for a
+    user who does not get it, which its comment says too."""
+    made = report_of(BIND)
+    made = replace(made, target=replace(made.target, user=user))
+    answer = snippet_of(made, caps, CATALOG)
+    expected = {"root-equivalent", "useless-add", "high-risk", "beyond-default"}
+    for kind in CONSUMERS:
+        declared = FORMATS[kind].read(FORMATS[kind].render(answer))
+        source = Source(("f",), kind, declared, (("f", declared),))
+        (service,) = examine(source, CATALOG, None).services
+        assert service.granted == caps, kind
+        assert {item.rule for item in service.findings} <= expected, kind
+
+
+def written(name: str, caps: frozenset[Cap], user: str = "0:0") -> Report:
+    """A report that recommends the set."""
+    made = report_of(BIND)
+    needs = tuple(Need(cap, Verdict.USED, Proof.CALL_SITE, "it") for cap in sorted(caps))
+    return replace(
+        made,
+        target=replace(made.target, name=name, user=user),
+        proposal=Proposal(needs, caps),
+    )
+
+
+ENTRIES = st.lists(st.sampled_from([*NAMES[:20], "ALL", "cap_chown"]), max_size=4, unique=True)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    caps=st.frozensets(st.sampled_from([Cap(n) for n in range(len(NAMES))])),
+    add=ENTRIES,
+    drop=ENTRIES,
+    privileged=st.booleans(),
+)
+def test_what_is_patched_passes_the_gate(
+    caps: frozenset[Cap], add: list[str], drop: list[str], privileged: bool
+) -> None:
+    """Whatever the file said before, afterwards it grants what the report recommends."""
+    made = written("web", caps)
+    answer = snippet_of(made, caps, CATALOG)
+    lists = {"cap_add": add, "cap_drop": drop, "privileged": privileged}
+    compose = yaml.safe_dump({"services": {"web": {"image": "x", **lists}}})
+    context = {"privileged": privileged, "capabilities": {"add": add, "drop": drop}}
+    container = {"name": "web", "securityContext": context}
+    pod = {"kind": "Pod", "metadata": {"name": "p"}, "spec": {"containers": [container]}}
+    files = {
+        "compose": compose,
+        "kubernetes": yaml.safe_dump(pod),
+        "quadlet": _container_file(add, drop, privileged=privileged),
+        "systemd": _service_file(add, drop),
+    }
+    assert files.keys() == PATCHES.keys()
+    for kind, text in files.items():
+        patched = PATCHES[kind](text, None, answer).text
+        (declared,) = FORMATS[kind].read(patched)
+        service = Service.of(declared, (("f", declared),), CONSUMERS[kind], CATALOG, caps)
+        findings = [*lint(service), *against(service, made.proposal, "web.json")]
+        assert [item for item in findings if item.severity is Severity.ERROR] == [], patched
+
+
+def _container_file(add: list[str], drop: list[str], *, privileged: bool) -> str:
+    """Quotes in some places: what one parser takes off, the other has to."""
+    lines = [f'AddCapability="{name}"' for name in add] + [f"DropCapability={' '.join(drop)}"]
+    args = ['PodmanArgs="--privileged" --init'] if privileged else []
+    return "\n".join(["[Container]", "Image=x", *lines, *args, ""])
+
+
+def _service_file(add: list[str], drop: list[str]) -> str:
+    names = [name.upper() if name.startswith("cap_") else f"CAP_{name}" for name in add]
+    lines = [f'CapabilityBoundingSet="{" ".join(names)}"'] if names else []
+    lines += [f"CapabilityBoundingSet=~'CAP_{name}'" for name in drop]
+    return "\n".join(["[Service]", "ExecStart=/bin/true", *lines, ""])
+
+
+def test_emit_into_makes_the_gate_pass(place: Path) -> None:
+    """The three commands of the README, one after the other."""
+    assert main(["check", "compose.yaml", "--against", "baseline/db.json"]) == 1
+    emit = ["emit", "baseline/db.json", "--format", "compose", "--into", "compose.yaml"]
+    Path("compose.yaml").write_text("services:\n  db:\n    image: x\n    privileged: true\n")
+    assert main(["check", "compose.yaml", "--against", "baseline"]) == 1
+    assert main([*emit, "--service", "db"]) == 0
+    assert main(["check", "compose.yaml", "--against", "baseline", "--strict"]) == 0
+
+
+def test_the_workflow_of_the_readme_gates(place: Path) -> None:
+    """Its step that calls capadvise, as GitHub runs it, on files that fail and files that pass."""
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    (text,) = re.findall(r"```yaml\n(on: .*?)```", readme, re.DOTALL)
+    assert len(text.splitlines()) <= 10
+    steps = yaml.safe_load(text)["jobs"]["capabilities"]["steps"]
+    (step,) = [run for item in steps if (run := item.get("run", "")).startswith("capadvise")]
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+
+    def judged(text: str) -> list[str]:
+        """Without what is known of the program: the table changes when it is made again."""
+        return [line for line in text.splitlines() if "known-needs" not in line]
+
+    def run() -> subprocess.CompletedProcess[str]:
+        argv = ["bash", "-e", "-c", step]
+        return subprocess.run(
+            argv, capture_output=True, text=True, env={**os.environ, "PATH": path}
+        )
+
+    failed = run()
+    assert failed.returncode == 1
+    golden = Path(__file__).with_name("golden") / "check-github.txt"
+    assert judged(failed.stdout) == judged(golden.read_text())
+    Path("compose.yaml").write_text("services: {db: {cap_drop: [ALL], cap_add: [CHOWN]}}\n")
+    passed = run()
+    assert (passed.returncode, passed.stdout, passed.stderr) == (0, "", "")

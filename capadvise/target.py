@@ -67,6 +67,15 @@ class Target:
     """How many pods the workload had."""
 
     @property
+    def language(self) -> str:
+        """The format that it most likely is configured in."""
+        if self.kind == "unit":
+            return "systemd"
+        if self.pod:
+            return "kubernetes"
+        return "podman" if self.engine == "podman" and not self.service else "compose"
+
+    @property
     def unit(self) -> str:
         """The whole name of a unit."""
         return recorded_unit(self.argv) or f"{self.name}.service"

@@ -322,9 +322,4 @@ def _emit(report: Report, saved: Path, file: str | None) -> str:
         return f"  capadvise emit {printable(name)} --drop-in"
     if file and report.target.service:
         into = f" --into {shlex.quote(file)} --service {shlex.quote(report.target.service)}"
-    return f"  capadvise emit {printable(name)} --format {_format_of(report)}{printable(into)}"
-
-
-def _format_of(report: Report) -> str:
-    """The format that the target most likely is configured in."""
-    return "kubernetes" if report.target.pod else "compose"
+    return f"  capadvise emit {printable(name)} --format {report.target.language}{printable(into)}"

@@ -214,7 +214,13 @@ class Actions(Proving):
     def action_format(self, by: int = 1) -> None:
         """Another language."""
         names = [name for name, form in FORMATS.items() if not form.is_page]
-        self.format_name = names[(names.index(self.format_name) + by) % len(names)]
+        self.format_name = names[(names.index(self.language) + by) % len(names)]
+
+    @property
+    def language(self) -> str:
+        """The one that was chosen, else the target's own."""
+        known = self.choice.report.target.language if self.choice is not None else "compose"
+        return self.format_name or known
 
     def use_format(self, name: str) -> None:
         """This language."""
@@ -224,7 +230,7 @@ class Actions(Proving):
     def action_save(self) -> None:
         """Ask where to; nothing is written before."""
         if self.choice is not None:
-            self._save(self.format_name, None)
+            self._save(self.language, None)
 
     def action_apply(self) -> None:
         """Into the file here that it belongs to; the change is shown first."""
@@ -263,8 +269,8 @@ class Actions(Proving):
     def action_copy(self) -> None:
         """The snippet to the terminal's clipboard."""
         if self.choice is not None:
-            self.app.copy_to_clipboard(rendered(self.choice, self.format_name, self.catalog))
-            self.notify(f"The {self.format_name} snippet is {COPIED}.")
+            self.app.copy_to_clipboard(rendered(self.choice, self.language, self.catalog))
+            self.notify(f"The {self.language} snippet is {COPIED}.")
 
     # ------------------------------------------------------------------------------ the panes
 

@@ -214,7 +214,10 @@ _RUNTIMES = {"kubernetes": "containerd", "podman": "podman", "quadlet": "podman"
 
 
 def compared(choice: Choice, catalog: Catalog, format_name: str) -> str:
-    """``docker grants 14 by default: 3 here (−12, +SYS_ADMIN)``."""
+    """``docker's default 14 → 3 (−12, +SYS_ADMIN)``."""
+    if format_name == "systemd":
+        total = choice.report.recording.host.last_cap + 1
+        return f"systemd's default {total} → {len(choice.caps)}"
     name = _RUNTIMES.get(format_name, choice.report.target.engine)
     runtime, caps = catalog.baselines.default(name), choice.caps
     fewer, more = runtime.grants - caps, sorted(caps - runtime.grants)

@@ -55,7 +55,7 @@ class Main(Actions, Fitting, Screen[None]):
     current: reactive[int] = reactive(0, init=False, bindings=True)
     over: reactive[bool] = reactive(False, init=False, bindings=True)
     frozen: reactive[bool] = reactive(False, init=False, bindings=True)
-    format_name: reactive[str] = reactive("compose", init=False)
+    format_name: reactive[str] = reactive("", init=False)
 
     def __init__(
         self,
@@ -173,7 +173,7 @@ class Main(Actions, Fitting, Screen[None]):
 
     @property
     def _shown(self) -> Shown:
-        return Shown(self.states, self.states.index(self.state), self.format_name)
+        return Shown(self.states, self.states.index(self.state), self.language)
 
     def show_board(self) -> None:
         """The lamps, and what goes on."""

@@ -15,6 +15,7 @@ from textual.widgets import Input
 from capadvise.caps import Cap
 from capadvise.decide import Verdict
 from capadvise.formats import FORMATS
+from capadvise.target import Target
 from capadvise.tui.choice import Base
 from capadvise.tui.evidence import PAGE, EvidenceTree
 from capadvise.tui.helpscreen import HelpScreen
@@ -122,6 +123,33 @@ def test_f_goes_through_all_formats_and_the_runtime_that_is_compared_follows() -
         page(app).format_name = "kubernetes"
         await settle(pilot)
         assert "containerd's default" in shows(app, "#status")
+
+    drive(app, script)
+
+
+@pytest.mark.parametrize(
+    ("target", "language", "compared"),
+    [
+        (
+            Target("unit", "web", ("systemctl", "restart", "web.service"), "/", "0:0"),
+            "systemd",
+            "systemd's default 41 → 3",
+        ),
+        (
+            Target("container", "web", ("podman", "run", "web"), "/", "0:0", engine="podman"),
+            "podman",
+            "podman's default 11 → 3",
+        ),
+    ],
+)
+def test_it_begins_in_the_language_of_the_target(
+    target: Target, language: str, compared: str
+) -> None:
+    app = app_on(replace(NGINX, target=target))
+
+    async def script(_: Session) -> None:
+        assert page(app).review.query_one("#snippet").border_title == language
+        assert compared in shows(app, "#status")
 
     drive(app, script)
 

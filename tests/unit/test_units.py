@@ -8,6 +8,7 @@ import shlex
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from capadvise.formats import FORMATS
 from capadvise.formats.edit.systemd import patch
 from capadvise.formats.snippet import snippet_of
 from capadvise.formats.systemd import read
-from capadvise.linux.engines.systemd import drop_in, safety, undo
+from capadvise.linux.engines.systemd import drop_in, manager, safety, undo, unit_subject
 from capadvise.linux.engines.systemd.activators import service_of
 from capadvise.linux.engines.systemd.invocation import recognize, restart_of
 from capadvise.linux.engines.systemd.invocation import started as started_by
@@ -41,6 +42,7 @@ from capadvise.target import short_unit
 from capadvise.workflow.jobs import Ways, job_of
 from tests.support.recordings import report
 from tests.support.required import tool
+from tests.support.wait import until
 
 SHOWN = """\
 Type=forking
@@ -402,3 +404,19 @@ def test_a_container_is_not_its_unit(words: str, name: str | None, record: str) 
         safety.require_own_processes(unit)
     assert f"capadvise attach {name};" in str(raised.value.hint)
     assert f"capadvise run -- {record} …" in str(raised.value.hint)
+
+
+def test_what_restrains_a_unit_is_read_later_where_its_first_commands_are_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    starts = UnitStarts(UNIT)
+    assert started(starts, "/usr/sbin/nginx").scope is starts.scope
+    assert starts.posture is None
+    client: Any = SimpleNamespace(fds=[])
+    subject = unit_subject.UnitSubject(client, UNIT, starts)
+    monkeypatch.setattr(unit_subject, "processes", lambda unit: [os.getpid()])
+    monkeypatch.setattr(manager, "show", lambda unit: UNIT)
+    client.update, client.ended = list, True
+    until(lambda: bool(subject.update()))
+    assert starts.posture is not None
+    assert starts.posture.namespaces

@@ -56,7 +56,8 @@ class UnitStarts:
             self.scope = Scope(1, pid, time, task.namespace)
         task.scope, task.since, task.phase = self.scope, time, command.phase
         if command.setting == "ExecStart" or self.posture is None:
-            self._look(pid, task)
+            self.user = task.uids.effective, task.gids.effective
+            self.look(pid)
 
     def unknown(self, pid: int) -> Scope | None:
         """Its control group tells, where a fork was lost."""
@@ -85,8 +86,8 @@ class UnitStarts:
     def _stops(command: UnitCommand) -> bool:
         return command.phase is Phase.STOP_COMMAND
 
-    def _look(self, pid: int, task: Task) -> None:
-        self.user = task.uids.effective, task.gids.effective
+    def look(self, pid: int) -> None:
+        """See what restrains a process, unless it is gone."""
         with suppress(OSError):
             self.posture = posture_of(pid, self._machine)
 

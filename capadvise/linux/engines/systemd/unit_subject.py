@@ -94,6 +94,7 @@ class UnitSubject:
     def _judge(self, unit: ServiceUnit) -> list[Happening]:
         if not self._stopping:
             self._main = unit.main
+            self._look_late()
         elif self._main and unit.main not in (0, self._main):  # its socket has started it again
             self.status, self.ended = self._client.status or 0, True
             return []
@@ -106,6 +107,12 @@ class UnitSubject:
             self._finished = True
             return [Finished()]
         return [LeftBehind()]
+
+    def _look_late(self) -> None:
+        """What it executed first can be gone before it is looked at: one that forks."""
+        if self._starts.posture is None:
+            for pid in self.pids()[:1]:
+                self._starts.look(pid)
 
     def pids(self) -> list[int]:
         """All in its control group."""

@@ -46,6 +46,7 @@ def recognize(argv: Sequence[str]) -> UnitOrder | None:
     options = [word for word in words[1:] if word.startswith("-") and word not in _HARMLESS]
     verb = next((word for word in names[: 1 + len(options)] if word in _VERBS), None)
     if verb is None:
+        _refuse_what_runs(names)
         return None
     if options:
         raise _refused(options, verb)
@@ -62,6 +63,17 @@ def started(argv: Sequence[str]) -> tuple[str, ...]:
     verb, units = "".join(names[:1]), tuple(names[1:])
     now = "--now" in argv and verb in ("enable", "reenable")
     return units if now or verb in _STARTING else ()
+
+
+def _refuse_what_runs(names: Sequence[str]) -> None:
+    """``systemctl stop`` needs nothing itself: what the unit needs for it is asked for."""
+    verb, unit = "".join(names[:1]), "".join(names[1:2]) or "UNIT"
+    hints = {
+        "stop": f"its stop is seen with its start: capadvise run -- systemctl restart {unit}",
+        "reload": f"watch it, and reload it meanwhile: capadvise attach {unit_name(unit)}",
+    }
+    if verb in hints:
+        raise BadInput(f"systemctl {verb}: a unit is recorded from its start on", hint=hints[verb])
 
 
 def _refuse_what_starts_otherwise(program: str, words: Sequence[str]) -> None:
@@ -100,6 +112,12 @@ def unit_name(name: str) -> str:
     if "/" in name or any(char.isspace() or char in "*?[" for char in name):
         raise BadInput(f"{name}: not the name of a unit")
     ending = PurePath(name).suffix
+    if name.removesuffix(ending).endswith("@") or name.endswith("@"):
+        raise BadInput(
+            f"{name} is a template: one of its instances is recorded",
+            hint=f"name one: {name.partition('@')[0]}@NAME; systemctl list-units "
+            f"'{name.partition('@')[0]}@*' lists those that run",
+        )
     if ending in (*RECORDED, *ACTIVATORS):
         return name
     if ending in _OF_SEVERAL:

@@ -415,11 +415,18 @@ def test_what_restrains_a_unit_is_read_later_where_its_first_commands_are_gone(
     starts = UnitStarts(UNIT)
     assert started(starts, "/usr/sbin/nginx").scope is starts.scope
     assert starts.posture is None
+    zombie = subprocess.Popen(["true"])
+    until(lambda: procfs.state(zombie.pid) == "Z")
+    starts.look(zombie.pid)
+    assert not starts.main_seen
+    partly = starts.posture
     client: Any = SimpleNamespace(fds=[])
     subject = unit_subject.UnitSubject(client, UNIT, starts)
     monkeypatch.setattr(unit_subject, "processes", lambda unit: [os.getpid()])
     monkeypatch.setattr(manager, "show", lambda unit: UNIT)
     client.update, client.ended = list, True
     until(lambda: bool(subject.update()))
+    zombie.wait()
+    assert starts.main_seen
     assert starts.posture is not None
-    assert starts.posture.namespaces
+    assert starts.posture != partly

@@ -33,6 +33,8 @@ class UnitStarts:
         """Its manager was told to stop it: at the end, or at first, by a restart."""
         self.posture: Posture | None = None
         """Of the main process, or of one before it; None where all were gone."""
+        self.main_seen = False
+        """``posture`` is the main process's, all of it."""
         self.user = (0, 0)
         """uid and gid of the main process at its exec."""
         self.privileged: set[str] = set()
@@ -57,7 +59,7 @@ class UnitStarts:
         task.scope, task.since, task.phase = self.scope, time, command.phase
         if command.setting == "ExecStart" or self.posture is None:
             self.user = task.uids.effective, task.gids.effective
-            self.look(pid)
+            self.look(pid, main=command.setting == "ExecStart")
 
     def unknown(self, pid: int) -> Scope | None:
         """Its control group tells, where a fork was lost."""
@@ -86,10 +88,14 @@ class UnitStarts:
     def _stops(command: UnitCommand) -> bool:
         return command.phase is Phase.STOP_COMMAND
 
-    def look(self, pid: int) -> None:
-        """See what restrains a process, unless it is gone."""
+    def look(self, pid: int, *, main: bool = True) -> None:
+        """See what restrains a process. Of one that has ended meanwhile, only a part was seen."""
         with suppress(OSError):
-            self.posture = posture_of(pid, self._machine)
+            posture = posture_of(pid, self._machine)
+            whole = procfs.state(pid) not in ("", "Z")
+            if whole or self.posture is None:
+                self.posture = posture
+            self.main_seen |= whole and main
 
 
 def in_unit(pid: int, name: str) -> bool | None:

@@ -94,7 +94,7 @@ class UnitSubject:
     def _judge(self, unit: ServiceUnit) -> list[Happening]:
         if not self._stopping:
             self._main = unit.main
-            self._look_late()
+            self._look_late(unit.main)
         elif self._main and unit.main not in (0, self._main):  # its socket has started it again
             self.status, self.ended = self._client.status or 0, True
             return []
@@ -108,10 +108,11 @@ class UnitSubject:
             return [Finished()]
         return [LeftBehind()]
 
-    def _look_late(self) -> None:
+    def _look_late(self, main: int) -> None:
         """What it executed first can be gone before it is looked at: one that forks."""
-        if self._starts.posture is None:
-            for pid in self.pids()[:1]:
+        if not self._starts.main_seen:
+            pids = self.pids()
+            for pid in [main] if main in pids else pids[:1]:
                 self._starts.look(pid)
 
     def pids(self) -> list[int]:

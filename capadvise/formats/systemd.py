@@ -91,7 +91,7 @@ def declared(service: unit_file.Section) -> Declared:
         ambient=tuple(cap for cap, _ in ambient) if service.all("AmbientCapabilities") else None,
         user=None if unit_exposed.keeps_root(service) else _user(service),
         groups=any(map(service.values, ("Group", "SupplementaryGroups"))),
-        no_new_privileges=service.flag("NoNewPrivileges"),
+        no_new_privileges=service.flag("DynamicUser") or service.flag("NoNewPrivileges"),
         lines=(*([("user", user.line)] if user else []), *places, *named),
         exposed=tuple(unit_exposed.exposed(service)),
         withheld=tuple(unit_exposed.withheld(service)),

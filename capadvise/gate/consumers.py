@@ -13,6 +13,7 @@ from capadvise.catalog import Catalog
 from capadvise.dataclass import dataclass
 from capadvise.formats.declared import Declared
 from capadvise.formats.systemd import capability_number
+from capadvise.formats.user_names import may_be_root
 
 ALL = "ALL"
 EVERY: CapSet = frozenset(Cap(number) for number in range(len(NAMES)))
@@ -153,13 +154,17 @@ CONSUMERS: dict[str, Consumer] = {
 
 
 def granted(declared: Declared, consumer: Consumer, catalog: Catalog) -> CapSet:
-    """The bounding set that a service is started with, names without effect left out."""
+    """The bounding set that a service is started with, names without effect left out. Of a unit's
+    user whom no program can give more, what he has from the start."""
     if declared.privileged:
         return EVERY
     if declared.windows and not declared.add:
         return frozenset()
     withheld = frozenset(Cap.parse(name) for name, _ in declared.withheld)
-    return _listed(declared, consumer, catalog) - withheld
+    listed = _listed(declared, consumer, catalog) - withheld
+    if consumer.on_host and declared.no_new_privileges and not may_be_root(declared.user):
+        return listed & {consumer.parse(name) for name in declared.ambient or ()}
+    return listed
 
 
 def _listed(declared: Declared, consumer: Consumer, catalog: Catalog) -> CapSet:

@@ -123,6 +123,8 @@ def _no_drop_all(service: Service) -> Iterator[Finding]:
     added = {consumer.parse(name) for name in declared.add}
     if declared.privileged or consumer.drops_all(declared) or ALL in added:
         return
+    if service.bounded_only:
+        added |= {consumer.parse(name) for name in declared.ambient or ()}
     kept = service.granted - {cap for cap in added if isinstance(cap, Cap)}
     if not kept:
         return

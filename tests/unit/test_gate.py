@@ -6,13 +6,14 @@ import io
 import json
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from capadvise.caps import parse_set
+from capadvise.caps import NAMES, parse_set
 from capadvise.catalog import default
 from capadvise.cli import main
 from capadvise.formats import systemd
@@ -356,6 +357,27 @@ def test_the_gate_tells_it_of_a_pod(capsys: Out) -> None:
     Path("pod.yaml").write_text(pod.replace("spec: {", "spec: {hostUsers: false, ") % lists)
     found = rules(check(capsys, "pod.yaml", "--against", "web.json")[1])
     assert "user-namespace" not in dict(found)
+
+
+@pytest.mark.parametrize(
+    ("lines", "held", "expected"),
+    [
+        ("DynamicUser=yes", [], []),
+        ("DynamicUser=yes\nAmbientCapabilities=CAP_CHOWN", ["CHOWN"], []),
+        ("User=www-data\nNoNewPrivileges=yes\nAmbientCapabilities=CAP_CHOWN", ["CHOWN"], []),
+        ("User=www-data\nNoNewPrivileges=no", NAMES, ["no-drop-all"]),
+        ("User=%i\nNoNewPrivileges=yes", NAMES, ["no-drop-all"]),
+        ("NoNewPrivileges=yes", NAMES, ["no-drop-all"]),
+    ],
+)
+def test_what_no_program_can_gain_is_not_held(
+    lines: str, held: Sequence[str], expected: list[str]
+) -> None:
+    """The bounding set of a unit's user counts for set-id programs alone."""
+    (read,) = systemd.read(f"[Service]\nExecStart=/bin/x\n{lines}\n")
+    assert granted(read, CONSUMERS["systemd"], CATALOG) == parse_set(held)
+    rules_of = [rule for rule, _ in findings("systemd", read) if rule == "no-drop-all"]
+    assert rules_of == expected
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,15 @@ def test_what_is_not_known_is_said(site: str) -> None:
     assert need.uncertain
 
 
+def test_a_message_in_the_name_of_another_process_may_be_sent_in_its_own() -> None:
+    """systemd-notify asks for SYS_ADMIN so, and goes on without it: sd_pid_notify(3)."""
+    site = "ns_capable scm_check_creds __scm_send unix_dgram_sendmsg ____sys_sendmsg"
+    sent = recordings.check("SYS_ADMIN", site, "sendmsg")
+    need = decide(recorded(sent), recordings.CATALOG).need(sent.cap)
+    assert need.verdict is Verdict.USED
+    assert "send it in their own name" in str(need.uncertain)
+
+
 def test_a_capability_that_the_catalog_does_not_know_is_kept() -> None:
     proposal = decide(recorded(at("decides", cap=Cap(55))), FACTS)
     assert [cap.name for cap in proposal.recommended] == ["CAP_55"]

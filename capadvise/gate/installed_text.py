@@ -26,6 +26,8 @@ def installed_text(outcome: Outcome) -> Iterator[str]:
         yield _row(file, service, most)
     yield ""
     yield _summary([service for _, service in rows], most)
+    if any(finding.severity in _MARKS for _, service in rows for finding in service.findings):
+        yield "× and ! mark errors and warnings, which --output json names."
 
 
 def _row(file: Examined, service: JudgedService, most: int) -> str:

@@ -104,7 +104,7 @@ def test_a_line_each(machine: Path, capsys: pytest.CaptureFixture[str]) -> None:
     put(machine / "usr/bus.service", "[D-BUS Service]\nName=a\n")
     assert main(["check", "--installed"]) == 2
     out, err = capsys.readouterr()
-    rows = {line[2:34].strip(): line[34:] for line in out.splitlines()[1:-2]}
+    rows = {line[2:34].strip(): line[34:] for line in out.splitlines()[1:-3]}
     assert {name: " ".join(rest.split()) for name, rest in rows.items()} == {
         "user": "www-data none all 41, by set-id programs only",
         "web": "root none all 41",
@@ -112,6 +112,7 @@ def test_a_line_each(machine: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "none": "root none nothing",
     }
     assert "4 services: 2 have all 41 capabilities, 4 have no report" in out
+    assert out.splitlines()[-1].startswith("× and ! mark errors and warnings")
     assert "broken.service: line 3" in err
 
 

@@ -199,10 +199,18 @@ def _required(need: Need, floor: CapSet, proven: Proven) -> Need:
         uncertain=None,
         lost_without=f"the workload fails{_FAILS_AT.get(at or '', '')}",
         tried=tuple(
-            ("+".join(trial.instead), trial.passed) for trial in proven.alternatives(need.cap)
+            ("+".join(trial.instead), trial.passed)
+            for trial in proven.alternatives(need.cap)
+            if trial.passed or _was_likely(trial, need)
         ),
         evidence=_telling_first(need.evidence, failed),
     )
+
+
+def _was_likely(trial: Trial, need: Need) -> bool:
+    """Not what is tried in its place only because it is kept anyway."""
+    named = {tuple(cap.short for cap in group) for group in need.alternatives}
+    return trial.instead in named or any("=" in word for word in trial.instead)
 
 
 _ENDED = "exited with"

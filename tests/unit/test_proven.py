@@ -272,3 +272,18 @@ def test_what_fails_with_everything_may_need_what_a_trial_shuts_out(isolation: s
     said = " ".join(proof_lines(nothing))
     assert "the workload fails even with every capability" in said
     assert ("--no-isolate" in said) is (isolation == "command")
+
+
+def test_what_is_kept_anyway_is_no_alternative_that_failed() -> None:
+    """It is tried in the place of each member, and told only where it is enough."""
+    cap, other = Cap.parse("NET_BIND_SERVICE"), Cap.parse("CHOWN")
+    need = Need(cap, Verdict.USED, Proof.CALL_SITE, "r")
+    floor = frozenset({cap})
+
+    def tried(need: Need, *instead: str) -> tuple[tuple[str, bool], ...]:
+        trials = (Trial(frozenset(), False, 0.1, cap, instead=instead),)
+        return conclude(Proposal((need,), floor), Proven("c", trials, floor)).need(cap).tried
+
+    assert tried(need, "CHOWN") == ()
+    assert tried(need, "ports=81") == (("ports=81", False),)
+    assert tried(replace(need, alternatives=((other,),)), "CHOWN") == (("CHOWN", False),)

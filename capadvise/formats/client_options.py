@@ -45,8 +45,21 @@ CLIENT = {
         frozenset(("help", "noout", "remote", "syslog", "trace", "transient-store", "version")),
         {"c": "connection", "r": "remote", "v": "version"},
     ),
+    "kubectl": Grammar(
+        frozenset(
+            (
+                *("disable-compression", "help", "insecure-skip-tls-verify"),
+                *("match-server-version", "warnings-as-errors"),
+            )
+        ),
+        {"h": "help", "n": "namespace", "s": "server"},
+    ),
+    "helm": Grammar(
+        frozenset(("debug", "help", "kube-insecure-skip-tls-verify")),
+        {"h": "help", "n": "namespace"},
+    ),
 }
-"""Engine → the options before the command."""
+"""Client → the options before the command."""
 
 COMPOSE = Grammar(
     frozenset(("all-resources", "compatibility", "dry-run", "help", "no-ansi", "verbose")),

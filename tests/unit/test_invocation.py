@@ -158,6 +158,13 @@ def test_compose_behind_sudo_is_called_so() -> None:
         ("ctr tasks ls", None),
         ("incus list", None),
         ("podman kube down pod.yaml", None),
+        ("kubectl create -f web.yaml", "kubectl create"),
+        ("kubectl create -n prod deployment web --image web", "kubectl create"),
+        ("kubectl create configmap web --from-literal a=b", None),
+        ("kubectl -n prod create -n prod secret generic run", None),
+        ("kubectl --namespace run get pods", None),
+        ("kubectl auth can-i create pods", None),
+        ("helm -n install list", None),
         ("nginx start", None),
     ],
 )

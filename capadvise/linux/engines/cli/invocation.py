@@ -197,6 +197,14 @@ _OTHERWISE: dict[str, dict[tuple[str, ...], str]] = {
     "nerdctl": {("run",): _BY_PID, ("start",): _BY_PID, ("compose",): _BY_PID},
 }
 """What else starts containers, by the first words after the options; and what to type instead."""
+_WITHOUT_PODS = frozenset(
+    (
+        *("clusterrole", "clusterrolebinding", "configmap", "cm", "ingress", "ing", "namespace"),
+        *("ns", "poddisruptionbudget", "pdb", "priorityclass", "pc", "quota", "resourcequota"),
+        *("role", "rolebinding", "secret", "service", "svc", "serviceaccount", "sa", "token"),
+    )
+)
+"""What ``kubectl create`` makes, and no container with it."""
 
 
 def starts_otherwise(argv: Sequence[str]) -> tuple[str, str] | None:
@@ -205,6 +213,10 @@ def starts_otherwise(argv: Sequence[str]) -> tuple[str, str] | None:
     program = PurePath(argv[0]).name if argv else ""
     engine = PROGRAMS.get(program, program)
     words = CLIENT[engine].parse(argv[1:])[1] if engine in CLIENT else tuple(argv[1:])
+    if engine == "kubectl" and words[:1] == ("create",):
+        kind = CLIENT[engine].parse(words[1:])[1][:1]
+        if not _WITHOUT_PODS.isdisjoint(kind):
+            return None
     plain = [word for word in words if not word.startswith("-")]
     plain = plain[1:] if plain[:1] == ["container"] else plain
     # Of the options of other clients it is not known which have a value.

@@ -46,7 +46,7 @@ def recognize(argv: Sequence[str]) -> UnitOrder | None:
     options = [word for word in words[1:] if word.startswith("-") and word not in _HARMLESS]
     verb = next((word for word in names[: 1 + len(options)] if word in _VERBS), None)
     if verb is None:
-        _refuse_what_runs(names)
+        _refuse_what_runs(names, options)
         return None
     if options:
         raise _refused(options, verb)
@@ -65,15 +65,19 @@ def started(argv: Sequence[str]) -> tuple[str, ...]:
     return units if now or verb in _STARTING else ()
 
 
-def _refuse_what_runs(names: Sequence[str]) -> None:
+def _refuse_what_runs(names: Sequence[str], options: Sequence[str]) -> None:
     """``systemctl stop`` needs nothing itself: what the unit needs for it is asked for."""
     verb, unit = "".join(names[:1]), "".join(names[1:2]) or "UNIT"
-    hints = {
-        "stop": f"its stop is seen with its start: capadvise run -- systemctl restart {unit}",
-        "reload": f"watch it, and reload it meanwhile: capadvise attach {unit_name(unit)}",
-    }
-    if verb in hints:
-        raise BadInput(f"systemctl {verb}: a unit is recorded from its start on", hint=hints[verb])
+    if verb not in ("stop", "reload"):
+        return
+    if "--user" in options:
+        raise _refused(options, verb)
+    raise BadInput(
+        f"systemctl {verb}: a unit is recorded from its start on",
+        hint=f"its stop is seen with its start: capadvise run -- systemctl restart {unit}"
+        if verb == "stop"
+        else f"watch it, and reload it meanwhile: capadvise attach {unit_name(unit)}",
+    )
 
 
 def _refuse_what_starts_otherwise(program: str, words: Sequence[str]) -> None:

@@ -182,6 +182,7 @@ def test_what_starts_containers_in_another_way(command: str, what: str | None) -
         ("docker buildx bake", "docker buildx bake"),
         ("docker compose -f a.yaml build web", "docker compose build"),
         ("/usr/bin/docker-compose --project-name x build", "docker-compose build"),
+        ("/usr/libexec/docker/cli-plugins/docker-compose compose -f a.yaml build", None),
         ("docker image build .", "docker image build"),
         ("nerdctl build .", "nerdctl build"),
         ("podman build .", None),

@@ -238,6 +238,8 @@ def builds(argv: Sequence[str]) -> str | None:
     if program not in _BUILDERS:
         return None
     words = CLIENT[program].parse(argv[1:])[1] if program in CLIENT else tuple(argv[1:])
+    if (program, *words[:1]) == ("docker-compose", "compose"):
+        return None  # the plugin of ``docker compose``, which was seen before it
     before = [program]
     if words[:1] in (("compose",), ("buildx",), ("builder",), ("image",)):
         before.append(words[0])

@@ -69,7 +69,7 @@ _UBUNTU = (
     " capability in a user namespace: see the audit log"
 )
 _HIDDEN = "perhaps since AppArmor's profile {} does not allow it: capget(2) then hides it"
-"""Programs that keep what they are shown (named), which is asked nowhere: apparmor_capget()."""
+"""apparmor_capget(): a program such as named keeps only what capget(2) shows it."""
 _CONFINING = frozenset({"enforce", "kill"})
 
 

@@ -29,7 +29,7 @@ def _left_open(run: Recording) -> str | None:
     if run.lost.total:
         return "No need for a capability was seen, but events were dropped."
     if run.started_containers:
-        return "The command itself needs no capability; what it had others start was not recorded."
+        return "The command itself needs no capability; what daemons ran for it was not recorded."
     if run.interrupted and run.still_running:
         return "No need for a capability was seen before it was stopped."
     if run.succeeded is False:

@@ -150,8 +150,8 @@ class StderrAnnouncer:
     def goes_on(self, programs: Sequence[str]) -> None:
         """How it can be ended."""
         notice(
-            f"the command has exited; recording until what it started ends, too: "
-            f"{', '.join(programs)} (Ctrl-C ends it)"
+            f"the command has exited; still recording what it left running: {', '.join(programs)} "
+            "(Ctrl-C ends it)"
         )
 
 

@@ -31,7 +31,7 @@ def test_what_is_started_elsewhere_is_named(
     assert seen.code == 0, seen.stderr
     cautions = " ".join(seen.report["recordings"][0]["cautions"])
     assert (told in cautions) if told else (not cautions)
-    alone = "needs no capability; what it had others start was not recorded" in " ".join(
+    alone = "needs no capability; what daemons ran for it was not recorded" in " ".join(
         seen.stderr.split()
     )
     assert alone is bool(told)

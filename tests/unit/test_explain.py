@@ -213,7 +213,7 @@ def test_circumstances_that_no_posture_tells_stay_unknown() -> None:
         ({"attached": True}, "No capability was needed while it was recorded."),
         (
             {"started_containers": True, "succeeded": False},
-            "The command itself needs no capability; what it had others start was not recorded.",
+            "The command itself needs no capability; what daemons ran for it was not recorded.",
         ),
         ({"lost": Lost(1)}, "No need for a capability was seen, but events were dropped."),
         ({"lost": Lost(0, 1)}, "No need for a capability was seen, but events were dropped."),

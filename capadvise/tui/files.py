@@ -29,8 +29,10 @@ def format_of(path: Path) -> str | None:
     """The language of a file that can be patched; None where it is none of ours."""
     if path.name in FILES:
         return "compose"
-    if path.suffix in _BY_SUFFIX:
-        return _BY_SUFFIX[path.suffix]
+    drop_in = path.suffix == ".conf" and path.parent.suffix == ".d"
+    suffix = Path(path.parent.stem).suffix if drop_in else path.suffix
+    if suffix in _BY_SUFFIX:
+        return _BY_SUFFIX[suffix]
     if path.suffix not in _YAML and path.name != "config.json":
         return None
     from capadvise.formats.edit import PATCHES  # 20 ms that only a look into files takes

@@ -69,9 +69,9 @@ def plan(
             change = Change(path, before, Patched(new, ""))
             return Plan(new, (f"Would replace {path}.",), change)
         services = tuple(item.service for item in FORMATS[format_name].read(before.decode()))
-        if service not in services:
-            service = services[0] if len(services) == 1 else None
-        if service is None and services:
+        if len(services) == 1 or service not in services:
+            service = None  # the only one needs no name, and a unit's is not in its file
+        if service is None and len(services) > 1:
             text = before.decode()
             return Plan(text, services=services, problem="Several services are in it: choose one.")
         dropped = choice.start & choice.toggled

@@ -9,6 +9,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
+import pytest
 from textual.pilot import Pilot
 from textual.widgets import Button, Input, Select
 
@@ -50,6 +51,33 @@ services:
 async def name_file(pilot: Session, path: Path) -> None:
     pilot.app.screen.query_one("#file", Input).value = str(path)
     await settle(pilot)
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "after"),
+    [
+        ("web.service", "[Service]\nExecStart=/bin/true\n", "\nCapabilityBoundingSet=CAP_CHOWN"),
+        ("web.service.d/a.conf", "[Service]\nNice=1\n", "\nCapabilityBoundingSet=CAP_CHOWN"),
+        ("web.container", "[Container]\nImage=web\n", "\nAddCapability=CAP_CHOWN"),
+    ],
+)
+def test_a_unit_has_the_name_of_its_file(
+    name: str, before: str, after: str, tmp_path: Path
+) -> None:
+    """Its language, too, is known by it."""
+    app, path = app_on(NGINX), tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(before)
+
+    async def script(pilot: Session) -> None:
+        await press(pilot, "s")
+        await name_file(pilot, path)
+        await press(pilot, "enter")
+        await settle(pilot)
+
+    drive(app, script)
+    assert path.read_text().startswith(before)
+    assert after in path.read_text()
 
 
 def test_a_new_file_is_written_when_save_is_pressed_and_not_before(tmp_path: Path) -> None:

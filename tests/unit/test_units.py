@@ -396,6 +396,8 @@ def test_a_stop_is_no_reload(monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         ("/usr/bin/podman start -a web", "CONTAINER", "podman run"),
         ("/usr/bin/docker compose up", "CONTAINER", "docker compose up"),
+        ("/usr/bin/docker-compose -f a.yaml up", "CONTAINER", "docker-compose up"),
+        ("/usr/bin/env A=b docker run --name x web", "x", "docker run"),
         ("/usr/bin/podman system service", None, ""),
         ("/usr/sbin/nginx run", None, ""),
     ],
@@ -411,6 +413,15 @@ def test_a_container_is_not_its_unit(words: str, name: str | None, record: str) 
         safety.require_own_processes(unit)
     assert f"capadvise attach {name};" in str(raised.value.hint)
     assert f"capadvise run -- {record} …" in str(raised.value.hint)
+
+
+def test_of_a_unit_whose_client_cannot_be_recorded_nothing_else_is_said() -> None:
+    shown = RNDC.replace("/usr/sbin/named -f $O", "/usr/bin/ctr run --rm web web")
+    unit = replace(UNIT, commands=parse_commands(shown))
+    with pytest.raises(BadInput, match="starts a container, with ctr") as raised:
+        safety.require_own_processes(unit)
+    assert "capadvise attach PID" in str(raised.value.hint)
+    assert "capadvise run" not in str(raised.value.hint)
 
 
 def test_what_restrains_a_unit_is_read_later_where_its_first_commands_are_gone(

@@ -4,7 +4,7 @@ whose program runs elsewhere, in a container."""
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 
 from capadvise.errors import BadInput
@@ -42,19 +42,35 @@ def require_restartable(unit: ServiceUnit) -> None:
 def require_own_processes(unit: ServiceUnit) -> None:
     """Raises BadInput with what to type instead where an engine is told to run a container: the
     unit's set is the engine's client's, and what podman needs to make a container at that."""
-    started = [one.words.split() for one in unit.commands if one.setting == "ExecStart"]
-    for words in filter(None, started):
-        run = invocation.recognize(words)
-        if not (run or invocation.existing(words) or invocation.starts_otherwise(words)):
-            continue
-        client = PurePath(words[0]).name
-        name, verb = (run.name, run.verb) if run else (None, "run")
-        raise BadInput(
-            f"{unit.name} starts a container, with {client}: its capabilities are the container's, "
-            "not the unit's",
-            hint=f"watch the container: capadvise attach {name or 'CONTAINER'}; or stop the unit, "
-            f"and record its ExecStart=: capadvise run -- {client} {verb} …",
-        )
+    for one in unit.commands:
+        words = one.words.split()
+        if one.setting == "ExecStart" and words and (start := _container_start(words)):
+            client, hint = start
+            raise BadInput(
+                f"{unit.name} starts a container, with {client}: its capabilities are the "
+                "container's, not the unit's",
+                hint=hint,
+            )
+
+
+def _container_start(words: Sequence[str]) -> tuple[str, str] | None:
+    """The client by which a command line starts a container, and how that is recorded."""
+    client, name = PurePath(words[0]).name, None
+    if run := invocation.recognize(words):
+        composer = PurePath(run.compose[-1]).name if run.compose else "compose"
+        of_engine = composer == "compose"  # docker compose, and not docker-compose
+        client, name = run.engine if of_engine else composer, run.name
+        again = f"{client} {run.verb if of_engine else run.verb.split()[-1]}"
+    elif existing := invocation.existing(words):
+        _, again = existing
+    elif other := invocation.starts_otherwise(words):
+        return client, other[1]
+    else:
+        return None
+    return client, (
+        f"watch the container: capadvise attach {name or 'CONTAINER'}; or stop the unit, "
+        f"and record its ExecStart=: capadvise run -- {again} …"
+    )
 
 
 def _above() -> Iterator[int]:

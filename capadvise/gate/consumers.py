@@ -65,6 +65,8 @@ class Consumer:
     """Where it lets a container bind every port without a capability; empty: nowhere."""
     opens_ports: bool = False
     """It always does so, whatever its version, in each network that is not the host's."""
+    no_gain: str = "no-new-privileges:true"
+    """How a service forbids its programs to gain privileges."""
     own_users: str = ""
     """How a service gets a user namespace of its own; empty: not by its file."""
 
@@ -112,6 +114,7 @@ CONSUMERS: dict[str, Consumer] = {
         bounds_only=True,
         filters=False,
         free_ports="With containerd 2, ports need it only with hostNetwork: true.",
+        no_gain="allowPrivilegeEscalation: false",
         own_users="Set hostUsers: false in the pod's spec",
     ),
     "quadlet": Consumer(
@@ -122,6 +125,7 @@ CONSUMERS: dict[str, Consumer] = {
         refuses=True,
         winner=Winner.NEITHER,
         bounds_only=False,
+        no_gain="NoNewPrivileges=true",
         own_users="Set UserNS=auto",
     ),
     "systemd": Consumer(
@@ -137,6 +141,7 @@ CONSUMERS: dict[str, Consumer] = {
         takes_numbers=True,
         on_host=True,
         filters=False,
+        no_gain="NoNewPrivileges=true",
         own_users="Set PrivateUsers=identity (systemd 257)",
     ),
     "oci": Consumer(
@@ -149,6 +154,7 @@ CONSUMERS: dict[str, Consumer] = {
         bounds_only=True,
         ambient="process.capabilities.ambient",
         takes_all=False,
+        no_gain="process.noNewPrivileges: true",
     ),
 }
 

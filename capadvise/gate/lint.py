@@ -197,9 +197,7 @@ def _escalation(service: Service) -> Iterator[Finding]:
         "programs in it can gain privileges",
         f"A set-id program or one with file capabilities can gain the {many} "
         f"capabilit{'y' if many == 1 else 'ies'} in its bounding set.",
-        "Set allowPrivilegeEscalation: false."
-        if service.consumer.prefix is Prefix.MUST_NOT
-        else "Set no-new-privileges:true.",
+        f"Set {service.consumer.no_gain}.",
     )
 
 

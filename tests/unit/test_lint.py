@@ -221,3 +221,20 @@ def test_how_consumers_spell(kind: str, taken: list[str]) -> None:
     parse = CONSUMERS[kind].parse
     assert [name for name in spellings if parse(name) == Cap.parse("NET_RAW")] == taken
     assert {parse(name) for name in spellings if name not in taken} == {None}
+
+
+@pytest.mark.parametrize(
+    ("kind", "remedy"),
+    [
+        ("compose", "Set no-new-privileges:true."),
+        ("kubernetes", "Set allowPrivilegeEscalation: false."),
+        ("quadlet", "Set NoNewPrivileges=true."),
+        ("systemd", "Set NoNewPrivileges=true."),
+        ("oci", "Set process.noNewPrivileges: true."),
+    ],
+)
+def test_how_each_language_forbids_to_gain_privileges(kind: str, remedy: str) -> None:
+    name = CONSUMERS[kind].spelled(Cap.parse("CHOWN"))
+    declared = service((name,), no_new_privileges=False)
+    (finding,) = [one for one in findings(declared, kind) if one.rule == "escalation"]
+    assert finding.remedy == remedy

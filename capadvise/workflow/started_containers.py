@@ -55,9 +55,10 @@ def _cautions(observation: Observation) -> Iterator[str]:
                 f"{as_root()} run -- {typed}"
             )
         elif other := starts_otherwise(words):
+            what, instead = other
             yield (
-                f"{name} started containers ({other[0]}), {alone}; to record one while it "
-                f"runs: {as_root()} attach CONTAINER"
+                f"{name} started containers ({what}), {alone}; to record them: "
+                f"{instead.replace('capadvise ', f'{as_root()} ')}"
             )
         elif units := started(words):
             yield (

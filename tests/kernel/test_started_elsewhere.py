@@ -17,6 +17,12 @@ from tests.support.runs import record
         ("systemctl", "restart web", "had systemd start web, and this report is about sh alone"),
         ("docker", "build .", "had an image built (docker build): its steps were run by"),
         ("ctr", "run x", "started containers (ctr run), and this report is about sh alone"),
+        (
+            "ctr",
+            "run x",
+            "to record them: start it, then watch its first process: capadvise attach PID",
+        ),
+        ("kubectl", "apply -f x", "on their node: capadvise attach NAMESPACE/POD"),
         ("systemctl", "stop web", ""),
     ],
 )

@@ -71,6 +71,8 @@ class Origin(StrEnum):
     """A seccomp filter answered before the kernel made the check."""
     HOLDER = "process:holds-capabilities"
     """A call was about a process that holds capabilities: whoever holds less is asked."""
+    COPIED = "copied:cap_capable"
+    """The kernel made it in a copy of its function that no probe of ours is in."""
     AUDIT = "audit:module"
     """An audit record names the capability."""
     AUDIT_ERROR = "audit:error"

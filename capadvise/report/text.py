@@ -27,6 +27,7 @@ from capadvise.report.words import VERDICTS, without
 ORIGINS = {
     Origin.SECCOMP: "answered by the seccomp filter",
     Origin.HOLDER: "inferred from the call",
+    Origin.COPIED: "inferred from the call",
     Origin.AUDIT: "in an audit record",
     Origin.AUDIT_ERROR: "inferred from an audit record",
 }

@@ -181,6 +181,14 @@ def refusals_are_told_from_grants() -> None:
     assert any(check["cap"] == "CAP_CHOWN" for check in later)
 
 
+def what_the_compiler_copied_the_check_into_is_seen() -> None:
+    """Before Linux 6.14, Debian's kernels ask for SETPCAP here in a copy of cap_capable()."""
+    fresh()
+    bits = "import ctypes, sys; sys.exit(ctypes.CDLL(None).prctl(28, 1 << 2, 0, 0, 0) != 0)"
+    assert ended(capadvise("-o", str(REPORT), "--", PYTHON, "-c", bits)) == 0
+    assert report()["proposal"]["cap_add"] == ["SETPCAP"], report()["proposal"]["cap_add"]
+
+
 def others_are_not_disturbed() -> None:
     """Two runs at once, beside somebody's own trace of the same function."""
     fresh()
@@ -432,6 +440,7 @@ def a_module_that_is_loaded_needs_nothing() -> None:
 BESIDES = (
     refusals_are_told_from_grants,
     a_flood_hides_nothing,
+    what_the_compiler_copied_the_check_into_is_seen,
     others_are_not_disturbed,
     kill_9_leaves_nothing,
     apparmor_is_told_apart,

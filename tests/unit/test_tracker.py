@@ -7,18 +7,21 @@ import os
 import struct
 from collections.abc import Iterable
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from capadvise import clone_flags
-from capadvise.caps import SYS_ADMIN
+from capadvise.caps import SYS_ADMIN, Cap
 from capadvise.linux.ftrace.kallsyms import Symbols
 from capadvise.linux.ftrace.proc_lookups import Lookup
-from capadvise.linux.kernel import syscalls
+from capadvise.linux.kernel import syscalls, uapi
 from capadvise.linux.tracking import implied_needs
 from capadvise.linux.tracking.process_files import takes_trace
 from capadvise.linux.tracking.tasks import OneCommand, Scope, Task
 from capadvise.linux.tracking.tracker import Tracker
+from capadvise.linux.tracking.unplaced import Unplaced
 from capadvise.recording import Check, Phase
 from tests.support.ring_pages import (
     CHECK,
@@ -407,19 +410,19 @@ def test_who_goes_through_all_processes_is_counted_once_for_the_descriptors_of_e
 def test_what_a_thread_did_waits_until_its_start_is_read() -> None:
     """Events wait for those of other processors, several rounds on a busy machine; what a thread
     mounts is read at once. Of others' threads, the start is never read."""
-    unplaced = implied_needs._Unplaced[str]()
-    unplaced.add([(7, "proc"), (8, "tmpfs")])
+    waiting = Unplaced[str]()
+    waiting.add([(7, "proc"), (8, "tmpfs")])
     for _ in range(20):
-        assert not list(unplaced.placed({}))
+        assert not list(waiting.placed({}))
     ids, scope = syscalls.Ids(0, 0, 0), Scope(1, TARGET, started=0)
     ours, others = Task("runc", ids, ids), Task("sh", ids, ids)
     ours.scope = scope
-    assert list(unplaced.placed({7: ours, 8: others})) == [(ours, scope, 7, "proc")]
-    assert not list(unplaced.placed({7: ours, 8: ours}))
-    unplaced.add((9, "none") for _ in range(implied_needs._UNPLACED + 1))
+    assert list(waiting.placed({7: ours, 8: others})) == [(ours, scope, 7, "proc")]
+    assert not list(waiting.placed({7: ours, 8: ours}))
+    waiting.add((9, "none") for _ in range(implied_needs._UNPLACED + 1))
     for _ in range(implied_needs._LATE_ROUNDS + 1):
-        assert not list(unplaced.placed({}))
-    assert not list(unplaced.placed({9: ours}))
+        assert not list(waiting.placed({}))
+    assert not list(waiting.placed({9: ours}))
 
 
 def test_a_health_check_that_is_tried_while_it_is_stopped_is_one_all_the_same() -> None:
@@ -433,3 +436,29 @@ def test_a_health_check_that_is_tried_while_it_is_stopped_is_one_all_the_same() 
     tracker.finish()
     phases = {check.phase for check in tracker.checks(scope)}
     assert phases == {Phase.HEALTHCHECK, Phase.STOP}
+
+
+@pytest.mark.parametrize(
+    ("copies_told", "option", "taken"),
+    [
+        (True, uapi.PR_SET_SECUREBITS, False),
+        (False, uapi.PR_SET_SECUREBITS, True),
+        (False, 15, False),
+    ],
+)
+def test_securebits_take_setpcap_where_no_probe_sees_the_check(
+    *, copies_told: bool, option: int, taken: bool
+) -> None:
+    """Before Linux 6.14 it is made in a copy of cap_capable()."""
+    told: list[Cap] = []
+    counts: Any = SimpleNamespace(add_copied=lambda *what: told.append(what[4]))
+    needs = implied_needs.ImpliedNeeds(
+        *(counts, lambda pid: True, implied_needs.NO_POINTERS, None),
+        retried=False,
+        scans_told=True,
+        copies_told=copies_told,
+    )
+    ids, scope = syscalls.Ids(0, 0, 0), Scope(1, TARGET, started=0)
+    task = Task("x", ids, ids, scope, call="prctl", values=(option, 4))
+    needs.ended(0, 7, task, "prctl", 0, Phase.RUN)
+    assert told == [Cap.parse("SETPCAP")] * taken

@@ -188,6 +188,14 @@ class DistinctChecks:
         args = (("descriptor", 1),) if descriptor else ()
         self._stand_in(Origin.HOLDER, time, pid, task, call, cap, 0, phase, args)
 
+    def add_copied(
+        self, time: int, pid: int, task: Task, call: str, cap: Cap, phase: Phase
+    ) -> None:
+        """A call has succeeded that takes this capability. Before Linux 6.14 compilers have copied
+        cap_capable() into cap_task_prctl() and others, where a probe of it sees nothing; the
+        tracepoint of later kernels is copied along."""
+        self._stand_in(Origin.COPIED, time, pid, task, call, cap, 0, phase)
+
     def _stand_in(
         self, origin: Origin, time: int, pid: int, task: Task, call: str, cap: Cap, ret: int,
         phase: Phase, args: tuple[tuple[str, int], ...] = (),

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Generic, Protocol, TypeVar
+from typing import Protocol
 
 from capadvise.caps import Cap, CapSet, is_reduced
 from capadvise.linux.ftrace.proc_lookups import Lookup
-from capadvise.linux.kernel import elf, file_caps, procfs, syscall_arguments, syscalls
+from capadvise.linux.kernel import elf, file_caps, procfs, syscall_arguments, syscalls, uapi
 from capadvise.linux.tracking.distinct_checks import DistinctChecks
 from capadvise.linux.tracking.process_files import is_descriptor, takes_trace
 from capadvise.linux.tracking.tasks import Scope, Task
+from capadvise.linux.tracking.unplaced import Unplaced
 from capadvise.recording import Phase
 
 _OPENS, _BY_PIDFD = "pidfd_open", ("setns", "pidfd_getfd")
@@ -27,10 +28,7 @@ _FILES = 4096
 _ENTERED = 4096
 """So many threads that went into /proc are remembered."""
 _ROUNDS = 3
-_LATE_ROUNDS, _UNPLACED = 50, 8192
-"""For so many rounds what a thread did may wait for its start, and so much of it."""
-T = TypeVar("T")
-_TRACE = Cap.parse("SYS_PTRACE")
+_TRACE, _SETPCAP = Cap.parse("SYS_PTRACE"), Cap.parse("SETPCAP")
 _PROCESSES = 4096
 
 
@@ -85,29 +83,6 @@ class _NoPointers:
 NO_POINTERS = _NoPointers()
 
 
-class _Unplaced(Generic[T]):
-    """What threads have done, until it is known whose they are: the start of a thread can be read
-    some rounds after that, as events wait for those of other processors."""
-
-    def __init__(self) -> None:
-        self._waiting: list[tuple[int, int, T]] = []
-        """Rounds for which it may wait yet, thread, and what it did."""
-
-    def add(self, done: Iterable[tuple[int, T]]) -> None:
-        """What is new; each waits for one round at least."""
-        self._waiting += ((_LATE_ROUNDS, thread, what) for thread, what in done)
-
-    def placed(self, tasks: Mapping[int, Task]) -> Iterator[tuple[Task, Scope, int, T]]:
-        """Of the target's threads: task, scope, thread, and what it did."""
-        waiting, self._waiting = self._waiting, []
-        for rounds, thread, what in waiting:
-            task = tasks.get(thread)
-            if task is None and rounds and len(self._waiting) < _UNPLACED:
-                self._waiting.append((rounds - 1, thread, what))
-            elif task is not None and task.scope is not None:
-                yield task, task.scope, thread, what
-
-
 class ImpliedNeeds:
     """Finds needs that the checks do not show."""
 
@@ -120,20 +95,22 @@ class ImpliedNeeds:
         *,
         retried: bool,
         scans_told: bool,
+        copies_told: bool = True,
     ) -> None:
         """``knows``: whether a thread is followed. ``before``: the processes that there were before
         a command, which has our files and pids; None of a container, which has not. ``retried``:
-        see ``Tracker``. ``scans_told``: events tell who lists processes; else ``pointers`` may."""
+        see ``Tracker``. ``scans_told``: events tell who lists processes; else ``pointers`` may.
+        ``copies_told``: see ``DistinctChecks.add_copied``."""
         self._counts, self._knows, self._pointers = counts, knows, pointers
         self.cautions = pointers.cautions
-        self._here, self._retried = before is not None, retried
+        self._here, self._retried, self._copies_told = before is not None, retried, copies_told
         self._before = before or frozenset()
         self._scans_told = scans_told or pointers.tells_scans
-        self._lookups = _Unplaced[Lookup]()
+        self._lookups = Unplaced[Lookup]()
         self._lost: Mapping[int, int] = {}
         self._entered: dict[tuple[int, str], bool] = {}
         """Of each (thread, its name then) that went into /proc: it came by the first process."""
-        self._mounts = _Unplaced[str]()
+        self._mounts = Unplaced[str]()
         self._looked_into: list[tuple[int, int, Lookup, Task]] = []
         self._descriptors: set[tuple[int, str, int]] = set()
         """Target, program that goes through all processes, and process."""
@@ -178,11 +155,16 @@ class ImpliedNeeds:
             return
         elif call == "prctl":
             if begun and result == 0 and not task.nested:
-                _must_hold(task, scope, syscalls.made_ambient(task.values))
+                self._prctl(time, pid, task, scope, phase)
         elif begun and call == _OPENS:
             task.note_pidfd(result)
         elif begun:
             self._reached(time, pid, task, call, phase)
+
+    def _prctl(self, time: int, pid: int, task: Task, scope: Scope, phase: Phase) -> None:
+        _must_hold(task, scope, syscalls.made_ambient(task.values))
+        if not self._copies_told and task.values[0] == uapi.PR_SET_SECUREBITS:
+            self._counts.add_copied(time, pid, task, "prctl", _SETPCAP, phase)
 
     def _capset(self, pid: int, task: Task, result: int) -> None:
         # each call is told once: not only those that count

@@ -61,12 +61,16 @@ class Tracker:
         self._pairing = Pairing()
         before = starts.before if isinstance(starts, OneCommand) else None
         known = None if before is None else self._tasks.get
-        self.counts = DistinctChecks(symbols, known, tells_within=types.within_fields is not None)
+        by_tracepoint = types.within_fields is not None
+        self.counts = DistinctChecks(symbols, known, tells_within=by_tracepoint)
         sighted = self._sighted if early else None
         self._order = EventSorter(types, self.counts.is_overcommit, sighted)
         self._early, scans = early, types.scan is not None
         self._implied = implied_needs.ImpliedNeeds(
-            *(self.counts, self.knows, pointers, before), retried=retried, scans_told=scans
+            *(self.counts, self.knows, pointers, before),
+            retried=retried,
+            scans_told=scans,
+            copies_told=by_tracepoint or retried,
         )
 
     def finish(self) -> None:

@@ -195,6 +195,8 @@ class Save(Fitting, ModalScreen[str | None]):
             except CapadviseError as error:
                 hint = f" ({error.hint})" if error.hint else ""
                 self.post_message(self.Confirmed(made, f"{error}{hint}"))
+            except (OSError, ValueError) as error:  # of a program that answers in another way
+                self.post_message(self.Confirmed(made, f"it could not be asked: {error}"))
             else:
                 self.post_message(self.Confirmed(made, None))
 

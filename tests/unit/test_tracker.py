@@ -21,7 +21,7 @@ from capadvise.linux.tracking import implied_needs
 from capadvise.linux.tracking.process_files import takes_trace
 from capadvise.linux.tracking.tasks import OneCommand, Scope, Task
 from capadvise.linux.tracking.tracker import Tracker
-from capadvise.linux.tracking.unplaced import Unplaced
+from capadvise.linux.tracking.unplaced import LATE_ROUNDS, UNPLACED, Unplaced
 from capadvise.recording import Check, Phase
 from tests.support.ring_pages import (
     CHECK,
@@ -419,8 +419,8 @@ def test_what_a_thread_did_waits_until_its_start_is_read() -> None:
     ours.scope = scope
     assert list(waiting.placed({7: ours, 8: others})) == [(ours, scope, 7, "proc")]
     assert not list(waiting.placed({7: ours, 8: ours}))
-    waiting.add((9, "none") for _ in range(implied_needs._UNPLACED + 1))
-    for _ in range(implied_needs._LATE_ROUNDS + 1):
+    waiting.add((9, "none") for _ in range(UNPLACED + 1))
+    for _ in range(LATE_ROUNDS + 1):
         assert not list(waiting.placed({}))
     assert not list(waiting.placed({9: ours}))
 

@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 
 from capadvise.linux.tracking.tasks import Scope, Task
 
-_LATE_ROUNDS, _UNPLACED = 50, 8192
+LATE_ROUNDS, UNPLACED = 50, 8192
 """For so many rounds what a thread did may wait for its start, and so much of it."""
 T = TypeVar("T")
 
@@ -22,14 +22,14 @@ class Unplaced(Generic[T]):
 
     def add(self, done: Iterable[tuple[int, T]]) -> None:
         """What is new; each waits for one round at least."""
-        self._waiting += ((_LATE_ROUNDS, thread, what) for thread, what in done)
+        self._waiting += ((LATE_ROUNDS, thread, what) for thread, what in done)
 
     def placed(self, tasks: Mapping[int, Task]) -> Iterator[tuple[Task, Scope, int, T]]:
         """Of the target's threads: task, scope, thread, and what it did."""
         waiting, self._waiting = self._waiting, []
         for rounds, thread, what in waiting:
             task = tasks.get(thread)
-            if task is None and rounds and len(self._waiting) < _UNPLACED:
+            if task is None and rounds and len(self._waiting) < UNPLACED:
                 self._waiting.append((rounds - 1, thread, what))
             elif task is not None and task.scope is not None:
                 yield task, task.scope, thread, what

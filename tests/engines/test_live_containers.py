@@ -110,7 +110,7 @@ def test_podman_run_has_its_terminal_and_its_review(tmp_path: Path) -> None:
         user.wait("name?", "● CHOWN", "your keys go to it")
         user.type("box")
         user.keys("Enter")
-        user.wait("✓ ● CHOWN", "exited with 0", "services:")
+        user.wait("✓ ● CHOWN", "exited with 0", "--cap-drop=ALL")
         user.keys("1")
         user.wait("I am box")
         user.keys("q")

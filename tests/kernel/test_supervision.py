@@ -251,7 +251,7 @@ def test_ctrl_c_ends_a_daemon_whose_starter_has_exited_and_it_is_said_what_goes_
     report = tmp_path / "report.json"
     argv = (CAPADVISE, "run", "--no-tui", "-o", str(report), "--", "sh", "-c")
     terminal = Terminal((*argv, f"setsid sleep {marker} & sleep 0.1"), cwd=tmp_path)
-    terminal.expect("ends, too: sleep (Ctrl-C ends it)")
+    terminal.expect("left running: sleep (Ctrl-C ends it)")
     terminal.type("\x03")
     assert terminal.end() == 0
     assert not running(f"sleep\0{marker}")

@@ -77,7 +77,10 @@ def stage(answer: int, server: int) -> None:
     prover = socket.socket(fileno=answer)
     prover.sendall(b"%d\n" % os.getpid())
     try:
-        plan = json.loads(prover.makefile("rb").readline())
+        with prover.makefile(
+            "rb"
+        ) as told_by:  # closed here: a signal while it is collected is lost
+            plan = json.loads(told_by.readline())
         top = Path(plan["top"])
         adopt_limits(plan["limits"])
         place = os.open(top.parent, os.O_PATH | os.O_CLOEXEC)  # as it is outside of the trial

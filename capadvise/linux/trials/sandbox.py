@@ -77,9 +77,7 @@ def stage(answer: int, server: int) -> None:
     prover = socket.socket(fileno=answer)
     prover.sendall(b"%d\n" % os.getpid())
     try:
-        with prover.makefile(
-            "rb"
-        ) as told_by:  # closed here: a signal while it is collected is lost
+        with prover.makefile("rb") as told_by:  # a signal is lost while it is collected
             plan = json.loads(told_by.readline())
         top = Path(plan["top"])
         adopt_limits(plan["limits"])

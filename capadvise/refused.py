@@ -184,10 +184,9 @@ def _asked(
 def _given_up(program: str, mac: Mac | None) -> str:
     """A profile is called as the program that it confines."""
     why = "had been given up by the program itself"
-    enforced = mac is not None and (mac.module, mac.mode) == ("apparmor", "enforce")
-    if enforced and mac is not None and PurePath(mac.label).name == program:
-        return f"{why}: {_HIDDEN.format(mac.label)}"
-    return why
+    if mac is None or (mac.module, mac.mode) != ("apparmor", "enforce"):
+        return why
+    return f"{why}: {_HIDDEN.format(mac.label)}" if PurePath(mac.label).name == program else why
 
 
 def _unasked(item: RefusedCall, mac: Mac | None) -> tuple[RefusedBy, str]:

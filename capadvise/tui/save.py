@@ -28,7 +28,7 @@ from capadvise.tui.keys import KeyedScroll, Keys
 from capadvise.tui.look import diff_text
 from capadvise.tui.page import Code, Page
 from capadvise.tui.protocols import Confirm
-from capadvise.tui.saving import Plan, file_name, plan
+from capadvise.tui.saving import Plan, file_name, in_one_line, plan
 from capadvise.tui.snippets import COPIED, rendered
 
 
@@ -193,8 +193,7 @@ class Save(Fitting, ModalScreen[str | None]):
             try:
                 self._confirm(change, language, snippet, recorded)
             except CapadviseError as error:
-                hint = f" ({error.hint})" if error.hint else ""
-                self.post_message(self.Confirmed(made, f"{error}{hint}"))
+                self.post_message(self.Confirmed(made, in_one_line(error)))
             except (OSError, ValueError) as error:  # of a program that answers in another way
                 self.post_message(self.Confirmed(made, f"it could not be asked: {error}"))
             else:

@@ -80,8 +80,12 @@ def plan(
         patched = None if made.change.empty else made.snippet
         return Plan(made.change.patched.text, said, made.change, services, patched=patched)
     except CapadviseError as error:
-        hint = f" ({error.hint})" if error.hint else ""
-        return Plan(new, problem=f"{error}{hint}")
+        return Plan(new, problem=in_one_line(error))
+
+
+def in_one_line(error: CapadviseError) -> str:
+    """An error, with its hint behind it."""
+    return f"{error} ({error.hint})" if error.hint else str(error)
 
 
 def _what_changes(change: Change) -> str:

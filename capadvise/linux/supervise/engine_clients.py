@@ -7,7 +7,7 @@ import os
 from capadvise.formats.client_options import CLIENTS
 from capadvise.linux.kernel import procfs
 
-_MANAGER = "systemctl"
+_WATCHED = CLIENTS | {"systemctl"}
 
 
 class EngineClients:
@@ -19,7 +19,6 @@ class EngineClients:
 
     def sighted(self, pid: int, path: str) -> None:
         """A program was executed just now."""
-        program = os.path.basename(path)
-        if (program in CLIENTS or program == _MANAGER) and (words := procfs.arguments(pid)):
+        if os.path.basename(path) in _WATCHED and (words := procfs.arguments(pid)):
             ids = procfs.ids(pid)
             self.seen[ids[0][0] if ids else 0, words] = None

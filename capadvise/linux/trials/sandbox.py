@@ -77,8 +77,8 @@ def stage(answer: int, server: int) -> None:
     prover = socket.socket(fileno=answer)
     prover.sendall(b"%d\n" % os.getpid())
     try:
-        with prover.makefile("rb") as told_by:  # a signal is lost while it is collected
-            plan = json.loads(told_by.readline())
+        with prover.makefile("rb") as lines:  # closed here: a destructor swallows a signal
+            plan = json.loads(lines.readline())
         top = Path(plan["top"])
         adopt_limits(plan["limits"])
         place = os.open(top.parent, os.O_PATH | os.O_CLOEXEC)  # as it is outside of the trial

@@ -127,9 +127,7 @@ def existing(argv: Sequence[str]) -> tuple[str, str] | None:
     that it makes for later; and what to type instead."""
     program = PurePath(argv[0]).name
     before: tuple[str, ...] = (program,)
-    words = tuple(argv[1:])
-    if program in PROGRAMS:
-        words = CLIENT[PROGRAMS[program]].parse(words)[1]
+    words = _without_options(PROGRAMS.get(program, program), argv)
     if of_compose := program == "docker-compose" or (program, *words[:1]) == ("docker", "compose"):
         before = before if program == "docker-compose" else ("docker", "compose")
         words = COMPOSE.parse(words[len(before) - 1 :])[1]
@@ -182,8 +180,8 @@ _OTHERWISE: dict[str, dict[tuple[str, ...], str]] = {
         ("restart",): "capadvise run -- podman-compose up …",
     },
     "kubectl": {
-        **dict.fromkeys((("run",), ("apply",), ("create",), ("replace",), ("scale",)), _CLUSTER),
-        **dict.fromkeys((("exec",), ("rollout", "restart")), _CLUSTER),
+        ("rollout", "restart"): _CLUSTER,
+        **{(verb,): _CLUSTER for verb in ("run", "apply", "create", "replace", "scale", "exec")},
     },
     "ctr": dict.fromkeys((("run",), ("task", "start"), ("tasks", "start")), _BY_CONTAINERD),
     "crictl": dict.fromkeys((("run",), ("runp",), ("start",), ("exec",)), _BY_CRI),
@@ -212,7 +210,7 @@ def starts_otherwise(argv: Sequence[str]) -> tuple[str, str] | None:
     start, and what to type instead; None for any other command."""
     program = PurePath(argv[0]).name if argv else ""
     engine = PROGRAMS.get(program, program)
-    words = CLIENT[engine].parse(argv[1:])[1] if engine in CLIENT else tuple(argv[1:])
+    words = _without_options(engine, argv)
     if engine == "kubectl" and words[:1] == ("create",):
         kind = CLIENT[engine].parse(words[1:])[1][:1]
         if not _WITHOUT_PODS.isdisjoint(kind):
@@ -227,6 +225,11 @@ def starts_otherwise(argv: Sequence[str]) -> tuple[str, str] | None:
     return None
 
 
+def _without_options(client: str, argv: Sequence[str]) -> tuple[str, ...]:
+    """From the command on, where the options before it are known; else all words."""
+    return CLIENT[client].parse(argv[1:])[1] if client in CLIENT else tuple(argv[1:])
+
+
 _BUILDERS = frozenset(("docker", "docker-compose", "nerdctl"))
 """Clients whose images are built by a daemon. podman builds by itself."""
 _BUILDING = (("build",), ("bake",))
@@ -237,7 +240,7 @@ def builds(argv: Sequence[str]) -> str | None:
     program = PurePath(argv[0]).name if argv else ""
     if program not in _BUILDERS:
         return None
-    words = CLIENT[program].parse(argv[1:])[1] if program in CLIENT else tuple(argv[1:])
+    words = _without_options(program, argv)
     if (program, *words[:1]) == ("docker-compose", "compose"):
         return None  # the plugin of ``docker compose``, which was seen before it
     before = [program]

@@ -18,6 +18,15 @@ def is_user(text: str) -> bool:
     return re.fullmatch(_USER, text) is not None
 
 
+ENGINE_PROGRAMS = {"docker": "docker", "podman": "podman", "podman-remote": "podman"}
+"""Program → its engine."""
+CLIENTS = frozenset(
+    (
+        *(*ENGINE_PROGRAMS, "docker-compose", "podman-compose", "nerdctl"),
+        *("ctr", "crictl", "incus", "lxc", "kubectl", "helm"),
+    )
+)
+"""Programs that start containers by an engine."""
 UNIT_KINDS = {".service": "Service", ".socket": "Socket", ".mount": "Mount", ".swap": "Swap"}
 """Ending of a unit that has processes → the section in which systemd looks for capabilities."""
 _UNIT_NAME = re.compile(rf"[A-Za-z0-9:_.\\@-]{{1,240}}({'|'.join(map(re.escape, UNIT_KINDS))})")

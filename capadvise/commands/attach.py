@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from capadvise.commands.screens import show_live
 from capadvise.errors import BadInput, Exit
 from capadvise.linux.ftrace.instances import require
 from capadvise.linux.running.pods import Pods, pods_of, pods_with, require_pods
@@ -22,7 +23,7 @@ from capadvise.workflow.reports import (
 )
 
 if TYPE_CHECKING:
-    from capadvise.tui.protocols import Over
+    from capadvise.workflow.protocols import Over
 
 
 def command(args: argparse.Namespace) -> int:
@@ -49,7 +50,7 @@ def _record(args: argparse.Namespace, pods: Pods | None) -> list[Over]:
         seconds=args.seconds,
         announcer=None if args.quiet else StderrAnnouncer(),
     )
-    screens = not (args.no_tui or args.quiet or args.json)
+    screens = None if args.no_tui or args.quiet or args.json else show_live
     wishes = Wishes(args.output, quiet=args.quiet, screens=screens)
     if args.restart and not is_unit(args.what):
         raise BadInput(

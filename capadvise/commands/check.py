@@ -15,6 +15,7 @@ from capadvise.gate.finding import Level
 from capadvise.gate.outcome import Demands, Examined, Outcome, examine
 from capadvise.report.escape import printable
 from capadvise.workflow.gate_files import Gathered, gather, gather_units
+from capadvise.workflow.gate_resolve import AskingConsumers
 from capadvise.workflow.notice import notice
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def command(args: argparse.Namespace) -> int:
         from capadvise.workflow.gate_fix import fix
 
         fix(gathered.sources, baseline)
-        gathered = gather(args.files, catalog, resolve=args.resolve)
+        gathered = gather(args.files, catalog, AskingConsumers(always=args.resolve))
     claims = _claims(gathered) if args.images else {}
     policy = Demands(args.allow_unknown, Level(args.require) if args.require else None, claims)
     files = tuple(examine(source, catalog, baseline, policy) for source in gathered.sources)
@@ -52,12 +53,13 @@ def _gathered(args: argparse.Namespace, catalog: Catalog) -> Gathered:
     if not args.installed:
         if not args.files:
             raise BadInput("no file is named", hint="capadvise check FILE …, or --installed")
-        return gather(args.files, catalog, resolve=args.resolve)
+        return gather(args.files, catalog, AskingConsumers(always=args.resolve))
     if args.files or args.fix or args.resolve:
         raise BadInput("--installed reads the units of this machine, and only reads them")
     from capadvise.workflow import gate_installed
 
-    return gather_units(gate_installed.installed(gate_installed.UNIT_PATH), catalog)
+    units = gate_installed.installed(gate_installed.UNIT_PATH)
+    return gather_units(units, catalog, AskingConsumers())
 
 
 def _claims(gathered: Gathered) -> dict[str, Claim]:

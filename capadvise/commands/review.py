@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from capadvise.catalog import default
+from capadvise.commands.screens import confirm, open_app, pick, prover
 from capadvise.errors import BadInput, Exit
 from capadvise.report.escape import printable
 from capadvise.report.load import load
+from capadvise.workflow.notice import has_screens
 from capadvise.workflow.reports import saved_reports
-from capadvise.workflow.screens import confirm, has_screens, open_app, pick, prover
 
 if TYPE_CHECKING:
     from capadvise.tui.main import Main
@@ -36,7 +37,7 @@ def _review(path: Path) -> int:
 
     def make() -> Main:
         from capadvise.tui.main import Main
-        from capadvise.tui.protocols import Over
+        from capadvise.workflow.protocols import Over
 
         return Main(default(), overs=[Over(report, path)], prover=prover, confirm=confirm)
 

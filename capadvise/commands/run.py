@@ -6,6 +6,7 @@ import argparse
 from functools import partial
 from pathlib import Path
 
+from capadvise.commands.screens import show_live
 from capadvise.errors import BadInput
 from capadvise.linux.engines.cli.invocation import Invocation
 from capadvise.linux.supervise.command import ANOTHER_FOLLOWS, Command
@@ -47,7 +48,7 @@ def command(args: argparse.Namespace) -> int:
         harden=args.harden,
         replace=args.replace,
         quiet=args.quiet,
-        screens=not (args.no_tui or args.quiet or args.json),
+        screens=None if args.no_tui or args.quiet or args.json else show_live,
     )
     show = partial(show_proposal, quiet=args.quiet)
     if order is not None:

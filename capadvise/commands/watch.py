@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from capadvise.catalog import default
+from capadvise.commands.screens import open_watch
 from capadvise.dataclass import dataclass
 from capadvise.errors import Exit
 from capadvise.formats.watch_files import FILES
@@ -19,9 +20,8 @@ from capadvise.report import watch_json, watch_text
 from capadvise.report.prometheus import metrics
 from capadvise.report.save import write
 from capadvise.watched import WatchFinding
-from capadvise.workflow.notice import notice
+from capadvise.workflow.notice import has_screens, notice
 from capadvise.workflow.reports import check_writable
-from capadvise.workflow.screens import has_screens
 from capadvise.workflow.watch import Expected, Reporter, watch, watch_on_screen
 
 
@@ -39,7 +39,11 @@ def command(args: argparse.Namespace) -> int:
     how = {"every_call": args.every_call, "log": args.since_boot}
     if not (args.no_tui or args.json or args.quiet) and has_screens():
         watch_on_screen(
-            *(catalog, reporter, args.seconds), **how, note=said.note_of, everything=args.all
+            *(catalog, reporter, args.seconds),
+            **how,
+            open_watch=open_watch,
+            note=said.note_of,
+            everything=args.all,
         )
     else:
         watch(catalog, reporter, args.seconds, **how)

@@ -27,15 +27,6 @@ RUN = Grammar(
 """``run`` and ``create`` of docker and podman: no name is a flag in one and has a value in the
 other."""
 
-PROGRAMS = {"docker": "docker", "podman": "podman", "podman-remote": "podman"}
-"""Program → its engine."""
-CLIENTS = frozenset(
-    (
-        *(*PROGRAMS, "docker-compose", "podman-compose", "nerdctl"),
-        *("ctr", "crictl", "incus", "lxc", "kubectl", "helm"),
-    )
-)
-"""All that start containers by an engine."""
 CLIENT = {
     "docker": Grammar(
         frozenset(("debug", "help", "tls", "tlsverify", "version")),

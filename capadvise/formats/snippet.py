@@ -15,7 +15,6 @@ from capadvise.catalog.capabilities import Risk
 from capadvise.dataclass import dataclass
 from capadvise.decide import Need
 from capadvise.errors import BadInput
-from capadvise.formats.client_options import CLIENTS
 from capadvise.formats.comments import PORT_START, SETCAP_TRIED, comment, one_line
 from capadvise.formats.object_names import POD_SPEC, is_object_name
 from capadvise.hardening import NO_NEW_PRIVILEGES
@@ -24,7 +23,7 @@ from capadvise.recording import Namespace
 from capadvise.report.escape import printable
 from capadvise.report.lamps import RisksHere
 from capadvise.report.model import Report
-from capadvise.target import Target, is_user
+from capadvise.target import CLIENTS, Target, is_user
 from capadvise.workload import needs_no_port_below
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import field, replace
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from capadvise.caps import Cap, CapSet
 from capadvise.catalog import Catalog
@@ -57,6 +57,24 @@ class Source:
     pods: tuple[Reached, ...] = ()
     remarks: tuple[Remark, ...] = ()
     """What of it is not judged."""
+
+
+class Resolver(Protocol):
+    """Asks the program that reads a file what it makes of it: ``workflow.gate_resolve``."""
+
+    def compose(self, source: Source, texts: Sequence[str]) -> Source:
+        """What docker compose makes of a project, where that is not what is written. Raises
+        BadInput where nobody can tell what the project includes."""
+
+    def folder(self, path: str) -> str | None:
+        """The manifests that a kustomization or a chart comes to; None where nobody is asked.
+        Raises BadInput where the tool refuses it."""
+
+    def covers(self, template: str) -> bool:
+        """Whether a template is of a chart that is resolved as a whole."""
+
+    def unit(self, source: Source, texts: Sequence[str], catalog: Catalog) -> Source:
+        """A unit as systemd takes it, a quadlet as quadlet does."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from capadvise.tui.choice import Choice
     from capadvise.tui.livetab import LiveTab
     from capadvise.tui.prooftab import ProofTab
-    from capadvise.tui.protocols import Confirm, LiveSource
     from capadvise.tui.reviewtab import ReviewTab
     from capadvise.tui.state import TargetState
     from capadvise.tui.tab import MainTab
+    from capadvise.workflow.protocols import Confirm, LiveSource
 
     Base = Screen[None]
 else:

@@ -9,8 +9,8 @@ from itertools import pairwise
 
 from capadvise.caps import Cap
 from capadvise.report.escape import printable
-from capadvise.tui.protocols import Now
 from capadvise.tui.rows import JUST, NEEDED, Row
+from capadvise.workflow.protocols import Now
 
 _BARS = "▁▂▃▄▅▆▇█"
 _SAMPLES = 512

@@ -30,10 +30,10 @@ from capadvise.tui.look import LIGHT_STYLES, end_text, ended_well, risk_text
 from capadvise.tui.messages import Moved
 from capadvise.tui.output import BORDERS, Output
 from capadvise.tui.page import Wrapped
-from capadvise.tui.protocols import Health
 from capadvise.tui.rows import INCIDENTAL, fitted
 from capadvise.tui.state import TargetState
 from capadvise.tui.tab import MainTab, Shown
+from capadvise.workflow.protocols import Health
 
 _WHY = 4
 """Rows of what is said of the highlighted capability, at most, with the line over it."""

@@ -35,12 +35,12 @@ from capadvise.tui.messages import Begun
 from capadvise.tui.output import Output
 from capadvise.tui.palette import BINDINGS, COMMANDS
 from capadvise.tui.prooftab import ProofTab
-from capadvise.tui.protocols import Confirm, LiveSource, Over, Prover, unconfirmed
 from capadvise.tui.reviewtab import ReviewTab
 from capadvise.tui.risktab import RiskTab
 from capadvise.tui.state import TargetState
 from capadvise.tui.status import doing
 from capadvise.tui.tab import MainTab, Shown
+from capadvise.workflow.protocols import Confirm, LiveSource, Over, Prover, unconfirmed
 
 _BUSY, _QUIET = 0.1, 0.5
 """Seconds between two looks at a recording: where something moves, and where nothing does."""

@@ -26,10 +26,10 @@ from capadvise.tui import help
 from capadvise.tui.choice import Choice
 from capadvise.tui.keys import KeyedList, KeyedScroll
 from capadvise.tui.page import Page
-from capadvise.tui.protocols import Prover
 from capadvise.tui.tab import MainTab, Shown
 from capadvise.tui.trials import about, guessed_check, progress, tried
 from capadvise.tui.trialtext import TrialLine, say_proven
+from capadvise.workflow.protocols import Prover
 
 _FAILURE = "failure"
 ASKED = "Shell command that succeeds when the program works:"

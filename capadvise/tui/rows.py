@@ -21,7 +21,7 @@ from capadvise.report.lamps import Lamp, Light, Risks, all_caps
 from capadvise.report.risk import risk_word
 from capadvise.report.words import VERDICTS
 from capadvise.tui.choice import Choice, Decision
-from capadvise.tui.protocols import Now
+from capadvise.workflow.protocols import Now
 
 JUST, NEEDED, OPTIONAL, DENIED = "Just checked", "Needed", "Optional", "Denied, no effect"
 INCIDENTAL, NOT_CHECKED = "Incidental", "Not checked"

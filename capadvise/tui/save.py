@@ -27,9 +27,9 @@ from capadvise.tui.fitting import Fitting
 from capadvise.tui.keys import KeyedScroll, Keys
 from capadvise.tui.look import diff_text
 from capadvise.tui.page import Code, Page
-from capadvise.tui.protocols import Confirm
 from capadvise.tui.saving import Plan, file_name, in_one_line, plan
 from capadvise.tui.snippets import COPIED, rendered
+from capadvise.workflow.protocols import Confirm
 
 
 class Save(Fitting, ModalScreen[str | None]):

@@ -24,9 +24,9 @@ from capadvise.report.lamps import (
 )
 from capadvise.tui.choice import Choice
 from capadvise.tui.events import History
-from capadvise.tui.protocols import Now, Over, Prover
 from capadvise.tui.rows import Counts, LiveRows, Row, review_rows
 from capadvise.tui.why import Uses
+from capadvise.workflow.protocols import Now, Over, Prover
 
 _NOTHING = Proposal((), frozenset())
 _UNDONE = 100

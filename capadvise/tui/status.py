@@ -10,8 +10,8 @@ from capadvise.recording import Recording
 from capadvise.tui.events import clock
 from capadvise.tui.livetab import health_text
 from capadvise.tui.look import end_text, ended_well
-from capadvise.tui.protocols import LiveSource
 from capadvise.tui.state import TargetState
+from capadvise.workflow.protocols import LiveSource
 
 
 def doing(

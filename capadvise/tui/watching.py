@@ -27,9 +27,9 @@ from capadvise.tui.fitting import Fitting
 from capadvise.tui.helpscreen import HelpScreen
 from capadvise.tui.keys import KeyedList, KeyedScroll, Keys
 from capadvise.tui.page import Page, Wrapped
-from capadvise.tui.protocols import WatchSource
 from capadvise.tui.watch_rows import FindingRow, OwnerRow, WatchRow, rows_of
 from capadvise.watched import WatchFinding
+from capadvise.workflow.protocols import WatchSource
 
 _TOGETHER, _COUNTED = 0.2, 2.0
 """Seconds between two looks at what is new, and at the counts."""

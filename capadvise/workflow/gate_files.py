@@ -18,7 +18,7 @@ from capadvise.formats.yaml_reader import Documents
 from capadvise.formats.yaml_tree import template_hint
 from capadvise.gate.accepting import Acceptance, comments
 from capadvise.gate.finding import Reached
-from capadvise.gate.outcome import Remark, Source, Unusable
+from capadvise.gate.outcome import Remark, Resolver, Source, Unusable
 from capadvise.gate.projects import projects
 from capadvise.gate.sources import (
     called_after,
@@ -42,7 +42,6 @@ from capadvise.workflow.gate_paths import (
     used_by,
     with_profiles,
 )
-from capadvise.workflow.gate_resolve import Resolver
 
 MAX_CHARACTERS = 16 << 20
 """A larger file is no configuration."""
@@ -100,14 +99,13 @@ class _Read:
                 self.visit(other, in_folder=False)
 
 
-def gather(arguments: Sequence[str], catalog: Catalog, *, resolve: bool = False) -> Gathered:
+def gather(arguments: Sequence[str], catalog: Catalog, resolver: Resolver) -> Gathered:
     """Read everything; what cannot be used does not stop the rest."""
     gathered = Gathered()
     read = _Read(gathered)
     for path, in_folder in paths_of(arguments):
         read.visit(path, in_folder=in_folder)
     gathered.sources += map(_nothing, empty_folders(arguments, read.kinds))
-    resolver = Resolver(always=resolve)
     firsts: set[str] = set()
     known = set(map(os.path.normpath, read.texts))
     for group in projects(list(read.kinds), read.unnamed, named_together):
@@ -131,10 +129,9 @@ def gather(arguments: Sequence[str], catalog: Catalog, *, resolve: bool = False)
     return gathered
 
 
-def gather_units(groups: Iterable[Sequence[str]], catalog: Catalog) -> Gathered:
+def gather_units(groups: Iterable[Sequence[str]], catalog: Catalog, resolver: Resolver) -> Gathered:
     """Units that are known already: the file of each, and its drop-ins."""
     gathered = Gathered()
-    resolver = Resolver(always=False)
     for group in groups:
         try:
             texts = {path: _text(path) for path in group}

@@ -16,8 +16,8 @@ from capadvise.gate.outcome import Remark, Source
 
 
 @dataclass(frozen=True, slots=True)
-class Resolver:
-    """Asks consumers where a file cannot be judged alone, or always."""
+class AskingConsumers:
+    """A ``gate.outcome.Resolver``: where a file cannot be judged alone, or always."""
 
     always: bool = False
 

@@ -1,4 +1,4 @@
-"""Recording under the live screen, and then its review."""
+"""The recording that a live screen shows."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import replace
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from capadvise.catalog import default
 from capadvise.decide import Proposal
@@ -30,11 +28,7 @@ from capadvise.linux.supervise.live_recorder import (
     judge,
 )
 from capadvise.linux.supervise.pty import Pty
-from capadvise.tui.protocols import Health, Now, Over
-
-if TYPE_CHECKING:
-    from capadvise.tui.main import Main
-    from capadvise.tui.output import Output
+from capadvise.workflow.protocols import Health, Now, Over
 
 
 class LiveRecorder:
@@ -209,48 +203,3 @@ def _load(pipe: Any) -> Any:
         return pickle.load(pipe)
     except (EOFError, OSError, pickle.UnpicklingError):
         return None
-
-
-def show_live(
-    recorder: LiveRecorder, *, prove: bool = False, before: dict[str, str] | None = None
-) -> list[Over]:
-    """The screens, until the user leaves: how each recording ended, with its report as it is then.
-    ``before``: what was kept before the recording, for trials.
-
-    Raises what the job raises.
-    """
-    from capadvise.tui.first_frame import of_recording
-    from capadvise.workflow.screens import confirm, open_app, prover
-
-    mains: list[Main] = []
-
-    def make() -> Main:
-        from capadvise.tui.main import Main
-
-        place = partial(prover, before=before)
-        mains.append(Main(default(), source=recorder, prover=place, confirm=confirm, prove=prove))
-        return mains[0]
-
-    try:
-        open_app(make, of_recording(recorder.argv, default()))
-    finally:
-        try:
-            overs = recorder.close()
-        finally:  # also where nothing was recorded: the target may have said why
-            for main in mains:
-                _print_output(main.live.output, recorder)
-    if not overs:
-        raise CapadviseError("the TUI could not be opened", hint="try --no-tui")
-    reports = [state.choice.report if state.choice else None for state in mains[0].states]
-    newest = dict(enumerate(reports))
-    return [replace(over, report=newest.get(n) or over.report) for n, over in enumerate(overs)]
-
-
-def _print_output(output: Output, recorder: LiveRecorder) -> None:
-    """What the target wrote, below the command that was typed."""
-    terminal = output.terminal  # alone: there is no screen any more
-    terminal.feed(recorder.output())
-    while not terminal.turn():
-        pass
-    for line in terminal.text():
-        print(line)

@@ -1,4 +1,4 @@
-"""Lines on stderr, besides the answer, and how wide a terminal is."""
+"""The terminal, besides the answer: lines on stderr, questions, its width, who looks at it."""
 
 from __future__ import annotations
 
@@ -35,3 +35,9 @@ def columns(stream: TextIO) -> int:
         return os.get_terminal_size(stream.fileno()).columns or 80
     except (OSError, ValueError):
         return 80
+
+
+def has_screens() -> bool:
+    """Whether somebody looks, on a terminal that can be drawn on."""
+    drawn = os.environ.get("TERM", "dumb") != "dumb"
+    return drawn and all(s and s.isatty() for s in (sys.stdin, sys.stdout, sys.stderr))

@@ -21,17 +21,16 @@ from capadvise.linux.engines.cli.invocation import (
 from capadvise.linux.ftrace.kallsyms import Reading
 from capadvise.linux.kernel.sudo import with_sudo
 from capadvise.linux.supervise.observation import working_directory
-from capadvise.workflow.notice import confirmed, notice
+from capadvise.workflow.notice import confirmed, has_screens, notice
 from capadvise.workflow.reports import judge_and_save, keep, preload
-from capadvise.workflow.screens import has_screens
 
 if TYPE_CHECKING:
     from capadvise.linux.supervise.command import Command
     from capadvise.linux.supervise.observation import Observation
     from capadvise.linux.supervise.onlooker import Onlooker
     from capadvise.linux.trials.stages import Stages
-    from capadvise.tui.protocols import Over
     from capadvise.workflow.live import LiveRecorder
+    from capadvise.workflow.protocols import Over, ShowLive
 
 _HOW_LONG = (
     "recording until the containers end: press Ctrl-C to stop them, or give it a time with "
@@ -50,8 +49,13 @@ class Wishes:
     replace: bool = False
     """A container that is up is stopped meanwhile, instead of recording beside it."""
     quiet: bool = False
-    screens: bool = False
-    """The TUI, where there is a terminal for it."""
+    screens: ShowLive | None = None
+    """Shows the recording, where there is a terminal for it."""
+
+    @property
+    def on_screen(self) -> ShowLive | None:
+        """The screens, where somebody looks."""
+        return self.screens if has_screens() else None
 
 
 def container_client(argv: Sequence[str]) -> Invocation | None:
@@ -74,8 +78,8 @@ def container_client(argv: Sequence[str]) -> Invocation | None:
 
 def record_command(command: Command, wishes: Wishes) -> Over:
     """Record a command to its end. Raises CannotObserve or CannotStart when nothing ran."""
-    screens = wishes.screens and has_screens()
-    table = None if screens or os.geteuid() != 0 else Reading()
+    show_live = wishes.on_screen
+    table = None if show_live or os.geteuid() != 0 else Reading()
     from capadvise.linux.supervise.record import choose, observe  # while the symbols are being read
 
     command, alone = choose(command)
@@ -84,8 +88,8 @@ def record_command(command: Command, wishes: Wishes) -> Over:
     if alone and not wishes.quiet:
         notice(f"{alone}: only retries show what it needs")
     with _kept(wishes) as before:
-        if screens:
-            return _on_screen(command, wishes, before)
+        if show_live:
+            return _on_screen(command, wishes, before, show_live)
         meanwhile = partial(preload, shown=not wishes.quiet)
         over = over_of(observe(command, meanwhile=meanwhile, table=table), wishes)
         return proven_over(over, before) if wishes.prove else over
@@ -106,9 +110,10 @@ def _kept(wishes: Wishes) -> Iterator[dict[str, str] | None]:
         yield {"cwd": cwd, **standard_input.state()}
 
 
-def _on_screen(command: Command, wishes: Wishes, before: dict[str, str] | None) -> Over:
+def _on_screen(
+    command: Command, wishes: Wishes, before: dict[str, str] | None, show_live: ShowLive
+) -> Over:
     from capadvise.linux.supervise.command import resolve
-    from capadvise.workflow.live import show_live
 
     resolve(command.argv[0])  # what cannot be started is said without any screen
     recorder = live_command(command, lambda observation: over_of(observation, wishes, say=unsaid))
@@ -141,7 +146,7 @@ def over_of(
     say: Callable[[str], object] = notice,
 ) -> Over:
     """Judged and saved."""
-    from capadvise.tui.protocols import Over
+    from capadvise.workflow.protocols import Over
     from capadvise.workflow.started_containers import with_started_containers
 
     observation = with_started_containers(observation)
@@ -165,10 +170,11 @@ def record_containers(
     several = is_several(invocation)
     if wishes.replace:
         _ask_to_stop(invocation)
-    screens = wishes.screens and not (several and wishes.prove) and has_screens()
+    show_live = None if several and wishes.prove else wishes.on_screen
     with _data_kept(invocation, wishes) as before:
-        if screens:
-            return _containers_on_screen(invocation, command, wishes, before, show)
+        if show_live:
+            recording = (invocation, command, wishes, before)
+            return _containers_on_screen(*recording, show, show_live)
         from capadvise.linux.engines.record.record import observe_containers
 
         if invocation.detached and not (command.check or command.seconds or wishes.prove):
@@ -248,9 +254,10 @@ def _containers_on_screen(
     wishes: Wishes,
     before: dict[str, str] | None,
     show: Callable[[Over], object],
+    show_live: ShowLive,
 ) -> tuple[list[Over], int | None]:
     from capadvise.linux.engines.record.record import engine_of, observe_containers
-    from capadvise.workflow.live import LiveRecorder, show_live
+    from capadvise.workflow.live import LiveRecorder
 
     engine_of(invocation)  # what cannot be observed is said without any screen
     command = replace(command, announcer=None)

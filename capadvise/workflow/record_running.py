@@ -10,7 +10,6 @@ from capadvise.report.escape import printable
 from capadvise.workflow.notice import notice
 from capadvise.workflow.record import Wishes, over_of, unsaid
 from capadvise.workflow.reports import judge_and_keep_so_far, preload
-from capadvise.workflow.screens import has_screens
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from capadvise.linux.running.target import Running
     from capadvise.linux.supervise.command import Command
     from capadvise.linux.supervise.onlooker import Onlooker
-    from capadvise.tui.protocols import Over
+    from capadvise.workflow.protocols import Over, ShowLive
 
 _KEEPS = "Ctrl-C ends the recording, the target keeps running"
 
@@ -32,7 +31,7 @@ def record_running(running: Running, command: Command, wishes: Wishes) -> Over:
     command = replace(command, argv=running.target.argv)
     save = partial(judge_and_keep_so_far, output=wishes.output)
 
-    if not (wishes.screens and has_screens()):
+    if (show_live := wishes.on_screen) is None:
 
         def begun(processes: int) -> None:
             if not wishes.quiet:
@@ -46,7 +45,7 @@ def record_running(running: Running, command: Command, wishes: Wishes) -> Over:
         seen = attach(running, here, meanwhile=preload, onlooker=onlooker, save=save)
         return [over_of(seen, wishes, say=unsaid)]
 
-    return _on_screen(running.target.name, job, command, several=False)[0]
+    return _on_screen(running.target.name, job, command, show_live, several=False)[0]
 
 
 def record_pods(pods: Pods, command: Command, wishes: Wishes) -> list[Over]:
@@ -55,7 +54,7 @@ def record_pods(pods: Pods, command: Command, wishes: Wishes) -> list[Over]:
 
     several = pods.several
     save = partial(judge_and_keep_so_far, output=wishes.output, several=several)
-    if not (wishes.screens and has_screens()):
+    if (show_live := wishes.on_screen) is None:
 
         def begun(containers: list[CriContainer], processes: int) -> None:
             if not wishes.quiet:
@@ -69,13 +68,18 @@ def record_pods(pods: Pods, command: Command, wishes: Wishes) -> list[Over]:
         seen = attach_pods(pods, here, meanwhile=preload, onlooker=onlooker, save=save)
         return [over_of(one, wishes, several=several, say=unsaid) for one in seen]
 
-    return _on_screen(str(pods), job, command, several=True)
+    return _on_screen(str(pods), job, command, show_live, several=True)
 
 
 def _on_screen(
-    name: str, job: Callable[[Onlooker], list[Over]], command: Command, *, several: bool
+    name: str,
+    job: Callable[[Onlooker], list[Over]],
+    command: Command,
+    show_live: ShowLive,
+    *,
+    several: bool,
 ) -> list[Over]:
-    from capadvise.workflow.live import LiveRecorder, show_live
+    from capadvise.workflow.live import LiveRecorder
 
     recorder = LiveRecorder(
         ("attach", name),

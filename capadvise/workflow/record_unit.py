@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 from capadvise.workflow.notice import notice
 from capadvise.workflow.record import Wishes, over_of, proven_over
 from capadvise.workflow.reports import keep, preload
-from capadvise.workflow.screens import has_screens
 
 if TYPE_CHECKING:
     from capadvise.linux.engines.systemd.invocation import UnitOrder
     from capadvise.linux.supervise.command import Command
     from capadvise.linux.supervise.onlooker import Onlooker
-    from capadvise.tui.protocols import Over
+    from capadvise.workflow.protocols import Over, ShowLive
 
 
 def unit_order(argv: Sequence[str]) -> UnitOrder | None:
@@ -42,8 +41,8 @@ def record_unit(order: UnitOrder, command: Command, wishes: Wishes) -> tuple[Ove
     unasked = wishes.prove and command.check is None and command.seconds is None
     if unasked and not known(order.unit).oneshot:
         command = replace(command, check=active_check(order.unit), check_after=SETTLES)
-    if wishes.screens and has_screens():
-        over, status = _on_screen(order, command, wishes)
+    if (show_live := wishes.on_screen) is not None:
+        over, status = _on_screen(order, command, wishes, show_live)
         return hardened_over(over) if wishes.harden else over, status
     run = observe_unit(order, command, preload, say=say)
     over = over_of(run.seen, wishes)
@@ -60,9 +59,11 @@ def hardened_over(over: Over) -> Over:
     return replace(over, report=report, path=over.path and keep(over.path, report))
 
 
-def _on_screen(order: UnitOrder, command: Command, wishes: Wishes) -> tuple[Over, int | None]:
+def _on_screen(
+    order: UnitOrder, command: Command, wishes: Wishes, show_live: ShowLive
+) -> tuple[Over, int | None]:
     from capadvise.linux.engines.systemd.record import observe_unit
-    from capadvise.workflow.live import LiveRecorder, show_live
+    from capadvise.workflow.live import LiveRecorder
 
     command = replace(command, announcer=None)
 

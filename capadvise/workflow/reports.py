@@ -20,7 +20,7 @@ from capadvise.workflow.notice import columns, notice
 if TYPE_CHECKING:
     from capadvise.linux.supervise.observation import Observation
     from capadvise.report.model import Report
-    from capadvise.tui.protocols import Over
+    from capadvise.workflow.protocols import Over
 
 
 RESCUE = "CAPADVISE_RESCUE"
@@ -32,7 +32,7 @@ def preload(*, shown: bool = True) -> None:
     proposal will be, too."""
     # Whoever replaces our own files meanwhile, as an upgrade does, takes nothing from us.
     import capadvise.report.save
-    import capadvise.tui.protocols
+    import capadvise.workflow.protocols
     import capadvise.workflow.started_containers
     from capadvise.catalog import default
 

@@ -18,10 +18,10 @@ from capadvise.outcome import TrialOutcome
 from capadvise.proven import Proven, Trial
 from capadvise.report.model import Report
 from capadvise.report.save import save
-from capadvise.tui.protocols import Ended, Starting
 from capadvise.workflow.check_proposal import with_check
 from capadvise.workflow.jobs import Candidate, job_of
 from capadvise.workflow.proof import TrialListener, prove_job
+from capadvise.workflow.protocols import Ended, Starting
 from capadvise.workflow.reference import Reference, first_trial
 
 

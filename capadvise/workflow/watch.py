@@ -18,6 +18,7 @@ from capadvise.linux.running.machine import MachineWatch
 from capadvise.linux.supervise.guardian_client import Signals
 from capadvise.watched import Owner, OwnerKind, WatchFinding
 from capadvise.workflow.notice import notice
+from capadvise.workflow.protocols import OpenWatch
 
 _COUNTED = 15.0
 """Seconds between two looks at the kernel's counts, where somebody reads them."""
@@ -69,13 +70,12 @@ def watch_on_screen(
     *,
     every_call: bool,
     log: bool,
+    open_watch: OpenWatch,
     note: Callable[[WatchFinding], str | None],
     everything: bool,
 ) -> None:
     """The same with the TUI, which shows what is new; the summary comes when the user leaves.
     Raises CannotObserve."""
-    from capadvise.workflow.screens import open_watch
-
     machine = MachineWatch(catalog, every_call=every_call, log=log)
     try:
         for _ in machine.past():

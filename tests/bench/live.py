@@ -23,7 +23,7 @@ from capadvise.catalog import default
 from capadvise.linux.supervise.command import Command
 from capadvise.tui.app import CapadviseApp
 from capadvise.tui.main import Main
-from capadvise.tui.protocols import Over
+from capadvise.workflow.protocols import Over
 from capadvise.workflow.record import live_command
 from capadvise.workflow.reports import judge_and_save
 from tests.bench.tui import BUDGET

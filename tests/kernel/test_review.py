@@ -13,7 +13,7 @@ from capadvise.decide import Verdict
 from capadvise.report.load import load
 from capadvise.tui.app import CapadviseApp
 from capadvise.tui.main import Main
-from capadvise.tui.protocols import Over
+from capadvise.workflow.protocols import Over
 from capadvise.workflow.review_prover import ReviewProver
 from tests.support.runs import Run
 from tests.support.screens import drive, kept_report, press, shows

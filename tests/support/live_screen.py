@@ -11,7 +11,7 @@ from capadvise.errors import CannotStart
 from capadvise.recording import Check, Tally
 from capadvise.tui.app import CapadviseApp
 from capadvise.tui.main import Main
-from capadvise.tui.protocols import Now, Over
+from capadvise.workflow.protocols import Now, Over
 from tests.support.screens import CATALOG, NGINX, PATH, Prover, report, shows
 
 Session = Pilot[Any]

@@ -25,7 +25,7 @@ from capadvise.target import Target
 from capadvise.tui.app import CapadviseApp
 from capadvise.tui.choice import Choice
 from capadvise.tui.main import Main
-from capadvise.tui.protocols import Over
+from capadvise.workflow.protocols import Over
 from capadvise.workload import Workload
 from tests.support.recordings import CATALOG, FULL, HOST, check, recording
 

@@ -10,8 +10,8 @@ from textual.widgets import OptionList
 from capadvise.recording import Lost, Tally
 from capadvise.report.lamps import Lamp, Light
 from capadvise.tui.capabilities import CapabilityLine
-from capadvise.tui.protocols import Health, Now, Over
 from capadvise.tui.rows import LiveRows, short_count
+from capadvise.workflow.protocols import Health, Now, Over
 from tests.support.golden import assert_golden
 from tests.support.live_screen import (
     OVER,

@@ -10,8 +10,8 @@ import pytest
 from capadvise.errors import CannotStart
 from capadvise.report.model import Report
 from capadvise.tui.output import Output
-from capadvise.tui.protocols import Over
 from capadvise.workflow.live import _print_output
+from capadvise.workflow.protocols import Over
 from tests.support.live_screen import (
     OVER,
     Session,

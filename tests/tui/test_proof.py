@@ -13,8 +13,8 @@ from capadvise.caps import Cap, parse_set
 from capadvise.decide import Verdict
 from capadvise.errors import BadInput
 from capadvise.report.model import Report
-from capadvise.tui.protocols import Ended, Starting
 from capadvise.tui.trials import guessed_check, progress, tried
+from capadvise.workflow.protocols import Ended, Starting
 from tests.support.screens import (
     BIND,
     NGINX,

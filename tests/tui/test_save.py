@@ -18,7 +18,7 @@ from capadvise.formats.files import Change
 from capadvise.formats.snippet import Snippet
 from capadvise.tui.app import CapadviseApp
 from capadvise.tui.main import Main
-from capadvise.tui.protocols import Over
+from capadvise.workflow.protocols import Over
 from tests.support.screens import (
     BIND,
     CATALOG,

@@ -10,7 +10,8 @@ from types import SimpleNamespace
 import pytest
 
 from capadvise.catalog.syscalls import AUDIT_ARCHS, MACHINES
-from capadvise.linux.kernel import naps, procfs
+from capadvise.linux.engines.record import naps
+from capadvise.linux.kernel import procfs
 from capadvise.linux.kernel.processors import busy_seconds
 from capadvise.linux.running import newcomers
 from tests.support.recordings import CATALOG

@@ -19,7 +19,7 @@ from capadvise.report.escape import printable
 from capadvise.report.load import load, load_recording
 from capadvise.report.save import save
 from capadvise.report.text import proposal_text
-from capadvise.tui.protocols import Over
+from capadvise.workflow.protocols import Over
 from capadvise.workflow.reports import show_proposal
 from tests.support import schema
 from tests.support.golden import assert_golden

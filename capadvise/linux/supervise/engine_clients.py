@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
-from capadvise.formats.client_options import CLIENTS
 from capadvise.linux.kernel import procfs
+from capadvise.target import CLIENTS
 
 _WATCHED = CLIENTS | {"systemctl"}
 

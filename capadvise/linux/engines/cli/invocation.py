@@ -14,10 +14,10 @@ from capadvise.formats.client_options import (
     COMPOSE_RUN,
     COMPOSE_UP,
     PODMAN_COMPOSE,
-    PROGRAMS,
     RUN,
 )
 from capadvise.formats.pflag import Option, is_on, value_of, words
+from capadvise.target import ENGINE_PROGRAMS
 
 _OF_EXISTING = frozenset(("start", "restart", "exec", "create", "unpause", "attach", "watch"))
 _WRAPPERS = frozenset(
@@ -96,9 +96,9 @@ def recognize(argv: Sequence[str]) -> Invocation | None:
     if program == "podman-compose":
         project, rest = PODMAN_COMPOSE.parse(argv[1:])
         return _compose("podman", _podman(project), (argv[0],), project, rest)
-    if program not in PROGRAMS:
+    if program not in ENGINE_PROGRAMS:
         return None
-    engine = PROGRAMS[program]
+    engine = ENGINE_PROGRAMS[program]
     options, rest = CLIENT[engine].parse(argv[1:])
     client = (argv[0], *words(options))
     if program == "docker" and rest[:1] == ("compose",):
@@ -127,11 +127,11 @@ def existing(argv: Sequence[str]) -> tuple[str, str] | None:
     that it makes for later; and what to type instead."""
     program = PurePath(argv[0]).name
     before: tuple[str, ...] = (program,)
-    words = _without_options(PROGRAMS.get(program, program), argv)
+    words = _without_options(ENGINE_PROGRAMS.get(program, program), argv)
     if of_compose := program == "docker-compose" or (program, *words[:1]) == ("docker", "compose"):
         before = before if program == "docker-compose" else ("docker", "compose")
         words = COMPOSE.parse(words[len(before) - 1 :])[1]
-    elif program not in PROGRAMS:
+    elif program not in ENGINE_PROGRAMS:
         return None
     words = words[1:] if words[:1] == ("container",) else words
     if of_compose and words[:1] == ("up",) and "--no-start" in words:
@@ -209,7 +209,7 @@ def starts_otherwise(argv: Sequence[str]) -> tuple[str, str] | None:
     """``podman kube play``: what starts containers in a way that cannot be recorded from their
     start, and what to type instead; None for any other command."""
     program = PurePath(argv[0]).name if argv else ""
-    engine = PROGRAMS.get(program, program)
+    engine = ENGINE_PROGRAMS.get(program, program)
     words = _without_options(engine, argv)
     if engine == "kubectl" and words[:1] == ("create",):
         kind = CLIENT[engine].parse(words[1:])[1][:1]

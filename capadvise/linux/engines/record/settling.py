@@ -12,7 +12,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 
-from capadvise.linux.kernel import naps, procfs
+from capadvise.linux.engines.record import naps
+from capadvise.linux.kernel import procfs
 from capadvise.linux.kernel.background import Background
 from capadvise.linux.supervise import implicit_check
 from capadvise.linux.supervise.implicit_check import RunningProgram

@@ -1,11 +1,16 @@
-"""The TUI on this terminal: its colours, and what the user chose some other time."""
+"""The TUI on this terminal, in its colours and as the user left it the last time. Textual is loaded
+when a screen opens, and not before."""
 
 from __future__ import annotations
 
 import gc
 import os
 import sys
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
+
+from capadvise.errors import CapadviseError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -15,8 +20,10 @@ if TYPE_CHECKING:
     from capadvise.formats.snippet import Snippet
     from capadvise.tui.first_frame import Draw
     from capadvise.tui.main import Main
-    from capadvise.tui.protocols import Prover, WatchSource
+    from capadvise.tui.output import Output
     from capadvise.watched import WatchFinding
+    from capadvise.workflow.live import LiveRecorder
+    from capadvise.workflow.protocols import Over, Prover, WatchSource
 
 
 def open_app(make: Callable[[], Main], early: Draw) -> int:
@@ -92,7 +99,46 @@ def confirm(change: Change, language: str, snippet: Snippet, recorded: Sequence[
     confirm(change, language, snippet, recorded)
 
 
-def has_screens() -> bool:
-    """Whether somebody looks, on a terminal that can be drawn on."""
-    drawn = os.environ.get("TERM", "dumb") != "dumb"
-    return drawn and all(s and s.isatty() for s in (sys.stdin, sys.stdout, sys.stderr))
+def show_live(
+    recorder: LiveRecorder, *, prove: bool = False, before: dict[str, str] | None = None
+) -> list[Over]:
+    """The screens, until the user leaves: how each recording ended, with its report as it is then.
+    ``before``: what was kept before the recording, for trials.
+
+    Raises what the job raises.
+    """
+    from capadvise.catalog import default
+    from capadvise.tui.first_frame import of_recording
+
+    mains: list[Main] = []
+
+    def make() -> Main:
+        from capadvise.tui.main import Main
+
+        place = partial(prover, before=before)
+        mains.append(Main(default(), source=recorder, prover=place, confirm=confirm, prove=prove))
+        return mains[0]
+
+    try:
+        open_app(make, of_recording(recorder.argv, default()))
+    finally:
+        try:
+            overs = recorder.close()
+        finally:  # also where nothing was recorded: the target may have said why
+            for main in mains:
+                _print_output(main.live.output, recorder)
+    if not overs:
+        raise CapadviseError("the TUI could not be opened", hint="try --no-tui")
+    reports = [state.choice.report if state.choice else None for state in mains[0].states]
+    newest = dict(enumerate(reports))
+    return [replace(over, report=newest.get(n) or over.report) for n, over in enumerate(overs)]
+
+
+def _print_output(output: Output, recorder: LiveRecorder) -> None:
+    """What the target wrote, below the command that was typed."""
+    terminal = output.terminal  # alone: there is no screen any more
+    terminal.feed(recorder.output())
+    while not terminal.turn():
+        pass
+    for line in terminal.text():
+        print(line)

@@ -1,5 +1,5 @@
-"""What the screens are given: who records, and who runs trials. The screens know no kernel and no
-engine."""
+"""What the screens are given: who records, who runs trials. And how a screen is opened. The screens
+know no kernel and no engine."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from capadvise.watched import WatchFinding
 if TYPE_CHECKING:
     from capadvise.formats.files import Change
     from capadvise.formats.snippet import Snippet
+    from capadvise.workflow.live import LiveRecorder
 
 Starting = Callable[[CapSet], None]
 """Called when a trial of a set begins."""
@@ -161,6 +162,23 @@ class LiveSource(Protocol):
         """The target's terminal has another size."""
 
 
+class ShowLive(Protocol):
+    """Shows a recording on this terminal, and then its review."""
+
+    def __call__(
+        self,
+        recorder: LiveRecorder,
+        *,
+        prove: bool = False,
+        before: dict[str, str] | None = None,
+    ) -> list[Over]:
+        """Until the user leaves: how each recording ended, with its report as it is then.
+        ``before``: what was kept before the recording, for trials.
+
+        Raises what the recording raises.
+        """
+
+
 class WatchSource(Protocol):
     """Watches the machine. None of its calls waits for anything to happen."""
 
@@ -196,3 +214,19 @@ class WatchSource(Protocol):
 
     def count(self) -> None:
         """Read how often each was seen."""
+
+
+class OpenWatch(Protocol):
+    """The screen of ``watch``."""
+
+    def __call__(
+        self,
+        source: WatchSource,
+        seconds: float | None,
+        note: Callable[[WatchFinding], str | None],
+        counted: Callable[[], None],
+        *,
+        everything: bool,
+    ) -> None:
+        """Until the user leaves. ``note``: what the report of a finding's owner says of it;
+        ``counted``: called when all was counted anew."""

@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from capadvise.tui.main import Main
     from capadvise.tui.output import Output
     from capadvise.watched import WatchFinding
-    from capadvise.workflow.live import LiveRecorder
-    from capadvise.workflow.protocols import Over, Prover, WatchSource
+    from capadvise.workflow.protocols import LiveRecording, Over, Prover, WatchSource
 
 
 def open_app(make: Callable[[], Main], early: Draw) -> int:
@@ -100,7 +99,7 @@ def confirm(change: Change, language: str, snippet: Snippet, recorded: Sequence[
 
 
 def show_live(
-    recorder: LiveRecorder, *, prove: bool = False, before: dict[str, str] | None = None
+    recorder: LiveRecording, *, prove: bool = False, before: dict[str, str] | None = None
 ) -> list[Over]:
     """The screens, until the user leaves: how each recording ended, with its report as it is then.
     ``before``: what was kept before the recording, for trials.
@@ -134,7 +133,7 @@ def show_live(
     return [replace(over, report=newest.get(n) or over.report) for n, over in enumerate(overs)]
 
 
-def _print_output(output: Output, recorder: LiveRecorder) -> None:
+def _print_output(output: Output, recorder: LiveRecording) -> None:
     """What the target wrote, below the command that was typed."""
     terminal = output.terminal  # alone: there is no screen any more
     terminal.feed(recorder.output())

@@ -19,7 +19,6 @@ from capadvise.watched import WatchFinding
 if TYPE_CHECKING:
     from capadvise.formats.files import Change
     from capadvise.formats.snippet import Snippet
-    from capadvise.workflow.live import LiveRecorder
 
 Starting = Callable[[CapSet], None]
 """Called when a trial of a set begins."""
@@ -162,12 +161,20 @@ class LiveSource(Protocol):
         """The target's terminal has another size."""
 
 
+class LiveRecording(LiveSource, Protocol):
+    """What is shown until the user leaves; then somebody closes it."""
+
+    def close(self) -> tuple[Over, ...] | None:
+        """End what still runs, and wait for the report; None where nothing was started. Raises
+        what ended the recording."""
+
+
 class ShowLive(Protocol):
     """Shows a recording on this terminal, and then its review."""
 
     def __call__(
         self,
-        recorder: LiveRecorder,
+        recorder: LiveRecording,
         *,
         prove: bool = False,
         before: dict[str, str] | None = None,

@@ -44,7 +44,6 @@ The way through the package, from the top::
     caps        numbers, names and sets of capabilities
     errors      what can fail, and what to do about it
     clone_flags flags that name kinds of namespaces
-    reaction    how a program takes a refusal
     recent      a bounded table of what was used last
     dataclass   as in the standard library, cheap to define
 

@@ -4,15 +4,12 @@ to something else, and whether the program does without what it was refused. Pur
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
 from typing import NamedTuple
 
 from capadvise import clone_flags
 from capadvise.behaviour import READS_LINK, Context
 from capadvise.caps import Cap
 from capadvise.catalog.signs import ImportSign, Sign
-from capadvise.reaction import Reaction
 from capadvise.recording import Check
 
 _DAC_OVERRIDE = Cap.parse("DAC_OVERRIDE")
@@ -27,9 +24,6 @@ _BLKFLSBUF = 0x1261
 """linux/fs.h"""
 _COMM = 15
 """So much of a program's name is that of its process: TASK_COMM_LEN of linux/sched.h."""
-_QUOTED = 80
-_WORD = re.compile(r"[^\W\d_]{2}")
-_SYSLOG = re.compile(r"^<\d{1,3}>(\w{3} [ \d]\d \d\d:\d\d:\d\d )?([^\s:]{1,64}: )?")
 _SETS_UP_NETWORKS = ("ioctl", "sendto", "sendmsg")
 
 
@@ -99,11 +93,7 @@ def _descriptors_aside(check: Check, context: Context) -> Aside | None:
 
 def likely_optional(check: Check, context: Context) -> str | None:
     """Why a program would have gone on without; None where nothing speaks for it."""
-    return (
-        _flushes_a_device(check)
-        or _isolates_children(check, context)
-        or _goes_on_refused(check, context)
-    )
+    return _flushes_a_device(check) or _isolates_children(check, context)
 
 
 def _flushes_a_device(check: Check) -> str | None:
@@ -139,68 +129,15 @@ def _isolates_children(check: Check, context: Context) -> str | None:
     )
 
 
-def _goes_on_refused(check: Check, context: Context) -> str | None:
-    """Copies of the program were refused each of these calls, and went on as those to which it
-    seemed to succeed. One that serves until it is told to stop did its job then. One that ends by
-    itself can tell of the refusal in its exit status as long as it remembers it, and what it leaves
-    to others is its job: gzip warns that it cannot keep a file's owner."""
-    signs = context.signs
-    if check.syscall not in signs.about_itself | signs.about_settings | signs.about_files:
-        return None
-    # Copies are tried at these requests and options alone, and tell nothing of others.
-    if check.syscall == "ioctl" and not signs.shows(Sign.INTERFACE_REQUEST, check.site):
-        return None
-    if check.syscall == "setsockopt" and not signs.shows(Sign.SOCKET_OPTION, check.site):
-        return None
-    reactions = context.reactions.get((check.program, check.syscall), ())
-    if not reactions or not all(map(_always_goes_on, reactions)):
-        return None
-    serves = _serves(check, context)
-    marked = any(reaction.marked for reaction in reactions)
-    if not serves and (marked or check.syscall in signs.about_files):
-        return None
-    wrote = _said(reactions)
-    return (
-        f"likely optional: refused in a copy, {check.program} went on"
-        + (f" and wrote {wrote!r}" if wrote else "")
-        + "; capadvise prove tells"
-    )
-
-
-def _serves(check: Check, context: Context) -> bool:
-    """Whether a program did its job, whatever it complained of. Not where it complained of a
-    priority: somebody had asked for that (nginx's worker_priority)."""
-    return check.program[:_COMM] in context.still_running and check.cap != _SYS_NICE
-
-
 def did_without(check: Check, context: Context) -> bool:
     """Whether a refusal was a trial: the run ended well, or the program served with less memory or
-    a lower limit than it had asked for."""
+    a lower limit than it had asked for. Not with another priority: somebody had asked for that
+    (nginx's worker_priority)."""
     return context.succeeded or (
-        check.syscall in context.signs.about_itself and _serves(check, context)
+        check.syscall in context.signs.about_itself
+        and check.cap != _SYS_NICE
+        and check.program[:_COMM] in context.still_running
     )
-
-
-def said_in_a_copy(check: Check, context: Context) -> str | None:
-    """What the program says where this call is refused."""
-    wrote = _said(context.reactions.get((check.program, check.syscall), ()))
-    return f"a copy of {check.program} wrote {wrote!r}" if wrote else None
-
-
-def _said(reactions: Iterable[Reaction]) -> str:
-    return next((said for each in reactions if (said := _shortened(each.wrote))), "")
-
-
-def _always_goes_on(reaction: Reaction) -> bool:
-    return 0 < reaction.tried == reaction.went_on and not reaction.untried
-
-
-def _shortened(text: str) -> str:
-    """Its first line that is words, as far as that fits into a sentence. What goes to syslog(3)
-    begins with a priority, a time and a name."""
-    lines = (_SYSLOG.sub("", line).strip() for line in text.splitlines())
-    line = next((line for line in lines if line.isprintable() and _WORD.search(line)), "")
-    return line if len(line) <= _QUOTED else f"{line[: _QUOTED - 1]}…"
 
 
 def cannot_do_without(check: Check, context: Context) -> str | None:

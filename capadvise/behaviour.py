@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import errno
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from capadvise.caps import Cap, CapSet
 from capadvise.catalog.signs import ImportSign, Sign, Signs
 from capadvise.dataclass import dataclass
-from capadvise.reaction import Reaction
 from capadvise.recording import Check, Lost, Origin, Recording, Retried
 
 _DAC_READ_SEARCH = Cap.parse("DAC_READ_SEARCH")
@@ -90,8 +89,6 @@ class Context:
     """(program, call, capability) where retries showed that no such call changed anything."""
     given_up: frozenset[tuple[str, str | None, int | None]]
     """(program, call, result) of calls that failed in every try, with all that the target held."""
-    reactions: Mapping[tuple[str, str | None], Sequence[Reaction]]
-    """(program, call) → what copies of the program did when it was refused to them."""
     still_running: frozenset[str]
     """The names of processes that ran until the target was told to stop."""
     if_nobody_lists: Context | None = None
@@ -149,7 +146,6 @@ class Context:
             foreign_readers=_programs(_of(granted, *_FILES), Sign.FILE_OPEN, signs),
             idle_calls=_idle_calls(checks),
             given_up=_given_up(recording),
-            reactions=_by_call(recording.reactions),
             still_running=recording.still_running,
             if_nobody_lists=if_nobody_lists,
         )
@@ -172,13 +168,6 @@ def _given_up(recording: Recording) -> frozenset[tuple[str, str | None, int | No
         if not check.granted and check.cap not in recording.held.permitted
     }
     return frozenset((check.program, check.syscall, check.result) for check in refused) - lacking
-
-
-def _by_call(reactions: Iterable[Reaction]) -> Mapping[tuple[str, str | None], Sequence[Reaction]]:
-    by_call: dict[tuple[str, str | None], list[Reaction]] = {}
-    for reaction in reactions:
-        by_call.setdefault((reaction.program, reaction.syscall), []).append(reaction)
-    return by_call
 
 
 def _user_changers(granted: Iterable[Check]) -> frozenset[str]:

@@ -145,8 +145,6 @@ def _by_program(check: Check, rule: SiteRule, context: Context) -> Judged:
     doubt = asides.likely_optional(check, context)
     if doubt and check.granted and judged.effect is Effect.USED:
         return replace(judged, uncertain=doubt, likely_optional=True)
-    if judged.effect is Effect.USED and not judged.self_restricting and judged.lost is None:
-        judged = replace(judged, lost=asides.said_in_a_copy(check, context))
     if judged.uncertain is None and (check.program, check.syscall, check.cap) in context.idle_calls:
         return replace(judged, uncertain=_IDLE)
     return judged

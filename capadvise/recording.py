@@ -7,7 +7,6 @@ from enum import StrEnum
 
 from capadvise.caps import Cap, CapSet
 from capadvise.dataclass import dataclass
-from capadvise.reaction import Reaction
 
 
 class Namespace(StrEnum):
@@ -323,8 +322,6 @@ class Recording:
     """(program, function of a library) of the few functions whose use tells something."""
     fixed_capsets: tuple[tuple[str, CapSet], ...] = ()
     """(program, what it kept) of each that called capset without a look at what it had."""
-    reactions: tuple[Reaction, ...] = ()
-    """What copies of programs did without; one for each program and system call."""
     still_running: frozenset[str] = frozenset()
     """The names of its processes when it was told to stop; empty if it had ended by itself."""
     cautions: tuple[str, ...] = ()

@@ -46,8 +46,6 @@ class Sign(StrEnum):
     NETLINK_MACHINE = "netlink-machine"
     NETLINK_OWNER = "netlink-owner"
     OVERCOMMIT = "overcommit"
-    INTERFACE_REQUEST = "interface-request"
-    SOCKET_OPTION = "socket-option"
 
 
 class ImportSign(StrEnum):
@@ -71,11 +69,7 @@ class Signs:
     gives_up_rights: frozenset[str]
     """System calls."""
     about_itself: frozenset[str]
-    """System calls that copies tell of: of the program's own priority, memory and limits."""
-    about_settings: frozenset[str]
-    """The same, of sockets and of the machine."""
-    about_files: frozenset[str]
-    """The same, whose outcome outlives the program."""
+    """System calls that change the program's own priority, locked memory and limits."""
     asked: Mapping[str, str]
     """System call that does not fail where a capability is missing → what its arguments ask for."""
     entered: Mapping[str, int]
@@ -103,8 +97,6 @@ def signs_of(facts: Mapping[str, Any]) -> Signs:
         many_settings=facts["numbers"]["many-settings"],
         gives_up_rights=frozenset(facts["calls"]["gives-up-rights"]),
         about_itself=frozenset(facts["calls"]["about-itself"]),
-        about_settings=frozenset(facts["calls"]["about-settings"]),
-        about_files=frozenset(facts["calls"]["about-files"]),
         asked=facts["asked"],
         entered={name: getattr(clone_flags, flag) for name, flag in facts["entered"].items()},
         overlay_prefix=facts["overlay_prefix"],

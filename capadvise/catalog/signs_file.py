@@ -13,7 +13,7 @@ from capadvise.catalog.signs import ImportSign, Sign
 from capadvise.errors import BadInput
 
 _NUMBERS = ("many-links", "few-states", "many-settings")
-_CALLS = ("gives-up-rights", "about-itself", "about-settings", "about-files")
+_CALLS = ("gives-up-rights", "about-itself")
 _SECTIONS = (
     *("functions", "symbols", "numbers", "calls", "asked", "entered", "overlay_prefix"),
     "failed_anyway",

@@ -29,9 +29,7 @@ from capadvise.workflow.reports import (
 def command(args: argparse.Namespace) -> int:
     """Exit as the target did; with ``--prove``, as ``prove`` does. The report is written in every
     case, also after Ctrl-C."""
-    argv = args.command[1:] if args.command[:1] == ["--"] else args.command
-    if not argv:
-        raise BadInput("no command to run", hint="capadvise run -- COMMAND …")
+    argv = _words(args)
     order = unit_order(argv)
     invocation = container_client(argv) if order is None else None
     several = is_several(invocation)
@@ -71,11 +69,20 @@ def command(args: argparse.Namespace) -> int:
     return _exit_code(status)
 
 
+def _words(args: argparse.Namespace) -> list[str]:
+    """The command. Raises BadInput."""
+    words: list[str] = args.command[1:] if args.command[:1] == ["--"] else args.command
+    if args.copies:
+        raise BadInput("there is no --copies any more", hint="run --prove: trials tell more")
+    if not words:
+        raise BadInput("no command to run", hint="capadvise run -- COMMAND …")
+    return words
+
+
 def _refuse_for_units(args: argparse.Namespace) -> None:
     for given, option in (
         (args.user, "--user"),
         (args.retry, "--retry"),
-        (args.copies, "--copies"),
         (args.replace, "--replace"),
     ):
         if given:
@@ -92,8 +99,6 @@ def _refuse_what_does_not_fit(args: argparse.Namespace, invocation: Invocation |
     if invocation is None:
         if args.replace:
             raise BadInput("--replace is for containers, not for commands")
-        if args.copies and args.retry:
-            raise BadInput("--copies does not go with --retry: retries show what was refused")
         if args.prove and args.kind == "daemon" and not args.check:
             from capadvise.workflow.check_proposal import CHECKS  # the usual run has no use for it
 
@@ -109,9 +114,8 @@ def _refuse_what_does_not_fit(args: argparse.Namespace, invocation: Invocation |
             hint=f"{invocation.engine} run --user USER …, or for the podman of that user: "
             f"capadvise run -- sudo -u {args.user} podman run …",
         )
-    for given, option in ((args.retry, "--retry"), (args.copies, "--copies")):
-        if given:
-            raise BadInput(f"{option} is for commands: a container's processes are the engine's")
+    if args.retry:
+        raise BadInput("--retry is for commands: a container's processes are the engine's")
 
 
 def _target(argv: tuple[str, ...], args: argparse.Namespace) -> Command:
@@ -124,7 +128,6 @@ def _target(argv: tuple[str, ...], args: argparse.Namespace) -> Command:
         seconds=args.seconds,
         stdout_to_stderr=args.json,
         retry=args.retry,
-        copies=args.copies,
         announcer=None if args.quiet else StderrAnnouncer(),
         linger=ANOTHER_FOLLOWS if args.prove else 0.0,
     )

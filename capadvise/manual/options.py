@@ -102,7 +102,8 @@ def _options(parser: argparse.ArgumentParser) -> Iterator[DocumentedOption]:
     """Without the arguments that only the usage speaks of."""
     for action in parser._actions:
         inner = isinstance(action, argparse._HelpAction | argparse._SubParsersAction)
-        if not inner and (action.option_strings or action.help):
+        told = action.help is not argparse.SUPPRESS and (action.option_strings or action.help)
+        if told and not inner:
             yield DocumentedOption(tuple(action.option_strings), _value(action), action.help or "")
 
 

@@ -37,12 +37,7 @@ def run(verbs: Verbs) -> None:
             "capability added"
         ),
     )
-    parser.add_argument(
-        "--copies",
-        action="store_true",
-        help="refuse calls to a copy of the process, and quote what it says then; a capability "
-        "without which the copy goes on as before is not recommended",
-    )
+    parser.add_argument("--copies", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument(
         "--replace",
         action="store_true",

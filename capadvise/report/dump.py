@@ -153,7 +153,6 @@ def dump_recording(
         "own_sets": [
             {"program": program, "kept": names(kept)} for program, kept in recording.fixed_capsets
         ],
-        "reactions": [asdict(reaction) for reaction in recording.reactions],
         "still_running": sorted(recording.still_running),
         "cautions": list(recording.cautions),
         "started_containers": recording.started_containers,

@@ -14,7 +14,6 @@ from capadvise.decide import decide_all
 from capadvise.errors import BadInput
 from capadvise.hardening import LINES, Hardening
 from capadvise.proven import Proven, Trial, conclude
-from capadvise.reaction import Reaction
 from capadvise.recording import (
     Check,
     CheckOption,
@@ -36,7 +35,6 @@ from capadvise.report.refused_calls import load_audit_denial, load_refused_calls
 from capadvise.report.values import optional as _optional
 from capadvise.report.values import text as _text
 from capadvise.report.values import texts as _texts
-from capadvise.report.values import value_of
 from capadvise.report.values import word as _word
 from capadvise.target import Target, is_user
 from capadvise.workload import Act, Step, Workload
@@ -238,7 +236,6 @@ def load_recording(raw: Any) -> Recording:
         fixed_capsets=tuple(
             (_text(item["program"]), _caps(item["kept"])) for item in raw["own_sets"]
         ),
-        reactions=tuple(map(_load_reaction, raw.get("reactions", []))),
         still_running=frozenset(_texts(raw.get("still_running", []))),
         cautions=_texts(raw["cautions"]),
         started_containers=bool(raw.get("started_containers")),
@@ -246,12 +243,6 @@ def load_recording(raw: Any) -> Recording:
         pod=_optional(raw.get("pod"), str),
         program=_text(raw.get("program", "")),
     )
-
-
-def _load_reaction(raw: Any) -> Reaction:
-    reaction: Reaction = value_of(Reaction, raw)
-    _word(reaction.syscall)
-    return reaction
 
 
 def _scanners(raw: Any) -> frozenset[str] | None:

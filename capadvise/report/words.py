@@ -23,8 +23,8 @@ PROOFS = {
 
 
 def without(need: Need) -> str:
-    """What happens without a capability; empty where that is not known. Trials and copies say what
-    happens, rules name what is lost."""
+    """What happens without a capability; empty where that is not known. Trials say what happens,
+    rules name what is lost."""
     lost = need.lost_without or ""
     said = next(
         (what for item in need.evidence if item.lost == lost and (what := loss_of(item))), ""

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from tests.support.copying import Copied, copied_by
 from tests.support.nobody import Nobody, nobody_in
 from tests.support.processes import Marked
 from tests.support.required import need_kernel
@@ -49,9 +48,3 @@ def marker() -> Iterator[str]:
     marked = Marked()
     yield marked.word
     marked.end()
-
-
-@pytest.fixture
-def copied(run: Run) -> Copied:
-    """Run a Python program with copies."""
-    return copied_by(run)

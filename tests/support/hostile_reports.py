@@ -12,7 +12,6 @@ from capadvise.catalog import default
 from capadvise.errors import BadInput
 from capadvise.formats import FORMATS
 from capadvise.formats.snippet import snippet_of
-from capadvise.reaction import Reaction
 from capadvise.report.diff import diff, diff_text
 from capadvise.report.dump import dump
 from capadvise.report.escape import printable
@@ -25,7 +24,6 @@ CATALOG = default()
 _TRIED = replace(
     RECORDING,
     checks=(*RECORDING.checks, replace(CHOWN, id=3)),
-    reactions=(Reaction("nginx", "fchownat", 1, 1, 1, 0, "chown() failed"),),
     still_running=frozenset({"nginx"}),
 )
 SOUND = json.loads(json.dumps(dump(report(_TRIED, "nginx"), CATALOG))) | {"needs": []}
@@ -55,7 +53,5 @@ def hostile(text: str) -> dict[str, Any]:
         refusal["program"] = text
     for own in recording["own_sets"]:
         own["program"] = text
-    for reaction in recording["reactions"]:
-        reaction |= {"program": text, "wrote": text}
     recording["still_running"] = [text[:15]]
     return raw

@@ -12,7 +12,6 @@ from capadvise.decide import decide
 from capadvise.formats.snippet import Snippet, snippet_of
 from capadvise.posture import Cgroup, Exposed, Mac, Posture, Root, Seccomp, Sharing, User
 from capadvise.proven import Proven, Trial, conclude
-from capadvise.reaction import Reaction
 from capadvise.recording import (
     Check,
     Held,
@@ -103,7 +102,6 @@ RECORDING = replace(
     lost=Lost(0, 7),
     io_uring=True,
     fixed_capsets=(("bird", parse_set(["NET_ADMIN"])),),
-    reactions=(Reaction("nginx", "fchownat", 2, 1, 0, 1, "chown() failed"),),
 )
 """As QUIET, with what makes a report cautious."""
 

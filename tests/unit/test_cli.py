@@ -26,6 +26,7 @@ from tests.support.screens import CATALOG, NGINX
     [
         (["run"], 2, "no command to run"),
         (["run", "--"], 2, "no command to run"),
+        (["run", "--copies", "--", "true"], 2, "hint: run --prove"),
         (["run", "--user", "", "--", "true"], 2, "--user is empty"),
         (["explain", "SYS_ADMIN", "--site", "may_mount"], 2, "cannot be combined"),
         (["explain", __file__], 2, "not a JSON file"),

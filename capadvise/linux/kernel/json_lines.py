@@ -66,30 +66,6 @@ class LineReader:
         return lines
 
 
-class Hearing:
-    """The supervisor's end of a pipe. The guardian passes the other one on to a process of ours."""
-
-    def __init__(self) -> None:
-        self.fd, self.write_fd = os.pipe()
-        os.set_blocking(self.fd, False)
-        self.pid = 0
-        """Of that process, once it has told."""
-        self._messages = LineReader(self.fd)
-
-    @property
-    def ended(self) -> bool:
-        """It is gone, and has said all."""
-        return self._messages.ended
-
-    def given_away(self) -> None:
-        """The guardian has the other end now."""
-        os.close(self.write_fd)
-
-    def close(self) -> None:
-        """Hear no more."""
-        os.close(self.fd)
-
-
 def send(fd: int, value: Any) -> None:
     """Write a value. Where nobody reads any more it is lost: that is noticed elsewhere."""
     data = json.dumps(value).encode() + b"\n"

@@ -134,22 +134,6 @@ def install_seccomp_filter(code: bytes) -> None:
     _prctl("PR_SET_SECCOMP", uapi.PR_SET_SECCOMP, uapi.SECCOMP_MODE_FILTER, at)
 
 
-def install_listening_filter(code: bytes) -> int:
-    """The same on x86-64, but that somebody is asked about the calls that it picks: the descriptor
-    where the questions come. Once a question is received, no signal but SIGKILL interrupts the call
-    (Linux 5.19): it would fail with EINTR. It slows nothing else down: what a filter does to
-    speculation on older kernels is left out."""
-    buffer = ctypes.create_string_buffer(code, len(code))
-    program = _Program(len(code) // 8, ctypes.addressof(buffer))
-    flags = (
-        uapi.SECCOMP_FILTER_FLAG_NEW_LISTENER
-        | uapi.SECCOMP_FILTER_FLAG_SPEC_ALLOW
-        | uapi.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
-    )
-    at = ctypes.byref(program)
-    return _syscall("seccomp", uapi.SECCOMP, uapi.SECCOMP_SET_MODE_FILTER, flags, at)
-
-
 def capget() -> tuple[int, int, int]:
     """The effective, permitted and inheritable set of the calling thread, as masks."""
     sets = (ctypes.c_uint32 * 6)()  # all three, then their upper halves

@@ -13,12 +13,13 @@ from enum import IntEnum
 from capadvise.dataclass import dataclass
 
 _LOAD, _JUMP, _JEQ, _JGE, _JSET, _RETURN = 0x20, 0x05, 0x15, 0x35, 0x45, 0x06
-_TRACE, _NOTIFY, _ALLOW = 0x7FF00000, 0x7FC00000, 0x7FFF0000
+_TRACE, _ALLOW = 0x7FF00000, 0x7FFF0000
 _NUMBER_AT, _ARCH_AT, _ARGS_AT = 0, 4, 16
 FIRST_X32 = 0x40000000
 """Call numbers from here on are those of the x32 interface of x86-64: not known."""
 
 Instruction = tuple[int, int, int, int]
+_STOP: Instruction = (_RETURN, 0, 0, _TRACE)
 
 
 class How(IntEnum):
@@ -54,52 +55,38 @@ def program(tables: Iterable[tuple[int, Iterable[int], Mapping[int, Only]]]) -> 
     """The filter. Of each way into the kernel (an AUDIT_ARCH number): the calls to stop, and
     those that are stopped only with some arguments. Any call of another way is stopped, so that
     it is known of."""
-    return _packed(tables, stop=_TRACE, unknown=_TRACE)
-
-
-def notifying(arch: int, calls: Iterable[int], only: Mapping[int, Only]) -> bytes:
-    """A filter that asks whoever listens about these calls (seccomp_unotify(2)). Calls of another
-    way into the kernel pass."""
-    return _packed([(arch, calls, only)], stop=_NOTIFY, unknown=_ALLOW)
-
-
-def _packed(
-    tables: Iterable[tuple[int, Iterable[int], Mapping[int, Only]]], *, stop: int, unknown: int
-) -> bytes:
     code: list[Instruction] = [(_LOAD, 0, 0, _ARCH_AT)]
     for arch, calls, only in tables:
-        section = _section(calls, only, stop, unknown)
+        section = _section(calls, only)
         code += [(_JEQ, 1, 0, arch), (_JUMP, 0, 0, len(section)), *section]
-    code.append((_RETURN, 0, 0, unknown))
+    code.append(_STOP)
     return b"".join(struct.pack("<HBBI", *item) for item in code)
 
 
-def _section(
-    calls: Iterable[int], only: Mapping[int, Only], stop: int, unknown: int
-) -> list[Instruction]:
+def _section(calls: Iterable[int], only: Mapping[int, Only]) -> list[Instruction]:
     code: list[Instruction] = [
         (_LOAD, 0, 0, _NUMBER_AT),
         (_JGE, 0, 1, FIRST_X32),
-        (_RETURN, 0, 0, unknown),
+        _STOP,
     ]
     for number in sorted(set(calls)):
-        inner = _conditional(only[number], stop) if number in only else [(_RETURN, 0, 0, stop)]
+        inner = _conditional(only[number]) if number in only else [_STOP]
         code += [(_JEQ, 0, len(inner), number), *inner]
     return [*code, (_RETURN, 0, 0, _ALLOW)]
 
 
-def _conditional(only: Only, stop: int) -> list[Instruction]:
+def _conditional(only: Only) -> list[Instruction]:
     code: list[Instruction] = []
     for test in only.unless:
         code += [*_tested(test, 1), (_RETURN, 0, 0, _ALLOW)]
     for tests in only.any_of:
-        code += _all_hold(tests, stop)
-    return [*code, (_RETURN, 0, 0, stop if not only.any_of else _ALLOW)]
+        code += _all_hold(tests)
+    return [*code, (_RETURN, 0, 0, _ALLOW) if only.any_of else _STOP]
 
 
-def _all_hold(tests: Sequence[ArgumentTest], stop: int) -> list[Instruction]:
+def _all_hold(tests: Sequence[ArgumentTest]) -> list[Instruction]:
     """Stop the call where all hold, else go on behind."""
-    code: list[Instruction] = [(_RETURN, 0, 0, stop)]
+    code: list[Instruction] = [_STOP]
     for test in reversed(tests):
         code = [*_tested(test, len(code)), *code]
     return code

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import platform
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -29,13 +30,17 @@ if TYPE_CHECKING:  # a run without retries does not read it
     from capadvise.catalog import Catalog
 
 
-class Listener(json_lines.Hearing):
+class Listener:
     """Hears the tracer. The guardian starts it, and passes on our end of the pipe."""
 
     def __init__(self, *, every_call: bool, maps: dict[str, list[list[int]]] | None = None) -> None:
         """``maps``: ids for a user namespace of the target's own, as ``newuidmap`` wants them."""
         self.every_call, self.maps = every_call, maps
-        super().__init__()
+        self.fd, self.write_fd = os.pipe()
+        os.set_blocking(self.fd, False)
+        self.pid = 0
+        """The tracer's, once it has told."""
+        self._messages = json_lines.LineReader(self.fd)
         self.lossless = False
         """It told all that it had to tell."""
         self._facts: dict[int, dict[str, Any]] = {}
@@ -56,6 +61,19 @@ class Listener(json_lines.Hearing):
         self._started = 0.0
         self._room = _ROOM
         self.io_uring = False
+
+    @property
+    def ended(self) -> bool:
+        """The tracer is gone, and has said all."""
+        return self._messages.ended
+
+    def given_away(self) -> None:
+        """The guardian has the other end now."""
+        os.close(self.write_fd)
+
+    def close(self) -> None:
+        """Hear no more."""
+        os.close(self.fd)
 
     def plan(
         self, program: str, catalog: Catalog, denied: dict[str, Any] | None, *, alone: bool

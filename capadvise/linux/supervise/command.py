@@ -64,8 +64,6 @@ class Command:
     announcer: Announcer | None = None
     retry: str | None = None
     """EPERM retries: ``auto``, or ``all-calls``: without a filter that picks the calls."""
-    copies: bool = False
-    """Try calls in copies of its processes, to see whether it does without."""
     unobserved: bool = False
     """Do not trace the kernel, but retry alone."""
     linger: float = 0.0

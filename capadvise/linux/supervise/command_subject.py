@@ -12,11 +12,6 @@ from capadvise.linux.kernel.process_tree import descendants
 from capadvise.linux.supervise.decisions import Happening, MainExited, SupervisorLost
 from capadvise.linux.supervise.guardian_client import GuardianProcess
 
-COPIER_KILLED = (
-    "the process that tries calls in copies was killed: calls that it was to be asked about failed "
-    "with ENOSYS from then on"
-)
-
 _TOLD_AFTER = 1.0
 """Seconds after which those who wait are told what goes on."""
 GUARDIAN_KILLED = "capadvise's guardian process was killed, and with it all that it had started"
@@ -35,8 +30,8 @@ class CommandSubject:
         goes_on: Callable[[Sequence[str]], None] | None = None,
     ) -> None:
         """``root``: the pid of its first process. ``own_terminal``: nobody's shell controls it.
-        ``others``: the pids of processes that are none of the command's: the retry tracer, the
-        copier and its copies. ``goes_on``: see ``command.Announcer``."""
+        ``others``: the pids of processes that are none of the command's: the retry tracer.
+        ``goes_on``: see ``command.Announcer``."""
         self._guardian, self._root, self._others = guardian, root, others
         self._own_terminal = own_terminal
         self._goes_on, self._exited_at = goes_on, 0.0
@@ -56,8 +51,6 @@ class CommandSubject:
                 happened.append(MainExited(self.status))
             elif "empty" in message:
                 self.ended = True
-            elif "copier_killed" in message:
-                self.cautions = (*self.cautions, COPIER_KILLED)
             elif "stopped" in message:
                 self._stop_with_target()
         if self._guardian.ended and not self.ended:

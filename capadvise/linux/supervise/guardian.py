@@ -10,8 +10,7 @@ Protocol: lines of JSON. On the control pipe a plan, then ``"go"``, ``"kill"``, 
 closes the pipe. A plan without a path starts no target: then only the trace instances are guarded,
 and nothing is ever killed. On the report pipe ``{"held": pid}``,
 ``{"started": true}`` or ``{"failed": errno, "step": text}``, ``{"stopped": signal}``,
-``{"exited": wait status}``, ``{"copier_killed": true}`` and at last ``{"empty": true}``: the whole
-tree is gone.
+``{"exited": wait status}`` and at last ``{"empty": true}``: the whole tree is gone.
 """
 
 from __future__ import annotations
@@ -28,7 +27,6 @@ import time
 from collections.abc import Iterable
 from typing import Any, NoReturn
 
-from capadvise.linux.copies import launch as copies
 from capadvise.linux.ftrace.removal import remove_instances, remove_probes
 from capadvise.linux.kernel import json_lines, libc, own_caps
 from capadvise.linux.kernel.own_cgroup import OwnCgroup
@@ -121,7 +119,7 @@ class Guardian:
         self, plan: dict[str, Any], commands: json_lines.LineReader, report: int, wake: int
     ) -> None:
         self.plan, self.commands, self.report, self.wake = plan, commands, report, wake
-        self.target = self.copier = 0
+        self.target = 0
         self.released = False
         """The supervisor has not died."""
         self.cgroup: OwnCgroup | None = None
@@ -155,7 +153,6 @@ class Guardian:
     def start(self) -> bool:
         (go_read, go_write), (failed_read, failed_write) = os.pipe(), os.pipe()
         plan_read, plan_write = os.pipe()
-        self.begin_copies()
         self.target = os.fork()
         if self.target == 0:
             # It may be held for long: whoever is at the other end must see ours end.
@@ -174,7 +171,7 @@ class Guardian:
         self.leave_terminal()
         if not self.is_well(failed_read):
             return False
-        stops = self.watched_calls()
+        stops = b""
         if self.plan["retry"]:
             if self.plan["retry"]["maps"] and not self.map_ids(go_write, failed_read):
                 return False
@@ -195,22 +192,6 @@ class Guardian:
         let_go()
         self.send(started=True)
         return True
-
-    def begin_copies(self) -> None:
-        """Start the process that tries calls in copies."""
-        if plan := self.plan["copies"]:
-            self.copier, plan["give"] = copies.begin(plan["report"])
-            os.close(plan["report"])
-
-    def watched_calls(self) -> bytes:
-        """The filter by which that process is asked; the target alone has the end of the socket by
-        which it hands in the listener."""
-        if not self.plan["copies"]:
-            return b""
-        os.close(self.plan["copies"]["give"])
-        from capadvise.linux.copies import watched  # other starts do without
-
-        return watched.program()
 
     def map_ids(self, go: int, child: int) -> bool:
         """Give the target's new user namespace its ids; the target goes on preparing then."""
@@ -287,8 +268,6 @@ class Guardian:
                 return False
             if not pid:
                 return True
-            if pid == self.copier and os.WIFSIGNALED(status):
-                self.send(copier_killed=True)
             if pid != self.target:
                 continue
             if os.WIFSTOPPED(status):
@@ -304,8 +283,7 @@ def launch(plan: dict[str, Any], *fds: int) -> NoReturn:
     """In the child: let the launcher go on. ``fds``: for the plan, and as of ``start``."""
     try:
         parent, terminal = plan["cgroup"] and plan["cgroup"][0], plan["terminal"]
-        give = plan["copies"] and plan["copies"]["give"]
-        for fd in (*fds, *(fd for fd in (parent, terminal, give) if fd is not None)):
+        for fd in (*fds, *(fd for fd in (parent, terminal) if fd is not None)):
             os.set_inheritable(fd, True)
         program, *paths = plan["launcher"]
         words = [sys.executable, "-I", "-S", program, *map(str, fds), *paths]

@@ -30,8 +30,7 @@ def main() -> None:
     with open(given, encoding="utf-8") as file:
         plan = json.load(file)
     parent, terminal = plan["cgroup"] and plan["cgroup"][0], plan["terminal"]
-    give = plan["copies"] and plan["copies"]["give"]
-    for fd in (go, failed, *(fd for fd in (parent, terminal, give) if fd is not None)):
+    for fd in (go, failed, *(fd for fd in (parent, terminal) if fd is not None)):
         os.set_inheritable(fd, False)
     cgroup = OwnCgroup(*plan["cgroup"]) if plan["cgroup"] else None
     start(plan, cgroup, go, failed, lambda: change(plan))

@@ -48,18 +48,12 @@ def observe(
         from capadvise.linux.retry.mode import listener as make_listener
 
         listener = make_listener(command.retry)
-    copies = None
-    if command.copies:
-        from capadvise.linux.copies.client import Copies
-
-        copies = Copies()
     with (
         target_cgroup.made() as cgroup,
         session(
             command,
             user=user,
             listener=listener,
-            copies=copies,
             cgroup=cgroup,
             tracing=None if command.unobserved else Tracing(table=table),
             meanwhile=meanwhile,
@@ -91,17 +85,11 @@ def choose(command: Command) -> tuple[Command, str | None]:
             _require_retry()
         except CannotObserve as other:
             raise error from other
-        if command.copies:
-            raise
         return replace(command, retry=command.retry or "auto", unobserved=True), str(error)
     if root.parent == Path("/proc/self/fd"):
         os.close(int(root.name))
     if command.retry is not None:
         _require_retry()
-    if command.copies:
-        from capadvise.linux.copies.mode import require_copies  # most runs do without
-
-        require_copies()
     return command, None
 
 

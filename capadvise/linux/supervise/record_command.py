@@ -23,7 +23,6 @@ from capadvise.linux.supervise.onlooker import Onlooker, TargetSoFar
 from capadvise.linux.supervise.session import Session
 from capadvise.linux.supervise.sources import CheckTracker, Sources
 from capadvise.linux.supervise.untraced import NoTracker
-from capadvise.linux.tracking.copied import NO_COPIES
 from capadvise.linux.tracking.tasks import OneCommand, Scope
 from capadvise.linux.tracking.tracker import Tracker
 from capadvise.recording import Recording
@@ -90,21 +89,16 @@ def _loop(
     clients: EngineClients,
     held: HeldCommand,
 ) -> EventLoop:
-    listener, copies = ready.listener, ready.copies
-    if copies is not None:
-        copies.now = ready.buffers.now
+    listener = ready.listener
     subject = CommandSubject(
         ready.guardian,
         ready.held,
         own_terminal=command.terminal is not None,
-        others=lambda: {
-            *([listener.pid] if listener else ()),
-            *([copies.pid, *copies.copies] if copies else ()),
-        },
+        others=lambda: (listener.pid,) if listener else (),
         goes_on=command.announcer.goes_on if command.announcer and not command.check else None,
     )
     tracker = _tracker(ready, starts, ids, clients)
-    sources = Sources(ready.buffers, tracker, held.audit, listener, copies)
+    sources = Sources(ready.buffers, tracker, held.audit, listener)
     limits = Limits(
         *(command.kind, command.seconds, command.patience, command.patience),
         rest_patience=command.rest_patience,
@@ -123,5 +117,4 @@ def _tracker(
         early=clients.sighted,
         retried=retried,
         pointers=trace.buffers.pointers,
-        copied=ready.copies or NO_COPIES,
     )

@@ -32,7 +32,6 @@ from capadvise.linux.supervise.guardian_client import (
 from capadvise.linux.supervise.untraced import NoBuffers
 
 if TYPE_CHECKING:
-    from capadvise.linux.copies.client import Copies
     from capadvise.linux.ftrace.kallsyms import Reading, Symbols
     from capadvise.linux.retry.client import Listener
     from capadvise.linux.supervise.sources import TraceBuffers
@@ -83,7 +82,6 @@ class Session:
     held: int
     """The pid of the target; 0 where none was started."""
     listener: Listener | None
-    copies: Copies | None
     meanwhile: Callable[[], object]
 
     def release(self, loading: Callable[[], object] = lambda: None) -> float:
@@ -132,7 +130,6 @@ def session(
     user: dict[str, Any] | None = None,
     tracing: Tracing | None,
     listener: Listener | None = None,
-    copies: Copies | None = None,
     sweep: Sequence[list[list[str]]] = (),
     cgroup: OwnCgroup | None = None,
     meanwhile: Callable[[], object] = lambda: None,
@@ -140,8 +137,7 @@ def session(
     """Start and hold a command; when the block ends, nothing of it is left. Without a command,
     nothing is started, and what ``tracing.also`` gives goes on as it was.
 
-    ``tracing``: None where the kernel is not traced. ``listener``: hears the retry tracer, and
-    ``copies`` the copier.
+    ``tracing``: None where the kernel is not traced. ``listener``: hears the retry tracer.
     ``sweep``: pairs of commands by which the guardian removes containers, unless it is told
     ``"left"``. ``cgroup``: the target's own. ``meanwhile`` is called in a thread of its own when
     the target runs. Raises CannotObserve or CannotStart.
@@ -157,21 +153,16 @@ def session(
     if listener is not None and path is not None:
         fds.append(listener.write_fd)
         retry = _retry_plan(listener, path, buffers, alone=tracing is None)
-    if copies is not None:
-        fds.append(copies.write_fd)
-    guardian = _guardian(fds, command, listener, copies, cgroup)
+    guardian = _guardian(fds, command, listener, cgroup)
     sweeps = list(sweep)
     plan = _plan(command, path, user, launcher, signals, buffers, fds, sweeps, retry, cgroup)
-    plan["copies"] = None if copies is None else {"report": copies.write_fd}
     guardian.send(plan)
     signals.listen()
     made: Background[Trace | None] | None = None
     try:
         held = Background(lambda: _wait_for(guardian, "held"))
         made = Background(partial(_trace, traced, tracing, guardian, held.result))
-        ready = Session(
-            guardian, signals, buffers, made, held.result(), listener, copies, meanwhile
-        )
+        ready = Session(guardian, signals, buffers, made, held.result(), listener, meanwhile)
         if command is None:
             ready.traced()
             ready.work_meanwhile()
@@ -179,9 +170,8 @@ def session(
     finally:
         if made is not None:
             made.wait()  # where something else failed meanwhile, it would make what nobody removes
-        for source in (listener, copies):
-            if source is not None:
-                source.close()
+        if listener is not None:
+            listener.close()
         buffers.close()
         _end(guardian, buffers, sweeps, wait=command is None or command.wait)
         signals.restore()
@@ -249,7 +239,6 @@ def _guardian(
     fds: list[int],
     command: Command | None,
     listener: Listener | None,
-    copies: Copies | None,
     cgroup: OwnCgroup | None,
 ) -> GuardianProcess:
     """Start it; what it inherits for itself or for the target is closed here."""
@@ -257,9 +246,8 @@ def _guardian(
     guardian = GuardianProcess(fds if terminal is None else [*fds, terminal], cgroup)
     if terminal is not None:
         os.close(terminal)
-    for source in (listener, copies):
-        if source is not None:
-            source.given_away()
+    if listener is not None:
+        listener.given_away()
     return guardian
 
 

@@ -11,7 +11,6 @@ from capadvise.recording import AuditDenial, Check, Lost, Recording, RefusedCall
 
 if TYPE_CHECKING:
     from capadvise.linux.audit.live import AuditListener
-    from capadvise.linux.copies.client import Copies
     from capadvise.linux.retry.client import Listener
     from capadvise.linux.tracking.tasks import Scope
 
@@ -99,19 +98,17 @@ class Sources:
         tracker: CheckTracker,
         audit: AuditListener | None,
         retries: Listener | None = None,
-        copies: Copies | None = None,
     ) -> None:
         self.tracker, self.lost = tracker, Lost()
         """``lost``: events that were dropped, known at the end."""
-        self._buffers, self._retries, self._copies = buffers, retries, copies
+        self._buffers, self._retries = buffers, retries
         self._audit = audit
         self._stopping = False
 
     @property
     def fds(self) -> list[int]:
         """What wakes the event loop: the tracer waits for it to read."""
-        heard = [source for source in (self._retries, self._copies) if source is not None]
-        return [source.fd for source in heard if not source.ended]
+        return [self._retries.fd] if self._retries and not self._retries.ended else []
 
     @cached_property
     def events(self) -> list[int]:
@@ -125,8 +122,6 @@ class Sources:
             self._audit.read(self.tracker.scope_of)
         if self._retries is not None:
             self._retries.read()
-        if self._copies is not None:
-            self._copies.read()
         return complete
 
     def finish(self) -> None:
@@ -165,7 +160,5 @@ class Sources:
         return () if self._audit is None else self._audit.denials(scope)
 
     def merged(self, recording: Recording) -> Recording:
-        """The recording with what retries and copies showed."""
-        if self._copies is not None:
-            return self._copies.merged(recording)
+        """The recording with what retries showed."""
         return self._retries.merged(recording) if self._retries else recording

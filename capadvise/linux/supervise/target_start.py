@@ -11,7 +11,6 @@ import termios
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from capadvise.linux.copies import launch as copies
 from capadvise.linux.kernel.odd_start import restore_limits
 from capadvise.linux.kernel.own_cgroup import OwnCgroup
 from capadvise.linux.retry import launch as retry
@@ -39,11 +38,7 @@ def start(
         tell_namespace(plan)
         restore_limits(plan["limits"])
         try:
-            code = retry.read_filter(go)
-            if plan["copies"]:
-                copies.install(code, plan["copies"]["give"])
-            else:
-                retry.install_filter(code)
+            retry.install_filter(retry.read_filter(go))
         except OSError as error:
             raise Refused("install the filter that stops calls", error.errno or 0) from error
         try:

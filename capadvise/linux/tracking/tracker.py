@@ -14,7 +14,6 @@ from capadvise.linux.ftrace.event_order import Event, EventSorter, Noise, Page
 from capadvise.linux.ftrace.kallsyms import Symbols
 from capadvise.linux.kernel import syscalls
 from capadvise.linux.tracking import implied_needs, refusals, shown_in_proc
-from capadvise.linux.tracking.copied import NO_COPIES, Copied
 from capadvise.linux.tracking.distinct_checks import DistinctChecks
 from capadvise.linux.tracking.implied_needs import NO_POINTERS, PointerReader
 from capadvise.linux.tracking.refusal_log import RefusalLog
@@ -41,12 +40,10 @@ class Tracker:
         opened_by: Mapping[str, Cap] = MappingProxyType({}),
         early: Callable[[int, str], None] | None = None,
         pointers: PointerReader = NO_POINTERS,
-        copied: Copied = NO_COPIES,
     ) -> None:
         """``root`` is the process that is followed, with its ids. ``retried``: calls of capset are
         the retry tracer's, or told by it. ``opened_by``: calls that the target's seccomp filter
-        would let through with this capability. ``early`` is told of each exec once it was read.
-        ``copied``: tells what is not the target's own doing."""
+        would let through with this capability. ``early`` is told of each exec once it was read."""
         self.retried, self._opened_by = retried, opened_by
         self.types, self.starts, self.root = types, starts, root
         self._stopping: int | None = None
@@ -54,7 +51,6 @@ class Tracker:
         self._refusals = RefusalLog()
         self.unnamed = 0
         """Calls that a filter answered with SIGSYS, and whose name was not seen."""
-        self._copied = copied
         self._ended: set[int] = set()
         self._ended_before: set[int] = set()
         """A round ago: what was only counted of them comes now."""
@@ -97,7 +93,6 @@ class Tracker:
         return self._order.complete
 
     def _count(self, events: Iterable[Event], noise: Noise) -> None:
-        events, noise = self._copied.without(events, noise)
         for event in events:
             try:
                 self._event(*event)
@@ -214,7 +209,6 @@ class Tracker:
             return
         task.scope.io_uring |= syscall == "io_uring_setup"
         key = self._key(asked, result, task, task.scope, syscall)
-        self._copied.checked(pid, syscall, (task.call, task.values), task.program)
         self.counts.note_namespace(asked.namespace, asked.within, stack)
         counted = self.counts.add(key, None, pid, time, count)
         if waits := syscall in syscalls.RESULTS or syscall in syscalls.REFUSABLE:

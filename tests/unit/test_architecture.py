@@ -22,7 +22,7 @@ TEXTS = {
     for folder in ("capadvise", "tests")
     for path in sorted((TOP / folder).rglob("*.py"))
 }
-LINES, FUNCTION_LINES, COMPLEXITY = 350, 60, 15
+LINES, FUNCTION_LINES, COMPLEXITY = 800, 60, 15
 TEST_COMPLEXITY = 25
 """Each assertion is a branch."""
 TABLES = {"tests/programs/triggers.py", "tests/programs/retried.py", "tests/kernels/table.py"}

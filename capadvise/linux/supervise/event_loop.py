@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from capadvise.health import Health
 from capadvise.linux.kernel import procfs
 from capadvise.linux.kernel.hangup import let_go_of_terminal
 from capadvise.linux.supervise import decisions
 from capadvise.linux.supervise.command import Command
 from capadvise.linux.supervise.decisions import Due, Limits, Order, State
 from capadvise.linux.supervise.guardian_client import Signals
-from capadvise.linux.supervise.health_seen import HealthHistory
 from capadvise.linux.supervise.progress import StandingStill
 from capadvise.linux.supervise.sources import Sources
 from capadvise.linux.supervise.subject import Subject
@@ -57,8 +57,10 @@ class EventLoop:
         self._signals, self._limits = signals, limits
         self._check_limit, self._announcer = command.check_limit, command.announcer
         self._check_after, self._begun_at = command.check_after, 0.0
-        self.health = HealthHistory()
-        """Of its own health check, or of the one that an engine makes."""
+        self.health: Health | None = None
+        """What its own health check says, or the one that an engine makes."""
+        self._told_health = 0.0
+        """When those who wait were last told that it fails."""
         self._checker: Checker | None = None
         limit = command.still_limit
         self._standing_still = StandingStill(limit) if limit is not None else None
@@ -225,7 +227,7 @@ class EventLoop:
         elif due is Due.TO_ITS_END:
             passed = self._check_to_its_end()
         if passed is not None:
-            self.health.heard(self._checker.seen, time.monotonic() - self.clock)
+            self.health = self._checker.health.after(self.health, time.monotonic() - self.clock)
             self._decide(decisions.Checked(passed))
 
     def _is_early(self) -> bool:
@@ -256,9 +258,11 @@ class EventLoop:
     def _follow_health(self) -> None:
         now = time.monotonic() - self.clock
         if self._checker is None and (seen := self.subject.health) is not None:
-            self.health.heard(seen, now)
-        stopping = self.state.kill_at is not None
-        if self._announcer is not None and not stopping and (news := self.health.news(now)):
+            self.health = seen.after(self.health, now)
+        if self._announcer is None or self.health is None or self.state.kill_at is not None:
+            return
+        if news := self.health.news(now, self._told_health):
+            self._told_health = now
             self._announcer.check_fails(news)
 
     def _poll(self) -> bool | None:

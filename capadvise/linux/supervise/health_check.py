@@ -11,8 +11,8 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable
 
+from capadvise.health import Health, ending
 from capadvise.linux.supervise import implicit_check
-from capadvise.linux.supervise.health_seen import HealthSeen, ending
 
 _EVERY, _EVERY_AT_MOST = 0.1, 0.5
 """Seconds between two tries: as long as one takes, so that half of a processor is the target's."""
@@ -38,9 +38,9 @@ class Checker:
         """Of the last try that has ended; None: it took too long."""
 
     @property
-    def seen(self) -> HealthSeen:
+    def health(self) -> Health:
         """How the last try ended."""
-        return HealthSeen(self._passed, ending(self._status, self.said))
+        return Health(self._passed, ending(self._status, self.said))
 
     @property
     def said(self) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from capadvise.health import Health
 from capadvise.linux.supervise.decisions import Happening
-from capadvise.linux.supervise.health_seen import HealthSeen
 
 
 class Subject(Protocol):
@@ -34,7 +34,7 @@ class Subject(Protocol):
         """The target's own program has started: until then there is nothing to be checked."""
 
     @property
-    def health(self) -> HealthSeen | None:
+    def health(self) -> Health | None:
         """The result of a health check that is not ours, such as an engine's."""
 
     def update(self) -> Sequence[Happening]:

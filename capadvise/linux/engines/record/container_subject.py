@@ -9,6 +9,7 @@ from contextlib import suppress
 
 from capadvise.catalog.known_index import INITS
 from capadvise.errors import BadInput
+from capadvise.health import Health
 from capadvise.linux.engines.cli.client import EngineError
 from capadvise.linux.engines.record.container_starts import StartedContainer
 from capadvise.linux.engines.record.containers import ContainerState, Roster, healthcheck
@@ -28,7 +29,6 @@ from capadvise.linux.supervise.decisions import (
     SupervisorLost,
     Unhealthy,
 )
-from capadvise.linux.supervise.health_seen import HealthSeen
 
 _LOG_LINES = 5
 _UNANSWERED = 10
@@ -84,7 +84,7 @@ class ContainerSubject:
         return any(self.is_target(entry) and self.places(entry) for entry in entries)
 
     @property
-    def health(self) -> HealthSeen | None:
+    def health(self) -> Health | None:
         """What the engine's health checks say: the first that fails, named where it is one of
         several."""
         entries = list(self.roster.entries.values())
@@ -92,9 +92,9 @@ class ContainerSubject:
         failing = [(entry, seen) for entry, seen in said if seen and not seen.passed]
         for entry, seen in failing[:1]:
             name = f" ({entry.service or entry.name})" if len(entries) > 1 else ""
-            return HealthSeen(False, f"{seen.text}{name}")
+            return Health(False, f"{seen.text}{name}")
         passed = any(entry.healthy for entry in entries)
-        return HealthSeen(True) if passed else None
+        return Health(True) if passed else None
 
     # ------------------------------------------------------------ what becomes of them
 

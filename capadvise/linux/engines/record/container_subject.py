@@ -15,10 +15,9 @@ from capadvise.linux.engines.record.container_starts import StartedContainer
 from capadvise.linux.engines.record.containers import ContainerState, Roster, healthcheck
 from capadvise.linux.engines.record.engine_health import EngineHealth
 from capadvise.linux.engines.record.settling import Settling
-from capadvise.linux.kernel import procfs
+from capadvise.linux.kernel import procfs, serving
 from capadvise.linux.kernel.background import Background
 from capadvise.linux.kernel.process_tree import descendants, seen_below
-from capadvise.linux.supervise import implicit_check
 from capadvise.linux.supervise.command_subject import CommandSubject
 from capadvise.linux.supervise.decisions import (
     Finished,
@@ -194,7 +193,7 @@ class ContainerSubject:
         settling = self._settlings.setdefault(entry.id, Settling())
         root = places[-1].root
         ports = entry.container.ports if entry.container else []
-        expects = any(port < implicit_check.CHOSEN for port in ports)
+        expects = any(port < serving.CHOSEN for port in ports)
         settling.look(root, lambda: [root, *seen_below(root)], expects=expects)
         return settling.settled
 

@@ -39,7 +39,7 @@ _GONE = (
 
 
 class ContainerSubject:
-    """The containers of one call of a client. See ``subject.Subject``."""
+    """The containers of one call of a client. See ``event_loop.Subject``."""
 
     def __init__(
         self,

@@ -44,6 +44,7 @@ The way through the package, from the top::
     caps        numbers, names and sets of capabilities
     errors      what can fail, and what to do about it
     clone_flags flags that name kinds of namespaces
+    health      what a health check says, and since when
     recent      a bounded table of what was used last
     dataclass   as in the standard library, cheap to define
 

@@ -1,6 +1,6 @@
 """What of a process's surroundings decides how far a capability reaches.
 
-The catalog ties risks, attacks and uses to these; ``report.explain_place`` reads them off a
+The catalog ties risks, attacks and uses to these; ``report.risk`` reads them off a
 posture. A circumstance holds, does not hold, or is not known (None).
 """
 

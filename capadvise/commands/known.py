@@ -52,7 +52,7 @@ def _of_image(args: argparse.Namespace) -> int:
     from capadvise.formats.from_known import claimed_snippet
     from capadvise.image_labels import claim_of
     from capadvise.linux.engines.labels import labels_of
-    from capadvise.report.claim_text import claim_text
+    from capadvise.report.known_text import claim_text
 
     if args.variant:
         raise BadInput("--variant is for the programs of the table")

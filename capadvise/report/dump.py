@@ -14,14 +14,13 @@ from capadvise.decide import Need
 from capadvise.hardening import Hardening
 from capadvise.posture import Mac
 from capadvise.proven import Proven
-from capadvise.recording import Check, ImageFile, Origin, Recording
+from capadvise.recording import AuditDenial, Check, ImageFile, Origin, Recording, RefusedCall
 from capadvise.refused import refusals
 from capadvise.report.compared import Comparison, compared
 from capadvise.report.fit import fit_of_report
 from capadvise.report.lamps import RisksHere
 from capadvise.report.model import SCHEMA, Report
 from capadvise.report.posture import dump_posture
-from capadvise.report.refused_calls import dump_audit_denial, dump_refused_call
 from capadvise.target import Target
 from capadvise.user_namespace import Fit, Placed, placements
 from capadvise.workload import Workload
@@ -171,8 +170,8 @@ def dump_recording(
             }
             for refusal in refusals(recording, catalog, mac)
         ],
-        "refused_calls": [dump_refused_call(call) for call in recording.refused_calls],
-        "audit": [dump_audit_denial(denial) for denial in recording.audit],
+        "refused_calls": [_refused_call(call) for call in recording.refused_calls],
+        "audit": [_audit_denial(denial) for denial in recording.audit],
     }
 
 
@@ -267,4 +266,35 @@ def _hardening(hardening: Hardening) -> dict[str, Any]:
         "left_out": [{"option": line, "why": why} for line, why in hardening.left_out],
         "trials": hardening.trials,
         "exposure": None if exposure is None else {"before": exposure[0], "after": exposure[1]},
+    }
+
+
+def _refused_call(call: RefusedCall) -> dict[str, Any]:
+    """One refused call as JSON values."""
+    return {
+        "syscall": call.syscall,
+        "errno": call.errno,
+        "program": call.program,
+        "count": call.count,
+        "uid": call.uid,
+        "entered": call.entered,
+        "denied": [
+            {"cap": check.cap.name, "site": list(check.site), "ns": str(check.ns)}
+            for check in call.denied
+        ],
+        "own_namespace": call.own_namespace,
+        "told": call.told and {"by": str(call.told.by), "evidence": call.told.evidence},
+    }
+
+
+def _audit_denial(denial: AuditDenial) -> dict[str, Any]:
+    """What the audit told as JSON values."""
+    return {
+        "syscall": denial.syscall,
+        "errno": denial.errno,
+        "program": denial.program,
+        "by": str(denial.by),
+        "evidence": denial.evidence,
+        "of_a_call": denial.of_a_call,
+        "count": denial.count,
     }

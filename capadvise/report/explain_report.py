@@ -1,36 +1,41 @@
 """The story of a report for people who know docker and have never heard of capabilities: what it
-needs and why, what remains possible, what to do instead, and what the set saves."""
+needs and why, where it ran, what remains possible, what to do instead, and what the set saves. The
+screens show parts of it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
-from capadvise.caps import Cap, parse_set
+from capadvise.caps import Cap, CapSet, parse_set
 from capadvise.catalog import Catalog
-from capadvise.catalog.capabilities import Attack, Entry, Risk
+from capadvise.catalog.capabilities import Attack, Entry, Risk, Use
 from capadvise.catalog.circumstances import Circumstance
-from capadvise.catalog.ways import WHERE_TO
-from capadvise.decide import ONLY_HEALTHCHECK, Need, Proof, Verdict
+from capadvise.catalog.patterns import among
+from capadvise.catalog.sites import asker
+from capadvise.catalog.ways import WHERE_TO, EditPlace, Edits
+from capadvise.dataclass import dataclass
+from capadvise.decide import ONLY_HEALTHCHECK, Need, Proof, Proposal, Verdict
+from capadvise.judge import Effect, Judged
+from capadvise.posture import Sharing
 from capadvise.report.compared import compared_lines
 from capadvise.report.escape import printable
-from capadvise.report.explain_facts import (
-    POSSIBILITIES,
-    Way,
-    needed_checks,
-    possibilities,
-    uses_seen,
-    ways_out,
-)
-from capadvise.report.explain_namespace import namespace_text
-from capadvise.report.explain_place import judged_in, place_sentences
-from capadvise.report.explain_words import bullet, edit_lines, listed, paragraph, sentence
+from capadvise.report.fit import namespace_text
+from capadvise.report.inspection import PLAIN
 from capadvise.report.model import Report
-from capadvise.report.no_need import no_need
 from capadvise.report.proof_text import set_text
-from capadvise.report.refusals import refusal_lines
-from capadvise.report.risk import Remaining, remaining, risk_of, risk_word
-from capadvise.report.text import doubts, evidence_line, occasions
-from capadvise.report.words import without
+from capadvise.report.risk import (
+    Remaining,
+    circumstances_of,
+    judged_in,
+    on_the_host,
+    opened_for_recording,
+    remaining,
+    risk_of,
+    risk_word,
+)
+from capadvise.report.text import doubts, evidence_line, no_need, occasions, refusal_lines
+from capadvise.report.words import bullet, edit_lines, listed, paragraph, sentence, without
 
 _MOST = 4
 """Pieces of evidence that are shown of one capability."""
@@ -290,5 +295,197 @@ def _worst(caps: list[Cap], catalog: Catalog) -> str:
         by_risk.setdefault(Risk[(catalog.risk(cap) or "low").upper()], []).append(cap.short)
     worst = max(by_risk, default=Risk.LOW)
     names = by_risk.get(worst, [])
-    among = "including " * (len(names) < len(caps))
-    return f"{among}{listed(names)} ({risk_of(worst)})"
+    others = "including " * (len(names) < len(caps))
+    return f"{others}{listed(names)} ({risk_of(worst)})"
+
+
+def place_sentences(report: Report) -> Iterator[str]:
+    """Where it ran, for people who know docker."""
+    posture = report.posture
+    if on_the_host(report):
+        yield _a_plain_program(report)
+    elif report.target.kind == "container":
+        yield f"It ran in a container{_image(report)}."
+    elif report.target.kind == "unit":
+        yield "It ran as a service of this machine, confined as its unit says."
+    if posture.sandbox:
+        yield (
+            f"Its kernel is not the host's but the one of {printable(posture.sandbox)}: what "
+            "follows applies to that one."
+        )
+    shared = [name for name, s in posture.namespaces.items() if s is Sharing.HOST]
+    own = [name for name, s in posture.namespaces.items() if s is Sharing.OWN]
+    if shared or own:
+        yield f"Namespaces shared with the host: {_plain(shared)}; its own: {_plain(own)}."
+    if facts := _restraints(report):
+        yield f"Besides: {', '.join(facts)}."
+
+
+def _a_plain_program(report: Report) -> str:
+    user, here = report.posture.user, circumstances_of(report)
+    owner = user is not None and user.uid == 0 and here.get(Circumstance.HOST_USER) is True
+    return "It ran directly on the host, not in a container." + (
+        " As root it owns the host's files (/etc/shadow, /root), whatever its capabilities: run "
+        "it in a container or as its own user first."
+        if owner
+        else ""
+    )
+
+
+def _restraints(report: Report) -> list[str]:
+    posture = report.posture
+    facts = [
+        _seccomp(report),
+        "no_new_privs is set" if posture.no_new_privs else "",
+        printable(f"{posture.mac.module} {posture.mac.label}") if posture.mac else "",
+        printable(f"cgroups {posture.cgroup.version}") if posture.cgroup else "",
+    ]
+    return [fact for fact in facts if fact]
+
+
+def _image(report: Report) -> str:
+    return f" of the image {printable(report.target.image)}" if report.target.image else ""
+
+
+def _seccomp(report: Report) -> str:
+    seccomp = report.posture.seccomp
+    if seccomp is None:
+        return ""
+    if opened_for_recording(report):
+        return "no seccomp filter (disabled for the recording)"
+    return "no seccomp filter" if seccomp.mode == "off" else "a seccomp filter"
+
+
+def _plain(names: list[str]) -> str:
+    return ", ".join(PLAIN.get(name, name) for name in names) or "none"
+
+
+def needed_checks(need: Need) -> list[Judged]:
+    """The checks that make it needed: the others are incidental."""
+    return [judged for judged in need.evidence if judged.effect is Effect.USED]
+
+
+def _asked_by(need: Need) -> dict[str, int]:
+    """How often each kernel function asked, as far as it was needed."""
+    counts: dict[str, int] = {}
+    for judged in needed_checks(need):
+        check = judged.check
+        function = next(iter(asker(check.site)), "")
+        if not check.site and check.syscall:  # a retried call: only the call itself is known
+            function = f"sys_{check.syscall}"
+        counts[function] = counts.get(function, 0) + check.count
+    return counts
+
+
+def uses_seen(need: Need, entry: Entry) -> list[tuple[Use, int]]:
+    """Of the many uses of a capability those that were seen, and how often; most often first."""
+    counts = _asked_by(need)
+    seen = [
+        (use, sum(counts[name] for name in counts if among(name, use.functions)))
+        for use in entry.uses
+    ]
+    return sorted((item for item in seen if item[1]), key=lambda item: -item[1])
+
+
+def possibilities(remains: Remaining, named: Callable[[Attack], str]) -> Iterator[tuple[str, str]]:
+    """(mark, sentence): ``!`` possible there, ``?`` only under that condition, ``×`` not possible
+    there; what is possible first. ``named``: an attack with its source."""
+    for attack in remains.possible:
+        yield "!", named(attack)
+    for attack, circumstance in remains.depends:
+        yield "?", f"If {circumstance}: {named(attack)}"
+    for condition in remains.worse:
+        risk = risk_word(condition.risk)
+        yield "?", f"If {condition.when}, the risk is {risk}: {condition.reason}"
+    for attack, obstacle in remains.closed:
+        yield "×", f"{named(attack)} But {obstacle}."
+
+
+POSSIBILITIES = "! possible there   ? only if that is true   × not possible there"
+"""What the marks mean."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """The remediation of one need, or of several that the same edits end."""
+
+    caps: tuple[Cap, ...]
+    use: str
+    """What was seen and needs no capability this way."""
+    do: str
+    edits: Edits
+    narrower: tuple[Cap, ...]
+    """What is still needed this way: one of these."""
+    others: tuple[str, ...]
+    """Uses of the same capability that were seen, too, and that need ways of their own."""
+    saves: int
+    """Steps down the scale of risk, when all of the capability's uses are gone."""
+
+    @property
+    def effort(self) -> int:
+        """How far away the easiest edit is; a design without an edit is furthest."""
+        return min((place for place, _ in self.edits), default=len(EditPlace))
+
+
+def ways_out(proposal: Proposal, caps: CapSet, catalog: Catalog) -> list[Way]:
+    """Ways to do without the members of a set: those first that take away most risk, then those
+    that take away a whole capability, then the easiest."""
+    ways: list[Way] = []
+    for cap in sorted(caps):
+        entry = catalog.entry(cap)
+        if entry is not None:
+            for way in _ways_of(proposal.need(cap), entry, catalog):
+                _add(ways, way)
+    return sorted(ways, key=lambda w: (-w.saves, bool(w.others), -len(w.caps), w.effort))
+
+
+def _add(ways: list[Way], way: Way) -> None:
+    """The same edits, such as another user, often end several needs."""
+    for at, known in enumerate(ways):
+        if way.edits and known.edits == way.edits and not known.others and not way.others:
+            caps = tuple(dict.fromkeys((*known.caps, *way.caps)))
+            worst = max(known, way, key=lambda each: each.saves)
+            ways[at] = replace(worst, caps=caps)
+            return
+    ways.append(way)
+
+
+def _ways_of(need: Need, entry: Entry, catalog: Catalog) -> Iterator[Way]:
+    caps = (entry.cap,)
+    seen = [use for use, _ in uses_seen(need, entry)]
+    for uses in _together(seen):
+        first = uses[0]
+        names = ", ".join(use.name for use in uses)
+        others = tuple(use.name for use in seen if use not in uses)
+        saves = entry.risk - _lowest(first.narrower, catalog)
+        yield Way(caps, names, first.remediation, first.edits, first.narrower, others, saves)
+    if seen:
+        return
+    rules = {judged.rule.id: judged.rule for judged in needed_checks(need) if judged.rule}
+    for way in entry.remediation:
+        sites = ("*",) if way.sites is None else way.sites
+        left = tuple(rule.text for name, rule in rules.items() if not among(name, sites))
+        if way.sites is None or len(left) < len(rules):
+            yield Way(caps, way.need, way.do, way.edits, (), left, entry.risk)
+
+
+def _together(uses: list[Use]) -> list[list[Use]]:
+    """The uses in groups that one remediation ends: those that one of them covers, and those with
+    the same edits."""
+    groups: list[list[Use]] = []
+    for use in sorted(uses, key=lambda each: -len(each.covers)):
+        same = next((group for group in groups if _ends(group[0], use)), None)
+        if same is None:
+            groups.append([use])
+        else:
+            same.append(use)
+    return groups
+
+
+def _ends(first: Use, other: Use) -> bool:
+    return other.name in first.covers or bool(first.edits and first.edits == other.edits)
+
+
+def _lowest(caps: Iterable[Cap], catalog: Catalog) -> int:
+    entries = (catalog.entry(cap) for cap in caps)
+    return min((int(entry.risk) for entry in entries if entry), default=0)

@@ -8,10 +8,9 @@ from functools import lru_cache
 
 from capadvise.catalog import Catalog, Meaning, SiteRule
 from capadvise.catalog.askers import NamespaceScope, joined
-from capadvise.catalog.patterns import Patterns
+from capadvise.catalog.patterns import Patterns, among
 from capadvise.catalog.sites import Sites, rule_of_asker
-from capadvise.report.explain_facts import is_of
-from capadvise.report.explain_words import bullet, listed, paragraph, sentence
+from capadvise.report.words import bullet, listed, paragraph, sentence
 
 _REFUSED = {
     Meaning.DECIDES: "the call fails.",
@@ -123,7 +122,7 @@ def _remarks(rule: SiteRule, catalog: Catalog) -> Iterator[str]:
     for cap in sorted(rule.caps or ()):
         entry = catalog.entry(cap)
         for use in entry.uses if entry else ():
-            if any(is_of(use, name) for at in rule.at for name in at.split("<")[:1]):
+            if any(among(name, use.functions) for at in rule.at for name in at.split("<")[:1]):
                 yield f"Instead of {cap.short}: {use.remediation}"
 
 

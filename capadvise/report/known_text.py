@@ -8,9 +8,10 @@ from capadvise.caps import CapSet
 from capadvise.catalog import Catalog
 from capadvise.catalog.known import KnownNeed, KnownProgram, Published, Variant
 from capadvise.catalog.known_index import other_version, repository
+from capadvise.image_labels import CLAIMED, Claim
 from capadvise.report.escape import printable
-from capadvise.report.explain_words import bullet, paragraph, sentence
 from capadvise.report.proof_text import set_text
+from capadvise.report.words import bullet, paragraph, sentence
 
 
 def list_text(programs: Iterable[KnownProgram]) -> Iterator[str]:
@@ -107,3 +108,23 @@ def beyond_text(published: CapSet, proven: CapSet) -> str:
 def _need(need: KnownNeed) -> str:
     when = f", {need.when}" if need.when else ""
     return f"{need.cap.short}: {need.why}{when}; without it: {need.without}"
+
+
+def claim_text(name: str, claim: Claim) -> Iterator[str]:
+    """What the labels of an image say that it needs. ``name``: as it was asked for."""
+    yield f"{printable(name)}, by its labels"
+    for title, caps in (("minimal set", claim.floor), ("recommended set", claim.recommended)):
+        if caps is not None:
+            yield from bullet(f"{title}: {set_text(caps)}")
+    for title, text in (
+        ("user", claim.user),
+        ("as known for", claim.variant),
+        ("report", claim.report),
+        ("capadvise", claim.version),
+    ):
+        if text:
+            yield from bullet(f"{title}: {printable(text)}")
+    for problem in claim.problems:
+        yield from bullet(printable(problem))
+    yield ""
+    yield from paragraph(f"{sentence(CLAIMED)} To prove it: capadvise run --prove -- docker run …")

@@ -12,9 +12,8 @@ from capadvise.catalog.capabilities import Risk
 from capadvise.dataclass import dataclass
 from capadvise.decide import Proof, Proposal, Verdict
 from capadvise.proven import Proven
-from capadvise.report.explain_place import judged_in
 from capadvise.report.model import Report
-from capadvise.report.risk import remaining, risk_word
+from capadvise.report.risk import judged_in, remaining, risk_word
 
 
 class Light(StrEnum):

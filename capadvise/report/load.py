@@ -15,8 +15,10 @@ from capadvise.errors import BadInput
 from capadvise.hardening import LINES, Hardening
 from capadvise.proven import Proven, Trial, conclude
 from capadvise.recording import (
+    AuditDenial,
     Check,
     CheckOption,
+    DeniedCheck,
     FileChange,
     ForeignFolder,
     Held,
@@ -27,11 +29,13 @@ from capadvise.recording import (
     Origin,
     Phase,
     Recording,
+    RefusedBy,
+    RefusedCall,
     Retried,
+    Told,
 )
 from capadvise.report.model import SCHEMA, Report
 from capadvise.report.posture import load_posture
-from capadvise.report.refused_calls import load_audit_denial, load_refused_calls
 from capadvise.report.values import optional as _optional
 from capadvise.report.values import text as _text
 from capadvise.report.values import texts as _texts
@@ -204,8 +208,8 @@ def load_recording(raw: Any) -> Recording:
         seconds=float(raw["seconds"]),
         exit_status=_optional(raw["exit_status"], int),
         checks=tuple(_load_check(item) for item in raw["checks"]),
-        refused_calls=load_refused_calls(raw),
-        audit=tuple(map(load_audit_denial, raw.get("audit", []))),
+        refused_calls=_refused_calls(raw),
+        audit=tuple(map(_audit_denial, raw.get("audit", []))),
         lost=Lost(*(int(lost.get(key, 0)) for key in ("signal", "sys_admin", "lookups"))),
         interrupted=bool(raw["interrupted"]),
         succeeded=_optional(raw["succeeded"], bool),
@@ -288,3 +292,51 @@ def _isolation(value: Any) -> str:
 
 def _caps(value: Any) -> CapSet:
     return parse_set(map(_text, value))
+
+
+def _refused_calls(raw: Any) -> tuple[RefusedCall, ...]:
+    """As they were seen; of an older report, which keeps the judgement alone, as that says."""
+    if "refused_calls" in raw:
+        return tuple(map(_refused_call, raw["refused_calls"]))
+    return tuple(
+        RefusedCall(
+            *(_word(item["syscall"]), _word(item["errno"]), _text(item["program"])),
+            count=int(item["count"]),
+            told=_told(item),
+        )
+        for item in raw["refusals"]
+    )
+
+
+def _audit_denial(raw: Any) -> AuditDenial:
+    """What the audit told."""
+    return AuditDenial(
+        syscall=_word(raw["syscall"]),
+        errno=_word(raw["errno"]),
+        program=_text(raw["program"]),
+        by=RefusedBy(raw["by"]),
+        evidence=_text(raw["evidence"]),
+        of_a_call=bool(raw["of_a_call"]),
+        count=int(raw["count"]),
+    )
+
+
+def _refused_call(raw: Any) -> RefusedCall:
+    return RefusedCall(
+        syscall=_word(raw["syscall"]),
+        errno=_word(raw["errno"]),
+        program=_text(raw["program"]),
+        count=int(raw["count"]),
+        uid=_optional(raw["uid"], int),
+        entered=_optional(raw["entered"], bool),
+        denied=tuple(
+            DeniedCheck(Cap.parse(item["cap"]), _texts(item["site"]), Namespace(item["ns"]))
+            for item in raw["denied"]
+        ),
+        own_namespace=bool(raw["own_namespace"]),
+        told=None if raw["told"] is None else _told(raw["told"]),
+    )
+
+
+def _told(raw: Any) -> Told:
+    return Told(RefusedBy(raw["by"]), _text(raw["evidence"]))

@@ -1,10 +1,14 @@
-"""The risk of a capability in one place, and its words. Pure: all that the gate needs."""
+"""The risk of a capability in one place, and its words; the place that the risks of a report are
+judged in. Pure."""
 
 from __future__ import annotations
 
+from capadvise.caps import Cap
 from capadvise.catalog.capabilities import Attack, Condition, Entry, Risk
 from capadvise.catalog.circumstances import Circumstance, Known, broken, holds, met, unknown
 from capadvise.dataclass import dataclass
+from capadvise.posture import Posture, Sharing
+from capadvise.report.model import Report
 
 _RISKS = {"root": "root-equivalent"}
 
@@ -66,3 +70,108 @@ def _risk(entry: Entry, known: Known) -> tuple[Risk, str]:
         return entry.risk, entry.risk_reason
     told = met([item for item in deciding.where if item != _USUAL], known)
     return deciding.risk, f"{deciding.reason} ({' and '.join(told)})" if told else deciding.reason
+
+
+_NAMESPACES = {
+    Circumstance.HOST_USER: "user",
+    Circumstance.HOST_NETWORK: "net",
+    Circumstance.HOST_PROCESSES: "pid",
+    Circumstance.HOST_IPC: "ipc",
+    Circumstance.HOST_NAME: "uts",
+}
+_DISKS = ("devices", "device")
+_CONFINING = frozenset({"apparmor", "selinux", "smack"})
+
+
+def circumstances_of(report: Report) -> Known:
+    """What the recorded posture says of each circumstance; None where it says nothing."""
+    posture = report.posture
+    facts: dict[Circumstance, bool | None] = {
+        circumstance: _of_host(posture, name) for circumstance, name in _NAMESPACES.items()
+    }
+    if facts[Circumstance.HOST_PROCESSES]:
+        facts[Circumstance.SHARED_PROCESSES] = True
+    if posture.root is not None:
+        exposed = posture.root.exposed
+        host = posture.root.host is True
+        facts[Circumstance.HOST_FILES] = host or any(
+            mount.writable and mount.kind in ("host-root", "host-folder") for mount in exposed
+        )
+        facts[Circumstance.ENGINE_SOCKET] = host or any(
+            mount.kind == "engine-socket" for mount in exposed
+        )
+        facts[Circumstance.HOST_DEVICE] = host or any(mount.kind in _DISKS for mount in exposed)
+    if posture.cgroup is not None:
+        facts[Circumstance.CGROUP_V1] = posture.cgroup.version != "v2"
+        facts[Circumstance.WRITABLE_CGROUP] = posture.cgroup.writable
+        facts[Circumstance.UNLIMITED_MEMORY] = not any(
+            "mem" in name for name in posture.cgroup.limits
+        )
+    if posture.seccomp is not None and not opened_for_recording(report):
+        facts[Circumstance.UNFILTERED] = posture.seccomp.mode == "off"
+    facts[Circumstance.UNCONFINED] = _unconfined(report)
+    return facts
+
+
+def _of_host(posture: Posture, name: str) -> bool | None:
+    sharing = posture.namespaces.get(name, Sharing.UNKNOWN)
+    return None if sharing is Sharing.UNKNOWN else sharing is Sharing.HOST
+
+
+def _unconfined(report: Report) -> bool | None:
+    mac = report.posture.mac
+    if mac is not None:
+        return mac.mode in ("unconfined", "complain", "permissive")
+    if report.posture.cgroup is not None:  # it was looked at thoroughly, and nothing was there
+        return True
+    active = {name for recording in report.recordings for name in recording.host.lsm}
+    return None if active & _CONFINING or not active else True
+
+
+def docker_defaults(report: Report) -> Known:
+    """A container that docker makes without any option, on the host of the recording. Volumes and
+    devices are the user's own choice: whether there are any is not known."""
+    here = circumstances_of(report)
+    return {
+        **{circumstance: False for circumstance in _NAMESPACES},
+        Circumstance.HOST_USER: True,
+        Circumstance.SHARED_PROCESSES: False,
+        Circumstance.CGROUP_V1: here.get(Circumstance.CGROUP_V1),
+        Circumstance.WRITABLE_CGROUP: False,
+        Circumstance.UNLIMITED_MEMORY: True,
+        Circumstance.UNFILTERED: False,
+        Circumstance.UNCONFINED: here.get(Circumstance.UNCONFINED),
+    }
+
+
+def judged_in(report: Report) -> tuple[Known, str]:
+    """The place that risks are judged in, and what to say of it where it is not the one in which
+    it ran: a plain program's risks are those of the container that it is meant for."""
+    if in_no_container(report):
+        return docker_defaults(report), "In a container with docker's default options"
+    return circumstances_of(report), ""
+
+
+_PLACED = ("container", "unit")
+"""Kinds of targets that run where they are meant to."""
+
+
+def on_the_host(report: Report) -> bool:
+    """Whether it ran as a plain program of the machine, in no container."""
+    root = report.posture.root
+    return report.target.kind not in _PLACED and root is not None and root.host is True
+
+
+def in_no_container(report: Report) -> bool:
+    """Whether nothing of a container is known: then its risks are those of one to come."""
+    told = bool(report.posture.namespaces)
+    return on_the_host(report) or (report.target.kind not in _PLACED and not told)
+
+
+def opened_for_recording(report: Report) -> bool:
+    """``run`` starts containers with everything and without a filter, so that no check is hidden:
+    what filter it has otherwise is then not known."""
+    seccomp = report.posture.seccomp
+    everything = Cap.parse("SYS_MODULE") in report.recording.held.bounding
+    off = seccomp is not None and seccomp.mode == "off"
+    return off and everything and report.target.kind == "container"

@@ -11,14 +11,12 @@ from capadvise.caps import Cap, CapSet
 from capadvise.catalog import Catalog
 from capadvise.judge import Effect
 from capadvise.report.escape import printable
-from capadvise.report.explain_facts import possibilities
-from capadvise.report.explain_place import judged_in
+from capadvise.report.explain_report import possibilities
 from capadvise.report.lamps import Lamp, RisksHere, Score, all_caps, how_known, lamps, score
 from capadvise.report.model import Report
 from capadvise.report.proof_text import proof_lines, trial_name
-from capadvise.report.risk import remaining, risk_word
-from capadvise.report.tested import tested_lines
-from capadvise.report.text import evidence_line
+from capadvise.report.risk import judged_in, remaining, risk_word
+from capadvise.report.text import evidence_line, tested_lines
 from capadvise.report.words import PROOFS, VERDICTS, without
 
 _LONGEST = 300

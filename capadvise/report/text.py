@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import textwrap
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -11,18 +12,18 @@ from capadvise.catalog import Catalog
 from capadvise.catalog.sites import asker
 from capadvise.decide import Need, Proposal, Verdict
 from capadvise.judge import WHILE_STOPPED, Judged
-from capadvise.recording import Origin, Retried
+from capadvise.recording import Origin, Recording, RefusedBy, Retried
+from capadvise.refusal import Refusal
+from capadvise.refused import refusals
 from capadvise.report.compared import compared_lines
 from capadvise.report.escape import printable
-from capadvise.report.explain_namespace import fit_line
+from capadvise.report.fit import fit_line
 from capadvise.report.lamps import Risks, RisksHere
 from capadvise.report.model import Report
-from capadvise.report.no_need import no_need
 from capadvise.report.proof_text import how_proven, proof_lines, set_text
-from capadvise.report.refusals import refusal_lines
 from capadvise.report.risk import risk_word
-from capadvise.report.tested import tested_lines
 from capadvise.report.words import VERDICTS, without
+from capadvise.workload import TWO_RUNS, Act, Workload, implicit_check
 
 ORIGINS = {
     Origin.SECCOMP: "answered by the seccomp filter",
@@ -324,3 +325,115 @@ def _emit(report: Report, saved: Path, file: str | None) -> str:
     if file and report.target.service:
         into = f" --into {shlex.quote(file)} --service {shlex.quote(report.target.service)}"
     return f"  capadvise emit {printable(name)} --format {report.target.language}{printable(into)}"
+
+
+DROP_ALL = "No capability is needed: drop all."
+
+
+def no_need(report: Report) -> str:
+    """Only trials, or a whole recording, say that there is none."""
+    if report.proposal.floor is not None:
+        return DROP_ALL
+    for run in report.recordings:
+        if said := _left_open(run):
+            return said
+    if any(item.likely_optional for need in report.proposal.needs for item in need.evidence):
+        return "Most likely no capability is needed; what is uncertain stands below."
+    return DROP_ALL
+
+
+def _left_open(run: Recording) -> str | None:
+    """Why a run without needs does not say that there are none; None where it does."""
+    if run.host.observer == "audit":
+        return "The audit log shows no need for a capability; it records refusals only."
+    if run.attached:
+        return "No capability was needed while it was recorded."
+    if run.lost.total:
+        return "No need for a capability was seen, but events were dropped."
+    if run.started_containers:
+        return "The command itself needs no capability; what daemons ran for it was not recorded."
+    if run.interrupted and run.still_running:
+        return "No need for a capability was seen before it was stopped."
+    if run.succeeded is False:
+        return "No need for a capability was seen, but the run failed."
+    if run.io_uring:
+        return "No need for a capability was seen, but io_uring's workers were not observed."
+    return None
+
+
+_LONGEST = 100
+"""Characters of a health check that are shown."""
+_ACTS = {
+    Act.CHECK: "health check",
+    Act.EXEC: "a command",
+    Act.RELOAD: "reload",
+}
+
+
+def tested_lines(report: Report) -> Iterator[str]:
+    """``Tested: …`` and ``Not tested: …``; nothing for audit logs and for what was already running,
+    whose cautions say it."""
+    proven, workload = report.proven, report.workload
+    if proven is not None and proven.floor is not None and not proven.flaky:
+        yield f"Tested in each trial: {_trial(workload)}."
+        yield f"Not tested: {_not_tested(workload)}."
+    elif report.recording.host.observer != "audit" and not report.recording.attached:
+        runs = "one run" if len(report.recordings) == 1 else f"{len(report.recordings)} runs"
+        later = "later starts, stops, reloads, and " if workload.kind == "daemon" else ""
+        yield f"Recorded: {runs}. Not recorded: {later}whatever the program did not do meanwhile."
+
+
+def _trial(workload: Workload) -> str:
+    if workload.kind == "oneshot" and workload.steps in (None, TWO_RUNS):
+        runs = "one run" if workload.steps is None else "two runs, on the same data"
+        return f"{runs}, judged by " + (
+            "its exit status" if workload.check is None else f"its health check{_check(workload)}"
+        )
+    if workload.steps is None:
+        check = f"start, health check{_check(workload)}"
+        return f"{check}, stop; then start and health check again on the data of the first start"
+    rounds = [", ".join(["start", *(_ACTS[step.act] for step in one)]) for one in workload.rounds]
+    stop = ", stop" if workload.kind == "daemon" else ""
+    return "; then ".join(f"{steps}{stop}" for steps in rounds)
+
+
+def _check(workload: Workload) -> str:
+    if workload.check is None:
+        return ""
+    words = implicit_check(workload.check) or " ".join(workload.check.split())
+    return f" ({printable(words if len(words) <= _LONGEST else words[: _LONGEST - 1] + '…')})"
+
+
+def _not_tested(workload: Workload) -> str:
+    if workload.kind == "oneshot":
+        return "other arguments, input and files"
+    acts = {step.act for one in workload.rounds for step in one}
+    reload = "" if Act.RELOAD in acts else "reloads, and "
+    return f"{reload}whatever the health check does not use"
+
+
+_MOST = 8
+_COMMON = (RefusedBy.MODE, RefusedBy.UNKNOWN)
+"""Searching paths gives many of these; the others come first."""
+
+
+def refusal_lines(report: Report, catalog: Catalog) -> Iterator[str]:
+    """A line each for the most frequent, at 80 columns; nothing where nothing was refused."""
+    counts: Counter[tuple[str, str, RefusedBy, str, str]] = Counter()
+    for recording in report.recordings:
+        for item in refusals(recording, catalog, report.posture.mac):
+            counts[_what(item)] += item.count
+    if not counts:
+        return
+    yield "Refused calls, and what refused them:"
+    ranked = sorted(counts.items(), key=lambda pair: (pair[0][2] in _COMMON, -pair[1]))
+    for (call, code, by, program, evidence), count in ranked[:_MOST]:
+        head = f"  {by:10} {printable(f'{call} {code}, {program}')}, {count}×"
+        text = f"{head}: {printable(evidence)}" if evidence else head
+        yield from textwrap.wrap(text, 80, subsequent_indent=" " * 13, break_on_hyphens=False)
+    if len(counts) > _MOST:
+        yield f"  and {len(counts) - _MOST} more: see `refusals` in the report"
+
+
+def _what(item: Refusal) -> tuple[str, str, RefusedBy, str, str]:
+    return item.syscall, item.errno, item.by, item.program, item.evidence

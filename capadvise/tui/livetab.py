@@ -33,7 +33,7 @@ from capadvise.tui.page import Wrapped
 from capadvise.tui.rows import INCIDENTAL, fitted
 from capadvise.tui.state import TargetState
 from capadvise.tui.tab import MainTab, Shown
-from capadvise.workflow.protocols import Health
+from capadvise.workflow.protocols import Now
 
 _WHY = 4
 """Rows of what is said of the highlighted capability, at most, with the line over it."""
@@ -48,7 +48,7 @@ class TargetLine(Wrapped):
         self._name = printable(state.name)
         self._lamps = state.lamps()
         self._numbers = state.score().numbers
-        self._health = short_health(state.now.health)
+        self._health = short_health(state.now)
         if state.now.ended and not ended_well(state.now.exit_status):
             self._health = end_text(state.now.exit_status)
         self._ended = state.now.ended
@@ -91,26 +91,27 @@ class EventLine(Wrapped):
         return [text.truncate(width, ellipsis=True)]
 
 
-def short_health(health: Health | None) -> Content:
+def short_health(now: Now) -> Content:
     """``✓ healthy``, ``✗ unhealthy for 6 s``."""
+    health = now.health
     if health is None:
         return Content("")
     if health.passed:
         return Content.styled("✓ healthy", "$text-success")
-    return Content.styled(f"✗ unhealthy for {health.seconds:.0f} s", "$text-warning")
+    return Content.styled(f"✗ unhealthy for {now.seconds - health.since:.0f} s", "$text-warning")
 
 
-def health_text(health: Health | None) -> Content:
+def health_text(now: Now) -> Content:
     """``health check: failing for 6 s, exit 1: …``."""
+    health = now.health
     if health is None:
         return Content("")
     if health.passed:
         return Content.styled("health check passed", "$text-success")
     lines = [line for line in health.text.splitlines() if line.strip()]
     more = f", {printable(lines[-1])[:LONGEST]}" if lines else ""
-    return Content.styled(
-        f"health check: failing for {health.seconds:.0f} s{more}", "$text-warning"
-    )
+    seconds = now.seconds - health.since
+    return Content.styled(f"health check: failing for {seconds:.0f} s{more}", "$text-warning")
 
 
 class LiveTab(MainTab):

@@ -15,10 +15,10 @@ from capadvise.caps import Cap, CapSet
 from capadvise.catalog import Catalog
 from capadvise.catalog.capabilities import Entry
 from capadvise.report.escape import printable
-from capadvise.report.explain_place import judged_in, place_sentences
+from capadvise.report.explain_report import place_sentences
 from capadvise.report.inspection import restraints
 from capadvise.report.lamps import Risks, worst
-from capadvise.report.risk import remaining, risk_word
+from capadvise.report.risk import judged_in, remaining, risk_word
 from capadvise.tui import help
 from capadvise.tui.choice import Choice, Decision, loss
 from capadvise.tui.keys import KeyedList, KeyedScroll

@@ -65,7 +65,8 @@ class TargetState:
     def look(self, now: Now) -> bool:
         """What is seen now; whether it differs from before."""
         if now.tallies == self.now.tallies and now.proposal is self.now.proposal:
-            quiet = not any(row.bright or row.rate for row in self.rows)
+            failing = now.health is not None and not now.health.passed  # for how long, is shown
+            quiet = not failing and not any(row.bright or row.rate for row in self.rows)
             same = (now.health, now.ended, now.lost) == (
                 self.now.health,
                 self.now.ended,

@@ -26,7 +26,7 @@ def doing(
         return Content.assemble(head, " · ", ("Enter: review", "bold")) if hint else head
     parts = [_recording(state, frozen=frozen), *_seen(source, state)]
     if state.now.health is not None:
-        parts.insert(1, health_text(state.now.health))
+        parts.insert(1, health_text(state.now))
     elif source.check and state.now.seconds:
         parts.insert(1, Content.styled("health check pending", "dim"))
     return Content(" · ").join(parts)

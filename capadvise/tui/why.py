@@ -9,11 +9,10 @@ from capadvise.catalog import Catalog
 from capadvise.catalog.capabilities import Entry, Use
 from capadvise.decide import Need, Verdict
 from capadvise.report.escape import printable
-from capadvise.report.explain_facts import POSSIBILITIES, possibilities, uses_seen
-from capadvise.report.explain_place import judged_in
+from capadvise.report.explain_report import POSSIBILITIES, possibilities, uses_seen
 from capadvise.report.fit import place_sentence
 from capadvise.report.model import Report
-from capadvise.report.risk import remaining, risk_word
+from capadvise.report.risk import judged_in, remaining, risk_word
 from capadvise.report.text import MARKS, drops_privileges, occasions
 from capadvise.report.words import PROOFS, VERDICTS
 from capadvise.tui.choice import Choice, Decision, consequence

@@ -28,7 +28,7 @@ from capadvise.linux.supervise.live_recorder import (
     judge,
 )
 from capadvise.linux.supervise.pty import Pty
-from capadvise.workflow.protocols import Health, Now, Over
+from capadvise.workflow.protocols import Now, Over
 
 
 class LiveRecorder:
@@ -110,8 +110,6 @@ class LiveRecorder:
 
     def _now_of(self, target: TargetProgress, seconds: float, *, ended: bool = False) -> Now:
         known, clock = self._progress, time.monotonic()
-        said = target.health or known.health
-        health = Health(said.passed, clock - said.since, said.text) if said else None
         return Now(
             seconds,
             target.tallies,
@@ -119,7 +117,7 @@ class LiveRecorder:
             known.lost,
             None if known.kill_at is None else known.kill_at - clock,
             target.name,
-            health,
+            target.health or known.health,
             ended or (target.ended and bool(target.name)),
             target.exit_status,
         )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from capadvise.caps import CapSet
 from capadvise.dataclass import dataclass
 from capadvise.decide import Proposal
+from capadvise.health import Health
 from capadvise.proven import Trial
 from capadvise.recording import Lost, Tally
 from capadvise.report.model import Report
@@ -71,17 +72,6 @@ class Prover(Protocol):
 
     def stop(self) -> None:
         """End the trials under way; ``prove`` returns with the best set so far."""
-
-
-@dataclass(frozen=True, slots=True)
-class Health:
-    """What a health check says of a target while it runs."""
-
-    passed: bool
-    seconds: float
-    """How long it has said so."""
-    text: str = ""
-    """What it printed, or how it ended."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,8 +32,7 @@ from capadvise.catalog.known_index import FOLDER, INDEX
 from capadvise.decide import Need
 from capadvise.errors import BadInput
 from capadvise.formats.snippet import gains_nothing
-from capadvise.report.explain_namespace import in_short
-from capadvise.report.fit import fit_of_report
+from capadvise.report.fit import fit_of_report, in_short
 from capadvise.report.load import load
 from capadvise.report.model import Report
 

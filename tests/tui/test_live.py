@@ -7,11 +7,12 @@ from dataclasses import replace
 import pytest
 from textual.widgets import OptionList
 
+from capadvise.health import Health
 from capadvise.recording import Lost, Tally
 from capadvise.report.lamps import Lamp, Light
 from capadvise.tui.capabilities import CapabilityLine
 from capadvise.tui.rows import LiveRows, short_count
-from capadvise.workflow.protocols import Health, Now, Over
+from capadvise.workflow.protocols import Now, Over
 from tests.support.golden import assert_golden
 from tests.support.live_screen import (
     OVER,
@@ -209,7 +210,7 @@ def test_the_health_check_is_seen_while_it_fails_and_when_it_passes() -> None:
     async def script(pilot: Session) -> None:
         await look(pilot, view)
         assert "health check pending" in state_line(app)
-        recorder.state = seen(BIND, seconds=9, health=Health(False, 6, "exit 7: refused\n"))
+        recorder.state = seen(BIND, seconds=9, health=Health(False, "exit 7: refused\n", since=3))
         await look(pilot, view)
         assert "health check: failing for 6 s, exit 7: refused" in state_line(app)
         assert "health check failing" in shows(app, "#events")
@@ -225,7 +226,7 @@ def test_each_service_has_a_row_with_its_lamps_and_enter_goes_into_it() -> None:
     app, view = live_on(recorder)
 
     async def script(pilot: Session) -> None:
-        web = seen(BIND, name="web", health=Health(True, 3))
+        web = seen(BIND, name="web", health=Health(True))
         recorder.state = (web, seen(CHOWN, SETUID, name="db"))
         await look(pilot, view)
         targets = app.query_one("#targets", OptionList)

@@ -17,14 +17,11 @@ from capadvise.posture import Cgroup, Exposed, Posture, Root, Seccomp, Sharing
 from capadvise.proven import Proven
 from capadvise.recording import Check, Lost, Origin, Retried
 from capadvise.report.explain import capability_text
-from capadvise.report.explain_facts import ways_out
-from capadvise.report.explain_place import known
-from capadvise.report.explain_report import report_text
+from capadvise.report.explain_report import report_text, ways_out
 from capadvise.report.explain_site import rules_of, site_text
 from capadvise.report.model import Report
-from capadvise.report.no_need import no_need
-from capadvise.report.risk import remaining
-from capadvise.report.text import proposal_text
+from capadvise.report.risk import circumstances_of, remaining
+from capadvise.report.text import no_need, proposal_text
 from tests.support.golden import assert_golden
 from tests.support.known import nginx_alone
 from tests.support.recordings import BIND, RECORDING, report
@@ -89,7 +86,7 @@ CONTAINER = Root("overlay", read_only=False, host=False)
 def test_the_risk_is_that_of_the_place(cap: str, posture: Posture, risk: Risk) -> None:
     entry = CATALOG.entry(Cap.parse(cap))
     assert entry is not None
-    assert remaining(entry, known(of(posture=posture))).risk is risk
+    assert remaining(entry, circumstances_of(of(posture=posture))).risk is risk
 
 
 def test_an_attack_is_possible_closed_or_hangs_on_what_is_not_known() -> None:
@@ -98,7 +95,9 @@ def test_an_attack_is_possible_closed_or_hangs_on_what_is_not_known() -> None:
     release_program = entry.attack[0]
     for version, group in (("v1", "possible"), ("v2", "closed"), (None, "depends")):
         cgroup = None if version is None else Cgroup(version, "/", writable=False)
-        found = remaining(entry, known(of(posture=Posture(namespaces=HOST, cgroup=cgroup))))
+        found = remaining(
+            entry, circumstances_of(of(posture=Posture(namespaces=HOST, cgroup=cgroup)))
+        )
         named = {
             "possible": found.possible,
             "closed": tuple(attack for attack, _ in found.closed),
@@ -197,7 +196,7 @@ def test_a_check_that_reads_what_is_not_its_own_can_become_the_owner(cap: str, s
 
 
 def test_circumstances_that_no_posture_tells_stay_unknown() -> None:
-    place = known(of())
+    place = circumstances_of(of())
     assert {c for c in C if place.get(c) is None} == set(C) - {C.UNCONFINED}
 
 

@@ -17,8 +17,8 @@ from types import SimpleNamespace
 import pytest
 
 from capadvise import workload
-from capadvise.linux.kernel import procfs
-from capadvise.linux.supervise import implicit_check
+from capadvise.linux.kernel import procfs, serving
+from capadvise.linux.supervise import health_check, implicit_check
 from tests.support.wait import until
 
 
@@ -95,11 +95,11 @@ def test_ports_are_those_of_the_processes(monkeypatch: pytest.MonkeyPatch) -> No
     """In the host's network, others listen, too."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        monkeypatch.setattr(implicit_check, "CHOSEN", port + 1)
-        assert f"tcp:{port}" in implicit_check.listening(os.getpid(), [os.getpid()])
-        assert implicit_check.listening(os.getpid(), [os.getppid()]).isdisjoint([f"tcp:{port}"])
-        monkeypatch.setattr(implicit_check, "CHOSEN", port)  # chosen by the kernel
-        assert f"tcp:{port}" not in implicit_check.listening(os.getpid(), [os.getpid()])
+        monkeypatch.setattr(serving, "CHOSEN", port + 1)
+        assert f"tcp:{port}" in serving.listening(os.getpid(), [os.getpid()])
+        assert serving.listening(os.getpid(), [os.getppid()]).isdisjoint([f"tcp:{port}"])
+        monkeypatch.setattr(serving, "CHOSEN", port)  # chosen by the kernel
+        assert f"tcp:{port}" not in serving.listening(os.getpid(), [os.getpid()])
 
 
 def test_what_is_missing_is_said() -> None:
@@ -134,7 +134,7 @@ def test_nobody_is_looked_at_before_there_are_sockets(monkeypatch: pytest.Monkey
     """To read all of /proc again and again takes the processor from what starts. A name with a
     colon is no port."""
     counts = dict.fromkeys(("tcp", "tcp6", "udp", "udp6"), 0)
-    monkeypatch.setattr(implicit_check, "_in_use", lambda _: counts)
+    monkeypatch.setattr(implicit_check, "sockets_in_use", lambda _: counts)
     looks, waited = list[int](), list[float]()
 
     def look(pid: int) -> list[int]:
@@ -159,8 +159,8 @@ def test_nobody_is_looked_at_before_there_are_sockets(monkeypatch: pytest.Monkey
 def test_sockets_are_counted() -> None:
     """Tables of a network without any are not read."""
     with closing(socket.create_server(("127.0.0.1", 0))):
-        assert implicit_check._in_use(os.getpid())["tcp"] > 0
-    assert set(implicit_check._in_use(2**22 + 1).values()) == {0}  # nobody
+        assert serving.sockets_in_use(os.getpid())["tcp"] > 0
+    assert set(serving.sockets_in_use(2**22 + 1).values()) == {0}  # nobody
 
 
 def test_a_later_try_waits_longer_but_not_until_it_is_killed(
@@ -170,8 +170,8 @@ def test_a_later_try_waits_longer_but_not_until_it_is_killed(
     monkeypatch.setattr(implicit_check, "check", lambda *words: waits.append(words))
     monkeypatch.setenv("PID", "1")
     for again, limit in ((False, 30), (True, 30), (True, 10), (False, 2)):
-        command = implicit_check.variable(again=again, limit=limit)["CAPADVISE_CHECK"].split()
-        assert implicit_check.main([*command[4:], "cron"]) == 0
+        told = health_check._implicit_check(again=again, limit=limit)
+        assert implicit_check.main([*told["CAPADVISE_CHECK"].split()[4:], "cron"]) == 0
     assert implicit_check.main(["cron"]) == 0
     assert waits == [*((1, ["cron"], seconds) for seconds in (2, 10, 7, 1)), (1, ["cron"])]
 

@@ -23,7 +23,7 @@ from capadvise.recording import (
 from capadvise.refused import refusal, refusals
 from capadvise.report.dump import dump_recording
 from capadvise.report.load import load_recording
-from capadvise.report.refusals import refusal_lines
+from capadvise.report.text import refusal_lines
 from tests.support.recordings import CATALOG, HOST, RECORDING, check, report
 
 SITES = CATALOG.sites

@@ -12,7 +12,7 @@ import pytest
 from capadvise.linux.engines.record import settling
 from capadvise.linux.engines.record.settling import Stability
 from capadvise.linux.kernel import procfs
-from capadvise.linux.supervise.implicit_check import RunningProgram
+from capadvise.linux.kernel.serving import RunningProgram
 from tests.support.wait import until
 
 HELD, WEB = RunningProgram(1, 10, "init"), RunningProgram(2, 12, "web")
@@ -100,10 +100,10 @@ class Looks:
         self.meanwhile: Callable[[], object] = lambda: None
         """What happens while a check is proposed."""
         monkeypatch.setattr(
-            *(settling.implicit_check, "listening"),
+            *(settling.serving, "listening"),
             lambda _, pids: frozenset(self.ports if listener in pids else ()),
         )
-        monkeypatch.setattr(settling.implicit_check, "running", lambda _: frozenset(self.running))
+        monkeypatch.setattr(settling.serving, "running", lambda _: frozenset(self.running))
         monkeypatch.setattr(settling.procfs, "is_busy", lambda _: False)
         monkeypatch.setattr(settling.procfs, "computed", lambda _: 0.0)
         monkeypatch.setattr(settling, "_proposed", lambda *_: self._propose(answer))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class NotOurs:
-    """The part of a ``subject.Subject`` that gives orders: the recording ends, and nothing else."""
+    """The part of an ``event_loop.Subject`` that takes orders: the recording ends, nothing else."""
 
     status: int | None = None
     """How it ends, only its parent is told."""

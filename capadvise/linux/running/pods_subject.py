@@ -20,7 +20,7 @@ _UNREAD = (
 
 
 class PodsSubject(NotOurs):
-    """See ``subject.Subject``. They go on when the recording ends."""
+    """See ``event_loop.Subject``. They go on when the recording ends."""
 
     def __init__(self, starts: PodStarts, guardian: GuardianProcess, *, come: bool) -> None:
         """``come``: there may be more pods later."""

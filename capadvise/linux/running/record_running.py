@@ -24,13 +24,13 @@ from capadvise.linux.kernel import own_caps, procfs
 from capadvise.linux.posture.read import Machine, posture_of
 from capadvise.linux.running import namespace_addresses
 from capadvise.linux.running.exec_watcher import ExecWatcher
+from capadvise.linux.running.interim import Interim
 from capadvise.linux.running.opened_by import opened_by
 from capadvise.linux.running.running_subject import Entering, RunningSubject
 from capadvise.linux.running.target import Running
 from capadvise.linux.supervise.command import Command
 from capadvise.linux.supervise.decisions import Limits
 from capadvise.linux.supervise.event_loop import EventLoop
-from capadvise.linux.supervise.interim import Interim
 from capadvise.linux.supervise.observation import Observation
 from capadvise.linux.supervise.onlooker import Onlooker, TargetSoFar
 from capadvise.linux.supervise.session import Session, Tracing, everything, session

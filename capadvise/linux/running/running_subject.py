@@ -73,7 +73,7 @@ class Entering:
 
 
 class RunningSubject(NotOurs):
-    """What is attached to: it goes on when the recording ends. See ``subject.Subject``."""
+    """What is attached to: it goes on when the recording ends. See ``event_loop.Subject``."""
 
     begun = True
 

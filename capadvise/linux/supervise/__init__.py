@@ -2,7 +2,6 @@
 
 ``record.observe`` records a command, ``live_recorder`` for a screen. Other rooms record other
 subjects with the same ``session``, ``event_loop``, ``sources``, ``decisions``, ``guardian_client``,
-``interim``, ``onlooker``, ``progress``, ``health_seen``, ``implicit_check``, ``untraced`` and
-``pty``; a ``command`` (``command_subject``) is one of these, ``observation`` the value that each
-gives.
+``onlooker``, ``progress``, ``health_check`` and ``pty``; a ``command`` (``command_subject``) is one
+of these, ``observation`` the value that each gives.
 """

@@ -18,7 +18,7 @@ GUARDIAN_KILLED = "capadvise's guardian process was killed, and with it all that
 
 
 class CommandSubject:
-    """The whole tree of processes of a command. See ``subject.Subject``."""
+    """The whole tree of processes of a command. See ``event_loop.Subject``."""
 
     def __init__(
         self,

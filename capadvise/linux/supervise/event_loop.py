@@ -6,20 +6,19 @@ import os
 import select
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
+from capadvise.health import Health
 from capadvise.linux.kernel import procfs
 from capadvise.linux.kernel.hangup import let_go_of_terminal
 from capadvise.linux.supervise import decisions
 from capadvise.linux.supervise.command import Command
-from capadvise.linux.supervise.decisions import Due, Limits, Order, State
+from capadvise.linux.supervise.decisions import Due, Happening, Limits, Order, State
 from capadvise.linux.supervise.guardian_client import Signals
-from capadvise.linux.supervise.health_seen import HealthHistory
 from capadvise.linux.supervise.progress import StandingStill
 from capadvise.linux.supervise.sources import Sources
-from capadvise.linux.supervise.subject import Subject
 from capadvise.linux.tracking.tasks import Scope
 from capadvise.recording import Held, Host, Recording
 
@@ -34,6 +33,60 @@ _ROUND = 0.02
 """Seconds between two rounds of reading."""
 _QUIET_ROUND, _QUIET_AFTER = 0.2, 2.0
 """The same, where so many seconds passed without any event."""
+
+
+class Subject(Protocol):
+    """What a recording is about: a command, what is attached to, containers. The event loop gives
+    it orders; what becomes of it, it tells when it is asked."""
+
+    @property
+    def fds(self) -> Sequence[int]:
+        """What wakes the event loop when something happens to it."""
+
+    @property
+    def status(self) -> int | None:
+        """Its exit status, as ``subprocess`` gives it; None until it is known."""
+
+    @property
+    def ended(self) -> bool:
+        """Nothing of it is left, or nothing more is to be seen of it."""
+
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """What the recording must say of how it went."""
+
+    @property
+    def begun(self) -> bool:
+        """The target's own program has started: until then there is nothing to be checked."""
+
+    @property
+    def health(self) -> Health | None:
+        """The result of a health check that is not ours, such as an engine's."""
+
+    def update(self) -> Sequence[Happening]:
+        """What has become of it since the last call."""
+
+    def pids(self) -> list[int]:
+        """Its processes."""
+
+    def check_environment(self) -> dict[str, str]:
+        """What its health check is told besides ``EXIT`` and ``PIDS``."""
+
+    def signal(self, number: int, *, from_process: bool) -> None:
+        """A signal reached capadvise: pass it on. From the terminal, it has reached the whole
+        process group."""
+
+    def note_ending(self) -> None:
+        """It is about to be told to end."""
+
+    def stop(self) -> None:
+        """End as a runtime would end it; what is not ours is left alone, and is over."""
+
+    def end_rest(self) -> None:
+        """Its main process has ended as it was told to: end what it left."""
+
+    def kill(self) -> None:
+        """End at once."""
 
 
 class EventLoop:
@@ -57,8 +110,10 @@ class EventLoop:
         self._signals, self._limits = signals, limits
         self._check_limit, self._announcer = command.check_limit, command.announcer
         self._check_after, self._begun_at = command.check_after, 0.0
-        self.health = HealthHistory()
-        """Of its own health check, or of the one that an engine makes."""
+        self.health: Health | None = None
+        """What its own health check says, or the one that an engine makes."""
+        self._told_health = 0.0
+        """When those who wait were last told that it fails."""
         self._checker: Checker | None = None
         limit = command.still_limit
         self._standing_still = StandingStill(limit) if limit is not None else None
@@ -225,7 +280,7 @@ class EventLoop:
         elif due is Due.TO_ITS_END:
             passed = self._check_to_its_end()
         if passed is not None:
-            self.health.heard(self._checker.seen, time.monotonic() - self.clock)
+            self.health = self._checker.health.after(self.health, time.monotonic() - self.clock)
             self._decide(decisions.Checked(passed))
 
     def _is_early(self) -> bool:
@@ -256,9 +311,11 @@ class EventLoop:
     def _follow_health(self) -> None:
         now = time.monotonic() - self.clock
         if self._checker is None and (seen := self.subject.health) is not None:
-            self.health.heard(seen, now)
-        stopping = self.state.kill_at is not None
-        if self._announcer is not None and not stopping and (news := self.health.news(now)):
+            self.health = seen.after(self.health, now)
+        if self._announcer is None or self.health is None or self.state.kill_at is not None:
+            return
+        if news := self.health.news(now, self._told_health):
+            self._told_health = now
             self._announcer.check_fails(news)
 
     def _poll(self) -> bool | None:

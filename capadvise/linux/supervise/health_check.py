@@ -7,15 +7,25 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
-from capadvise.linux.supervise import implicit_check
-from capadvise.linux.supervise.health_seen import HealthSeen, ending
+from capadvise.health import Health, ending
+from capadvise.workload import IMPLICIT_CHECK
 
 _EVERY, _EVERY_AT_MOST = 0.1, 0.5
 """Seconds between two tries: as long as one takes, so that half of a processor is the target's."""
+
+IMPLICIT = (sys.executable, "-I", "-S", str(Path(__file__).with_name("implicit_check.py")))
+"""The check of what has none: a program, as most of its time are imports."""
+_STARTS, _STARTS_YET = 2.0, 10.0
+"""Seconds that it waits for what is missing, at the first try and at later ones. To start it again
+and again would take the processor from what is waited for."""
+_ANSWERS = 3.0
+"""Seconds that it may take besides."""
 
 
 class Checker:
@@ -38,9 +48,9 @@ class Checker:
         """Of the last try that has ended; None: it took too long."""
 
     @property
-    def seen(self) -> HealthSeen:
+    def health(self) -> Health:
         """How the last try ended."""
-        return HealthSeen(self._passed, ending(self._status, self.said))
+        return Health(self._passed, ending(self._status, self.said))
 
     @property
     def said(self) -> str:
@@ -85,7 +95,7 @@ class Checker:
 
     def _start(self, status: int | None, pids: list[int], more: dict[str, str]) -> None:
         told = {"EXIT": "" if status is None else str(status), "PIDS": ",".join(map(str, pids))}
-        ours = implicit_check.variable(again=self._tried, limit=self._limit)
+        ours = _implicit_check(again=self._tried, limit=self._limit)
         self._output.seek(0)
         self._output.truncate()
         self._began = time.monotonic()
@@ -100,3 +110,10 @@ class Checker:
             # the check must not inherit that we block signals
             preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_SETMASK, self._mask),
         )
+
+
+def _implicit_check(*, again: bool, limit: float) -> dict[str, str]:
+    """For the environment of a check. ``again``: a try has failed before. ``limit``: seconds after
+    which it is killed, and cannot say what was missing any more."""
+    starts = min(_STARTS_YET if again else _STARTS, max(limit - _ANSWERS, limit / 2))
+    return {IMPLICIT_CHECK: " ".join((*IMPLICIT, f"--starts={starts:g}"))}

@@ -15,8 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 if __name__ == "__main__":  # started with -I -S, it has no path
     sys.path.append(os.path.abspath(f"{__file__}/../../../.."))
@@ -24,104 +23,29 @@ if __name__ == "__main__":  # started with -I -S, it has no path
 from capadvise import clone_flags
 from capadvise.linux.kernel import procfs
 from capadvise.linux.kernel.process_tree import descendants, seen_below
+from capadvise.linux.kernel.serving import listening, running, sockets_in_use
 
 if TYPE_CHECKING:
     from socket import socket
 
 _GOES_ON = 1.0
 """Seconds between the two looks."""
-_STARTS, _STARTS_YET = 2.0, 10.0
-"""Seconds that what is missing is waited for, at the first try and at later ones. To start this
-program again and again would take the processor from what is waited for."""
+_STARTS = 2.0
+"""Seconds that what is missing is waited for, unless the first argument is ``--starts=SECONDS``."""
 _EVERY, _OFTEN = 0.1, 0.05
 """Seconds between two looks, and where there is nothing yet to be looked at."""
 _WAITS = "--starts="
-"""The first argument: seconds."""
 _PATIENCE = 3.0
 """Seconds for an answer."""
 _GREETING, _LATE_GREETING = 0.3, 1.0
 """Seconds that who speaks first is listened to; few take longer than a moment. They are listened to
 once more if what waits for a question gets no answer."""
 _PORTS_AT_ONCE = 16
-_TABLES = "tcp", "tcp6", "udp", "udp6"
-_LISTENS, _UNCONNECTED = "0A", "07"  # TCP_LISTEN, TCP_CLOSE of net/tcp_states.h
-CHOSEN = 32768
-"""From here on the kernel chooses ports: ip_local_port_range."""
 _DNS = bytes.fromhex("1234010000010000000000000000020001")  # who is the root of all names?
 _SMB_HEADER = b"\xfeSMB" + struct.pack("<HHIHHIIQIIQ16x", 64, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0)
 _SMB_DIALECTS = 0x0202, 0x0210, 0x0300
 _SMB = _SMB_HEADER + struct.pack("<HHHHI24x3H", 36, len(_SMB_DIALECTS), 1, 0, 0, *_SMB_DIALECTS)
 """Which dialect shall it be? SMB2 NEGOTIATE of MS-SMB2, 2.2.3."""
-
-
-def variable(*, again: bool, limit: float) -> dict[str, str]:
-    """For the environment of a check. Each takes a new process, most of whose time are imports.
-    ``again``: a try has failed before. ``limit``: seconds after which it is killed, and cannot say
-    what was missing any more."""
-    from capadvise.workload import IMPLICIT_CHECK
-
-    starts = min(_STARTS_YET if again else _STARTS, max(limit - _PATIENCE, limit / 2))
-    words = [sys.executable, "-I", "-S", __file__, f"{_WAITS}{starts:g}"]
-    return {IMPLICIT_CHECK: " ".join(words)}
-
-
-def listening(pid: int, pids: Iterable[int]) -> frozenset[str]:
-    """``tcp:6379``, ``udp:53``: the ports that these processes wait at, in the network namespace of
-    ``pid``. Those that the kernel has chosen are others at each start."""
-    tables, ports = [table for table, count in _in_use(pid).items() if count], set[str]()
-    own = {inode for one in pids for inode in _sockets(one)} if tables else set()
-    for table in tables:
-        try:
-            lines = Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]
-        except OSError:
-            continue
-        waits = _LISTENS if table.startswith("tcp") else _UNCONNECTED
-        for fields in map(str.split, lines):
-            port = int(fields[1].rpartition(":")[2], 16)
-            if fields[3] == waits and fields[9] in own and port < CHOSEN:
-                ports.add(f"{table.rstrip('6')}:{port}")
-    return frozenset(ports)
-
-
-def _in_use(pid: int) -> dict[str, int]:
-    """How many sockets are in each table of its network namespace: to read those of TCP takes some
-    milliseconds, also where they are empty."""
-    counts = dict.fromkeys(_TABLES, 0)
-    for file in ("sockstat", "sockstat6"):
-        with suppress(OSError):
-            lines = Path(f"/proc/{pid}/net/{file}").read_text().splitlines()
-            told = {words[0].rstrip(":").lower(): words for words in map(str.split, lines)}
-            counts |= {name: int(told[name][2]) for name in _TABLES if name in told}
-    return counts
-
-
-def _sockets(pid: int) -> list[str]:
-    inodes = []
-    with suppress(OSError):  # it has ended
-        for fd in os.listdir(f"/proc/{pid}/fd"):
-            with suppress(OSError):  # it was closed
-                link = os.readlink(f"/proc/{pid}/fd/{fd}")
-                if link.startswith("socket:["):
-                    inodes.append(link[8:-1])
-    return inodes
-
-
-class RunningProgram(NamedTuple):
-    """A process and the program that it runs: after an exec it is another one."""
-
-    pid: int
-    started: int
-    program: str
-
-
-def running(pids: Iterable[int]) -> frozenset[RunningProgram]:
-    """What of them has not ended."""
-    seen = set()
-    for pid in pids:
-        with suppress(OSError):  # it is gone
-            if procfs.state(pid) not in ("", "Z", "X"):
-                seen.add(RunningProgram(pid, procfs.start_time(pid), procfs.comm(pid)))
-    return frozenset(seen)
 
 
 def programs(pids: Iterable[int]) -> frozenset[str]:
@@ -239,7 +163,7 @@ def missing(pid: int, pids: list[int], wanted: Iterable[str]) -> list[str]:
 def _may_be_there(pid: int, wanted: Iterable[str]) -> bool:
     """Whether there are sockets at all, where some are wanted: to see whose they are, and what
     runs, would hold up what is just starting."""
-    counts, places = _in_use(pid), (one.partition("/")[0] for one in wanted)
+    counts, places = sockets_in_use(pid), (one.partition("/")[0] for one in wanted)
     kinds = {"tcp", "udp"}.intersection(place.partition(":")[0] for place in places)
     return all(counts[kind] or counts[f"{kind}6"] for kind in kinds)
 

@@ -19,8 +19,7 @@ if __name__ == "__main__":
 from capadvise.linux.kernel import libc
 from capadvise.linux.kernel.odd_start import fill_streams
 from capadvise.linux.kernel.own_cgroup import OwnCgroup
-from capadvise.linux.supervise.target_namespace import Refused
-from capadvise.linux.supervise.target_start import start
+from capadvise.linux.supervise.target_start import Refused, start
 
 
 def main() -> None:

@@ -27,9 +27,9 @@ from typing import Any, NoReturn
 from capadvise.catalog import default
 from capadvise.decide import Need, decide_all
 from capadvise.errors import CapadviseError, Exit
+from capadvise.health import Health
 from capadvise.judge import Effect, Judged
 from capadvise.linux.supervise.event_loop import EventLoop
-from capadvise.linux.supervise.health_seen import HealthHistory
 from capadvise.linux.supervise.onlooker import Onlooker, TargetSoFar
 from capadvise.linux.supervise.pty import Pty
 from capadvise.linux.supervise.sources import CheckTracker
@@ -46,22 +46,13 @@ read loses events, and a screen can be stopped (SIGSTOP, a debugger)."""
 
 
 @dataclass(frozen=True, slots=True)
-class HealthProgress:
-    """What a health check says, since when, and how its last try ended."""
-
-    passed: bool
-    since: float
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
 class TargetProgress:
     """One target."""
 
     name: str
     tallies: tuple[Tally, ...]
     ended: bool = False
-    health: HealthProgress | None = None
+    health: Health | None = None
     """Of its own health check."""
     exit_status: int | None = None
 
@@ -76,7 +67,7 @@ class Progress:
     kill_at: float | None = None
     observer: str = ""
     """What sees the checks; empty where there is none yet."""
-    health: HealthProgress | None = None
+    health: Health | None = None
     """Of the user's health check, which is about all targets."""
 
 
@@ -139,8 +130,8 @@ class RecorderProcess:
         self._judged_at: object = None
         self._lost = Lost()
         self._targets: tuple[TargetProgress, ...] = ()
-        self._health: HealthProgress | None = None
-        self._healths: dict[str, HealthHistory] = {}
+        self._health: Health | None = None
+        self._healths: dict[str, Health] = {}
         """Of the targets' own."""
         self._began = 0.0
         self._told: Progress | None = None
@@ -205,24 +196,22 @@ class RecorderProcess:
         """What was counted: of a single target by the tracker itself, which is cheaper."""
         if self._several:
             seconds = time.monotonic() - loop.clock
-            self._targets = tuple(self._counted(one, loop.clock, seconds) for one in so_far())
+            self._targets = tuple(self._counted(one, seconds) for one in so_far())
         else:
             ended = loop.subject.status is not None and not loop.subject.pids()
             self._targets = (TargetProgress("", loop.sources.tracker.tallies(), ended),)
 
-    def _counted(self, target: TargetSoFar, clock: float, seconds: float) -> TargetProgress:
+    def _counted(self, target: TargetSoFar, seconds: float) -> TargetProgress:
         health = None
         if target.health is not None:
-            history = self._healths.setdefault(target.name, HealthHistory())
-            history.heard(target.health, seconds)
-            said = target.health
-            health = HealthProgress(said.passed, clock + history.since, said.text)
+            health = target.health.after(self._healths.get(target.name), seconds)
+            self._healths[target.name] = health
         tallies = target.tallies()
         return TargetProgress(target.name, tallies, target.ended, health, target.exit_status)
 
     def _look_at_health(self, loop: EventLoop) -> None:
-        if loop.has_check and (seen := loop.health.last) is not None:
-            self._health = HealthProgress(seen.passed, loop.clock + loop.health.since, seen.text)
+        if loop.has_check:
+            self._health = loop.health
 
     def _progress(self, loop: EventLoop) -> Progress:
         return Progress(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from capadvise.dataclass import dataclass
+from capadvise.health import Health
 from capadvise.linux.supervise.event_loop import EventLoop
-from capadvise.linux.supervise.health_seen import HealthSeen
 from capadvise.recording import Recording, Tally
 
 
@@ -18,7 +18,7 @@ class TargetSoFar:
     """Empty where there can be only one."""
     recordings: tuple[Recording, ...]
     ended: bool = False
-    health: HealthSeen | None = None
+    health: Health | None = None
     """What a health check of its own says."""
     exit_status: int | None = None
     """Where it has ended, and the others go on."""

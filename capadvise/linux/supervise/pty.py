@@ -9,20 +9,26 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import platform
 import pty
 import select
 import struct
 import termios
 import threading
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
-
-from capadvise.linux.supervise.prompts import is_read
 
 KEPT = 256 << 10
 """Bytes of output that wait for whoever looks at them, of more the end; and bytes of keys that wait
 for a target that does not read, of more the beginning."""
 _SANE = b"\x1b[?1049l\x1b[?1000;1002;1003;1006;2004;1l\x1b[?7h\x1b[?25h\x1b>\x1b[0m\x1b[r"
 """Ends what a screen that was killed may have left on: its modes of mouse, paste and cursor."""
+_READ = "0" if platform.machine() == "x86_64" else "63"
+_ANY_TERMINAL = os.makedev(5, 0)
+"""/dev/tty: whichever the program has."""
+_MOST = 64
+"""Processes that are looked at."""
 
 
 class Pty:
@@ -80,7 +86,7 @@ class Pty:
             mode = termios.tcgetattr(self.fd)[3]
         except termios.error:
             return False
-        return not mode & termios.ICANON or is_read(self.fd, self._device)
+        return not mode & termios.ICANON or _waits_for_line(self.fd, self._device)
 
     def _read(self) -> None:
         while data := self._written():
@@ -120,3 +126,33 @@ def _read(fd: int) -> bytes:
 def _write(fd: int, data: bytes) -> None:
     while data:
         data = data[os.write(fd, data) :]
+
+
+def _waits_for_line(terminal: int, device: int) -> bool:
+    """Whether a program waits for a line, as one does that has asked something: a process in the
+    foreground of a terminal is in read(2) of it. ``terminal``: our end; ``device``: the number of
+    the program's."""
+    devices = {device, _ANY_TERMINAL}
+    with contextlib.suppress(OSError):
+        return any(_reads(pid, devices) for pid in _foreground(os.tcgetpgrp(terminal)))
+    return False
+
+
+def _foreground(leader: int) -> Iterator[int]:
+    """The leader of a group and what descends from it."""
+    todo = [leader]
+    for _ in range(_MOST):
+        if not todo:
+            return
+        yield (pid := todo.pop())
+        with contextlib.suppress(OSError):
+            text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+            todo += map(int, text.split())
+
+
+def _reads(pid: int, devices: set[int]) -> bool:
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        words = Path(f"/proc/{pid}/syscall").read_text().split()
+        if words[0] == _READ:
+            return os.stat(f"/proc/{pid}/fd/{int(words[1], 16)}").st_rdev in devices
+    return False

@@ -10,24 +10,40 @@ from dataclasses import replace
 from typing import Any
 
 from capadvise import recording
+from capadvise.linux.kernel import procfs
 from capadvise.linux.kernel.background import Background
 from capadvise.linux.posture.read import posture_at_exec
 from capadvise.linux.supervise.command import Command, name_of
 from capadvise.linux.supervise.command_subject import CommandSubject
 from capadvise.linux.supervise.decisions import Limits
-from capadvise.linux.supervise.engine_clients import EngineClients
 from capadvise.linux.supervise.event_loop import EventLoop
 from capadvise.linux.supervise.held import HeldCommand
 from capadvise.linux.supervise.observation import Observation
 from capadvise.linux.supervise.onlooker import Onlooker, TargetSoFar
 from capadvise.linux.supervise.session import Session
-from capadvise.linux.supervise.sources import CheckTracker, Sources
-from capadvise.linux.supervise.untraced import NoTracker
+from capadvise.linux.supervise.sources import CheckTracker, NoTracker, Sources
 from capadvise.linux.tracking.tasks import OneCommand, Scope
 from capadvise.linux.tracking.tracker import Tracker
 from capadvise.recording import Recording
-from capadvise.target import Target
+from capadvise.target import CLIENTS, Target
 from capadvise.workload import Workload
+
+_WATCHED = CLIENTS | {"systemctl"}
+
+
+class EngineClients:
+    """Clients of container engines and of systemd that a command executes: a script, make, sudo.
+    Each is looked at while it lives: it waits for its engine."""
+
+    def __init__(self) -> None:
+        self.seen: dict[tuple[int, tuple[str, ...]], None] = {}
+        """uid and arguments."""
+
+    def sighted(self, pid: int, path: str) -> None:
+        """A program was executed just now."""
+        if os.path.basename(path) in _WATCHED and (words := procfs.arguments(pid)):
+            ids = procfs.ids(pid)
+            self.seen[ids[0][0] if ids else 0, words] = None
 
 
 def follow(

@@ -29,7 +29,6 @@ from capadvise.linux.supervise.guardian_client import (
     GuardianProcess,
     Signals,
 )
-from capadvise.linux.supervise.untraced import NoBuffers
 
 if TYPE_CHECKING:
     from capadvise.linux.ftrace.kallsyms import Reading, Symbols
@@ -145,7 +144,7 @@ def session(
     path = resolve(command.argv[0]) if command else None
     launcher = _launcher(command, user)
     traced = _buffers(tracing, command, retried=listener is not None) if tracing else None
-    buffers: TraceBuffers = traced or NoBuffers()
+    buffers: TraceBuffers = traced or _no_buffers()
     fds = [int(traced.root.name)] if traced else []
     fds += [cgroup.parent] if cgroup else []
     signals = Signals()
@@ -286,6 +285,12 @@ def _plan(
         "retry": retry,
         "launcher": launcher,
     }
+
+
+def _no_buffers() -> TraceBuffers:
+    from capadvise.linux.supervise.sources import NoBuffers  # traced runs load it later
+
+    return NoBuffers()
 
 
 def _launcher(command: Command | None, user: dict[str, Any] | None) -> list[str] | None:

@@ -9,15 +9,15 @@ from contextlib import suppress
 
 from capadvise.catalog.known_index import INITS
 from capadvise.errors import BadInput
+from capadvise.health import Health
 from capadvise.linux.engines.cli.client import EngineError
 from capadvise.linux.engines.record.container_starts import StartedContainer
 from capadvise.linux.engines.record.containers import ContainerState, Roster, healthcheck
 from capadvise.linux.engines.record.engine_health import EngineHealth
 from capadvise.linux.engines.record.settling import Settling
-from capadvise.linux.kernel import procfs
+from capadvise.linux.kernel import procfs, serving
 from capadvise.linux.kernel.background import Background
 from capadvise.linux.kernel.process_tree import descendants, seen_below
-from capadvise.linux.supervise import implicit_check
 from capadvise.linux.supervise.command_subject import CommandSubject
 from capadvise.linux.supervise.decisions import (
     Finished,
@@ -28,7 +28,6 @@ from capadvise.linux.supervise.decisions import (
     SupervisorLost,
     Unhealthy,
 )
-from capadvise.linux.supervise.health_seen import HealthSeen
 
 _LOG_LINES = 5
 _UNANSWERED = 10
@@ -40,7 +39,7 @@ _GONE = (
 
 
 class ContainerSubject:
-    """The containers of one call of a client. See ``subject.Subject``."""
+    """The containers of one call of a client. See ``event_loop.Subject``."""
 
     def __init__(
         self,
@@ -84,7 +83,7 @@ class ContainerSubject:
         return any(self.is_target(entry) and self.places(entry) for entry in entries)
 
     @property
-    def health(self) -> HealthSeen | None:
+    def health(self) -> Health | None:
         """What the engine's health checks say: the first that fails, named where it is one of
         several."""
         entries = list(self.roster.entries.values())
@@ -92,9 +91,9 @@ class ContainerSubject:
         failing = [(entry, seen) for entry, seen in said if seen and not seen.passed]
         for entry, seen in failing[:1]:
             name = f" ({entry.service or entry.name})" if len(entries) > 1 else ""
-            return HealthSeen(False, f"{seen.text}{name}")
+            return Health(False, f"{seen.text}{name}")
         passed = any(entry.healthy for entry in entries)
-        return HealthSeen(True) if passed else None
+        return Health(True) if passed else None
 
     # ------------------------------------------------------------ what becomes of them
 
@@ -194,7 +193,7 @@ class ContainerSubject:
         settling = self._settlings.setdefault(entry.id, Settling())
         root = places[-1].root
         ports = entry.container.ports if entry.container else []
-        expects = any(port < implicit_check.CHOSEN for port in ports)
+        expects = any(port < serving.CHOSEN for port in ports)
         settling.look(root, lambda: [root, *seen_below(root)], expects=expects)
         return settling.settled
 

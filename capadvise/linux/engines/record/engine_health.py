@@ -6,10 +6,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from capadvise.errors import BadInput
+from capadvise.health import Health, ending
 from capadvise.linux.engines.cli.client import Client, EngineError
 from capadvise.linux.engines.record.containers import ContainerState
 from capadvise.linux.kernel.background import Background
-from capadvise.linux.supervise.health_seen import HealthSeen, ending
 
 
 class EngineHealth:
@@ -17,8 +17,8 @@ class EngineHealth:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._asked: dict[str, tuple[int, Background[HealthSeen | None]]] = {}
-        self._known: dict[str, HealthSeen] = {}
+        self._asked: dict[str, tuple[int, Background[Health | None]]] = {}
+        self._known: dict[str, Health] = {}
 
     def look(self, entries: Iterable[ContainerState]) -> None:
         """Ask for what is new, one question at a time for each."""
@@ -33,7 +33,7 @@ class EngineHealth:
         name = entry.id
         self._asked[name] = entry.tries, Background(lambda: self._last_try(name))
 
-    def _last_try(self, container: str) -> HealthSeen | None:
+    def _last_try(self, container: str) -> Health | None:
         try:
             known = self._client.find(container)
         except (EngineError, BadInput):
@@ -42,8 +42,8 @@ class EngineHealth:
         if tried is None:
             return None
         status, output = tried
-        return HealthSeen(status == 0, ending(status, output))
+        return Health(status == 0, ending(status, output))
 
-    def of(self, entry: ContainerState) -> HealthSeen | None:
+    def of(self, entry: ContainerState) -> Health | None:
         """What the last try said; None where none was made."""
         return self._known.get(entry.id)

@@ -46,8 +46,7 @@ from capadvise.linux.supervise.event_loop import EventLoop
 from capadvise.linux.supervise.observation import Observation
 from capadvise.linux.supervise.onlooker import Onlooker
 from capadvise.linux.supervise.session import Session, Tracing, everything, session
-from capadvise.linux.supervise.sources import CheckTracker, Sources
-from capadvise.linux.supervise.untraced import NoTracker
+from capadvise.linux.supervise.sources import CheckTracker, NoTracker, Sources
 from capadvise.linux.tracking.tracker import Tracker
 from capadvise.workload import implicit_check
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from capadvise.formats.pflag import value_of
+from capadvise.health import Health
 from capadvise.linux.engines.record.container_starts import StartedContainer
 from capadvise.linux.engines.record.container_subject import ContainerSubject
 from capadvise.linux.engines.record.containers import ContainerState, healthcheck
@@ -14,7 +15,6 @@ from capadvise.linux.engines.record.foreign_folders import foreign_folders
 from capadvise.linux.engines.record.prepare import Start
 from capadvise.linux.kernel import procfs
 from capadvise.linux.supervise.event_loop import EventLoop
-from capadvise.linux.supervise.health_seen import HealthSeen
 from capadvise.linux.supervise.observation import Observation, working_directory
 from capadvise.linux.supervise.onlooker import TargetSoFar
 from capadvise.linux.tracking.tasks import Scope
@@ -45,7 +45,7 @@ def so_far(run: Run) -> list[TargetSoFar]:
         recordings = tuple(_recording_so_far(run, *member) for member in members)
         ended = entry.exit_status is not None
         name = entry.service or entry.name or image_name(entry.image) or entry.id[:12]
-        health = HealthSeen(True) if entry.healthy else run.subject.engine_health.of(entry)
+        health = Health(True) if entry.healthy else run.subject.engine_health.of(entry)
         targets.append(TargetSoFar(name, recordings, ended, health, entry.exit_status))
     return targets
 

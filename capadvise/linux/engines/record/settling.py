@@ -6,17 +6,16 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 
 from capadvise.linux.engines.record import naps
-from capadvise.linux.kernel import procfs
+from capadvise.linux.kernel import procfs, serving
 from capadvise.linux.kernel.background import Background
-from capadvise.linux.supervise import implicit_check
-from capadvise.linux.supervise.implicit_check import RunningProgram
+from capadvise.linux.kernel.serving import RunningProgram
+from capadvise.linux.supervise.health_check import IMPLICIT
 from capadvise.workload import IMPLICIT_CHECK, only_listens
 
 STEADY = 3.0
@@ -138,7 +137,7 @@ class Settling:
             return
         self._next, seen = now + _EVERY, self._stability
         there = pids()
-        ports, running = implicit_check.listening(root, there), self._unprovoked(there)
+        ports, running = serving.listening(root, there), self._unprovoked(there)
         seen.look(
             *(now, ports, running),
             busy=any(map(procfs.is_busy, there)),
@@ -167,7 +166,7 @@ class Settling:
 
     def _unprovoked(self, there: list[int]) -> frozenset[RunningProgram]:
         """What runs, but for what our own questions have started."""
-        running = implicit_check.running(there)
+        running = serving.running(there)
         if self._before is not None:
             before = {(one.pid, one.started) for one in self._before}
             self._provoked |= {(one.pid, one.started) for one in running} - before
@@ -187,7 +186,7 @@ class Settling:
 
 
 def _serves(root: int, ports: frozenset[str]) -> bool:
-    return bool(ports) and ports == implicit_check.listening(root, [root])
+    return bool(ports) and ports == serving.listening(root, [root])
 
 
 def _napping(running: Iterable[RunningProgram]) -> dict[RunningProgram, float]:
@@ -201,8 +200,7 @@ def _programs(running: Iterable[RunningProgram]) -> set[str]:
 def _proposed(root: int, pids: list[int]) -> str | None:
     """Told by another process: to enter its network takes more than we keep."""
     environment = {**os.environ, "PID": str(root), "PIDS": ",".join(map(str, pids))}
-    words = [sys.executable, "-P", "-m", implicit_check.__name__, "--propose"]
-    done = subprocess.run(words, env=environment, capture_output=True, text=True)
+    done = subprocess.run([*IMPLICIT, "--propose"], env=environment, capture_output=True, text=True)
     arguments = done.stdout.split()
     if done.returncode or not arguments:
         return None

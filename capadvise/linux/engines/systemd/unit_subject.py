@@ -26,7 +26,7 @@ _EVERY = 0.25
 
 
 class UnitSubject:
-    """One start of a unit. See ``subject.Subject``."""
+    """One start of a unit. See ``event_loop.Subject``."""
 
     health = None
 

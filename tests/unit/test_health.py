@@ -4,30 +4,30 @@ from __future__ import annotations
 
 import pytest
 
+from capadvise.health import Health, ending
 from capadvise.linux.engines.record.service_names import check_of
-from capadvise.linux.supervise.health_seen import HealthHistory, HealthSeen, ending
 
-REFUSED = HealthSeen(False, "exit 7: connection refused")
+REFUSED = Health(False, "exit 7: connection refused")
 
 
 def test_a_failure_is_told_after_a_while_and_then_ever_less_often() -> None:
-    history, told = HealthHistory(), []
+    health, told, said = None, 0, []
     for second in range(1, 60):
-        history.heard(REFUSED, second)
-        if news := history.news(second):
-            told.append(news)
-    assert told == [
+        health = REFUSED.after(health, second)
+        if news := health.news(second, told):
+            said.append(news)
+            told = second
+    assert said == [
         f"failing for {seconds} s, exit 7: connection refused" for seconds in (5, 10, 20, 40)
     ]
 
 
 def test_what_passes_is_no_news_and_what_fails_again_counts_anew() -> None:
-    history = HealthHistory()
-    history.heard(REFUSED, 1)
-    history.heard(HealthSeen(True), 7)
-    assert history.news(8) is None
-    history.heard(REFUSED, 20)
-    assert (history.since, history.news(24), history.news(26)) == (
+    failed = REFUSED.after(None, 1)
+    passed = Health(True).after(failed, 7)
+    assert passed.news(8, 5) is None
+    again = REFUSED.after(passed, 20)
+    assert (again.since, again.news(24, 5), again.news(26, 5)) == (
         *(20, None),
         "failing for 6 s, exit 7: connection refused",
     )

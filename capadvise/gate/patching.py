@@ -57,7 +57,7 @@ def patching(
     if any(one.no_new_privileges for _, one in others):  # compose refuses what is said twice
         snippet = replace(snippet, no_new_privileges=False)
     if snippet is not first:
-        change = plan(path, language, service, snippet)
+        change = plan(path, language, service, snippet, change)
     notes += _on_others(change, others, snippet)
     if change.patched.unprivileged:
         caps = frozenset(cap for cap, _ in snippet.caps)

@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from capadvise.formats.files import Change
-    from capadvise.formats.snippet import Snippet
+    from capadvise.gate.patching import Patching
     from capadvise.tui.first_frame import Draw
     from capadvise.tui.main import Main
     from capadvise.tui.output import Output
@@ -91,11 +90,11 @@ def prover(path: Path, before: dict[str, str] | None = None) -> Prover:
     return ReviewProver(path, before)
 
 
-def confirm(change: Change, language: str, snippet: Snippet, recorded: Sequence[str]) -> None:
+def confirm(made: Patching) -> None:
     """See ``protocols.Confirm``: loaded when something is saved."""
     from capadvise.workflow.confirm import confirm
 
-    confirm(change, language, snippet, recorded)
+    confirm(made)
 
 
 def show_live(

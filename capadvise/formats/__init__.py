@@ -22,7 +22,7 @@ class Format:
 
     module: str
     is_configuration: bool = True
-    """Whether ``read`` can be asked for; an output can only be rendered."""
+    """Whether it is what a runtime reads, and no more than a set is needed for it."""
     is_page: bool = False
     """For a browser, not for a terminal."""
 
@@ -32,7 +32,8 @@ class Format:
         return text
 
     def read(self, text: str) -> tuple[Declared, ...]:
-        """What a file declares. Raises BadInput, with the line, for what is not such a file."""
+        """What a file declares, in a language that has files. Raises BadInput, with the line, for
+        what is not such a file."""
         services: tuple[Declared, ...] = import_module(self.module).read(text)
         return services
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from capadvise.formats import engine, flags
-from capadvise.formats.declared import Declared
 from capadvise.formats.snippet import Snippet
 
 
@@ -15,8 +14,3 @@ def render(snippet: Snippet) -> str:
         no_new_privileges=engine.no_new_privileges(snippet),
         sysctls=engine.sysctls(snippet),
     )
-
-
-def read(source: str) -> tuple[Declared, ...]:
-    """The ``docker run`` lines of a shell script, or bare flags as ``render`` writes them."""
-    return flags.read(source, "docker")

@@ -63,11 +63,14 @@ class Change:
             raise CannotPatch(f"cannot write {self.path}: {error.strerror}") from error
 
 
-def plan(path: Path, language: str, service: str | None, snippet: Snippet) -> Change:
-    """What a patch would do. Raises BadInput, with file and line, for a file or a service that is
+def plan(
+    path: Path, language: str, service: str | None, snippet: Snippet, was: Change | None = None
+) -> Change:
+    """What a patch would do. ``was``: what was planned with another set, whose file is not read
+    again. Raises BadInput, with file and line, for a file or a service that is
     none, CannotPatch where more would change than is meant."""
     units = language in ("quadlet", "systemd")
-    before = _read(path, new=units and path.parent.suffix == ".d")
+    before = was.before if was else _read(path, new=units and path.parent.suffix == ".d")
     try:
         text = (before or b"").decode()
         if units:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from capadvise.errors import BadInput
 from capadvise.formats import run_exposed
-from capadvise.formats.client_options import CLIENT, RUN
+from capadvise.formats.client_options import RUN
 from capadvise.formats.comments import comment
 from capadvise.formats.compose_exposed import profiles
 from capadvise.formats.declared import Declared
@@ -16,9 +14,6 @@ from capadvise.formats.pflag import Option, is_on, value_of
 
 if TYPE_CHECKING:
     from capadvise.formats.snippet import Snippet
-
-MAX_LENGTH = 1 << 20
-"""A longer text is no script that a person keeps."""
 
 
 def render(
@@ -37,55 +32,6 @@ def render(
     words += [f"--sysctl={key}={value}" for key, value in (sysctls or {}).items()]
     reasons = [comment(f"{cap.short}: {reason}") for cap, reason in snippet.caps]
     return "".join((snippet.comments(more=notes), *reasons, " ".join(words), "\n"))
-
-
-def read(source: str, engine: str) -> tuple[Declared, ...]:
-    """What the run and create commands of a script declare; a container without ``--name`` is
-    called as the engine. Raises BadInput where there is none."""
-    if len(source) > MAX_LENGTH:
-        raise BadInput(f"{len(source)} characters are too many: the limit is {MAX_LENGTH}")
-    services = []
-    for number, command in _commands(source):
-        if engine not in command and not command.startswith("--"):
-            continue  # shlex is slow, and knows no text over several lines
-        try:
-            words = shlex.split(command, comments=True)
-        except ValueError as error:
-            raise BadInput(f"line {number}: {error}") from error
-        options = _options(words, engine)
-        if options is not None:
-            services.append(declared(options, engine, number))
-    if not services:
-        raise BadInput(f"line 1: no `{engine} run` and no flag is in it")
-    return tuple(services)
-
-
-def _commands(source: str) -> Iterator[tuple[int, str]]:
-    """(line, command): a backslash at the end joins lines."""
-    number, start = 0, 1
-    parts: list[str] = []
-    for number, line in enumerate(source.splitlines(), 1):
-        start = start if parts else number
-        continued = line.endswith("\\") and not line.lstrip().startswith("#")
-        parts.append(line[:-1] if continued else line)
-        if not continued:
-            yield start, " ".join(parts)
-            parts = []
-    if parts:
-        yield start, " ".join(parts)
-
-
-def _options(words: Sequence[str], engine: str) -> Sequence[str] | None:
-    """The words after ``run``, or all when they begin with a flag; None for another command."""
-    if words and words[0].startswith("--"):
-        return words
-    for number, word in enumerate(words):
-        if word.rpartition("/")[2] == engine:
-            _, rest = CLIENT[engine].parse(words[number + 1 :])
-            rest = rest[1:] if rest[:1] == ("container",) else rest
-            if rest[:1] in (("run",), ("create",)):
-                return rest[1:]
-    return None
 
 
 def declared(words: Sequence[str], engine: str, number: int) -> Declared:

@@ -4,15 +4,9 @@ program has it."""
 from __future__ import annotations
 
 from capadvise.formats import flags
-from capadvise.formats.declared import Declared
 from capadvise.formats.snippet import Snippet
 
 
 def render(snippet: Snippet) -> str:
     """The flags, with the reasons as comments before them."""
     return flags.render(snippet, no_new_privileges=bool(snippet.no_new_privileges))
-
-
-def read(source: str) -> tuple[Declared, ...]:
-    """The ``podman run`` lines of a shell script, or bare flags as ``render`` writes them."""
-    return flags.read(source, "podman")

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from capadvise import __version__
 from capadvise.caps import names
+from capadvise.formats import sarif_log
 from capadvise.gate.finding import RULES, Finding, Reached, Severity
 from capadvise.gate.outcome import Examined, JudgedService, Outcome
 from capadvise.report.escape import printable
@@ -93,72 +93,34 @@ def _pod(pod: Reached) -> dict[str, Any]:
 
 
 def outcome_sarif(outcome: Outcome) -> str:
-    """For code scanning: https://docs.oasis-open.org/sarif/sarif/v2.1.0/."""
+    """For code scanning. With a file that could not be judged, the run did not succeed."""
     ids = list(RULES)
-    return json.dumps(
-        {
-            "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
-            "version": "2.1.0",
-            "runs": [
-                {
-                    "tool": {
-                        "driver": {
-                            "name": "capadvise",
-                            "version": __version__,
-                            "rules": [
-                                {
-                                    "id": name,
-                                    "shortDescription": {"text": rule.summary},
-                                    "defaultConfiguration": {"level": str(rule.severity)},
-                                }
-                                for name, rule in RULES.items()
-                            ],
-                        }
-                    },
-                    "results": [
-                        _result(finding, ids.index(finding.rule))
-                        for finding in (*outcome.findings, *_levels(outcome))
-                    ],
-                    "invocations": [_invocation(outcome)],
-                }
-            ],
-        },
-        indent=1,
+    log = sarif_log.log(
+        (sarif_log.rule(name, rule.summary, rule.severity) for name, rule in RULES.items()),
+        (
+            _result(finding, ids.index(finding.rule))
+            for finding in (*outcome.findings, *_levels(outcome))
+        ),
+        (("error", printable(item.message)) for item in outcome.unusable),
+        succeeded=not outcome.unusable,
     )
+    return json.dumps(log, indent=1)
 
 
-def _result(finding: Finding, index: int) -> dict[str, Any]:
-    result: dict[str, Any] = {
-        "ruleId": finding.rule,
-        "ruleIndex": index,
-        "level": str(finding.severity),
-        "message": {"text": _message(finding)},
-        "locations": [
-            {
-                "physicalLocation": {
-                    "artifactLocation": {"uri": _uri(finding.path)},
-                    "region": {"startLine": finding.line},
-                },
-                "logicalLocations": [{"name": printable(finding.service)}],
-            }
-        ],
+def _result(finding: Finding, index: int) -> sarif_log.Json:
+    place = {
+        "physicalLocation": {
+            "artifactLocation": {"uri": _uri(finding.path)},
+            "region": {"startLine": finding.line},
+        },
+        "logicalLocations": [{"name": printable(finding.service)}],
     }
+    more: sarif_log.Json = {}
     if finding.accepted:
         suppression = {"kind": "external", "justification": printable(finding.accepted)}
-        result["suppressions"] = [suppression]
-    return result
-
-
-def _invocation(outcome: Outcome) -> dict[str, Any]:
-    """Files that could not be judged: without them the run did not succeed."""
-    notifications = [
-        {"level": "error", "message": {"text": printable(item.message)}}
-        for item in outcome.unusable
-    ]
-    return {
-        "executionSuccessful": not outcome.unusable,
-        "toolExecutionNotifications": notifications,
-    }
+        more["suppressions"] = [suppression]
+    level = str(finding.severity)
+    return sarif_log.result(finding.rule, index, level, _message(finding), place, **more)
 
 
 def _levels(outcome: Outcome) -> Iterator[Finding]:

@@ -1,9 +1,9 @@
-"""A set in the user's own file, seen with what else configures the service. The same for ``emit
---into`` and for the screens."""
+"""A set in the user's own file, seen with what else configures the service. Whatever changes such a
+file plans it here: ``emit --into``, ``check --fix`` and the screens."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,10 +25,13 @@ class Patching:
     """What would be written; nothing is by making one."""
 
     change: Change
+    language: str
     snippet: Snippet
     """What is in it."""
-    notes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
     """What its owner must know, one sentence each."""
+    recorded: tuple[str, ...] = ()
+    """The command that was recorded: podman-compose reads a file otherwise than docker compose."""
 
 
 def patching(
@@ -40,25 +43,33 @@ def patching(
     *,
     replaces: bool = False,
     dropped: CapSet = frozenset(),
+    joined: Sequence[tuple[str, Declared]] = (),
 ) -> Patching:
     """What a patch would do. ``replaces``: takes away, too, what a report that saw no start did not
-    see; ``dropped``: what the user takes away by hand. Raises as ``plan`` and ``only_adding``."""
+    see; ``dropped``: what the user takes away by hand; ``joined``: what compose files that were
+    named together with this one say of the service. Raises as ``plan`` and ``only_adding``."""
     change, first = plan(path, language, service, snippet), snippet
     notes: list[str] = []
     if report.partial and not replaces:
         snippet, notes = only_adding(report, snippet, change, language, dropped)
     name = change.patched.service
-    others = beside(path, name, report.target) if language == "compose" else []
+    others = _others(joined, beside(path, name, report.target)) if language == "compose" else []
     if any(one.no_new_privileges for _, one in others):  # compose refuses what is said twice
         snippet = replace(snippet, no_new_privileges=False)
     if snippet is not first:
-        change = plan(path, language, service, snippet)
+        change = plan(path, language, service, snippet, change)
     notes += _on_others(change, others, snippet)
     if change.patched.unprivileged:
         caps = frozenset(cap for cap, _ in snippet.caps)
         notes += other_powers(report, default(), caps, language)
     notes += [*change.patched.notes, *snippet.notes]
-    return Patching(change, snippet, tuple(notes))
+    return Patching(change, language, snippet, tuple(notes), report.target.argv)
+
+
+def _others(*said: Sequence[tuple[str, Declared]]) -> list[tuple[str, Declared]]:
+    """Each file once, by whatever path it was named."""
+    by_file = {Path(name).resolve(): (name, one) for each in said for name, one in each}
+    return list(by_file.values())
 
 
 def _on_others(

@@ -33,17 +33,14 @@ def format_of(path: Path) -> str | None:
     suffix = Path(path.parent.stem).suffix if drop_in else path.suffix
     if suffix in _BY_SUFFIX:
         return _BY_SUFFIX[suffix]
-    if path.suffix not in _YAML and path.name != "config.json":
+    if path.suffix not in _YAML:
         return None
-    from capadvise.formats.edit import PATCHES  # 20 ms that only a look into files takes
-
-    candidates = ("oci",) if path.name == "config.json" else ("compose", "kubernetes")
     with suppress(OSError, ValueError):
         if path.is_file() and path.stat().st_size <= _BYTES:
             text = path.read_text(encoding="utf-8")
-            for name in candidates:
+            for name in ("compose", "kubernetes"):
                 with suppress(CapadviseError):
-                    if name in PATCHES and FORMATS[name].read(text):
+                    if FORMATS[name].read(text):
                         return name
     return None
 

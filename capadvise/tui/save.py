@@ -183,19 +183,16 @@ class Save(Fitting, ModalScreen[str | None]):
         made = self.plan
         if made is None or made.problem is not None or self._asking is made:
             return
-        if made.change is None or made.patched is None:
+        patching = made.patching
+        if patching is None:
             self._write(made)
             return
-        change, snippet, language = made.change, made.patched, self.format_name
-        recorded = self.choice.report.target.argv
 
         def ask() -> None:
             try:
-                self._confirm(change, language, snippet, recorded)
+                self._confirm(patching)
             except CapadviseError as error:
                 self.post_message(self.Confirmed(made, in_one_line(error)))
-            except (OSError, ValueError) as error:  # of a program that answers in another way
-                self.post_message(self.Confirmed(made, f"it could not be asked: {error}"))
             else:
                 self.post_message(self.Confirmed(made, None))
 

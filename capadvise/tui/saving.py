@@ -11,8 +11,7 @@ from capadvise.formats import FORMATS
 from capadvise.formats.edit import PATCHES
 from capadvise.formats.edit.patched import Patched
 from capadvise.formats.files import Change
-from capadvise.formats.snippet import Snippet
-from capadvise.gate.patching import patching
+from capadvise.gate.patching import Patching, patching
 from capadvise.report.save import write
 from capadvise.tui.choice import Choice
 from capadvise.tui.snippets import chosen
@@ -37,7 +36,7 @@ class Plan:
     """What the file declares; one of them is changed."""
     problem: str | None = None
     """Why nothing can be written."""
-    patched: Snippet | None = None
+    patching: Patching | None = None
     """What is put into the user's own file, of which the program that reads it can be asked; None
     where a whole file is written, or nothing changes."""
 
@@ -77,8 +76,8 @@ def plan(
         dropped = choice.start & choice.toggled
         made = patching(path, format_name, service, snippet, choice.report, dropped=dropped)
         said = (_what_changes(made.change), *made.notes)
-        patched = None if made.change.empty else made.snippet
-        return Plan(made.change.patched.text, said, made.change, services, patched=patched)
+        asked = None if made.change.empty else made
+        return Plan(made.change.patched.text, said, made.change, services, patching=asked)
     except CapadviseError as error:
         return Plan(new, problem=in_one_line(error))
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path, PurePath
 
 from capadvise.errors import BadInput, CannotPatch
 from capadvise.formats.edit.effect import has
 from capadvise.formats.files import Change
 from capadvise.formats.snippet import Snippet
+from capadvise.gate.patching import Patching
 from capadvise.report.escape import printable
 from capadvise.workflow import ask_consumer
 from capadvise.workflow.gate_installed import UNIT_PATH, unit_file
@@ -16,16 +17,26 @@ from capadvise.workflow.gate_installed import UNIT_PATH, unit_file
 _OVERRIDE = "!override"
 
 
-def confirm(change: Change, language: str, snippet: Snippet, recorded: Sequence[str] = ()) -> None:
-    """Raises CannotPatch where it takes the new text otherwise than it is meant. ``recorded``: the
-    command whose containers were recorded."""
+def confirm(made: Patching) -> None:
+    """Raises CannotPatch where it takes the new text otherwise than it is meant, and where it
+    answers in a way that nobody understands."""
+    try:
+        _confirm(made)
+    except (OSError, ValueError) as error:
+        raise CannotPatch(
+            f"{made.change.path}: {_PROGRAMS[made.language]} could not be asked: {error}"
+        ) from error
+
+
+def _confirm(made: Patching) -> None:
+    change, language, snippet = made.change, made.language, made.snippet
     if change.path.parent.suffix == ".d":
         if language == "systemd":
             _confirm_drop_in(change, snippet)
         return
     before = (change.before or b"").decode().removeprefix("\ufeff")
     after = change.patched.text.removeprefix("\ufeff")
-    by_podman = any(PurePath(word).name == "podman-compose" for word in recorded)
+    by_podman = any(PurePath(word).name == "podman-compose" for word in made.recorded)
     if by_podman and _OVERRIDE in after and _OVERRIDE not in before:
         raise CannotPatch(
             f"{change.path}: {change.patched.service} extends another service, whose lists only "

@@ -7,15 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from capadvise.catalog import default
-from capadvise.errors import CannotPatch, CapadviseError
+from capadvise.errors import CapadviseError
+from capadvise.formats.declared import Declared
 from capadvise.formats.edit import PATCHES
-from capadvise.formats.files import plan
 from capadvise.formats.snippet import snippet_of
 from capadvise.gate.baseline import Baseline
+from capadvise.gate.consumers import CONSUMERS, granted
 from capadvise.gate.outcome import Source
-from capadvise.report.escape import printable
-from capadvise.workflow.confirm import confirm
+from capadvise.gate.patching import patching
 from capadvise.workflow.notice import notice
+from capadvise.workflow.patch_file import patch_file
 
 
 def fix(sources: Sequence[Source], baseline: Baseline) -> None:
@@ -26,26 +27,32 @@ def fix(sources: Sequence[Source], baseline: Baseline) -> None:
         for declared in source.declared:
             report = baseline.of(declared)
             if report is not None and not declared.windows:
-                _fix(source, declared.service, report, baseline)
+                _fix(source, declared, report, baseline)
 
 
-def _fix(source: Source, service: str, report: Path, baseline: Baseline) -> None:
-    loaded = baseline.report(report)
-    if loaded.partial:
+def _fix(source: Source, declared: Declared, report: Path, baseline: Baseline) -> None:
+    service, loaded = declared.service, baseline.report(report)
+    caps = loaded.proposal.recommended
+    if loaded.partial and caps <= granted(declared, CONSUMERS[source.format], default()):
         notice(f"note: {service}: {report} did not observe its start: it takes nothing away")
         return
-    snippet = snippet_of(loaded, loaded.proposal.recommended, default())
-    holders = [path for path, items in source.written if any(i.service == service for i in items)]
-    path = Path(holders[0] if holders else source.paths[0])
+    held = [
+        (path, one) for path, all_of in source.written for one in all_of if one.service == service
+    ]
+    path = _place(source, held)
     asked = service if source.format in ("compose", "kubernetes") else None
+    joined = [(other, one) for other, one in held if other != path]
+    snippet = snippet_of(loaded, caps, default())
     try:
-        change = plan(path, source.format, asked, snippet)
-        if others := change.patched.dependents:
-            raise CannotPatch(f"{', '.join(map(printable, others))} extend it: patch it by hand")
-        if not change.empty:
-            confirm(change, source.format, snippet)
-            print(change.diff(), end="", flush=True)
-            change.write()
-            notice(f"{path}: {service}: written")
+        made = patching(Path(path), source.format, asked, snippet, loaded, joined=joined)
+        if not made.change.empty:
+            patch_file(made, about=f"{service}: ")
     except CapadviseError as error:
-        notice(f"note: {service}: {error}")
+        hint = f" ({error.hint})" if error.hint else ""
+        notice(f"note: {service}: {error}{hint}")
+
+
+def _place(source: Source, held: Sequence[tuple[str, Declared]]) -> str:
+    """The file that grants the service something; where none does, the first that has it."""
+    granting = [path for path, one in held if one.add or one.drop or one.privileged]
+    return next(iter([*granting, *(path for path, _ in held), source.paths[0]]))

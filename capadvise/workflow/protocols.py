@@ -18,8 +18,7 @@ from capadvise.report.model import Report
 from capadvise.watched import WatchFinding
 
 if TYPE_CHECKING:
-    from capadvise.formats.files import Change
-    from capadvise.formats.snippet import Snippet
+    from capadvise.gate.patching import Patching
 
 Starting = Callable[[CapSet], None]
 """Called when a trial of a set begins."""
@@ -30,16 +29,11 @@ Ended = Callable[[Trial], None]
 class Confirm(Protocol):
     """Asks the program that reads a file whether it takes a change as it is meant."""
 
-    def __call__(
-        self, change: Change, language: str, snippet: Snippet, recorded: Sequence[str]
-    ) -> None:
-        """``recorded``: the command that was recorded. It can take a second.
-
-        Raises CannotPatch where it is taken otherwise.
-        """
+    def __call__(self, made: Patching) -> None:
+        """It can take a second. Raises CannotPatch where it is taken otherwise."""
 
 
-def unconfirmed(change: Change, language: str, snippet: Snippet, recorded: Sequence[str]) -> None:
+def unconfirmed(made: Patching) -> None:
     """Where nobody can be asked."""
 
 

@@ -194,15 +194,16 @@ def _has_answer(file: str, report: Report) -> bool:
     """Whether the service has one of the report's sets already, as after "Apply" in the TUI."""
     from capadvise.catalog import default
     from capadvise.errors import CapadviseError
-    from capadvise.formats import files
     from capadvise.formats.snippet import snippet_of
+    from capadvise.gate.patching import patching
 
     proposal, target = report.proposal, report.target
     sets = [caps for caps in (proposal.recommended, proposal.floor) if caps is not None]
     for caps in sets:
         with suppress(CapadviseError):
             snippet = snippet_of(report, caps, default())
-            if files.plan(Path(target.cwd, file), "compose", target.service, snippet).empty:
+            path = Path(target.cwd, file)
+            if patching(path, "compose", target.service, snippet, report).change.empty:
                 return True
     return False
 

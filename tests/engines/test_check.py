@@ -19,6 +19,8 @@ from capadvise.catalog import default
 from capadvise.cli import main
 from capadvise.formats.declared import Declared
 from capadvise.gate.consumers import CONSUMERS, granted
+from capadvise.report.save import save
+from tests.support.recordings import BIND, report_of
 from tests.support.required import missing, tool
 
 IMAGE = "capadvise-gate-test"
@@ -49,6 +51,33 @@ def found(capsys: Run, *files: str) -> list[tuple[str, str, str, int]]:
         for service in file["services"]
         for finding in service["findings"]
     ]
+
+
+WEB = "services:\n  web:\n    image: nginx\n    cap_add: [SYS_ADMIN]\n"
+OVERRIDE = "services:\n  web:\n    security_opt: [no-new-privileges:true]\n"
+
+
+@pytest.mark.parametrize("door", ["fix", "into"])
+def test_docker_compose_takes_a_project_of_which_one_file_was_patched(
+    door: str, folder: Path, capsys: Run
+) -> None:
+    """An option that stands in both files is one that it refuses."""
+    save(folder / "base" / "web.json", report_of(BIND), default())
+    Path("compose.yaml").write_text(WEB)
+    Path("compose.override.yaml").write_text(OVERRIDE)
+    if door == "fix":
+        main(["check", "compose.yaml", "--against", "base", "--fix"])
+    else:
+        into = ["--format", "compose", "--into", "compose.yaml", "--service", "web"]
+        main(["emit", "base/web.json", *into])
+    assert "written" in capsys.readouterr().err
+    shown = subprocess.run(
+        ["docker", "compose", "config", "--format=json"], capture_output=True, text=True
+    )
+    assert shown.stderr == ""
+    web = json.loads(shown.stdout)["services"]["web"]
+    assert web["cap_add"] == ["NET_BIND_SERVICE"]
+    assert web["security_opt"] == ["no-new-privileges:true"]
 
 
 def test_a_variable_that_is_missing_hides_nothing_else(folder: Path, capsys: Run) -> None:

@@ -14,6 +14,7 @@ from capadvise.cli import main
 from capadvise.errors import CannotPatch
 from capadvise.formats.edit.patched import Patched
 from capadvise.formats.files import Change
+from capadvise.gate.patching import Patching
 from capadvise.workflow import ask_consumer
 from capadvise.workflow.confirm import confirm
 from tests.support.patching import CASES, Case, snippet
@@ -122,7 +123,7 @@ def test_every_patch_is_confirmed(case: Case, tmp_path: Path) -> None:
         tool(program)
     (tmp_path / case.file).write_text(case.text)
     change = Change(tmp_path / case.file, case.text.encode(), case.patched())
-    confirm(change, case.language, snippet(case.caps))
+    confirm(Patching(change, case.language, snippet(case.caps)))
 
 
 @pytest.mark.parametrize(
@@ -156,4 +157,4 @@ def test_a_patch_without_effect_is_not_written(
     service = {"compose": "web", "kubernetes": "Pod/a/web"}.get(language, "")
     change = Change(tmp_path / name, text.encode(), Patched(text, service))
     with pytest.raises(CannotPatch, match="would not give"):
-        confirm(change, language, replace(snippet(()), no_new_privileges=False))
+        confirm(Patching(change, language, replace(snippet(()), no_new_privileges=False)))

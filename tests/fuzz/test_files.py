@@ -16,6 +16,7 @@ from capadvise.errors import BadInput, CannotPatch
 from capadvise.formats import FORMATS
 from tests.fuzz.strategies import TEXTS, VALUES, mutated
 from tests.support.patching import PATCHES, patch
+from tests.support.readers import read
 
 WORKLOAD = {"name": "a", "kind": "daemon", "command": ["true"], "timeout": 2.5, "fresh": ["/opt"]}
 SERVICE = {"image": "x", "privileged": True, "cap_add": ["NET_RAW"], "security_opt": ["a:b"]}
@@ -28,7 +29,7 @@ OCI = {"process": {"args": ["x"], "capabilities": {"bounding": ["CAP_KILL"]}, "u
 UNIT = (
     "[Container]\nImage=x\nAddCapability=KILL\n[Service]\nCapabilityBoundingSet=~CAP_KILL\nUser=a\n"
 )
-LINES = "docker run --cap-drop ALL --cap-add=KILL --user 1:2 --privileged image cmd"
+LINES = "--cap-drop ALL --cap-add=KILL --user 1:2 --privileged image cmd"
 READERS = {
     "compose": yaml.safe_dump(COMPOSE),
     "kubernetes": yaml.safe_dump(POD),
@@ -36,7 +37,7 @@ READERS = {
     "quadlet": UNIT,
     "systemd": UNIT,
     "docker": LINES,
-    "podman": LINES.replace("docker", "podman"),
+    "podman": LINES,
 }
 YAML_PARTS = st.sampled_from(
     ["&a ", "*a", "<<: *a", "!!binary ", "? ", ": ", "- ", "\t", "|\n", ">-\n", "{", "[", "'", '"']
@@ -78,7 +79,7 @@ def damaged(draw: st.DrawFn, text: str) -> str:
 def test_a_damaged_file_is_read_or_refused(name: str, data: st.DataObject) -> None:
     text = data.draw(damaged(READERS[name]))
     with suppress(BadInput):
-        FORMATS[name].read(text)
+        read(name, text)
 
 
 @pytest.mark.parametrize("name", PATCHES)
@@ -88,9 +89,9 @@ def test_a_damaged_file_is_patched_or_refused(name: str, data: st.DataObject) ->
     text = data.draw(damaged(READERS[name]))
     with suppress(BadInput, CannotPatch):
         patched = patch(name, text, None, ("CHOWN",)).text
-        FORMATS[name].read(patched)
+        read(name, patched)
 
 
 @pytest.mark.parametrize("name", [name for name, one in FORMATS.items() if one.is_configuration])
 def test_what_these_tests_damage_is_sound(name: str) -> None:
-    assert FORMATS[name].read(READERS[name])
+    assert read(name, READERS[name])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
@@ -14,8 +13,7 @@ from textual.pilot import Pilot
 from textual.widgets import Button, Input, Select
 
 from capadvise.errors import CannotPatch
-from capadvise.formats.files import Change
-from capadvise.formats.snippet import Snippet
+from capadvise.gate.patching import Patching
 from capadvise.tui.app import CapadviseApp
 from capadvise.tui.main import Main
 from capadvise.workflow.protocols import Over
@@ -153,9 +151,10 @@ def test_nothing_is_written_that_the_program_that_reads_the_file_would_take_othe
 ) -> None:
     asked: list[tuple[str, str, bool]] = []
 
-    def confirm(change: Change, language: str, snippet: Snippet, recorded: Sequence[str]) -> None:
-        adds = {cap.short for cap, _ in snippet.caps} <= set(re.findall(r"\w+", change.diff()))
-        asked.append((language, recorded[0], adds))
+    def confirm(made: Patching) -> None:
+        caps = {cap.short for cap, _ in made.snippet.caps}
+        adds = caps <= set(re.findall(r"\w+", made.change.diff()))
+        asked.append((made.language, made.recorded[0], adds))
         if len(asked) == 1:
             raise CannotPatch("it would get [b]more[/b]", hint="list it once")
 
@@ -181,7 +180,7 @@ def test_nothing_is_written_that_the_program_that_reads_the_file_would_take_othe
 def test_a_plan_that_is_changed_while_it_is_checked_is_not_written(tmp_path: Path) -> None:
     go_on = Event()
 
-    def confirm(change: Change, language: str, snippet: Snippet, recorded: Sequence[str]) -> None:
+    def confirm(made: Patching) -> None:
         assert go_on.wait(60)
 
     app = CapadviseApp(lambda: Main(CATALOG, overs=[Over(QUIET, None)], confirm=confirm))

@@ -22,6 +22,7 @@ from capadvise.formats.declared import Declared
 from capadvise.formats.snippet import Snippet, snippet_of
 from capadvise.target import Target
 from tests.support.golden import assert_golden
+from tests.support.readers import read
 from tests.support.recordings import report, snippet_with
 
 ALL = frozenset(map(Cap, range(len(NAMES))))
@@ -59,7 +60,7 @@ def test_what_is_rendered_is_read_again(caps: CapSet, user: str, setid_exec: boo
     snippet = snippet_with(caps, user=user, setid_exec=setid_exec)
     root = user in ("0", "0:0")
     for name in CONFIGURATIONS:
-        (declared,) = FORMATS[name].read(FORMATS[name].render(snippet))
+        (declared,) = read(name, FORMATS[name].render(snippet))
         assert parse_set(declared.add) == caps, name
         assert [cap.upper() for cap in declared.drop] == ["ALL"], name
         assert not declared.privileged, name
@@ -76,7 +77,7 @@ def test_what_is_rendered_is_read_again(caps: CapSet, user: str, setid_exec: boo
 @pytest.mark.parametrize("name", CONFIGURATIONS)
 @pytest.mark.parametrize("caps", [frozenset(), ALL, frozenset({Cap(55)})], ids=["none", "41", "55"])
 def test_nothing_everything_and_the_unknown(name: str, caps: CapSet) -> None:
-    (declared,) = FORMATS[name].read(FORMATS[name].render(snippet_with(caps)))
+    (declared,) = read(name, FORMATS[name].render(snippet_with(caps)))
     assert parse_set(declared.add) == caps
 
 
@@ -92,8 +93,8 @@ def test_hostile_words_stay_words(text: str) -> None:
         assert "\x1b" not in shown, name
         shown.encode()
         if kind.is_configuration:
-            (was,) = kind.read(kind.render(plain))
-            (now,) = kind.read(shown)
+            (was,) = read(name, kind.render(plain))
+            (now,) = read(name, shown)
             assert _essence(now) == _essence(was), name
 
 
@@ -165,9 +166,9 @@ def test_where_file_capabilities_are_the_way_new_privileges_stay_allowed() -> No
 
 @pytest.mark.parametrize("name", ["compose", "docker", "podman", "quadlet", "systemd"])
 def test_after_a_set_id_program_new_privileges_are_not_forbidden(name: str) -> None:
-    (declared,) = FORMATS[name].read(FORMATS[name].render(snippet_with(BIND, setid_exec=True)))
+    (declared,) = read(name, FORMATS[name].render(snippet_with(BIND, setid_exec=True)))
     assert declared.no_new_privileges is None
-    (declared,) = FORMATS[name].read(FORMATS[name].render(snippet_with(BIND)))
+    (declared,) = read(name, FORMATS[name].render(snippet_with(BIND)))
     assert declared.no_new_privileges is True
 
 

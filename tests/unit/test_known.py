@@ -17,6 +17,7 @@ from capadvise.formats import CONFIGURATIONS, FORMATS
 from capadvise.formats.from_known import known_snippet
 from capadvise.report.known_text import known_text
 from tests.proven.run import PROGRAMS, differences, names, programs, ways
+from tests.support.readers import read
 
 KNOWN = default().known
 NGINX = KNOWN.program("nginx")
@@ -259,7 +260,7 @@ def test_a_set_in_every_language(name: str, capsys: pytest.CaptureFixture[str]) 
     """What the gate's own reader finds in it is the set."""
     assert main(["known", "nginx", "--format", name]) == 0
     text = capsys.readouterr().out
-    (declared, *_) = FORMATS[name].read(text)
+    (declared, *_) = read(name, text)
     assert parse_set(declared.add) == NGINX.variants[0].recommended
     assert "proven on" in text or name == "oci"
 

@@ -8,7 +8,7 @@ import pytest
 
 from capadvise.caps import NAMES
 from capadvise.errors import BadInput
-from capadvise.formats import compose, docker, kubernetes, oci, quadlet, systemd
+from capadvise.formats import compose, flags, kubernetes, oci, quadlet, systemd
 from capadvise.formats.declared import Declared
 from tests.support.cost import at_most, is_linear
 
@@ -245,14 +245,13 @@ def test_a_bomb_of_aliases_is_refused_before_it_goes_off(text: str, said: str) -
     [
         (quadlet.read, "[Container]\n", "AddCapability=x\n"),
         (systemd.read, "[Service]\n", "CapabilityBoundingSet=a b\nCapabilityBoundingSet=~a\n"),
-        (docker.read, "docker run\n", "echo a\n"),
         (
             compose.read,
             "services:\n",
             "  s{}:\n    image: a\n    cap_drop: [ALL]\n    cap_add:\n      - CHOWN # why\n",
         ),
     ],
-    ids=["quadlet", "systemd", "docker", "compose"],
+    ids=["quadlet", "systemd", "compose"],
 )
 def test_a_file_of_four_times_the_length_takes_about_four_times_as_long(
     read: Callable[[str], object], before: str, line: str
@@ -263,31 +262,23 @@ def test_a_file_of_four_times_the_length_takes_about_four_times_as_long(
     assert is_linear(work, 250 if read is compose.read else 2000)
 
 
-SCRIPT = """\
-#!/bin/sh
-# docker run --privileged comment
-cat <<'X'
-it's another command's business
-X
-sudo docker run -d --name web -u33 \\
-  --cap-drop ALL --cap-add=CHOWN,net_raw -it -v /a:/b \\
-  --security-opt no-new-privileges:true image --cap-add SYS_ADMIN
-/usr/bin/docker --context far -D container create --privileged --user root:0 image docker run x
-"""
-
-
-def test_docker_run_lines() -> None:
-    assert docker.read(SCRIPT) == (
-        Declared(
-            "web",
-            6,
-            image="image",
-            drop=("ALL",),
-            add=("CHOWN", "net_raw"),
-            user="33",
-            no_new_privileges=True,
-        ),
-        Declared("docker", 9, image="image", privileged=True, user="root:0"),
+def test_flags_of_docker_run() -> None:
+    words = (
+        "-d --name web -u33 --cap-drop ALL --cap-add=CHOWN,net_raw -it -v /a:/b "
+        "--security-opt no-new-privileges:true image --cap-add SYS_ADMIN"
+    )
+    assert flags.declared(words.split(), "docker", 6) == Declared(
+        "web",
+        6,
+        image="image",
+        drop=("ALL",),
+        add=("CHOWN", "net_raw"),
+        user="33",
+        no_new_privileges=True,
+    )
+    words = "--privileged --user root:0 image docker run x"
+    assert flags.declared(words.split(), "docker", 9) == Declared(
+        "docker", 9, image="image", privileged=True, user="root:0"
     )
 
 
@@ -374,8 +365,6 @@ def test_systemd() -> None:
 @pytest.mark.parametrize(
     ("read", "text", "said"),
     [
-        (docker.read, "ls\n", "line 1: no `docker run`"),
-        (docker.read, "ls\ndocker run 'x\n", "line 2: No closing quotation"),
         (systemd.read, "[Unit]\nA=b\n", "line 1: it has no section [Service]"),
         (systemd.read, "[Service]\nUser\n", "line 2: neither a section nor KEY=VALUE"),
         (systemd.read, "A=b\n", "line 1: neither a section nor KEY=VALUE"),

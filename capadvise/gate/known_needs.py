@@ -15,7 +15,7 @@ from capadvise.gate.finding import Finding
 from capadvise.gate.service import Service
 from capadvise.image_labels import CLAIMED, Claim
 from capadvise.report.escape import printable
-from capadvise.report.words import listed, sentence
+from capadvise.report.lines import listed, sentence
 
 _ROOT = ("root", "0")
 

@@ -12,9 +12,9 @@ from capadvise.gate.place import known
 from capadvise.gate.service import Service
 from capadvise.report.escape import printable
 from capadvise.report.fit import can_move, fit_of_report
+from capadvise.report.lines import listed
 from capadvise.report.model import Report
 from capadvise.report.risk import remaining, risk_word
-from capadvise.report.words import listed
 from capadvise.user_namespace import USUAL_IDS
 
 _EXCLUDING = (Exposure.HOST_NETWORK, Exposure.HOST_PROCESSES, Exposure.HOST_IPC)

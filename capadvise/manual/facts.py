@@ -11,7 +11,7 @@ from capadvise.catalog.capabilities import Entry
 from capadvise.catalog.ways import WHERE_TO, Edits
 from capadvise.manual.words import code, head, prose, row
 from capadvise.report.explain import defaults_sentences, seccomp_sentences
-from capadvise.report.words import edit_lines
+from capadvise.report.lines import edit_lines
 
 _CAPABILITIES = """\
 # Capabilities

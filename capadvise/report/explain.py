@@ -8,7 +8,7 @@ from capadvise.caps import Cap
 from capadvise.catalog import Catalog
 from capadvise.catalog.capabilities import Entry, Risk, Use
 from capadvise.catalog.ways import WHERE_TO, EditPlace, Edits
-from capadvise.report.words import bullet, edit_lines, listed, paragraph, sentence
+from capadvise.report.lines import bullet, edit_lines, listed, paragraph, sentence
 
 _IN_SHORT = (
     EditPlace.COMPOSE,

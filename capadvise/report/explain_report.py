@@ -13,15 +13,16 @@ from capadvise.catalog.capabilities import Attack, Entry, Risk, Use
 from capadvise.catalog.circumstances import Circumstance
 from capadvise.catalog.patterns import among
 from capadvise.catalog.sites import asker
-from capadvise.catalog.ways import WHERE_TO, EditPlace, Edits
+from capadvise.catalog.ways import LABELS, WHERE_TO, EditPlace, Edits
 from capadvise.dataclass import dataclass
 from capadvise.decide import ONLY_HEALTHCHECK, Need, Proof, Proposal, Verdict
 from capadvise.judge import Effect, Judged
-from capadvise.posture import Sharing
+from capadvise.posture import Posture, Sharing
 from capadvise.report.compared import compared_lines
 from capadvise.report.escape import printable
-from capadvise.report.fit import namespace_text
+from capadvise.report.fit import can_move, fit_of_report
 from capadvise.report.inspection import PLAIN
+from capadvise.report.lines import bullet, edit_lines, listed, paragraph, sentence
 from capadvise.report.model import Report
 from capadvise.report.proof_text import set_text
 from capadvise.report.risk import (
@@ -35,7 +36,8 @@ from capadvise.report.risk import (
     risk_word,
 )
 from capadvise.report.text import doubts, evidence_line, no_need, occasions, refusal_lines
-from capadvise.report.words import bullet, edit_lines, listed, paragraph, sentence, without
+from capadvise.report.words import without
+from capadvise.user_namespace import USUAL_IDS, fit_of
 
 _MOST = 4
 """Pieces of evidence that are shown of one capability."""
@@ -297,6 +299,93 @@ def _worst(caps: list[Cap], catalog: Catalog) -> str:
     names = by_risk.get(worst, [])
     others = "including " * (len(names) < len(caps))
     return f"{others}{listed(names)} ({risk_of(worst)})"
+
+
+_NAMESPACED = (
+    (
+        EditPlace.DOCKER,
+        'dockerd --userns-remap=default   # or "userns-remap" in /etc/docker/daemon.json',
+        "For all containers of the daemon; not with --network=host, --pid=host or --privileged. "
+        "Give volumes to the mapped ids.",
+    ),
+    (
+        EditPlace.PODMAN,
+        "--userns=auto",
+        "As root, /etc/subuid must have a range for the user containers. Volumes: the option :U, "
+        "or :idmap.",
+    ),
+    (
+        EditPlace.KUBERNETES,
+        "hostUsers: false",
+        "Kubernetes 1.33 or later, Linux 6.3, containerd 2.0 or CRI-O, and volumes on a file "
+        "system that supports idmapped mounts: ext4, xfs, btrfs and tmpfs do, NFS does not.",
+    ),
+    (
+        EditPlace.SYSTEMD,
+        "PrivateUsers=identity",
+        "systemd 257 or later. Mounts, network and host name need namespaces of their own besides: "
+        "PrivateMounts=, PrivateNetwork=, ProtectHostname=.",
+    ),
+)
+"""Where, what to write, and what else it takes: dockerd(8), podman-run(1), systemd.exec(5), and
+"User Namespaces" in the documentation of Kubernetes."""
+
+_OWN = dict.fromkeys(("mnt", "pid", "net", "ipc", "uts"), Sharing.OWN)
+
+
+def namespace_text(report: Report, catalog: Catalog) -> Iterator[str]:
+    """The section of ``explain``; nothing where it runs in one already."""
+    if not report.proposal.recommended or not can_move(report):
+        return
+    fit = fit_of_report(report, catalog)
+    yield from ("", "Would it run in a user namespace?")
+    if fit.fits is False:
+        if not fit.outside:
+            yield from paragraph("No: in trials it failed there even with every capability.")
+            return
+        yield from paragraph("No. These would have no effect there:")
+        for cap, why in fit.outside:
+            only = report.proposal.need(cap).only
+            yield from bullet(f"{cap.short}: {printable(why)}" + (f", {only}" if only else ""))
+        there = fit_of(report.proposal, catalog, Posture(namespaces=_OWN))
+        fit = replace(there, volumes=fit.volumes)
+        if not fit.fits:
+            return
+        yield from paragraph("With these namespaces of its own, as in a container, it would:")
+    elif fit.fits is None:
+        yield from paragraph("That is not known: `capadvise prove --userns` can tell, for:")
+        for cap, why in fit.open:
+            yield from bullet(f"{cap.short}: {printable(why)}")
+    else:
+        milder = _milder(report, catalog)
+        yield from paragraph(f"Yes. Its root would be an ordinary user of the host{milder}.")
+    for cap, lost in fit.without:
+        yield from bullet(f"{cap.short} has no effect there. What is lost: {lost}.")
+    if fit.ids > USUAL_IDS:
+        yield from bullet(
+            f"It uses ids up to {fit.ids - 1}, which must be mapped: engines and Kubernetes "
+            f"map those up to {USUAL_IDS - 1} by default."
+        )
+    for volume, kind in fit.volumes:
+        yield from bullet(
+            printable(f"{volume} is on {kind}, which has no idmapped mounts: Kubernetes does not ")
+            + "start such a pod, and elsewhere its files belong to nobody."
+        )
+    for place, edit, needs in _NAMESPACED:
+        yield from bullet(f"{LABELS[place]}: {edit}")
+        yield from paragraph(needs, "    ")
+
+
+def _milder(report: Report, catalog: Catalog) -> str:
+    """Risks that are lower there."""
+    here, _ = judged_in(report)
+    there = {**here, Circumstance.HOST_USER: False}
+    lower = []
+    for cap in sorted(report.proposal.recommended):
+        entry = catalog.entry(cap)
+        if entry and (risk := remaining(entry, there).risk) < remaining(entry, here).risk:
+            lower.append(f"{cap.short} {risk_word(risk)}")
+    return f"; the risk would be lower: {listed(lower)}" if lower else ""
 
 
 def place_sentences(report: Report) -> Iterator[str]:

@@ -10,7 +10,7 @@ from capadvise.catalog import Catalog, Meaning, SiteRule
 from capadvise.catalog.askers import NamespaceScope, joined
 from capadvise.catalog.patterns import Patterns, among
 from capadvise.catalog.sites import Sites, rule_of_asker
-from capadvise.report.words import bullet, listed, paragraph, sentence
+from capadvise.report.lines import bullet, listed, paragraph, sentence
 
 _REFUSED = {
     Meaning.DECIDES: "the call fails.",

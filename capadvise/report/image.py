@@ -9,7 +9,7 @@ from typing import Any
 from capadvise.caps import names
 from capadvise.inspected import ImageInspection, Riser
 from capadvise.report.escape import printable
-from capadvise.report.words import bullet, listed, paragraph
+from capadvise.report.lines import bullet, listed, paragraph
 
 SCHEMA = "capadvise.inspect.image/1"
 

@@ -12,8 +12,8 @@ from capadvise.catalog import Catalog
 from capadvise.inspected import Inspection
 from capadvise.posture import Cgroup, Mac, Posture, Root, Sharing
 from capadvise.report.escape import printable
+from capadvise.report.lines import WIDTH, bullet, listed, paragraph
 from capadvise.report.posture import dump_posture
-from capadvise.report.words import WIDTH, bullet, listed, paragraph
 
 SHARED = {
     "user": "root inside is root on the host: only capabilities, seccomp and the MAC system "

@@ -10,8 +10,8 @@ from capadvise.catalog.known import KnownNeed, KnownProgram, Published, Variant
 from capadvise.catalog.known_index import other_version, repository
 from capadvise.image_labels import CLAIMED, Claim
 from capadvise.report.escape import printable
+from capadvise.report.lines import bullet, paragraph, sentence
 from capadvise.report.proof_text import set_text
-from capadvise.report.words import bullet, paragraph, sentence
 
 
 def list_text(programs: Iterable[KnownProgram]) -> Iterator[str]:

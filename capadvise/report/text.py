@@ -8,7 +8,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from capadvise.caps import CapSet
 from capadvise.catalog import Catalog
+from capadvise.catalog.capabilities import Risk
 from capadvise.catalog.sites import asker
 from capadvise.decide import Need, Proposal, Verdict
 from capadvise.judge import WHILE_STOPPED, Judged
@@ -17,12 +19,14 @@ from capadvise.refusal import Refusal
 from capadvise.refused import refusals
 from capadvise.report.compared import compared_lines
 from capadvise.report.escape import printable
-from capadvise.report.fit import fit_line
+from capadvise.report.fit import Places, can_move, fit_of_report
 from capadvise.report.lamps import Risks, RisksHere
+from capadvise.report.lines import listed
 from capadvise.report.model import Report
 from capadvise.report.proof_text import how_proven, proof_lines, set_text
 from capadvise.report.risk import risk_word
 from capadvise.report.words import VERDICTS, without
+from capadvise.user_namespace import USUAL_IDS, Fit
 from capadvise.workload import TWO_RUNS, Act, Workload, implicit_check
 
 ORIGINS = {
@@ -437,3 +441,39 @@ def refusal_lines(report: Report, catalog: Catalog) -> Iterator[str]:
 
 def _what(item: Refusal) -> tuple[str, str, RefusedBy, str, str]:
     return item.syscall, item.errno, item.by, item.program, item.evidence
+
+
+def fit_line(report: Report, catalog: Catalog) -> str | None:
+    """One line, where it decides something (see ``fit_told``)."""
+    fit = fit_told(report, catalog, report.proposal.recommended)
+    return f"Fits a user namespace: {in_short(fit)}" if fit else None
+
+
+def fit_told(
+    report: Report, catalog: Catalog, caps: CapSet, places: Places | None = None
+) -> Fit | None:
+    """Whether this set fits, where that decides something: one of it is root-equivalent, and is
+    not held in a user namespace already."""
+    entries = [entry for cap in sorted(caps) if (entry := catalog.entry(cap))]
+    tried = report.proven is not None and report.proven.user_namespace
+    worst = any(entry.risk is Risk.ROOT for entry in entries)
+    if not caps or not (worst or tried) or not can_move(report):
+        return None
+    return fit_of_report(report, catalog, caps, places)
+
+
+def in_short(fit: Fit, *, names_only: bool = False) -> str:
+    """``yes``, or what stands in the way."""
+    if fit.fits:
+        more = f", with the ids up to {fit.ids - 1} mapped" if fit.ids > USUAL_IDS else ""
+        lost = f", without {listed([cap.short for cap, _ in fit.without])}" if fit.without else ""
+        places = listed([printable(f"{place} ({kind})") for place, kind in fit.volumes])
+        volumes = f", but not with the volume {places}" if fit.volumes else ""
+        return f"yes{lost}{more}{volumes}"
+    if fit.fits is False and not fit.outside:
+        return "no: it fails there even with every capability"
+    said = fit.outside if fit.fits is False else fit.open
+    what = "; ".join(f"{cap.short}, {printable(why)}" for cap, why in said)
+    if names_only:
+        what = listed([cap.short for cap, _ in said])
+    return f"no: {what}" if fit.fits is False else f"not known: {what}"

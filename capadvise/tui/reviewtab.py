@@ -14,9 +14,8 @@ from capadvise.caps import Cap
 from capadvise.catalog import Catalog
 from capadvise.report.compared import compared_in_short
 from capadvise.report.escape import printable
-from capadvise.report.fit import fit_told, in_short
 from capadvise.report.model import Report
-from capadvise.report.text import DROP_ALL, no_need
+from capadvise.report.text import DROP_ALL, fit_told, in_short, no_need
 from capadvise.tui import help
 from capadvise.tui.capabilities import Capabilities
 from capadvise.tui.choice import Choice, compared, cost, status

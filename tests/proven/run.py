@@ -32,9 +32,10 @@ from capadvise.catalog.known_index import FOLDER, INDEX
 from capadvise.decide import Need
 from capadvise.errors import BadInput
 from capadvise.formats.snippet import gains_nothing
-from capadvise.report.fit import fit_of_report, in_short
+from capadvise.report.fit import fit_of_report
 from capadvise.report.load import load
 from capadvise.report.model import Report
+from capadvise.report.text import in_short
 
 ROOT = Path(__file__).parents[2]
 PROGRAMS = Path(__file__).with_name("programs.yaml")

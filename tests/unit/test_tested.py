@@ -8,8 +8,8 @@ import pytest
 
 from capadvise.caps import parse_set
 from capadvise.proven import Proven
-from capadvise.report import tested as exercised
 from capadvise.report.model import Report
+from capadvise.report.text import tested_lines as exercised
 from capadvise.workload import Act, Step, Workload, only_greets, only_listens
 from tests.support.screens import NGINX
 
@@ -56,7 +56,7 @@ def with_(workload: Workload, proven: Proven | None = PROVEN) -> Report:
     ],
 )
 def test_a_proof(workload: Workload, tested: str, not_tested: str) -> None:
-    assert list(exercised.tested_lines(with_(workload))) == [
+    assert list(exercised(with_(workload))) == [
         f"Tested in each trial: {tested}.",
         f"Not tested: {not_tested}.",
     ]
@@ -75,11 +75,11 @@ def test_ports_where_nobody_logs_in() -> None:
 
 
 def test_a_recording() -> None:
-    (line,) = exercised.tested_lines(with_(Workload("oneshot"), None))
+    (line,) = exercised(with_(Workload("oneshot"), None))
     assert line == "Recorded: one run. Not recorded: whatever the program did not do meanwhile."
 
 
 def test_what_the_cautions_say_is_not_said_twice() -> None:
     report = with_(Workload("daemon"), None)
     attached = replace(report, recordings=(replace(report.recording, attached=True),))
-    assert list(exercised.tested_lines(attached)) == []
+    assert list(exercised(attached)) == []

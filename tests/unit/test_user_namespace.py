@@ -23,7 +23,8 @@ from capadvise.posture import Exposed, Posture, Root, Sharing
 from capadvise.proven import Proven
 from capadvise.recording import Check, Namespace, Origin, Retried
 from capadvise.report.dump import dump
-from capadvise.report.fit import fit_line, in_short, namespace_text
+from capadvise.report.explain_report import namespace_text
+from capadvise.report.text import fit_line, in_short
 from capadvise.user_namespace import NeedScope, fit_of, place
 from tests.support.recordings import CATALOG, check, recording, report
 from tests.support.wait import PATIENCE

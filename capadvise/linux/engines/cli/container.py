@@ -51,10 +51,6 @@ class Container:
     """``CMD-SHELL`` or ``CMD`` and the command; empty: none."""
     exit_status: int | None
     privileged: bool
-    security: tuple[str, ...]
-    """``--security-opt``."""
-    network: str
-    """``none``, ``host``, ``default``, ``container:ID`` …"""
     mounts: tuple[ContainerMount, ...] = ()
     upper: str | None = None
     """Where overlayfs keeps what the container has changed."""
@@ -141,8 +137,6 @@ def _container(engine: str, raw: dict[str, Any]) -> Container:
         healthcheck=_healthcheck(config.get("Healthcheck") or {}),
         exit_status=None if running else _number(state.get("ExitCode")),
         privileged=bool(host.get("Privileged")),
-        security=_list(host.get("SecurityOpt")),
-        network=_text(host.get("NetworkMode") or "default"),
         mounts=tuple(map(_mount, raw.get("Mounts") or ())),
         upper=_text(storage.get("UpperDir") or "") or None,
         raw=raw,

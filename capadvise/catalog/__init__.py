@@ -11,12 +11,12 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from capadvise.caps import Cap, CapSet
 from capadvise.catalog import compiled
 from capadvise.catalog.askers import ASKERS, Asker, parse_askers, rows_by_function
 from capadvise.catalog.signs import Signs, signs_of
 from capadvise.catalog.sites import Meaning, SiteRule, Sites, rule_of
-from capadvise.errors import BadInput
+from capadvise.model.caps import Cap, CapSet
+from capadvise.model.errors import BadInput
 
 if TYPE_CHECKING:  # `run` needs none of these, and must start quickly
     from capadvise.catalog.baselines import Baselines

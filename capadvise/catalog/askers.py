@@ -8,12 +8,12 @@ rule speaks of an asker, the row says besides what a refusal means.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from capadvise.caps import Cap
-from capadvise.dataclass import dataclass
-from capadvise.errors import BadInput
+from capadvise.model.caps import Cap
+from capadvise.model.errors import BadInput
 
 
 class NamespaceScope(StrEnum):

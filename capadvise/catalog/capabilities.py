@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
-from capadvise import strict
-from capadvise.caps import Cap
 from capadvise.catalog.circumstances import Where, parse_where
 from capadvise.catalog.ways import Edits, Remediation, parse_edits, parse_remediation
-from capadvise.dataclass import dataclass
-from capadvise.errors import BadInput
+from capadvise.model import strict
+from capadvise.model.caps import Cap
+from capadvise.model.errors import BadInput
 
 
 class Risk(IntEnum):

@@ -11,9 +11,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from capadvise import strict
 from capadvise.catalog import values
-from capadvise.errors import BadInput
+from capadvise.model import strict
+from capadvise.model.errors import BadInput
 
 
 class Circumstance(StrEnum):

@@ -1,7 +1,7 @@
 """What every run needs of the catalog, in one JSON file: YAML would take 80 ms of each start.
 
-``catalog/compiled.json`` is made from the YAML files by ``python -m capadvise.manual`` and bears
-their digest. Where it does not fit them (somebody is editing), they are read themselves.
+``catalog/compiled.json`` is made from the YAML files by ``python -m capadvise.cli.manual`` and
+bears their digest. Where it does not fit them (somebody is editing), they are read themselves.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from capadvise import strict
-from capadvise.caps import NAMES, Cap
 from capadvise.catalog.askers import ASKERS, Asker, by_function, joined, parse_askers
-from capadvise.errors import BadInput
+from capadvise.model import strict
+from capadvise.model.caps import NAMES, Cap
+from capadvise.model.errors import BadInput
 
 FILE = "compiled.json"
 

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from capadvise import strict
-from capadvise.caps import Cap
 from capadvise.catalog import values
-from capadvise.errors import BadInput
+from capadvise.model import strict
+from capadvise.model.caps import Cap
+from capadvise.model.errors import BadInput
 
 
 @dataclass(frozen=True, slots=True)

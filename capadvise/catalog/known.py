@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from capadvise import strict
-from capadvise.caps import Cap, CapSet, names
 from capadvise.catalog import values
 from capadvise.catalog.known_index import NAMES, KnownIndex, upstream
-from capadvise.errors import BadInput
+from capadvise.model import strict
+from capadvise.model.caps import Cap, CapSet, names
+from capadvise.model.errors import BadInput
 
 
 @dataclass(frozen=True, slots=True)

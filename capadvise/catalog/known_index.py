@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from capadvise.caps import CapSet, parse_set
-from capadvise.dataclass import dataclass
-from capadvise.errors import BadInput
+from capadvise.model.caps import CapSet, parse_set
+from capadvise.model.errors import BadInput
 
 FOLDER, INDEX = "proven", "index.json"
 NAMES = ("programs", "commands", "images", "units")

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from capadvise import strict
-from capadvise.caps import Cap
 from capadvise.catalog import values
-from capadvise.dataclass import dataclass
-from capadvise.errors import BadInput
+from capadvise.model import strict
+from capadvise.model.caps import Cap
+from capadvise.model.errors import BadInput
 
 ENGINES = ("docker", "podman")
 

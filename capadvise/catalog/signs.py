@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from capadvise import clone_flags
-from capadvise.dataclass import dataclass
+from capadvise.model import clone_flags
 
 
 class Sign(StrEnum):

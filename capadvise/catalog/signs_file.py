@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from capadvise import clone_flags, strict
 from capadvise.catalog import values
 from capadvise.catalog.signs import ImportSign, Sign
-from capadvise.errors import BadInput
+from capadvise.model import clone_flags, strict
+from capadvise.model.errors import BadInput
 
 _NUMBERS = ("many-links", "few-states", "many-settings")
 _CALLS = ("gives-up-rights", "about-itself")

@@ -10,17 +10,17 @@ from __future__ import annotations
 import errno
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
-from capadvise import strict
-from capadvise.caps import Cap, CapSet
 from capadvise.catalog.askers import Asker, NamespaceScope, joined
 from capadvise.catalog.patterns import Patterns, among
-from capadvise.dataclass import dataclass
-from capadvise.errors import BadInput
+from capadvise.model import strict
+from capadvise.model.caps import Cap, CapSet
+from capadvise.model.errors import BadInput
 
 
 class Meaning(StrEnum):

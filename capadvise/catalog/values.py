@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from capadvise import strict
-from capadvise.caps import NAMES, Cap
-from capadvise.errors import BadInput
+from capadvise.model import strict
+from capadvise.model.caps import NAMES, Cap
+from capadvise.model.errors import BadInput
 
 
 def at(path: Path, raw: Any) -> str:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
-from capadvise import strict
 from capadvise.catalog import values
-from capadvise.dataclass import dataclass
-from capadvise.errors import BadInput
+from capadvise.model import strict
+from capadvise.model.errors import BadInput
 
 
 class EditPlace(IntEnum):

@@ -6,10 +6,9 @@ so that ``emit`` pays for one.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING
-
-from capadvise.dataclass import dataclass
 
 if TYPE_CHECKING:
     from capadvise.formats.declared import Declared

@@ -16,9 +16,9 @@ from typing import Any
 
 import yaml
 
-from capadvise.caps import CapSet
-from capadvise.errors import BadInput
 from capadvise.formats.object_names import is_object_name
+from capadvise.model.caps import CapSet
+from capadvise.model.errors import BadInput
 
 POLICY = "capadvise-capabilities"
 _KINDS = {

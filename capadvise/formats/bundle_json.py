@@ -10,8 +10,8 @@ import json
 import re
 from typing import Any
 
-from capadvise.errors import BadInput
 from capadvise.formats.yaml_tree import ambiguous
+from capadvise.model.errors import BadInput
 
 MAX_LENGTH = 4 << 20
 """A longer text is no bundle's configuration."""

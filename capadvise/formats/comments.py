@@ -5,7 +5,7 @@ Apart from ``snippet``: who only reads files needs nothing of what a report is m
 
 from __future__ import annotations
 
-from capadvise.report.escape import printable
+from capadvise.model.escape import printable
 
 PORT_START = "net.ipv4.ip_unprivileged_port_start"
 SETCAP_TRIED = "tried by a trial: with setcap "

@@ -7,7 +7,6 @@ from collections.abc import Mapping as Mapping_
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from capadvise.errors import BadInput
 from capadvise.formats import compose_exposed, engine
 from capadvise.formats.compose_exposed import FALSE, TRUE
 from capadvise.formats.declared import Declared
@@ -23,6 +22,7 @@ from capadvise.formats.yaml_reader import (
     wrong,
 )
 from capadvise.formats.yaml_tree import Mapping, Node, Scalar, Sequence
+from capadvise.model.errors import BadInput
 
 if TYPE_CHECKING:
     from capadvise.formats.snippet import Snippet

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 
-from capadvise.dataclass import dataclass
 from capadvise.formats import host_paths
 from capadvise.formats.declared import Exposure, ExposureAt
 from capadvise.formats.yaml_reader import Documents, Entries, line, optional_text, text

@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from capadvise.errors import CapadviseError
 from capadvise.formats.compose_names import FILES, OVERRIDES
-from capadvise.target import Target
+from capadvise.model.errors import CapadviseError
+from capadvise.model.target import Target
 
 if TYPE_CHECKING:
     from capadvise.formats.declared import Declared

@@ -13,12 +13,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from capadvise.errors import BadInput, CannotPatch
 from capadvise.formats.edit import PATCHES
 from capadvise.formats.edit.patched import Patched
 from capadvise.formats.line_diff import unified
 from capadvise.formats.snippet import Snippet
-from capadvise.report.escape import printable
+from capadvise.model.errors import BadInput, CannotPatch
+from capadvise.model.escape import printable
 from capadvise.report.place import folder_of
 
 _CONTAINER_NAME = re.compile(r"^[ \t]*ContainerName[ \t]*=[ \t]*(\S+)[ \t]*$", re.MULTILINE)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from capadvise.caps import CapSet
 from capadvise.catalog.known import KnownNeed, KnownProgram, Variant
 from capadvise.catalog.known_index import repository
 from capadvise.formats.comments import one_line
 from capadvise.formats.snippet import Snippet, safe_name
-from capadvise.image_labels import CLAIMED, Claim
-from capadvise.target import is_user
+from capadvise.model.caps import CapSet
+from capadvise.model.image_labels import CLAIMED, Claim
+from capadvise.model.target import is_user
 
 
 def known_snippet(

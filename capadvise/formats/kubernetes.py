@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from capadvise.caps import SYS_ADMIN
 from capadvise.catalog import default
-from capadvise.errors import BadInput
 from capadvise.formats import engine, manifests, pod_exposed
 from capadvise.formats.declared import Declared
 from capadvise.formats.manifest_containers import FoundContainer
@@ -15,6 +13,8 @@ from capadvise.formats.manifests import DIALECT, NON_ROOT
 from capadvise.formats.object_names import API_VERSION, POD_SPEC
 from capadvise.formats.snippet import YAML_WORDS, Snippet
 from capadvise.formats.yaml_reader import Documents, any_text, flag, is_null, line, optional_text
+from capadvise.model.caps import SYS_ADMIN
+from capadvise.model.errors import BadInput
 
 
 def render(snippet: Snippet) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from capadvise import __version__
-from capadvise.caps import CapSet
 from capadvise.formats.comments import comment
 from capadvise.formats.snippet import Snippet
-from capadvise.image_labels import PREFIX
-from capadvise.report.escape import printable
+from capadvise.model.caps import CapSet
+from capadvise.model.escape import printable
+from capadvise.model.image_labels import PREFIX
 
 
 def render(snippet: Snippet) -> str:

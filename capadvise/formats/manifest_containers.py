@@ -4,8 +4,8 @@ like one (Rollout, Workflow, Task, Prometheus)."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
-from capadvise.dataclass import dataclass
 from capadvise.formats.yaml_reader import Documents, Entries, line, optional_text
 from capadvise.formats.yaml_tree import Mapping, Node, Scalar, Sequence
 

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from capadvise.dataclass import dataclass
-from capadvise.errors import BadInput
 from capadvise.formats.manifest_containers import CONTAINERS, ContainerFinder, FoundContainer
 from capadvise.formats.object_names import POD_SPEC
 from capadvise.formats.yaml_reader import (
@@ -24,6 +22,7 @@ from capadvise.formats.yaml_reader import (
     wrong,
 )
 from capadvise.formats.yaml_tree import Mapping, Node, Sequence, ambiguous
+from capadvise.model.errors import BadInput
 
 DEFAULT_NAMESPACE = "default"
 NON_ROOT = "nonroot"

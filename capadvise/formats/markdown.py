@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from capadvise.decide import Proof, Verdict
 from capadvise.formats.snippet import Snippet
+from capadvise.judgement.decide import Proof, Verdict
 from capadvise.report.lamps import SIGNS
 from capadvise.report.risk import risk_word
 from capadvise.report.sheet import Sheet

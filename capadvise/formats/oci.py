@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from capadvise.errors import BadInput
 from capadvise.formats import bundle_exposed, bundle_json
 from capadvise.formats.declared import Declared
 from capadvise.formats.snippet import Snippet
+from capadvise.model.errors import BadInput
 
 
 def render(snippet: Snippet) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from capadvise.errors import BadInput
 from capadvise.formats.snippet import Snippet
+from capadvise.model.errors import BadInput
 from capadvise.report.lamps import Light
 from capadvise.report.sheet import Sheet
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 
-from capadvise.decide import Proof, Verdict
 from capadvise.formats import sarif_log
 from capadvise.formats.snippet import Kept, Snippet
+from capadvise.judgement.decide import Proof, Verdict
 from capadvise.report.risk import risk_of
 from capadvise.report.words import PROOFS, VERDICTS
 

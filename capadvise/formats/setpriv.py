@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from capadvise.errors import BadInput
 from capadvise.formats import shell
 from capadvise.formats.comments import comment
 from capadvise.formats.snippet import Snippet
+from capadvise.model.errors import BadInput
 
 
 def render(snippet: Snippet) -> str:

@@ -6,7 +6,7 @@ import os
 import shlex
 from collections.abc import Iterable
 
-from capadvise.report.escape import printable
+from capadvise.model.escape import printable
 
 
 def join(words: Iterable[str]) -> str:

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from capadvise.caps import NAMES, Cap, CapSet, parse_set
 from capadvise.catalog import Catalog
 from capadvise.catalog.capabilities import Risk
-from capadvise.dataclass import dataclass
-from capadvise.decide import Need
-from capadvise.errors import BadInput
 from capadvise.formats.comments import PORT_START, SETCAP_TRIED, comment, one_line
 from capadvise.formats.object_names import POD_SPEC, is_object_name
-from capadvise.hardening import NO_NEW_PRIVILEGES
-from capadvise.posture import Sharing
-from capadvise.recording import Namespace
-from capadvise.report.escape import printable
+from capadvise.judgement.decide import Need
+from capadvise.judgement.hardening import NO_NEW_PRIVILEGES
+from capadvise.judgement.report import Report
+from capadvise.model.caps import NAMES, Cap, CapSet, parse_set
+from capadvise.model.errors import BadInput
+from capadvise.model.escape import printable
+from capadvise.model.posture import Sharing
+from capadvise.model.recording import Namespace
+from capadvise.model.target import CLIENTS, Target, is_user
+from capadvise.model.workload import needs_no_port_below
 from capadvise.report.lamps import RisksHere
-from capadvise.report.model import Report
-from capadvise.target import CLIENTS, Target, is_user
-from capadvise.workload import needs_no_port_below
 
 if TYPE_CHECKING:
     from capadvise.report.sheet import Sheet

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from capadvise.caps import NAMES
-from capadvise.dataclass import dataclass
 from capadvise.formats import unit_exposed, unit_file
 from capadvise.formats.comments import comment
 from capadvise.formats.declared import Declared
-from capadvise.target import UNIT_KINDS, recorded_unit
+from capadvise.model.caps import NAMES
+from capadvise.model.target import UNIT_KINDS, recorded_unit
 
 if TYPE_CHECKING:
     from capadvise.formats.snippet import Snippet

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
-from capadvise.dataclass import dataclass
-from capadvise.errors import BadInput
 from capadvise.formats.yaml_tree import ambiguous
+from capadvise.model.errors import BadInput
 
 MAX_LENGTH = 1 << 20
 """A longer text is not a unit."""

@@ -8,10 +8,9 @@ tags, keys that are no plain texts, merge keys where readers disagree about what
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import lru_cache
 
-from capadvise.dataclass import dataclass
-from capadvise.errors import BadInput
 from capadvise.formats.yaml_tree import (
     Mapping,
     Node,
@@ -25,6 +24,7 @@ from capadvise.formats.yaml_tree import (
     merge_sources,
     target,
 )
+from capadvise.model.errors import BadInput
 
 _TAG = "tag:yaml.org,2002:"
 _TEXT_TAGS = (None, f"{_TAG}str")

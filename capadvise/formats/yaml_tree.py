@@ -11,11 +11,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from collections.abc import Mapping as Mapping_
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from capadvise.dataclass import dataclass
-from capadvise.errors import BadInput
+from capadvise.model.errors import BadInput
 
 MERGE = "<<"
 MAX_CHARACTERS = 4 << 20

@@ -5,17 +5,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
 from fnmatch import fnmatchcase
 from pathlib import Path
 from posixpath import normpath
 from typing import Any
 
-from capadvise import strict
-from capadvise.dataclass import dataclass
-from capadvise.errors import BadInput
 from capadvise.gate.finding import RULES, Finding
+from capadvise.model import strict
+from capadvise.model.errors import BadInput
 
 _COMMENT = (
     r"(?:^|\s)[#;]\s*capadvise:\s*accept\s+(?P<rules>[a-z-]+(?:\s*,\s*[a-z-]+)*?)"

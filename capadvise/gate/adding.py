@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from capadvise.caps import CapSet
 from capadvise.catalog import default
-from capadvise.errors import BadInput
 from capadvise.formats import FORMATS
 from capadvise.formats.declared import Declared
 from capadvise.formats.files import Change
 from capadvise.formats.snippet import Snippet, snippet_of
 from capadvise.gate.consumers import CONSUMERS, EVERY, granted
-from capadvise.report.model import Report
+from capadvise.judgement.report import Report
+from capadvise.model.caps import CapSet
+from capadvise.model.errors import BadInput
 
 _WAY_OUT = "record its start (run), or prove the report; emit --partial replaces the set anyway"
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from capadvise.caps import Cap, CapSet
-from capadvise.decide import Proposal, Verdict
 from capadvise.gate.finding import Finding, Severity
 from capadvise.gate.service import Service
-from capadvise.report.escape import printable
+from capadvise.judgement.decide import Proposal, Verdict
+from capadvise.model.caps import Cap, CapSet
+from capadvise.model.escape import printable
 from capadvise.report.words import without
 
 _BIND = Cap.parse("NET_BIND_SERVICE")

@@ -10,11 +10,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from capadvise.catalog import Catalog
-from capadvise.errors import BadInput
 from capadvise.formats.declared import Declared
-from capadvise.report.escape import printable
+from capadvise.judgement.report import Report
+from capadvise.model.errors import BadInput
+from capadvise.model.escape import printable
 from capadvise.report.load import load
-from capadvise.report.model import Report
 
 
 class Baseline:

@@ -6,14 +6,14 @@ Tried on docker 26.1, podman 5.4, systemd 257 and runc; containerd after its sou
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 
-from capadvise.caps import NAMES, Cap, CapSet
 from capadvise.catalog import Catalog
-from capadvise.dataclass import dataclass
 from capadvise.formats.declared import Declared
 from capadvise.formats.systemd import capability_number
 from capadvise.formats.user_names import may_be_root
+from capadvise.model.caps import NAMES, Cap, CapSet
 
 ALL = "ALL"
 EVERY: CapSet = frozenset(Cap(number) for number in range(len(NAMES)))

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import PurePath
 
-from capadvise.caps import CapSet
 from capadvise.formats.user_names import is_root
 from capadvise.gate.consumers import EVERY
 from capadvise.gate.finding import Severity
 from capadvise.gate.outcome import Examined, JudgedService, Outcome
 from capadvise.gate.sources import called_after
-from capadvise.report.escape import printable
+from capadvise.model.caps import CapSet
+from capadvise.model.escape import printable
 
 _NAMED = 4
 _MARKS = {Severity.ERROR: "×", Severity.WARNING: "!"}

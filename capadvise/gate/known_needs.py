@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from capadvise.caps import Cap, CapSet
 from capadvise.catalog.known import Known, KnownProgram
 from capadvise.catalog.known_index import STARTERS, other_version, repository
 from capadvise.formats.declared import Exposure
 from capadvise.gate.finding import Finding
 from capadvise.gate.service import Service
-from capadvise.image_labels import CLAIMED, Claim
-from capadvise.report.escape import printable
+from capadvise.model.caps import Cap, CapSet
+from capadvise.model.escape import printable
+from capadvise.model.image_labels import CLAIMED, Claim
 from capadvise.report.lines import listed, sentence
 
 _ROOT = ("root", "0")

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from capadvise.caps import Cap
 from capadvise.catalog import Catalog
 from capadvise.formats.declared import Declared, Exposure
 from capadvise.formats.user_names import may_be_root
 from capadvise.gate.consumers import ALL, Consumer
 from capadvise.gate.finding import Level, Reached, Violation
+from capadvise.model.caps import Cap
 
 _BASELINE: dict[Exposure, str] = {
     Exposure.HOST_NETWORK: "Host Namespaces",

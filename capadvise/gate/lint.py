@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-from capadvise.caps import NAMES, Cap
 from capadvise.gate.consumers import ALL, Prefix, Winner
 from capadvise.gate.finding import Finding, Severity
 from capadvise.gate.powers import POWERS
 from capadvise.gate.service import Service
-from capadvise.report.escape import printable
+from capadvise.model.caps import NAMES, Cap
+from capadvise.model.escape import printable
 
 
 def lint(service: Service) -> tuple[Finding, ...]:

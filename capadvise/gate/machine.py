@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from capadvise.caps import names
 from capadvise.formats import sarif_log
 from capadvise.gate.finding import RULES, Finding, Reached, Severity
 from capadvise.gate.outcome import Examined, JudgedService, Outcome
-from capadvise.report.escape import printable
+from capadvise.model.caps import names
+from capadvise.model.escape import printable
 
 SCHEMA = "capadvise.check/1"
 

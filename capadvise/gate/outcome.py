@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from capadvise.caps import Cap, CapSet
 from capadvise.catalog import Catalog
-from capadvise.dataclass import dataclass
 from capadvise.formats.declared import Declared
 from capadvise.gate import snippets
 from capadvise.gate.accepting import Acceptance, accepted
@@ -19,11 +17,12 @@ from capadvise.gate.finding import RULES, Finding, Level, Reached, Severity
 from capadvise.gate.level import reached
 from capadvise.gate.lint import lint
 from capadvise.gate.service import Service
-from capadvise.report.escape import printable
+from capadvise.model.caps import Cap, CapSet
+from capadvise.model.escape import printable
 
 if TYPE_CHECKING:  # reports are imported only where there are some
     from capadvise.gate.baseline import Baseline
-    from capadvise.image_labels import Claim
+    from capadvise.model.image_labels import Claim
 
 
 @dataclass(frozen=True, slots=True)

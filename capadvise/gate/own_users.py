@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from capadvise.caps import Cap
 from capadvise.catalog.circumstances import Circumstance
 from capadvise.formats.declared import Exposure
 from capadvise.gate.finding import Finding
 from capadvise.gate.place import known
 from capadvise.gate.service import Service
-from capadvise.report.escape import printable
+from capadvise.judgement.report import Report
+from capadvise.judgement.user_namespace import USUAL_IDS
+from capadvise.model.caps import Cap
+from capadvise.model.escape import printable
 from capadvise.report.fit import can_move, fit_of_report
 from capadvise.report.lines import listed
-from capadvise.report.model import Report
 from capadvise.report.risk import remaining, risk_word
-from capadvise.user_namespace import USUAL_IDS
 
 _EXCLUDING = (Exposure.HOST_NETWORK, Exposure.HOST_PROCESSES, Exposure.HOST_IPC)
 """Kubernetes and docker's userns-remap refuse these together with one."""

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from capadvise.caps import CapSet
 from capadvise.catalog import default
 from capadvise.formats.compose_files import beside
 from capadvise.formats.declared import Declared
@@ -15,8 +14,9 @@ from capadvise.formats.edit.patched import Patched
 from capadvise.formats.files import Change, plan
 from capadvise.formats.snippet import Snippet
 from capadvise.gate.adding import only_adding
-from capadvise.report.escape import printable
-from capadvise.report.model import Report
+from capadvise.judgement.report import Report
+from capadvise.model.caps import CapSet
+from capadvise.model.escape import printable
 from capadvise.report.privileged import other_powers
 
 

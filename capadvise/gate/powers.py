@@ -5,14 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from capadvise.caps import Cap, CapSet
 from capadvise.catalog.capabilities import Risk
 from capadvise.formats.declared import Exposure, ExposureAt
 from capadvise.formats.user_names import has_group
 from capadvise.gate.finding import Finding, Severity
 from capadvise.gate.place import known
 from capadvise.gate.service import Service
-from capadvise.report.escape import printable
+from capadvise.model.caps import Cap, CapSet
+from capadvise.model.escape import printable
 from capadvise.report.risk import remaining
 
 _ERROR, _WARNING, _NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import chain
 
-from capadvise.caps import Cap, CapSet
 from capadvise.catalog import Catalog
-from capadvise.dataclass import dataclass
 from capadvise.formats.declared import Declared
 from capadvise.formats.user_names import may_be_root
 from capadvise.gate.consumers import CONSUMERS, Consumer, Winner, defaults, granted
 from capadvise.gate.finding import RULES, Finding, Severity
+from capadvise.model.caps import Cap, CapSet
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from capadvise.caps import CapSet
+from capadvise.model.caps import CapSet
 
 
 def lines(language: str, caps: CapSet) -> str:

@@ -10,12 +10,12 @@ from glob import escape
 from pathlib import PurePath
 from typing import Any
 
-from capadvise.errors import BadInput
 from capadvise.formats import compose_names, quadlet
 from capadvise.formats.manifests import REFERRING
 from capadvise.formats.yaml_reader import Documents, is_null
 from capadvise.formats.yaml_tree import EMPTY, Mapping, Node, Scalar, ambiguous, entries, target
-from capadvise.target import UNIT_KINDS
+from capadvise.model.errors import BadInput
+from capadvise.model.target import UNIT_KINDS
 
 QUADLETS = (".container", *quadlet.OTHERS)
 """Suffixes of podman's units."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from capadvise.gate.finding import Finding, Level, Reached, Severity
 from capadvise.gate.outcome import Examined, JudgedService, Outcome
-from capadvise.report.escape import printable
+from capadvise.model.escape import printable
 
 WIDTH = 80
 

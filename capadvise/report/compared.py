@@ -7,9 +7,9 @@ defect of either.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from capadvise.caps import Cap, CapSet
 from capadvise.catalog.known_index import (
     INITS,
     STARTERS,
@@ -18,9 +18,9 @@ from capadvise.catalog.known_index import (
     KnownSets,
     other_version,
 )
-from capadvise.dataclass import dataclass
-from capadvise.report.escape import printable
-from capadvise.report.model import Report
+from capadvise.judgement.report import Report
+from capadvise.model.caps import Cap, CapSet
+from capadvise.model.escape import printable
 from capadvise.report.proof_text import set_text
 
 

@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-from capadvise.caps import Cap
-from capadvise.recording import RefusedBy
-from capadvise.watched import OwnerKind, PathPart, WatchFinding
+from capadvise.judgement.watched import OwnerKind, PathPart, WatchFinding
+from capadvise.model.caps import Cap
+from capadvise.model.recording import RefusedBy
 
 _NO_CURE = {
     RefusedBy.SECCOMP: "its seccomp filter has to allow {call}",

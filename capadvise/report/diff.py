@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from capadvise.caps import Cap, CapSet, names
-from capadvise.decide import Need, Verdict
-from capadvise.judge import Effect, Judged
-from capadvise.report.escape import printable
-from capadvise.report.model import Report
+from capadvise.judgement.decide import Need, Verdict
+from capadvise.judgement.judge import Effect, Judged
+from capadvise.judgement.report import Report
+from capadvise.model.caps import Cap, CapSet, names
+from capadvise.model.escape import printable
 from capadvise.report.text import place_of
 from capadvise.report.words import VERDICTS
 

@@ -6,24 +6,24 @@ from dataclasses import asdict
 from typing import Any
 
 from capadvise import __version__
-from capadvise.behaviour import mounts_overlays
-from capadvise.caps import names
 from capadvise.catalog import Catalog, Meaning
 from capadvise.catalog.capabilities import Risk
-from capadvise.decide import Need
-from capadvise.hardening import Hardening
-from capadvise.posture import Mac
-from capadvise.proven import Proven
-from capadvise.recording import AuditDenial, Check, ImageFile, Origin, Recording, RefusedCall
-from capadvise.refused import refusals
+from capadvise.judgement.behaviour import mounts_overlays
+from capadvise.judgement.decide import Need
+from capadvise.judgement.hardening import Hardening
+from capadvise.judgement.proven import Proven
+from capadvise.judgement.refused import refusals
+from capadvise.judgement.report import SCHEMA, Report
+from capadvise.judgement.user_namespace import Fit, Placed, placements
+from capadvise.model.caps import names
+from capadvise.model.posture import Mac
+from capadvise.model.recording import AuditDenial, Check, ImageFile, Origin, Recording, RefusedCall
+from capadvise.model.target import Target
+from capadvise.model.workload import Workload
 from capadvise.report.compared import Comparison, compared
 from capadvise.report.fit import fit_of_report
 from capadvise.report.lamps import RisksHere
-from capadvise.report.model import SCHEMA, Report
 from capadvise.report.posture import dump_posture
-from capadvise.target import Target
-from capadvise.user_namespace import Fit, Placed, placements
-from capadvise.workload import Workload
 
 
 def dump(report: Report, catalog: Catalog) -> dict[str, Any]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from capadvise.caps import Cap
 from capadvise.catalog import Catalog
 from capadvise.catalog.capabilities import Entry, Risk, Use
 from capadvise.catalog.ways import WHERE_TO, EditPlace, Edits
+from capadvise.model.caps import Cap
 from capadvise.report.lines import bullet, edit_lines, listed, paragraph, sentence
 
 _IN_SHORT = (

@@ -5,25 +5,25 @@ screens show parts of it."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from capadvise.caps import Cap, CapSet, parse_set
 from capadvise.catalog import Catalog
 from capadvise.catalog.capabilities import Attack, Entry, Risk, Use
 from capadvise.catalog.circumstances import Circumstance
 from capadvise.catalog.patterns import among
 from capadvise.catalog.sites import asker
 from capadvise.catalog.ways import LABELS, WHERE_TO, EditPlace, Edits
-from capadvise.dataclass import dataclass
-from capadvise.decide import ONLY_HEALTHCHECK, Need, Proof, Proposal, Verdict
-from capadvise.judge import Effect, Judged
-from capadvise.posture import Posture, Sharing
+from capadvise.judgement.decide import ONLY_HEALTHCHECK, Need, Proof, Proposal, Verdict
+from capadvise.judgement.judge import Effect, Judged
+from capadvise.judgement.report import Report
+from capadvise.judgement.user_namespace import USUAL_IDS, fit_of
+from capadvise.model.caps import Cap, CapSet, parse_set
+from capadvise.model.escape import printable
+from capadvise.model.posture import Posture, Sharing
 from capadvise.report.compared import compared_lines
-from capadvise.report.escape import printable
 from capadvise.report.fit import can_move, fit_of_report
 from capadvise.report.inspection import PLAIN
 from capadvise.report.lines import bullet, edit_lines, listed, paragraph, sentence
-from capadvise.report.model import Report
 from capadvise.report.proof_text import set_text
 from capadvise.report.risk import (
     Remaining,
@@ -37,7 +37,6 @@ from capadvise.report.risk import (
 )
 from capadvise.report.text import doubts, evidence_line, no_need, occasions, refusal_lines
 from capadvise.report.words import without
-from capadvise.user_namespace import USUAL_IDS, fit_of
 
 _MOST = 4
 """Pieces of evidence that are shown of one capability."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from capadvise.caps import Cap, CapSet
 from capadvise.catalog import Catalog
-from capadvise.posture import Sharing
-from capadvise.report.model import Report
-from capadvise.user_namespace import Fit, NeedScope, Placed, fit_in, placements
+from capadvise.judgement.report import Report
+from capadvise.judgement.user_namespace import Fit, NeedScope, Placed, fit_in, placements
+from capadvise.model.caps import Cap, CapSet
+from capadvise.model.posture import Sharing
 
 Places = Mapping[Cap, Placed]
 

@@ -6,9 +6,9 @@ import shlex
 from collections.abc import Iterator
 from typing import Any
 
-from capadvise.caps import names
-from capadvise.inspected import ImageInspection, Riser
-from capadvise.report.escape import printable
+from capadvise.model.caps import names
+from capadvise.model.escape import printable
+from capadvise.model.inspected import ImageInspection, Riser
 from capadvise.report.lines import bullet, listed, paragraph
 
 SCHEMA = "capadvise.inspect.image/1"

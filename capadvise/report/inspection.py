@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from capadvise.caps import NAMES, Cap, CapSet, names
 from capadvise.catalog import Catalog
-from capadvise.inspected import Inspection
-from capadvise.posture import Cgroup, Mac, Posture, Root, Sharing
-from capadvise.report.escape import printable
+from capadvise.model.caps import NAMES, Cap, CapSet, names
+from capadvise.model.escape import printable
+from capadvise.model.inspected import Inspection
+from capadvise.model.posture import Cgroup, Mac, Posture, Root, Sharing
 from capadvise.report.lines import WIDTH, bullet, listed, paragraph
 from capadvise.report.posture import dump_posture
 

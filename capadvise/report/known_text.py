@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from capadvise.caps import CapSet
 from capadvise.catalog import Catalog
 from capadvise.catalog.known import KnownNeed, KnownProgram, Published, Variant
 from capadvise.catalog.known_index import other_version, repository
-from capadvise.image_labels import CLAIMED, Claim
-from capadvise.report.escape import printable
+from capadvise.model.caps import CapSet
+from capadvise.model.escape import printable
+from capadvise.model.image_labels import CLAIMED, Claim
 from capadvise.report.lines import bullet, paragraph, sentence
 from capadvise.report.proof_text import set_text
 

@@ -4,15 +4,15 @@ it, and the pages that are exported."""
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 
-from capadvise.caps import Cap, CapSet
 from capadvise.catalog import Catalog
 from capadvise.catalog.capabilities import Risk
-from capadvise.dataclass import dataclass
-from capadvise.decide import Proof, Proposal, Verdict
-from capadvise.proven import Proven
-from capadvise.report.model import Report
+from capadvise.judgement.decide import Proof, Proposal, Verdict
+from capadvise.judgement.proven import Proven
+from capadvise.judgement.report import Report
+from capadvise.model.caps import Cap, CapSet
 from capadvise.report.risk import judged_in, remaining, risk_word
 
 

@@ -8,13 +8,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from capadvise.caps import Cap, CapSet, parse_set
 from capadvise.catalog import Catalog
-from capadvise.decide import decide_all
-from capadvise.errors import BadInput
-from capadvise.hardening import LINES, Hardening
-from capadvise.proven import Proven, Trial, conclude
-from capadvise.recording import (
+from capadvise.judgement.decide import decide_all
+from capadvise.judgement.hardening import LINES, Hardening
+from capadvise.judgement.proven import Proven, Trial, conclude
+from capadvise.judgement.report import SCHEMA, Report
+from capadvise.model.caps import Cap, CapSet, parse_set
+from capadvise.model.errors import BadInput
+from capadvise.model.recording import (
     AuditDenial,
     Check,
     CheckOption,
@@ -34,14 +35,13 @@ from capadvise.recording import (
     Retried,
     Told,
 )
-from capadvise.report.model import SCHEMA, Report
+from capadvise.model.target import Target, is_user
+from capadvise.model.workload import Act, Step, Workload
 from capadvise.report.posture import load_posture
 from capadvise.report.values import optional as _optional
 from capadvise.report.values import text as _text
 from capadvise.report.values import texts as _texts
 from capadvise.report.values import word as _word
-from capadvise.target import Target, is_user
-from capadvise.workload import Act, Step, Workload
 
 MAX_BYTES = 64 << 20
 """A larger file is not a report: evidence is aggregated."""

@@ -6,15 +6,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from capadvise.caps import CapSet
 from capadvise.catalog import Catalog
-from capadvise.decide import decide_all
-from capadvise.errors import BadInput
-from capadvise.posture import Cgroup, Posture
-from capadvise.proven import conclude
-from capadvise.recording import Recording
-from capadvise.report.model import Report
-from capadvise.target import Target
+from capadvise.judgement.decide import decide_all
+from capadvise.judgement.proven import conclude
+from capadvise.judgement.report import Report
+from capadvise.model.caps import CapSet
+from capadvise.model.errors import BadInput
+from capadvise.model.posture import Cgroup, Posture
+from capadvise.model.recording import Recording
+from capadvise.model.target import Target
 
 _VARIES = frozenset({"argv", "cwd", "engine", "container", "pod", "privileged", "replicas"})
 """What differs between two runs of one target."""

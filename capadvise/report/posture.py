@@ -1,11 +1,11 @@
-"""The posture as JSON values, and back. The keys are the fields of ``capadvise.posture``."""
+"""The posture as JSON values, and back. The keys are the fields of ``capadvise.model.posture``."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from typing import Any
 
-from capadvise.posture import Posture, Sharing
+from capadvise.model.posture import Posture, Sharing
 from capadvise.report.values import value_of
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from capadvise.caps import CapSet
 from capadvise.catalog import Catalog
-from capadvise.recording import Check, Namespace
-from capadvise.report.escape import printable
-from capadvise.report.model import Report
+from capadvise.judgement.report import Report
+from capadvise.model.caps import CapSet
+from capadvise.model.escape import printable
+from capadvise.model.recording import Check, Namespace
 
 _DEVICES = (
     "dev-mem",

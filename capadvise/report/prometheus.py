@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from capadvise.report.escape import printable
-from capadvise.watched import WatchFinding
+from capadvise.judgement.watched import WatchFinding
+from capadvise.model.escape import printable
 
 _MOST = 500
 """Rows; what is beyond is counted together, with ``other`` in the place of the owner's name."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from capadvise.caps import CapSet
-from capadvise.differences import examples
-from capadvise.hardening import Hardening
-from capadvise.proven import Proven, Trial
-from capadvise.report.escape import printable
+from capadvise.judgement.differences import examples
+from capadvise.judgement.hardening import Hardening
+from capadvise.judgement.proven import Proven, Trial
+from capadvise.model.caps import CapSet
+from capadvise.model.escape import printable
 
 
 def set_text(caps: CapSet) -> str:

@@ -3,16 +3,16 @@ judged in. Pure."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from capadvise.caps import Cap
 from capadvise.catalog.capabilities import Attack, Condition, Entry, Risk
 from capadvise.catalog.circumstances import Circumstance, Known, broken, holds, met, unknown
-from capadvise.dataclass import dataclass
-from capadvise.posture import Posture, Sharing
+from capadvise.model.caps import Cap
+from capadvise.model.posture import Posture, Sharing
 
 if TYPE_CHECKING:
-    from capadvise.report.model import Report  # the gate does without
+    from capadvise.judgement.report import Report  # the gate does without
 
 _RISKS = {"root": "root-equivalent"}
 

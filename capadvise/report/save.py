@@ -8,9 +8,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from capadvise.catalog import Catalog
-from capadvise.errors import BadInput
+from capadvise.judgement.report import Report
+from capadvise.model.errors import BadInput
 from capadvise.report.dump import dump
-from capadvise.report.model import Report
 from capadvise.report.place import folder_of, give_to_user, is_special
 
 

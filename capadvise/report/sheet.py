@@ -7,13 +7,13 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from capadvise.caps import Cap, CapSet
 from capadvise.catalog import Catalog
-from capadvise.judge import Effect
-from capadvise.report.escape import printable
+from capadvise.judgement.judge import Effect
+from capadvise.judgement.report import Report
+from capadvise.model.caps import Cap, CapSet
+from capadvise.model.escape import printable
 from capadvise.report.explain_report import possibilities
 from capadvise.report.lamps import Lamp, RisksHere, Score, all_caps, how_known, lamps, score
-from capadvise.report.model import Report
 from capadvise.report.proof_text import proof_lines, trial_name
 from capadvise.report.risk import judged_in, remaining, risk_word
 from capadvise.report.text import evidence_line, tested_lines

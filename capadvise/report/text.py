@@ -8,26 +8,26 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from capadvise.caps import CapSet
 from capadvise.catalog import Catalog
 from capadvise.catalog.capabilities import Risk
 from capadvise.catalog.sites import asker
-from capadvise.decide import Need, Proposal, Verdict
-from capadvise.judge import WHILE_STOPPED, Judged
-from capadvise.recording import Origin, Recording, RefusedBy, Retried
-from capadvise.refusal import Refusal
-from capadvise.refused import refusals
+from capadvise.judgement.decide import Need, Proposal, Verdict
+from capadvise.judgement.judge import WHILE_STOPPED, Judged
+from capadvise.judgement.refusal import Refusal
+from capadvise.judgement.refused import refusals
+from capadvise.judgement.report import Report
+from capadvise.judgement.user_namespace import USUAL_IDS, Fit
+from capadvise.model.caps import CapSet
+from capadvise.model.escape import printable
+from capadvise.model.recording import Origin, Recording, RefusedBy, Retried
+from capadvise.model.workload import TWO_RUNS, Act, Workload, implicit_check
 from capadvise.report.compared import compared_lines
-from capadvise.report.escape import printable
 from capadvise.report.fit import Places, can_move, fit_of_report
 from capadvise.report.lamps import Risks, RisksHere
 from capadvise.report.lines import listed
-from capadvise.report.model import Report
 from capadvise.report.proof_text import how_proven, proof_lines, set_text
 from capadvise.report.risk import risk_word
 from capadvise.report.words import VERDICTS, without
-from capadvise.user_namespace import USUAL_IDS, Fit
-from capadvise.workload import TWO_RUNS, Act, Workload, implicit_check
 
 ORIGINS = {
     Origin.SECCOMP: "answered by the seccomp filter",

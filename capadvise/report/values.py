@@ -8,8 +8,8 @@ from functools import cache
 from types import NoneType, UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from capadvise.errors import BadInput
-from capadvise.report.escape import printable
+from capadvise.model.errors import BadInput
+from capadvise.model.escape import printable
 
 _T = TypeVar("_T")
 

@@ -7,9 +7,9 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from capadvise.judgement.watched import WatchFinding
 from capadvise.report.cure import cure
 from capadvise.report.watch_text import finding_line, summary_lines
-from capadvise.watched import WatchFinding
 
 SCHEMA = "capadvise.watch/1"
 _WARNING, _INFO = 4, 6

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from capadvise.caps import Cap
-from capadvise.recording import RefusedBy
+from capadvise.judgement.watched import OwnerKind, PathPart, WatchFinding
+from capadvise.model.caps import Cap
+from capadvise.model.escape import printable
+from capadvise.model.recording import RefusedBy
 from capadvise.report.cure import cure
-from capadvise.report.escape import printable
-from capadvise.watched import OwnerKind, PathPart, WatchFinding
 
 _MOST = 20
 """Findings of a summary."""

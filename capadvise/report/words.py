@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from capadvise.decide import Need, Proof, Verdict
-from capadvise.judge import Judged
-from capadvise.report.escape import printable
+from capadvise.judgement.decide import Need, Proof, Verdict
+from capadvise.judgement.judge import Judged
+from capadvise.model.escape import printable
 
 VERDICTS = {
     Verdict.REQUIRED: "required",

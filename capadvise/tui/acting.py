@@ -8,9 +8,9 @@ from pathlib import Path
 from textual.screen import ModalScreen
 from textual.widgets import Input
 
-from capadvise.caps import Cap
 from capadvise.formats import FORMATS
-from capadvise.report.escape import printable
+from capadvise.model.caps import Cap
+from capadvise.model.escape import printable
 from capadvise.tui.capabilities import Capabilities
 from capadvise.tui.files import nearest
 from capadvise.tui.helpscreen import HelpScreen

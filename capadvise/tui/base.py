@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from textual.screen import Screen
 
-    from capadvise.caps import Cap
     from capadvise.catalog import Catalog
+    from capadvise.model.caps import Cap
     from capadvise.tui.choice import Choice
     from capadvise.tui.livetab import LiveTab
     from capadvise.tui.prooftab import ProofTab

@@ -11,7 +11,7 @@ from textual.events import Click
 from textual.message import Message
 from textual.widgets.option_list import Option
 
-from capadvise.caps import Cap
+from capadvise.model.caps import Cap
 from capadvise.report.lamps import SIGNS, Light
 from capadvise.tui.keys import KeyedList
 from capadvise.tui.look import DECISION_MARKS, LIGHT_STYLES, worded_risk

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from capadvise.caps import Cap, CapSet
 from capadvise.catalog import Catalog
-from capadvise.decide import Need, Proof, Verdict
-from capadvise.proven import Trial
-from capadvise.report.escape import printable
+from capadvise.judgement.decide import Need, Proof, Verdict
+from capadvise.judgement.proven import Trial
+from capadvise.judgement.report import Report
+from capadvise.model.caps import Cap, CapSet
+from capadvise.model.escape import printable
 from capadvise.report.lamps import how_known
-from capadvise.report.model import Report
 from capadvise.report.words import PROOFS, without
 
 LONGEST = 80

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
-from capadvise.caps import Cap
-from capadvise.report.escape import printable
+from capadvise.model.caps import Cap
+from capadvise.model.escape import printable
 from capadvise.tui.rows import JUST, NEEDED, Row
 from capadvise.workflow.protocols import Now
 

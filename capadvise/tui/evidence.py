@@ -16,10 +16,10 @@ from textual.binding import Binding
 from textual.widgets import Tree
 from textual.widgets.tree import TreeNode
 
-from capadvise.caps import Cap
 from capadvise.catalog import Meaning
-from capadvise.decide import Need
-from capadvise.judge import Effect, Judged
+from capadvise.judgement.decide import Need
+from capadvise.judgement.judge import Effect, Judged
+from capadvise.model.caps import Cap
 from capadvise.report.text import ORIGINS
 from capadvise.report.words import loss_of
 from capadvise.tui.rows import shortened

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from textual.suggester import Suggester
 
-from capadvise.errors import CapadviseError
 from capadvise.formats import FORMATS
 from capadvise.formats.compose_names import FILES
-from capadvise.target import Target
+from capadvise.model.errors import CapadviseError
+from capadvise.model.target import Target
 
 _BY_SUFFIX = {".service": "systemd", ".container": "quadlet"}
 _YAML = (".yaml", ".yml")

@@ -11,10 +11,11 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-from capadvise.caps import Cap
 from capadvise.catalog import Catalog
-from capadvise.decide import Proposal
-from capadvise.report.escape import printable
+from capadvise.judgement.decide import Proposal
+from capadvise.judgement.report import Report
+from capadvise.model.caps import Cap
+from capadvise.model.escape import printable
 from capadvise.report.lamps import (
     SIGNS,
     Lamp,
@@ -27,7 +28,6 @@ from capadvise.report.lamps import (
     score,
     usual_risks,
 )
-from capadvise.report.model import Report
 from capadvise.tui.choice import Choice
 from capadvise.tui.rows import (
     NOT_CHECKED,

@@ -16,7 +16,7 @@ from textual.visual import RenderOptions
 from textual.widget import Widget
 from textual.widgets import Static
 
-from capadvise.caps import Cap
+from capadvise.model.caps import Cap
 from capadvise.report.lamps import SIGNS, Lamp, Light, Score
 from capadvise.tui.look import LIGHT_STYLES, numbers_text, risks_text, score_text, status_text
 from capadvise.tui.page import Wrapped

@@ -18,9 +18,9 @@ from textual.message import Message
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
-from capadvise.caps import Cap
-from capadvise.decide import Verdict
-from capadvise.report.escape import printable
+from capadvise.judgement.decide import Verdict
+from capadvise.model.caps import Cap
+from capadvise.model.escape import printable
 from capadvise.report.lamps import SIGNS
 from capadvise.tui import help
 from capadvise.tui.capabilities import Capabilities

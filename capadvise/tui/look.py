@@ -6,8 +6,8 @@ import signal
 
 from textual.content import Content
 
-from capadvise.decide import Verdict
-from capadvise.report.escape import printable
+from capadvise.judgement.decide import Verdict
+from capadvise.model.escape import printable
 from capadvise.report.lamps import Light, Score
 from capadvise.report.risk import risk_word
 from capadvise.tui.choice import Decision

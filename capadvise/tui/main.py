@@ -20,11 +20,11 @@ from textual.reactive import reactive
 from textual.screen import Screen
 from textual.widgets import ContentSwitcher
 
-from capadvise.caps import Cap
 from capadvise.catalog import Catalog
-from capadvise.errors import CapadviseError
 from capadvise.formats import FORMATS
-from capadvise.report.escape import printable
+from capadvise.model.caps import Cap
+from capadvise.model.errors import CapadviseError
+from capadvise.model.escape import printable
 from capadvise.tui.acting import Actions
 from capadvise.tui.choice import Choice
 from capadvise.tui.fitting import Fitting

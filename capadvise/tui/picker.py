@@ -15,7 +15,7 @@ from textual.theme import Theme
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
-from capadvise.report.escape import printable
+from capadvise.model.escape import printable
 from capadvise.tui.driver import TerminalDriver
 from capadvise.tui.early import EarlyKeys
 from capadvise.tui.keys import KeyedList, Keys

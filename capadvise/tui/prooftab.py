@@ -15,12 +15,12 @@ from textual.reactive import reactive
 from textual.widgets import Button, Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from capadvise.caps import CapSet
-from capadvise.errors import CapadviseError
-from capadvise.outcome import Interrupted
-from capadvise.proven import Trial
-from capadvise.report.escape import printable
-from capadvise.report.model import Report
+from capadvise.judgement.outcome import Interrupted
+from capadvise.judgement.proven import Trial
+from capadvise.judgement.report import Report
+from capadvise.model.caps import CapSet
+from capadvise.model.errors import CapadviseError
+from capadvise.model.escape import printable
 from capadvise.report.proof_text import set_text
 from capadvise.tui import help
 from capadvise.tui.choice import Choice

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from capadvise.errors import CapadviseError
+from capadvise.model.errors import CapadviseError
 
 _BYTES = 64 << 10
 

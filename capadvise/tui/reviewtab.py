@@ -10,11 +10,11 @@ from textual.events import Resize
 from textual.reactive import reactive
 from textual.widgets import Input, OptionList, Static
 
-from capadvise.caps import Cap
 from capadvise.catalog import Catalog
+from capadvise.judgement.report import Report
+from capadvise.model.caps import Cap
+from capadvise.model.escape import printable
 from capadvise.report.compared import compared_in_short
-from capadvise.report.escape import printable
-from capadvise.report.model import Report
 from capadvise.report.text import DROP_ALL, fit_told, in_short, no_need
 from capadvise.tui import help
 from capadvise.tui.capabilities import Capabilities

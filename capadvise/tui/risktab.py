@@ -11,10 +11,10 @@ from textual.events import Resize
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
-from capadvise.caps import Cap, CapSet
 from capadvise.catalog import Catalog
 from capadvise.catalog.capabilities import Entry
-from capadvise.report.escape import printable
+from capadvise.model.caps import Cap, CapSet
+from capadvise.model.escape import printable
 from capadvise.report.explain_report import place_sentences
 from capadvise.report.inspection import restraints
 from capadvise.report.lamps import Risks, worst

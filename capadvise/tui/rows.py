@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from capadvise.caps import Cap
 from capadvise.catalog import Catalog
-from capadvise.decide import Need, Verdict
-from capadvise.judge import Effect
-from capadvise.recording import Check
-from capadvise.report.escape import printable
+from capadvise.judgement.decide import Need, Verdict
+from capadvise.judgement.judge import Effect
+from capadvise.model.caps import Cap
+from capadvise.model.escape import printable
+from capadvise.model.recording import Check
 from capadvise.report.fit import Places, place_in_short
 from capadvise.report.lamps import Lamp, Light, Risks, all_caps
 from capadvise.report.risk import risk_word

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from capadvise.catalog import Catalog
-from capadvise.errors import BadInput, CapadviseError
 from capadvise.formats import FORMATS
 from capadvise.formats.edit import PATCHES
 from capadvise.formats.edit.patched import Patched
 from capadvise.formats.files import Change
 from capadvise.gate.patching import Patching, patching
+from capadvise.model.errors import BadInput, CapadviseError
 from capadvise.report.save import write
 from capadvise.tui.choice import Choice
 from capadvise.tui.snippets import chosen

@@ -4,10 +4,10 @@ loaded when somebody saves."""
 from __future__ import annotations
 
 from capadvise.catalog import Catalog
-from capadvise.errors import CapadviseError
 from capadvise.formats import FORMATS
 from capadvise.formats.snippet import Snippet, snippet_of
-from capadvise.report.escape import printable
+from capadvise.model.errors import CapadviseError
+from capadvise.model.escape import printable
 from capadvise.tui.choice import Choice
 
 COPIED = "copied, where the terminal allows it (OSC 52)"

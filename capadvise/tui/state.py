@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from capadvise.caps import Cap, CapSet
 from capadvise.catalog import Catalog
-from capadvise.decide import Proposal
+from capadvise.judgement.decide import Proposal
+from capadvise.model.caps import Cap, CapSet
 from capadvise.report.fit import Places, can_move, places_of
 from capadvise.report.lamps import (
     Lamp,

@@ -6,7 +6,7 @@ import signal
 
 from textual.content import Content
 
-from capadvise.recording import Recording
+from capadvise.model.recording import Recording
 from capadvise.tui.events import clock
 from capadvise.tui.livetab import health_text
 from capadvise.tui.look import end_text, ended_well

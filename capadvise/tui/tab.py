@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from textual.containers import Vertical
 
 if TYPE_CHECKING:
-    from capadvise.caps import Cap
+    from capadvise.model.caps import Cap
     from capadvise.tui.state import TargetState
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import pyte
 from pyte.screens import Char
 
-from capadvise.report.escape import printable
+from capadvise.model.escape import printable
 from capadvise.tui.sequences import SEQUENCE, UNFINISHED, understood
 
 MOST = 5000

@@ -7,13 +7,13 @@ import re
 import shlex
 from dataclasses import dataclass
 
-from capadvise.caps import CapSet
-from capadvise.prove import fewest
-from capadvise.proven import Trial
-from capadvise.report.escape import printable
-from capadvise.report.model import Report
+from capadvise.judgement.proven import Trial
+from capadvise.judgement.report import Report
+from capadvise.model.caps import CapSet
+from capadvise.model.escape import printable
+from capadvise.model.workload import still_running
+from capadvise.proof.plan import fewest
 from capadvise.report.proof_text import set_text
-from capadvise.workload import still_running
 
 _BLOCKS = " ▏▎▍▌▋▊▉█"
 _SECONDS = 5

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from textual.content import Content
 
-from capadvise.proven import Proven, Trial
-from capadvise.report.model import Report
+from capadvise.judgement.proven import Proven, Trial
+from capadvise.judgement.report import Report
 from capadvise.report.proof_text import set_text
 from capadvise.tui.choice import brief
 from capadvise.tui.page import Page, Wrapped

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from capadvise.caps import Cap
-from capadvise.recording import RefusedBy
-from capadvise.report.escape import printable
+from capadvise.judgement.watched import Owner, WatchFinding
+from capadvise.model.caps import Cap
+from capadvise.model.escape import printable
+from capadvise.model.recording import RefusedBy
 from capadvise.report.watch_text import called, said
-from capadvise.watched import Owner, WatchFinding
 
 _LONGEST = 60
 _FOR_WANT_OF_IT = (RefusedBy.CAPABILITY, RefusedBy.LIMIT)

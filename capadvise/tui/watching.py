@@ -16,8 +16,9 @@ from textual.theme import Theme
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
+from capadvise.judgement.watched import WatchFinding
+from capadvise.model.escape import printable
 from capadvise.report.cure import cure
-from capadvise.report.escape import printable
 from capadvise.report.lamps import SIGNS, Light
 from capadvise.report.watch_text import said
 from capadvise.tui import help
@@ -28,7 +29,6 @@ from capadvise.tui.helpscreen import HelpScreen
 from capadvise.tui.keys import KeyedList, KeyedScroll, Keys
 from capadvise.tui.page import Page, Wrapped
 from capadvise.tui.watch_rows import FindingRow, OwnerRow, WatchRow, rows_of
-from capadvise.watched import WatchFinding
 from capadvise.workflow.protocols import WatchSource
 
 _TOGETHER, _COUNTED = 0.2, 2.0

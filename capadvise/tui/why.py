@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from textual.content import Content
 
-from capadvise.caps import Cap
 from capadvise.catalog import Catalog
 from capadvise.catalog.capabilities import Entry, Use
-from capadvise.decide import Need, Verdict
-from capadvise.report.escape import printable
+from capadvise.judgement.decide import Need, Verdict
+from capadvise.judgement.report import Report
+from capadvise.judgement.user_namespace import Placed
+from capadvise.model.caps import Cap
+from capadvise.model.escape import printable
 from capadvise.report.explain_report import POSSIBILITIES, possibilities, uses_seen
 from capadvise.report.fit import place_sentence
-from capadvise.report.model import Report
 from capadvise.report.risk import judged_in, remaining, risk_word
 from capadvise.report.text import MARKS, drops_privileges, occasions
 from capadvise.report.words import PROOFS, VERDICTS
 from capadvise.tui.choice import Choice, Decision, consequence
 from capadvise.tui.look import DECISION_MARKS, VERDICT_STYLES, risk_text
 from capadvise.tui.page import Page
-from capadvise.user_namespace import Placed
 
 _NEEDED = (Verdict.REQUIRED, Verdict.USED, Verdict.TOLERATED)
 

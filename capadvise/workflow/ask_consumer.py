@@ -11,13 +11,13 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from capadvise.caps import NAMES
-from capadvise.errors import BadInput
 from capadvise.formats import compose, flags, kubernetes
 from capadvise.formats.declared import Declared
 from capadvise.formats.unit_file import parse, split
 from capadvise.gate.sources import QUADLETS
-from capadvise.linux.engines.cli.answer import NoAnswer, TooLate, answer_of
+from capadvise.model.caps import NAMES
+from capadvise.model.errors import BadInput
+from capadvise.targets.client.answer import NoAnswer, TooLate, answer_of
 
 SECONDS = 30.0
 """They read files; one that takes longer hangs."""
@@ -28,7 +28,7 @@ _QUADLET = ("/usr/libexec/podman/quadlet", "/usr/lib/podman/quadlet")
 
 def services(text: str, folder: Path) -> tuple[Declared, ...] | None:
     """The services of a compose file, by docker compose."""
-    from capadvise.linux.engines.record.compose import resolved_text
+    from capadvise.targets.containers.compose import resolved_text
 
     for variables in (True, False):
         try:

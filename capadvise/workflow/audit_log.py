@@ -7,15 +7,15 @@ from collections.abc import Iterator, Sequence
 from typing import TextIO
 
 from capadvise.catalog import default
-from capadvise.decide import decide
-from capadvise.errors import BadInput
-from capadvise.linux.audit.denials import Denial, denials
-from capadvise.linux.audit.recording import programs, recorded
-from capadvise.linux.audit.records import MAX_LINE, Record, parse_lines
-from capadvise.posture import Posture
-from capadvise.report.model import Report
-from capadvise.target import Target
-from capadvise.workload import Workload
+from capadvise.judgement.decide import decide
+from capadvise.judgement.report import Report
+from capadvise.model.errors import BadInput
+from capadvise.model.posture import Posture
+from capadvise.model.target import Target
+from capadvise.model.workload import Workload
+from capadvise.observe.audit.denials import Denial, denials
+from capadvise.observe.audit.recording import programs, recorded
+from capadvise.observe.audit.records import MAX_LINE, Record, parse_lines
 
 MOST_RECORDS = 500_000
 """About 1 GB of memory: a larger log is to be cut to the days in question."""

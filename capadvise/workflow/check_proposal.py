@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from capadvise.report.model import Report
-from capadvise.workload import still_running
+from capadvise.judgement.report import Report
+from capadvise.model.workload import still_running
 
 _PORT = re.compile(r"tcp .*:(\d+)$")
 _SECONDS = 5

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path, PurePath
 
-from capadvise.errors import BadInput, CannotPatch
 from capadvise.formats.edit.effect import has
 from capadvise.formats.files import Change
 from capadvise.formats.snippet import Snippet
+from capadvise.gate.installed import UNIT_PATH, unit_file
 from capadvise.gate.patching import Patching
-from capadvise.report.escape import printable
+from capadvise.model.errors import BadInput, CannotPatch
+from capadvise.model.escape import printable
 from capadvise.workflow import ask_consumer
-from capadvise.workflow.gate_installed import UNIT_PATH, unit_file
 
 _OVERRIDE = "!override"
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from capadvise.linux.kernel.hangup import let_go_of_terminal
+from capadvise.kernel.hangup import let_go_of_terminal
 
 
 class Ending:

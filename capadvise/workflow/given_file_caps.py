@@ -6,17 +6,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from capadvise.errors import BadInput
 from capadvise.formats.comments import SETCAP_TRIED
 from capadvise.formats.pflag import Option, words
 from capadvise.formats.snippet import setcap_words
-from capadvise.judge import Effect
-from capadvise.linux.engines.cli.client import Client
-from capadvise.linux.engines.cli.invocation import recognize
-from capadvise.linux.engines.image.program import program_with
-from capadvise.linux.kernel.scratch import scratch
-from capadvise.linux.trials.stop import Stop
-from capadvise.report.model import Report
+from capadvise.judgement.judge import Effect
+from capadvise.judgement.report import Report
+from capadvise.kernel.scratch import scratch
+from capadvise.model.errors import BadInput
+from capadvise.proof.trials.stop import Stop
+from capadvise.targets.client.client import Client
+from capadvise.targets.client.invocation import recognize
+from capadvise.targets.image.program import program_with
 from capadvise.workflow.given_folders import came_of, one_start, with_caution
 from capadvise.workflow.notice import notice
 

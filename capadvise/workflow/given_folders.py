@@ -7,15 +7,15 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 
-from capadvise import foreign
-from capadvise.linux.trials import choices
-from capadvise.linux.trials.runner import Job
-from capadvise.linux.trials.stop import Stop
-from capadvise.report.model import Report
+from capadvise.judgement import foreign
+from capadvise.judgement.report import Report
+from capadvise.model.workload import ONE_START
+from capadvise.proof.trials import choices
+from capadvise.proof.trials.runner import Job
+from capadvise.proof.trials.stop import Stop
 from capadvise.workflow.check_proposal import check_proposal
 from capadvise.workflow.jobs import Ways, job_of
 from capadvise.workflow.notice import notice
-from capadvise.workload import ONE_START
 
 
 def stands_in_the_way(report: Report) -> bool:

@@ -6,14 +6,14 @@ from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 
-from capadvise.errors import BadInput, CapadviseError
 from capadvise.formats.snippet import gains_nothing
-from capadvise.hardening import OPTION_KEYS, Hardening, largest, propose
-from capadvise.linux.engines.systemd import manager
-from capadvise.linux.trials import runner
-from capadvise.linux.trials.stop import Stop
-from capadvise.outcome import Interrupted, TrialOutcome
-from capadvise.report.model import Report
+from capadvise.judgement.hardening import OPTION_KEYS, Hardening, largest, propose
+from capadvise.judgement.outcome import Interrupted, TrialOutcome
+from capadvise.judgement.report import Report
+from capadvise.model.errors import BadInput, CapadviseError
+from capadvise.proof.trials import runner
+from capadvise.proof.trials.stop import Stop
+from capadvise.targets.systemd import manager
 from capadvise.workflow.jobs import job_of
 from capadvise.workflow.notice import notice, progress
 from capadvise.workflow.prove import until_interrupted

@@ -7,23 +7,23 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from capadvise import workload
 from capadvise.catalog import default
-from capadvise.errors import BadInput
-from capadvise.linux.engines.cli.client import Client
-from capadvise.linux.engines.cli.invocation import recognize
-from capadvise.linux.engines.record import hidden_content, own_users
-from capadvise.linux.engines.record.data import VOLUMES, Before, choices, sources
-from capadvise.linux.engines.record.registry import quick
-from capadvise.linux.kernel import standard_input
-from capadvise.linux.kernel.before import MOST_CONTENT, changed_since
-from capadvise.linux.trials.runner import Job
+from capadvise.judgement.report import Report
+from capadvise.kernel import standard_input
+from capadvise.kernel.before import MOST_CONTENT, changed_since
+from capadvise.model import workload
+from capadvise.model.errors import BadInput
+from capadvise.model.workload import TWO_RUNS, Workload
+from capadvise.proof.trials.runner import Job
 from capadvise.report.load import load
-from capadvise.report.model import Report
+from capadvise.targets.client.client import Client
+from capadvise.targets.client.invocation import recognize
+from capadvise.targets.containers import hidden_content, own_users
+from capadvise.targets.containers.data import VOLUMES, Before, choices, sources
+from capadvise.targets.containers.registry import quick
 from capadvise.workflow.check_proposal import CHECKS, how_to_check, with_check
 from capadvise.workflow.notice import notice
 from capadvise.workflow.started_containers import of_containers
-from capadvise.workload import TWO_RUNS, Workload
 
 _SHARED = (
     "the trials share everything with this machine: mounts, network, host name, IPC, and every "

@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from capadvise.catalog import default
-from capadvise.decide import Proposal
-from capadvise.errors import CapadviseError, Exit
-from capadvise.linux.kernel import own_caps
-from capadvise.linux.supervise.live_recorder import (
+from capadvise.judgement.decide import Proposal
+from capadvise.kernel import own_caps
+from capadvise.model.errors import CapadviseError, Exit
+from capadvise.observe.supervise.live_recorder import (
     PIPE_SIZE,
     Ended,
     Failed,
@@ -27,7 +27,7 @@ from capadvise.linux.supervise.live_recorder import (
     TargetProgress,
     judge,
 )
-from capadvise.linux.supervise.pty import Pty
+from capadvise.observe.supervise.pty import Pty
 from capadvise.workflow.protocols import Now, Over
 
 

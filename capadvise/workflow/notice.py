@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TextIO
 
-from capadvise.report.escape import printable
+from capadvise.model.escape import printable
 
 
 def notice(text: str) -> None:

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from capadvise.errors import CannotPatch
 from capadvise.gate.patching import Patching, extending
+from capadvise.model.errors import CannotPatch
 from capadvise.workflow.confirm import confirm
 from capadvise.workflow.notice import notice
 

@@ -6,23 +6,23 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from capadvise.attempts import Attempt, LikelyAttempts
-from capadvise.caps import CapSet
 from capadvise.catalog import default
-from capadvise.decide import Proposal, decide_all
-from capadvise.linux.kernel.processors import busy_seconds
-from capadvise.linux.trials import choices, groups, runner
-from capadvise.linux.trials.stop import Stop
-from capadvise.outcome import TrialOutcome
-from capadvise.prove import fewest, prove
-from capadvise.proven import ENDED_EARLY, Proven, Trial, conclude, unfinished
-from capadvise.recording import Recording
+from capadvise.judgement.decide import Proposal, decide_all
+from capadvise.judgement.outcome import TrialOutcome
+from capadvise.judgement.proven import ENDED_EARLY, Proven, Trial, conclude, unfinished
+from capadvise.judgement.report import Report
+from capadvise.kernel.processors import busy_seconds
+from capadvise.model.caps import CapSet
+from capadvise.model.recording import Recording
+from capadvise.model.workload import only_greets, only_listens
+from capadvise.proof.attempts import Attempt, LikelyAttempts
+from capadvise.proof.plan import fewest, prove
+from capadvise.proof.trials import choices, groups, runner
+from capadvise.proof.trials.stop import Stop
 from capadvise.report.merge import numbered
-from capadvise.report.model import Report
 from capadvise.workflow.jobs import Candidate
 from capadvise.workflow.reference import Reference, first_trial
 from capadvise.workflow.side_by_side import SideBySide, waiting_places
-from capadvise.workload import only_greets, only_listens
 
 _UNASKED = (
     "trials see only that it listens on {}, not that a client is served there; --check can ask it"

@@ -4,18 +4,17 @@ know no kernel and no engine."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from capadvise.caps import CapSet
-from capadvise.dataclass import dataclass
-from capadvise.decide import Proposal
-from capadvise.health import Health
-from capadvise.proven import Trial
-from capadvise.recording import Lost, Tally
-from capadvise.report.model import Report
-from capadvise.watched import WatchFinding
+from capadvise.judgement.decide import Proposal
+from capadvise.judgement.proven import Trial
+from capadvise.judgement.report import Report
+from capadvise.judgement.watched import WatchFinding
+from capadvise.model.caps import CapSet
+from capadvise.model.health import Health
+from capadvise.model.recording import Lost, Tally
 
 if TYPE_CHECKING:
     from capadvise.gate.patching import Patching

@@ -12,15 +12,15 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from capadvise.errors import CapadviseError, Exit
-from capadvise.linux.kernel.background import Background
-from capadvise.linux.trials.runner import BrokenTrial
-from capadvise.linux.trials.stages import Stages
-from capadvise.linux.trials.stop import Stop
-from capadvise.outcome import Interrupted
-from capadvise.proven import ENDED_EARLY, Proven, Trial
-from capadvise.report.escape import printable
-from capadvise.report.model import Report
+from capadvise.judgement.outcome import Interrupted
+from capadvise.judgement.proven import ENDED_EARLY, Proven, Trial
+from capadvise.judgement.report import Report
+from capadvise.kernel.background import Background
+from capadvise.model.errors import CapadviseError, Exit
+from capadvise.model.escape import printable
+from capadvise.proof.trials.runner import BrokenTrial
+from capadvise.proof.trials.stages import Stages
+from capadvise.proof.trials.stop import Stop
 from capadvise.report.proof_text import trial_text
 from capadvise.workflow.given_file_caps import lacks_file_caps, with_file_caps
 from capadvise.workflow.given_folders import stands_in_the_way, with_folders_given

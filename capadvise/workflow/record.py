@@ -6,29 +6,23 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from capadvise.dataclass import dataclass
-from capadvise.errors import BadInput, Declined
-from capadvise.linux.engines.cli.invocation import (
-    Invocation,
-    existing,
-    recognize,
-    starts_otherwise,
-)
-from capadvise.linux.ftrace.kallsyms import Reading
-from capadvise.linux.kernel.sudo import with_sudo
-from capadvise.linux.supervise.observation import working_directory
+from capadvise.kernel.sudo import with_sudo
+from capadvise.model.errors import BadInput, Declined
+from capadvise.observe.ftrace.kallsyms import Reading
+from capadvise.observe.supervise.observation import working_directory
+from capadvise.targets.client.invocation import Invocation, existing, recognize, starts_otherwise
 from capadvise.workflow.notice import confirmed, has_screens, notice
 from capadvise.workflow.reports import judge_and_save, keep, preload
 
 if TYPE_CHECKING:
-    from capadvise.linux.supervise.command import Command
-    from capadvise.linux.supervise.observation import Observation
-    from capadvise.linux.supervise.onlooker import Onlooker
-    from capadvise.linux.trials.stages import Stages
+    from capadvise.observe.supervise.command import Command
+    from capadvise.observe.supervise.observation import Observation
+    from capadvise.observe.supervise.onlooker import Onlooker
+    from capadvise.proof.trials.stages import Stages
     from capadvise.workflow.live import LiveRecorder
     from capadvise.workflow.protocols import Over, ShowLive
 
@@ -80,7 +74,10 @@ def record_command(command: Command, wishes: Wishes) -> Over:
     """Record a command to its end. Raises CannotObserve or CannotStart when nothing ran."""
     show_live = wishes.on_screen
     table = None if show_live or os.geteuid() != 0 else Reading()
-    from capadvise.linux.supervise.record import choose, observe  # while the symbols are being read
+    from capadvise.observe.supervise.record import (  # while the symbols are being read
+        choose,
+        observe,
+    )
 
     command, alone = choose(command)
     if command.unobserved and command.user and os.geteuid() != 0:
@@ -101,8 +98,8 @@ def _kept(wishes: Wishes) -> Iterator[dict[str, str] | None]:
     if not wishes.prove:
         yield None
         return
-    from capadvise.linux.kernel import before, standard_input
-    from capadvise.linux.kernel.scratch import scratch
+    from capadvise.kernel import before, standard_input
+    from capadvise.kernel.scratch import scratch
 
     with scratch() as folder:
         store = folder / "cwd"
@@ -113,7 +110,7 @@ def _kept(wishes: Wishes) -> Iterator[dict[str, str] | None]:
 def _on_screen(
     command: Command, wishes: Wishes, before: dict[str, str] | None, show_live: ShowLive
 ) -> Over:
-    from capadvise.linux.supervise.command import resolve
+    from capadvise.observe.supervise.command import resolve
 
     resolve(command.argv[0])  # what cannot be started is said without any screen
     recorder = live_command(command, lambda observation: over_of(observation, wishes, say=unsaid))
@@ -122,7 +119,7 @@ def _on_screen(
 
 def live_command(command: Command, finish: Callable[[Observation], Over]) -> LiveRecorder:
     """A recorder of a command, for the screens. ``finish`` judges and saves what was observed."""
-    from capadvise.linux.supervise.record import observe
+    from capadvise.observe.supervise.record import observe
     from capadvise.workflow.live import LiveRecorder
 
     command = replace(command, announcer=None)  # a screen is no place for lines on stderr
@@ -175,7 +172,7 @@ def record_containers(
         if show_live:
             recording = (invocation, command, wishes, before)
             return _containers_on_screen(*recording, show, show_live)
-        from capadvise.linux.engines.record.record import observe_containers
+        from capadvise.targets.containers.record import observe_containers
 
         if invocation.detached and not (command.check or command.seconds or wishes.prove):
             (unsaid if wishes.quiet else notice)(_HOW_LONG)
@@ -214,7 +211,7 @@ def _shown(
 @contextmanager
 def _stages() -> Iterator[Stages]:
     """Where trials are made, once one is asked for."""
-    from capadvise.linux.trials.stages import Stages
+    from capadvise.proof.trials.stages import Stages
 
     stages = Stages()
     try:
@@ -233,8 +230,8 @@ def _begin(stages: Stages) -> None:
 
 def _ask_to_stop(invocation: Invocation) -> None:
     """Ask before anything that is up is stopped. Raises Declined where the user says no."""
-    from capadvise.linux.engines.record.prepare import would_stop
-    from capadvise.linux.engines.record.record import engine_of
+    from capadvise.targets.containers.prepare import would_stop
+    from capadvise.targets.containers.record import engine_of
 
     up = would_stop(invocation, engine_of(invocation))
     names = ", ".join(sorted(one.name for one in up))
@@ -256,7 +253,7 @@ def _containers_on_screen(
     show: Callable[[Over], object],
     show_live: ShowLive,
 ) -> tuple[list[Over], int | None]:
-    from capadvise.linux.engines.record.record import engine_of, observe_containers
+    from capadvise.targets.containers.record import engine_of, observe_containers
     from capadvise.workflow.live import LiveRecorder
 
     engine_of(invocation)  # what cannot be observed is said without any screen
@@ -309,10 +306,10 @@ def _data_kept(invocation: Invocation, wishes: Wishes) -> Iterator[dict[str, str
     if not wishes.prove:
         yield None
         return
-    from capadvise.linux.engines.record.data import keep_before
-    from capadvise.linux.engines.record.record import engine_of
-    from capadvise.linux.kernel import standard_input
-    from capadvise.linux.kernel.scratch import scratch
+    from capadvise.kernel import standard_input
+    from capadvise.kernel.scratch import scratch
+    from capadvise.targets.containers.data import keep_before
+    from capadvise.targets.containers.record import engine_of
 
     client = engine_of(invocation)
     with scratch() as folder:

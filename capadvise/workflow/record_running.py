@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from capadvise.report.escape import printable
+from capadvise.model.escape import printable
 from capadvise.workflow.notice import notice
 from capadvise.workflow.record import Wishes, over_of, unsaid
 from capadvise.workflow.reports import judge_and_keep_so_far, preload
@@ -14,11 +14,11 @@ from capadvise.workflow.reports import judge_and_keep_so_far, preload
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from capadvise.linux.engines.cri.bundle import CriContainer
-    from capadvise.linux.running.pods import Pods
-    from capadvise.linux.running.target import Running
-    from capadvise.linux.supervise.command import Command
-    from capadvise.linux.supervise.onlooker import Onlooker
+    from capadvise.observe.supervise.command import Command
+    from capadvise.observe.supervise.onlooker import Onlooker
+    from capadvise.targets.kubernetes.cri.bundle import CriContainer
+    from capadvise.targets.running.pods import Pods
+    from capadvise.targets.running.target import Running
     from capadvise.workflow.protocols import Over, ShowLive
 
 _KEEPS = "Ctrl-C ends the recording, the target keeps running"
@@ -26,7 +26,7 @@ _KEEPS = "Ctrl-C ends the recording, the target keeps running"
 
 def record_running(running: Running, command: Command, wishes: Wishes) -> Over:
     """A process, a container or a unit."""
-    from capadvise.linux.running.record_running import attach
+    from capadvise.targets.running.record_running import attach
 
     command = replace(command, argv=running.target.argv)
     save = partial(judge_and_keep_so_far, output=wishes.output)
@@ -50,7 +50,7 @@ def record_running(running: Running, command: Command, wishes: Wishes) -> Over:
 
 def record_pods(pods: Pods, command: Command, wishes: Wishes) -> list[Over]:
     """The containers of pods, each with a report. Raises CannotObserve where none ran."""
-    from capadvise.linux.running.record_pods import attach_pods
+    from capadvise.targets.running.record_pods import attach_pods
 
     several = pods.several
     save = partial(judge_and_keep_so_far, output=wishes.output, several=several)

@@ -11,9 +11,9 @@ from capadvise.workflow.record import Wishes, over_of, proven_over
 from capadvise.workflow.reports import keep, preload
 
 if TYPE_CHECKING:
-    from capadvise.linux.engines.systemd.invocation import UnitOrder
-    from capadvise.linux.supervise.command import Command
-    from capadvise.linux.supervise.onlooker import Onlooker
+    from capadvise.observe.supervise.command import Command
+    from capadvise.observe.supervise.onlooker import Onlooker
+    from capadvise.targets.systemd.invocation import UnitOrder
     from capadvise.workflow.protocols import Over, ShowLive
 
 
@@ -22,7 +22,7 @@ def unit_order(argv: Sequence[str]) -> UnitOrder | None:
     way that cannot be recorded."""
     if not any(word.endswith(("systemctl", "systemd-run", "machinectl")) for word in argv[:4]):
         return None
-    from capadvise.linux.engines.systemd.invocation import recognize  # most runs do without
+    from capadvise.targets.systemd.invocation import recognize  # most runs do without
 
     return recognize(argv)
 
@@ -30,9 +30,9 @@ def unit_order(argv: Sequence[str]) -> UnitOrder | None:
 def record_unit(order: UnitOrder, command: Command, wishes: Wishes) -> tuple[Over, int | None]:
     """Record it from its start to its end, and systemctl's exit status. The unit is as it was then.
     Raises CannotObserve and BadInput where nothing ran."""
-    from capadvise.linux.engines.systemd.activators import order_for
-    from capadvise.linux.engines.systemd.manager import known
-    from capadvise.linux.engines.systemd.record import SETTLES, active_check, observe_unit
+    from capadvise.targets.systemd.activators import order_for
+    from capadvise.targets.systemd.manager import known
+    from capadvise.targets.systemd.record import SETTLES, active_check, observe_unit
 
     say: Callable[[str], object] = (lambda sentence: None) if wishes.quiet else notice
     asked, order = order.unit, order_for(order)
@@ -62,7 +62,7 @@ def hardened_over(over: Over) -> Over:
 def _on_screen(
     order: UnitOrder, command: Command, wishes: Wishes, show_live: ShowLive
 ) -> tuple[Over, int | None]:
-    from capadvise.linux.engines.systemd.record import observe_unit
+    from capadvise.targets.systemd.record import observe_unit
     from capadvise.workflow.live import LiveRecorder
 
     command = replace(command, announcer=None)

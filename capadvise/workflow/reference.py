@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from capadvise.caps import CapSet
-from capadvise.linux.kernel import procfs
-from capadvise.linux.trials import choices, runner
-from capadvise.linux.trials.runner import Part, SoFar
-from capadvise.linux.trials.stop import Stop
-from capadvise.outcome import TrialOutcome
-from capadvise.workload import ONE_START, TWO_RUNS
+from capadvise.judgement.outcome import TrialOutcome
+from capadvise.kernel import procfs
+from capadvise.model.caps import CapSet
+from capadvise.model.workload import ONE_START, TWO_RUNS
+from capadvise.proof.trials import choices, runner
+from capadvise.proof.trials.runner import Part, SoFar
+from capadvise.proof.trials.stop import Stop
 
 _SHORTEST_STILL = 3.0
 """Seconds that one may stand still at least, before it is given up."""

@@ -12,14 +12,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from capadvise.errors import BadInput
-from capadvise.linux.kernel.sudo import as_root
+from capadvise.kernel.sudo import as_root
+from capadvise.model.errors import BadInput
 from capadvise.report.place import folder_of, is_special
 from capadvise.workflow.notice import columns, notice
 
 if TYPE_CHECKING:
-    from capadvise.linux.supervise.observation import Observation
-    from capadvise.report.model import Report
+    from capadvise.judgement.report import Report
+    from capadvise.observe.supervise.observation import Observation
     from capadvise.workflow.protocols import Over
 
 
@@ -66,8 +66,8 @@ def judge_and_keep_so_far(
 def judged(observation: Observation) -> Report:
     """The report on what was observed."""
     from capadvise.catalog import default
-    from capadvise.decide import decide_all
-    from capadvise.report.model import Report
+    from capadvise.judgement.decide import decide_all
+    from capadvise.judgement.report import Report
 
     return Report(
         observation.target,
@@ -193,9 +193,9 @@ def show_proposal(ended: Over, *, quiet: bool) -> None:
 def _has_answer(file: str, report: Report) -> bool:
     """Whether the service has one of the report's sets already, as after "Apply" in the TUI."""
     from capadvise.catalog import default
-    from capadvise.errors import CapadviseError
     from capadvise.formats.snippet import snippet_of
     from capadvise.gate.patching import patching
+    from capadvise.model.errors import CapadviseError
 
     proposal, target = report.proposal, report.target
     sets = [caps for caps in (proposal.recommended, proposal.floor) if caps is not None]

@@ -7,16 +7,16 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from capadvise.caps import CapSet
 from capadvise.catalog import default
-from capadvise.differences import compare
-from capadvise.errors import CapadviseError
-from capadvise.linux.ftrace.instances import require_place
-from capadvise.linux.trials import choices, runner
-from capadvise.linux.trials.stop import Stop
-from capadvise.outcome import TrialOutcome
-from capadvise.proven import Proven, Trial
-from capadvise.report.model import Report
+from capadvise.judgement.differences import compare
+from capadvise.judgement.outcome import TrialOutcome
+from capadvise.judgement.proven import Proven, Trial
+from capadvise.judgement.report import Report
+from capadvise.model.caps import CapSet
+from capadvise.model.errors import CapadviseError
+from capadvise.observe.ftrace.instances import require_place
+from capadvise.proof.trials import choices, runner
+from capadvise.proof.trials.stop import Stop
 from capadvise.report.save import save
 from capadvise.workflow.check_proposal import with_check
 from capadvise.workflow.jobs import Candidate, job_of

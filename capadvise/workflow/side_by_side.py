@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 
-from capadvise.attempts import Attempt
-from capadvise.caps import CapSet
-from capadvise.linux.trials.runner import BrokenTrial
-from capadvise.linux.trials.stop import Stop
-from capadvise.outcome import Interrupted, TrialOutcome
+from capadvise.judgement.outcome import Interrupted, TrialOutcome
+from capadvise.model.caps import CapSet
+from capadvise.proof.attempts import Attempt
+from capadvise.proof.trials.runner import BrokenTrial
+from capadvise.proof.trials.stop import Stop
 
 Run = Callable[[Attempt, bool, Stop], TrialOutcome]
 """One trial. The second argument: whether its checks are observed, too."""

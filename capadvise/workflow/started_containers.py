@@ -11,13 +11,13 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from capadvise.linux.engines.cli.invocation import Invocation, builds, recognize, starts_otherwise
-from capadvise.linux.engines.systemd.invocation import started
-from capadvise.linux.kernel.sudo import as_root
+from capadvise.kernel.sudo import as_root
+from capadvise.targets.client.invocation import Invocation, builds, recognize, starts_otherwise
+from capadvise.targets.systemd.invocation import started
 
 if TYPE_CHECKING:
-    from capadvise.linux.supervise.observation import Observation
-    from capadvise.report.model import Report
+    from capadvise.judgement.report import Report
+    from capadvise.observe.supervise.observation import Observation
 
 
 def with_started_containers(observation: Observation) -> Observation:

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from capadvise.catalog import Catalog
-from capadvise.errors import BadInput
 from capadvise.gate.baseline import Baseline
-from capadvise.linux.kernel.hangup import let_go_of_terminal
-from capadvise.linux.running.machine import MachineWatch
-from capadvise.linux.supervise.guardian_client import Signals
-from capadvise.watched import Owner, OwnerKind, WatchFinding
+from capadvise.judgement.watched import Owner, OwnerKind, WatchFinding
+from capadvise.kernel.hangup import let_go_of_terminal
+from capadvise.model.errors import BadInput
+from capadvise.observe.supervise.guardian_client import Signals
+from capadvise.targets.running.machine import MachineWatch
 from capadvise.workflow.notice import notice
 from capadvise.workflow.protocols import OpenWatch
 

@@ -14,8 +14,8 @@ from capadvise.tui.protocols import Over
 from textual.pilot import Pilot
 
 from capadvise.catalog import default
-from capadvise.linux.supervise.command import Command
-from capadvise.linux.supervise.record import Observation
+from capadvise.observe.supervise.command import Command
+from capadvise.observe.supervise.record import Observation
 from capadvise.tui.app import CapadviseApp
 from capadvise.tui.main import Main
 from capadvise.workflow.record import live_command

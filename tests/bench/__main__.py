@@ -28,8 +28,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from subprocess import DEVNULL
 
-from capadvise.linux.ftrace import instances
-from capadvise.linux.ftrace.tracefs import size_of_each
+from capadvise.observe.ftrace import instances
+from capadvise.observe.ftrace.tracefs import size_of_each
 from tests.bench import growth, live, overhead, retry, scale, screens, watch
 from tests.bench.loads import LOADS
 from tests.support.runs import CAPADVISE

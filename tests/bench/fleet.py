@@ -11,11 +11,11 @@ import time
 from dataclasses import replace
 from itertools import pairwise
 
-from capadvise.caps import Cap
-from capadvise.report import fleet
+from capadvise.model.caps import Cap
+from capadvise.model.target import Target
 from capadvise.report.dump import dump
+from capadvise.report.kubernetes import fleet
 from capadvise.report.load import loaded
-from capadvise.target import Target
 from tests.support.recordings import BIND, CATALOG, CHOWN, report_of
 
 CAPS = ("SETUID", "SETGID", "DAC_OVERRIDE", "FOWNER", "KILL", "SETPCAP", "FSETID", "NET_RAW")

@@ -20,7 +20,7 @@ from pathlib import Path
 from textual.pilot import Pilot
 
 from capadvise.catalog import default
-from capadvise.linux.supervise.command import Command
+from capadvise.observe.supervise.command import Command
 from capadvise.tui.app import CapadviseApp
 from capadvise.tui.main import Main
 from capadvise.workflow.protocols import Over

@@ -21,9 +21,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from capadvise.catalog import default
-from capadvise.decide import decide_all
 from capadvise.formats import FORMATS
 from capadvise.formats.snippet import snippet_of
+from capadvise.judgement.decide import decide_all
 from capadvise.report.diff import diff, diff_text
 from capadvise.report.explain_report import report_text
 from capadvise.report.load import load

@@ -25,7 +25,7 @@ from typing import Any
 import yaml
 
 from capadvise.catalog import default
-from capadvise.decide import decide_all
+from capadvise.judgement.decide import decide_all
 from capadvise.report.load import load_recording
 
 RETRY = ["--retry"] * ("--retry" in sys.argv or "--alone" in sys.argv)

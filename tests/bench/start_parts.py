@@ -14,22 +14,24 @@ import sys  # noqa: E402
 from _thread import get_ident  # noqa: E402
 
 PARTS = {
-    "arguments": ["capadvise.parser:build_parser", "argparse:ArgumentParser.parse_args"],
-    "kernel symbols": ["capadvise.linux.ftrace.kallsyms:Reading.__init__"],
-    "control group": ["capadvise.linux.supervise.target_cgroup:_open_own"],
-    "BPF programs": ["capadvise.linux.ftrace.pointers:Pointers.open"],
-    "start of the guardian": ["capadvise.linux.supervise.guardian_client:GuardianProcess.__init__"],
-    "new trace instances": ["capadvise.linux.ftrace.tracefs:Instance.__init__"],
+    "arguments": ["capadvise.cli.parser:build_parser", "argparse:ArgumentParser.parse_args"],
+    "kernel symbols": ["capadvise.observe.ftrace.kallsyms:Reading.__init__"],
+    "control group": ["capadvise.observe.supervise.target_cgroup:_open_own"],
+    "BPF programs": ["capadvise.observe.ftrace.pointers:Pointers.open"],
+    "start of the guardian": [
+        "capadvise.observe.supervise.guardian_client:GuardianProcess.__init__"
+    ],
+    "new trace instances": ["capadvise.observe.ftrace.tracefs:Instance.__init__"],
     "filters": [
-        "capadvise.linux.ftrace.tracefs:Instance.filter",
-        "capadvise.linux.ftrace.tracefs:Instance.stacks",
+        "capadvise.observe.ftrace.tracefs:Instance.filter",
+        "capadvise.observe.ftrace.tracefs:Instance.stacks",
     ],
-    "enabling of events": ["capadvise.linux.ftrace.tracefs:Instance.enable"],
+    "enabling of events": ["capadvise.observe.ftrace.tracefs:Instance.enable"],
     "formats of events": [
-        "capadvise.linux.ftrace.tracefs:format_of",
-        "capadvise.linux.ftrace.tracefs:event_id",
+        "capadvise.observe.ftrace.tracefs:format_of",
+        "capadvise.observe.ftrace.tracefs:event_id",
     ],
-    "followed threads": ["capadvise.linux.ftrace.tracefs:Instance.follow"],
+    "followed threads": ["capadvise.observe.ftrace.tracefs:Instance.follow"],
 }
 """What is measured, and the functions that do it; what one calls of another part is that one's."""
 

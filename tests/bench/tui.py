@@ -13,8 +13,8 @@ import asyncio
 import time
 from dataclasses import replace
 
-from capadvise.caps import Cap
-from capadvise.report.model import Report
+from capadvise.judgement.report import Report
+from capadvise.model.caps import Cap
 from tests.support.screens import BIND, BRK, CHOWN, HOSTNAME, SETUID, app_on, report, settle
 
 KEYS = (

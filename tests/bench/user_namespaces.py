@@ -25,10 +25,10 @@ from typing import Any
 import yaml
 
 from capadvise.catalog import default
-from capadvise.decide import decide_all
-from capadvise.linux.trials.runner import BrokenTrial, Job, Stop, everything, run_once
+from capadvise.judgement.decide import decide_all
+from capadvise.judgement.user_namespace import USUAL_IDS, fit_of
+from capadvise.proof.trials.runner import BrokenTrial, Job, Stop, everything, run_once
 from capadvise.report.text import in_short
-from capadvise.user_namespace import USUAL_IDS, fit_of
 from capadvise.workflow.jobs import Ways, candidates
 
 PATIENCE = 4

@@ -27,8 +27,8 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from capadvise.linux.kernel import procfs
-from capadvise.watched import KEPT
+from capadvise.judgement.watched import KEPT
+from capadvise.kernel import procfs
 from tests.support.wait import until
 from tests.support.watching import Watching, watching
 

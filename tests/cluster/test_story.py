@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from capadvise.caps import parse_set
+from capadvise.model.caps import parse_set
 from capadvise.report.load import load
 from tests.support.recordings import CATALOG
 from tests.support.runs import CAPADVISE

@@ -10,7 +10,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from capadvise.caps import from_mask
+from capadvise.model.caps import from_mask
 
 Draw = st.DrawFn
 NAME = "config.json"

@@ -17,8 +17,8 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
-from capadvise.caps import NAMES
 from capadvise.cli import main
+from capadvise.model.caps import NAMES
 from tests.differential import bundles, compose, kubernetes, units
 
 Grants = set[str]

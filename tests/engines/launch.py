@@ -12,9 +12,9 @@ from pathlib import Path
 
 import yaml
 
-from capadvise.caps import CapSet, from_mask
 from capadvise.formats import FORMATS
 from capadvise.formats.snippet import Snippet
+from capadvise.model.caps import CapSet, from_mask
 from tests.support.containers import IMAGE, PODMAN, call
 from tests.support.required import tool
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from capadvise.linux.ftrace import tracefs
+from capadvise.observe.ftrace import tracefs
 from tests.support.attaching import attach
 from tests.support.containers import ENVIRONMENT, PODMAN, REDIS, call, owner_inside, root_of
 from tests.support.trace_buffers import all_instances

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from capadvise.caps import from_mask
 from capadvise.catalog import default
 from capadvise.cli import main
 from capadvise.formats.declared import Declared
 from capadvise.gate.consumers import CONSUMERS, granted
+from capadvise.model.caps import from_mask
 from capadvise.report.save import save
 from tests.support.recordings import BIND, report_of
 from tests.support.required import missing, tool

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from capadvise.cli import main
+from capadvise.model.target import Target
 from capadvise.report.save import save
-from capadvise.target import Target
 from tests.support.cluster_server import serving
 from tests.support.recordings import BIND, CATALOG, report_of
 from tests.support.required import tool

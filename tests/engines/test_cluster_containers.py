@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from capadvise.caps import parse_set
+from capadvise.model.caps import parse_set
 from capadvise.report.load import load
 from tests.engines.transcript import TOP, assert_shows, steps
 from tests.support.cluster import Cluster

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from capadvise.caps import parse_set
 from capadvise.cli import main
-from capadvise.linux.engines.kubernetes.sets import granted, with_sets
+from capadvise.model.caps import parse_set
+from capadvise.model.target import Target
 from capadvise.report.save import save
-from capadvise.target import Target
+from capadvise.targets.kubernetes.sets import granted, with_sets
 from tests.support.cluster import Cluster
 from tests.support.cluster_server import serving
 from tests.support.recordings import BIND, CATALOG, CHOWN, FULL, report_of

@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from capadvise.caps import parse_set
 from capadvise.cli import main
+from capadvise.judgement.report import Report
+from capadvise.model.caps import parse_set
+from capadvise.model.target import Target
 from capadvise.report.load import load
-from capadvise.report.model import Report
 from capadvise.report.save import save
-from capadvise.target import Target
-from capadvise.workflow.canaries import other_name
+from capadvise.workflow.kubernetes.canaries import other_name
 from tests.support.cluster import Cluster
 from tests.support.cluster_server import serving
 from tests.support.recordings import BIND, CATALOG, report_of

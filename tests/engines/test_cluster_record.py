@@ -15,12 +15,12 @@ import pytest
 
 from capadvise.cli import main
 from capadvise.formats.admission import PodOwner
-from capadvise.linux.engines.kubernetes import objects
-from capadvise.recording import Recording
+from capadvise.judgement.report import Report
+from capadvise.model.recording import Recording
+from capadvise.model.target import Target
 from capadvise.report.dump import dump
 from capadvise.report.load import load
-from capadvise.report.model import Report
-from capadvise.target import Target
+from capadvise.targets.kubernetes import objects
 from tests.support import schema
 from tests.support.cluster import Cluster
 from tests.support.cluster_server import serving

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from capadvise.caps import NAMES, Cap, CapSet, parse_set
 from capadvise.catalog import default
 from capadvise.catalog.ways import EditPlace
 from capadvise.formats import FORMATS
-from capadvise.linux.kernel.procfs import capability_sets
+from capadvise.kernel.procfs import capability_sets
+from capadvise.model.caps import NAMES, Cap, CapSet, parse_set
 from tests.engines import launch
 from tests.engines.launch import sets
 from tests.support.containers import call

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from capadvise.linux.ftrace import tracefs
-from capadvise.linux.kernel import procfs
+from capadvise.kernel import procfs
+from capadvise.observe.ftrace import tracefs
 from tests.support.containers import (
     BOX,
     CLIENTS,
@@ -149,7 +149,7 @@ PATIENT = """
 import sys
 from dataclasses import replace
 from capadvise.cli import main
-from capadvise.linux.engines.record import record
+from capadvise.targets.containers import record
 run, patience = record._run, float(sys.argv.pop(1))
 def patient(start, command, *others, **more):
     return run(start, replace(command, patience=patience), *others, **more)

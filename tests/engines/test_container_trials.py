@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 import yaml
 
-from capadvise.caps import Cap
-from capadvise.linux.trials.runner import Job, Part, everything, run_once
-from capadvise.linux.trials.stop import Stop
-from capadvise.workload import Workload
+from capadvise.model.caps import Cap
+from capadvise.model.workload import Workload
+from capadvise.proof.trials.runner import Job, Part, everything, run_once
+from capadvise.proof.trials.stop import Stop
 from tests.support.containers import (
     BOX,
     CLIENTS,

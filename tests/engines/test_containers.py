@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
-from capadvise.linux.engines.cli.invocation import recognize
-from capadvise.linux.engines.record import project
+from capadvise.targets.client.invocation import recognize
+from capadvise.targets.containers import project
 from tests.support.containers import BOX, CLIENTS, DEBIAN, MARK, call, composed, containers, record
 from tests.support.runs import CAPADVISE
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from capadvise.formats.admission import PodOwner
-from capadvise.linux.engines.kubernetes import objects
+from capadvise.targets.kubernetes import objects
 from tests.support.containers import call
 from tests.support.pods import Node
 from tests.support.required import missing, tool

@@ -10,12 +10,12 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from capadvise.caps import CapSet, parse_set
-from capadvise.errors import BadInput
 from capadvise.formats import FORMATS
 from capadvise.formats.kubernetes import helm_values
 from capadvise.formats.object_names import API_VERSION, POD_SPEC
 from capadvise.formats.snippet import Snippet
+from capadvise.model.caps import CapSet, parse_set
+from capadvise.model.errors import BadInput
 from tests.support.containers import call
 from tests.support.recordings import snippet_with
 from tests.support.required import tool

@@ -18,8 +18,8 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from capadvise.caps import Cap
 from capadvise.formats.edit import PATCHES
+from capadvise.model.caps import Cap
 from tests.support.containers import composed
 from tests.support.patching import CASES, FOLDER, USUAL, Case, patch, snippet
 from tests.support.required import tool

@@ -18,9 +18,9 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from capadvise.errors import BadInput
-from capadvise.linux.engines.cri import node
-from capadvise.linux.running.pods import Pods, pods_with, require_pods
+from capadvise.model.errors import BadInput
+from capadvise.targets.kubernetes.cri import node
+from capadvise.targets.running.pods import Pods, pods_with, require_pods
 from tests.support.attaching import attach, start
 from tests.support.pods import IMAGE, Node
 from tests.support.required import tool

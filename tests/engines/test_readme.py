@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from capadvise.parser import build_parser
+from capadvise.cli.parser import build_parser
 from tests.engines.transcript import README, STEPS, TOP, Step, assert_shows
 from tests.support.containers import call
 from tests.support.required import missing, tool

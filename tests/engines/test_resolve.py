@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from capadvise.cli import main
-from capadvise.errors import CannotPatch
 from capadvise.formats.edit.patched import Patched
 from capadvise.formats.files import Change
 from capadvise.gate.patching import Patching
+from capadvise.model.errors import CannotPatch
 from capadvise.workflow import ask_consumer
 from capadvise.workflow.confirm import confirm
 from tests.support.patching import CASES, Case, snippet

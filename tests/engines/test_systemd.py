@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from capadvise.caps import NAMES, Cap, CapSet, parse_set
 from capadvise.formats import FORMATS
 from capadvise.formats.snippet import Snippet
-from capadvise.linux.kernel.procfs import capability_sets
+from capadvise.kernel.procfs import capability_sets
+from capadvise.model.caps import NAMES, Cap, CapSet, parse_set
 from tests.engines.launch import sets
 from tests.support.cgroups import REMOVE_CGROUP
 from tests.support.containers import call

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from capadvise.linux.ftrace import tracefs
-from capadvise.linux.kernel import procfs
-from capadvise.linux.kernel.process_tree import descendants
+from capadvise.judgement.report import Report
+from capadvise.kernel import procfs
+from capadvise.kernel.process_tree import descendants
+from capadvise.observe.ftrace import tracefs
 from capadvise.report.load import load
-from capadvise.report.model import Report
 from tests.support import schema
 from tests.support.processes import Marked, leftovers
 from tests.support.recordings import CATALOG

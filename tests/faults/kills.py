@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from capadvise.linux.kernel import procfs
-from capadvise.linux.kernel.process_tree import descendants
-from capadvise.linux.supervise.command_subject import GUARDIAN_KILLED
-from capadvise.report.model import Report
+from capadvise.judgement.report import Report
+from capadvise.kernel import procfs
+from capadvise.kernel.process_tree import descendants
+from capadvise.observe.supervise.command_subject import GUARDIAN_KILLED
 from tests.faults.aftermath import containers, nothing_is_left, ours, sound
 from tests.support.containers import BOX, CLIENTS, ENVIRONMENT
 from tests.support.processes import Marked

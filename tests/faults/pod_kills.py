@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from capadvise.linux.kernel import procfs
+from capadvise.kernel import procfs
 from tests.faults.aftermath import gone, ours, sound
 from tests.faults.kills import TREE, strike
 from tests.support.pods import Node, Pod

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from capadvise.linux.kernel import procfs
-from capadvise.linux.kernel.process_tree import descendants
-from capadvise.linux.supervise.command_subject import GUARDIAN_KILLED
+from capadvise.kernel import procfs
+from capadvise.kernel.process_tree import descendants
+from capadvise.observe.supervise.command_subject import GUARDIAN_KILLED
 from tests.faults.aftermath import nothing_is_left, ours, sound
 from tests.support.processes import Marked
 from tests.support.runs import CAPADVISE

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from capadvise.linux.kernel import procfs
-from capadvise.linux.kernel.process_tree import descendants
+from capadvise.kernel import procfs
+from capadvise.kernel.process_tree import descendants
 from tests.faults.aftermath import nothing_is_left, sound
 from tests.support import images
 from tests.support.processes import Marked

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from capadvise.linux.kernel.odd_start import NEEDED_DESCRIPTORS
+from capadvise.kernel.odd_start import NEEDED_DESCRIPTORS
 from tests.faults.aftermath import sound
 from tests.support.runs import CAPADVISE
 from tests.support.wait import until

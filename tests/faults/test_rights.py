@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from capadvise.caps import NAMES, CapSet, Sets
-from capadvise.linux.kernel import own_caps, procfs
-from capadvise.linux.kernel.process_tree import descendants
+from capadvise.kernel import own_caps, procfs
+from capadvise.kernel.process_tree import descendants
+from capadvise.model.caps import NAMES, CapSet, Sets
 from tests.faults.aftermath import kind_of, ours
 from tests.support.containers import BOX
 from tests.support.processes import Marked

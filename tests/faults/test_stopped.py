@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from capadvise.linux.kernel import procfs
+from capadvise.kernel import procfs
 from tests.faults.aftermath import nothing_is_left, ours, sound
 from tests.support.processes import Marked
 from tests.support.runs import CAPADVISE

@@ -9,7 +9,7 @@ import time
 from functools import partial
 from pathlib import Path
 
-from capadvise.linux.kernel import procfs
+from capadvise.kernel import procfs
 from tests.faults.aftermath import nothing_is_left, ours, sound
 from tests.faults.kills import strike
 from tests.support.guest import Guest

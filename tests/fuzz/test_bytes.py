@@ -9,11 +9,11 @@ from collections.abc import Sequence
 
 from hypothesis import given, settings
 
-from capadvise.caps import SYS_ADMIN
-from capadvise.linux.ftrace.kallsyms import Symbols
-from capadvise.linux.retry.client import Listener
-from capadvise.linux.tracking.tasks import OneCommand, Scope
-from capadvise.linux.tracking.tracker import Tracker
+from capadvise.model.caps import SYS_ADMIN
+from capadvise.observe.ftrace.kallsyms import Symbols
+from capadvise.observe.retry.client import Listener
+from capadvise.observe.tracking.tasks import OneCommand, Scope
+from capadvise.observe.tracking.tracker import Tracker
 from capadvise.report.dump import dump_recording
 from capadvise.report.load import load_recording
 from tests.fuzz.strategies import CHANGES, changed

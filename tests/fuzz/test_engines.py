@@ -14,21 +14,18 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capadvise.errors import BadInput
-from capadvise.linux.engines.cli.cgroup_path import parse_place
-from capadvise.linux.engines.cli.client import Client
-from capadvise.linux.engines.cli.container import Container, parse_inspect
-from capadvise.linux.engines.image.archive import config_of, read_archive
-from capadvise.linux.engines.image.tarball import BadArchive
-from capadvise.linux.engines.record import project
-from capadvise.linux.engines.record.container_starts import (
-    ContainerStarts,
-    healthcheck_command,
-)
-from capadvise.linux.engines.record.containers import ContainerState, DockerRoster
-from capadvise.linux.engines.shims import container_id
-from capadvise.linux.kernel import id_maps
-from capadvise.linux.posture import cgroups, mounts
+from capadvise.kernel import id_maps
+from capadvise.kernel.posture import cgroups, mounts
+from capadvise.model.errors import BadInput
+from capadvise.targets.client.cgroup_path import parse_place
+from capadvise.targets.client.client import Client
+from capadvise.targets.client.container import Container, parse_inspect
+from capadvise.targets.containers import project
+from capadvise.targets.containers.container_starts import ContainerStarts, healthcheck_command
+from capadvise.targets.containers.containers import ContainerState, DockerRoster
+from capadvise.targets.image.archive import config_of, read_archive
+from capadvise.targets.image.tarball import BadArchive
+from capadvise.targets.shims import container_id
 from tests.fuzz.strategies import TEXTS, mutated
 
 ID = "0123456789abcdef" * 4

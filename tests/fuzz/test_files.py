@@ -11,9 +11,9 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from capadvise import workload
-from capadvise.errors import BadInput, CannotPatch
 from capadvise.formats import FORMATS
+from capadvise.model import workload
+from capadvise.model.errors import BadInput, CannotPatch
 from tests.fuzz.strategies import TEXTS, VALUES, mutated
 from tests.support.patching import PATCHES, patch
 from tests.support.readers import read

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capadvise.caps import from_mask
-from capadvise.errors import CannotObserve
-from capadvise.linux.ftrace import ringbuffer
-from capadvise.linux.ftrace.kallsyms import Symbols
-from capadvise.linux.kernel import procfs
+from capadvise.kernel import procfs
+from capadvise.model.caps import from_mask
+from capadvise.model.errors import CannotObserve
+from capadvise.observe.ftrace import ringbuffer
+from capadvise.observe.ftrace.kallsyms import Symbols
 
 PAGES = st.builds(
     lambda time, commit, rest: struct.pack("<QQ", time, commit) + rest,

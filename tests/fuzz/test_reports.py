@@ -12,7 +12,7 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 
-from capadvise.errors import BadInput
+from capadvise.model.errors import BadInput
 from capadvise.report.dump import dump
 from capadvise.report.load import load
 from capadvise.report.merge import merge

@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from capadvise.cli import main
-from capadvise.linux.engines.systemd.unit import PROPERTIES, parse_commands, parse_unit
-from capadvise.linux.engines.systemd.unit_starts import is_of
-from capadvise.linux.ftrace import proc_lookups
-from capadvise.linux.kernel.elf import imported
+from capadvise.kernel.elf import imported
+from capadvise.observe.ftrace import proc_lookups
+from capadvise.targets.systemd.unit import PROPERTIES, parse_commands, parse_unit
+from capadvise.targets.systemd.unit_starts import is_of
 from tests.fuzz.strategies import CHANGES, TEXTS, changed, steering
 
 SHOWN = """\

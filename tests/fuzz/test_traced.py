@@ -11,21 +11,21 @@ from pathlib import Path
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from capadvise.decide import decide
-from capadvise.linux.audit import live
-from capadvise.linux.audit.denials import denials
-from capadvise.linux.audit.recording import recorded
-from capadvise.linux.audit.records import parse_line, parse_lines
-from capadvise.linux.kernel.syscall_arguments import SIGNATURES
-from capadvise.linux.posture import cbpf
-from capadvise.linux.retry import decode
-from capadvise.posture import Posture
+from capadvise.judgement.decide import decide
+from capadvise.judgement.report import Report
+from capadvise.kernel.posture import cbpf
+from capadvise.kernel.syscall_arguments import SIGNATURES
+from capadvise.model.posture import Posture
+from capadvise.model.target import Target
+from capadvise.model.workload import Workload
+from capadvise.observe.audit import live
+from capadvise.observe.audit.denials import denials
+from capadvise.observe.audit.recording import recorded
+from capadvise.observe.audit.records import parse_line, parse_lines
+from capadvise.observe.retry import decode
 from capadvise.report.dump import dump
 from capadvise.report.load import load
-from capadvise.report.model import Report
 from capadvise.report.text import proposal_text
-from capadvise.target import Target
-from capadvise.workload import Workload
 from tests.fuzz.strategies import TEXTS, steering
 from tests.support import schema
 from tests.support.recordings import CATALOG

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from capadvise.caps import Cap
+from capadvise.model.caps import Cap
 from tests.images.recipe import Recipe
 from tests.support import images
 from tests.support.containers import CLIENTS, call

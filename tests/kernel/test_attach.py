@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from capadvise.linux.kernel import procfs
-from capadvise.linux.kernel.process_tree import descendants
+from capadvise.kernel import procfs
+from capadvise.kernel.process_tree import descendants
 from tests.support.attaching import attach, start
 from tests.support.runs import CAPADVISE, Result
 from tests.support.trace_buffers import instances

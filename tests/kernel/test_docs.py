@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from capadvise.catalog import Meaning
-from capadvise.decide import Proof, Verdict
-from capadvise.manual import page
+from capadvise.cli.manual import page
+from capadvise.judgement.decide import Proof, Verdict
 from tests.support.runs import CAPADVISE, Run
 
 from .rows import FOREIGN, OVERLAY

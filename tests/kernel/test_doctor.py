@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from capadvise.linux.ftrace import tracefs
+from capadvise.observe.ftrace import tracefs
 from tests.support.nobody import Nobody
 from tests.support.runs import CAPADVISE
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from capadvise.linux.ftrace.capset_args import CapsetArguments
-from capadvise.linux.ftrace.instances import require
-from capadvise.linux.ftrace.proc_lookups import ProcLookups
-from capadvise.linux.kernel import libc, procfs
+from capadvise.kernel import libc, procfs
+from capadvise.observe.ftrace.capset_args import CapsetArguments
+from capadvise.observe.ftrace.instances import require
+from capadvise.observe.ftrace.proc_lookups import ProcLookups
 from tests.support.runs import Run
 from tests.support.wait import until
 

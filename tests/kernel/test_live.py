@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from capadvise.linux.kernel import procfs
+from capadvise.kernel import procfs
 from tests.support.containers import composed
 from tests.support.processes import leftovers, running
 from tests.support.runs import CAPADVISE

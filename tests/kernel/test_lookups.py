@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from capadvise.linux.ftrace.bpf_probe import Followed
-from capadvise.linux.ftrace.instances import Buffers, require
-from capadvise.linux.ftrace.kallsyms import Symbols
-from capadvise.linux.ftrace.proc_lookups import ProcLookups
-from capadvise.linux.tracking.tasks import OneCommand, Scope
-from capadvise.linux.tracking.tracker import Tracker
+from capadvise.observe.ftrace.bpf_probe import Followed
+from capadvise.observe.ftrace.instances import Buffers, require
+from capadvise.observe.ftrace.kallsyms import Symbols
+from capadvise.observe.ftrace.proc_lookups import ProcLookups
+from capadvise.observe.tracking.tasks import OneCommand, Scope
+from capadvise.observe.tracking.tracker import Tracker
 
 from .rows import PYTHON
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from capadvise.linux.kernel import procfs
+from capadvise.kernel import procfs
 from tests.support.processes import leftovers
 from tests.support.runs import CAPADVISE, Run
 from tests.support.wait import PATIENCE, until

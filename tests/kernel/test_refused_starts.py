@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from capadvise.linux.ftrace import tracefs
-from capadvise.linux.kernel import procfs
+from capadvise.kernel import procfs
+from capadvise.observe.ftrace import tracefs
 from tests.support.runs import CAPADVISE
 from tests.support.wait import until
 
@@ -31,7 +31,7 @@ NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
 SLOW = """
 import sys, time
 from capadvise.cli import main
-from capadvise.linux.ftrace import tracefs
+from capadvise.observe.ftrace import tracefs
 write = tracefs.write
 def slow(path, text):
     write(path, text)
@@ -109,8 +109,8 @@ def test_a_filter_that_allows_no_other_one() -> None:
 
 HELD = """
 import sys
-from capadvise.linux.supervise.command import Command
-from capadvise.linux.supervise.session import Tracing, session
+from capadvise.observe.supervise.command import Command
+from capadvise.observe.supervise.session import Tracing, session
 with session(Command(("touch", sys.argv[1])), tracing=Tracing()) as one:
     print(one.held)
 """
@@ -135,7 +135,7 @@ def begun(change: str, *options: str) -> tuple[int, str]:
 
 
 def test_a_guardian_that_ends_at_once() -> None:
-    change = "from capadvise.linux.supervise import guardian; guardian.main = sys.exit"
+    change = "from capadvise.observe.supervise import guardian; guardian.main = sys.exit"
     code, said = begun(change)
     assert code == 126
     assert said.endswith("capadvise: error: the guardian ended before the target started\n")

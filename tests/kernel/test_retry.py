@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from capadvise.linux.kernel import procfs
+from capadvise.kernel import procfs
 from tests.support.nobody import OTHER, Nobody
 from tests.support.processes import running
 from tests.support.runs import CAPADVISE

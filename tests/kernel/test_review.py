@@ -7,9 +7,9 @@ from typing import Any
 
 from textual.pilot import Pilot
 
-from capadvise.caps import Cap, parse_set
 from capadvise.catalog import default
-from capadvise.decide import Verdict
+from capadvise.judgement.decide import Verdict
+from capadvise.model.caps import Cap, parse_set
 from capadvise.report.load import load
 from capadvise.tui.app import CapadviseApp
 from capadvise.tui.main import Main

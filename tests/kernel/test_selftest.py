@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from capadvise.linux.ftrace.probes import RETRY, Observer
+from capadvise.observe.ftrace.probes import RETRY, Observer
 from tests.support.nobody import Nobody
 from tests.support.runs import CAPADVISE
 

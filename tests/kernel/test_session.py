@@ -12,11 +12,11 @@ from tests.support.wait import until
 
 HIDDEN = """
 import os
-from capadvise.errors import CannotObserve
-from capadvise.linux.ftrace import tracefs
-from capadvise.linux.supervise.command import Command
-from capadvise.linux.supervise.record import observe
-from capadvise.linux.ftrace.kallsyms import Reading
+from capadvise.model.errors import CannotObserve
+from capadvise.observe.ftrace import tracefs
+from capadvise.observe.supervise.command import Command
+from capadvise.observe.supervise.record import observe
+from capadvise.observe.ftrace.kallsyms import Reading
 
 def refuse(self):
     raise CannotObserve("the addresses are hidden")
@@ -40,10 +40,10 @@ def test_what_fails_while_the_buffers_are_made_leaves_none() -> None:
 LINGERS = """
 import os, time
 from types import SimpleNamespace
-from capadvise.linux.ftrace import tracefs
-from capadvise.linux.supervise import guardian
-from capadvise.linux.supervise.command import Command
-from capadvise.linux.supervise.record import observe
+from capadvise.observe.ftrace import tracefs
+from capadvise.observe.supervise import guardian
+from capadvise.observe.supervise.command import Command
+from capadvise.observe.supervise.record import observe
 
 folder = tracefs.find() / "instances"
 (told, tells), (waits, goes_on) = os.pipe(), os.pipe()
@@ -75,8 +75,8 @@ def test_buffers_are_removed_later_where_another_start_follows() -> None:
 
 RECORDED = """
 import os, struct
-from capadvise.linux.ftrace import ringbuffer, tracefs
-from capadvise.linux.ftrace.instances import Buffers
+from capadvise.observe.ftrace import ringbuffer, tracefs
+from capadvise.observe.ftrace.instances import Buffers
 
 def asks():
     os.setuid(0)
@@ -115,7 +115,7 @@ def test_all_is_recorded_from_when_it_is_known_whom_to_follow() -> None:
 
 HELD = """
 import os
-from capadvise.linux.supervise.guardian_client import GuardianProcess
+from capadvise.observe.supervise.guardian_client import GuardianProcess
 
 read, write = os.pipe()
 os.set_blocking(read, False)
@@ -140,8 +140,8 @@ def test_what_the_guardian_holds_is_closed_when_it_ends() -> None:
 UNSEEN = """
 import sys
 from capadvise.cli import main
-from capadvise.linux.ftrace import tracefs
-from capadvise.linux.supervise.session import Session
+from capadvise.observe.ftrace import tracefs
+from capadvise.observe.supervise.session import Session
 let_go = Session.release
 def release(session, *loading):
     tracefs.write(session.buffers.quiet.folder / "set_event", "")
@@ -160,8 +160,8 @@ def test_a_target_of_which_nothing_was_seen_gets_no_clean_bill() -> None:
 
 NO_ANSWER = """
 import sys
-from capadvise.linux.supervise.command import Command
-from capadvise.linux.supervise.session import Tracing, session
+from capadvise.observe.supervise.command import Command
+from capadvise.observe.supervise.session import Tracing, session
 
 sweep = [[["sleep", sys.argv[1]], ["true"]]]
 with session(Command(("true",)), tracing=Tracing(), sweep=sweep) as ready:
@@ -183,9 +183,9 @@ def test_the_buffers_go_although_an_engine_does_not_answer(marker: str) -> None:
 
 LEFT = """
 import os
-from capadvise.linux.ftrace import tracefs
-from capadvise.linux.ftrace.instances import remove_left_by_killed
-from capadvise.linux.kernel import procfs
+from capadvise.observe.ftrace import tracefs
+from capadvise.observe.ftrace.instances import remove_left_by_killed
+from capadvise.kernel import procfs
 
 root = tracefs.find()
 pid = os.fork()

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from capadvise.linux.kernel import procfs
+from capadvise.kernel import procfs
 from tests.support.processes import leftovers, running
 from tests.support.runs import CAPADVISE, Run
 from tests.support.terminal import Terminal
@@ -75,7 +75,7 @@ def test_kill_9_leaves_nothing_behind(tmp_path: Path, marker: str, victim: str) 
 HELD = """
 import sys
 from capadvise.cli import main
-from capadvise.linux.supervise.session import Session
+from capadvise.observe.supervise.session import Session
 let_go = Session.release
 def release(session, *loading):
     print(session.held, flush=True)

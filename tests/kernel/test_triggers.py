@@ -18,8 +18,8 @@ from typing import Any
 
 import pytest
 
-from capadvise.caps import NAMES, Cap
 from capadvise.catalog import SiteRule, default
+from capadvise.model.caps import NAMES, Cap
 from tests.support.runs import Result, Run
 
 TRIGGERS = Path(__file__).parents[1] / "programs" / "triggers.py"

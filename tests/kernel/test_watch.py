@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from capadvise.formats.watch_files import CAPS
-from capadvise.linux.kernel import procfs
+from capadvise.kernel import procfs
 from capadvise.report.save import save
 from tests.support import schema
 from tests.support.nobody import nobody_in

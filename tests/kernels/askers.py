@@ -11,10 +11,10 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from capadvise.caps import Cap
 from capadvise.catalog import Catalog, default
 from capadvise.catalog.askers import Asker, NamespaceScope
 from capadvise.catalog.patterns import among
+from capadvise.model.caps import Cap
 from tests.kernels import image, machine_code, packages
 
 LEAST = {"core": 1.0, "drivers": 0.95}

@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from capadvise import catalog, cli
-from capadvise.linux.ftrace import probes, tracefs
-from capadvise.linux.kernel import procfs
+from capadvise.kernel import procfs
+from capadvise.observe.ftrace import probes, tracefs
 from tests.kernel.rows import PROGRAMS, PYTHON, ROWS, Row
 from tests.kernels.known import DIFFERENCES
 
@@ -456,7 +456,7 @@ BESIDES = (
 def main() -> int:
     """Print a line for each test, then the numbers of each observer; fail if a test failed."""
     for name in ("run", "doctor", "watch"):
-        importlib.import_module(f"capadvise.commands.{name}")
+        importlib.import_module(f"capadvise.cli.commands.{name}")
     loaded = ("supervise.session", "supervise.event_loop", "tracking.tracker", "diagnose.doctor")
     for name in loaded:
         importlib.import_module(f"capadvise.linux.{name}")

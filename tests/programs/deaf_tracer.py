@@ -12,10 +12,10 @@ import time
 
 from capadvise.catalog import default
 from capadvise.catalog.syscalls import AUDIT_ARCHS, INTERFACES
-from capadvise.linux.retry import machine
-from capadvise.linux.retry.evidence import EvidenceLog
-from capadvise.linux.retry.thread import Thread
-from capadvise.linux.retry.tracer import Tracer
+from capadvise.observe.retry import machine
+from capadvise.observe.retry.evidence import EvidenceLog
+from capadvise.observe.retry.thread import Thread
+from capadvise.observe.retry.tracer import Tracer
 
 
 class Deaf(Tracer):

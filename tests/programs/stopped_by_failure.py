@@ -9,7 +9,7 @@ import errno
 import os
 import signal
 
-from capadvise.linux.retry.failing import SIGNAL, FailingCalls
+from capadvise.observe.retry.failing import SIGNAL, FailingCalls
 
 MKDIR = 83  # arch/x86/entry/syscalls/syscall_64.tbl
 NO_CALL = 83 + 512

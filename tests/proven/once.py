@@ -20,15 +20,15 @@ from subprocess import run
 
 import yaml
 
-from capadvise.caps import CapSet, parse_set
 from capadvise.catalog import default
-from capadvise.decide import decide_all
-from capadvise.errors import CapadviseError
-from capadvise.linux.trials.runner import everything, run_once
-from capadvise.linux.trials.stop import Stop
+from capadvise.judgement.decide import decide_all
+from capadvise.judgement.report import Report
+from capadvise.model.caps import CapSet, parse_set
+from capadvise.model.errors import CapadviseError
+from capadvise.proof.trials.runner import everything, run_once
+from capadvise.proof.trials.stop import Stop
 from capadvise.report.load import load
 from capadvise.report.merge import numbered
-from capadvise.report.model import Report
 from capadvise.workflow.jobs import Candidate, Ways, candidates
 from capadvise.workflow.reports import keep
 from tests.proven.run import MADE, Way, programs, ways

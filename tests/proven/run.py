@@ -25,16 +25,16 @@ from typing import Any
 import yaml
 
 import capadvise
-from capadvise.caps import CapSet, parse_set
 from capadvise.catalog import default
 from capadvise.catalog.known import index, parse_program
 from capadvise.catalog.known_index import FOLDER, INDEX
-from capadvise.decide import Need
-from capadvise.errors import BadInput
 from capadvise.formats.snippet import gains_nothing
+from capadvise.judgement.decide import Need
+from capadvise.judgement.report import Report
+from capadvise.model.caps import CapSet, parse_set
+from capadvise.model.errors import BadInput
 from capadvise.report.fit import fit_of_report
 from capadvise.report.load import load
-from capadvise.report.model import Report
 from capadvise.report.text import in_short
 
 ROOT = Path(__file__).parents[2]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from capadvise.caps import Cap, CapSet
 from capadvise.catalog import Catalog
 from capadvise.catalog.sites import Sites, parse_rules
-from capadvise.decide import Verdict
-from capadvise.recording import Check, Held, Namespace, Recording
+from capadvise.judgement.decide import Verdict
+from capadvise.model.caps import Cap, CapSet
+from capadvise.model.recording import Check, Held, Namespace, Recording
 from tests.support import recordings
 from tests.support.recordings import FULL
 

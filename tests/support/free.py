@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 
-from capadvise.linux.engines.record.in_place import is_free
+from capadvise.targets.containers.in_place import is_free
 from tests.support.containers import call
 
 _BELOW_CHOSEN = range(20000, 32000)

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
 
-from capadvise.linux.kernel.process_tree import descendants
+from capadvise.kernel.process_tree import descendants
 from tests.support.cgroups import REMOVE_CGROUP
 from tests.support.runs import CAPADVISE
 from tests.support.wait import until

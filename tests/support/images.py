@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
-from capadvise.caps import Cap
+from capadvise.model.caps import Cap
 
 _LEFT_OUT = ("/usr/share/doc", "/usr/share/man", "/usr/share/locale", "/usr/share/info")
 _PROGRAMS = ("/usr/bin/", "/usr/sbin/", "/usr/lib/")

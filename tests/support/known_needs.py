@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from capadvise.caps import Cap, CapSet, parse_set
 from capadvise.catalog import default
-from capadvise.decide import Need, Proof, Proposal, Verdict
-from capadvise.differences import Observed
-from capadvise.outcome import TrialOutcome
-from capadvise.prove import prove
-from capadvise.proven import Proven
+from capadvise.judgement.decide import Need, Proof, Proposal, Verdict
+from capadvise.judgement.differences import Observed
+from capadvise.judgement.outcome import TrialOutcome
+from capadvise.judgement.proven import Proven
+from capadvise.model.caps import Cap, CapSet, parse_set
+from capadvise.proof.plan import prove
 
 EVERYTHING = frozenset(Cap(number) for number in range(41) if number != 24)
 ORDER = default().removal_order

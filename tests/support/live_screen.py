@@ -7,8 +7,8 @@ from typing import Any
 
 from textual.pilot import Pilot
 
-from capadvise.errors import CannotStart
-from capadvise.recording import Check, Tally
+from capadvise.model.errors import CannotStart
+from capadvise.model.recording import Check, Tally
 from capadvise.tui.app import CapadviseApp
 from capadvise.tui.main import Main
 from capadvise.workflow.protocols import Now, Over

@@ -9,10 +9,10 @@ from typing import Any
 
 import yaml
 
-from capadvise.caps import Cap
 from capadvise.formats.edit import PATCHES
 from capadvise.formats.edit.patched import Patched
 from capadvise.formats.snippet import Snippet
+from capadvise.model.caps import Cap
 
 FOLDER = Path(__file__).parents[1] / "data" / "patch"
 USUAL = ("CHOWN", "NET_RAW")

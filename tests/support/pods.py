@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from capadvise.linux.kernel.process_tree import descendants
+from capadvise.kernel.process_tree import descendants
 from tests.support import images
 from tests.support.required import missing, tool
 from tests.support.wait import until

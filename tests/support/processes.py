@@ -9,8 +9,8 @@ from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
-from capadvise.linux.ftrace import tracefs
-from capadvise.linux.kernel import procfs
+from capadvise.kernel import procfs
+from capadvise.observe.ftrace import tracefs
 from tests.support.trace_buffers import all_instances
 
 _numbers = count()

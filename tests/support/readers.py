@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shlex
 
-from capadvise.errors import BadInput
 from capadvise.formats import FORMATS, flags
 from capadvise.formats.declared import Declared
+from capadvise.model.errors import BadInput
 
 
 def read(language: str, text: str) -> tuple[Declared, ...]:

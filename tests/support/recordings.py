@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from capadvise.caps import Cap, CapSet, parse_set
 from capadvise.catalog import default
-from capadvise.decide import decide
 from capadvise.formats.snippet import Snippet, snippet_of
-from capadvise.posture import Cgroup, Exposed, Mac, Posture, Root, Seccomp, Sharing, User
-from capadvise.proven import Proven, Trial, conclude
-from capadvise.recording import (
+from capadvise.judgement.decide import decide
+from capadvise.judgement.proven import Proven, Trial, conclude
+from capadvise.judgement.report import Report
+from capadvise.model.caps import Cap, CapSet, parse_set
+from capadvise.model.posture import Cgroup, Exposed, Mac, Posture, Root, Seccomp, Sharing, User
+from capadvise.model.recording import (
     Check,
     Held,
     Host,
@@ -23,9 +24,8 @@ from capadvise.recording import (
     RefusedCall,
     Told,
 )
-from capadvise.report.model import Report
-from capadvise.target import Target
-from capadvise.workload import Workload
+from capadvise.model.target import Target
+from capadvise.model.workload import Workload
 
 CATALOG = default()
 FULL = frozenset(Cap(number) for number in range(41))

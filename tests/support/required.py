@@ -7,8 +7,8 @@ import shutil
 
 import pytest
 
-from capadvise.errors import CannotObserve
-from capadvise.linux.ftrace.instances import require
+from capadvise.model.errors import CannotObserve
+from capadvise.observe.ftrace.instances import require
 
 
 def missing(reason: str) -> None:

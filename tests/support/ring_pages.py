@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from capadvise.linux.ftrace.check_events import Types
+from capadvise.observe.ftrace.check_events import Types
 
 CHECK, STACK, FORK, EXEC, EXIT, CHOWN, CLONE = range(1, 8)
 TYPES = Types(

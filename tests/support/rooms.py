@@ -11,7 +11,7 @@ LEAST = 80
 
 
 def room_of(path: str) -> str:
-    """``capadvise/linux/retry/tracer.py`` → ``linux/retry``."""
+    """``capadvise/observe/retry/tracer.py`` → ``linux/retry``."""
     parts = PurePath(path).with_suffix("").parts[1:]
     if parts[0] != "linux":
         return parts[0]

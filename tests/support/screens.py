@@ -11,22 +11,22 @@ from typing import Any
 from textual.app import App
 from textual.pilot import Pilot
 
-from capadvise.caps import Cap, CapSet, parse_set
-from capadvise.decide import decide
-from capadvise.differences import Observed
-from capadvise.errors import BadInput
-from capadvise.outcome import Interrupted, TrialOutcome
-from capadvise.posture import Posture
-from capadvise.prove import prove
-from capadvise.proven import Trial, conclude
-from capadvise.recording import Check
-from capadvise.report.model import Report
-from capadvise.target import Target
+from capadvise.judgement.decide import decide
+from capadvise.judgement.differences import Observed
+from capadvise.judgement.outcome import Interrupted, TrialOutcome
+from capadvise.judgement.proven import Trial, conclude
+from capadvise.judgement.report import Report
+from capadvise.model.caps import Cap, CapSet, parse_set
+from capadvise.model.errors import BadInput
+from capadvise.model.posture import Posture
+from capadvise.model.recording import Check
+from capadvise.model.target import Target
+from capadvise.model.workload import Workload
+from capadvise.proof.plan import prove
 from capadvise.tui.app import CapadviseApp
 from capadvise.tui.choice import Choice
 from capadvise.tui.main import Main
 from capadvise.workflow.protocols import Over
-from capadvise.workload import Workload
 from tests.support.recordings import CATALOG, FULL, HOST, check, recording
 
 PATH = Path("/nowhere/nginx.json")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from capadvise.linux.ftrace import tracefs
+from capadvise.observe.ftrace import tracefs
 
 
 @contextmanager

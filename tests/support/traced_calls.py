@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from capadvise.catalog import default
-from capadvise.linux.retry.actions import Action, RetryWith
-from capadvise.linux.retry.bookkeeping import Bookkeeping
-from capadvise.linux.retry.calls import HANDLING, Call, Handling
-from capadvise.linux.retry.evidence import EvidenceLog
-from capadvise.linux.retry.policy import Policy
-from capadvise.linux.retry.thread import KEPT, Process, Thread
-from capadvise.linux.retry.tree import Tree
+from capadvise.observe.retry.actions import Action, RetryWith
+from capadvise.observe.retry.bookkeeping import Bookkeeping
+from capadvise.observe.retry.calls import HANDLING, Call, Handling
+from capadvise.observe.retry.evidence import EvidenceLog
+from capadvise.observe.retry.policy import Policy
+from capadvise.observe.retry.thread import KEPT, Process, Thread
+from capadvise.observe.retry.tree import Tree
 from tests.support.bpf import six
 
 ALL = (1 << 41) - 1

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 from textual.widgets import OptionList
 
-from capadvise.health import Health
-from capadvise.recording import Lost, Tally
+from capadvise.model.health import Health
+from capadvise.model.recording import Lost, Tally
 from capadvise.report.lamps import Lamp, Light
 from capadvise.tui.capabilities import CapabilityLine
 from capadvise.tui.rows import LiveRows, short_count

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from capadvise.errors import CannotStart
-from capadvise.report.model import Report
+from capadvise.judgement.report import Report
+from capadvise.model.errors import CannotStart
 from capadvise.tui.output import Output
 from capadvise.workflow.live import _print_output
 from capadvise.workflow.protocols import Over

@@ -9,10 +9,10 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input, OptionList
 
-from capadvise.caps import Cap, parse_set
-from capadvise.decide import Verdict
-from capadvise.errors import BadInput
-from capadvise.report.model import Report
+from capadvise.judgement.decide import Verdict
+from capadvise.judgement.report import Report
+from capadvise.model.caps import Cap, parse_set
+from capadvise.model.errors import BadInput
 from capadvise.tui.trials import guessed_check, progress, tried
 from capadvise.workflow.protocols import Ended, Starting
 from tests.support.screens import (

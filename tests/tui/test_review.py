@@ -12,10 +12,10 @@ from textual.pilot import Pilot
 from textual.theme import BUILTIN_THEMES
 from textual.widgets import Input
 
-from capadvise.caps import Cap
-from capadvise.decide import Verdict
 from capadvise.formats import FORMATS
-from capadvise.target import Target
+from capadvise.judgement.decide import Verdict
+from capadvise.model.caps import Cap
+from capadvise.model.target import Target
 from capadvise.tui.choice import Base
 from capadvise.tui.evidence import PAGE, EvidenceTree
 from capadvise.tui.helpscreen import HelpScreen

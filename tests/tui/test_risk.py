@@ -9,7 +9,7 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import OptionList
 
-from capadvise.posture import Exposed, Posture, Root, Seccomp, Sharing
+from capadvise.model.posture import Exposed, Posture, Root, Seccomp, Sharing
 from tests.support.screens import (
     BIND,
     CHOWN,

@@ -12,8 +12,8 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Button, Input, Select
 
-from capadvise.errors import CannotPatch
 from capadvise.gate.patching import Patching
+from capadvise.model.errors import CannotPatch
 from capadvise.tui.app import CapadviseApp
 from capadvise.tui.main import Main
 from capadvise.workflow.protocols import Over

@@ -12,11 +12,8 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import OptionList
 
-from capadvise.caps import Cap
 from capadvise.catalog import default
-from capadvise.recording import Check, Namespace
-from capadvise.tui.watching import WatchApp
-from capadvise.watched import (
+from capadvise.judgement.watched import (
     Owner,
     OwnerKind,
     WatchedCall,
@@ -25,6 +22,9 @@ from capadvise.watched import (
     empty_context,
     judged,
 )
+from capadvise.model.caps import Cap
+from capadvise.model.recording import Check, Namespace
+from capadvise.tui.watching import WatchApp
 from tests.support.golden import assert_golden
 from tests.support.screens import HOSTILE, drive, press, screen_text, settle
 from tests.support.wait import PATIENCE

@@ -12,10 +12,10 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from capadvise.caps import parse_set
 from capadvise.cli import main
-from capadvise.errors import BadInput
 from capadvise.formats.admission import Allowed, PodOwner, render
+from capadvise.model.caps import parse_set
+from capadvise.model.errors import BadInput
 from capadvise.report.save import save
 from tests.support.recordings import CATALOG, report
 

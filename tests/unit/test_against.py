@@ -8,18 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from capadvise.caps import Cap, parse_set
-from capadvise.decide import Proposal, decide
-from capadvise.errors import BadInput
 from capadvise.formats.declared import Declared
 from capadvise.gate.against import against
 from capadvise.gate.baseline import Baseline
 from capadvise.gate.consumers import CONSUMERS
 from capadvise.gate.finding import Finding, Severity
 from capadvise.gate.service import Service
-from capadvise.proven import conclude
-from capadvise.recording import Lost
-from capadvise.report.model import Report
+from capadvise.judgement.decide import Proposal, decide
+from capadvise.judgement.proven import conclude
+from capadvise.judgement.report import Report
+from capadvise.model.caps import Cap, parse_set
+from capadvise.model.errors import BadInput
+from capadvise.model.recording import Lost
 from capadvise.report.save import save
 from tests.support.recordings import BIND, CATALOG, CHOWN, NOISE, RECORDING, proven, report_of
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from capadvise.linux.engines.cli.answer import NoAnswer, TooLate, answer_of
+from capadvise.targets.client.answer import NoAnswer, TooLate, answer_of
 
 
 def asked(script: str, seconds: float = 10.0, **options: str) -> str:

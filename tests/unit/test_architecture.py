@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 import capadvise
-from capadvise import clone_flags
-from capadvise.recording import Origin
+from capadvise.model import clone_flags
+from capadvise.model.recording import Origin
 from tests.support.recordings import CATALOG
 
 TOP = Path(capadvise.__file__).parents[1]
@@ -27,15 +27,15 @@ TEST_COMPLEXITY = 25
 """Each assertion is a branch."""
 
 COMPLEX = {
-    "capadvise/linux/posture/cbpf.py:run": "an interpreter: one branch for each instruction",
-    "capadvise/linux/engines/cli/container.py:_container": "each field of the answer may be absent",
-    "capadvise/linux/ftrace/event_order.py:_read": "the hot loop: calls are too slow",
+    "capadvise/kernel/posture/cbpf.py:run": "an interpreter: one branch for each instruction",
+    "capadvise/targets/client/container.py:_container": "each field of the answer may be absent",
+    "capadvise/observe/ftrace/event_order.py:_read": "the hot loop: calls are too slow",
 }
 """What has to branch more often, and why."""
 OTHER_NUMBERS = {
-    "capadvise/either_namespace.py",  # MS_PRIVATE … are bits of another call
-    "capadvise/linux/kernel/uapi.py",
-    "capadvise/linux/kernel/seccomp_program.py",  # the bit of x32's calls
+    "capadvise/judgement/either_namespace.py",  # MS_PRIVATE … are bits of another call
+    "capadvise/kernel/uapi.py",
+    "capadvise/kernel/seccomp_program.py",  # the bit of x32's calls
 }
 _BRANCHES = (
     *(ast.If, ast.IfExp, ast.For, ast.AsyncFor, ast.While, ast.ExceptHandler, ast.Assert),
@@ -162,7 +162,7 @@ def test_a_value_is_called_what_it_is() -> None:
 def test_libc_is_loaded_in_one_place() -> None:
     package = {path for path in TEXTS if path.startswith("capadvise/")}
     loaded = {path for path in package if "CDLL" in TEXTS[path] or "PyDLL" in TEXTS[path]}
-    assert loaded == {"capadvise/linux/kernel/libc.py"}
+    assert loaded == {"capadvise/kernel/libc.py"}
 
 
 def test_kinds_of_namespaces_have_their_numbers_in_one_place() -> None:
@@ -174,7 +174,7 @@ def test_kinds_of_namespaces_have_their_numbers_in_one_place() -> None:
         if path.startswith("capadvise/") and "0x" in text
         if numbers.intersection(int(number, 16) for number in written.findall(text))
     }
-    assert places - OTHER_NUMBERS == {"capadvise/clone_flags.py"}
+    assert places - OTHER_NUMBERS == {"capadvise/model/clone_flags.py"}
 
 
 def test_functions_of_the_kernel_are_named_in_the_catalog() -> None:
@@ -188,7 +188,8 @@ def test_functions_of_the_kernel_are_named_in_the_catalog() -> None:
     places = {
         path: names
         for path, text in TEXTS.items()
-        if path.startswith("capadvise/") and not path.startswith("capadvise/linux/")
+        if path.startswith("capadvise/")
+        and not path.startswith(("capadvise/kernel/", "capadvise/observe/", "capadvise/targets/"))
         if (names := functions.intersection(re.findall(r'"(\w+)"', text)))
     }
     assert places == {}
@@ -221,7 +222,7 @@ def test_a_package_says_what_of_it_is_for_others() -> None:
         for package, module in imports_across(docs)
         if package not in open_to_all and not re.search(rf"``{module}[.`]", docs[package])
     }
-    assert {each for each in unsaid if each[0] != "capadvise.commands"} == set()  # cli has all
+    assert {each for each in unsaid if each[0] != "capadvise.cli.commands"} == set()  # cli has all
 
 
 def test_the_way_through_the_package_is_that_of_the_contract() -> None:

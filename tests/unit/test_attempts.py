@@ -6,12 +6,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from capadvise.attempts import Attempt, LikelyAttempts
-from capadvise.caps import Cap, CapSet
-from capadvise.decide import Need, Proof, Proposal, Verdict
-from capadvise.differences import Observed
-from capadvise.outcome import TrialOutcome
-from capadvise.proven import conclude
+from capadvise.judgement.decide import Need, Proof, Proposal, Verdict
+from capadvise.judgement.differences import Observed
+from capadvise.judgement.outcome import TrialOutcome
+from capadvise.judgement.proven import conclude
+from capadvise.model.caps import Cap, CapSet
+from capadvise.proof.attempts import Attempt, LikelyAttempts
 from tests.support.known_needs import (
     EVERYTHING,
     ORDER,

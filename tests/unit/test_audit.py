@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from capadvise.catalog import default
 from capadvise.catalog.syscalls import parse_syscalls
 from capadvise.cli import main
-from capadvise.linux.audit.denials import Denial, counted, denials
-from capadvise.linux.audit.records import parse_line, parse_lines
-from capadvise.recording import RefusedBy
-from capadvise.refusal import Refusal, with_denials
+from capadvise.judgement.refusal import Refusal, with_denials
+from capadvise.model.recording import RefusedBy
+from capadvise.observe.audit.denials import Denial, counted, denials
+from capadvise.observe.audit.records import parse_line, parse_lines
 from capadvise.report.load import load
 
 LOGS = Path(__file__).parents[1] / "data" / "audit"

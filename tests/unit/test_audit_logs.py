@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from capadvise.linux.audit import logs
-from capadvise.linux.kernel.start_times import boot_time
+from capadvise.kernel.start_times import boot_time
+from capadvise.observe.audit import logs
 
 LINE = 'type=AVC msg=audit({}:7): apparmor="DENIED" operation="open" profile="web" comm="{}"\n'
 SUCCESS = "type=SYSCALL msg=audit({}:7): success=yes syscall=1 pid=1\n"

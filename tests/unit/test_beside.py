@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from capadvise.errors import CannotObserve
 from capadvise.formats.pflag import Option
-from capadvise.linux.engines.record import beside, project
+from capadvise.model.errors import CannotObserve
+from capadvise.targets.containers import beside, project
 
 WEB: dict[str, Any] = {
     "build": {"context": "."},

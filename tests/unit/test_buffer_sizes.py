@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from capadvise.linux.ftrace import instances, tracefs
+from capadvise.observe.ftrace import instances, tracefs
 
 
 def with_processors(root: Path, monkeypatch: pytest.MonkeyPatch, count: int) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from capadvise.caps import Cap
-from capadvise.linux.engines.cri.bundle import CriContainer, parse, with_digest
+from capadvise.model.caps import Cap
+from capadvise.targets.kubernetes.cri.bundle import CriContainer, parse, with_digest
 
 ID = "5e" * 32
 CONTAINERD = {

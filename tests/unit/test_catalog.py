@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from capadvise import strict
-from capadvise.caps import NAMES, Cap
 from capadvise.catalog import Catalog, compiled, default
 from capadvise.catalog.capabilities import entry_of
 from capadvise.catalog.sites import SiteRule, parse_rules
 from capadvise.catalog.ways import EditPlace
-from capadvise.errors import BadInput
+from capadvise.model import strict
+from capadvise.model.caps import NAMES, Cap
+from capadvise.model.errors import BadInput
 
 CATALOG = default()
 ALL = [Cap(number) for number in range(len(NAMES))]
@@ -146,7 +146,7 @@ def test_a_broken_rule_is_refused_with_file_and_line(text: str, said: str) -> No
 def test_the_compiled_file_is_made_from_its_sources() -> None:
     path = CATALOG.folder / compiled.FILE
     same = path.read_text() == compiled.dump(compiled.compiled(CATALOG.folder))
-    assert same, "run: python -m capadvise.manual"
+    assert same, "run: python -m capadvise.cli.manual"
 
 
 def test_an_edited_source_counts_at_once(tmp_path: Path) -> None:

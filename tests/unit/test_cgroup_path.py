@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from capadvise.linux.engines.cli.cgroup_path import Place, parse_place
+from capadvise.targets.client.cgroup_path import Place, parse_place
 
 ID, OTHER = "0123456789abcdef" * 4, "f" * 64
 POD = "2c48913c-b29f-11e7-9350-020968147796"

@@ -198,15 +198,19 @@ def test_the_gate_loads_what_it_reads_with_and_no_more(place: Path) -> None:
     assert "capadvise.formats.compose" in modules
     slow = {"textual", "ctypes", "subprocess", "socket", "asyncio", "jsonschema", "prctl", "ptrace"}
     assert not modules & slow
-    every_start = {"capadvise.linux", "capadvise.linux.kernel", "capadvise.linux.kernel.odd_start"}
+    every_start = {"capadvise.linux", "capadvise.kernel", "capadvise.kernel.odd_start"}
     rest = modules - every_start  # what every command begins with
     assert not [name for name in rest if name.startswith(("capadvise.linux", "capadvise.tui"))]
 
 
 def test_a_file_is_read_without_what_judges_recordings() -> None:
     """It would take as long as the rest of the start."""
-    code = "import sys, capadvise.commands.check; print(sys.modules.keys() & {*sys.argv[1:]})"
-    judges = ["capadvise.decide", "capadvise.judge", "capadvise.formats.snippet"]
+    code = "import sys, capadvise.cli.commands.check; print(sys.modules.keys() & {*sys.argv[1:]})"
+    judges = [
+        "capadvise.judgement.decide",
+        "capadvise.judgement.judge",
+        "capadvise.formats.snippet",
+    ]
     done = subprocess.run([sys.executable, "-c", code, *judges], capture_output=True, text=True)
     assert done.stdout == "set()\n", done.stderr
 

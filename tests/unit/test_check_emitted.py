@@ -14,9 +14,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capadvise.caps import NAMES, Cap
 from capadvise.cli import main
-from capadvise.decide import Need, Proof, Proposal, Verdict
 from capadvise.formats import FORMATS
 from capadvise.formats.edit import PATCHES
 from capadvise.formats.snippet import snippet_of
@@ -26,7 +24,9 @@ from capadvise.gate.finding import Severity
 from capadvise.gate.lint import lint
 from capadvise.gate.outcome import Source, examine
 from capadvise.gate.service import Service
-from capadvise.report.model import Report
+from capadvise.judgement.decide import Need, Proof, Proposal, Verdict
+from capadvise.judgement.report import Report
+from capadvise.model.caps import NAMES, Cap
 from tests.support.gate_files import gated_folder
 from tests.support.recordings import BIND, CATALOG, report_of
 

@@ -6,7 +6,7 @@ import errno
 
 import pytest
 
-from capadvise.linux.ftrace.check_events import Answered, Asked, Pairing
+from capadvise.observe.ftrace.check_events import Answered, Asked, Pairing
 
 HIGH, LOW = 0xF00, 0x800
 """Stack pointers: the stack grows downwards, so that what is nested lies lower."""

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from capadvise.cli import main
-from capadvise.errors import BadInput
 from capadvise.gate.projects import projects
 from capadvise.gate.sources import recognize, service_name
+from capadvise.model.errors import BadInput
 from tests.support.gate_files import gated_folder
 
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from capadvise.errors import BadInput
-from capadvise.report.model import Report
+from capadvise.judgement.report import Report
+from capadvise.model.errors import BadInput
 from capadvise.workflow.check_proposal import check_proposal, how_to_check, with_check
 from capadvise.workflow.jobs import job_of
 from tests.support.recordings import BIND, CHOWN, report_of

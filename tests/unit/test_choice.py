@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from capadvise.caps import Cap, parse_set
+from capadvise.model.caps import Cap, parse_set
 from capadvise.report.explain_report import report_text
 from capadvise.report.risk import risk_word
 from capadvise.report.text import proposal_text

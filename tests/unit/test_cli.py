@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 import capadvise
-from capadvise.caps import NAMES
 from capadvise.cli import COMMANDS, main
-from capadvise.linux.kernel import sudo
-from capadvise.manual.options import verbs
-from capadvise.parser import build_parser
+from capadvise.cli.manual.options import verbs
+from capadvise.cli.parser import build_parser
+from capadvise.kernel import sudo
+from capadvise.model.caps import NAMES
 from capadvise.report.save import save
 from tests.support.cost import loaded
 from tests.support.screens import CATALOG, NGINX
@@ -99,20 +99,32 @@ def test_wrong_use_exits_with_2(
 
 
 def test_the_command_line_loads_nothing_slow() -> None:
-    slow = {"textual", "yaml", "prctl", "ptrace", "subprocess", "capadvise.linux.supervise.record"}
+    slow = {
+        "textual",
+        "yaml",
+        "prctl",
+        "ptrace",
+        "subprocess",
+        "capadvise.observe.supervise.record",
+    }
     assert not slow & loaded("import capadvise.cli")
 
 
 def test_before_a_run_starts_nothing_is_loaded_that_judges_or_tries() -> None:
     """Its target waits for every import."""
-    later = {"capadvise.decide", "capadvise.catalog", "capadvise.report.text", "capadvise.prove"}
-    later |= {"capadvise.linux.trials", "concurrent.futures", "logging"}
-    assert not later & loaded("import capadvise.cli, capadvise.commands.run")
+    later = {
+        "capadvise.judgement.decide",
+        "capadvise.catalog",
+        "capadvise.report.text",
+        "capadvise.proof.plan",
+    }
+    later |= {"capadvise.proof.trials", "concurrent.futures", "logging"}
+    assert not later & loaded("import capadvise.cli, capadvise.cli.commands.run")
 
 
 def test_before_the_target_executes_no_catalog_is_loaded() -> None:
     """It takes 20 ms, and can be read while the target runs."""
-    assert "capadvise.catalog" not in loaded("import capadvise.linux.supervise.record_command")
+    assert "capadvise.catalog" not in loaded("import capadvise.observe.supervise.record_command")
 
 
 @pytest.mark.parametrize("name", ["run", "emit", "help"])
@@ -129,7 +141,7 @@ def test_every_subcommand_of_the_parser_has_a_command() -> None:
 def test_what_a_run_loads_is_cheap_to_define() -> None:
     """The standard library's dataclass takes 0.5 ms a class, and a run has ninety."""
     script = (
-        "import capadvise.commands.run, capadvise.linux.supervise.record_command\n"
+        "import capadvise.cli.commands.run, capadvise.observe.supervise.record_command\n"
         "from capadvise.workflow.reports import preload; preload()"
     )
     root = Path(capadvise.__file__).parents[1]
@@ -145,7 +157,7 @@ def test_what_a_run_loads_is_cheap_to_define() -> None:
 
 def test_a_quiet_run_loads_nothing_for_words_and_checks() -> None:
     script = (
-        "import capadvise.commands.run, capadvise.linux.supervise.record_command\n"
+        "import capadvise.cli.commands.run, capadvise.observe.supervise.record_command\n"
         "from capadvise.workflow.reports import preload; preload(shown=False)"
     )
     others = {"datetime", "hashlib", "tempfile", "random", "textwrap", "capadvise.report.text"}
@@ -155,7 +167,8 @@ def test_a_quiet_run_loads_nothing_for_words_and_checks() -> None:
 def test_a_run_reads_no_yaml() -> None:
     """11 ms for the library and 40 ms for the files would be lost at each start."""
     script = (
-        "import capadvise.commands.run\nfrom capadvise.workflow.reports import preload; preload()"
+        "import capadvise.cli.commands.run\n"
+        "from capadvise.workflow.reports import preload; preload()"
     )
     assert "yaml" not in loaded(script)
 
@@ -184,7 +197,7 @@ def test_no_process_holds_both_gpl_libraries() -> None:
         }
         for path in package.rglob("*.py")
     }
-    assert {path for path, names in users.items() if names} == {"linux/supervise/launcher.py"}
+    assert {path for path, names in users.items() if names} == {"observe/supervise/launcher.py"}
 
 
 def test_review_without_a_terminal_names_the_command_that_needs_none(

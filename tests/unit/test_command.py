@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from capadvise.errors import CannotStart
-from capadvise.linux.supervise.command import resolve
+from capadvise.model.errors import CannotStart
+from capadvise.observe.supervise.command import resolve
 
 
 def test_a_program_in_a_folder_that_is_shut_is_not_said_to_be_missing(

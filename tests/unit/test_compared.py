@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from capadvise.caps import CapSet, parse_set
 from capadvise.catalog import default
-from capadvise.proven import Proven
+from capadvise.judgement.proven import Proven
+from capadvise.judgement.report import Report
+from capadvise.model.caps import CapSet, parse_set
 from capadvise.report.compared import compared, compared_in_short, compared_lines
 from capadvise.report.dump import dump
 from capadvise.report.load import load_recording
-from capadvise.report.model import Report
 from tests.support.known import nginx_alone
 from tests.support.recordings import RECORDING, report
 from tests.support.recordings import check as check_by

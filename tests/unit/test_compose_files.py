@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from capadvise.formats.compose_files import file_of
-from capadvise.target import Target
+from capadvise.model.target import Target
 
 WEB = "services: {web: {image: x}}\n"
 OPEN = "services: {web: {cap_add: [CHOWN]}}\n"

@@ -5,13 +5,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from capadvise.linux.engines.record.container_starts import (
-    ContainerStarts,
-    healthcheck_command,
-)
-from capadvise.linux.engines.shims import container_id
-from capadvise.linux.kernel import syscalls
-from capadvise.linux.tracking.tasks import Task
+from capadvise.kernel import syscalls
+from capadvise.observe.tracking.tasks import Task
+from capadvise.targets.containers.container_starts import ContainerStarts, healthcheck_command
+from capadvise.targets.shims import container_id
 
 NOWHERE = 4_194_304
 """Above every pid: /proc tells nothing of these."""

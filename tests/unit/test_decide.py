@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from capadvise.caps import Cap, parse_set
-from capadvise.decide import Proof, Verdict, decide, decide_all
-from capadvise.recording import Check, Lost, Namespace, Phase
+from capadvise.judgement.decide import Proof, Verdict, decide, decide_all
+from capadvise.model.caps import Cap, parse_set
+from capadvise.model.recording import Check, Lost, Namespace, Phase
 from capadvise.report.text import drops_privileges
 from tests.support import recordings
 from tests.support.call_sites import ADVISORY, DENIED, EPERM, FACTS, OVERRIDE, USED, at, recorded

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from capadvise.caps import Cap
 from capadvise.catalog import default
-from capadvise.decide import Verdict, decide
-from capadvise.recording import Check, Lost, Origin
+from capadvise.judgement.decide import Verdict, decide
+from capadvise.model.caps import Cap
+from capadvise.model.recording import Check, Lost, Origin
 from tests.support.call_sites import ADVISORY, CHECK, FACTS, OVERRIDE, USED, at, looking, recorded
 
 

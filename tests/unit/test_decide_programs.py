@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from capadvise.caps import Cap, parse_set
 from capadvise.catalog import default
-from capadvise.decide import Verdict, decide
-from capadvise.judge import WHILE_STOPPED
-from capadvise.recording import Check, Phase
+from capadvise.judgement.decide import Verdict, decide
+from capadvise.judgement.judge import WHILE_STOPPED
+from capadvise.model.caps import Cap, parse_set
+from capadvise.model.recording import Check, Phase
 from tests.support import recordings
 from tests.support.call_sites import ADVISORY, CHECK, EPERM, FACTS, USED, at, recorded
 from tests.support.recordings import FULL

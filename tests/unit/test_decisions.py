@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from capadvise.linux.supervise.decisions import (
+from capadvise.observe.supervise.decisions import (
     Checked,
     Due,
     Event,

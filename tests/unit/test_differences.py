@@ -7,7 +7,7 @@ import string
 
 import pytest
 
-from capadvise.differences import ORIGINAL, SILENCE, Observed, compare, examples, learn
+from capadvise.judgement.differences import ORIGINAL, SILENCE, Observed, compare, examples, learn
 
 OWN, LOST = "1000:1000 0644", "0:0 0644"
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import pytest
 
-from capadvise.linux.ftrace.kallsyms import Symbols
-from capadvise.linux.kernel import user_namespaces
-from capadvise.linux.tracking import distinct_checks
-from capadvise.linux.tracking.tasks import Key, Scope
-from capadvise.recording import Namespace, Phase
+from capadvise.kernel import user_namespaces
+from capadvise.model.recording import Namespace, Phase
+from capadvise.observe.ftrace.kallsyms import Symbols
+from capadvise.observe.tracking import distinct_checks
+from capadvise.observe.tracking.tasks import Key, Scope
 
 KEY = Key(7, 0, 1, None, b"", "a", 0, Phase.RUN, (), 0)
 INITIAL, MADE = 1, 2

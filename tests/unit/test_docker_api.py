@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from capadvise.errors import CannotObserve
-from capadvise.linux.engines.cli.answer import NoAnswer, TooLate
-from capadvise.linux.engines.cli.api import Api
-from capadvise.linux.engines.cli.client import Client, EngineError
-from capadvise.linux.engines.cli.docker_client import DockerClient
-from capadvise.linux.engines.record.docker import quick, require
+from capadvise.model.errors import CannotObserve
+from capadvise.targets.client.answer import NoAnswer, TooLate
+from capadvise.targets.client.api import Api
+from capadvise.targets.client.client import Client, EngineError
+from capadvise.targets.client.docker_client import DockerClient
+from capadvise.targets.containers.docker import quick, require
 
 Serve = Callable[..., DockerClient]
 OK = b"HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n"

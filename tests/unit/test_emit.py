@@ -81,7 +81,7 @@ def test_what_cannot_be_emitted(
 FORMATS_LOADED = """
 import os, sys
 from capadvise.cli import main
-from capadvise.commands import emit  # what all share is loaded once, before the forks
+from capadvise.cli.commands import emit  # what all share is loaded once, before the forks
 from capadvise.formats import FORMATS
 languages = {kind.module for kind in FORMATS.values()} | {"yaml"}
 for name in FORMATS:

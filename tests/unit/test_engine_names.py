@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from capadvise.errors import BadInput, CannotObserve
-from capadvise.linux.engines import names
-from capadvise.linux.running.owners import Owners
-from capadvise.watched import Owner, OwnerKind
+from capadvise.judgement.watched import Owner, OwnerKind
+from capadvise.model.errors import BadInput, CannotObserve
+from capadvise.targets import names
+from capadvise.targets.running.owners import Owners
 
 NOBODY = 1 << 22 | 1
 """No process has this number: pids are below 2 to the power of 22."""

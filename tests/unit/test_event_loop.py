@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from capadvise.linux.supervise import event_loop
-from capadvise.linux.supervise.command import Command
-from capadvise.linux.supervise.decisions import Limits, MainExited
-from capadvise.linux.supervise.event_loop import EventLoop
+from capadvise.observe.supervise import event_loop
+from capadvise.observe.supervise.command import Command
+from capadvise.observe.supervise.decisions import Limits, MainExited
+from capadvise.observe.supervise.event_loop import EventLoop
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ from dataclasses import replace
 
 import pytest
 
-from capadvise.linux.ftrace.event_order import EventSorter
-from capadvise.linux.ftrace.kallsyms import Symbols
-from capadvise.linux.tracking.tasks import OneCommand, Scope
-from capadvise.linux.tracking.tracker import Tracker
+from capadvise.observe.ftrace.event_order import EventSorter
+from capadvise.observe.ftrace.kallsyms import Symbols
+from capadvise.observe.tracking.tasks import OneCommand, Scope
+from capadvise.observe.tracking.tracker import Tracker
 from tests.support import ring_pages
 from tests.support.ring_pages import CHECK, STACK, event, page, small
 

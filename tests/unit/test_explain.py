@@ -7,19 +7,19 @@ from typing import Any
 
 import pytest
 
-from capadvise.caps import Cap, parse_set
 from capadvise.catalog import default
 from capadvise.catalog.capabilities import Risk
 from capadvise.catalog.circumstances import Circumstance as C
 from capadvise.catalog.ways import EditPlace
-from capadvise.decide import ONLY_HEALTHCHECK, Verdict, decide
-from capadvise.posture import Cgroup, Exposed, Posture, Root, Seccomp, Sharing
-from capadvise.proven import Proven
-from capadvise.recording import Check, Lost, Origin, Retried
+from capadvise.judgement.decide import ONLY_HEALTHCHECK, Verdict, decide
+from capadvise.judgement.proven import Proven
+from capadvise.judgement.report import Report
+from capadvise.model.caps import Cap, parse_set
+from capadvise.model.posture import Cgroup, Exposed, Posture, Root, Seccomp, Sharing
+from capadvise.model.recording import Check, Lost, Origin, Retried
 from capadvise.report.explain import capability_text
 from capadvise.report.explain_report import report_text, ways_out
 from capadvise.report.explain_site import rules_of, site_text
-from capadvise.report.model import Report
 from capadvise.report.risk import circumstances_of, remaining
 from capadvise.report.text import no_need, proposal_text
 from tests.support.golden import assert_golden

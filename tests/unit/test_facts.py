@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from capadvise import strict
-from capadvise.caps import NAMES, Cap, parse_set
 from capadvise.catalog import default
 from capadvise.catalog.baselines import pod_security_of, runtime_of
 from capadvise.catalog.errnos import parse_errnos
 from capadvise.catalog.seccomp import profiles_of
 from capadvise.catalog.signs_file import parse_signs
-from capadvise.errors import BadInput
+from capadvise.model import strict
+from capadvise.model.caps import NAMES, Cap, parse_set
+from capadvise.model.errors import BadInput
 from capadvise.report.explain import capability_text
 from tests.support.cost import loaded
 
@@ -222,7 +222,7 @@ def test_an_explanation_says(cap: str, said: str) -> None:
 
 def test_watching_reads_none_of_these_files() -> None:
     script = (
-        "import capadvise.cli, capadvise.commands.run\n"
+        "import capadvise.cli, capadvise.cli.commands.run\n"
         "from capadvise.catalog import default\n"
         "default().preload()\n"
         "assert not {'errnos', 'baselines', 'seccomp', 'values'} & vars(default()).keys()"

@@ -10,10 +10,10 @@ import kubernetes_validate
 import pytest
 
 from capadvise.formats.admission import PodOwner
-from capadvise.linux.engines.kubernetes import copies, objects
-from capadvise.report import fleet
-from capadvise.report.model import Report
-from capadvise.target import Target
+from capadvise.judgement.report import Report
+from capadvise.model.target import Target
+from capadvise.report.kubernetes import fleet
+from capadvise.targets.kubernetes import copies, objects
 from tests.bench import fleet as bench
 from tests.support.recordings import BIND, CATALOG, CHOWN, report_of
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from capadvise.caps import Cap
 from capadvise.catalog import default
-from capadvise.decide import Verdict, decide_all
-from capadvise.foreign import folders_of
-from capadvise.linux.engines.record.foreign_folders import _may_write
-from capadvise.recording import ForeignFolder, Held
+from capadvise.judgement.decide import Verdict, decide_all
+from capadvise.judgement.foreign import folders_of
+from capadvise.model.caps import Cap
+from capadvise.model.recording import ForeignFolder, Held
+from capadvise.targets.containers.foreign_folders import _may_write
 from tests.support.recordings import FULL, check, recording
 
 FOLDER = ForeignFolder("/data", "/srv/data", "0:0", "1234:0")

@@ -14,13 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic_sarif.model import StaticAnalysisResultsFormatSarifVersion210JsonSchema as Sarif
 
-from capadvise.caps import NAMES, Cap, CapSet, parse_set
 from capadvise.catalog import default
-from capadvise.errors import BadInput
 from capadvise.formats import FORMATS
 from capadvise.formats.declared import Declared
 from capadvise.formats.snippet import Snippet, snippet_of
-from capadvise.target import Target
+from capadvise.model.caps import NAMES, Cap, CapSet, parse_set
+from capadvise.model.errors import BadInput
+from capadvise.model.target import Target
 from tests.support.golden import assert_golden
 from tests.support.readers import read
 from tests.support.recordings import report, snippet_with

@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from capadvise.caps import NAMES, parse_set
 from capadvise.catalog import default
 from capadvise.cli import main
 from capadvise.formats import systemd
@@ -25,8 +24,9 @@ from capadvise.gate.lint import lint
 from capadvise.gate.own_users import own_users
 from capadvise.gate.projects import projects
 from capadvise.gate.service import Service
-from capadvise.posture import Posture, Sharing
-from capadvise.report.model import Report
+from capadvise.judgement.report import Report
+from capadvise.model.caps import NAMES, parse_set
+from capadvise.model.posture import Posture, Sharing
 from capadvise.report.save import save
 from tests.support.cost import at_most
 from tests.support.recordings import BIND, CHOWN, RECORDING, report, report_of

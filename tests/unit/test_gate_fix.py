@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from capadvise.cli import main
-from capadvise.errors import CannotPatch
 from capadvise.gate.patching import patching
-from capadvise.recording import Recording
+from capadvise.model.errors import CannotPatch
+from capadvise.model.recording import Recording
+from capadvise.model.target import Target
 from capadvise.report.save import save
-from capadvise.target import Target
 from capadvise.workflow import ask_consumer
 from capadvise.workflow.confirm import confirm
 from tests.support.patching import USUAL, snippet

@@ -15,10 +15,10 @@ import pytest
 from capadvise.cli import main
 from capadvise.formats import compose, quadlet, systemd
 from capadvise.formats.declared import Exposure
+from capadvise.gate import installed as gate_installed
+from capadvise.gate.paths import named_together, paths_of
 from capadvise.gate.projects import projects
 from capadvise.gate.sources import called_after, drop_in_folders, recognize
-from capadvise.workflow import gate_installed
-from capadvise.workflow.gate_paths import named_together, paths_of
 
 Out = pytest.CaptureFixture[str]
 

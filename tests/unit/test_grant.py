@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from capadvise.caps import parse_set
-from capadvise.linux.engines.cli.invocation import Invocation, recognize
-from capadvise.linux.engines.record import grant, project, volumes
+from capadvise.model.caps import parse_set
+from capadvise.targets.client.invocation import Invocation, recognize
+from capadvise.targets.containers import grant, project, volumes
 
 CAPS = parse_set(["CHOWN", "SYS_ADMIN"])
 

@@ -9,9 +9,9 @@ import sys
 
 import pytest
 
-from capadvise.linux.kernel import json_lines
-from capadvise.linux.retry.launch import read_filter, send_filter, start_tracer
-from capadvise.linux.supervise import guardian
+from capadvise.kernel import json_lines
+from capadvise.observe.retry.launch import read_filter, send_filter, start_tracer
+from capadvise.observe.supervise import guardian
 from tests.support.cost import loaded
 
 
@@ -44,8 +44,8 @@ def test_a_filter_that_does_not_come_whole_is_not_waited_for() -> None:
 
 BEGUN = """
 import os, sys
-from capadvise.linux.kernel import odd_start
-from capadvise.linux.supervise import guardian
+from capadvise.kernel import odd_start
+from capadvise.observe.supervise import guardian
 for fd in map(int, sys.argv[1:]):
     os.close(fd)
 odd_start.fill_streams()
@@ -88,7 +88,7 @@ def test_a_target_s_process_that_ends_before_it_is_ready_has_failed() -> None:
 
 
 def test_the_two_licences_never_meet() -> None:
-    script = "import capadvise.cli, capadvise.commands.run, capadvise.linux.supervise.record"
+    script = "import capadvise.cli, capadvise.cli.commands.run, capadvise.observe.supervise.record"
     for module, libraries in (("supervise.launcher", set()), ("retry.tracer", {"ptrace"})):
         modules = loaded(f"{script}, capadvise.linux.{module}")
         assert modules & {"prctl", "ptrace"} == libraries

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from capadvise.caps import parse_set
-from capadvise.errors import BadInput
 from capadvise.formats.edit.systemd import patch
 from capadvise.formats.snippet import snippet_of
 from capadvise.formats.systemd import render
-from capadvise.hardening import LINES, Hardening, largest, propose
-from capadvise.recording import Check, Namespace
+from capadvise.judgement.hardening import LINES, Hardening, largest, propose
+from capadvise.judgement.report import Report
+from capadvise.model.caps import parse_set
+from capadvise.model.errors import BadInput
+from capadvise.model.recording import Check, Namespace
 from capadvise.report.dump import dump
 from capadvise.report.load import load
-from capadvise.report.model import Report
 from capadvise.report.proof_text import proof_lines
 from tests.support import schema
 from tests.support.recordings import BIND, CATALOG, check, proven, recording, report

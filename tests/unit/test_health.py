@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from capadvise.health import Health, ending
-from capadvise.linux.engines.record.service_names import check_of
+from capadvise.model.health import Health, ending
+from capadvise.targets.containers.service_names import check_of
 
 REFUSED = Health(False, "exit 7: connection refused")
 

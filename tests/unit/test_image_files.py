@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from capadvise.caps import Cap
-from capadvise.image_files import remediation_of
-from capadvise.judge import Effect, Judged
-from capadvise.linux.engines.cli.container import parse_inspect
-from capadvise.linux.engines.image.ownership import changed_files
-from capadvise.recording import FileChange, ImageFile
+from capadvise.judgement.image_files import remediation_of
+from capadvise.judgement.judge import Effect, Judged
+from capadvise.model.caps import Cap
+from capadvise.model.recording import FileChange, ImageFile
+from capadvise.targets.client.container import parse_inspect
+from capadvise.targets.image.ownership import changed_files
 from tests.support.recordings import BIND
 
 GIVEN = ImageFile("/data/file", 2, FileChange.OWNER, "0:0", "999:999")

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from capadvise.caps import from_mask, parse_set
-from capadvise.errors import BadInput
-from capadvise.linux.engines.image import layers, tarball
-from capadvise.linux.engines.image.archive import Config, Image, config_of, read_archive
-from capadvise.linux.engines.saved import inspect_image
-from capadvise.linux.kernel.file_caps import FileCaps
+from capadvise.kernel.file_caps import FileCaps
+from capadvise.model.caps import from_mask, parse_set
+from capadvise.model.errors import BadInput
+from capadvise.targets.image import layers, tarball
+from capadvise.targets.image.archive import Config, Image, config_of, read_archive
+from capadvise.targets.saved import inspect_image
 
 NET_RAW = struct.pack("<5I", 0x02000001, 1 << 13, 0, 0, 0)
 Member = tuple[str, dict[str, object]]

@@ -16,9 +16,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from capadvise import workload
-from capadvise.linux.kernel import procfs, serving
-from capadvise.linux.supervise import health_check, implicit_check
+from capadvise.kernel import procfs, serving
+from capadvise.model import workload
+from capadvise.observe.supervise import health_check, implicit_check
 from tests.support.wait import until
 
 

@@ -8,20 +8,11 @@ from dataclasses import replace
 
 import pytest
 
-from capadvise.caps import Sets, parse_set
 from capadvise.catalog import default
 from capadvise.cli import main
-from capadvise.inspected import ImageInspection, Inspection, Riser
-from capadvise.posture import (
-    Cgroup,
-    Exposed,
-    Mac,
-    Posture,
-    Root,
-    Seccomp,
-    Sharing,
-    User,
-)
+from capadvise.model.caps import Sets, parse_set
+from capadvise.model.inspected import ImageInspection, Inspection, Riser
+from capadvise.model.posture import Cgroup, Exposed, Mac, Posture, Root, Seccomp, Sharing, User
 from capadvise.report.image import dump_image, image_text
 from capadvise.report.inspection import dump_inspection, inspection_text, table
 from tests.support.golden import assert_golden

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from capadvise.cli import main
-from capadvise.workflow import gate_installed
-from capadvise.workflow.gate_installed import installed
+from capadvise.gate import installed as gate_installed
+from capadvise.gate.installed import installed
 
 UNIT = "[Service]\nExecStart=/usr/bin/true\n"
 

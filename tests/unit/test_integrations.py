@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from capadvise.parser import build_parser
+from capadvise.cli.parser import build_parser
 
 TOP = Path(__file__).parents[2]
 ACTION = yaml.safe_load((TOP / ".github/actions/check/action.yml").read_text())

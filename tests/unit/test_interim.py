@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from capadvise.linux.running.interim import Interim
+from capadvise.targets.running.interim import Interim
 
 
 def saved_at(known: dict[int, int], until: int) -> list[int]:

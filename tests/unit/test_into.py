@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from capadvise.caps import Cap
 from capadvise.cli import main
-from capadvise.errors import CannotPatch
 from capadvise.formats.files import plan
-from capadvise.recording import Check, Lost
+from capadvise.gate.installed import unit_file
+from capadvise.model.caps import Cap
+from capadvise.model.errors import CannotPatch
+from capadvise.model.recording import Check, Lost
+from capadvise.model.target import Target
 from capadvise.report.privileged import other_powers
 from capadvise.report.save import save
-from capadvise.target import Target
-from capadvise.workflow.gate_installed import unit_file
 from tests.support.patching import USUAL, snippet
 from tests.support.recordings import BIND, CATALOG, RECORDING, report
 

@@ -6,7 +6,7 @@ import shlex
 
 import pytest
 
-from capadvise.linux.engines.cli.invocation import (
+from capadvise.targets.client.invocation import (
     Invocation,
     builds,
     existing,

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from capadvise.linux.kernel import json_lines
+from capadvise.kernel import json_lines
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from capadvise.errors import CannotObserve
-from capadvise.linux.ftrace.kallsyms import Reading, Symbols, call_site, syscall_of
+from capadvise.model.errors import CannotObserve
+from capadvise.observe.ftrace.kallsyms import Reading, Symbols, call_site, syscall_of
 
 TABLE = b"""ffffffff81000000 T _stext
 ffffffff81000100 t cap_capable

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from capadvise.caps import parse_set
 from capadvise.catalog import default
 from capadvise.catalog.known import Known, index, parse_program
 from capadvise.catalog.known_index import KnownIndex, other_version, repository, tag
 from capadvise.cli import main
-from capadvise.errors import BadInput
 from capadvise.formats import CONFIGURATIONS, FORMATS
 from capadvise.formats.from_known import known_snippet
+from capadvise.model.caps import parse_set
+from capadvise.model.errors import BadInput
 from capadvise.report.known_text import known_text
 from tests.proven.run import PROGRAMS, differences, names, programs, ways
 from tests.support.readers import read

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from capadvise.linux.engines.kubernetes import kubectl
-from capadvise.linux.engines.kubernetes.kubectl import ClusterError, Kubectl
+from capadvise.targets.kubernetes import kubectl
+from capadvise.targets.kubernetes.kubectl import ClusterError, Kubectl
 
 INVALID = """\
 The Pod "web" is invalid:

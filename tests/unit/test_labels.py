@@ -12,15 +12,15 @@ from typing import Any
 
 import pytest
 
-from capadvise.caps import parse_set
 from capadvise.cli import main
-from capadvise.errors import BadInput
 from capadvise.formats import FORMATS
 from capadvise.formats.snippet import Snippet
-from capadvise.image_labels import claim_of
-from capadvise.linux.engines import labels as engine_labels
-from capadvise.linux.engines.cli.client import Client
-from capadvise.linux.engines.labels import labels_of
+from capadvise.model.caps import parse_set
+from capadvise.model.errors import BadInput
+from capadvise.model.image_labels import claim_of
+from capadvise.targets import labels as engine_labels
+from capadvise.targets.client.client import Client
+from capadvise.targets.labels import labels_of
 from tests.support.known import nginx_alone
 from tests.support.recordings import snippet_with
 

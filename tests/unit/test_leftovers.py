@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, cast
 
-from capadvise.linux.engines.cli.client import Client
-from capadvise.linux.engines.record.leftovers import sweep
-from capadvise.linux.kernel import procfs
+from capadvise.kernel import procfs
+from capadvise.targets.client.client import Client
+from capadvise.targets.containers.leftovers import sweep
 
 
 class Engine:

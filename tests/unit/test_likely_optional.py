@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from capadvise.caps import CapSet
-from capadvise.decide import Verdict, decide
-from capadvise.recording import Check, Recording
+from capadvise.judgement.decide import Verdict, decide
+from capadvise.model.caps import CapSet
+from capadvise.model.recording import Check, Recording
 from capadvise.report.explain_report import report_text
 from capadvise.report.text import proposal_text
 from capadvise.tui.choice import Choice, consequence

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from capadvise.caps import NAMES, Cap, CapSet, parse_set
 from capadvise.catalog import default
 from capadvise.formats import compose, kubernetes
 from capadvise.formats.declared import Declared
@@ -13,6 +12,7 @@ from capadvise.gate.finding import RULES, Finding, Severity
 from capadvise.gate.lint import lint
 from capadvise.gate.place import known
 from capadvise.gate.service import Service
+from capadvise.model.caps import NAMES, Cap, CapSet, parse_set
 from capadvise.report.risk import remaining
 
 CATALOG = default()

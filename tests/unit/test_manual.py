@@ -12,10 +12,10 @@ import pytest
 
 from capadvise.catalog.sites import KEYS, parse_rules
 from capadvise.cli import main
-from capadvise.commands.completions import script
-from capadvise.manual import FOLDER, TOPICS, page
-from capadvise.manual.generate import PAGES
-from capadvise.manual.options import Note, notes, program
+from capadvise.cli.commands.completions import script
+from capadvise.cli.manual import FOLDER, TOPICS, page
+from capadvise.cli.manual.generate import PAGES
+from capadvise.cli.manual.options import Note, notes, program
 from tests.support.cost import loaded
 from tests.support.required import tool
 from tests.support.terminal import Terminal
@@ -25,7 +25,7 @@ from tests.support.wait import until
 @pytest.mark.parametrize("name", PAGES)
 def test_a_made_page_is_what_it_is_made_of(name: str) -> None:
     same = (FOLDER / name).read_text(encoding="utf-8") == PAGES[name]()
-    assert same, "run: python -m capadvise.manual"
+    assert same, "run: python -m capadvise.cli.manual"
 
 
 def test_every_page_has_a_name_and_every_name_a_page(capsys: pytest.CaptureFixture[str]) -> None:
@@ -202,4 +202,4 @@ def test_fish_completes(tmp_path: Path) -> None:
 
 
 def test_completions_cost_nothing_elsewhere() -> None:
-    assert "shtab" not in loaded("import capadvise.parser; capadvise.parser.build_parser()")
+    assert "shtab" not in loaded("import capadvise.cli.parser; capadvise.cli.parser.build_parser()")

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from capadvise.caps import Cap
-from capadvise.linux.ftrace.kallsyms import Symbols
-from capadvise.linux.kernel import syscalls, user_namespaces
-from capadvise.linux.tracking.distinct_checks import DistinctChecks
-from capadvise.linux.tracking.tasks import Key, Scope, Task
-from capadvise.recording import Phase
+from capadvise.kernel import syscalls, user_namespaces
+from capadvise.model.caps import Cap
+from capadvise.model.recording import Phase
+from capadvise.observe.ftrace.kallsyms import Symbols
+from capadvise.observe.tracking.distinct_checks import DistinctChecks
+from capadvise.observe.tracking.tasks import Key, Scope, Task
 
 
 def test_the_highest_id_that_another_user_namespace_maps(tmp_path: Path) -> None:

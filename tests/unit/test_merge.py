@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from capadvise.caps import parse_set
 from capadvise.cli import main
-from capadvise.decide import Verdict
-from capadvise.errors import BadInput
-from capadvise.posture import Cgroup, Posture, Seccomp, Sharing
-from capadvise.recording import Held
+from capadvise.judgement.decide import Verdict
+from capadvise.judgement.report import Report
+from capadvise.model.caps import parse_set
+from capadvise.model.errors import BadInput
+from capadvise.model.posture import Cgroup, Posture, Seccomp, Sharing
+from capadvise.model.recording import Held
 from capadvise.report.dump import dump
 from capadvise.report.load import load
 from capadvise.report.merge import Merged, merge
-from capadvise.report.model import Report
 from capadvise.report.save import save
 from capadvise.report.text import proposal_text
 from tests.support import schema

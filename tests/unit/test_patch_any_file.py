@@ -11,8 +11,8 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from capadvise.caps import NAMES
 from capadvise.formats import FORMATS
+from capadvise.model.caps import NAMES
 from tests.support.patching import containers, load, patch
 
 THREE = ("cap_add", "cap_drop", "privileged")

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import pytest
 
-from capadvise.errors import BadInput, CannotPatch, CapadviseError
 from capadvise.formats.edit import PATCHES
 from capadvise.formats.edit.effect import effective
 from capadvise.formats.edit.patched import Patched
 from capadvise.formats.snippet import Snippet
+from capadvise.model.errors import BadInput, CannotPatch, CapadviseError
 from tests.support.patching import POD, QUOTED, USUAL, patch, snippet
 
 BOMB = "a0: &a0 [x]\n" + "".join(

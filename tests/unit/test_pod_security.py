@@ -14,14 +14,14 @@ from typing import Any
 
 import pytest
 
-from capadvise.caps import parse_set
 from capadvise.catalog import default
-from capadvise.errors import BadInput
 from capadvise.formats import FORMATS
 from capadvise.formats.snippet import snippet_of
 from capadvise.gate.finding import Level, Reached
-from capadvise.gate.pod import pods
-from capadvise.gate.pod_security import reached
+from capadvise.gate.kubernetes.pod import pods
+from capadvise.gate.kubernetes.pod_security import reached
+from capadvise.model.caps import parse_set
+from capadvise.model.errors import BadInput
 from tests.support.recordings import report
 
 CATALOG = default()

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capadvise.linux.kernel import id_maps, procfs
-from capadvise.linux.posture import cgroups, lsm_labels, mounts
-from capadvise.linux.posture.own_state import own_sysctls, text_of
-from capadvise.linux.posture.read import Machine, posture_of
-from capadvise.posture import Cgroup, Exposed, Mac, Root, Sharing, User
+from capadvise.kernel import id_maps, procfs
+from capadvise.kernel.posture import cgroups, lsm_labels, mounts
+from capadvise.kernel.posture.own_state import own_sysctls, text_of
+from capadvise.kernel.posture.read import Machine, posture_of
+from capadvise.model.posture import Cgroup, Exposed, Mac, Root, Sharing, User
 
 DOCKER = r"""
 700 601 0:52 / / rw,relatime - overlay overlay rw,lowerdir=/l/AB:/l/C\:D:/l/E,upperdir=/u,workdir=/w

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from capadvise.errors import BadInput, CannotObserve
-from capadvise.linux.ftrace import probes
-from capadvise.linux.ftrace.probes import Observer
-from capadvise.linux.kernel import procfs
+from capadvise.kernel import procfs
+from capadvise.model.errors import BadInput, CannotObserve
+from capadvise.observe.ftrace import probes
+from capadvise.observe.ftrace.probes import Observer
 
 FPROBE = "\t           f[:[<group>/][<event>]] <func-name>[%return] [<args>]\n"
 ARGUMENTS = "\t     kernel return probes support: $retval, $arg<N>, $comm\n"

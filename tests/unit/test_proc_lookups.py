@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from capadvise.linux.ftrace import proc_lookups
-from capadvise.linux.ftrace.bpf_probe import only_if_begins
+from capadvise.observe.ftrace import proc_lookups
+from capadvise.observe.ftrace.bpf_probe import only_if_begins
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import subprocess
 
 import pytest
 
-from capadvise.linux.kernel import process_tree
-from capadvise.linux.kernel.process_tree import descendants, seen_below
+from capadvise.kernel import process_tree
+from capadvise.kernel.process_tree import descendants, seen_below
 
 
 @pytest.mark.parametrize("names_children", [True, False])

@@ -6,8 +6,8 @@ import pytest
 
 from capadvise.catalog import default
 from capadvise.catalog.syscalls import INTERFACES
-from capadvise.linux.retry.mode import MACHINES
-from capadvise.linux.retry.processors import PROCESSORS, Processor
+from capadvise.observe.retry.mode import MACHINES
+from capadvise.observe.retry.processors import PROCESSORS, Processor
 
 X86_64, I386 = PROCESSORS["x86_64"]
 (AARCH64,) = PROCESSORS["aarch64"]

@@ -10,10 +10,10 @@ from types import SimpleNamespace
 import pytest
 
 from capadvise.catalog.syscalls import AUDIT_ARCHS, MACHINES
-from capadvise.linux.engines.record import naps
-from capadvise.linux.kernel import procfs
-from capadvise.linux.kernel.processors import busy_seconds
-from capadvise.linux.running import newcomers
+from capadvise.kernel import procfs
+from capadvise.kernel.processors import busy_seconds
+from capadvise.targets.containers import naps
+from capadvise.targets.running import newcomers
 from tests.support.recordings import CATALOG
 from tests.support.wait import until
 

@@ -7,17 +7,17 @@ from dataclasses import replace
 
 import pytest
 
-from capadvise.attempts import Attempt
-from capadvise.caps import Cap
-from capadvise.differences import Observed
-from capadvise.linux.trials.runner import Job, TrialEvidence
-from capadvise.linux.trials.stop import Stop
-from capadvise.outcome import TrialOutcome
-from capadvise.posture import Posture
+from capadvise.judgement.differences import Observed
+from capadvise.judgement.outcome import TrialOutcome
+from capadvise.model.caps import Cap
+from capadvise.model.posture import Posture
+from capadvise.model.workload import Workload
+from capadvise.proof.attempts import Attempt
+from capadvise.proof.trials.runner import Job, TrialEvidence
+from capadvise.proof.trials.stop import Stop
 from capadvise.workflow.jobs import Candidate
 from capadvise.workflow.proof import TrialListener, _Proof
 from capadvise.workflow.reference import Reference
-from capadvise.workload import Workload
 from tests.support.recordings import BIND, check, recording, report
 
 CHOWN, BINDS = Cap.parse("CHOWN"), Cap.parse("NET_BIND_SERVICE")

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from capadvise.caps import Cap, CapSet
-from capadvise.decide import Need, Proof, Proposal, Verdict
-from capadvise.differences import Observed
-from capadvise.outcome import Interrupted, NotProvable, TrialOutcome
-from capadvise.prove import prove
-from capadvise.proven import conclude
+from capadvise.judgement.decide import Need, Proof, Proposal, Verdict
+from capadvise.judgement.differences import Observed
+from capadvise.judgement.outcome import Interrupted, NotProvable, TrialOutcome
+from capadvise.judgement.proven import conclude
+from capadvise.model.caps import Cap, CapSet
+from capadvise.proof.plan import prove
 from capadvise.report.proof_text import proof_lines
 from tests.support.known_needs import EVERYTHING, ORDER, KnownWorkload, caps, needing, proposal
 

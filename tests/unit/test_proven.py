@@ -8,14 +8,14 @@ from dataclasses import replace
 
 import pytest
 
-from capadvise import comparisons
-from capadvise.caps import Cap, CapSet
-from capadvise.comparisons import Comparisons
-from capadvise.decide import Need, Proof, Proposal, Verdict, decide_all
-from capadvise.differences import SILENCE, Noise, Observed, compare
-from capadvise.judge import UNKNOWN_SITE, WHILE_STOPPED, Effect, Judged
-from capadvise.proven import Proven, Trial, conclude
-from capadvise.recording import Phase
+from capadvise.judgement import comparisons
+from capadvise.judgement.comparisons import Comparisons
+from capadvise.judgement.decide import Need, Proof, Proposal, Verdict, decide_all
+from capadvise.judgement.differences import SILENCE, Noise, Observed, compare
+from capadvise.judgement.judge import UNKNOWN_SITE, WHILE_STOPPED, Effect, Judged
+from capadvise.judgement.proven import Proven, Trial, conclude
+from capadvise.model.caps import Cap, CapSet
+from capadvise.model.recording import Phase
 from capadvise.report.proof_text import proof_lines
 from tests.support import recordings
 from tests.support.known_needs import EVERYTHING, KnownWorkload, caps, needing, proposal

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from capadvise.caps import NAMES
-from capadvise.errors import BadInput
 from capadvise.formats import compose, flags, kubernetes, oci, quadlet, systemd
 from capadvise.formats.declared import Declared
+from capadvise.model.caps import NAMES
+from capadvise.model.errors import BadInput
 from tests.support.cost import at_most, is_linear
 
 COMPOSE = """\

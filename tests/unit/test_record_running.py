@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from capadvise.errors import BadInput
-from capadvise.linux.running.record_running import attach
-from capadvise.linux.running.target import Running
-from capadvise.linux.supervise.command import Command
-from capadvise.target import Target
+from capadvise.model.errors import BadInput
+from capadvise.model.target import Target
+from capadvise.observe.supervise.command import Command
+from capadvise.targets.running.record_running import attach
+from capadvise.targets.running.target import Running
 
 _NOBODY = 2**22 + 1
 """No pid is as large."""

@@ -8,12 +8,12 @@ import threading
 from types import SimpleNamespace
 from typing import Any, cast
 
-from capadvise.linux.supervise.decisions import State
-from capadvise.linux.supervise.event_loop import EventLoop
-from capadvise.linux.supervise.live_recorder import Failed, RecorderProcess
-from capadvise.linux.supervise.onlooker import TargetSoFar
-from capadvise.linux.supervise.pty import Pty
-from capadvise.recording import Lost, Tally
+from capadvise.model.recording import Lost, Tally
+from capadvise.observe.supervise.decisions import State
+from capadvise.observe.supervise.event_loop import EventLoop
+from capadvise.observe.supervise.live_recorder import Failed, RecorderProcess
+from capadvise.observe.supervise.onlooker import TargetSoFar
+from capadvise.observe.supervise.pty import Pty
 from tests.support.recordings import BIND
 
 

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from capadvise.caps import Cap
 from capadvise.catalog import Catalog
 from capadvise.catalog.sites import Meaning, SiteRule, Sites
-from capadvise.posture import Mac
-from capadvise.recording import (
+from capadvise.judgement.refused import refusal, refusals
+from capadvise.model.caps import Cap
+from capadvise.model.posture import Mac
+from capadvise.model.recording import (
     AuditDenial,
     DeniedCheck,
     Namespace,
@@ -20,7 +21,6 @@ from capadvise.recording import (
     RefusedCall,
     Told,
 )
-from capadvise.refused import refusal, refusals
 from capadvise.report.dump import dump_recording
 from capadvise.report.load import load_recording
 from capadvise.report.text import refusal_lines

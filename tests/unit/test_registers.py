@@ -6,8 +6,8 @@ import struct
 
 import pytest
 
-from capadvise.linux.ftrace.bpf_assembler import Assembler
-from capadvise.linux.ftrace.denials import registers
+from capadvise.observe.ftrace.bpf_assembler import Assembler
+from capadvise.observe.ftrace.denials import registers
 
 X86_64 = {"di": 112, "si": 104, "dx": 96, "r10": 56, "r8": 72, "r9": 64, "orig_ax": 120}
 AARCH64 = {"orig_x0": 272, "syscallno": 280}

@@ -12,10 +12,10 @@ from typing import Any
 import jsonschema
 import pytest
 
-from capadvise.errors import BadInput
-from capadvise.recording import Origin
+from capadvise.model.errors import BadInput
+from capadvise.model.escape import printable
+from capadvise.model.recording import Origin
 from capadvise.report.dump import dump, dump_recording
-from capadvise.report.escape import printable
 from capadvise.report.load import load, load_recording
 from capadvise.report.save import save
 from capadvise.report.text import proposal_text

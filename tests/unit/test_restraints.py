@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from capadvise.caps import Cap
 from capadvise.cli import main
-from capadvise.errors import BadInput
 from capadvise.formats import FORMATS
 from capadvise.formats.edit import PATCHES
 from capadvise.formats.files import plan
 from capadvise.formats.line_diff import unified
 from capadvise.formats.snippet import Snippet, snippet_of
+from capadvise.model.caps import Cap
+from capadvise.model.errors import BadInput
+from capadvise.model.target import Target
 from capadvise.report.load import load
 from capadvise.report.save import save
-from capadvise.target import Target
 from tests.support.patching import snippet
 from tests.support.recordings import CATALOG, RECORDING, report
 

@@ -7,10 +7,10 @@ import struct
 
 import pytest
 
-from capadvise.linux.retry import decode, netlink, subids
-from capadvise.linux.retry.arguments import of_family
-from capadvise.linux.retry.attempts import Attempts, bit, members, order
-from capadvise.linux.retry.thread import after_uids, is_pseudo
+from capadvise.observe.retry import decode, netlink, subids
+from capadvise.observe.retry.arguments import of_family
+from capadvise.observe.retry.attempts import Attempts, bit, members, order
+from capadvise.observe.retry.thread import after_uids, is_pseudo
 
 DAC_OVERRIDE, DAC_READ_SEARCH, SYS_ADMIN = 1, 2, 21
 EVERYTHING = (1 << 41) - 1

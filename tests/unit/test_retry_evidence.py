@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
-from capadvise.caps import Cap, from_mask, parse_set
 from capadvise.catalog import default
-from capadvise.decide import Proof, Verdict, decide
-from capadvise.linux.kernel import json_lines
-from capadvise.linux.retry.client import Listener
-from capadvise.linux.retry.evidence import EvidenceLog
-from capadvise.recording import Check, DeniedCheck, Namespace, RefusedBy, RefusedCall, Retried
-from capadvise.refused import refusals
+from capadvise.judgement.decide import Proof, Verdict, decide
+from capadvise.judgement.refused import refusals
+from capadvise.kernel import json_lines
+from capadvise.model.caps import Cap, from_mask, parse_set
+from capadvise.model.recording import Check, DeniedCheck, Namespace, RefusedBy, RefusedCall, Retried
+from capadvise.observe.retry.client import Listener
+from capadvise.observe.retry.evidence import EvidenceLog
 from tests.support.recordings import HOST, recording
 from tests.support.recordings import check as checked
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from capadvise.catalog import default
-from capadvise.linux.kernel import seccomp_program
-from capadvise.linux.retry import calls
+from capadvise.kernel import seccomp_program
+from capadvise.observe.retry import calls
 from tests.support import bpf
 
 ARCH = bpf.X86_64

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from capadvise.linux.retry.actions import RESUME, Action, BeginWith, Detach, Interrupt, RetryWith
-from capadvise.linux.retry.attempts import bit
-from capadvise.linux.retry.thread import KEPT
+from capadvise.observe.retry.actions import RESUME, Action, BeginWith, Detach, Interrupt, RetryWith
+from capadvise.observe.retry.attempts import bit
+from capadvise.observe.retry.thread import KEPT
 from tests.support.traced_calls import (
     ALL,
     AT_FDCWD,

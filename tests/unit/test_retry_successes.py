@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from capadvise.linux.retry.actions import RESUME, BeginWith, RetryWith
-from capadvise.linux.retry.attempts import Attempts, bit
-from capadvise.linux.retry.policy import ENOUGH, telling_errors
-from capadvise.linux.retry.thread import KEPT
+from capadvise.observe.retry.actions import RESUME, BeginWith, RetryWith
+from capadvise.observe.retry.attempts import Attempts, bit
+from capadvise.observe.retry.policy import ENOUGH, telling_errors
+from capadvise.observe.retry.thread import KEPT
 from tests.support.traced_calls import (
     ALL,
     AT_FDCWD,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capadvise.linux.ftrace import ringbuffer
+from capadvise.observe.ftrace import ringbuffer
 from tests.support.ring_pages import event, large, page, small
 
 CHECK_FORMAT = """name: cap_capable

@@ -9,9 +9,9 @@ from typing import Any, cast
 
 import pytest
 
-from capadvise.linux.supervise.command import Command
-from capadvise.linux.supervise.observation import Observation
-from capadvise.linux.trials.rounds import run_rounds
+from capadvise.observe.supervise.command import Command
+from capadvise.observe.supervise.observation import Observation
+from capadvise.proof.trials.rounds import run_rounds
 from tests.support.recordings import RECORDING
 
 

@@ -12,12 +12,12 @@ from contextlib import suppress
 
 import pytest
 
-from capadvise.caps import parse_set
 from capadvise.catalog import default
-from capadvise.linux.kernel import libc, procfs, uapi
-from capadvise.linux.posture import seccomp_filters
-from capadvise.linux.posture.cbpf import INSTRUCTION, Action, Program, answer, run
-from capadvise.linux.running.inspect import closed
+from capadvise.kernel import libc, procfs, uapi
+from capadvise.kernel.posture import seccomp_filters
+from capadvise.kernel.posture.cbpf import INSTRUCTION, Action, Program, answer, run
+from capadvise.model.caps import parse_set
+from capadvise.targets.running.inspect import closed
 from tests.support.wait import PATIENCE
 
 X86 = 0xC000003E

@@ -9,10 +9,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from capadvise.linux.engines.record import settling
-from capadvise.linux.engines.record.settling import Stability
-from capadvise.linux.kernel import procfs
-from capadvise.linux.kernel.serving import RunningProgram
+from capadvise.kernel import procfs
+from capadvise.kernel.serving import RunningProgram
+from capadvise.targets.containers import settling
+from capadvise.targets.containers.settling import Stability
 from tests.support.wait import until
 
 HELD, WEB = RunningProgram(1, 10, "init"), RunningProgram(2, 12, "web")

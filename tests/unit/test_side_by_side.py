@@ -7,12 +7,12 @@ import time
 
 import pytest
 
-from capadvise.attempts import Attempt
-from capadvise.caps import CapSet, parse_set
-from capadvise.differences import Observed
-from capadvise.linux.trials.runner import BrokenTrial
-from capadvise.linux.trials.stop import Stop
-from capadvise.outcome import Interrupted, TrialOutcome
+from capadvise.judgement.differences import Observed
+from capadvise.judgement.outcome import Interrupted, TrialOutcome
+from capadvise.model.caps import CapSet, parse_set
+from capadvise.proof.attempts import Attempt
+from capadvise.proof.trials.runner import BrokenTrial
+from capadvise.proof.trials.stop import Stop
 from capadvise.workflow.side_by_side import Places, SideBySide, waiting_places
 from tests.support.wait import PATIENCE, until
 

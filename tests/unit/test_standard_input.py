@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from capadvise.linux.engines.cli.invocation import recognize
-from capadvise.linux.kernel import standard_input
+from capadvise.kernel import standard_input
+from capadvise.targets.client.invocation import recognize
 
 
 @pytest.fixture

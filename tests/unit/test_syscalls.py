@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from capadvise.catalog.syscalls import AUDIT_ARCHS, INTERFACES
-from capadvise.linux.kernel import uapi
-from capadvise.linux.kernel.syscalls import ARGUMENTS, REACHING, Ids, arguments, reaches
-from capadvise.linux.retry.calls import I386
-from capadvise.linux.retry.processors import PROCESSORS
+from capadvise.kernel import uapi
+from capadvise.kernel.syscalls import ARGUMENTS, REACHING, Ids, arguments, reaches
+from capadvise.observe.retry.calls import I386
+from capadvise.observe.retry.processors import PROCESSORS
 from tests.support.recordings import CATALOG
 
 ROOT, DAEMON, SET_UID = Ids(0, 0, 0), Ids(33, 33, 33), Ids(1000, 0, 0)

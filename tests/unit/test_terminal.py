@@ -6,7 +6,7 @@ import os
 import threading
 import tty
 
-from capadvise.linux.supervise.pty import Pty
+from capadvise.observe.supervise.pty import Pty
 
 LONG = b"0123456789abcdef" * 8000
 

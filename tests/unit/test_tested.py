@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from capadvise.caps import parse_set
-from capadvise.proven import Proven
-from capadvise.report.model import Report
+from capadvise.judgement.proven import Proven
+from capadvise.judgement.report import Report
+from capadvise.model.caps import parse_set
+from capadvise.model.workload import Act, Step, Workload, only_greets, only_listens
 from capadvise.report.text import tested_lines as exercised
-from capadvise.workload import Act, Step, Workload, only_greets, only_listens
 from tests.support.screens import NGINX
 
 PROVEN = Proven(isolation="command", trials=(), floor=parse_set(["CHOWN"]), complete=True)

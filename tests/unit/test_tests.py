@@ -103,12 +103,12 @@ def test_a_tool_that_is_absent_skips_the_test_and_fails_it_in_ci(
 @pytest.mark.parametrize(
     ("path", "room"),
     [
-        ("capadvise/judge.py", "judge"),
+        ("capadvise/judgement/judge.py", "judge"),
         ("capadvise/report/text.py", "report"),
         ("capadvise/linux/__init__.py", "linux"),
-        ("capadvise/linux/retry/tracer.py", "linux/retry"),
-        ("capadvise/linux/engines/names.py", "linux/engines"),
-        ("capadvise/linux/engines/cli/pflag.py", "linux/engines/cli"),
+        ("capadvise/observe/retry/tracer.py", "linux/retry"),
+        ("capadvise/targets/names.py", "linux/engines"),
+        ("capadvise/targets/client/pflag.py", "linux/engines/cli"),
     ],
 )
 def test_coverage_is_counted_by_room(path: str, room: str) -> None:
@@ -119,7 +119,7 @@ def test_coverage_is_counted_by_room(path: str, room: str) -> None:
     ("command", "is_ours"),
     [
         (f"-I -S {measured.PACKAGE}/linux/supervise/launcher.py 3 4 5 /x /y", True),
-        ("-P -m capadvise.linux.trials.sandbox /tmp/capadvise-trial-1-2-3 1", True),
+        ("-P -m capadvise.proof.trials.sandbox /tmp/capadvise-trial-1-2-3 1", True),
         ("/venv/bin/capadvise run -- true", True),
         ("-m pytest tests/unit", True),
         ("-m http.server 80", False),

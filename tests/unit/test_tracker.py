@@ -12,17 +12,17 @@ from typing import Any
 
 import pytest
 
-from capadvise import clone_flags
-from capadvise.caps import SYS_ADMIN, Cap
-from capadvise.linux.ftrace.kallsyms import Symbols
-from capadvise.linux.ftrace.proc_lookups import Lookup
-from capadvise.linux.kernel import syscalls, uapi
-from capadvise.linux.tracking import implied_needs
-from capadvise.linux.tracking.process_files import takes_trace
-from capadvise.linux.tracking.tasks import OneCommand, Scope, Task
-from capadvise.linux.tracking.tracker import Tracker
-from capadvise.linux.tracking.unplaced import LATE_ROUNDS, UNPLACED, Unplaced
-from capadvise.recording import Check, Phase
+from capadvise.kernel import syscalls, uapi
+from capadvise.model import clone_flags
+from capadvise.model.caps import SYS_ADMIN, Cap
+from capadvise.model.recording import Check, Phase
+from capadvise.observe.ftrace.kallsyms import Symbols
+from capadvise.observe.ftrace.proc_lookups import Lookup
+from capadvise.observe.tracking import implied_needs
+from capadvise.observe.tracking.process_files import takes_trace
+from capadvise.observe.tracking.tasks import OneCommand, Scope, Task
+from capadvise.observe.tracking.tracker import Tracker
+from capadvise.observe.tracking.unplaced import LATE_ROUNDS, UNPLACED, Unplaced
 from tests.support.ring_pages import (
     CHECK,
     CHOWN,

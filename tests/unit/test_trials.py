@@ -12,16 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from capadvise.errors import BadInput
-from capadvise.linux.kernel import procfs
-from capadvise.linux.kernel.before import changed_since, keep, restore
-from capadvise.linux.kernel.snapshot import snapshot
-from capadvise.linux.supervise.health_check import Checker
-from capadvise.linux.trials import runner, sandbox
-from capadvise.linux.trials.printed import end_of
-from capadvise.linux.trials.stages import Stage, Stages
-from capadvise.linux.trials.stop import Stop
-from capadvise.workload import Workload
+from capadvise.kernel import procfs
+from capadvise.kernel.before import changed_since, keep, restore
+from capadvise.kernel.snapshot import snapshot
+from capadvise.model.errors import BadInput
+from capadvise.model.workload import Workload
+from capadvise.observe.supervise.health_check import Checker
+from capadvise.proof.trials import runner, sandbox
+from capadvise.proof.trials.printed import end_of
+from capadvise.proof.trials.stages import Stage, Stages
+from capadvise.proof.trials.stop import Stop
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="what is kept has owners")
@@ -51,7 +51,7 @@ def test_a_folder_is_what_it_was_when_it_was_kept(tmp_path: Path) -> None:
 def test_of_a_file_that_is_too_large_to_be_kept_owner_and_mode_are(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("capadvise.linux.kernel.before.MOST_CONTENT", 3)
+    monkeypatch.setattr("capadvise.kernel.before.MOST_CONTENT", 3)
     folder, store = tmp_path / "folder", tmp_path / "store"
     folder.mkdir()
     (folder / "large").write_text("four")
@@ -73,7 +73,7 @@ def test_the_environment_of_a_trial_is_in_no_file_and_no_argument() -> None:
         def start(self) -> Stage:
             stage = super().start()
             words = procfs.arguments(stage.pid)
-            assert list(words[1:4]) == ["-P", "-m", "capadvise.linux.trials.sandbox"]
+            assert list(words[1:4]) == ["-P", "-m", "capadvise.proof.trials.sandbox"]
             assert words[4:] == (words[4],)  # a descriptor
             stage.kill()
             return stage
@@ -175,7 +175,7 @@ def test_a_file_whose_content_cannot_be_kept_stays(
     (folder := tmp_path / "folder").mkdir()
     (folder / "file").write_text("x")
     monkeypatch.setattr("shutil.copyfileobj", no_room)
-    monkeypatch.setattr("capadvise.linux.kernel.before.ioctl", no_room)
+    monkeypatch.setattr("capadvise.kernel.before.ioctl", no_room)
     assert keep(str(folder), tmp_path / "store")
     restore(str(folder), tmp_path / "store")
     assert (folder / "file").read_text() == "x"

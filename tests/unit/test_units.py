@@ -13,32 +13,27 @@ from typing import Any
 
 import pytest
 
-from capadvise.caps import NAMES, CapSet, parse_set
 from capadvise.catalog import default
-from capadvise.errors import BadInput
 from capadvise.formats import FORMATS
 from capadvise.formats.edit.systemd import patch
 from capadvise.formats.snippet import snippet_of
 from capadvise.formats.systemd import read
-from capadvise.linux.engines.systemd import drop_in, manager, safety, undo, unit_subject
-from capadvise.linux.engines.systemd.activators import service_of
-from capadvise.linux.engines.systemd.invocation import recognize, restart_of
-from capadvise.linux.engines.systemd.invocation import started as started_by
-from capadvise.linux.engines.systemd.record import active_check
-from capadvise.linux.engines.systemd.unit import (
-    COMMANDS,
-    PROPERTIES,
-    parse_commands,
-    parse_unit,
-)
-from capadvise.linux.engines.systemd.unit_starts import UnitStarts, is_of
-from capadvise.linux.kernel import procfs
-from capadvise.linux.kernel.syscalls import Ids
-from capadvise.linux.tracking.tasks import Task
-from capadvise.recording import Phase
-from capadvise.report.model import Report
+from capadvise.judgement.report import Report
+from capadvise.kernel import procfs
+from capadvise.kernel.syscalls import Ids
+from capadvise.model.caps import NAMES, CapSet, parse_set
+from capadvise.model.errors import BadInput
+from capadvise.model.recording import Phase
+from capadvise.model.target import short_unit
+from capadvise.observe.tracking.tasks import Task
 from capadvise.report.text import proposal_text
-from capadvise.target import short_unit
+from capadvise.targets.systemd import drop_in, manager, safety, undo, unit_subject
+from capadvise.targets.systemd.activators import service_of
+from capadvise.targets.systemd.invocation import recognize, restart_of
+from capadvise.targets.systemd.invocation import started as started_by
+from capadvise.targets.systemd.record import active_check
+from capadvise.targets.systemd.unit import COMMANDS, PROPERTIES, parse_commands, parse_unit
+from capadvise.targets.systemd.unit_starts import UnitStarts, is_of
 from capadvise.workflow.jobs import Ways, job_of
 from tests.support.recordings import report
 from tests.support.required import tool

@@ -12,20 +12,20 @@ from typing import Any
 
 import pytest
 
-from capadvise.caps import Cap
-from capadvise.decide import Need, Proof, Proposal, Verdict, decide
-from capadvise.judge import Effect, Judged
-from capadvise.linux.engines.cli.client import Client
-from capadvise.linux.engines.cli.invocation import recognize
-from capadvise.linux.engines.record import own_users
-from capadvise.linux.retry.mode import restriction
-from capadvise.posture import Exposed, Posture, Root, Sharing
-from capadvise.proven import Proven
-from capadvise.recording import Check, Namespace, Origin, Retried
+from capadvise.judgement.decide import Need, Proof, Proposal, Verdict, decide
+from capadvise.judgement.judge import Effect, Judged
+from capadvise.judgement.proven import Proven
+from capadvise.judgement.user_namespace import NeedScope, fit_of, place
+from capadvise.model.caps import Cap
+from capadvise.model.posture import Exposed, Posture, Root, Sharing
+from capadvise.model.recording import Check, Namespace, Origin, Retried
+from capadvise.observe.retry.mode import restriction
 from capadvise.report.dump import dump
 from capadvise.report.explain_report import namespace_text
 from capadvise.report.text import fit_line, in_short
-from capadvise.user_namespace import NeedScope, fit_of, place
+from capadvise.targets.client.client import Client
+from capadvise.targets.client.invocation import recognize
+from capadvise.targets.containers import own_users
 from tests.support.recordings import CATALOG, check, recording, report
 from tests.support.wait import PATIENCE
 
@@ -375,7 +375,7 @@ def test_data_is_given_to_the_mapped_ids(tmp_path: Path) -> None:
 KILLED = """
 import os, signal
 from types import SimpleNamespace
-from capadvise.linux.running.namespace_addresses import addresses
+from capadvise.targets.running.namespace_addresses import addresses
 
 def adopt(*_):
     os.kill(os.getpid(), signal.SIGKILL)

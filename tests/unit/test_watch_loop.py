@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from capadvise.errors import BadInput
+from capadvise.model.errors import BadInput
 from capadvise.workflow import watch
 
 

@@ -7,23 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from capadvise.caps import Cap, parse_set
 from capadvise.catalog import default
 from capadvise.formats import kubernetes
 from capadvise.formats.watch_files import CAPS, FILES
-from capadvise.linux.audit.denials import denials
-from capadvise.linux.audit.records import parse_line
-from capadvise.linux.ftrace.bpf_assembler import Assembler
-from capadvise.linux.ftrace.denials import RefusedCheck
-from capadvise.linux.ftrace.kallsyms import Symbols
-from capadvise.linux.running.owners import Owners, unit_or_user
-from capadvise.linux.running.watched_calls import CallReader
-from capadvise.recording import Check, Namespace, RefusedBy, Told
-from capadvise.report.cure import cure
-from capadvise.report.prometheus import metrics
-from capadvise.report.watch_json import finding_json, summary_json
-from capadvise.report.watch_text import finding_line, summary_lines
-from capadvise.watched import (
+from capadvise.judgement.watched import (
     Owner,
     OwnerKind,
     Waiting,
@@ -33,6 +20,19 @@ from capadvise.watched import (
     empty_context,
     judged,
 )
+from capadvise.model.caps import Cap, parse_set
+from capadvise.model.recording import Check, Namespace, RefusedBy, Told
+from capadvise.observe.audit.denials import denials
+from capadvise.observe.audit.records import parse_line
+from capadvise.observe.ftrace.bpf_assembler import Assembler
+from capadvise.observe.ftrace.denials import RefusedCheck
+from capadvise.observe.ftrace.kallsyms import Symbols
+from capadvise.report.cure import cure
+from capadvise.report.prometheus import metrics
+from capadvise.report.watch_json import finding_json, summary_json
+from capadvise.report.watch_text import finding_line, summary_lines
+from capadvise.targets.running.owners import Owners, unit_or_user
+from capadvise.targets.running.watched_calls import CallReader
 from tests.support import schema
 
 CHOWN = ("setattr_prepare", "notify_change", "chown_common", "__x64_sys_chown")

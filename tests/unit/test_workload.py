@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from capadvise.errors import BadInput
-from capadvise.linux.supervise.command import user_of
-from capadvise.manual import page
-from capadvise.workload import KEYS, Act, Named, Step, Workload, load, needs_no_port_below
+from capadvise.cli.manual import page
+from capadvise.model.errors import BadInput
+from capadvise.model.workload import KEYS, Act, Named, Step, Workload, load, needs_no_port_below
+from capadvise.observe.supervise.command import user_of
 
 WHOLE = """
 name: web

@@ -9,7 +9,7 @@ import stat
 import subprocess
 import time
 
-from capadvise.linux.kernel import procfs
+from capadvise.kernel import procfs
 from tests.support.guest import Guest, booted
 from tests.support.runs import CAPADVISE
 from tests.support.wait import until

@@ -11,8 +11,8 @@ from contextlib import suppress
 
 import pytest
 
-from capadvise.linux.kernel import procfs
-from capadvise.linux.kernel.process_tree import descendants
+from capadvise.kernel import procfs
+from capadvise.kernel.process_tree import descendants
 from tests.support.guest import Guest
 from tests.support.runs import CAPADVISE
 from tests.support.wait import until

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from capadvise.linux.kernel import procfs
+from capadvise.kernel import procfs
 from tests.support.guest import Guest
 from tests.support.runs import CAPADVISE
 from tests.support.wait import until

@@ -7,7 +7,6 @@ from collections.abc import Sequence as Sequence_
 from dataclasses import dataclass
 from typing import Any
 
-from capadvise.errors import BadInput, CannotPatch
 from capadvise.formats.edit.changes import (
     Document,
     Pair,
@@ -37,6 +36,7 @@ from capadvise.formats.yaml_tree import (
     target,
     value,
 )
+from capadvise.model.errors import BadInput, CannotPatch
 
 _KEYS = ("cap_drop", "cap_add", "privileged")
 _ALL = Listing((Item("ALL"),))

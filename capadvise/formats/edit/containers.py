@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from capadvise.errors import BadInput
 from capadvise.formats.edit.patched import chosen
 from capadvise.formats.edit.yaml_values import text
 from capadvise.formats.manifest_containers import CONTAINERS
 from capadvise.formats.manifests import DEFAULT_NAMESPACE, ambiguous_titles
 from capadvise.formats.object_names import POD_SPEC
 from capadvise.formats.yaml_tree import EMPTY, Node, Sequence, documents, entries, target
+from capadvise.model.errors import BadInput
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from capadvise.caps import Cap
-from capadvise.errors import BadInput, CannotPatch
 from capadvise.formats import FORMATS, quadlet, systemd
 from capadvise.formats.declared import Declared
 from capadvise.formats.edit.patched import Patched
 from capadvise.formats.edit.restraints import restrained
 from capadvise.formats.edit.yaml_values import as_docker_takes_it
 from capadvise.formats.snippet import Snippet
+from capadvise.model.caps import Cap
+from capadvise.model.errors import BadInput, CannotPatch
 
 _DROP_INS = {"quadlet": quadlet.read, "systemd": systemd.read}
 """Files that hold one service, of which a drop-in need not say anything."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from capadvise.errors import BadInput, CannotPatch
 from capadvise.formats.edit.changes import (
     Document,
     change,
@@ -40,6 +39,7 @@ from capadvise.formats.yaml_tree import (
     target,
     value,
 )
+from capadvise.model.errors import BadInput, CannotPatch
 
 
 def patch(content: str, service: str | None, snippet: Snippet) -> Patched:

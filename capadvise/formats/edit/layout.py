@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from capadvise.errors import CannotPatch
 from capadvise.formats.edit.flowing import body
 from capadvise.formats.edit.text_edits import line_start
 from capadvise.formats.yaml_tree import Alias, Mapping, Node, Scalar, Sequence, is_text
+from capadvise.model.errors import CannotPatch
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from capadvise.errors import BadInput, CannotPatch
 from capadvise.formats import engine
 from capadvise.formats.comments import PORT_START
 from capadvise.formats.edit.layout import Item
 from capadvise.formats.snippet import Snippet
 from capadvise.formats.user_names import is_root
+from capadvise.model.errors import BadInput, CannotPatch
 
 
 @dataclass(frozen=True, slots=True)

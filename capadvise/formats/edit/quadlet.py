@@ -6,7 +6,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from capadvise.errors import BadInput, CannotPatch
 from capadvise.formats import flags
 from capadvise.formats.comments import comment
 from capadvise.formats.edit.patched import Patched
@@ -21,6 +20,7 @@ from capadvise.formats.edit.unit_edits import add, emptied, reason, same_but
 from capadvise.formats.edit.yaml_values import as_docker_takes_it
 from capadvise.formats.snippet import Snippet
 from capadvise.formats.unit_file import Assignment, Unit, parse, split, words
+from capadvise.model.errors import BadInput, CannotPatch
 
 _CONTAINER = "Container"
 _DROP, _ADD, _ARGS = "DropCapability", "AddCapability", "PodmanArgs"

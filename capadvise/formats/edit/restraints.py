@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from capadvise.errors import CannotPatch
 from capadvise.formats import engine
 from capadvise.formats.declared import Declared
 from capadvise.formats.edit import compose, containers, kubernetes
@@ -22,6 +21,7 @@ from capadvise.formats.kubernetes import forbids_escalation
 from capadvise.formats.snippet import Snippet
 from capadvise.formats.unit_file import parse
 from capadvise.formats.yaml_tree import EMPTY, Mapping, Node, Sequence, documents, entries, target
+from capadvise.model.errors import CannotPatch
 
 _OPTION = "no-new-privileges"
 _KEY = "NoNewPrivileges"

@@ -7,8 +7,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 
-from capadvise.caps import Cap, CapSet
-from capadvise.errors import BadInput, CannotPatch
 from capadvise.formats.comments import comment
 from capadvise.formats.edit.patched import Patched
 from capadvise.formats.edit.text_edits import (
@@ -24,8 +22,10 @@ from capadvise.formats.systemd import add_up, capability_number
 from capadvise.formats.unit_exposed import has_plus
 from capadvise.formats.unit_file import Assignment, Unit, flag_of, parse, split
 from capadvise.formats.user_names import is_root
-from capadvise.hardening import OPTION_KEYS
-from capadvise.target import recorded_unit
+from capadvise.judgement.hardening import OPTION_KEYS
+from capadvise.model.caps import Cap, CapSet
+from capadvise.model.errors import BadInput, CannotPatch
+from capadvise.model.target import recorded_unit
 
 _SERVICE = "Service"
 _BOUNDING, _AMBIENT = "CapabilityBoundingSet", "AmbientCapabilities"

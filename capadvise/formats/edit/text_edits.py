@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from capadvise.errors import CannotPatch
+from capadvise.model.errors import CannotPatch
 
 
 @dataclass(frozen=True, slots=True, order=True)

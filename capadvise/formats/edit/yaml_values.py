@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from capadvise.caps import Cap
 from capadvise.formats.yaml_tree import Node, Scalar, Sequence, target
+from capadvise.model.caps import Cap
 
 _OFF = ("", "~", "null", "false", "no", "off", "n", "f", "0")
 

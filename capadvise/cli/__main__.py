@@ -1,0 +1,7 @@
+"""``python -m capadvise.cli``."""
+
+import sys
+
+from capadvise.cli import main
+
+sys.exit(main())

@@ -1,0 +1,66 @@
+"""``capadvise attach``: watch what runs already, and say what it needs."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from capadvise.cli.commands.screens import show_live
+from capadvise.model.errors import BadInput, Exit
+from capadvise.observe.ftrace.instances import require
+from capadvise.observe.supervise.command import Command
+from capadvise.targets.running.pods import Pods, pods_of, pods_with, require_pods
+from capadvise.targets.running.target import find
+from capadvise.targets.running.units import is_unit, running_unit
+from capadvise.workflow.record import Wishes
+from capadvise.workflow.record_running import record_pods, record_running
+from capadvise.workflow.reports import (
+    StderrAnnouncer,
+    check_writable,
+    print_json,
+    show_proposal,
+)
+
+if TYPE_CHECKING:
+    from capadvise.workflow.protocols import Over
+
+
+def command(args: argparse.Namespace) -> int:
+    """0, or 1 when the check did not pass. The report is written in every case."""
+    pods = pods_of(args.what)
+    several = pods is not None and pods.several
+    if args.output:
+        check_writable(Path(args.output), folder=several)
+    require()  # before anything is said of engines that only root may talk to
+    overs = _record(args, pods)
+    for over in overs:
+        show_proposal(over, quiet=args.quiet)
+    if args.json:
+        print_json(*(over.report for over in overs), several=several)
+    return Exit.FAILED if any(over.check_passed is False for over in overs) else Exit.OK
+
+
+def _record(args: argparse.Namespace, pods: Pods | None) -> list[Over]:
+    what = Command(
+        (),
+        check=args.check,
+        check_after=args.check_after or 0.0,
+        kind=args.kind,
+        seconds=args.seconds,
+        announcer=None if args.quiet else StderrAnnouncer(),
+    )
+    screens = None if args.no_tui or args.quiet or args.json else show_live
+    wishes = Wishes(args.output, quiet=args.quiet, screens=screens)
+    if args.restart and not is_unit(args.what):
+        raise BadInput(
+            "--restart is for units: NAME.service", hint="capadvise run -- starts anything else"
+        )
+    if pods is not None:
+        require_pods(pods)
+    elif is_unit(args.what):
+        return [record_running(running_unit(args.what, restart=args.restart), what, wishes)]
+    pods = pods or pods_with(args.what)
+    if pods is None:
+        return [record_running(find(args.what), what, wishes)]
+    return record_pods(pods, what, wishes)

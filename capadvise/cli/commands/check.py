@@ -1,0 +1,154 @@
+"""``capadvise check``: the gate. What configuration files grant, against rules and reports."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from capadvise.catalog import Catalog, default
+from capadvise.gate.files import Gathered, gather, gather_units
+from capadvise.gate.finding import Level
+from capadvise.gate.outcome import Demands, Examined, Outcome, examine
+from capadvise.model.errors import BadInput, Exit
+from capadvise.model.escape import printable
+from capadvise.workflow.notice import notice
+from capadvise.workflow.resolve import AskingConsumers
+
+if TYPE_CHECKING:
+    from capadvise.gate.baseline import Baseline
+    from capadvise.model.image_labels import Claim
+
+
+def command(args: argparse.Namespace) -> int:
+    """Print what was found; 1 when the gate failed, 2 when a file could not be judged."""
+    catalog = default()
+    gathered = _gathered(args, catalog)
+    _say(gathered)
+    baseline = _baseline(args, gathered, catalog)
+    if args.fix:
+        if baseline is None:
+            raise BadInput("--fix writes the sets that reports recommend: it needs --against")
+        from capadvise.workflow.fix import fix
+
+        fix(gathered.sources, baseline)
+        gathered = gather(args.files, catalog, AskingConsumers(always=args.resolve))
+    claims = _claims(gathered) if args.images else {}
+    policy = Demands(args.allow_unknown, Level(args.require) if args.require else None, claims)
+    files = tuple(examine(source, catalog, baseline, policy) for source in gathered.sources)
+    files = _accept(files, gathered, args)
+    unusable, skipped = tuple(gathered.unusable), gathered.skipped
+    outcome = Outcome(files, strict=args.strict, unusable=unusable, skipped=skipped)
+    _check_single(args, baseline, outcome)
+    _print(outcome, "installed" if args.installed and args.output == "text" else args.output)
+    if unusable:
+        return Exit.USAGE
+    return Exit.OK if outcome.passed else Exit.FAILED
+
+
+def _gathered(args: argparse.Namespace, catalog: Catalog) -> Gathered:
+    if not args.installed:
+        if not args.files:
+            raise BadInput("no file is named", hint="capadvise check FILE …, or --installed")
+        return gather(args.files, catalog, AskingConsumers(always=args.resolve))
+    if args.files or args.fix or args.resolve:
+        raise BadInput("--installed reads the units of this machine, and only reads them")
+    from capadvise.gate import installed as gate_installed
+
+    units = gate_installed.installed(gate_installed.UNIT_PATH)
+    return gather_units(units, catalog, AskingConsumers())
+
+
+def _claims(gathered: Gathered) -> dict[str, Claim]:
+    """What the images of the services say that they need, each by its name in the file."""
+    from capadvise.model.image_labels import claim_of
+    from capadvise.targets.labels import labels_of_all
+
+    services = (service for source in gathered.sources for service in source.declared)
+    labels_by_service = labels_of_all(service.image for service in services if service.image)
+    return {
+        name: claim for name, labels in labels_by_service if (claim := claim_of(labels)) is not None
+    }
+
+
+def _say(gathered: Gathered) -> None:
+    for item in gathered.unusable:
+        print(f"capadvise: error: {printable(item.message)}", file=sys.stderr)
+        if item.hint:
+            print(f"capadvise: hint: {printable(item.hint)}", file=sys.stderr)
+    for source in gathered.sources:
+        if not source.declared and not source.remarks:
+            path = source.paths[0]
+            notice(f"note: {path}: it holds no service or container to judge")
+
+
+def _baseline(args: argparse.Namespace, gathered: Gathered, catalog: Catalog) -> Baseline | None:
+    if not args.against:
+        return None
+    from capadvise.gate.baseline import Baseline
+
+    count = sum(len(source.declared) for source in gathered.sources)
+    return Baseline(Path(args.against), catalog, alone=count == 1)
+
+
+def _check_single(args: argparse.Namespace, baseline: Baseline | None, outcome: Outcome) -> None:
+    """A report that is nobody's was meant for somebody."""
+    if baseline is None or not baseline.single or any(s.report for s in outcome.services):
+        return
+    if outcome.services:
+        name = printable(baseline.report(baseline.paths[0]).target.name)
+        raise BadInput(
+            f"{args.against}: it is of {name!r}, and no service has that name",
+            hint="name the report SERVICE.json",
+        )
+
+
+def _accept(
+    files: tuple[Examined, ...], gathered: Gathered, args: argparse.Namespace
+) -> tuple[Examined, ...]:
+    """With the findings marked that somebody accepts, and a finding for each idle exception."""
+    inline = () if args.no_inline else tuple(gathered.acceptances)
+    if not inline and not args.exceptions:
+        return files
+    from capadvise.gate import accepting
+
+    today = date.today()
+    loaded: tuple[accepting.Acceptance, ...] = ()
+    if args.exceptions:
+        place = Path(args.exceptions)
+        try:
+            loaded = accepting.load(place, place.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadInput(f"{place}: cannot be read") from error
+    every = (*inline, *loaded)
+    findings = [finding for file in files for finding in file.findings]
+    idle = tuple(accepting.left_over(findings, every, today))
+    marked = tuple(file.accepting(every, today) for file in files)
+    if idle and marked:
+        marked = (*marked[:-1], replace(marked[-1], remarks=(*marked[-1].remarks, *idle)))
+    return marked
+
+
+def _print(outcome: Outcome, output: str) -> None:
+    if output == "text":
+        from capadvise.gate.text import outcome_text
+
+        print("\n".join(outcome_text(outcome)))
+        return
+    from capadvise.gate import machine
+
+    match output:
+        case "installed":
+            from capadvise.gate.installed_text import installed_text
+
+            print("\n".join(installed_text(outcome)))
+        case "json":
+            print(machine.outcome_json(outcome))
+        case "sarif":
+            print(machine.outcome_sarif(outcome))
+        case _:
+            for line in machine.outcome_github(outcome):
+                print(line)

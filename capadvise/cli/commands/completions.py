@@ -1,0 +1,59 @@
+"""``capadvise completions``: what a shell needs to complete commands, options and files."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+
+import shtab
+
+from capadvise.cli.manual import TOPICS
+from capadvise.cli.manual.options import verbs
+from capadvise.cli.parser import build_parser
+from capadvise.model.caps import NAMES
+from capadvise.model.errors import Exit
+
+
+def command(args: argparse.Namespace) -> int:
+    """Print the script for a shell."""
+    print(script(args.shell))
+    return Exit.OK
+
+
+def script(shell: str) -> str:
+    """The script for one shell, made of the parser."""
+    parser = build_parser()
+    for action in _actions(parser):
+        if action.dest == "topic":
+            action.choices = tuple(TOPICS)
+        elif action.metavar == "CAP":
+            action.choices = NAMES
+        elif action.metavar in _COMPLETED:
+            # An attribute of shtab's, of which argparse knows nothing.
+            action.complete = _COMPLETED[action.metavar]  # type: ignore[attr-defined]
+    return str(shtab.complete(parser, shell=shell))
+
+
+_ALL = " ".join(NAMES)
+_COMPLETED: dict[object, object] = {
+    **dict.fromkeys(("REPORT", "FILE", "A", "B", "REPORT|DIR", "WORKLOAD.yaml|REPORT"), shtab.FILE),
+    "COMMAND": shtab.FILE,  # most of its words are files
+    "CAP|REPORT": {
+        **dict.fromkeys(("bash", "zsh"), "_capadvise_explained"),
+        "fish": "(_capadvise_explained)",
+        "preamble": {
+            "bash": f"_capadvise_explained() {{ compgen -W '{_ALL}' -- $1; compgen -f -- $1; }}",
+            "zsh": "_capadvise_explained() {\n"
+            f"  _alternative 'caps:capability:({_ALL})' 'files:report:_files'\n}}",
+            "fish": "function _capadvise_explained\n"
+            f"  printf '%s\\n' {_ALL}\n  __fish_complete_path (commandline -ct)\nend",
+        },
+    },
+}
+"""What a value is called → what shtab is told of it."""
+
+
+def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
+    yield from (a for a in parser._actions if not isinstance(a, argparse._SubParsersAction))
+    for _, _, child in verbs(parser):
+        yield from _actions(child)

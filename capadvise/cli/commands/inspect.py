@@ -1,0 +1,47 @@
+"""``capadvise inspect``: what a process holds and what restrains it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from capadvise.catalog import default
+from capadvise.kernel.posture.read import Machine
+from capadvise.model.errors import BadInput, Exit
+from capadvise.model.inspected import IMAGE, ImageInspection, Inspection
+from capadvise.report.image import dump_image, image_text
+from capadvise.report.inspection import dump_inspection, inspection_text, table
+from capadvise.targets.running.inspect import holders, inspect_target, with_filter
+from capadvise.targets.saved import inspect_image
+
+
+def command(args: argparse.Namespace) -> int:
+    """Print what is known of each target; without one, a line for each process."""
+    machine = Machine.read()
+    if args.seccomp and (len(args.targets) != 1 or args.targets[0].startswith(IMAGE)):
+        raise BadInput("--seccomp stops the process for a moment: name exactly one")
+    inspections = [_looked_at(text, machine) for text in args.targets] or list(holders(machine))
+    if args.seccomp and isinstance(inspections[0], Inspection):
+        inspections = [with_filter(inspections[0], default())]
+    if args.json:
+        print(json.dumps([_dump(item) for item in inspections], indent=1))
+    elif args.targets:
+        print("\n\n".join("\n".join(_text(item)) for item in inspections))
+    else:
+        print(*table([i for i in inspections if isinstance(i, Inspection)], default()), sep="\n")
+    return Exit.OK
+
+
+def _looked_at(text: str, machine: Machine) -> Inspection | ImageInspection:
+    name = text.removeprefix(IMAGE)
+    return inspect_image(name) if name != text and name else inspect_target(text, machine)
+
+
+def _dump(item: Inspection | ImageInspection) -> dict[str, object]:
+    return dump_inspection(item) if isinstance(item, Inspection) else dump_image(item)
+
+
+def _text(item: Inspection | ImageInspection) -> list[str]:
+    if isinstance(item, Inspection):
+        return list(inspection_text(item, default()))
+    return list(image_text(item))

@@ -1,0 +1,94 @@
+"""``capadvise known``: the sets of well-known programs, as they were proven before."""
+
+from __future__ import annotations
+
+import argparse
+
+from capadvise.catalog import default
+from capadvise.catalog.known import KnownProgram, Variant
+from capadvise.catalog.known_index import other_version, repository
+from capadvise.formats import FORMATS
+from capadvise.model.errors import BadInput, Exit
+from capadvise.model.escape import printable
+from capadvise.model.inspected import IMAGE, LAYOUT
+from capadvise.report.known_text import known_text, list_text, namesake_text
+from capadvise.workflow.notice import notice
+
+
+def command(args: argparse.Namespace) -> int:
+    """Print the list, one program, or its set in a format."""
+    known = default().known
+    if args.name is None:
+        if args.format:
+            raise BadInput("--format is for one program", hint="capadvise known lists them")
+        print("\n".join(list_text(map(known.program, known.names()))))
+        return Exit.OK
+    if args.name.startswith((IMAGE, LAYOUT)):
+        return _of_image(args)
+    proven = known.find(args.name)
+    program = proven or known.namesake(args.name)
+    if program is None:
+        raise BadInput(
+            f"no set is known for {args.name!r}",
+            hint="capadvise known lists the programs; to prove one: capadvise run --prove -- …",
+        )
+    if args.format is None:
+        print("\n".join(known_text(program, args.name, default())))
+        return Exit.OK
+    from capadvise.formats.from_known import known_snippet
+
+    variant = _chosen(program, args.name, args.variant)
+    if proven is None:
+        notice(f"note: {namesake_text(program, args.name)}")
+    elif other := other_version(program.name, program.version, args.name):
+        notice(f"note: {other}")
+    snippet = known_snippet(program, variant, set_name=args.set, asked=args.name)
+    print(FORMATS[args.format].render(snippet), end="")
+    return Exit.OK
+
+
+def _of_image(args: argparse.Namespace) -> int:
+    """What an image says of itself; it is not started."""
+    from capadvise.formats.from_known import claimed_snippet
+    from capadvise.model.image_labels import claim_of
+    from capadvise.report.known_text import claim_text
+    from capadvise.targets.labels import labels_of
+
+    if args.variant:
+        raise BadInput("--variant is for the programs of the table")
+    name = args.name.removeprefix(IMAGE)
+    claim = claim_of(labels_of(name))
+    if claim is None:
+        raise BadInput(
+            f"{name} has no label that says what it needs",
+            hint="capadvise emit REPORT --format label writes them",
+        )
+    if args.format is None:
+        print("\n".join(claim_text(name, claim)))
+        return Exit.OK
+    set_name, caps = args.set, claim.floor if args.set == "floor" else claim.recommended
+    if caps is None and claim.floor is not None:
+        set_name, caps = "floor", claim.floor
+        notice("note: no label names the recommended set: this is the minimal one")
+    if caps is None:
+        raise BadInput(f"{name}: no label names that set")
+    snippet = claimed_snippet(name, claim, caps, set_name=set_name)
+    print(FORMATS[args.format].render(snippet), end="")
+    return Exit.OK
+
+
+def _chosen(program: KnownProgram, asked: str, words: str | None) -> Variant:
+    """The first one whose name has these words in it; of an image that starts it as another user
+    than root, one that is started so, if there is one."""
+    variants = [one for one in program.variants if (words or "").lower() in one.name.lower()]
+    if repository(asked) in program.images_of_users:
+        variants.sort(key=lambda one: one.user == "root")
+    if not variants:
+        names = "; ".join(one.name for one in program.variants)
+        raise BadInput(f"no variant of {program.name} is called {words!r}", hint=printable(names))
+    if len(program.variants) > 1 and words is None:
+        notice(
+            f"note: {program.name} was proven in {len(program.variants)} variants; this is: "
+            f"{variants[0].name} (--variant)"
+        )
+    return variants[0]

@@ -1,0 +1,142 @@
+"""``capadvise kubernetes``: what concerns a cluster, through kubectl."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from capadvise.catalog import default
+from capadvise.formats.admission import Allowed, PodOwner, render
+from capadvise.formats.object_names import is_object_name
+from capadvise.judgement.report import Report
+from capadvise.model.caps import CapSet
+from capadvise.model.errors import BadInput, Exit
+from capadvise.model.escape import printable
+from capadvise.report.load import load
+from capadvise.workflow.notice import notice
+
+
+def command(args: argparse.Namespace) -> int:
+    """One of its verbs."""
+    return _VERBS[args.verb](args)
+
+
+def _record(args: argparse.Namespace) -> int:
+    """Write a report for each container and image into a folder; stdout says what they cover."""
+    from capadvise.report.kubernetes.fleet import file_name, summary
+    from capadvise.report.save import save
+    from capadvise.targets.kubernetes.kubectl import Kubectl
+    from capadvise.workflow.kubernetes.record import ClusterWishes, record
+    from capadvise.workflow.reports import check_writable
+
+    folder = Path(args.output)
+    check_writable(folder, folder=True)
+    kubectl = Kubectl(args.context)
+    owner = PodOwner.parse(args.workload, args.namespace or kubectl.namespace())
+    if args.node and not args.canary:
+        raise BadInput("--node is for --canary: observers run where the pods are")
+    wishes = ClusterWishes(
+        image=args.image,
+        seconds=args.seconds,
+        restart=args.restart,
+        canary=args.canary,
+        node=args.node or "",
+        replace_volumes=args.replace_volumes,
+    )
+    reports = record(kubectl, owner, wishes, default())
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / file_name(report, reports) for report in reports]
+    for report, path in zip(reports, paths, strict=True):
+        save(path, report, default())
+    for report, path in zip(reports, paths, strict=True):
+        for line in summary(report, str(path)):
+            print(printable(line))
+    return Exit.OK
+
+
+def _dry_run(args: argparse.Namespace) -> int:
+    """Say what the server would make of it."""
+    from capadvise.targets.kubernetes.kubectl import Kubectl
+    from capadvise.workflow.kubernetes.dry_run import dry_run
+    from capadvise.workflow.kubernetes.record import get_workload
+
+    kubectl = Kubectl(args.context)
+    owner = PodOwner.parse(args.workload, args.namespace or kubectl.namespace())
+    reports = [(path, load(Path(path), default())) for path in args.reports]
+    sets = {one.container: one.caps for one in _allowed(reports)}
+    said = dry_run(kubectl, owner, get_workload(kubectl, owner), sets)
+    for what in said.accepted:
+        print(printable(f"{what}: the server takes it as it is"))
+    for line in (*said.notes, *said.problems):
+        print(printable(line))
+    return Exit.FAILED if said.problems else Exit.OK
+
+
+def _prove(args: argparse.Namespace) -> int:
+    """Write the report with its proof, and print it."""
+    from capadvise.report.save import save
+    from capadvise.report.text import proposal_text
+    from capadvise.targets.kubernetes.kubectl import Kubectl
+    from capadvise.workflow.kubernetes.prove import ProofWishes, prove_container
+    from capadvise.workflow.notice import columns
+    from capadvise.workflow.prove import exit_code
+    from capadvise.workflow.reports import check_writable
+
+    output = Path(args.output)
+    check_writable(output)
+    kubectl = Kubectl(args.context)
+    owner = PodOwner.parse(args.workload, args.namespace or kubectl.namespace())
+    report = load(Path(args.report), default())
+    wishes = ProofWishes(args.check, args.timeout, args.replace_volumes, args.userns)
+    report = prove_container(kubectl, owner, report, wishes)
+    save(output, report, default())
+    print(*proposal_text(report, default(), output, columns=columns(sys.stdout)), sep="\n")
+    return exit_code([report])
+
+
+def _keep(args: argparse.Namespace) -> int:
+    """Print the policy, or write it to a file."""
+    reports = [(path, load(Path(path), default())) for path in args.reports]
+    workload = PodOwner.parse(args.workload, args.namespace or _namespace(reports))
+    for path, report in reports:
+        if report.proven is None:
+            notice(f"note: {path} is not proven: what it has not seen will be refused")
+    text = render(workload, _allowed(reports), kyverno=args.kyverno, warn=args.warn)
+    if args.output is None:
+        print(text, end="")
+    else:
+        from capadvise.report.save import write
+
+        write(Path(args.output), text, private=False)
+    return Exit.OK
+
+
+def _namespace(reports: list[tuple[str, Report]]) -> str:
+    """Where all of them were recorded. Raises BadInput."""
+    namespaces = {(report.target.pod or "").partition("/")[0] for _, report in reports}
+    if len(namespaces) > 1 or namespaces == {""}:
+        raise BadInput("the reports do not say which namespace it is", hint="-n NAMESPACE")
+    return namespaces.pop()
+
+
+def _allowed(reports: list[tuple[str, Report]]) -> tuple[Allowed, ...]:
+    """Of each container, what all reports on it recommend together. Raises BadInput."""
+    caps: dict[str, CapSet] = {}
+    paths: dict[str, list[str]] = {}
+    for path, report in reports:
+        name = report.target.service or report.target.name
+        if not is_object_name(name):
+            raise BadInput(f"{path}: {name!r:.80} is no name of a container of a pod")
+        if report.partial:
+            raise BadInput(
+                f"{path}: the start of {name} was not observed, so that its set may lack what the "
+                "next start needs",
+                hint="record its start (--restart), or prove the report",
+            )
+        caps[name] = caps.get(name, frozenset()) | report.proposal.recommended
+        paths.setdefault(name, []).append(printable(Path(path).name))
+    return tuple(Allowed(name, caps[name], ", ".join(paths[name])) for name in sorted(caps))
+
+
+_VERBS = {"record": _record, "dry-run": _dry_run, "prove": _prove, "keep": _keep}

@@ -1,0 +1,40 @@
+"""``capadvise merge``: several runs of one target as one report."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from capadvise.catalog import default
+from capadvise.model.errors import Exit
+from capadvise.report.dump import dump
+from capadvise.report.load import load
+from capadvise.report.merge import merge
+from capadvise.report.save import save
+from capadvise.workflow.notice import notice
+
+
+def command(args: argparse.Namespace) -> int:
+    """Write the merged report; what there is to say of it goes to stderr."""
+    catalog = default()
+    merged = merge(
+        [(path, load(Path(path), catalog)) for path in args.reports], catalog, name=args.name
+    )
+    report = merged.report
+    if args.output:
+        save(Path(args.output), report, catalog)
+    else:
+        print(json.dumps(dump(report, catalog), indent=1))
+    caps = ", ".join(cap.short for cap in sorted(report.proposal.recommended)) or "nothing"
+    runs = len(report.recordings)
+    proven = "" if report.proven is None else ", proven"
+    summary = f"{report.target.name}: {runs} run{'s' * (runs != 1)}, recommended{proven}: {caps}"
+    notice(summary)
+    for need in report.proposal.needs:
+        used, of = need.seen
+        if need.cap in report.proposal.recommended and of > 1:
+            notice(f"{need.cap.short}: used in {used} of {of} runs")
+    for note in merged.notes:
+        notice(f"note: {note}")
+    return Exit.OK

@@ -1,0 +1,83 @@
+"""``capadvise prove``: try exactly this set, and show that no member can be dropped."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from capadvise.catalog import default
+from capadvise.judgement.report import Report
+from capadvise.model.errors import Exit
+from capadvise.observe.ftrace.instances import require
+from capadvise.proof.trials.runner import BrokenTrial
+from capadvise.proof.trials.stop import Stop
+from capadvise.report.dump import dump
+from capadvise.report.text import proposal_text
+from capadvise.workflow.harden import hardened, require_units
+from capadvise.workflow.jobs import Candidate, Ways, candidates
+from capadvise.workflow.notice import columns, notice
+from capadvise.workflow.prove import exit_code, prove_all
+from capadvise.workflow.reports import check_writable, keep, report_path
+
+
+def command(args: argparse.Namespace) -> int:
+    """Prove each workload of a file, or the command of a report."""
+    require()
+    data = {"fresh": ("fresh", "volumes", "new-volumes"), "data": ("copy",)}.get(args.data)
+    ways = Ways(
+        *(args.isolate, args.in_place, args.reuse_volumes, args.check, args.check_after, data),
+        userns=args.userns,
+    )
+    chosen = list(candidates(Path(args.file), ways))
+    several = len(chosen) != 1
+    if args.output:
+        check_writable(Path(args.output), folder=several)
+    if args.harden:
+        require_units(one.job for one in chosen)
+    with Stop() as stop:
+        results = prove_all(chosen, args.output, stop, args.jobs)
+    if args.harden:
+        results = _hardened(chosen, results, args.output)
+    reports = [result for result in results if isinstance(result, Report)]
+    _tell(chosen, results, args)
+    if stop.asked:
+        return Exit.INTERRUPTED
+    code = exit_code(reports)
+    return Exit.FAILED if code is Exit.OK and len(reports) != len(chosen) else code
+
+
+def _hardened(
+    chosen: Sequence[Candidate], results: Sequence[Report | BrokenTrial], output: str | None
+) -> list[Report | BrokenTrial]:
+    """Those that are proven, with the options that they work with besides, and saved so."""
+    done: list[Report | BrokenTrial] = []
+    for one, result in zip(chosen, results, strict=True):
+        if isinstance(result, Report):
+            report = hardened(result, one.job)
+            keep(report_path(output, one.name, several=len(chosen) != 1), report)
+            done.append(report)
+        else:
+            done.append(result)
+    return done
+
+
+def _tell(
+    chosen: Sequence[Candidate], results: Sequence[Report | BrokenTrial], args: argparse.Namespace
+) -> None:
+    several = len(chosen) != 1
+    if args.json:
+        reports = [result for result in results if isinstance(result, Report)]
+        documents = [dump(report, default()) for report in reports]
+        print(json.dumps(documents if several or not documents else documents[0], indent=1))
+    for one, result in zip(chosen, results, strict=True):
+        if not isinstance(result, Report):
+            notice(f"error: {one.name}: {result}")
+        elif not args.json:
+            _show(result, report_path(args.output, one.name, several=several))
+
+
+def _show(report: Report, path: Path) -> None:
+    print("", *proposal_text(report, default(), path, columns=columns(sys.stdout)), sep="\n")

@@ -1,0 +1,116 @@
+"""``capadvise watch``: what is refused on this machine, whose it is, and the cure."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from capadvise.catalog import default
+from capadvise.cli.commands.screens import open_watch
+from capadvise.formats.watch_files import FILES
+from capadvise.judgement.watched import WatchFinding
+from capadvise.kernel.hangup import let_go_of_terminal
+from capadvise.model.errors import Exit
+from capadvise.report import watch_json, watch_text
+from capadvise.report.prometheus import metrics
+from capadvise.report.save import write
+from capadvise.targets.running.machine import MachineWatch
+from capadvise.workflow.notice import has_screens, notice
+from capadvise.workflow.reports import check_writable
+from capadvise.workflow.watch import Expected, Reporter, watch, watch_on_screen
+
+
+def command(args: argparse.Namespace) -> int:
+    """0, whatever was refused."""
+    if args.emit:
+        print(FILES[args.emit], end="")
+        return Exit.OK
+    catalog = default()
+    if args.prometheus:
+        check_writable(Path(args.prometheus), option="--prometheus")
+    said = _Said(args, Expected.read(args.against, catalog) if args.against else None)
+    counted = said.counted if args.prometheus else None
+    reporter = Reporter(said.begun, said.new, said.summary, counted)
+    how = {"every_call": args.every_call, "log": args.since_boot}
+    if not (args.no_tui or args.json or args.quiet) and has_screens():
+        watch_on_screen(
+            *(catalog, reporter, args.seconds),
+            **how,
+            open_watch=open_watch,
+            note=said.note_of,
+            everything=args.all,
+        )
+    else:
+        watch(catalog, reporter, args.seconds, **how)
+    return Exit.OK
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What is printed, and written for Prometheus, as the arguments ask."""
+
+    args: argparse.Namespace
+    expected: Expected | None
+
+    def begun(self, machine: MachineWatch) -> None:
+        """It watches."""
+        if not self.args.quiet:
+            notice("watching this machine for refused calls; Ctrl-C ends it with a summary")
+            if not machine.hears_audit:
+                notice(_DEAF)
+            if self.args.since_boot:
+                notice(f"audit records of this boot: {machine.log or 'none'}")
+
+    def note_of(self, finding: WatchFinding) -> str | None:
+        """What the reports of ``--against`` say of it."""
+        return self.expected.note(finding) if self.expected else None
+
+    def new(self, finding: WatchFinding) -> None:
+        """A refusal that was not there before."""
+        if finding.hidden is None or self.args.all:
+            note = self.note_of(finding)
+            when = _time(finding.call.time)
+            line = watch_json.finding_json(finding, when, note) if self.args.json else None
+            _print([line or watch_text.finding_line(finding, note)])
+
+    def summary(self, machine: MachineWatch) -> None:
+        """All of them, at the end."""
+        shown = [each for each in machine.findings if self.args.all or each.hidden is None]
+        seconds, dropped = machine.seconds, machine.dropped
+        if self.args.json:
+            _print(watch_json.summary_json(shown, seconds, _time(), dropped=dropped))
+        else:
+            lines = watch_text.summary_lines(
+                machine.findings, seconds, dropped=dropped, everything=self.args.all
+            )
+            _print(lines)
+
+    def counted(self, machine: MachineWatch) -> None:
+        """How many there are, for Prometheus."""
+        write(Path(self.args.prometheus), metrics(machine.findings, machine.dropped), private=False)
+
+
+_DEAF = (
+    "the kernel sends no audit records (they take AUDIT_READ and the machine's network namespace): "
+    "refusals by AppArmor and SELinux are not seen"
+)
+
+
+def _print(lines: Iterable[str]) -> None:
+    try:
+        for line in lines:
+            print(line)
+        sys.stdout.flush()
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        let_go_of_terminal()  # SIGHUP comes, and ends it; with nohup it goes on
+
+
+def _time(seconds: float | None = None) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(seconds))

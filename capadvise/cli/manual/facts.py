@@ -1,0 +1,152 @@
+"""The catalog as two pages of Markdown, capabilities and site rules: only its facts, in its
+order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from capadvise.catalog import Catalog, SiteRule
+from capadvise.catalog.capabilities import Entry
+from capadvise.catalog.ways import WHERE_TO, Edits
+from capadvise.cli.manual.words import code, head, prose, row
+from capadvise.model.caps import NAMES, Cap
+from capadvise.report.explain import defaults_sentences, seccomp_sentences
+from capadvise.report.lines import edit_lines
+
+_CAPABILITIES = """\
+# Capabilities
+
+What capadvise knows of each capability: what it permits, what an attacker gains by it, what to do
+instead, and who grants it. Change `catalog/capabilities/`, not this page. The kernel functions that
+check each one are in [sites](sites.md).
+"""
+_SITES = """\
+# Site rules
+
+What a capability check [means](judgement.md#meanings), by the kernel function that makes it. The
+first rule that matches decides; a rule for several capabilities appears under each of them. Change
+`catalog/sites/`, not this page. `a<b` means that `a` makes the check and was called by `b`.
+"""
+
+
+def capabilities_page(catalog: Catalog) -> str:
+    """All capabilities, in the order of their numbers."""
+    entries = _entries(catalog)
+    lines = [*_CAPABILITIES.splitlines(), *_overview(entries, catalog)]
+    for entry in entries:
+        lines += _entry(entry, catalog)
+    return "\n".join(lines) + "\n"
+
+
+def sites_page(catalog: Catalog) -> str:
+    """All site rules, by capability."""
+    rules = catalog.sites.rules
+    lines = _SITES.splitlines()
+    for entry in _entries(catalog):
+        own = [rule for rule in rules if rule.caps is not None and entry.cap in rule.caps]
+        lines += _rules(entry.cap.name, own)
+    lines += _rules("Any capability", [rule for rule in rules if rule.caps is None])
+    return "\n".join(lines) + "\n"
+
+
+def _entries(catalog: Catalog) -> list[Entry]:
+    return [e for number in range(len(NAMES)) if (e := catalog.entry(Cap(number))) is not None]
+
+
+def _overview(entries: Sequence[Entry], catalog: Catalog) -> Iterator[str]:
+    yield from ("", prose(WHERE_TO), "", "## All capabilities", "")
+    yield from head("number", "name", "risk", "summary", "granted by default in")
+    for entry in entries:
+        link = f"[{entry.cap.name}](#{entry.cap.name.lower()})"
+        granting = ", ".join(catalog.baselines.granting(entry.cap)) or "–"
+        yield row(str(int(entry.cap)), link, str(entry.risk), prose(entry.summary), granting)
+
+
+def _entry(entry: Entry, catalog: Catalog) -> Iterator[str]:
+    yield from ("", f"## {entry.cap.name}", "")
+    yield f"{entry.summary}. Number {int(entry.cap)}, since Linux {entry.since}."
+    yield from ("", f"**Risk: {entry.risk}.** {prose(entry.risk_reason)}")
+    yield from _section(
+        "Another risk, depending on the posture",
+        (f"{each.risk} where {each.when}: {each.reason}" for each in entry.risk_conditions),
+    )
+    yield from _section("What it allows", entry.allows)
+    yield from _section(
+        "What an attacker gains",
+        (f"{each.what} ({each.reference})" for each in entry.attack),
+    )
+    yield from ("", "**What to do instead**", "")
+    for way in entry.remediation:
+        yield f"- {prose(f'{way.need}: {way.do}')}"
+        yield from _edits(way.edits)
+    yield from _section(
+        "Other capabilities that do the same",
+        (f"{', '.join(c.name for c in caps)}: {what}" for caps, what in entry.alternatives),
+    )
+    yield from _uses(entry)
+    yield from _refusal(entry)
+    yield from _section("Who grants it by default", defaults_sentences(entry.cap, catalog))
+    opened = seccomp_sentences(entry, catalog, most=len(entry.syscalls) + 100)
+    yield from _section("What it unlocks in seccomp", opened)
+    yield from ("", "**In a user namespace.** " + prose(entry.user_namespace))
+    yield from ("", "A command that needs it, and one that works without it:", "")
+    yield from ("```sh", entry.example_needs, entry.example_without, "```")
+    yield from _section("References", entry.references)
+
+
+def _uses(entry: Entry) -> Iterator[str]:
+    for use in entry.uses:
+        yield from ("", f"### {entry.cap.short}: {use.name}", "", prose(use.what), "")
+        yield f"- Instead: {prose(use.remediation)}"
+        yield from _edits(use.edits)
+        yield f"- An attacker gains: {prose(use.gains)}"
+        if use.initial_only:
+            yield "- Only in the initial user namespace."
+        if use.narrower:
+            yield f"- Narrower: {', '.join(cap.name for cap in use.narrower)}"
+        yield f"- Checked by: {code(use.functions)}"
+
+
+def _edits(edits: Edits) -> Iterator[str]:
+    """What to write, as part of the list item before it."""
+    if edits:
+        yield from ("", "  ```", *(f"  {line}" for line in edit_lines(edits, "")), "  ```", "")
+
+
+def _refusal(entry: Entry) -> Iterator[str]:
+    errors = f"Calls fail with {', '.join(entry.errno)}." if entry.errno else "No call fails."
+    yield from ("", f"**Without it.** {errors} Checked in {code(entry.syscalls)}.")
+    if entry.silent:
+        yield ""
+        yield from (f"- Without an error: {prose(text)}" for text in entry.silent)
+
+
+def _rules(title: str, rules: Sequence[SiteRule]) -> Iterator[str]:
+    if not rules:
+        return
+    yield from ("", f"## {title}", "")
+    yield from head("rule", "checked by", "meaning", "what the program was doing", "source")
+    for rule in rules:
+        text = rule.text + (f" (lost without it: {rule.lost})" if rule.lost else "")
+        asked = code(rule.at) + (f" below {code(rule.below)}" if rule.below else "")
+        asked += f", not below {code(rule.not_below)}" if rule.not_below else ""
+        yield row(rule.id, asked, _meaning(rule), prose(text), prose(rule.source))
+
+
+def _meaning(rule: SiteRule) -> str:
+    """What a refusal means, on which condition, and in which kernels."""
+    said = str(rule.meaning)
+    if rule.alternatives:
+        said += f": or {', '.join(cap.short for cap in rule.alternatives)}"
+    if rule.when is not None:
+        said += f", depending on the call's {code([rule.when.arg])}"
+    if rule.implies:
+        said += f"; also needs {', '.join(cap.short for cap in sorted(rule.implies))}"
+    since = f"Linux {rule.since} and later" if rule.since else ""
+    until = f"up to Linux {rule.until}" if rule.until else ""
+    return "; ".join(filter(None, (said, since, until)))
+
+
+def _section(title: str, texts: Iterable[str]) -> Iterator[str]:
+    if lines := [f"- {prose(text)}" for text in texts]:
+        yield from ("", f"**{title}**", "", *lines)

@@ -1,0 +1,130 @@
+"""What the parser knows, as plain values: each command with its usage, options and notes.
+
+The manual page, the reference and the shell completions are made of these, so that none of them
+can say something else than ``--help`` does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from capadvise.cli.parser import build_parser
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentedOption:
+    """One option or argument."""
+
+    names: tuple[str, ...]
+    """``-o``, ``--output``; empty for an argument."""
+    value: str
+    """What follows it, as it is shown: ``REPORT``, ``[all-calls]``, ``{oneshot,daemon}``."""
+    help: str
+
+    @property
+    def written(self) -> str:
+        """As it is typed: ``-o, --output REPORT``."""
+        return f"{', '.join(self.names)} {self.value}".strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A paragraph of a command's help; ``code`` is to be kept as it stands."""
+
+    text: str
+    code: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentedCommand:
+    """One subcommand, or a subcommand of one."""
+
+    name: str
+    """As it is typed: ``catalog show``."""
+    summary: str
+    about: str
+    """The summary as a sentence."""
+    usage: str
+    options: tuple[DocumentedOption, ...]
+    notes: tuple[Note, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentedProgram:
+    """The whole command line."""
+
+    about: tuple[Note, ...]
+    options: tuple[DocumentedOption, ...]
+    commands: tuple[DocumentedCommand, ...]
+    notes: tuple[Note, ...]
+
+
+def program() -> DocumentedProgram:
+    """The command line as it is."""
+    parser = build_parser()
+    return DocumentedProgram(
+        about=notes(parser.description or ""),
+        options=tuple(_options(parser)),
+        commands=tuple(_commands(parser, "")),
+        notes=notes(parser.epilog or ""),
+    )
+
+
+def verbs(parser: argparse.ArgumentParser) -> Iterator[tuple[str, str, argparse.ArgumentParser]]:
+    """The subcommands of a parser: name, summary, and the parser of each."""
+    for action in parser._actions:  # argparse has no public way to look into a parser
+        if isinstance(action, argparse._SubParsersAction):
+            summaries = {choice.dest: choice.help or "" for choice in action._choices_actions}
+            for name, child in action.choices.items():
+                yield name, summaries[name], child
+
+
+def _commands(parser: argparse.ArgumentParser, before: str) -> Iterator[DocumentedCommand]:
+    for name, summary, child in verbs(parser):
+        whole = f"{before}{name}"
+        within = tuple(_commands(child, f"{whole} "))
+        yield DocumentedCommand(
+            name=whole,
+            summary=summary,
+            about=child.description or "",
+            usage=child.usage or whole,
+            options=tuple(_options(child)),
+            notes=notes(child.epilog or ""),
+        )
+        yield from within
+
+
+def _options(parser: argparse.ArgumentParser) -> Iterator[DocumentedOption]:
+    """Without the arguments that only the usage speaks of."""
+    for action in parser._actions:
+        inner = isinstance(action, argparse._HelpAction | argparse._SubParsersAction)
+        told = action.help is not argparse.SUPPRESS and (action.option_strings or action.help)
+        if told and not inner:
+            yield DocumentedOption(tuple(action.option_strings), _value(action), action.help or "")
+
+
+def _value(action: argparse.Action) -> str:
+    if action.nargs == 0:
+        return ""
+    shown = action.metavar
+    if shown is None and action.choices is not None:
+        shown = f"{{{','.join(map(str, action.choices))}}}"
+    text = str(shown or action.dest.upper())
+    return f"[{text}]" if action.nargs == "?" and action.option_strings else text
+
+
+def notes(text: str) -> tuple[Note, ...]:
+    """The paragraphs of a help text. What is indented, and what follows ``example:``, is code."""
+    parts = []
+    for block in re.split(r"\n\s*\n", text.strip("\n")):
+        example = re.match(r"examples?:(?: +|\n)", block)
+        if example or block.startswith("  "):
+            code = block[example.end() :] if example else block
+            parts.append(Note(textwrap.dedent(code).rstrip(), code=True))
+        elif block.strip():
+            parts.append(Note(" ".join(block.split())))
+    return tuple(parts)

@@ -1,0 +1,90 @@
+"""The command line as a manual page, ``capadvise(1)``, in the man macros that groff and mandoc
+both read."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Sequence
+
+from capadvise import __version__
+from capadvise.cli.manual.options import (
+    DocumentedCommand,
+    DocumentedOption,
+    DocumentedProgram,
+    Note,
+)
+from capadvise.observe.ftrace.probes import FORCE, RETRY, Observer
+
+_FILES = (
+    ("$XDG_STATE_HOME/capadvise/", "where reports go that -o names no place for; else "
+     "~/.local/state/capadvise/. Under sudo it is the state of the user who called."),
+)  # fmt: skip
+_ENVIRONMENT = (
+    (FORCE, f"{', '.join(Observer)} or {RETRY}: use this way to see checks, and no other; "
+     "capadvise doctor lists them."),
+    ("NO_COLOR", "set: no colours."),
+)  # fmt: skip
+
+
+def manual_page(program: DocumentedProgram) -> str:
+    """The page."""
+    lines = [
+        '.\\" Made by python -m capadvise.cli.manual; change capadvise/parser, not this page.',
+        f'.TH CAPADVISE 1 "" "capadvise {__version__}" "User Commands"',
+        ".SH NAME",
+        *_text("capadvise - find the smallest set of Linux capabilities that a program needs"),
+        ".SH SYNOPSIS",
+        *(".B capadvise", ".I COMMAND", "[options] ..."),
+        ".SH DESCRIPTION",
+        *list(_notes(program.about))[1:],
+        *_options(program.options),
+        ".SH COMMANDS",
+    ]
+    for command in program.commands:
+        lines += _command(command)
+    lines += [".SH EXIT STATUS", *list(_notes(program.notes))[1:]]
+    for title, items in (("ENVIRONMENT", _ENVIRONMENT), ("FILES", _FILES)):
+        lines.append(f".SH {title}")
+        for name, said in items:
+            lines += _item(name, said)
+    lines += [".SH SEE ALSO", ".BR capabilities (7),", ".BR setpriv (1),", ".BR systemd.exec (5)"]
+    return "\n".join(lines) + "\n"
+
+
+def _command(command: DocumentedCommand) -> Iterator[str]:
+    yield f".SS {_escaped(command.usage)}"
+    yield from _text(command.about)
+    yield from _options(command.options)
+    yield from _notes(command.notes)
+
+
+def _options(options: Sequence[DocumentedOption]) -> Iterator[str]:
+    for option in options:
+        yield from _item(option.written, option.help)
+
+
+def _item(name: str, text: str) -> Iterator[str]:
+    yield from (".TP", f".B {_escaped(name)}", *_text(text))
+
+
+def _notes(notes: Sequence[Note]) -> Iterator[str]:
+    for note in notes:
+        if note.code:
+            yield from (".PP", ".nf", ".RS", *map(_escaped, note.text.splitlines()), ".RE", ".fi")
+        else:
+            yield from (".PP", *_text(note.text))
+
+
+def _text(text: str) -> Iterator[str]:
+    """A paragraph, as lines that mandoc finds short enough."""
+    for line in textwrap.wrap(text, 70, break_long_words=False, break_on_hyphens=False):
+        yield _escaped(line)
+
+
+def _escaped(line: str) -> str:
+    """A line that is no request, with hyphens and quotes that can be pasted into a shell."""
+    plain = "".join(_ESCAPES.get(c, c if ord(c) < 128 else f"\\[u{ord(c):04X}]") for c in line)
+    return f"\\&{plain}" if plain.startswith(".") else plain
+
+
+_ESCAPES = {"\\": "\\e", "-": "\\-", "'": "\\(aq", "`": "\\(ga", '"': "\\(dq", "…": "..."}

@@ -1,0 +1,182 @@
+"""The arguments of what works with reports and files: review, emit, explain, check, merge, diff."""
+
+from __future__ import annotations
+
+from capadvise.cli.parser.verbs import Verbs, verb
+from capadvise.formats import FORMATS
+
+
+def review(verbs: Verbs) -> None:
+    """``review``."""
+    what = "open a report in the TUI: choose, prove, see the risk, save"
+    parser = verb(verbs, "review", "[REPORT]", what)
+    parser.add_argument(
+        "report", metavar="REPORT", nargs="?", help="without it: choose from the saved reports"
+    )
+
+
+_EMIT = """\
+example: capadvise emit web.json --format compose --into compose.yaml --service web
+"""
+
+
+def emit(verbs: Verbs) -> None:
+    """``emit``."""
+    parser = verb(
+        *(verbs, "emit", "REPORT --format FORMAT|--drop-in [options]"),
+        "print the set in a runtime's language, or patch a file",
+        _EMIT,
+    )
+    parser.add_argument("report", metavar="REPORT")
+    parser.add_argument(
+        "--format", choices=tuple(FORMATS), help="the language; required without --drop-in"
+    )
+    parser.add_argument(
+        "--set",
+        choices=("recommended", "floor"),
+        default="recommended",
+        help="the recommended set (default), or the minimal set proven by trials",
+    )
+    parser.add_argument("--into", metavar="FILE", help="patch this file, and show the diff")
+    parser.add_argument(
+        "--drop-in",
+        action="store_true",
+        help=(
+            "of a systemd unit: write /etc/systemd/system/UNIT.d/capadvise.conf, checked by "
+            "systemd-analyze, and show the diff"
+        ),
+    )
+    parser.add_argument(
+        "--service",
+        metavar="[[NAMESPACE/]KIND/]NAME[/CONTAINER]",
+        help="which one to patch, where the file has several",
+    )
+    parser.add_argument(
+        "--partial",
+        action="store_true",
+        help=(
+            "with --into, --drop-in: let a report that did not observe the start (attach) take "
+            "capabilities away"
+        ),
+    )
+    parser.add_argument(
+        "--with-dependents",
+        action="store_true",
+        help="with --into: also change the compose services that extend this one",
+    )
+    parser.add_argument(
+        "--key",
+        metavar="KEY",
+        help="with --format kubernetes: as values of a Helm chart, below web.securityContext",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="show the diff, write nothing")
+    parser.add_argument("-o", "--output", metavar="FILE", help="where to write it; default: stdout")
+
+
+def explain(verbs: Verbs) -> None:
+    """``explain``."""
+    parser = verb(
+        *(verbs, "explain", "CAP | REPORT | --site FUNCTION"),
+        "explain a capability, a report, a kernel function",
+    )
+    parser.add_argument("what", nargs="?", metavar="CAP|REPORT")
+    parser.add_argument(
+        "--site", metavar="FUNCTION", help=("a kernel function that checks a capability")
+    )
+
+
+_CHECK = """\
+Files: compose, Kubernetes manifests, quadlets (*.container), systemd units and drop-ins, and
+config.json of OCI bundles; of a folder all that are there; - is standard input.
+compose.prod.yaml given after compose.yaml overrides it, as with docker compose -f. Variables,
+extends and include are resolved by docker compose, if it is there.
+
+A report is a service's when its file is called after it (web.json for web), or else when its
+target is. A Kubernetes container may be called web.app or app, as its path ends.
+
+An error fails the gate; with --strict, a warning does too. A file that cannot be judged, or that
+its readers take differently, ends with 2; the others are judged anyway. A comment accepts a
+finding: # capadvise: accept RULE, reason: TEXT. `capadvise help gate` says more.
+
+example: capadvise check compose.yaml --against baseline/ --output github
+"""
+
+
+def check(verbs: Verbs) -> None:
+    """``check``."""
+    parser = verb(
+        *(verbs, "check", "[options] FILE|DIR …"),
+        "gate: check what files grant against rules and reports",
+        _CHECK,
+    )
+    parser.add_argument("files", nargs="*", metavar="FILE|DIR|-")
+    parser.add_argument(
+        "--installed",
+        action="store_true",
+        help="instead of files: all systemd services of this machine, a line each",
+    )
+    parser.add_argument(
+        "--against", metavar="REPORT|DIR", help="folder or files with the reports of the services"
+    )
+    parser.add_argument(
+        "--allow-unknown", action="store_true", help="accept services that no report knows"
+    )
+    parser.add_argument("--strict", action="store_true", help="warnings fail the gate, too")
+    parser.add_argument(
+        "--require",
+        choices=("baseline", "restricted"),
+        help="the Pod Security level that each service must meet",
+    )
+    parser.add_argument(
+        "--exceptions", metavar="FILE", help="findings that are accepted, with owner and expiry"
+    )
+    parser.add_argument(
+        "--no-inline", action="store_true", help="ignore accepting comments in the files"
+    )
+    parser.add_argument(
+        "--resolve",
+        action="store_true",
+        help="let docker compose, quadlet, systemd, kustomize and helm resolve the files",
+    )
+    parser.add_argument(
+        "--images",
+        action="store_true",
+        help="read the labels of the services' images, as far as docker or podman have them",
+    )
+    parser.add_argument(
+        "--fix",
+        action="store_true",
+        help="with --against: give each service what its report recommends",
+    )
+    parser.add_argument(
+        "--output",
+        choices=("text", "json", "sarif", "github"),
+        default="text",
+        help="text by default",
+    )
+
+
+def merge(verbs: Verbs) -> None:
+    """``merge``."""
+    parser = verb(
+        verbs, "merge", "[options] REPORT …", "combine several runs of one target into one report"
+    )
+    parser.add_argument("reports", nargs="+", metavar="REPORT")
+    parser.add_argument(
+        "--as",
+        dest="name",
+        metavar="NAME",
+        help=("treat them as one target, named NAME, although they were run differently"),
+    )
+    parser.add_argument(
+        "-o", "--output", metavar="REPORT", help=("where to write it; default: stdout")
+    )
+
+
+def diff(verbs: Verbs) -> None:
+    """``diff``."""
+    parser = verb(verbs, "diff", "[options] A B", "show what changed between two reports")
+    parser.add_argument("before", metavar="A", help="a report")
+    parser.add_argument("after", metavar="B", help="a later one")
+    parser.add_argument("-o", "--output", metavar="FILE", help="where to write it; default: stdout")
+    parser.add_argument("--json", action="store_true", help="as JSON")

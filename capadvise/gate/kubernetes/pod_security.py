@@ -1,0 +1,267 @@
+"""Which of the Pod Security Standards of Kubernetes a pod reaches: every control of the standards
+as of 1.37 that can be judged from the pod's specification. Pure.
+
+Baseline and restricted are cumulative. What an admission controller adds, or a namespace exempts,
+is not in the file and is not judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from capadvise.formats.user_names import is_root
+from capadvise.formats.yaml_reader import Entries, flag, is_null, line, optional_text
+from capadvise.formats.yaml_tree import Node
+from capadvise.gate.finding import Level, Reached, Violation
+from capadvise.gate.kubernetes.pod import Pod
+
+Said = tuple[str, int]
+"""What violates a control, and where."""
+
+
+def reached(pod: Pod) -> Reached:
+    """The level of a pod, and what keeps it from higher ones."""
+    violations = tuple(
+        Violation(level, control, what, at)
+        for level, control, judge in CONTROLS
+        for what, at in judge(pod)
+    )
+    levels = {violation.level for violation in violations}
+    if Level.BASELINE in levels:
+        level = Level.PRIVILEGED
+    else:
+        level = Level.BASELINE if levels else Level.RESTRICTED
+    return Reached(pod.name, pod.line, level, violations)
+
+
+# ------------------------------------------------------------------------------ baseline
+
+
+def _host_process(pod: Pod) -> Iterator[Said]:
+    for whose, context, at in pod.contexts():
+        options = pod.inner(context, "windowsOptions")
+        if flag(options.get("hostProcess"), "hostProcess"):
+            yield f"hostProcess of {whose}", at
+
+
+def _host_namespaces(pod: Pod) -> Iterator[Said]:
+    for key in ("hostNetwork", "hostPID", "hostIPC"):
+        if flag(pod.spec.get(key), key):
+            yield f"{key}: true", line(pod.spec[key])
+
+
+def _privileged(pod: Pod) -> Iterator[Said]:
+    for container in pod.containers():
+        if flag(container.context.get("privileged"), "privileged"):
+            yield f"privileged: true of {container.name}", line(container.context["privileged"])
+
+
+def _added(pod: Pod, allowed: frozenset[str]) -> Iterator[Said]:
+    for container in pod.containers():
+        sets = pod.inner(container.context, "capabilities")
+        for name, at in pod.documents.texts(sets.get("add"), "add"):
+            if name not in allowed:
+                yield f"{container.name} adds {name}", at
+
+
+def _baseline_capabilities(pod: Pod) -> Iterator[Said]:
+    yield from _added(pod, pod.baseline_addable)
+
+
+def _host_paths(pod: Pod) -> Iterator[Said]:
+    for keys, at in _volumes(pod):
+        if (node := keys.get("hostPath")) is not None and not is_null(node):
+            yield f"volume {optional_text(keys.get('name'), 'name')} is a hostPath", at
+
+
+def _volumes(pod: Pod) -> Iterator[tuple[Entries, int]]:
+    for node in pod.documents.items(pod.spec.get("volumes"), "volumes"):
+        yield pod.documents.mapping(node, "an item of volumes"), line(node)
+
+
+def _host_ports(pod: Pod) -> Iterator[Said]:
+    for container in pod.containers():
+        for node in pod.documents.items(container.keys.get("ports"), "ports"):
+            port = pod.documents.mapping(node, "an item of ports").get("hostPort")
+            if (said := optional_text(port, "hostPort")) not in (None, "0"):
+                yield f"hostPort {said} of {container.name}", line(node)
+
+
+def _host_probes(pod: Pod) -> Iterator[Said]:
+    for container in pod.containers():
+        handlers = [(key,) for key in ("livenessProbe", "readinessProbe", "startupProbe")]
+        for path in (*handlers, ("lifecycle", "postStart"), ("lifecycle", "preStop")):
+            for kind in ("httpGet", "tcpSocket"):
+                host = pod.inner(container.keys, *path, kind).get("host")
+                if host is not None and optional_text(host, "host"):
+                    yield f"{path[-1]} of {container.name} asks another host", line(host)
+
+
+def _apparmor(pod: Pod) -> Iterator[Said]:
+    for whose, context, _ in pod.contexts():
+        yield from _profile(pod, "appArmorProfile", whose, context)
+    for key, node in pod.annotations.items():
+        said = optional_text(node, key) or ""
+        if key.startswith("container.apparmor.security.beta.kubernetes.io/") and not (
+            said in ("", "runtime/default") or said.startswith("localhost/")
+        ):
+            yield f"AppArmor {said}", line(node)
+
+
+def _profile(pod: Pod, key: str, whose: str, context: Entries) -> Iterator[Said]:
+    """AppArmor and seccomp profiles: the runtime's or one from the node."""
+    node = context.get(key)
+    if node is None or is_null(node):
+        return
+    said = optional_text(pod.inner(context, key).get("type"), "type")
+    if said not in ("RuntimeDefault", "Localhost"):
+        yield f"{key} {said} of {whose}", line(node)
+
+
+def _selinux(pod: Pod) -> Iterator[Said]:
+    allowed = (None, "", "container_t", "container_init_t", "container_kvm_t", "container_engine_t")
+    for whose, context, at in pod.contexts():
+        options = pod.inner(context, "seLinuxOptions")
+        kind = optional_text(options.get("type"), "type")
+        if kind not in allowed:
+            yield f"SELinux type {kind} of {whose}", at
+        for key in ("user", "role"):
+            if optional_text(options.get(key), key):
+                yield f"SELinux {key} of {whose}", at
+
+
+def _proc_mount(pod: Pod) -> Iterator[Said]:
+    for container in pod.containers():
+        said = optional_text(container.context.get("procMount"), "procMount")
+        if said not in (None, "Default"):
+            yield f"procMount {said} of {container.name}", container.line
+
+
+def _baseline_proc_mount(pod: Pod) -> Iterator[Said]:
+    if not pod.own_users:
+        yield from _proc_mount(pod)
+
+
+def _baseline_seccomp(pod: Pod) -> Iterator[Said]:
+    for whose, context, _ in pod.contexts():
+        yield from _profile(pod, "seccompProfile", whose, context)
+
+
+_SYSCTLS = frozenset(
+    {
+        "kernel.shm_rmid_forced",
+        *(
+            f"net.ipv4.{name}"
+            for name in (
+                *("ip_local_port_range", "tcp_syncookies", "ping_group_range"),
+                *("ip_unprivileged_port_start", "ip_local_reserved_ports", "tcp_keepalive_time"),
+                *("tcp_fin_timeout", "tcp_keepalive_intvl", "tcp_keepalive_probes", "tcp_rmem"),
+                *("tcp_wmem", "tcp_slow_start_after_idle", "tcp_notsent_lowat"),
+            )
+        ),
+    }
+)
+
+
+def _sysctls(pod: Pod) -> Iterator[Said]:
+    for node in pod.documents.items(pod.context.get("sysctls"), "sysctls"):
+        name = optional_text(pod.documents.mapping(node, "a sysctl").get("name"), "name")
+        if name not in _SYSCTLS:
+            yield f"sysctl {name}", line(node)
+
+
+# ------------------------------------------------------------------------------ restricted
+
+_VOLUME_TYPES = frozenset(
+    {
+        *("configMap", "csi", "downwardAPI", "emptyDir", "ephemeral"),
+        *("image", "persistentVolumeClaim", "projected", "secret"),
+    }
+)
+
+
+def _volume_types(pod: Pod) -> Iterator[Said]:
+    for keys, at in _volumes(pod):
+        kinds = {key for key, node in keys.items() if key != "name" and not is_null(node)}
+        if kinds and not kinds & _VOLUME_TYPES:  # of none, it becomes an emptyDir
+            name = optional_text(keys.get("name"), "name")
+            yield f"volume {name} is {', '.join(sorted(kinds))}", at
+
+
+def _no_escalation(pod: Pod) -> Iterator[Said]:
+    key = "allowPrivilegeEscalation"
+    for container in () if pod.windows else pod.containers():
+        if flag(container.context.get(key), key) is not False:
+            yield f"{container.name} does not set {key}: false", container.line
+
+
+def _non_root(pod: Pod) -> Iterator[Said]:
+    if pod.own_users:
+        return
+    whole = flag(pod.context.get("runAsNonRoot"), "runAsNonRoot")
+    if whole is False:
+        yield "the pod sets runAsNonRoot: false", line(pod.context["runAsNonRoot"])
+    for container in pod.containers():
+        said = flag(container.context.get("runAsNonRoot"), "runAsNonRoot")
+        if said is False or (said is None and whole is None):
+            yield f"{container.name} does not set runAsNonRoot: true", container.line
+
+
+def _not_user_0(pod: Pod) -> Iterator[Said]:
+    for whose, context, at in () if pod.own_users else pod.contexts():
+        user = optional_text(context.get("runAsUser"), "runAsUser")
+        if user is not None and is_root(user):
+            yield f"runAsUser: {user} of {whose}", at
+
+
+def _seccomp(pod: Pod) -> Iterator[Said]:
+    if pod.windows or _has_profile(pod.context):
+        return
+    for container in pod.containers():
+        if not _has_profile(container.context):
+            yield f"{container.name} does not set a seccompProfile", container.line
+
+
+def _has_profile(context: Entries) -> bool:
+    node: Node | None = context.get("seccompProfile")
+    return node is not None and not is_null(node)
+
+
+def _drops_all(pod: Pod) -> Iterator[Said]:
+    for container in () if pod.windows else pod.containers():
+        sets = pod.inner(container.context, "capabilities")
+        if "ALL" not in [name for name, _ in pod.documents.texts(sets.get("drop"), "drop")]:
+            yield f"{container.name} does not drop ALL", container.line
+
+
+def _restricted_capabilities(pod: Pod) -> Iterator[Said]:
+    if not pod.windows:
+        forbidden = pod.baseline_addable - pod.restricted_addable
+        for what, at in _added(pod, pod.restricted_addable):
+            if what.rpartition(" ")[2] in forbidden:  # the others violate baseline already
+                yield what, at
+
+
+_B, _R = Level.BASELINE, Level.RESTRICTED
+CONTROLS: tuple[tuple[Level, str, Callable[[Pod], Iterator[Said]]], ...] = (
+    (_B, "HostProcess", _host_process),
+    (_B, "Host Namespaces", _host_namespaces),
+    (_B, "Privileged Containers", _privileged),
+    (_B, "Capabilities", _baseline_capabilities),
+    (_B, "HostPath Volumes", _host_paths),
+    (_B, "Host Ports", _host_ports),
+    (_B, "Host Probes / Lifecycle Hooks", _host_probes),
+    (_B, "AppArmor", _apparmor),
+    (_B, "SELinux", _selinux),
+    (_B, "/proc Mount Type", _baseline_proc_mount),
+    (_B, "Seccomp", _baseline_seccomp),
+    (_B, "Sysctls", _sysctls),
+    (_R, "Volume Types", _volume_types),
+    (_R, "Privilege Escalation", _no_escalation),
+    (_R, "Running as Non-root", _non_root),
+    (_R, "Running as Non-root user", _not_user_0),
+    (_R, "Seccomp", _seccomp),
+    (_R, "Capabilities", _drops_all),
+    (_R, "Capabilities", _restricted_capabilities),
+    (_R, "/proc Mount Type", _proc_mount),
+)

@@ -1,0 +1,282 @@
+"""What a whole recording tells of each program: needed to judge its single checks. Pure."""
+
+from __future__ import annotations
+
+import errno
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from capadvise.catalog.signs import ImportSign, Sign, Signs
+from capadvise.model.caps import Cap, CapSet
+from capadvise.model.recording import Check, Lost, Origin, Recording, Retried
+
+_DAC_READ_SEARCH = Cap.parse("DAC_READ_SEARCH")
+_FILES = frozenset({_DAC_READ_SEARCH, Cap.parse("DAC_OVERRIDE")})
+
+READS_LINK = frozenset({"readlink", "readlinkat"})
+_SYS_PTRACE = Cap.parse("SYS_PTRACE")
+_CHOWN = Cap.parse("CHOWN")
+_SETUID = Cap.parse("SETUID")
+_SET_IDS = ("setuid", "setreuid", "setresuid")
+_REFUSALS = (-errno.EPERM, -errno.EACCES)
+_ROOT_OR_SAME = frozenset({0, 0xFFFFFFFF})
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What of the whole recording bears on each check."""
+
+    signs: Signs
+    permitted: CapSet
+    """What the target could have had."""
+    succeeded: bool
+    """The run ended well."""
+    failed: bool
+    """The run failed by itself."""
+    own_mounts: bool
+    """The target mounted an overlay itself: then the mounter's credentials are its own."""
+    setting_listers: frozenset[str]
+    """Programs that went through the settings below /proc/sys, as sysctl -a does."""
+    listers: frozenset[str]
+    """Programs that went through the processes of others, as ps and usermod do."""
+    socket_listers: frozenset[str]
+    """Programs that list the sockets of the machine, as ss does."""
+    descriptor_readers: frozenset[str]
+    """Programs that looked into the descriptors of other users' processes, or of those that hold
+    capabilities, for their sake, as lsof and fuser do; not those that list sockets and tell whose
+    they are where they can."""
+    descriptor_refused: frozenset[str]
+    """Programs that were refused DAC_READ_SEARCH there, so that DAC_OVERRIDE was asked for next."""
+    descriptor_listers: frozenset[str]
+    """Of them, those that listed the descriptors, and not only followed single ones."""
+    link_readers: frozenset[str]
+    """Of them, those that read where a descriptor leads, and did not only look at what it is."""
+    namespace_listers: frozenset[str]
+    """Programs that follow the namespaces of the processes that they list, as lsns does."""
+    namespace_seekers: frozenset[str]
+    """Of them, those that look at nothing else of these processes: ``ip netns pids`` is there for
+    it, while pstree shows their state, and userdel follows their root."""
+    map_readers: frozenset[str]
+    """Programs that read the memory maps of few processes."""
+    memory_opens: dict[str, int]
+    """How often a program opened environ, maps, io or the like of a process."""
+    private_readers: frozenset[str]
+    """Programs that were let into files of a process that its user alone can open, for they may
+    trace it."""
+    tracers: frozenset[str]
+    """Programs that traced another process, as debuggers and strace do."""
+    debuggers: frozenset[str]
+    """Of them, those that opened its memory as a file."""
+    terminal_givers: frozenset[str]
+    """Programs that gave a terminal to a user."""
+    user_changers: frozenset[str]
+    """Programs that were root and became another user for good, as daemons do."""
+    access_time_keepers: frozenset[str]
+    """Programs that were told to leave access times alone."""
+    isolators: frozenset[str]
+    """Programs that executed others in new namespaces."""
+    imports: frozenset[tuple[str, str]]
+    """(program, function) of those that tell something."""
+    calls: frozenset[tuple[str, str | None]]
+    """The system calls in which each program was asked."""
+    placed: frozenset[tuple[str, Cap]]
+    """(program, capability) of checks whose call site is known."""
+    foreign_readers: frozenset[str]
+    """Programs that were let into files that their user may not read."""
+    idle_calls: frozenset[tuple[str, str | None, Cap]]
+    """(program, call, capability) where retries showed that no such call changed anything."""
+    given_up: frozenset[tuple[str, str | None, int | None]]
+    """(program, call, result) of calls that failed in every try, with all that the target held."""
+    still_running: frozenset[str]
+    """The names of processes that ran until the target was told to stop."""
+    if_nobody_lists: Context | None = None
+    """What else can be true, where it was not seen whether who went through the processes of
+    others was told of one of them."""
+
+    @classmethod
+    def of(cls, recording: Recording, signs: Signs) -> Context:
+        """The context of a recording."""
+        checks = recording.checks
+        if_nobody_lists = None
+        if recording.lost.lookups and recording.proc_scanners is not None:
+            nobody = replace(recording, proc_scanners=frozenset(), lost=Lost())
+            if_nobody_lists = cls.of(nobody, signs)
+        sockets = _programs(checks, Sign.SOCKET_LIST, signs)
+        listers = _listers(recording, signs) | sockets
+        namespace_listers = listers & _many(
+            checks, Sign.PROCESS_NAMESPACES, signs, signs.many_links
+        )
+        granted = [check for check in checks if check.granted]
+        tracers = _programs(granted, Sign.TRACING, signs)
+        return cls(
+            signs=signs,
+            permitted=recording.held.permitted,
+            succeeded=recording.succeeded is True,
+            failed=recording.succeeded is False and not recording.interrupted,
+            own_mounts=mounts_overlays(recording, signs),
+            setting_listers=_many(checks, Sign.SETTINGS, signs, signs.many_settings),
+            listers=listers,
+            socket_listers=sockets,
+            descriptor_readers=_descriptor_readers(granted, signs) - sockets,
+            descriptor_refused=_programs(
+                (check for check in _of(checks, _DAC_READ_SEARCH) if not check.granted),
+                *(Sign.PROCESS_DESCRIPTORS, signs),
+            ),
+            descriptor_listers=_both(granted, Sign.PROCESS_DESCRIPTORS, Sign.FILE_OPEN, signs),
+            link_readers=_programs(
+                (check for check in granted if check.syscall in READS_LINK),
+                *(Sign.PROCESS_DESCRIPTORS, signs),
+            ),
+            namespace_listers=namespace_listers,
+            namespace_seekers=namespace_listers - _showers_of_more(checks, signs),
+            map_readers=_map_readers(recording, signs),
+            memory_opens=_times(granted, Sign.PROCESS_PRIVATE_FILES, signs),
+            private_readers=_programs(_of(granted, _SYS_PTRACE), Sign.PROCESS_PRIVATE_FILES, signs),
+            tracers=tracers,
+            debuggers=tracers & _programs(granted, Sign.PROCESS_MEMORY, signs),
+            terminal_givers=_programs(_of(granted, _CHOWN), Sign.TERMINAL_OWNER, signs),
+            user_changers=_user_changers(granted),
+            access_time_keepers=recording.access_time_keepers,
+            isolators=recording.isolators,
+            imports=recording.imports,
+            calls=frozenset((check.program, check.syscall) for check in checks),
+            placed=frozenset((check.program, check.cap) for check in checks if check.site),
+            foreign_readers=_programs(_of(granted, *_FILES), Sign.FILE_OPEN, signs),
+            idle_calls=_idle_calls(checks),
+            given_up=_given_up(recording),
+            still_running=recording.still_running,
+            if_nobody_lists=if_nobody_lists,
+        )
+
+    def importers(self, symbols: ImportSign) -> frozenset[str]:
+        """Programs that import one of these functions."""
+        names = self.signs.symbols[symbols]
+        return frozenset(program for program, name in self.imports if name in names)
+
+
+def _given_up(recording: Recording) -> frozenset[tuple[str, str | None, int | None]]:
+    """A try that succeeds is the last one: what one was granted in vain, it did not need. Where the
+    target lacked something else, that can have been the reason."""
+    if "retry" not in recording.host.observer:
+        return frozenset()
+    refused = [check for check in recording.checks if check.result in _REFUSALS]
+    lacking = {
+        (check.program, check.syscall, check.result)
+        for check in refused
+        if not check.granted and check.cap not in recording.held.permitted
+    }
+    return frozenset((check.program, check.syscall, check.result) for check in refused) - lacking
+
+
+def _user_changers(granted: Iterable[Check]) -> frozenset[str]:
+    """With their real id, too: who keeps that one comes back."""
+    programs = set()
+    for check in granted:
+        if check.cap == _SETUID and check.syscall in _SET_IDS:
+            args = dict(check.args)
+            real = args.get("ruid", args.get("uid", 0))
+            if _ROOT_OR_SAME.isdisjoint((real, args.get("euid", real))):
+                programs.add(check.program)
+    return frozenset(programs)
+
+
+def is_idle(check: Check) -> bool:
+    """Whether retries showed it for a call that changes nothing, such as a chown to the owner that
+    the file has."""
+    return check.retried is Retried.SHOWN and dict(check.args).get("changes") == 0
+
+
+def _idle_calls(checks: Iterable[Check]) -> frozenset[tuple[str, str | None, Cap]]:
+    idle: dict[tuple[str, str | None, Cap], bool] = {}
+    for check in checks:
+        if check.retried is Retried.SHOWN:
+            call = check.program, check.syscall, check.cap
+            idle[call] = idle.get(call, True) and is_idle(check)
+    return frozenset(call for call, all_of_them in idle.items() if all_of_them)
+
+
+def mounts_overlays(recording: Recording, signs: Signs) -> bool:
+    """Whether the target mounted an overlay file system itself."""
+    return any(signs.shows(Sign.OVERLAY_MOUNT, check.site) for check in recording.checks)
+
+
+def _times(checks: Iterable[Check], sign: Sign, signs: Signs) -> Counter[str]:
+    """How often each program was asked at such a place."""
+    times: Counter[str] = Counter()
+    for check in checks:
+        if signs.shows(sign, check.site):
+            times[check.program] += check.count
+    return times
+
+
+def _of(checks: Iterable[Check], *caps: Cap) -> list[Check]:
+    """Those for one of these capabilities."""
+    return [check for check in checks if check.cap in caps]
+
+
+def _programs(checks: Iterable[Check], sign: Sign, signs: Signs) -> frozenset[str]:
+    """The programs that were asked at such a place."""
+    return frozenset(_times(checks, sign, signs))
+
+
+def _many(checks: Sequence[Check], sign: Sign, signs: Signs, least: int) -> frozenset[str]:
+    """The programs that were asked so often at such a place."""
+    times = _times(checks, sign, signs)
+    return frozenset(program for program, count in times.items() if count >= least)
+
+
+def _listers(recording: Recording, signs: Signs) -> frozenset[str]:
+    """Those that list all processes. Where not all of that was recorded, also those that read the
+    state of processes (ps, top), and those that follow the links of very many (usermod and
+    start-stop-daemon look for processes that are in their way, or run already)."""
+    if _knows_scanners(recording):
+        return recording.proc_scanners or frozenset()
+    checks = recording.checks
+    many = _many(checks, Sign.PROCESS_LINKS, signs, signs.many_links)
+    readers = _times(checks, Sign.PROCESS_STATE, signs).keys()
+    return frozenset(many | readers | (recording.proc_scanners or frozenset()))
+
+
+def _knows_scanners(recording: Recording) -> bool:
+    return recording.proc_scanners is not None and not recording.lost.lookups
+
+
+def _both(checks: Iterable[Check], sign: Sign, other: Sign, signs: Signs) -> frozenset[str]:
+    """The programs that were asked at a place that shows both."""
+    return _programs((c for c in checks if signs.shows(other, c.site)), sign, signs)
+
+
+def _showers_of_more(checks: Sequence[Check], signs: Signs) -> frozenset[str]:
+    """Those that look at more of processes than their namespaces: their state, or other links."""
+    namespaces = _times(checks, Sign.PROCESS_NAMESPACES, signs)
+    links = _times(checks, Sign.PROCESS_LINKS, signs)
+    others = {program for program, count in links.items() if count > namespaces[program]}
+    return frozenset(others | _times(checks, Sign.PROCESS_STATE, signs).keys())
+
+
+def _descriptor_readers(granted: Sequence[Check], signs: Signs) -> frozenset[str]:
+    """Those of processes that hold capabilities the kernel lets their user into unasked."""
+    holders = {
+        check.program
+        for check in granted
+        if check.origin is Origin.HOLDER and dict(check.args).get("descriptor")
+    }
+    return _programs(granted, Sign.PROCESS_DESCRIPTORS, signs) | holders
+
+
+def _map_readers(recording: Recording, signs: Signs) -> frozenset[str]:
+    """Those that read the memory maps of processes and do not list all, or list all for the sake of
+    their maps (smem, memstat): they read no state, as ps does, and follow one link of each at most,
+    where fuser follows exe, root and cwd. Where not all of that was recorded, those that read the
+    maps, and the state of a few at most: pmap reads the state of the one that it was told of. Who
+    goes through all meets more of them."""
+    checks = recording.checks
+    states = _times(checks, Sign.PROCESS_STATE, signs)
+    readers = _times(checks, Sign.PROCESS_MAPS, signs)
+    known = readers.keys() - (recording.proc_scanners or frozenset())
+    if _knows_scanners(recording):
+        links = _times(checks, Sign.PROCESS_LINKS, signs)
+        seekers = {program for program, count in readers.items() if links[program] <= count}
+        return frozenset(known | seekers - states.keys())
+    return frozenset(program for program in known if states[program] <= signs.few_states)

@@ -1,0 +1,348 @@
+"""Every judgement that capadvise makes: from what was seen to what is needed. Pure.
+
+The way: each distinct check gets an effect (``judge``), by the meaning of its call site, the
+kernel's answer and the call's result. The effects of one capability make its need. What is needed
+in either-or questions is settled last, over all capabilities together (``choose``).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from capadvise.catalog import Catalog
+from capadvise.judgement import foreign
+from capadvise.judgement.behaviour import Context
+from capadvise.judgement.image_files import remediation_of
+from capadvise.judgement.judge import UNKNOWN_SITE, Effect, Judged, implied, judge, one_question
+from capadvise.judgement.unseen import cautions_of, unseen
+from capadvise.model.caps import Cap, CapSet
+from capadvise.model.recording import Phase, Recording, Retried
+
+
+class Verdict(StrEnum):
+    """How much a workload depends on a capability, strongest first."""
+
+    REQUIRED = "required"
+    """Shown by a trial: the workload fails without it."""
+    USED = "used"
+    """The outcome of at least one system call depends on it."""
+    TOLERATED = "tolerated"
+    """As used, but a trial passed without it."""
+    ADVISORY = "advisory"
+    """Checked, but the result has no effect."""
+    DENIED = "denied"
+    """Refused without effect: the process had dropped it, or the call succeeded anyway."""
+    UNUSED = "unused"
+
+
+class Proof(StrEnum):
+    """What a verdict rests on, strongest first."""
+
+    TRIAL = "trial"
+    RETRY = "retry"
+    CALL_SITE = "call-site"
+    NONE = "none"
+
+
+PHASES = ("first-start", "later-start", "healthcheck", "reload", "stop")
+"""Of a lifecycle, in order."""
+ONLY_HEALTHCHECK = "only by the health check"
+_ONLY = {
+    "first-start": "only at the first start",
+    "later-start": "only from the second start on",
+    "healthcheck": ONLY_HEALTHCHECK,
+    "reload": "only at a reload",
+    "stop": "only while it stops",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """The judgement on one capability."""
+
+    cap: Cap
+    verdict: Verdict
+    proof: Proof
+    reason: str
+    uncertain: str | None = None
+    lost_without: str | None = None
+    remediation: str | None = None
+    """How the image could make it needless, from what was seen of its files."""
+    alternatives: tuple[tuple[Cap, ...], ...] = ()
+    self_restricting: bool = False
+    only: str | None = None
+    """Where a lifecycle was recorded: the one phase in which it is used, to follow a name."""
+    tried: tuple[tuple[str, bool], ...] = ()
+    """What was tried in its place, and whether that passed."""
+    seen: tuple[int, int] = (0, 0)
+    """In how many of how many recordings it was used."""
+    evidence: tuple[Judged, ...] = ()
+
+    @property
+    def of_unknown_site(self) -> bool:
+        """Nothing but a check that the catalog does not know speaks for it."""
+        return self.uncertain == UNKNOWN_SITE
+
+    @property
+    def asked(self) -> int:
+        """How often it was checked."""
+        return sum(judged.check.count for judged in self.evidence)
+
+    @property
+    def why(self) -> str:
+        """The reason, and when."""
+        return f"{self.reason}; {self.only}" if self.only else self.reason
+
+    @property
+    def phases(self) -> tuple[str, ...]:
+        """When in a lifecycle it is used, as far as checks tell."""
+        used = {judged.when for judged in self.evidence if judged.effect is Effect.USED}
+        return tuple(phase for phase in PHASES if phase in used)
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """All needs, and the two sets that follow from them."""
+
+    needs: tuple[Need, ...]
+    recommended: CapSet
+    floor: CapSet | None = None
+    cautions: tuple[str, ...] = ()
+    """What the recording could not see, one sentence each."""
+
+    def need(self, cap: Cap) -> Need:
+        """The need for one capability; unused where it was never checked."""
+        return next((need for need in self.needs if need.cap == cap), _unused(cap))
+
+
+def decide(recording: Recording, catalog: Catalog) -> Proposal:
+    """Judge a recording."""
+    return decide_all((recording,), catalog)
+
+
+def decide_all(recordings: Sequence[Recording], catalog: Catalog) -> Proposal:
+    """Judge several runs of one target together. Each check is judged by what its own run held and
+    came to; a need is the strongest over all runs."""
+    needs, seen = _needs(recordings, catalog)
+    needs |= _undeliverable(needs, recordings)
+    chosen = choose(needs.values(), catalog.preference)
+    settled = {cap: _settle(need, chosen) for cap, need in needs.items()}
+    settled |= {cap: _in_place_of(cap, needs) for cap in chosen if not _used(settled.get(cap))}
+    files = [file for item in recordings for file in item.image_files]
+    settled |= {
+        cap: replace(settled[cap], remediation=remediation_of(cap, files, settled[cap].evidence))
+        for cap in chosen
+    }
+    return Proposal(
+        needs=tuple(
+            replace(
+                settled[cap],
+                only=_only(settled[cap], seen[cap], recordings),
+                seen=(seen[cap], len(recordings)),
+            )
+            for cap in sorted(settled)
+        ),
+        recommended=chosen,
+        cautions=(*cautions_of(recordings), *foreign.cautions_of(recordings)),
+    )
+
+
+def _undeliverable(needs: dict[Cap, Need], recordings: Sequence[Recording]) -> dict[Cap, Need]:
+    """What a user other than root asked for in vain, because a folder of the host is another's."""
+    if not foreign.folders_of(recordings):
+        return {}
+    return {
+        cap: replace(need, verdict=Verdict.DENIED, proof=Proof.NONE)
+        for cap, need in needs.items()
+        if need.verdict is Verdict.USED
+        and foreign.undeliverable(cap, ((x.effect, x.check.granted) for x in need.evidence))
+    }
+
+
+def _only(need: Need, seen: int, recordings: Sequence[Recording]) -> str | None:
+    """Only a lifecycle tells phases apart. What only one of several first starts did shows none."""
+    starts = [recording.start for recording in recordings]
+    reloads = any(check.phase is Phase.RELOAD for one in recordings for check in one.checks)
+    if len(need.phases) != 1 or not (reloads or any(start > 1 for start in starts)):
+        return None
+    seldom = need.phases == ("first-start",) and seen < starts.count(1)
+    return None if seldom else _ONLY[need.phases[0]]
+
+
+def _needs(
+    recordings: Sequence[Recording], catalog: Catalog
+) -> tuple[dict[Cap, Need], Counter[Cap]]:
+    """The need for each capability by itself, and in how many runs it was used."""
+    by_cap: dict[Cap, list[Judged]] = {}
+    seen: Counter[Cap] = Counter()
+    for recording in recordings:
+        used = set()
+        for cap, judged in _judged(recording, catalog):
+            by_cap.setdefault(cap, []).append(judged)
+            used |= {cap} if judged.effect is Effect.USED else set()
+        seen.update(used)
+    needs = {cap: _need(cap, judged) for cap, judged in by_cap.items()}
+    for need in _fixed_capsets(recordings):
+        if not _used(needs.get(need.cap)):
+            needs[need.cap] = need
+    for cap, why in unseen(recordings):
+        known = needs.get(cap) or _unused(cap)
+        if not _used(known):
+            needs[cap] = replace(known, uncertain=known.uncertain or why)
+    return needs, seen
+
+
+def _judged(recording: Recording, catalog: Catalog) -> Iterable[tuple[Cap, Judged]]:
+    """What each check of one run says, of its own capability and of those that it implies."""
+    context = Context.of(recording, catalog.signs)
+    judged = []
+    for check in recording.checks:
+        rule = catalog.sites.match(check.cap, check.place, own_mounts=context.own_mounts)
+        judged.append(judge(check, rule, context))
+    for item in one_question(judged):
+        item = replace(item, start=recording.start)
+        check, rule = item.check, item.rule
+        yield check.cap, item
+        for cap, also in implied(check, rule, context):
+            yield cap, replace(also, start=recording.start)
+
+
+# ------------------------------------------------------------------------------ one capability
+
+
+_VERDICTS = {
+    Effect.USED: Verdict.USED,
+    Effect.TOLERATED: Verdict.TOLERATED,
+    Effect.ADVISORY: Verdict.ADVISORY,
+    Effect.DENIED: Verdict.DENIED,
+}
+
+
+def _need(cap: Cap, judged: Sequence[Judged]) -> Need:
+    """The strongest of what the checks of one capability say."""
+    effect = max(item.effect for item in judged)
+    ordered = sorted(judged, key=lambda item: (item.check.retried is None, -item.check.count))
+    deciding = [item for item in ordered if item.effect == effect]
+    others = [item for item in judged if item.effect != effect]
+    optional = all(item.likely_optional for item in deciding)
+    used = effect is Effect.USED and not optional
+    return Need(
+        cap=cap,
+        verdict=Verdict.ADVISORY if optional else _VERDICTS[effect],
+        proof=_proof(deciding) if used else Proof.NONE,
+        reason=_sentence(deciding),
+        uncertain=_doubt(effect, [item.uncertain for item in deciding]),
+        lost_without=next(filter(None, (item.lost for item in deciding)), None),
+        self_restricting=used and any(item.self_restricting for item in deciding),
+        evidence=(*deciding, *others),
+    )
+
+
+def _doubt(effect: Effect, doubts: Sequence[str | None]) -> str | None:
+    """One certain use is enough to be needed, and one doubt not to be certainly incidental."""
+    doubtful = any if effect is Effect.ADVISORY else all
+    return next(filter(None, doubts)) if doubtful(doubts) else None
+
+
+def _proof(deciding: Sequence[Judged]) -> Proof:
+    """What a use rests on."""
+    ways = {item.check.retried for item in deciding}
+    if all(item.uncertain == UNKNOWN_SITE for item in deciding):
+        return Proof.NONE
+    if Retried.SHOWN in ways:
+        return Proof.RETRY
+    return Proof.NONE if ways == {Retried.REFUSED} else Proof.CALL_SITE
+
+
+def _sentence(judged: Sequence[Judged]) -> str:
+    """One sentence: what for, at most three things. What a call site means says more than which
+    call failed."""
+    meant = [item for item in judged if item.rule is not None]
+    texts = list(dict.fromkeys(item.why for item in meant or judged))
+    more = f", and {len(texts) - 3} more" if len(texts) > 3 else ""
+    return "; ".join(texts[:3]) + more
+
+
+def _unused(cap: Cap) -> Need:
+    return Need(cap, Verdict.UNUSED, Proof.NONE, "not checked")
+
+
+def _fixed_capsets(recordings: Sequence[Recording]) -> Iterable[Need]:
+    """Capabilities that a program holds by capset(2) though no check was made for them: capset
+    fails as a whole when one of them is not permitted, and what is not cannot be made ambient."""
+    for cap in sorted(
+        {cap for item in recordings for _, kept in item.fixed_capsets for cap in kept}
+    ):
+        yield Need(
+            cap,
+            Verdict.USED,
+            Proof.NONE,
+            "calling capset(2) with a fixed set that contains it",
+            uncertain="the program calls capset(2) with a fixed set; it may also run with less",
+        )
+
+
+# ------------------------------------------------------------------------------ the whole set
+
+
+def choose(needs: Iterable[Need], preference: Sequence[Cap]) -> CapSet:
+    """The smallest set that answers every question: what has no alternative first; then, for the
+    questions that are still open, what stands first in the preference list."""
+    questions: list[frozenset[Cap]] = []
+    for need in needs:
+        if need.verdict is Verdict.USED:
+            questions += [
+                frozenset({need.cap, *item.alternatives})
+                for item in need.evidence
+                if item.effect is Effect.USED and not item.likely_optional
+            ] or [frozenset({need.cap})]
+    chosen = {cap for question in questions if len(question) == 1 for cap in question}
+    rank = {cap: number for number, cap in enumerate(preference)}
+    for question in sorted(set(questions), key=lambda q: (len(q), sorted(q))):
+        if not question & chosen:
+            chosen.add(min(question, key=lambda cap: (rank.get(cap, len(rank)), cap)))
+    return frozenset(chosen)
+
+
+def _settle(need: Need, chosen: CapSet) -> Need:
+    """Name the alternatives; say so where another capability answers in this one's place."""
+    if need.verdict is not Verdict.USED:
+        return need
+    others = {cap for item in need.evidence for cap in item.alternatives}
+    if need.cap in chosen:
+        forced = any(
+            item.effect is Effect.USED and not (item.alternatives or item.likely_optional)
+            for item in need.evidence
+        )
+        return need if forced else replace(need, alternatives=tuple((c,) for c in sorted(others)))
+    answering = sorted(others & chosen)
+    return replace(
+        need,
+        verdict=Verdict.ADVISORY,
+        reason=f"{need.reason}: {' or '.join(cap.name for cap in answering)} would be enough, too",
+        alternatives=tuple((cap,) for cap in answering),
+    )
+
+
+def _used(need: Need | None) -> bool:
+    return need is not None and need.verdict is Verdict.USED
+
+
+def _in_place_of(cap: Cap, needs: dict[Cap, Need]) -> Need:
+    """The need for a capability that was chosen for checks of another one."""
+    asked = [
+        need for need in needs.values() if any(cap in item.alternatives for item in need.evidence)
+    ]
+    evidence = tuple(item for need in asked for item in need.evidence if cap in item.alternatives)
+    return Need(
+        cap,
+        Verdict.USED,
+        _proof(evidence),
+        _sentence(evidence),
+        next((item.uncertain for item in evidence if all(i.uncertain for i in evidence)), None),
+        alternatives=tuple((need.cap,) for need in asked),
+        evidence=evidence,
+    )

@@ -1,0 +1,161 @@
+"""Options of systemd that confine a unit further, where its set and its recording allow it. Pure.
+
+Of each it is known which capabilities it takes away or makes useless, and which calls it refuses:
+one that contradicts what was seen is not proposed. Trials decide on the rest.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from capadvise.model.caps import CapSet, parse_set
+from capadvise.model.recording import Check, Namespace, Recording
+
+_SET_ID_BITS = 0o6000
+_MAKING = ("unshare", "setns", "clone", "clone3")
+"""Calls that make or enter a namespace."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnitOption:
+    """A line of a unit."""
+
+    line: str
+    caps: CapSet = frozenset()
+    """It takes these away, or what they are for."""
+    calls: tuple[str, ...] = ()
+    """It refuses these, which need a capability."""
+
+    @property
+    def key(self) -> str:
+        """As ``systemctl show`` calls it."""
+        return self.line.partition("=")[0]
+
+
+def _option(line: str, caps: str = "", calls: Iterable[str] = ()) -> UnitOption:
+    return UnitOption(line, parse_set(caps.split()), tuple(calls))
+
+
+NO_NEW_PRIVILEGES = "NoNewPrivileges=yes"
+OPTIONS = (
+    _option(NO_NEW_PRIVILEGES),
+    _option("ProtectClock=yes", "SYS_TIME WAKE_ALARM"),
+    _option("ProtectKernelLogs=yes", "SYSLOG"),
+    _option("ProtectKernelModules=yes", "SYS_MODULE"),
+    # What administers the network or the machine writes to /proc/sys, at times that no check sees.
+    _option("ProtectKernelTunables=yes", "NET_ADMIN SYS_ADMIN"),
+    _option("ProtectHostname=yes", calls=("sethostname", "setdomainname")),
+    _option("ProtectControlGroups=yes"),
+    _option("PrivateDevices=yes", "MKNOD SYS_RAWIO"),
+    _option("RestrictSUIDSGID=yes", "FSETID"),
+    _option(
+        "RestrictRealtime=yes", calls=("sched_setscheduler", "sched_setattr", "sched_setparam")
+    ),
+    _option("LockPersonality=yes"),
+    _option("RestrictNamespaces=yes", calls=_MAKING),
+    _option("MemoryDenyWriteExecute=yes"),
+    # They fail with EPERM without the capability, and do so with the filter.
+    _option("SystemCallFilter=~@clock:EPERM", "SYS_TIME"),
+    _option("SystemCallFilter=~@module:EPERM", "SYS_MODULE"),
+    _option("SystemCallFilter=~@mount:EPERM", "SYS_ADMIN SYS_CHROOT"),
+    _option("SystemCallFilter=~@raw-io:EPERM", "SYS_RAWIO"),
+    _option("SystemCallFilter=~@reboot:EPERM", "SYS_BOOT"),
+    _option("SystemCallFilter=~@swap:EPERM", "SYS_ADMIN"),
+)
+LINES = tuple(option.line for option in OPTIONS)
+OPTION_KEYS = frozenset(option.key for option in OPTIONS)
+_NAMESPACES = frozenset({"RestrictNamespaces=yes", "SystemCallFilter=~@mount:EPERM"})
+"""What a user namespace of the unit's own would miss."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hardening:
+    """What came of the trials with options."""
+
+    caps: CapSet
+    """The set that they were tried with."""
+    lines: tuple[str, ...]
+    """Those with which the unit works, all together."""
+    left_out: tuple[tuple[str, str], ...] = ()
+    """Others, and why."""
+    trials: int = 0
+    exposure: tuple[str, str] | None = None
+    """As ``systemd-analyze security`` rates the unit before and after: ``9.6 UNSAFE``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proposed:
+    """Options that are to be tried."""
+
+    lines: tuple[str, ...]
+    left_out: tuple[tuple[str, str], ...]
+
+
+def propose(
+    recordings: Sequence[Recording],
+    caps: CapSet,
+    present: Iterable[str],
+    *,
+    gains_nothing: bool | None,
+) -> Proposed:
+    """What a unit with this set can be given. ``present``: settings that it has, which are left as
+    they are. ``gains_nothing``: it starts no set-id program; None: that is not known."""
+    checks = [check for recording in recordings for check in recording.checks]
+    there = frozenset(present)
+    lines, left_out = [], []
+    for option in OPTIONS:
+        if option.key in there:
+            continue
+        why = _contradicted(option, checks, caps, gains_nothing)
+        if why is None:
+            lines.append(option.line)
+        else:
+            left_out.append((option.line, why))
+    return Proposed(tuple(lines), tuple(left_out))
+
+
+def _contradicted(
+    option: UnitOption, checks: Sequence[Check], caps: CapSet, gains_nothing: bool | None
+) -> str | None:
+    if needed := option.caps & caps:
+        return f"it needs {', '.join(cap.short for cap in sorted(needed))}"
+    if option.key == "NoNewPrivileges" and gains_nothing is None:
+        return "its start was not seen, and it may run a set-id program"
+    if option.key == "NoNewPrivileges" and not gains_nothing:
+        return "it runs a set-id program, or one with file capabilities"
+    return next(filter(None, (_contradicts(option, check, caps) for check in checks)), None)
+
+
+def _contradicts(option: UnitOption, check: Check, caps: CapSet) -> str | None:
+    if check.cap in caps and check.granted and check.syscall in option.calls:
+        return f"{check.program or '?'} calls {check.syscall}"
+    if option.line in _NAMESPACES and check.ns is Namespace.CHILD:
+        return f"{check.program or '?'} makes a user namespace"
+    if option.key == "RestrictSUIDSGID" and dict(check.args).get("mode", 0) & _SET_ID_BITS:
+        return f"{check.program or '?'} sets a set-id bit"
+    return None
+
+
+def largest(
+    lines: Sequence[str], works: Callable[[tuple[str, ...]], str | None]
+) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
+    """The lines with which it works together, and the others with the reason. ``works`` tries some:
+    None, or how it fails. Each line that harms costs twice the logarithm of their number."""
+    left_out: list[tuple[str, str]] = []
+    known = functools.cache(works)  # where one half works, the other is not tried once more
+
+    def added(base: tuple[str, ...], more: tuple[str, ...]) -> tuple[str, ...]:
+        if not more:
+            return base
+        why = known((*base, *more))
+        if why is None:
+            return (*base, *more)
+        if len(more) == 1:
+            left_out.append((more[0], why))
+            return base
+        half = len(more) // 2
+        return added(added(base, more[:half]), more[half:])
+
+    return added((), tuple(lines)), tuple(left_out)

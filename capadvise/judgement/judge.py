@@ -1,0 +1,316 @@
+"""One check: what it says of its capability. Pure: the table from call site to verdict."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from enum import IntEnum
+
+from capadvise.catalog import Meaning, SiteRule
+from capadvise.catalog.signs import Sign, Signs
+from capadvise.catalog.sites import asker
+from capadvise.judgement import asides
+from capadvise.judgement.behaviour import Context, is_idle
+from capadvise.model.caps import Cap
+from capadvise.model.recording import Check, Namespace, Origin, Phase, Retried
+
+
+class Effect(IntEnum):
+    """What one check says of its capability; the highest decides."""
+
+    DENIED = 0
+    ADVISORY = 1
+    TOLERATED = 2
+    """Refused in a run that succeeded anyway."""
+    USED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A check and what it says."""
+
+    check: Check
+    rule: SiteRule | None
+    effect: Effect
+    why: str
+    alternatives: tuple[Cap, ...] = ()
+    self_restricting: bool = False
+    uncertain: str | None = None
+    lost: str | None = None
+    likely_optional: bool = False
+    """As far as one run tells, the program would have gone on without; ``uncertain`` says why."""
+    start: int = 1
+    """Of the recording: which start of a lifecycle."""
+
+    @property
+    def when(self) -> str:
+        """The phase of a lifecycle."""
+        if self.check.phase is Phase.STOP_COMMAND:
+            return str(Phase.STOP)
+        if self.check.phase is not Phase.RUN:
+            return str(self.check.phase)
+        return "first-start" if self.start == 1 else "later-start"
+
+
+_DAC_OVERRIDE = Cap.parse("DAC_OVERRIDE")
+_DAC_READ_SEARCH = Cap.parse("DAC_READ_SEARCH")
+_SETFCAP = Cap.parse("SETFCAP")
+_IN_PASSING = (Meaning.ADVISORY, Meaning.OPTIONAL, Meaning.FOREIGN_CREDENTIALS)
+_IDLE = (
+    "likely optional: the call changes nothing, so it matters only if the program stops at its "
+    "error; capadvise prove tells"
+)
+"""Of a chown to the owner that the file has, or of setgroups to the groups that are set."""
+WHILE_STOPPED = (
+    "only used to stop processes of other users: without it, they can outlast the stop, until an "
+    "engine or systemd kills them"
+)
+"""A trial passes without, where the stop does not wait for them."""
+_IN_DOUBT = {Cap.parse("KILL"): WHILE_STOPPED}
+"""What may be missed at a stop."""
+_LOOKUPS_LOST = (
+    "lookups in /proc were dropped: it can read one chosen process, or list all of them; "
+    "capadvise prove tells"
+)
+_SITE_LOST = "a check whose call site was lost: taken for one of the others that its program met"
+"""Of a few among thousands, while so much was recorded that events were dropped."""
+UNKNOWN_SITE = "unknown call site: capadvise prove tells whether it is needed"
+"""Why a need is uncertain that no rule speaks of."""
+
+
+def judge(check: Check, rule: SiteRule | None, context: Context) -> Judged:
+    """What one check says of its capability; of two answers that can be true, the one by which
+    nothing is missed."""
+    judged = _judge(check, rule, context)
+    if judged.effect is not Effect.USED and context.if_nobody_lists is not None:
+        other = _judge(check, rule, context.if_nobody_lists)
+        if other.effect is Effect.USED:
+            return replace(other, uncertain=_LOOKUPS_LOST)
+    return judged
+
+
+def _judge(check: Check, rule: SiteRule | None, context: Context) -> Judged:
+    if check.retried is not None:
+        return _retried(check, check.retried, context.signs)
+    if check.ns is Namespace.CHILD:
+        return Judged(
+            check, rule, Effect.ADVISORY, "privileged in a user namespace that it made itself"
+        )
+    if check.ns is Namespace.HOST and (rule is None or rule.meaning not in _IN_PASSING):
+        effect = Effect.ADVISORY if check.granted else Effect.DENIED
+        return Judged(check, rule, effect, _asked_of_the_host(check, rule))
+    if _has_lost_its_site(check, context):
+        return Judged(check, None, Effect.ADVISORY, _SITE_LOST)
+    if rule is None:
+        return _decides(check, context, None, unknown(check))
+    return _by_meaning(check, rule, context) or _by_program(check, rule, context)
+
+
+def _has_lost_its_site(check: Check, context: Context) -> bool:
+    seen = check.origin is Origin.KERNEL and check.granted and not check.site
+    return seen and (check.program, check.cap) in context.placed
+
+
+def _by_meaning(check: Check, rule: SiteRule, context: Context) -> Judged | None:
+    """What the rule alone decides; None where what the program does decides."""
+    match rule.meaning:
+        case Meaning.OPTIONAL if doubt := _missed(check, rule, context):
+            return Judged(
+                *(check, rule, Effect.USED, rule.text, rule.alternatives),
+                uncertain=doubt,
+                lost=rule.lost,
+            )
+        case Meaning.ADVISORY | Meaning.OPTIONAL:
+            return Judged(check, rule, Effect.ADVISORY, rule.text, lost=rule.lost)
+        case Meaning.FOREIGN_CREDENTIALS:
+            return Judged(check, rule, Effect.ADVISORY, rule.text)
+        case Meaning.SILENT:
+            return _silent(check, rule)
+        case Meaning.LOOKING if not asides.looks_at_chosen(check, context):
+            return Judged(check, rule, Effect.ADVISORY, rule.text, lost=rule.lost)
+    if _holds(check, rule) is False:
+        return Judged(check, rule, Effect.ADVISORY, rule.text)
+    return None
+
+
+def _by_program(check: Check, rule: SiteRule, context: Context) -> Judged:
+    """A check that decides, unless the program comes by it on its way to something else."""
+    if any((check.program, call) in context.calls for call in rule.co_syscalls):
+        return Judged(check, rule, Effect.ADVISORY, f"{rule.text}, by the way", lost=rule.lost)
+    if aside := asides.aside(check, context):
+        return Judged(check, rule, Effect.ADVISORY, aside.why, lost=aside.lost)
+    judged = _decides(check, context, rule, rule.text)
+    doubt = asides.likely_optional(check, context)
+    if doubt and check.granted and judged.effect is Effect.USED:
+        return replace(judged, uncertain=doubt, likely_optional=True)
+    if judged.uncertain is None and (check.program, check.syscall, check.cap) in context.idle_calls:
+        return replace(judged, uncertain=_IDLE)
+    return judged
+
+
+def unknown(check: Check) -> str:
+    """What a check at a call site without a rule was about, as far as the call tells."""
+    inner = asker(check.site)
+    function = inner[0] if inner else "the kernel"
+    call = f"{check.syscall}(2)" if check.syscall else "a system call"
+    about = f" ({check.detail})" if check.detail else ""
+    return f"{function} in {call}{about}, an unknown call site"
+
+
+def _asked_of_the_host(check: Check, rule: SiteRule | None) -> str:
+    """Whatever a process holds in its own user namespace, it holds nothing in those above."""
+    what = rule.text if rule else "an unknown call site"
+    return f"{what}: checked against the host's user namespace, where its capabilities do not count"
+
+
+def _retried(check: Check, how: Retried, signs: Signs) -> Judged:
+    """What a call says that was made again with more: no call site, but a fact."""
+    call = check.syscall or "a call"
+    alternatives: tuple[Cap, ...] = ()
+    uncertain = None
+    match how:
+        case Retried.PROBE:
+            return Judged(
+                check, None, Effect.ADVISORY, "asking whether it would be allowed, without doing it"
+            )
+        case Retried.ASKED:
+            why = signs.asked.get(call, "what its arguments ask for")
+            if check.cap == _SETFCAP:
+                uncertain = "the kernel makes no check for it: inferred from the call"
+        case Retried.REFUSED:
+            why = f"calling {call}, which fails with {check.without}"
+            alternatives = (_DAC_OVERRIDE,) if check.cap == _DAC_READ_SEARCH else ()
+            uncertain = (
+                "fails even with it: a user namespace cannot grant it, or something else "
+                "refuses, such as file permissions"
+            )
+        case Retried.ONE_OF:
+            why = f"calling {call}, which fails with {check.without} without these together"
+            uncertain = "with everything it succeeds, with none of the likely ones alone"
+        case Retried.SHOWN:
+            return _shown(check, call, signs)
+    return Judged(check, None, Effect.USED, why, alternatives, False, uncertain)
+
+
+def _shown(check: Check, call: str, signs: Signs) -> Judged:
+    """The call failed without the capability, or did less, and succeeded with it."""
+    lacking = f"fails with {check.without}" if check.without else "loses a set-gid bit"
+    why = f"calling {call}, which {lacking} without it"
+    if check.result in signs.failed_anyway:
+        return Judged(check, None, Effect.ADVISORY, f"{why}, and fails anyway with it")
+    reading = check.cap == _DAC_READ_SEARCH and call != "open_by_handle_at"
+    return Judged(
+        check,
+        None,
+        Effect.USED,
+        why,
+        alternatives=(_DAC_OVERRIDE,) if reading else (),
+        self_restricting=call in signs.gives_up_rights,
+        uncertain=_IDLE if is_idle(check) else None,
+        lost=None if check.without else "the set-gid bit",
+    )
+
+
+def _holds(check: Check, rule: SiteRule) -> bool | None:
+    return rule.when.holds(dict(check.args)) if rule.when else True
+
+
+def _silent(check: Check, rule: SiteRule) -> Judged:
+    """The call succeeds either way: only the argument tells whether the outcome differs."""
+    holds = _holds(check, rule)
+    if holds is False:
+        return Judged(check, rule, Effect.ADVISORY, rule.text)
+    uncertain = None if holds else "the argument that decides was not recorded"
+    return Judged(check, rule, Effect.USED, rule.text, uncertain=uncertain, lost=rule.lost)
+
+
+def _decides(check: Check, context: Context, rule: SiteRule | None, why: str) -> Judged:
+    """A refusal would make the call fail."""
+    mark = rule is not None and rule.meaning is Meaning.SELF_RESTRICTING
+    uncertain = rule.doubt if rule else UNKNOWN_SITE
+    if check.granted:
+        if _failed_anyway(check, rule, context):
+            return Judged(check, rule, Effect.ADVISORY, f"{why}, which failed anyway")
+        if check.phase is Phase.STOP:
+            why, doubt = f"{why}, while it was being stopped", _IN_DOUBT.get(check.cap)
+            return Judged(check, rule, Effect.ADVISORY, why, uncertain=doubt)
+        alternatives = rule.alternatives if rule else ()
+        return Judged(check, rule, Effect.USED, why, alternatives, mark, uncertain)
+    failed = check.result is not None and check.result < 0
+    if (
+        failed or context.signs.shows(Sign.NETLINK_REQUEST, check.site)
+    ) and check.cap not in context.permitted:
+        effect = Effect.TOLERATED if asides.did_without(check, context) else Effect.USED
+        alternatives = rule.alternatives if rule else ()
+        return Judged(check, rule, effect, why, alternatives, mark, uncertain)
+    return Judged(check, rule, Effect.DENIED, why, (), mark, uncertain)
+
+
+def _failed_anyway(check: Check, rule: SiteRule | None, context: Context) -> bool:
+    answers = rule.answers if rule else ()
+    if check.result in context.signs.failed_anyway and check.result not in answers:
+        return True
+    return (check.program, check.syscall, check.result) in context.given_up
+
+
+def _missed(check: Check, rule: SiteRule, context: Context) -> str | None:
+    """Why a call that programs usually do without can be needed anyway; None where it is
+    not: it failed, in a run that failed, or this program cannot do without."""
+    refused = rule.refused is not None and not check.granted and (check.result or 0) < 0
+    if refused and check.cap not in context.permitted and context.failed:
+        return "programs usually go on without it; this run failed"
+    return asides.cannot_do_without(check, context)
+
+
+def one_question(judged: Sequence[Judged]) -> list[Judged]:
+    """Two refusals that are one question: the kernel asks for the second capability where the first
+    is refused, and either would have let the call through. Where the second was asked more often
+    than the first, it was asked alone, too (a file was opened for writing), and stays as it is."""
+    asked: Counter[tuple[object, Cap]] = Counter()
+    for item in judged:
+        if _refused(item):
+            asked[_call(item), item.check.cap] += item.check.count
+    first: dict[tuple[object, Cap], set[Cap]] = {}
+    for item in judged:
+        call, cap = _call(item), item.check.cap
+        for second in item.alternatives if _refused(item) else ():
+            if 0 < asked[call, second] <= asked[call, cap]:
+                first.setdefault((call, second), set()).add(cap)
+    return [
+        replace(
+            item,
+            alternatives=(
+                *item.alternatives,
+                *sorted(first.get((_call(item), item.check.cap), ())),
+            ),
+        )
+        if _refused(item)
+        else item
+        for item in judged
+    ]
+
+
+def _refused(item: Judged) -> bool:
+    return item.effect >= Effect.TOLERATED and not item.check.granted
+
+
+def _call(item: Judged) -> tuple[object, ...]:
+    return item.check.program, item.check.syscall, item.check.site
+
+
+_MAPS_ROOT = "mapping root into a user namespace that it made"
+_INFERRED = "the kernel makes no check for it: inferred from the call"
+
+
+def implied(check: Check, rule: SiteRule | None, context: Context) -> Iterable[tuple[Cap, Judged]]:
+    """Capabilities that are needed though the kernel never asks for them: mapping user 0 of the
+    parent into a new user namespace needs SETFCAP in the sets of whoever made it (create_user_ns
+    reads the bit itself, since Linux 5.12). Only root maps its own id 0. And programs look at what
+    they hold, and end."""
+    if rule is not None and check.ns is Namespace.CHILD and check.granted and check.uid == 0:
+        for cap in rule.implies:
+            yield cap, Judged(check, rule, Effect.USED, _MAPS_ROOT, uncertain=_INFERRED)
+    if (demand := asides.looks_for(check, context)) is not None:
+        cap, why = demand
+        yield cap, Judged(check, rule, Effect.USED, why, uncertain="inferred from its imports")

@@ -1,0 +1,247 @@
+"""What trials have shown, and what a proposal becomes by it. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from capadvise.judgement.decide import Need, Proof, Proposal, Verdict
+from capadvise.judgement.differences import examples
+from capadvise.judgement.hardening import Hardening
+from capadvise.judgement.judge import WHILE_STOPPED, Effect, Judged
+from capadvise.model.caps import Cap, CapSet
+from capadvise.model.recording import Phase
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One trial, as the report keeps it."""
+
+    caps: CapSet
+    passed: bool
+    seconds: float
+    without: Cap | None = None
+    """The capability whose removal this trial was about."""
+    repeat: bool = False
+    differences: tuple[str, ...] = ()
+    failed_at: str | None = None
+    """The step of the lifecycle that failed: ``start``, ``restart``, ``exec``, ``reload`` or
+    ``stop``; ``data``: the start on what was there before the recording."""
+    instead: tuple[str, ...] = ()
+    """What the set holds in place of ``without``: names of capabilities, or ``name=value`` of a
+    sysctl that was set for the trial."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """The proof that goes into a report."""
+
+    isolation: str
+    trials: tuple[Trial, ...]
+    floor: CapSet | None
+    """1-minimal: it passed, and failed without any one member. None: not established."""
+    flaky: bool = False
+    recommended_sound: bool | None = None
+    """None: not tried."""
+    complete: bool = True
+    """False: interrupted; ``floor`` is the smallest set that passed so far, if any."""
+    untried: CapSet = frozenset()
+    """Used in the recording, but not in the trial that had everything."""
+    cautions: tuple[str, ...] = ()
+    """What of the lifecycle is not proven, a sentence each."""
+    user_namespace: bool = False
+    """The trials were made in one: the sets are those that are needed there."""
+    logs: tuple[str, ...] = ()
+    """Of a flaky workload: what it printed when it passed or failed, and then the other way."""
+
+    leaves_nothing: bool = False
+    """With every capability, no process outlasts the stop; where one does, the trial has failed."""
+    hardening: Hardening | None = None
+    """Of a unit: what it works with besides; None: that was not asked for."""
+
+    def alternatives(self, cap: Cap) -> tuple[Trial, ...]:
+        """The trials of others in its place."""
+        return tuple(trial for trial in self.trials if trial.without == cap and trial.instead)
+
+
+ENDED_EARLY = "the trials ended early"
+
+
+def unfinished(isolation: str, trials: Sequence[Trial]) -> Proven:
+    """What is known while trials are still made."""
+    passed = [trial.caps for trial in trials if trial.passed]
+    return Proven(isolation, tuple(trials), min(passed, key=len, default=None), complete=False)
+
+
+_UNTRIED = "unknown: no trial reached what used it in the recording"
+
+
+def _replaced(proven: Proven, floor: CapSet) -> set[Cap]:
+    """What is done without, since a trial passed with something else in its place: another member
+    of the floor, or so that nothing differed."""
+    return {
+        trial.without
+        for trial in proven.trials
+        if trial.without is not None
+        and trial.passed
+        and trial.instead
+        and (trial.caps == floor or not trial.differences)
+        and trial.without not in floor
+    }
+
+
+def _tolerated(need: Need, lost: str, proven: Proven) -> Need:
+    untried = _UNTRIED if need.cap in proven.untried else None
+    return replace(
+        need,
+        verdict=Verdict.TOLERATED,
+        proof=Proof.TRIAL,
+        reason=_reason(need),
+        uncertain=need.uncertain if untried or need.of_unknown_site else None,
+        lost_without=lost or untried,
+        only=None if untried and need.phases == ("first-start",) else need.only,
+    )
+
+
+def _is_kept(need: Need, proven: Proven) -> bool:
+    """Whether the recommended set has it though the workload passes without."""
+    return (
+        need.verdict is Verdict.TOLERATED
+        and bool(need.lost_without or need.self_restricting)
+        and (not need.of_unknown_site or need.cap in proven.untried)
+    )
+
+
+def conclude(proposal: Proposal, proven: Proven) -> Proposal:
+    """The proposal after trials: required and tolerated instead of used, and the two sets. That
+    trials pass without what they never came to shows nothing: it is kept."""
+    if proven.flaky or proven.floor is None or not proven.complete:
+        return proposal
+    lost = _lost(proposal, proven, proven.floor)
+    needs = {need.cap: _without_doubt(need, proven) for need in proposal.needs}
+    for cap in proven.floor:
+        needs[cap] = _required(needs.get(cap) or proposal.need(cap), proven.floor, proven)
+    lost_by_one = {cap for cap, said in lost.items() if said}
+    replaced = _replaced(proven, proven.floor)
+    for cap in replaced:
+        needs[cap] = replace(proposal.need(cap), verdict=Verdict.TOLERATED, proof=Proof.TRIAL)
+    for cap in (proposal.recommended | lost_by_one) - proven.floor - replaced:
+        need = needs.get(cap) or proposal.need(cap)
+        needs[cap] = _tolerated(need, examples(lost.get(cap, ())), proven)
+    kept = {cap for cap, need in needs.items() if _is_kept(need, proven)}
+    return replace(
+        proposal,
+        needs=tuple(needs[cap] for cap in sorted(needs)),
+        recommended=proven.floor | kept,
+        floor=proven.floor,
+    )
+
+
+def _without_doubt(need: Need, proven: Proven) -> Need:
+    """Of what the recordings do not show to be used, trials have passed without, or tell that it is
+    required. What outlasts a stop, not all of them look at."""
+    tried = need.verdict in (Verdict.UNUSED, Verdict.ADVISORY)
+    tried &= need.uncertain != WHILE_STOPPED or proven.leaves_nothing
+    return replace(need, uncertain=None) if tried else need
+
+
+def _lost(proposal: Proposal, proven: Proven, floor: CapSet) -> dict[Cap, tuple[str, ...]]:
+    """What goes with each capability that is not in the floor, from any set that passed with it.
+    The one that was never taken away goes where all do."""
+    told: dict[tuple[Cap, CapSet], tuple[str, ...]] = {}
+    for trial in proven.trials:
+        if trial.without is not None and trial.without not in floor and not trial.instead:
+            why = trial.differences
+            alone = proposal.recommended <= trial.caps | {trial.without}
+            fails = _FAILS_ALONE if alone else _FAILS_TOO
+            said = why if trial.passed else (f"{fails}: {examples(why)}",)
+            told[trial.without, trial.caps] = said  # of a repeat, what came the second time
+    lost: dict[Cap, tuple[str, ...]] = {}
+    for (cap, _), said in told.items():
+        lost[cap] = lost.get(cap) or said
+    empty = next((trial for trial in proven.trials if not trial.caps and trial.passed), None)
+    untold = proposal.recommended - lost.keys()
+    if empty is not None and len(untold) == 1:
+        lost |= dict.fromkeys(untold, empty.differences)
+    return lost
+
+
+_FAILS_TOO = "with the others also removed, the workload fails"
+_FAILS_ALONE = "with the others kept, the workload fails"
+_FAILS_AT = {
+    "data": " on the existing data",
+    "volumes": " on a new volume, which begins with files of the image",
+    "restart": " at the second start",
+    "exec": " when it is used",
+    "reload": " when it reloads",
+    "stop": " when it is told to stop",
+}
+"""By the step that failed. Where the first start fails, there is nothing to add."""
+
+
+def _required(need: Need, floor: CapSet, proven: Proven) -> Need:
+    failed = next(
+        (
+            trial
+            for trial in reversed(proven.trials)
+            if trial.caps == floor - {need.cap} and not (trial.passed or trial.instead)
+        ),
+        None,
+    )
+    at = failed.failed_at if failed else None
+    return replace(
+        need,
+        verdict=Verdict.REQUIRED,
+        proof=Proof.TRIAL,
+        reason=_reason(need),
+        uncertain=None,
+        lost_without=f"the workload fails{_FAILS_AT.get(at or '', '')}",
+        tried=tuple(
+            ("+".join(trial.instead), trial.passed)
+            for trial in proven.alternatives(need.cap)
+            if trial.passed or _was_likely(trial, need)
+        ),
+        evidence=_telling_first(need.evidence, failed),
+    )
+
+
+def _was_likely(trial: Trial, need: Need) -> bool:
+    """Not what is tried in its place only because it is kept anyway."""
+    named = {tuple(cap.short for cap in group) for group in need.alternatives}
+    return trial.instead in named or any("=" in word for word in trial.instead)
+
+
+_ENDED = "exited with"
+"""Begins what is said of a trial whose main process ended by itself."""
+
+
+def _telling_first(evidence: Sequence[Judged], failed: Trial | None) -> tuple[Judged, ...]:
+    """What a capability was used for, and first of all that for want of which the trial failed:
+    by the program that it names, or by when it failed."""
+    if failed is None:
+        return tuple(evidence)
+    why = " ".join(failed.differences)
+    when = {_WHEN.get(failed.failed_at or "")}
+    if not why.startswith(_ENDED):  # it was still there, and did not pass
+        when.add(str(Phase.HEALTHCHECK))
+
+    def distance(judged: Judged) -> tuple[bool, bool, bool]:
+        name = judged.check.program
+        is_named = re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w.-])", why) if name else None
+        return judged.effect is not Effect.USED, is_named is None, judged.when not in when
+
+    return tuple(sorted(evidence, key=distance))
+
+
+_WHEN = {"restart": "later-start", "reload": "reload", "stop": "stop"}
+
+
+def _reason(need: Need) -> str:
+    if need.verdict in (Verdict.USED, Verdict.TOLERATED, Verdict.REQUIRED):
+        return need.reason
+    if any(judged.check.phase is Phase.STOP for judged in need.evidence):
+        return need.reason
+    if need.evidence and need.reason:
+        return f"found by trial: {need.reason}"
+    return "found by trial: no capability check shows what it is needed for"

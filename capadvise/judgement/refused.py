@@ -1,0 +1,213 @@
+"""Who refused a call: one word, and the evidence for it. Pure.
+
+The order in which the kernel lets mechanisms speak decides: a seccomp filter stands before the
+call's own code, and the call is traced as ended but never as begun; then come the plain file modes,
+which ask for a capability only where they refuse; then the security modules, which leave no trace
+here but an audit record.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import PurePath
+
+from capadvise.catalog import Catalog
+from capadvise.catalog.signs import Sign, Signs
+from capadvise.catalog.sites import Meaning, SiteRule
+from capadvise.judgement.asides import EXECUTES
+from capadvise.judgement.refusal import Refusal, with_denials
+from capadvise.model.caps import Cap, CapSet, parse_set
+from capadvise.model.posture import Mac
+from capadvise.model.recording import (
+    UNKNOWN_CALL,
+    Check,
+    DeniedCheck,
+    Namespace,
+    Recording,
+    RefusedBy,
+    RefusedCall,
+)
+
+_OF_FILES = parse_set(["DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER"])
+"""What lets past modes and owners of files."""
+_HARMLESS = frozenset(
+    {Meaning.ADVISORY, Meaning.OPTIONAL, Meaning.SILENT, Meaning.FOREIGN_CREDENTIALS}
+)
+"""A refusal at such a site makes no call fail."""
+_LIMITS = {
+    "EMFILE": "RLIMIT_NOFILE, the number of open files",
+    "EFBIG": "RLIMIT_FSIZE, the size of files",
+    "EAGAIN": "the number of processes: of the control group (pids.max) or of the host",
+    "ENOMEM": "RLIMIT_MEMLOCK, locked memory",
+}
+"""Errors that only a limit gives, in the calls where they are recorded."""
+FILE_CALLS = frozenset(
+    [
+        *("open", "openat", "openat2", "creat", "unlink", "unlinkat", "rename", "renameat"),
+        *("renameat2", "mkdir", "mkdirat", "rmdir", "execve", "execveat", "chmod", "fchmod"),
+        *("fchmodat", "fchmodat2", "chown", "fchown", "lchown", "fchownat", "link", "linkat"),
+        *("utimensat", "setxattr", "lsetxattr", "fsetxattr", "removexattr", "mknod", "mknodat"),
+        *("lremovexattr", "fremovexattr", "chroot"),
+    ]
+)
+_OTHERS = {
+    "EACCES": "a device node on a nodev mount, another's file in a sticky directory"
+    " (fs.protected_*), a read-only setting, an owner that is not mapped in the user namespace, or"
+    " a Landlock rule",
+    "EPERM": "a device that the control group denies, or an immutable or append-only file",
+}
+"""What refuses the use of a file without asking: may_open(), may_create_in_sticky(),
+generic_permission() for an inode whose ids are not mapped, devcgroup_check_permission()."""
+_PING = "perhaps net.ipv4.ping_group_range, which does not let this group ping without raw sockets"
+"""Says EACCES to socket() for IPPROTO_ICMP: ping_init_sock() of net/ipv4/ping.c."""
+_DEBIAN = "making a user namespace while kernel.unprivileged_userns_clone is 0"
+"""Debian's patch of copy_process(), which asks about limits as well: these say EAGAIN."""
+_UBUNTU = (
+    "where kernel.apparmor_restrict_unprivileged_userns is 1 (Ubuntu), AppArmor refuses every"
+    " capability in a user namespace: see the audit log"
+)
+_HIDDEN = "perhaps since AppArmor's profile {} does not allow it: capget(2) then hides it"
+"""apparmor_capget(): a program such as named keeps only what capget(2) shows it."""
+_CONFINING = frozenset({"enforce", "kill"})
+
+
+def refusals(recording: Recording, catalog: Catalog, mac: Mac | None) -> tuple[Refusal, ...]:
+    """Who refused each call of a recording; those that look the same in the end are one. ``mac`` is
+    what confines the target."""
+    counts: Counter[Refusal] = Counter()
+    for call in (*recording.refused_calls, *_without_end(recording, catalog)):
+        counts[refusal(call, catalog, mac, recording.held.permitted)] += call.count
+    judged = tuple(replace(item, count=times) for item, times in counts.items())
+    return with_denials(judged, recording.audit)
+
+
+def refusal(
+    item: RefusedCall, catalog: Catalog, mac: Mac | None, held: CapSet = frozenset()
+) -> Refusal:
+    """The one who refused, with the evidence; not counted. ``held``: what the target could have
+    had."""
+    if item.told is not None:
+        by, evidence = item.told.by, item.told.evidence
+    else:
+        by, evidence = _who(item, catalog, mac, held)
+    return Refusal(item.syscall, item.errno, by, item.program, 0, evidence)
+
+
+def _without_end(recording: Recording, catalog: Catalog) -> Iterator[RefusedCall]:
+    """The refusals that only a check tells of. Not where others tell: retries make calls fail that
+    the target never saw fail, but for those in a user namespace below, and older reports have
+    counted them."""
+    retried = "retry" in recording.host.observer
+    if not retried and any(call.told for call in recording.refused_calls):
+        return
+    for check in recording.checks:
+        if retried and check.ns is not Namespace.HOST:
+            continue
+        asked = DeniedCheck(check.cap, check.site, check.ns)
+        error = refusal_without_end(check, catalog.signs)
+        if error and _rule(asked, check.syscall, catalog) is not None:
+            call = check.syscall or UNKNOWN_CALL
+            yield RefusedCall(call, error, check.program, check.count, check.uid, None, (asked,))
+
+
+def _who(
+    item: RefusedCall, catalog: Catalog, mac: Mac | None, held: CapSet
+) -> tuple[RefusedBy, str]:
+    if item.errno == "SIGSYS":
+        return RefusedBy.SECCOMP, "a seccomp filter sent SIGSYS"
+    if item.entered is False:
+        return RefusedBy.SECCOMP, "a seccomp filter answered before the kernel's own code"
+    if item.errno == "EROFS":
+        return RefusedBy.MOUNT, "the file system is mounted read-only"
+    rules = ((question, _rule(question, item.syscall, catalog)) for question in item.denied)
+    asked = [(question, rule) for question, rule in rules if rule is not None]
+    return _asked(item, asked, held, catalog.signs, mac) if asked else _unasked(item, mac)
+
+
+def _rule(question: DeniedCheck, call: str | None, catalog: Catalog) -> SiteRule | None:
+    """The rule of a refused check that can have made the call fail."""
+    rule = catalog.sites.match(question.cap, question.site)
+    if rule is None:
+        return _UNKNOWN
+    executes = call in EXECUTES and catalog.signs.shows(Sign.PERMISSION, question.site)
+    fails = rule.meaning is Meaning.OPTIONAL and (rule.refused is not None or executes)
+    return None if rule.meaning in _HARMLESS and not fails else rule
+
+
+_UNKNOWN = SiteRule("", (), Meaning.DECIDES, "an unknown call site")
+
+
+def refusal_without_end(check: Check, signs: Signs) -> str | None:
+    """The error of a refusal that the end of its call does not tell: of generic_permission(), whose
+    last question is for DAC_OVERRIDE, in a call whose end was not recorded; and of a netlink
+    request, which is refused in the message that answers it."""
+    if check.granted or (check.result is not None and check.result < 0):
+        return None
+    if signs.shows(Sign.NETLINK_REQUEST, check.site):
+        return "EPERM"
+    last = check.cap == _DAC_OVERRIDE and signs.shows(Sign.PERMISSION, check.site)
+    return "EACCES" if last and check.result is None else None
+
+
+_DAC_OVERRIDE = Cap.parse("DAC_OVERRIDE")
+
+
+def _asked(
+    item: RefusedCall,
+    asked: Sequence[tuple[DeniedCheck, SiteRule]],
+    held: CapSet,
+    signs: Signs,
+    mac: Mac | None,
+) -> tuple[RefusedBy, str]:
+    """The kernel checked capabilities that the task did not have."""
+    in_fork = any(signs.shows(Sign.FORK, question.site) for question, _ in asked)
+    makes_users = item.errno == "EPERM" and in_fork
+    for question, rule in asked:
+        if rule.limit and question.ns is not Namespace.HOST and not makes_users:
+            return RefusedBy.LIMIT, f"{rule.limit}; {question.cap.short} would lift it"
+    caps = frozenset(question.cap for question, _ in asked)
+    wanted, what = _named(caps), _DEBIAN if makes_users else asked[0][1].text
+    foreign = (Namespace.HOST, Namespace.TARGET) if item.own_namespace else (Namespace.HOST,)
+    if all(question.ns in foreign for question, _ in asked):
+        return (
+            RefusedBy.NAMESPACE,
+            f"{what}: {wanted} was checked against a user namespace that the process does not own",
+        )
+    if caps <= _OF_FILES and item.uid:
+        return RefusedBy.MODE, f"owner and mode of a file; {wanted} would override them"
+    missing = _given_up(item.program, mac) if caps <= held else "is missing"
+    return RefusedBy.CAPABILITY, f"{what}: {wanted} was checked and {missing}"
+
+
+def _given_up(program: str, mac: Mac | None) -> str:
+    """A profile is called as the program that it confines."""
+    why = "had been given up by the program itself"
+    if mac is None or (mac.module, mac.mode) != ("apparmor", "enforce"):
+        return why
+    return f"{why}: {_HIDDEN.format(mac.label)}" if PurePath(mac.label).name == program else why
+
+
+def _unasked(item: RefusedCall, mac: Mac | None) -> tuple[RefusedBy, str]:
+    """No capability was asked for, or none that matters."""
+    if limit := _LIMITS.get(item.errno):
+        return RefusedBy.LIMIT, limit
+    why = "no capability check refused it"
+    if mac is not None and mac.mode in _CONFINING:
+        why += f"; {mac.module}, which confines it, may have refused: see the audit log"
+    elif item.own_namespace and item.errno == "EPERM":
+        why += f"; {_UBUNTU}"
+    elif item.syscall in FILE_CALLS and item.errno in _OTHERS:
+        if item.errno == "EACCES" and "exec" in item.syscall:
+            return RefusedBy.MODE, f"{why}: not executable, or on a noexec mount"
+        if item.errno == "EACCES" and item.own_namespace:
+            return RefusedBy.MODE, f"{why}: its owner is not mapped in the user namespace"
+        why += f", and the mode bits did not: perhaps {_OTHERS[item.errno]}"
+    elif (item.syscall, item.errno) == ("socket", "EACCES"):
+        why += f"; {_PING}"
+    return RefusedBy.UNKNOWN, why
+
+
+def _named(caps: CapSet) -> str:
+    return " or ".join(cap.short for cap in sorted(caps))

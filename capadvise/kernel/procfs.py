@@ -1,0 +1,349 @@
+"""What /proc tells of a process. Each reader takes the root, so that it can be tested."""
+
+from __future__ import annotations
+
+import os
+import re
+import struct
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from capadvise.model.caps import Sets, from_mask
+
+PROC = Path("/proc")
+INITIAL_PID_NAMESPACE = 0xEFFFFFFC
+"""Its fixed inode number: PROC_PID_INIT_INO in linux/proc_ns.h."""
+_LONGEST_COMMAND_LINE = 1 << 20
+"""More is not read: any process can have all of its memory taken for its arguments
+(PR_SET_MM_MAP)."""
+
+
+def parse_status(text: str) -> dict[str, str]:
+    """The fields of ``/proc/PID/status``."""
+    pairs = (line.partition(":") for line in text.splitlines())
+    return {name: value.strip() for name, _, value in pairs}
+
+
+def capability_sets(pid: int | str = "self", proc: Path = PROC) -> Sets:
+    """The sets of a process. Raises OSError when it is gone."""
+    return parse_sets((proc / str(pid) / "status").read_text(errors="backslashreplace"))
+
+
+def parse_sets(status: str) -> Sets:
+    """The sets in ``/proc/PID/status``; empty where the kernel does not have one."""
+    fields = parse_status(status)
+    masks = (fields.get(f"Cap{name}", "0") for name in ("Inh", "Prm", "Eff", "Bnd", "Amb"))
+    return Sets(*(from_mask(int(mask, 16)) for mask in masks))
+
+
+def start_time(pid: int | str, proc: Path = PROC) -> int:
+    """When a process started, in clock ticks since boot: with the pid, a lasting name for it."""
+    return int((proc / str(pid) / "stat").read_bytes().rpartition(b")")[2].split()[19])
+
+
+def computed(pid: int, proc: Path = PROC) -> float:
+    """Seconds of a processor that a process and its ended children have used; 0 when it is gone."""
+    try:
+        stat = (proc / str(pid) / "stat").read_bytes()
+    except OSError:
+        return 0.0
+    return sum(map(int, stat.rpartition(b")")[2].split()[11:15])) / os.sysconf("SC_CLK_TCK")
+
+
+def state(pid: int, proc: Path = PROC) -> str:
+    """The one-letter state of a process; empty when it is gone."""
+    try:
+        fields = (proc / str(pid) / "stat").read_bytes().rpartition(b")")[2].split()
+    except OSError:
+        return ""
+    return fields[0].decode()
+
+
+def comm(pid: int, proc: Path = PROC) -> str:
+    """The name of a process; ``?`` when it is gone. Hostile: escape before showing it."""
+    try:
+        text = (proc / str(pid) / "comm").read_bytes().rstrip(b"\n")
+    except OSError:
+        return "?"
+    return text.decode(errors="backslashreplace")
+
+
+def command_line(pid: int | str, proc: Path = PROC) -> bytes:
+    """The words of a command line, a NUL byte behind each, as far as they are read; empty when it
+    is gone. Hostile."""
+    try:
+        with open(proc / str(pid) / "cmdline", "rb") as file:
+            return file.read(_LONGEST_COMMAND_LINE)
+    except OSError:
+        return b""
+
+
+def arguments(pid: int, proc: Path = PROC) -> tuple[str, ...]:
+    """The command line of a process; empty when it is gone. Hostile."""
+    words = command_line(pid, proc).split(b"\0")[:-1]
+    return tuple(word.decode(errors="backslashreplace") for word in words)
+
+
+def cgroup(pid: int, proc: Path = PROC) -> str:
+    """The control groups of a process, a line each; empty when it is gone."""
+    try:
+        return (proc / str(pid) / "cgroup").read_text(errors="backslashreplace")
+    except OSError:
+        return ""
+
+
+Ids = tuple[int, int, int]
+
+
+def ids(pid: int, proc: Path = PROC) -> tuple[Ids, Ids] | None:
+    """Real, effective and saved user and group ids, as its own user namespace has them; None when
+    it is gone."""
+    folder = proc / str(pid)
+    try:
+        fields = parse_status((folder / "status").read_text(errors="backslashreplace"))
+        maps = [(folder / name).read_text() for name in ("uid_map", "gid_map")]
+        ours = (folder / "ns/user").stat().st_ino == (proc / "self/ns/user").stat().st_ino
+    except OSError:
+        return None
+    from capadvise.kernel import id_maps  # start-up does without
+
+    kinds = []
+    for name, text in zip(("Uid", "Gid"), maps, strict=True):
+        seen = map(int, fields[name].split()[:3])
+        rows = id_maps.inverse(id_maps.parse_map(text))
+        real, effective, saved = (id if ours else id_maps.inside(id, rows) for id in seen)
+        kinds.append((real, effective, saved))
+    return kinds[0], kinds[1]
+
+
+def processes(proc: Path = PROC) -> Iterator[int]:
+    """All pids."""
+    return (int(name) for name in os.listdir(proc) if name.isdecimal())
+
+
+def threads(pid: int, proc: Path = PROC) -> list[int]:
+    """The threads of a process; none when it is gone."""
+    try:
+        return [int(name) for name in os.listdir(proc / str(pid) / "task")]
+    except OSError:
+        return []
+
+
+def is_busy(pid: int, proc: Path = PROC) -> bool:
+    """Whether a thread of it runs, or waits for a processor or a disk."""
+    return any(state(thread, proc) in ("R", "D") for thread in threads(pid, proc))
+
+
+def process_of(thread: int, proc: Path = PROC) -> int | None:
+    """The process that a thread belongs to; None when it is gone."""
+    try:
+        text = (proc / str(thread) / "status").read_text(errors="backslashreplace")
+    except OSError:
+        return None
+    return int(parse_status(text)["Tgid"])
+
+
+def parent(pid: int, proc: Path = PROC) -> int:
+    """The parent of a process; 0 when it is gone or has none."""
+    try:
+        return int((proc / str(pid) / "stat").read_bytes().rpartition(b")")[2].split()[1])
+    except OSError:
+        return 0
+
+
+def namespace(pid: int, kind: str, proc: Path = PROC) -> int | None:
+    """The inode number of one of its namespaces; None when it is gone."""
+    try:
+        return (proc / str(pid) / "ns" / kind).stat().st_ino
+    except OSError:
+        return None
+
+
+def lives(pid: int, started: int, proc: Path = PROC) -> bool:
+    """Whether the process that started then is still there, and no zombie."""
+    try:
+        fields = (proc / str(pid) / "stat").read_bytes().rpartition(b")")[2].split()
+    except OSError:
+        return False
+    return int(fields[19]) == started and fields[0] not in (b"Z", b"X")
+
+
+def mark() -> str:
+    """This process in a file name: ``PID-STARTTIME``."""
+    return f"{os.getpid()}-{start_time('self')}"
+
+
+def available_memory() -> int:
+    """Bytes that programs can have without swapping; 0 where that is unknown."""
+    with suppress(OSError), open("/proc/meminfo", encoding="ascii") as file:
+        for line in file:
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) << 10
+    return 0
+
+
+def abandoned(folder: Path, prefix: str) -> list[Path]:
+    """What lies in a folder, by names of ``prefix`` and a ``mark``, and whose process is gone."""
+    marked = []
+    for name in os.listdir(folder) if os.access(folder, os.R_OK) else ():
+        fields = name.removeprefix(prefix).split("-") if name.startswith(prefix) else []
+        if len(fields) > 2 and fields[0].isdecimal() and fields[1].isdecimal():
+            marked.append((folder / name, (int(fields[0]), int(fields[1]))))
+    return [path for path, process in marked if not is_there(*process)]
+
+
+def is_there(pid: int, started: int, proc: Path = PROC) -> bool:
+    """Whether the process that started then is there, also as a zombie: those who wait for it clean
+    up. To be asked about what was listed before: it may have begun only just now. One that cannot
+    be looked at (too many files are open) is there: nobody's work is removed in doubt."""
+    try:
+        return start_time(pid, proc) == started
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    except OSError:
+        return True
+
+
+def is_marked(mark: str) -> bool:
+    """As ``is_there``, of a ``mark``."""
+    pid, _, started = mark.partition("-")
+    return pid.isdecimal() and started.isdecimal() and is_there(int(pid), int(started))
+
+
+def parse_sockets(text: str) -> dict[int, tuple[str, int]]:
+    """``/proc/net/tcp`` and its like: inode → (address, port). A connection that came in has the
+    port of the socket that listens, and is left out: nobody has bound it."""
+    lines = [fields for line in text.splitlines()[1:] if len(fields := line.split()) >= 10]
+    sockets, listening = {}, set()
+    for fields in lines:
+        address, _, port = fields[1].partition(":")
+        sockets[int(fields[9])] = (_address(address), int(port, 16)), fields[3]
+        if fields[3] == _LISTENS:
+            listening.add(int(port, 16))
+    return {
+        inode: place
+        for inode, (place, state) in sockets.items()
+        if state == _LISTENS or place[1] not in listening
+    }
+
+
+_LISTENS = "0A"
+"""TCP_LISTEN of the kernel's net/tcp_states.h. Ports of UDP are never listened to."""
+
+
+def _address(hexadecimal: str) -> str:
+    words = struct.pack(
+        f"={len(hexadecimal) // 8}I",
+        *(int(hexadecimal[at : at + 8], 16) for at in range(0, len(hexadecimal), 8)),
+    )
+    if len(words) == 4:
+        return ".".join(str(byte) for byte in words)
+    return "[::]" if not any(words) else f"[{words.hex(':', 2)}]"
+
+
+def low_ports(pid: int, proc: Path = PROC) -> list[str]:
+    """The addresses below port 1024 that a process has bound: ``tcp 0.0.0.0:80``."""
+    folder = proc / str(pid)
+    inodes = set()
+    try:
+        for fd in (folder / "fd").iterdir():
+            link = os.readlink(fd)
+            if link.startswith("socket:["):
+                inodes.add(int(link[8:-1]))
+    except OSError:
+        return []
+    ports = []
+    for protocol in ("tcp", "tcp6", "udp", "udp6"):
+        try:
+            sockets = parse_sockets((folder / "net" / protocol).read_text())
+        except OSError:
+            continue
+        for inode, (address, port) in sockets.items():
+            if inode in inodes and 0 < port < 1024:
+                ports.append(f"{protocol.rstrip('6')} {address}:{port}")
+    return sorted(ports)
+
+
+def is_first(pid: int, proc: Path = PROC) -> bool:
+    """Whether it is process 1 of a pid namespace."""
+    return _status_field(pid, "NSpid", proc).split()[1:][-1:] == ["1"]
+
+
+def handles(pid: int, number: int, proc: Path = PROC) -> bool:
+    """Whether a process catches a signal, or waits for it: tini by sigtimedwait(2), which lifts the
+    block meanwhile, systemd by signalfd(2). Also where it is gone, and nobody knows. Who is about
+    to wait seems not to for a moment: so a no is asked for again."""
+    return any(_handles(pid, number, proc, after) for after in (0, 0.01, 0.02))
+
+
+def _handles(pid: int, number: int, proc: Path, after: float) -> bool:
+    time.sleep(after)
+    try:
+        fields = parse_status((proc / str(pid) / "status").read_text(errors="replace"))
+        waits_in = (proc / str(pid) / "wchan").read_text(errors="replace")
+    except OSError:
+        return True
+    masks = int(fields["SigCgt"], 16) | int(fields["SigBlk"], 16)
+    return bool(masks >> (number - 1) & 1) or "sigtimedwait" in waits_in
+
+
+def _status_field(pid: int, name: str, proc: Path) -> str:
+    try:
+        text = (proc / str(pid) / "status").read_text(errors="replace")
+    except OSError:
+        return ""
+    lines = (line.partition(":") for line in text.splitlines())
+    return next((value.strip() for field, _, value in lines if field == name), "")
+
+
+def sysctl_file(name: str, proc: Path = PROC) -> Path:
+    """Where a setting stands."""
+    return proc / "sys" / name.replace(".", "/")
+
+
+def sysctl(name: str, proc: Path = PROC) -> str | None:
+    """A setting by its dotted name; None where the kernel has none."""
+    try:
+        return sysctl_file(name, proc).read_text().strip()
+    except OSError:
+        return None
+
+
+def active_lsms() -> tuple[str, ...]:
+    """The security modules in the order in which they are asked."""
+    try:
+        text = Path("/sys/kernel/security/lsm").read_text()
+    except OSError:
+        return ()
+    return tuple(name for name in text.strip().split(",") if name)
+
+
+def last_cap(proc: Path = PROC) -> int:
+    """The highest capability that the kernel knows."""
+    return int((proc / "sys/kernel/cap_last_cap").read_text())
+
+
+def credentials(pids: list[int]) -> tuple[tuple[str, int, int], ...]:
+    """(program, effective uid, effective gid) of each process that is still there."""
+    users = []
+    for pid in pids:
+        try:
+            fields = parse_status((PROC / str(pid) / "status").read_text(errors="backslashreplace"))
+        except OSError:
+            continue
+        users.append((fields["Name"], int(fields["Uid"].split()[1]), int(fields["Gid"].split()[1])))
+    return tuple(sorted(users))
+
+
+def mount_points(folder: Path) -> list[str]:
+    """Where something is mounted below a folder, in the order in which it was."""
+    lines = Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines()
+    escaped = str(folder).translate({32: "\\040", 9: "\\011", 92: "\\134"})
+    targets = (line.split(" ")[4] for line in lines)
+    return [
+        re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), target)
+        for target in targets
+        if target.startswith(f"{escaped}/")
+    ]

@@ -1,0 +1,61 @@
+"""What the labels of an image say that it needs: a claim of whoever built it.
+
+The names are public: ``capadvise help known`` explains them. A label proves nothing: whoever builds
+an image writes what they like, and all that is read here is hostile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+
+from capadvise.model.caps import CapSet, parse_set
+
+PREFIX = "io.capadvise."
+SETS, WORDS = ("floor", "recommended"), ("user", "report", "version", "variant")
+NAMES = tuple(f"{PREFIX}{key}" for key in (*SETS, *WORDS))
+CLAIMED = "whoever built the image wrote it: a claim, not a proof"
+_LONGEST = 2000
+"""Characters of a label that are read: every name of a capability fits in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What the labels of an image say."""
+
+    floor: CapSet | None
+    """The minimal set; None: no label says it."""
+    recommended: CapSet | None
+    user: str
+    """Who starts it; unescaped, as the next three are. Empty: no label."""
+    report: str
+    """``sha256:…``: the digest of the report's file."""
+    version: str
+    """capadvise's."""
+    variant: str
+    """The version and the variant, where the set is of a known program."""
+    problems: tuple[str, ...] = ()
+    """Labels that cannot be read, a sentence each, unescaped."""
+
+
+def claim_of(labels: Mapping[str, str]) -> Claim | None:
+    """What labels say that are ours; None where none is."""
+    if not any(name in labels for name in NAMES):
+        return None
+    problems: list[str] = []
+    floor, recommended = (_set(labels, key, problems) for key in SETS)
+    user, report, version, variant = (labels.get(PREFIX + key, "")[:_LONGEST] for key in WORDS)
+    return Claim(floor, recommended, user, report, version, variant, tuple(problems))
+
+
+def _set(labels: Mapping[str, str], key: str, problems: list[str]) -> CapSet | None:
+    text = labels.get(PREFIX + key)
+    if text is None:
+        return None
+    with suppress(ValueError):
+        if len(text) <= _LONGEST:
+            return parse_set(filter(None, text.split(",")))
+    shown = text[:60] + "…" * (len(text) > 60)
+    problems.append(f"the label {PREFIX}{key} holds no capabilities: {shown}")
+    return None

@@ -1,0 +1,119 @@
+"""What restrains a process besides its capabilities, as values. Nothing here reads or judges.
+
+``None`` means everywhere: it could not be read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+NAMESPACES = ("user", "mnt", "pid", "net", "ipc", "uts", "cgroup", "time")
+"""As ``/proc/PID/ns`` calls them; the one that decides what a capability is worth stands first."""
+
+
+class Sharing(StrEnum):
+    """Whose a namespace is."""
+
+    OWN = "own"
+    HOST = "host"
+    """That of the machine: the initial one."""
+    UNKNOWN = "unknown"
+    """It could not be read, or from inside nothing tells."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seccomp:
+    """The filter of system calls."""
+
+    mode: str
+    """``off``, ``strict`` or ``filter``."""
+    filters: int | None = None
+    """How many filters are stacked; since Linux 5.9."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mac:
+    """Mandatory access control: AppArmor, SELinux, Smack."""
+
+    module: str
+    label: str
+    mode: str | None
+    """``enforce``, ``complain``, ``permissive``, ``unconfined`` …"""
+
+
+@dataclass(frozen=True, slots=True)
+class Cgroup:
+    """The control group."""
+
+    version: str
+    """``v1``, ``v2`` or ``hybrid``."""
+    path: str
+    """In the hierarchy of the machine, or of the reader's cgroup namespace."""
+    writable: bool | None
+    """Whether its tree is mounted for writing inside: then SYS_ADMIN or root can change limits,
+    and with v1 run programs on the host (release_agent)."""
+    limits: dict[str, str] = field(default_factory=dict)
+    """By file name: ``memory.max``; only those that are set."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exposed:
+    """A mount that lets something of the host in."""
+
+    kind: str
+    """``host-root``, ``host-folder``, ``engine-socket``, ``device``, ``devices``, ``proc``,
+    ``sys``, ``debugfs``, ``tracefs``; ``no-idmap``: a volume whose file system cannot show its
+    files under other ids."""
+    target: str
+    """Where it is seen inside."""
+    writable: bool
+    source: str
+    """What it shows: a path or a device of the host; of ``no-idmap``, the type."""
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """The root file system and what else is mounted."""
+
+    type: str
+    """``overlay``, ``ext4`` …"""
+    read_only: bool
+    layers: int | None = None
+    """Lower layers of an overlay."""
+    host: bool | None = None
+    """Whether it is the root of the machine itself."""
+    exposed: tuple[Exposed, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Who it runs as, seen from inside its user namespace."""
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...] = ()
+    host_uid: int | None = None
+    """The effective user as the reader's user namespace knows it: 0 is root of the machine."""
+    rootless: bool | None = None
+    """Its user namespace maps its root to an ordinary user."""
+
+
+@dataclass(frozen=True, slots=True)
+class Posture:
+    """What restrains the target in the place where it ran, and what decides what it needs."""
+
+    sysctls: dict[str, str] = field(default_factory=dict)
+    namespaces: dict[str, Sharing] = field(default_factory=dict)
+    """By the names in NAMESPACES; those that the kernel does not have are missing."""
+    no_new_privs: bool | None = None
+    securebits: tuple[str, ...] | None = None
+    """Names as in capabilities(7): ``NOROOT``. Only a process itself can read them."""
+    seccomp: Seccomp | None = None
+    mac: Mac | None = None
+    """None also where no such module is active."""
+    cgroup: Cgroup | None = None
+    root: Root | None = None
+    user: User | None = None
+    sandbox: str | None = None
+    """``gvisor`` or ``kata``: the kernel that answers is not the host's."""

@@ -1,0 +1,335 @@
+"""What was seen in one run, as values. Nothing here judges."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from capadvise.model.caps import Cap, CapSet
+
+
+class Namespace(StrEnum):
+    """Against which user namespace the kernel checked."""
+
+    TARGET = "target"
+    """The one that the target was in at its exec."""
+    CHILD = "child"
+    """Another one, made by the target or its user, who is privileged there in its own right."""
+    HOST = "host"
+    """The initial one, or another above the target's: there no capability of the target counts."""
+    OTHER = "other"
+    """Not known; or one below the target's own that others made: what the target holds counts."""
+
+
+class Phase(StrEnum):
+    """When a check was made."""
+
+    RUN = "run"
+    HEALTHCHECK = "healthcheck"
+    """By the command that the engine runs inside a container to see whether it is well."""
+    RELOAD = "reload"
+    """First seen after the target had been told to reload."""
+    STOP = "stop"
+    """After the target had been told to stop."""
+    STOP_COMMAND = "stop-command"
+    """By a command of a unit's that stops it, or cleans up: where it fails, the unit has failed."""
+
+
+class Retried(StrEnum):
+    """How EPERM retries came to know of it."""
+
+    SHOWN = "shown"
+    """The call failed without, and came to something else with exactly this."""
+    ONE_OF = "one-of"
+    """It failed with each candidate alone, and not with all of them."""
+    REFUSED = "refused"
+    """It failed with all of them, in a user namespace of ours: elsewhere one could help."""
+    ASKED = "asked"
+    """No refusal can be seen from outside: the call's arguments tell."""
+    PROBE = "probe"
+    """The call only asks whether another one would be allowed."""
+
+
+class CheckOption(StrEnum):
+    """What the kernel said besides when it asked. Evidence, never a verdict."""
+
+    NOAUDIT = "noaudit"
+    """A refusal is not audited."""
+    INSETID = "insetid"
+    """Asked by a call that sets ids."""
+
+
+class Origin(StrEnum):
+    """What tells of a check. Those that the kernel did not make have no call site; rules of the
+    catalog name their origin in its place."""
+
+    KERNEL = "kernel"
+    """The kernel was seen asking, or a call was retried."""
+    SECCOMP = "__seccomp_filter"
+    """A seccomp filter answered before the kernel made the check."""
+    HOLDER = "process:holds-capabilities"
+    """A call was about a process that holds capabilities: whoever holds less is asked."""
+    COPIED = "copied:cap_capable"
+    """The kernel made it in a copy of its function that no probe of ours is in."""
+    AUDIT = "audit:module"
+    """An audit record names the capability."""
+    AUDIT_ERROR = "audit:error"
+    """An audit record of a call that failed: only one capability can have been missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One capability check, made ``count`` times at the same call site."""
+
+    id: int
+    cap: Cap
+    granted: bool
+    ns: Namespace
+    site: tuple[str, ...]
+    """Kernel functions, innermost first."""
+    program: str
+    pid: int
+    """One of the processes that were asked."""
+    count: int
+    first: float
+    """Seconds since the target's exec."""
+    syscall: str | None = None
+    result: int | None = None
+    """0 or a negative errno; None where the result was not recorded."""
+    args: tuple[tuple[str, int], ...] = ()
+    """Arguments of the call that can decide, by name."""
+    detail: str | None = None
+    """What the call was about, for people: a port, a signal, a mode."""
+    uid: int | None = None
+    phase: Phase = Phase.RUN
+    retried: Retried | None = None
+    """None: the kernel was seen asking. Else it has no call site."""
+    without: str | None = None
+    """The error of a retried call without the capability; None where it was silent."""
+    together: tuple[Cap, ...] = ()
+    """Of a retried call: what else it needed, or what else could have helped."""
+    options: tuple[CheckOption, ...] | None = None
+    """None where the observer does not tell."""
+    origin: Origin = Origin.KERNEL
+
+    @property
+    def place(self) -> tuple[str, ...]:
+        """What the rules of the catalog are about: the call site, or what stands for it."""
+        if self.origin is Origin.KERNEL:
+            return self.site
+        return (self.origin, self.syscall) if self.syscall else (self.origin,)
+
+    @property
+    def call(self) -> str:
+        """The system call that it was made in, for people."""
+        fault = any("page_fault" in function for function in self.site)
+        return self.syscall or ("page fault" if fault else "call of unknown name")
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How often one capability was asked for while a recording goes on."""
+
+    count: int
+    last: Check
+    """The latest one."""
+
+
+class RefusedBy(StrEnum):
+    """Which mechanism refused a call."""
+
+    CAPABILITY = "capability"
+    """The process lacks the capability that the kernel checked."""
+    SECCOMP = "seccomp"
+    MAC = "mac"
+    """AppArmor, SELinux or another security module."""
+    MODE = "mode"
+    """Owner and mode of a file."""
+    MOUNT = "mount"
+    """Mounted read-only, or without what was wanted of it."""
+    NAMESPACE = "namespace"
+    """Asked in a user namespace that the process does not own."""
+    LIMIT = "limit"
+    UNKNOWN = "unknown"
+
+
+UNKNOWN_CALL = "?"
+"""A system call whose end was not recorded, so that only its refusal was seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeniedCheck:
+    """A check of a refused call that was answered with no."""
+
+    cap: Cap
+    site: tuple[str, ...]
+    ns: Namespace
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Who refused, as another source says: an audit log, the retries, an older report."""
+
+    by: RefusedBy
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedCall:
+    """A system call that was refused, ``count`` times, as it was seen; ``refused`` judges it."""
+
+    syscall: str
+    errno: str
+    """Its name; ``SIGSYS`` where the process was sent that signal instead."""
+    program: str
+    count: int
+    uid: int | None = None
+    entered: bool | None = None
+    """Whether it reached the call's own code; None where that was not recorded."""
+    denied: tuple[DeniedCheck, ...] = ()
+    own_namespace: bool = False
+    """The process had gone into a user namespace that the target made itself."""
+    told: Told | None = None
+
+    def counted(self, count: int) -> RefusedCall:
+        """The same, so many times."""
+        return replace(self, count=count)
+
+
+@dataclass(frozen=True, slots=True)
+class AuditDenial:
+    """A refusal that the kernel's audit told of while the target ran, ``count`` times."""
+
+    syscall: str
+    errno: str
+    program: str
+    by: RefusedBy
+    evidence: str
+    of_a_call: bool
+    """The record of the system call was there."""
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """The machine, as far as it decides what was seen."""
+
+    kernel: str
+    arch: str
+    last_cap: int
+    observer: str
+    lsm: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What the target could have had: its sets at its exec."""
+
+    bounding: CapSet
+    permitted: CapSet
+    ambient: CapSet
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Events that the kernel could not keep."""
+
+    signal: int = 0
+    """Checks of the 40 quiet capabilities, and the results of calls."""
+    sys_admin: int = 0
+    """Checks of CAP_SYS_ADMIN, which come in floods."""
+    lookups: int = 0
+    """Lookups in /proc, and arguments of programs: they tell who reads a chosen process."""
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.signal + self.sys_admin + self.lookups
+
+
+class FileChange(StrEnum):
+    """What happened to a file of an image."""
+
+    OWNER = "owner"
+    MODE = "mode"
+    FOLDER = "folder"
+    """Another user than its owner has put something into it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFile:
+    """A file of a container's image that was changed while it ran."""
+
+    path: str
+    layer: int
+    """Of the image, from 1 at the bottom."""
+    change: FileChange
+    owner: str
+    """``uid:gid`` in the image."""
+    became: str
+    """The new owner or mode, or who owns what was put into the folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignFolder:
+    """A folder of the host in a container whose user may not write to it."""
+
+    path: str
+    """In the container."""
+    source: str
+    """On the host."""
+    owner: str
+    """``uid:gid``."""
+    user: str
+    """``uid:gid`` of the container's first process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """One run."""
+
+    host: Host
+    held: Held
+    started: str
+    """RFC 3339."""
+    seconds: float
+    exit_status: int | None
+    """128+n for signal n; None while or when the target never ended."""
+    checks: tuple[Check, ...]
+    refused_calls: tuple[RefusedCall, ...] = ()
+    audit: tuple[AuditDenial, ...] = ()
+    lost: Lost = Lost()
+    interrupted: bool = False
+    succeeded: bool | None = None
+    """Whether it ended well: its check passed, or without one it exited with 0. None: not known."""
+    image_files: tuple[ImageFile, ...] = ()
+    """Files of the image that were changed, the first ones."""
+    foreign_folders: tuple[ForeignFolder, ...] = ()
+    attached: bool = False
+    """The target ran before it was watched, and may run on."""
+    restarted: bool = False
+    """A unit that was running, and was restarted then: its start was seen after all."""
+    io_uring: bool = False
+    setid_exec: bool = False
+    proc_scanners: frozenset[str] | None = None
+    """Programs that listed all processes below /proc; None where that was not recorded."""
+    access_time_keepers: frozenset[str] = frozenset()
+    """Programs that were told to leave the access times of files as they are."""
+    isolators: frozenset[str] = frozenset()
+    """Programs that executed another one in new namespaces that they made for it with clone(2)."""
+    imports: frozenset[tuple[str, str]] = frozenset()
+    """(program, function of a library) of the few functions whose use tells something."""
+    fixed_capsets: tuple[tuple[str, CapSet], ...] = ()
+    """(program, what it kept) of each that called capset without a look at what it had."""
+    still_running: frozenset[str] = frozenset()
+    """The names of its processes when it was told to stop; empty if it had ended by itself."""
+    cautions: tuple[str, ...] = ()
+    """What the observers could not do, a sentence each."""
+    started_containers: bool = False
+    """The command had an engine or systemd start something, which was not recorded."""
+    start: int = 1
+    """Of a lifecycle, which start: from the second on, on what the first one left."""
+    pod: str | None = None
+    """Its name, where a workload of a cluster was recorded."""
+    program: str = ""
+    """What its first process has executed last; empty where that was not seen."""

@@ -1,0 +1,78 @@
+"""YAML that forgives nothing: duplicate, unknown and missing keys are errors with file and line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from capadvise.model.errors import BadInput
+
+LINE = "__line__"
+"""Key under which every mapping keeps the line that it starts on."""
+
+
+@lru_cache(maxsize=1)
+def _loader() -> Any:
+    """The loader class. PyYAML is imported here: 11 ms that ``run`` need not spend."""
+    import yaml
+
+    # Without libyaml it is slower, with the same result.
+    base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+    class StrictLoader(base):  # type: ignore[misc]
+        pass
+
+    def mapping(loader: Any, node: Any) -> dict[str, Any]:
+        values: dict[str, Any] = {LINE: node.start_mark.line + 1}
+        for key_node, value_node in node.value:
+            key = loader.construct_object(key_node)
+            if key in values:
+                line = key_node.start_mark.line + 1
+                raise BadInput(f"line {line}: key {key!r} appears twice")
+            values[key] = loader.construct_object(value_node, deep=True)
+        return values
+
+    StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, mapping)
+    return StrictLoader
+
+
+def load(path: Path, text: str) -> Any:
+    """One YAML document. Every mapping gets its line under LINE.
+
+    Raises BadInput, naming file and line, for what is not YAML or has duplicate keys.
+    """
+    documents = load_all(path, text)
+    if len(documents) != 1:
+        raise BadInput(f"{path}: expected one document, found {len(documents)}")
+    return documents[0]
+
+
+def load_all(path: Path, text: str) -> list[Any]:
+    """All YAML documents of a text, as ``load``."""
+    import yaml
+
+    try:
+        return list(yaml.load_all(text, Loader=_loader()))  # a subclass of the safe loader
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else "?"
+        raise BadInput(f"{path}: line {line}: {error.problem}") from error
+    except (yaml.YAMLError, RecursionError, TypeError, ValueError) as error:
+        raise BadInput(f"{path}: {error}") from error
+    except BadInput as error:
+        raise BadInput(f"{path}: {error}") from error
+
+
+def keys(
+    path: Path, mapping: Any, *, required: Iterable[str], optional: Iterable[str] = ()
+) -> None:
+    """Check the keys of one mapping; raises BadInput with file, line and key."""
+    if not isinstance(mapping, Mapping):
+        raise BadInput(f"{path}: expected keys and values, found {type(mapping).__name__}")
+    at = f"{path}: line {mapping.get(LINE, '?')}"
+    required = tuple(required)
+    if unknown := [key for key in mapping if key not in (*required, *optional, LINE)]:
+        raise BadInput(f"{at}: unknown key {unknown[0]!r}")
+    if missing := [key for key in required if mapping.get(key) is None]:
+        raise BadInput(f"{at}: key {missing[0]!r} is missing")

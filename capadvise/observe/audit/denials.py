@@ -1,0 +1,241 @@
+"""What records mean: who refused whom what. Pure."""
+
+from __future__ import annotations
+
+import errno
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from capadvise.catalog.syscalls import Syscalls
+from capadvise.kernel.posture.cbpf import Action
+from capadvise.model.caps import Cap
+from capadvise.model.escape import printable
+from capadvise.model.recording import UNKNOWN_CALL, AuditDenial, RefusedBy
+from capadvise.observe.audit.records import Record
+
+_CAPABILITY_CLASSES = frozenset(["capability", "capability2", "cap_userns", "cap2_userns"])
+"""SELinux's classes for capabilities: numbers below and above 32, and in user namespaces."""
+_OF_USER_NAMESPACES = frozenset(["cap_userns", "cap2_userns"])
+_UNPRIVILEGED = "unprivileged_userns"
+"""The profile that AppArmor gives to whoever makes a user namespace without the right to do so: it
+allows no capability there (Ubuntu 23.10 and later)."""
+_MAKES_ONE = "userns_create"
+"""The operation of making one: a profile without the rule, or none where each program needs one."""
+_NEEDS_RULE = 'the program needs a profile with the rule "userns,"'
+_ACTION_MASK = 0xFFFF0000
+"""SECCOMP_RET_ACTION, linux/seccomp.h: below it are data."""
+_SIGSYS = ("31", "SIGSYS")
+_READ_SEARCH, _OVERRIDE = Cap.parse("DAC_READ_SEARCH"), Cap.parse("DAC_OVERRIDE")
+_REFUSALS = frozenset({errno.EPERM, errno.EACCES})
+
+
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """One refusal, or one question that was logged. Names are hostile."""
+
+    by: RefusedBy
+    pid: int | None
+    program: str
+    time: float | None
+    evidence: str
+    syscall: str | None = None
+    errno: str | None = None
+    cap: Cap | None = None
+    """The capability that was asked for, where it was about one."""
+    refused: bool = True
+    """False: it was only noted (complain mode, permissive mode, a rule to log what is granted)."""
+    uid: int | None = None
+    exe: str | None = None
+    in_user_namespace: bool = False
+    """The capability was to count in a user namespace that somebody made, and not for the host."""
+
+
+def counted(denials: Iterable[Denial]) -> tuple[AuditDenial, ...]:
+    """What a recording keeps of them: who refused what, and how often."""
+    counts = Counter(
+        AuditDenial(
+            *(denial.syscall or UNKNOWN_CALL, denial.errno or "EPERM", denial.program, denial.by),
+            *(denial.evidence, denial.exe is not None, 0),
+        )
+        for denial in denials
+        if denial.refused and denial.by is not RefusedBy.UNKNOWN
+    )
+    return tuple(replace(denial, count=count) for denial, count in counts.items())
+
+
+def denials(records: Iterable[Record], syscalls: Syscalls) -> list[Denial]:
+    """The refusals in some records. Records of one event belong together: the system call's says
+    in which call the others were made. They may come in any order, and others between them."""
+    events: dict[str, list[Record]] = {}
+    for record in records:
+        events.setdefault(record.event, []).append(record)
+    known: list[Denial] = []
+    for together in events.values():
+        calls = [record for record in together if record.type == "SYSCALL"]
+        call = calls[-1] if calls else None
+        told = [
+            denial
+            for record in together
+            if record is not call and (denial := _denial(record, call, syscalls))
+        ]
+        if call is not None and not told and (denial := _failed(call, syscalls)):
+            told = [denial]
+        known += _answered_by_the_last(told)
+    return known
+
+
+def sends_signal(record: Record) -> bool:
+    """Whether a seccomp filter sent SIGSYS, or killed, which looks the same in a record."""
+    return record.type == "SECCOMP" and record.fields.get("sig") in _SIGSYS
+
+
+def _answered_by_the_last(told: list[Denial]) -> list[Denial]:
+    """Within one call the kernel asks for DAC_OVERRIDE when DAC_READ_SEARCH was refused, and either
+    would have done: generic_permission()."""
+    caps = {denial.cap for denial in told if denial.refused}
+    if not caps >= {_READ_SEARCH, _OVERRIDE}:
+        return told
+    return [denial for denial in told if denial.cap != _READ_SEARCH]
+
+
+def _denial(record: Record, call: Record | None, syscalls: Syscalls) -> Denial | None:
+    if record.type == "SECCOMP":
+        return _seccomp(record, syscalls)
+    if "apparmor" in record.fields:
+        return _apparmor(record, call, syscalls)
+    if record.verdict is not None and record.type != "USER_AVC":
+        return _selinux(record, call, syscalls)
+    return None
+
+
+def _apparmor(record: Record, call: Record | None, syscalls: Syscalls) -> Denial | None:
+    fields = record.fields
+    word, operation = fields["apparmor"], fields.get("operation", "")
+    if word not in ("DENIED", "ALLOWED", "AUDIT") or not operation:
+        return None
+    cap = _cap(fields.get("capname"), fields.get("capability")) if operation == "capable" else None
+    what = f"capability {cap.short}" if cap is not None else operation
+    on = f" of {name}" if (name := fields.get("name")) else ""
+    evidence = f"AppArmor's profile {fields.get('profile', '?')} does not allow {what}{on}"
+    made = _made(RefusedBy.MAC, record, call, syscalls, evidence, cap, operation, word == "DENIED")
+    if operation == _MAKES_ONE:
+        return replace(made, evidence=f"{evidence}: {_NEEDS_RULE}")
+    if _UNPRIVILEGED not in re.split(r"//&?", fields.get("profile", "")):
+        return made
+    why = f"{evidence} in a user namespace: {_NEEDS_RULE}"
+    return replace(made, evidence=why, in_user_namespace=True)
+
+
+def _selinux(record: Record, call: Record | None, syscalls: Syscalls) -> Denial | None:
+    fields = record.fields
+    kind = fields.get("tclass", "")
+    what = " ".join(record.permissions)
+    if not what or not kind:
+        return None
+    cap = _cap(record.permissions[0], fields.get("capability"))
+    if kind not in _CAPABILITY_CLASSES:
+        cap = None
+    source = fields.get("scontext", "?")
+    on = f" {name}" if (name := fields.get("name") or fields.get("path")) else ""
+    evidence = f"SELinux does not allow {source} {{ {what} }} on {kind}{on}"
+    refused = record.verdict == "denied" and fields.get("permissive") != "1"
+    inside = kind in _OF_USER_NAMESPACES
+    evidence += ", in a user namespace" * inside
+    made = _made(RefusedBy.MAC, record, call, syscalls, evidence, cap, what, refused)
+    return replace(made, in_user_namespace=inside)
+
+
+def _seccomp(record: Record, syscalls: Syscalls) -> Denial | None:
+    fields = record.fields
+    name = _call_name(fields, syscalls)
+    if fields.get("sig") in _SIGSYS:
+        return _told(RefusedBy.SECCOMP, record, "a seccomp filter sent SIGSYS", name, "SIGSYS")
+    code = _number(fields.get("code"), 16)
+    if code is None or code & _ACTION_MASK != Action.ERRNO:
+        return None  # logged, or handed to a tracer: not refused
+    error = errno.errorcode.get(code & 0xFFFF)
+    return _told(RefusedBy.SECCOMP, record, "a seccomp filter answered", name, error)
+
+
+def _failed(call: Record, syscalls: Syscalls) -> Denial | None:
+    """A system call that failed for want of permission; the log does not say what refused it."""
+    fields = call.fields
+    text = fields.get("exit", "")
+    error = text.partition("(")[0] if text[:1] == "E" else ""
+    number = _number(text, 10)
+    if number is not None and -number in _REFUSALS:
+        error = errno.errorcode[-number]
+    if error not in ("EPERM", "EACCES") or fields.get("success") == "yes":
+        return None
+    evidence = "a system call failed; the log does not say what refused it"
+    return _told(RefusedBy.UNKNOWN, call, evidence, _call_name(fields, syscalls), error)
+
+
+def _made(
+    by: RefusedBy, record: Record, call: Record | None, syscalls: Syscalls,
+    evidence: str, cap: Cap | None, operation: str, refused: bool,
+) -> Denial:  # fmt: skip
+    """A security module's denial, with what the system call's record says besides."""
+    fields = {**(call.fields if call else {}), **record.fields}
+    failed = _failed(call, syscalls) if call else None
+    return Denial(
+        by,
+        _number(fields.get("pid"), 10),
+        _program(fields),
+        record.time,
+        evidence,
+        (_call_name(call.fields, syscalls) if call else None) or printable(operation),
+        (failed.errno if failed else None) or ("EPERM" if cap is not None else "EACCES"),
+        cap,
+        refused,
+        _number(fields.get("euid") or fields.get("fsuid") or fields.get("uid"), 10),
+        fields.get("exe"),
+    )
+
+
+def _told(
+    by: RefusedBy, record: Record, evidence: str, syscall: str | None, error: str | None
+) -> Denial:
+    fields = record.fields
+    return Denial(
+        by, _number(fields.get("pid"), 10), _program(fields), record.time, evidence,
+        syscall, error, uid=_number(fields.get("euid") or fields.get("uid"), 10),
+        exe=fields.get("exe"),
+    )  # fmt: skip
+
+
+def _program(fields: Mapping[str, str]) -> str:
+    """Its name; Android's logs have none, but SELinux's type is called after it."""
+    context = fields.get("scontext", "").split(":")
+    return fields.get("comm") or (context[2] if len(context) > 2 else "?")
+
+
+def _call_name(fields: Mapping[str, str], syscalls: Syscalls) -> str | None:
+    """The call of a record: by number and architecture, or by name where it was interpreted."""
+    text = fields.get("syscall", "")
+    number, arch = _number(text, 10), _number(fields.get("arch"), 16)
+    if number is None:
+        return text if re.fullmatch(r"[a-z_0-9]{2,32}", text) else None
+    return syscalls.name(arch or 0, number) or f"call {number}"
+
+
+def _cap(name: str | None, number: str | None) -> Cap | None:
+    """By its name, or its number; interpreted logs have the name in the place of the number."""
+    for text in (name, number):
+        try:
+            return Cap.parse(text or "")
+        except ValueError:
+            continue
+    known = _number(number, 10)
+    return Cap(known) if known is not None and 0 <= known <= 63 else None
+
+
+def _number(text: str | None, base: int) -> int | None:
+    if not text or len(text) > 20 or "_" in text:
+        return None
+    try:
+        return int(text, base)
+    except ValueError:
+        return None

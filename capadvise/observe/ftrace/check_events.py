@@ -1,0 +1,161 @@
+"""What a check event says, and whose refusal a return event is. Pure.
+
+A kprobe at the entry of the kernel's check function knows the question; the answer comes with
+another event at the return, and only refusals are recorded: a question that none follows was
+granted. The stack pointer pairs them, since one thread can be asked again, in an interrupt, before
+it has had the answer.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+EXEC = struct.Struct("<12xii")
+"""What ``sched_process_exec`` begins with: the process, and what it was called."""
+STACK_POINTER_STEP = {"x86_64": 8, "i686": 4}.get(os.uname().machine, 0)
+"""How much higher the stack pointer is after a return than at the entry: calls push on x86."""
+_MOST_OPEN = 8
+"""So deep are questions nested at most; older ones were answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Types:
+    """The numbers that the running kernel gives to the events."""
+
+    check: int
+    check_fields: struct.Struct
+    """Reads the namespace, the capability, [the options,] and the answer or the stack pointer."""
+    returned: int | None
+    return_fields: struct.Struct
+    """Reads (stack pointer, answer)."""
+    stack: int
+    fork: int
+    fork_fields: struct.Struct
+    """Reads (parent, child)."""
+    exec: int
+    exec_filename: int
+    exit: int
+    enters: dict[int, str]
+    exits: dict[int, str]
+    """Calls. Both are filled when the first events are to be read, see ``CallEvents.number``."""
+    sigsys: int
+    """A seccomp filter sent a signal."""
+    scan: int | None = None
+    """A thread begins to list all processes; None where that is unknown."""
+    within_fields: struct.Struct | None = None
+    """Reads the user namespace that a task was in to which the answer was yes, where that is told
+    (``capable_ns`` of the tracepoint)."""
+
+    def answer(self, event: bytes) -> tuple[int, int]:
+        """A return event: the stack pointer as it was at the entry, and the answer."""
+        pointer, answer = self.return_fields.unpack_from(event)
+        return pointer - STACK_POINTER_STEP, answer
+
+    def asked(self, time: int, pid: int, event: bytes, stack: bytes) -> Asked:
+        """A check event as a value."""
+        namespace, cap, *options, last = self.check_fields.unpack_from(event)
+        bits = options[0] if options else None
+        within = self.within_fields.unpack_from(event)[0] if self.within_fields else 0
+        if self.returned is None:
+            return Asked(time, pid, namespace, cap, bits, last, 0, stack, within, event[8:])
+        return Asked(time, pid, namespace, cap, bits, None, last, stack, within, event[8:])
+
+
+class Asked(NamedTuple):
+    """The kernel's question. A tuple, for these are the most that is made."""
+
+    time: int
+    pid: int
+    namespace: int
+    cap: int
+    options: int | None
+    """Bits of CAP_OPT_*, linux/security.h; None where the observer does not tell."""
+    answer: int | None
+    """0 or a negative errno; None where it comes apart."""
+    pointer: int
+    """The stack pointer by which the answer finds it."""
+    stack: bytes
+    within: int = 0
+    """The user namespace that the task was in; 0 where it is unknown."""
+    raw: bytes = b""
+    """The bytes of the event after its pid, by which a repeated check is recognised."""
+
+
+Answered = tuple[Asked, int, int]
+"""The question, its answer, and how often it was asked and answered in this way."""
+
+
+class Pairing:
+    """Questions of all threads that may still be refused."""
+
+    def __init__(self) -> None:
+        self.unmatched = 0
+        """Refusals whose question was never seen."""
+        self._open: dict[int, list[Asked]] = {}
+        self._early: dict[tuple[int, int], list[int]] = {}
+        self._earlier: dict[tuple[int, int], list[int]] = {}
+
+    def ask(self, asked: Asked) -> Iterator[Answered]:
+        """A new question; yields what is now known to be answered."""
+        if asked.answer is not None:
+            yield asked, asked.answer, 1
+            return
+        for refusals in (self._earlier, self._early):
+            # Read before its question, which then was in another CPU's buffer.
+            times = refusals.get((asked.pid, asked.pointer), [])
+            if times and times[0] > asked.time:
+                del times[0]
+                yield asked, -errno.EPERM, 1
+                return
+        waiting = self._open.setdefault(asked.pid, [])
+        # The stack grows downwards: what lies below the new question's frame has returned.
+        while waiting and waiting[-1].pointer <= asked.pointer:
+            yield waiting.pop(), 0, 1
+        waiting.append(asked)
+        if len(waiting) > _MOST_OPEN:
+            yield waiting.pop(0), 0, 1
+
+    def refuse(self, time: int, pid: int, pointer: int, answer: int) -> Iterator[Answered]:
+        """A refusal; yields the question that it answers."""
+        waiting = self._open.get(pid, [])
+        for at in reversed(range(len(waiting))):
+            if waiting[at].pointer == pointer:
+                yield waiting.pop(at), answer, 1
+                return
+        self._early.setdefault((pid, pointer), []).append(time)
+
+    def settle(self, pid: int) -> list[Answered]:
+        """The thread has done something else since: its questions were granted."""
+        return [(asked, 0, 1) for asked in self._open.pop(pid, ())]
+
+    def settle_all(self) -> list[Answered]:
+        """Nothing more will come."""
+        return [answered for pid in list(self._open) for answered in self.settle(pid)]
+
+    def many(self, asked: Asked, count: int) -> Iterator[Answered]:
+        """``count`` equal questions of one round, whose refusals have all been read."""
+        if asked.answer is not None:
+            yield asked, asked.answer, count
+            return
+        refused = 0
+        for refusals in (self._earlier, self._early):
+            times = refusals.get((asked.pid, asked.pointer), [])
+            taken = min(len(times), count - refused)
+            del times[:taken]
+            refused += taken
+        if refused and refused == count - 1:
+            refused = count  # the last one is being refused just now
+        if refused:
+            yield asked, -errno.EPERM, refused
+        if refused < count:
+            yield asked, 0, count - refused
+
+    def end_of_round(self) -> None:
+        """One round of reading is over. Refusals that have waited for two had no question."""
+        self.unmatched += sum(map(len, self._earlier.values()))
+        self._earlier, self._early = self._early, {}

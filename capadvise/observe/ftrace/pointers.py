@@ -1,0 +1,130 @@
+"""What events do not tell: what the pointers among the arguments of calls point to.
+
+Without BPF or perf, or in lockdown, there are no answers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from capadvise.model.caps import CapSet
+    from capadvise.observe.ftrace.bpf_probe import Followed, Probe
+    from capadvise.observe.ftrace.capset_args import CapsetArguments
+    from capadvise.observe.ftrace.container_ids import ContainerIds
+    from capadvise.observe.ftrace.file_systems import FileSystems
+    from capadvise.observe.ftrace.proc_lookups import Lookup, ProcLookups
+
+_READINGS = 5
+_UNREAD = "what was looked up in /proc could not be read ({}): needs of SYS_PTRACE can be missing"
+
+
+class Pointers:
+    """See ``implied_needs.PointerReader``; and which containers are started."""
+
+    def __init__(self) -> None:
+        self.cautions: tuple[str, ...] = ()
+        self._followed: Followed | None = None
+        self._capset_arguments: CapsetArguments | None = None
+        self._proc_lookups: ProcLookups | None = None
+        self._file_systems: FileSystems | None = None
+        self._container_ids: ContainerIds | None = None
+        self.clock: Callable[[], int] = time.monotonic_ns
+        """That of the events, in ns."""
+
+    def open(self, root: Path, *, containers: bool) -> list[int]:
+        """Begin to read; ``root`` is that of tracefs. Returns the descriptors of which the guardian
+        is to hold copies: whoever closes the last one waits for the kernel."""
+        try:
+            with _memory_unlimited():
+                self._open(root, containers=containers)
+        except OSError as error:
+            if self._proc_lookups is None:
+                self.cautions = (_UNREAD.format(error.strerror),)
+        return [fd for probe in self._probes() for fd in probe.slow_to_close]
+
+    def _open(self, root: Path, *, containers: bool) -> None:
+        # Loaded now: meanwhile, the kernel makes the buffers.
+        from capadvise.observe.ftrace.bpf_probe import Followed
+        from capadvise.observe.ftrace.capset_args import CapsetArguments
+        from capadvise.observe.ftrace.container_ids import ContainerIds
+        from capadvise.observe.ftrace.file_systems import FileSystems
+        from capadvise.observe.ftrace.proc_lookups import ProcLookups
+
+        self._capset_arguments = CapsetArguments(root)
+        with contextlib.suppress(OSError):  # then those of all threads are read
+            self._followed = Followed(root)
+        self._proc_lookups = ProcLookups(root, self._followed)
+        self._file_systems = FileSystems(root)
+        self._container_ids = ContainerIds(root) if containers else None
+
+    def _probes(self) -> list[Probe | Followed]:
+        readers = (self._capset_arguments, self._proc_lookups, self._file_systems)
+        probes = [each.probe for each in (*readers, self._container_ids) if each]
+        return [*probes, *([self._followed] if self._followed else [])]
+
+    def following(self, threads: list[int]) -> list[int]:
+        """Those threads, which are about to be followed."""
+        if self._followed is not None:
+            self._followed.add(threads)
+        return threads
+
+    def capset_asked(self, tid: int) -> CapSet | None:
+        """See ``PointerReader``, as the next ones."""
+        return None if self._capset_arguments is None else self._capset_arguments.take(tid)
+
+    def lookups(self) -> Iterable[Lookup]:
+        """Those since the last time."""
+        return () if self._proc_lookups is None else self._proc_lookups.take()
+
+    @property
+    def tells_scans(self) -> bool:
+        """Whether who lists all processes is among the lookups."""
+        return self._proc_lookups is not None
+
+    def event_time(self, lookup: Lookup) -> int:
+        """When that was, by the clock of the events."""
+        return lookup.time + _ahead(self.clock)
+
+    def lost_lookups(self) -> dict[int, int]:
+        """Those that a full queue did not take."""
+        return {} if self._proc_lookups is None else self._proc_lookups.probe.lost()
+
+    def file_systems(self) -> Iterable[tuple[int, str]]:
+        """The types that were mounted."""
+        return () if self._file_systems is None else self._file_systems.take()
+
+    def container_of(self, pid: int) -> str | None:
+        """The id of the container that a shim or conmon was started for, if it was read."""
+        return None if self._container_ids is None else self._container_ids.of(pid)
+
+    def close(self) -> None:
+        """Close our copies."""
+        for probe in self._probes():
+            probe.close()
+
+
+def _ahead(clock: Callable[[], int]) -> int:
+    """By how much a clock is ahead of CLOCK_MONOTONIC: as it was read fastest, for whoever is
+    interrupted meanwhile is wrong by that time."""
+    read = ((time.monotonic_ns(), clock(), time.monotonic_ns()) for _ in range(_READINGS))
+    before, now, after = min(read, key=lambda times: times[2] - times[0])
+    return now - (before + after) // 2
+
+
+@contextlib.contextmanager
+def _memory_unlimited() -> Iterator[None]:
+    """Before Linux 5.11, what BPF has counts as locked memory."""
+    before = resource.getrlimit(resource.RLIMIT_MEMLOCK)
+    unlimited = resource.RLIM_INFINITY, resource.RLIM_INFINITY
+    with contextlib.suppress(OSError, ValueError):  # it takes SYS_RESOURCE
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, unlimited)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, before)

@@ -1,0 +1,215 @@
+"""What a call that succeeded changes: sets, users, descriptors, sockets, filters, namespaces.
+
+Pure: what /proc shows is asked for through ``Process.proc``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from capadvise.kernel.uapi import LINUX_CAPABILITY_VERSION_1
+from capadvise.model.caps import NAMES
+from capadvise.observe.retry import netlink
+from capadvise.observe.retry.arguments import (
+    installs_filter,
+    is_silent,
+    link,
+    makes_listener,
+    makes_namespace,
+    opens_pseudo,
+    sent,
+)
+from capadvise.observe.retry.calls import Handling
+from capadvise.observe.retry.decode import detail
+from capadvise.observe.retry.evidence import EvidenceLog
+from capadvise.observe.retry.thread import SETFCAP, SETGID, SETUID, Thread, after_uids, is_pseudo
+from capadvise.observe.retry.tree import Tree
+
+AF_NETLINK = 16
+_SOCKETS = 4096
+"""So many netlink sockets are kept in mind."""
+
+
+def note(
+    evidence: EvidenceLog,
+    how: str,
+    cap: int,
+    thread: Thread,
+    about: str | None,
+    without: str | None,
+    result: int,
+    others: Sequence[int],
+    *,
+    changes: bool = True,
+) -> int:
+    """Tell one fact about a thread's present call; how often it was seen. ``without``: the error
+    without the capability. ``changes``: see ``changes_nothing``."""
+    assert thread.call is not None
+    return evidence.note(
+        how,
+        cap,
+        thread.program,
+        thread.call.name,
+        about,
+        errno=without,
+        result=result,
+        together=list(others),
+        changes=changes,
+        pid=thread.process.pid,
+        uid=thread.uid,
+    )
+
+
+class Bookkeeping:
+    """One for all threads."""
+
+    def __init__(self, tree: Tree, *, alone: bool) -> None:
+        self.tree, self.evidence = tree, tree.evidence
+        self.alone = alone
+        """No observer runs beside us: what no refused call shows is inferred from arguments."""
+        self.netlink: dict[str, int] = {}
+        """Netlink sockets, as /proc shows them, and their protocols."""
+        self._after: dict[Handling, Callable[[Thread, int], None]] = {
+            Handling.OPEN: self._opened,
+            Handling.CHDIR: self._changed_directory,
+            Handling.DESCRIPTOR: follow_descriptors,
+            Handling.UIDS: self._switched_user,
+            Handling.CAPSET: self._own_set,
+            Handling.CAPGET: self._show_virtual,
+            Handling.SOCKET: self._made_socket,
+            Handling.SEND: self._sent,
+            Handling.FULL: self._full,
+            Handling.NAMESPACE: self._namespace,
+            Handling.SECCOMP: self._filtered,
+        }
+
+    def is_netlink(self, thread: Thread) -> bool:
+        """Whether a send goes to the kernel."""
+        return bool(self.netlink) and link(thread, thread.args[0]) in self.netlink
+
+    def is_last_change(self, thread: Thread) -> bool:
+        """Whether it installs a filter under which its sets cannot be changed, or its calls do not
+        stop."""
+        return installs_filter(thread) and (not self.tree.can_suspend or makes_listener(thread))
+
+    def succeeded(self, thread: Thread, result: int) -> None:
+        """Take note of what a call has changed."""
+        assert thread.call is not None
+        if thread.call.handling is not Handling.PLAIN:
+            self._after.get(thread.call.handling, _nothing)(thread, result)
+
+    def _concluded(self, thread: Thread, cap: int, about: str | None) -> None:
+        """No refusal can show it: the arguments tell."""
+        if self.alone and thread.virtual >> cap & 1:
+            note(self.evidence, "asked", cap, thread, about, None, 0, [])
+
+    def _opened(self, thread: Thread, result: int) -> None:
+        if opens_pseudo(thread):
+            thread.process.procfs_fds[result] = is_silent(thread)
+
+    def _changed_directory(self, thread: Thread, _: int) -> None:
+        thread.process.in_pseudo = is_pseudo(thread.process.proc.link(-1))
+
+    def _switched_user(self, thread: Thread, _: int) -> None:
+        before, uid = thread.effective, thread.uid
+        thread.reload()
+        thread.virtual = after_uids(
+            thread.virtual, thread.permitted, before, thread.effective, uid, thread.uid
+        )
+
+    def _own_set(self, thread: Thread, _: int) -> None:
+        """The program's own capset: what it asks for is what it believes to have."""
+        thread.reload()
+        thread.virtual, thread.handed = thread.effective, thread.permitted
+        self.evidence.tell_once(own_set=[thread.program, thread.permitted])
+
+    def executes(self, thread: Thread) -> None:
+        """What it has set last was for the program that it becomes."""
+        if thread.handed and thread.followed:
+            self.evidence.tell_once(handed=[thread.program, thread.handed])
+        thread.handed = 0
+
+    def _show_virtual(self, thread: Thread, _: int) -> None:
+        """Let capget say what the program would see without us."""
+        proc, (header, data) = thread.process.proc, thread.args[:2]
+        raw = proc.raw(header, 8)
+        if len(raw) < 8 or not data:
+            return
+        pid = int.from_bytes(raw[4:], "little")
+        other = self.tree.threads.get(pid) if pid else thread
+        if other is None or not other.followed:
+            return
+        self.evidence.tell_once(looked=thread.program)
+        proc.write(data, (other.virtual & 0xFFFFFFFF).to_bytes(4, "little"))
+        if int.from_bytes(raw[:4], "little") != LINUX_CAPABILITY_VERSION_1:
+            proc.write(data + 12, (other.virtual >> 32).to_bytes(4, "little"))
+
+    def _made_socket(self, thread: Thread, result: int) -> None:
+        if thread.args[0] == AF_NETLINK:
+            self.netlink[link(thread, result)] = thread.args[2] & 0xFFFF
+            if len(self.netlink) > _SOCKETS:
+                self.netlink.pop(next(iter(self.netlink)))
+
+    def _sent(self, thread: Thread, _: int) -> None:
+        if not self.alone or not self.is_netlink(thread):
+            return
+        protocol = self.netlink[link(thread, thread.args[0])]
+        wanted = netlink.wanted(protocol, sent(thread))
+        if wanted is not None:
+            self._concluded(thread, NAMES.index(wanted[0]), wanted[1])
+
+    def _full(self, thread: Thread, result: int) -> None:
+        assert thread.call is not None
+        name = thread.call.name
+        if name.startswith("io_uring"):
+            self.evidence.tell_once(io_uring=True)
+        elif name.startswith("setfs"):
+            thread.reload()
+            thread.virtual = thread.effective
+            wanted = thread.args[0] & 0xFFFFFFFF
+            if wanted != result and wanted != 0xFFFFFFFF:
+                cap = SETUID if name == "setfsuid" else SETGID
+                self._concluded(thread, cap, detail(name, thread.args, thread.process.proc))
+
+    def _namespace(self, thread: Thread, _: int) -> None:
+        assert thread.call is not None
+        if not makes_namespace(thread):
+            return
+        if thread.uid == 0 and thread.call.name != "setns":
+            self._concluded(thread, SETFCAP, "a user namespace, to map root into it")
+        if thread.call.name in ("unshare", "setns"):
+            there = thread.process.proc.user_namespace(thread.tid)
+            thread.followed = there == self.tree.home
+
+    def _filtered(self, thread: Thread, _: int) -> None:
+        """It has a filter of its own now; with TSYNC all its threads have."""
+        assert thread.call is not None
+        if not installs_filter(thread):
+            return
+        everyone = thread.call.name == "seccomp" and thread.args[1] & 1
+        if makes_listener(thread):
+            self.evidence.tell_once(listener=thread.program)
+        for other in self.tree.threads.values():
+            if other is thread or (everyone and other.process is thread.process):
+                other.filtered = True
+                other.injection_disabled |= self.is_last_change(thread)
+
+
+def _nothing(thread: Thread, result: int) -> None:
+    """What most calls change."""
+
+
+def follow_descriptors(thread: Thread, result: int) -> None:
+    """Which descriptors lead to files below /proc and /sys."""
+    fds = thread.process.procfs_fds
+    if not fds or thread.call is None or result < 0:
+        return
+    name, fd = thread.call.name, thread.args[0] & 0xFFFFFFFF
+    if name == "close":
+        fds.pop(fd, None)
+    elif name == "close_range":
+        for number in [n for n in fds if fd <= n <= thread.args[1] & 0xFFFFFFFF]:
+            del fds[number]
+    elif name in ("dup2", "dup3"):
+        fds.pop(result, None)
+    if fd in fds and (name.startswith("dup") or (name == "fcntl" and thread.args[1] in (0, 1030))):
+        fds[result] = fds[fd]

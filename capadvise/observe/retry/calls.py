@@ -1,0 +1,211 @@
+"""Which system calls are stopped, and how each is handled. Pure: names, no numbers.
+
+Stopped is what can be refused for want of a capability, as ``catalog/errnos.yaml`` says, but for
+the calls that are too frequent and all but never refused (``UNSTOPPED``): those are stopped only
+in a process that holds a file of /proc or /sys, where they can be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+
+from capadvise.kernel.seccomp_program import ArgumentTest, How, Only
+
+
+class Handling(IntEnum):
+    """How a call is handled."""
+
+    PLAIN = 0
+    """First without, then with one candidate at a time."""
+    FULL = 1
+    """With the program's own set: a refusal would be silent, or credentials are captured."""
+    CAPTURE = 2
+    """First without; once it is known what it wants, with the program's own set."""
+    OPEN = 3
+    SEND = 4
+    CHMOD = 5
+    UIDS = 6
+    CAPSET = 7
+    CAPGET = 8
+    EXEC = 9
+    SOCKET = 10
+    NAMESPACE = 11
+    """unshare, setns, clone: full where a user namespace is in play."""
+    SECCOMP = 12
+    PTRACE = 13
+    CHDIR = 14
+    READ = 15
+    DESCRIPTOR = 16
+    """Opens or closes descriptors."""
+    PROBE = 17
+    """Only asks whether something would be allowed."""
+
+
+_HANDLED: dict[Handling, tuple[str, ...]] = {
+    Handling.FULL: (
+        *("setfsuid", "setfsgid", "listxattr", "llistxattr", "flistxattr"),
+        *("io_uring_setup", "io_uring_enter", "io_uring_register"),
+    ),
+    Handling.CAPTURE: (
+        *("mount", "umount", "umount2", "fsopen", "fsconfig", "fsmount", "fspick", "move_mount"),
+        *("open_tree", "mount_setattr", "pivot_root"),
+    ),
+    Handling.OPEN: ("open", "openat", "openat2", "creat"),
+    Handling.SEND: ("sendto", "sendmsg", "sendmmsg"),
+    Handling.CHMOD: ("chmod", "fchmod", "fchmodat", "fchmodat2"),
+    Handling.UIDS: ("setuid", "setreuid", "setresuid"),
+    Handling.CAPSET: ("capset",),
+    Handling.CAPGET: ("capget",),
+    Handling.EXEC: ("execve", "execveat"),
+    Handling.SOCKET: ("socket",),
+    Handling.NAMESPACE: ("unshare", "setns", "clone", "clone3", "fork", "vfork"),
+    Handling.SECCOMP: ("seccomp", "prctl"),
+    Handling.PTRACE: ("ptrace",),
+    Handling.CHDIR: ("chdir", "fchdir"),
+    Handling.READ: ("read", "pread64", "readv", "preadv", "preadv2", "sendfile", "splice"),
+    Handling.DESCRIPTOR: ("close", "close_range", "dup", "dup2", "dup3", "fcntl"),
+    Handling.PROBE: ("faccessat2", "access", "faccessat"),
+}
+HANDLING = {name: handling for handling, names in _HANDLED.items() for name in names}
+"""How each call is handled that is not plain."""
+
+UNSTOPPED = frozenset(
+    (
+        *("read", "pread64", "write", "writev", "pwrite64", "pwritev", "pwritev2", "sendfile"),
+        *("splice", "copy_file_range", "fallocate"),  # full disks, quotas, files of /proc
+        *("accept", "accept4", "memfd_create", "eventfd2", "epoll_create1"),  # ENFILE alone
+        "mremap",  # after mlockall(MCL_FUTURE)
+        *("access", "faccessat"),  # they ask with the permitted set (access_override_creds)
+    )
+)
+MORE = (*_HANDLED[Handling.FULL], "capget", "capset")
+"""Stopped though no error of theirs names a capability."""
+
+
+def stopped(rows: Iterable[str]) -> frozenset[str]:
+    """The calls to stop, given the calls of the error table."""
+    return (frozenset(rows) | frozenset(MORE)) - UNSTOPPED
+
+
+def _equal(arg: int, *values: int) -> tuple[tuple[ArgumentTest, ...], ...]:
+    return tuple((ArgumentTest(arg, How.EQUAL, value),) for value in values)
+
+
+def _unless(arg: int, *values: int) -> tuple[ArgumentTest, ...]:
+    return tuple(ArgumentTest(arg, How.EQUAL, value) for value in values)
+
+
+_ALARM_CLOCKS = (8, 9)  # CLOCK_REALTIME_ALARM, CLOCK_BOOTTIME_ALARM
+_MAP_LOCKED, _MAP_FIXED, _MMAP_MIN_ADDR = 0x2000, 0x10 | 0x100000, 1 << 16
+_AT_EACCESS, _MADV_POISON, _O_NOATIME = 0x200, 0x60, 0o1000000
+_F_SETFL, _F_SETLEASE, _F_SETPIPE_SZ = 4, 1024, 1031
+
+ONLY: dict[str, Only] = {
+    "mmap": Only(
+        (
+            (ArgumentTest(3, How.BITS, _MAP_LOCKED),),
+            (
+                ArgumentTest(3, How.BITS, _MAP_FIXED),
+                ArgumentTest(0, How.BELOW, _MMAP_MIN_ADDR),
+            ),
+        )
+    ),
+    "madvise": Only(((ArgumentTest(2, How.BITS, _MADV_POISON),),)),
+    "fcntl": Only(
+        (
+            (ArgumentTest(1, How.EQUAL, _F_SETFL), ArgumentTest(2, How.BITS, _O_NOATIME)),
+            *_equal(1, _F_SETLEASE, _F_SETPIPE_SZ),
+        )
+    ),
+    # each program asks for its own RLIMIT_STACK when it starts
+    "prlimit64": Only(((ArgumentTest(0, How.BITS, 0xFFFFFFFF),), (ArgumentTest(2, How.NONZERO),))),
+    "ioctl": Only(
+        unless=_unless(  # the terminal's and FIONREAD, FIONBIO, FIOCLEX, FIONCLEX: never checked
+            1,
+            *(0x5401, 0x5402, 0x5403, 0x5404, 0x540F, 0x5410),
+            *(0x5413, 0x541B, 0x5421, 0x5450, 0x5451),
+        )
+    ),
+    "prctl": Only(  # PDEATHSIG, NAME, CHILD_SUBREAPER, GET_DUMPABLE, CAPBSET_READ, SET_VMA
+        unless=_unless(0, 1, 2, 15, 16, 36, 37, 3, 23, 0x53564D41)
+    ),
+    "faccessat2": Only(((ArgumentTest(3, How.BITS, _AT_EACCESS),),)),
+    "clock_nanosleep": Only(_equal(0, *_ALARM_CLOCKS)),
+    "timer_create": Only(_equal(0, *_ALARM_CLOCKS)),
+    "timerfd_create": Only(_equal(0, *_ALARM_CLOCKS)),
+    "getsockopt": Only(_equal(1, 0, 41)),  # SOL_IP, SOL_IPV6: the tables of packet filters
+}
+"""Calls that are stopped only with some arguments."""
+
+SILENT_FILES = frozenset(
+    (
+        *(b"kallsyms", b"modules", b"iomem", b"ioports", b"stat", b"status", b"pagemap"),
+        *(b"wchan", b"timer_list", b"keys", b"maps", b"smaps", b"numa_maps", b"mountinfo"),
+    )
+)
+"""Files of /proc that show less to those who may less, without an error."""
+
+I386 = 0x40000003
+"""AUDIT_ARCH_I386, linux/audit.h: 32-bit programs, and ``int 0x80`` of others."""
+_RENAMED = {"fstatat64": "newfstatat", "mmap2": "mmap", "mmap": "old_mmap"}
+_WIDENED = ("_time64", "64", "32")
+"""What i386 adds to the names of calls whose arguments were once shorter."""
+_MULTIPLEXED = frozenset(("socketcall", "ipc"))
+"""What they ask for stands in memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A system call that is looked at."""
+
+    name: str
+    handling: Handling
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """One way into the kernel, with numbers of its own."""
+
+    arch: int
+    """AUDIT_ARCH_*, linux/audit.h."""
+    capset: int
+    calls: Mapping[int, Call]
+    """All that are looked at when they are stopped."""
+    stopped: frozenset[int]
+    """Those that the filter stops,"""
+    only: Mapping[int, Only]
+    """some of them only with some arguments."""
+
+
+def interface(arch: int, numbers: Mapping[str, int], rows: Iterable[str]) -> Interface:
+    """The calls of one way into the kernel, given the calls of the error table."""
+    rows = frozenset(rows)
+    stop = stopped(rows)
+    looked_at = stop | HANDLING.keys() | rows
+    names = {number: name for name, number in numbers.items()}
+    if arch == I386:
+        names = {number: _known_as(name, looked_at) for number, name in names.items()}
+        stop, looked_at = stop | _MULTIPLEXED, looked_at | _MULTIPLEXED
+    return Interface(
+        arch,
+        numbers["capset"],
+        {
+            number: Call(name, HANDLING.get(name, Handling.PLAIN))
+            for number, name in names.items()
+            if name in looked_at
+        },
+        frozenset(number for number, name in names.items() if name in stop),
+        {number: ONLY[name] for number, name in names.items() if name in stop and name in ONLY},
+    )
+
+
+def _known_as(name: str, known: Collection[str]) -> str:
+    """The name under which a call of i386 is known on the other machines."""
+    if name in _RENAMED or name in known:
+        return _RENAMED.get(name, name)
+    for suffix in _WIDENED:
+        if name.removesuffix(suffix) in known:
+            return name.removesuffix(suffix)
+    return name

@@ -1,0 +1,124 @@
+"""Stopping a thread at the end of a call only if that failed: a BPF program does it.
+
+A call that succeeds tells nothing, and most do. Where the tracer needs to know only of failures it
+arms the thread: the program, which runs at the end of each system call of this machine, disarms it
+if the call fails, and sends it a signal if it failed with an error behind which a capability can
+stand. A thread that is still armed at its next stop succeeded.
+
+The signal is SIGSTKFLT: the kernel and libraries never use it, no other signal removes it from
+what is pending, and it reaches a traced thread also where it is ignored. It waits for its thread
+alone, which has it before its next instruction, and the tracer does not let it be delivered. Only a
+thread that blocks it would go on: that is not armed. What remains:
+
+- Where a signal for this thread alone comes while its armed call fails, and its handler blocks all
+  signals, the handler can see SIGSTKFLT pending.
+- Newer kernels send it by an interrupt to their own processor (irq_work in bpf_trace.c). If that
+  came later than the thread's next instruction, the failure would be missed: of 20,000, none was.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import signal
+from collections.abc import Collection
+from pathlib import Path
+
+from capadvise.kernel import libc, procfs, uapi
+from capadvise.observe.ftrace.bpf_assembler import FRAME, Assembler
+
+SIGNAL = signal.SIGSTKFLT
+_GROUP = 64
+"""So many threads share an entry of the table: two bytes each, set at once and without a lock."""
+_CALLS, _ARMED = 0x7FFF, 0x8000
+"""The bits of a call's number, and what marks that a thread is armed."""
+_MAP_LOOKUP, _PID_TGID, _READ_KERNEL, _SEND_SIGNAL_THREAD = 1, 14, 113, 117
+
+
+class FailingCalls:
+    """Which threads are to be stopped if their present call fails."""
+
+    def __init__(self, errors: Collection[int], number: int) -> None:
+        """``number``: where the number of a call stands in its registers (struct pt_regs). Raises
+        OSError where the kernel or its lockdown refuses, and where it does not name threads as we
+        do: in a pid namespace."""
+        if os.stat("/proc/self/ns/pid").st_ino != procfs.INITIAL_PID_NAMESPACE:
+            raise OSError("inside a pid namespace")
+        self.errors = errors
+        groups = -(-int(Path("/proc/sys/kernel/pid_max").read_text()) // _GROUP)
+        table = libc.bpf_array(2 * _GROUP, groups)
+        try:
+            self._armed = memoryview(mmap.mmap(table, 2 * groups * _GROUP)).cast("H")
+            code = program(table, errors, number)
+            loaded = libc.bpf_load_program(uapi.BPF_PROG_TYPE_RAW_TRACEPOINT, code)
+        finally:
+            os.close(table)  # the mapping and the program have copies
+        try:
+            libc.bpf_raw_tracepoint("sys_exit", loaded)  # until we end
+        finally:
+            os.close(loaded)
+
+    def arm(self, tid: int, number: int) -> bool:
+        """Stop it if this call fails; False where its number is beyond the table."""
+        if tid >= len(self._armed):
+            return False
+        self._armed[tid] = number & _CALLS | _ARMED
+        return True
+
+    def disarm(self, tid: int) -> bool:
+        """The thread makes another call, or is gone: its number may come again with a stranger.
+        Whether it was armed, and its call has not failed."""
+        if tid >= len(self._armed) or not self._armed[tid]:
+            return False
+        self._armed[tid] = 0
+        return True
+
+
+def program(table: int, errors: Collection[int], number: int) -> bytes:
+    """What runs at the end of each call. ``number``: see ``FailingCalls``.
+
+    At a raw tracepoint, with the registers' address and the result: a program at the tracepoint's
+    event would not run on a processor that was just taken from a thread using a BPF map
+    (bpf_prog_active in the kernel's bpf_trace.c)."""
+    code = Assembler()
+    code.load(8, 7, 1, 8)
+    code.jump_if(7, "signed >=", 0, "end")
+    code.load(8, 6, 1, 0)
+    code.call(_PID_TGID)
+    code.store(8, FRAME, -8, 0)
+    code.load(4, 8, FRAME, -8)
+    code.move(1, 8)
+    code.shift_right(1, _GROUP.bit_length() - 1)
+    code.store(4, FRAME, -8, 1)
+    code.map(1, table)
+    code.move(2, FRAME)
+    code.add(2, -8)
+    code.call(_MAP_LOOKUP)
+    code.jump_if(0, "==", 0, "end")
+    code.keep_bits(8, _GROUP - 1)
+    code.add_register(0, 8)
+    code.add_register(0, 8)
+    code.load(2, 9, 0, 0)
+    code.jump_if(9, "==", 0, "end")
+    code.move(8, 0)
+    code.store_value(4, FRAME, -8, 0)
+    code.move(1, FRAME)
+    code.add(1, -8)
+    code.set(2, 4)
+    code.move(3, 6)
+    code.add(3, number)
+    code.call(_READ_KERNEL)
+    code.load(4, 1, FRAME, -8)
+    code.keep_bits(1, _CALLS)
+    code.set_bits(1, _ARMED)
+    code.jump_if_register(1, "!=", 9, "end")
+    code.store_value(2, 8, 0, 0)
+    for error in sorted(errors):
+        code.jump_if(7, "==", -error, "failed")
+    code.jump("end")
+    code.label("failed")
+    code.set(1, SIGNAL)
+    code.call(_SEND_SIGNAL_THREAD)
+    code.label("end")
+    code.exit()
+    return code.code

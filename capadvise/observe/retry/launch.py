@@ -1,0 +1,94 @@
+"""The guardian's part: starting the tracer, a user namespace for the target, and its filter.
+
+The standard library alone: this runs in the launcher, too, beside python-prctl.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import sys
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Any
+
+from capadvise.kernel import libc
+
+
+def start_tracer(plan: dict[str, Any], target: int, fds: Iterable[int]) -> dict[str, Any]:
+    """Start the tracer on the held target; its answer: ``{"filter": hexadecimal text}``, or
+    ``{"failed": text}``. ``fds``: what the trace buffers hang on."""
+    told_read, told_write = os.pipe()
+    said_read, said_write = os.pipe()
+    report = int(plan["report"])
+    if os.fork() == 0:
+        try:
+            for fd in (told_read, said_write, report, *fds):
+                os.set_inheritable(fd, True)
+            program = os.path.join(os.path.dirname(__file__), "tracer.py")
+            pipes = [str(fd) for fd in (told_read, said_write, report)]
+            os.execv(sys.executable, [sys.executable, "-I", "-S", program, *pipes, *plan["path"]])
+        finally:  # it must not go on as the guardian
+            os._exit(127)
+    for fd in (told_read, said_write, report):
+        os.close(fd)
+    with suppress(BrokenPipeError), open(told_write, "w", encoding="utf-8") as told:
+        json.dump({**plan["tracer"], "pid": target}, told)
+    with open(said_read, encoding="utf-8") as said:
+        line = said.readline()
+    answer: dict[str, Any] = json.loads(line) if line else {"failed": "start the tracer"}
+    return answer
+
+
+def send_filter(fd: int, code: bytes) -> None:
+    """Let the target go on, with a filter to install before its exec; it may be empty. Where it was
+    killed while it was held, nobody reads: it has ended, as any other."""
+    data = b"g" + len(code).to_bytes(4, "little") + code
+    with suppress(BrokenPipeError):
+        while data:
+            data = data[os.write(fd, data) :]
+
+
+def read_filter(fd: int) -> bytes:
+    """The filter that follows the word to go on. Raises OSError where the guardian is gone before
+    it has sent it."""
+    size = int.from_bytes(os.read(fd, 4), "little")
+    code = b""
+    while len(code) < size:
+        more = os.read(fd, size - len(code))
+        if not more:
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+        code += more
+    return code
+
+
+def install_filter(code: bytes) -> None:
+    """Let the calling thread be stopped at these calls from now on."""
+    if code:
+        libc.install_seccomp_filter(code)
+
+
+def map_ids(pid: int, maps: dict[str, list[list[int]]]) -> str:
+    """Map ids into a process's new user namespace; what went wrong, or nothing."""
+    for kind in ("gid", "uid"):
+        ranges = maps[kind]
+        if len(ranges) > 1:
+            words = [str(number) for entry in ranges for number in entry]
+            import subprocess  # here, for the sake of the start-up of every other run
+
+            done = subprocess.run(
+                [f"new{kind}map", str(pid), *words], capture_output=True, text=True, check=False
+            )
+            if done.returncode:
+                return f"new{kind}map: {done.stderr.strip()}"
+            continue
+        try:
+            if kind == "gid":  # without it an ordinary user may not map a group
+                with open(f"/proc/{pid}/setgroups", "w", encoding="utf-8") as file:
+                    file.write("deny")
+            with open(f"/proc/{pid}/{kind}_map", "w", encoding="utf-8") as file:
+                file.write(" ".join(map(str, ranges[0])))
+        except OSError as error:
+            return f"{kind}_map: {error.strerror}"
+    return ""

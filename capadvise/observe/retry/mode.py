@@ -1,0 +1,78 @@
+"""Whether retries can be used here, and how: with a filter or without, as root or as a user."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import pwd
+from collections.abc import Callable
+from pathlib import Path
+
+from capadvise.kernel import procfs
+from capadvise.kernel.sudo import with_sudo
+from capadvise.model.caps import SYS_ADMIN, Cap
+from capadvise.model.errors import CannotObserve
+from capadvise.observe.retry.client import Listener
+from capadvise.observe.retry.subids import Ranges, maps
+
+MACHINES = ("x86_64", "aarch64")
+_SYS_PTRACE = Cap.parse("SYS_PTRACE")
+_RESTRICTIONS = (
+    ("user.max_user_namespaces", "0", "sysctl user.max_user_namespaces=10000"),
+    ("kernel.unprivileged_userns_clone", "0", "sysctl kernel.unprivileged_userns_clone=1"),
+    (
+        "kernel.apparmor_restrict_unprivileged_userns",
+        "1",
+        'an AppArmor profile for the program, with the rule "userns,"',
+    ),
+)
+"""Settings that keep ordinary users from user namespaces, or (AppArmor's: Ubuntu 23.10 and later)
+from every capability in them; and what allows them."""
+
+
+def restriction(read: Callable[[str], str | None] = procfs.sysctl) -> tuple[str, str] | None:
+    """What keeps ordinary users from user namespaces here, and what allows them."""
+    for name, value, remedy in _RESTRICTIONS:
+        if read(name) == value:
+            return f"{name} is {value}: ordinary users cannot use user namespaces", remedy
+    return None
+
+
+def require_retry() -> None:
+    """Raise CannotObserve where retries cannot be used, with the cause and what to do about it."""
+    if importlib.util.find_spec("ptrace") is None:
+        raise CannotObserve("the Python module ptrace is missing", hint="pip install python-ptrace")
+    if platform.machine() not in MACHINES:
+        raise CannotObserve(f"retries support {' and '.join(MACHINES)}, not {platform.machine()}")
+    scope = procfs.sysctl("kernel.yama.ptrace_scope") or "0"
+    held = procfs.capability_sets().effective
+    if scope == "3" or (scope == "2" and _SYS_PTRACE not in held):
+        raise CannotObserve(
+            f"kernel.yama.ptrace_scope is {scope}: tracing is disabled",
+            hint="sysctl kernel.yama.ptrace_scope=1, as root",
+        )
+    if os.geteuid() == 0:
+        return
+    if restricted := restriction():
+        raise CannotObserve(restricted[0], hint=with_sudo("run -- …"))
+
+
+def own_maps() -> dict[str, Ranges] | None:
+    """The ids for the target's own user namespace; None for root, who needs none."""
+    if os.geteuid() == 0:
+        return None
+    try:
+        name = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        name = str(os.getuid())
+    return maps(name, os.getuid(), os.getgid(), Path("/etc"))
+
+
+def listener(how: str) -> Listener:
+    """One for a run; ``how`` is ``auto`` or ``all-calls``. A filter can be installed with
+    CAP_SYS_ADMIN (or with no_new_privs, which would change set-id programs): without it, as in
+    most containers, every call is stopped."""
+    mapped = own_maps()
+    filtering = mapped is not None or SYS_ADMIN in procfs.capability_sets().effective
+    return Listener(every_call=how == "all-calls" or not filtering, maps=mapped)

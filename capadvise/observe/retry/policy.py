@@ -1,0 +1,341 @@
+"""What is to be done at the beginning and the end of a program's call: which set it runs with,
+whether it is made again, and what is learned from it.
+
+Pure: it returns what to do (``actions``), and the tracer does it."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from capadvise.observe.retry.actions import RESUME, Action, BeginWith, Detach, Interrupt, RetryWith
+from capadvise.observe.retry.arguments import (
+    ATTACH,
+    PATH_ARG,
+    SEIZE,
+    SETGID_BIT,
+    TRACEME,
+    asks_for_set_gid,
+    can_mean,
+    changes_nothing,
+    is_silent,
+    makes_namespace,
+    mode_now,
+    of_family,
+    opens_pseudo,
+    sends_nothing,
+    writes,
+)
+from capadvise.observe.retry.attempts import Attempts, bit, order
+from capadvise.observe.retry.bookkeeping import AF_NETLINK, Bookkeeping, follow_descriptors, note
+from capadvise.observe.retry.calls import Handling
+from capadvise.observe.retry.decode import detail
+from capadvise.observe.retry.thread import FSETID, KEPT, SYS_ADMIN, Thread
+from capadvise.observe.retry.tree import Tree
+
+ENOUGH = 5
+"""After so many equal proofs a capability stays raised for that program."""
+_RESTARTS = frozenset({512, 513, 514, 516})
+"""ERESTARTSYS and the like: a signal came, and the kernel will make the call again by itself."""
+_PERMISSION = (errno.EPERM, errno.EACCES)
+_TELL_BY_FAILURE = frozenset({Handling.PLAIN, Handling.OPEN})
+_FREQUENT = frozenset({"ENOENT", "EINVAL", "EAGAIN"})
+"""Errors that mean something else nearly always: calls that can be refused with them are looked at
+whenever they end."""
+
+
+def telling_errors(errnos: Iterable[tuple[str, str]]) -> frozenset[int]:
+    """The errors after which a call is looked at of which only failure tells something."""
+    names = {error for _, error in errnos} - _FREQUENT
+    return frozenset(getattr(errno, name) for name in names).union(_PERMISSION)
+
+
+class Policy:
+    """One for all threads."""
+
+    def __init__(
+        self,
+        tree: Tree,
+        bookkeeping: Bookkeeping,
+        errnos: Mapping[tuple[str, str], Sequence[int]],
+        refused_since: Callable[[int, int], list[int] | None],
+        *,
+        in_namespace: bool,
+    ) -> None:
+        """``errnos``: (call, error) → the capabilities that can have been missing.
+        ``refused_since``: what the kernel refused a thread since then, see ``RefusedChecks``.
+        ``in_namespace``: the target's user namespace is ours, so that what is refused there could
+        be granted outside."""
+        self.tree, self.bookkeeping, self.evidence = tree, bookkeeping, tree.evidence
+        self.errnos, self.refused_since = errnos, refused_since
+        self.in_namespace = in_namespace
+        self._tell_otherwise = {call for call, error in errnos if error in _FREQUENT}
+        self.raised: dict[str, int] = {}
+        """Program → what stays raised for it."""
+        self.idle: dict[tuple[str, str], int] = {}
+        """Program and call → what is raised for it where the call would change nothing."""
+
+    # ------------------------------------------------------------------ before a call
+
+    def entered(self, thread: Thread) -> Action:
+        """A call begins: RESUME, or with which set it is to begin."""
+        assert thread.call is not None
+        call, args = thread.call, thread.args
+        if (at := PATH_ARG.get(call.name)) is not None:
+            thread.path = thread.process.proc.text(args[at])
+        if self.tree.every_call and call.handling is Handling.PTRACE:
+            action = self._lets_trace(thread, args[0], args[1])
+            if action is not RESUME:
+                return action
+        if not thread.followed or thread.injection_disabled:
+            return RESUME
+        mask = self.first_mask(thread)
+        return RESUME if mask == thread.effective else BeginWith(mask)
+
+    def first_mask(self, thread: Thread) -> int:
+        """The effective set that a call is to run with at first."""
+        assert thread.call is not None
+        resting = (KEPT | self.raised.get(thread.program, 0)) & thread.virtual
+        handling = thread.call.handling
+        if handling is Handling.PLAIN:
+            idle = self.idle.get((thread.program, thread.call.name), 0) & thread.virtual
+            return resting | idle if idle and changes_nothing(thread) else resting
+        if handling is Handling.CHMOD:
+            return resting & ~bit(FSETID) if asks_for_set_gid(thread) else resting
+        return thread.virtual if self._runs_full(thread, handling) else resting
+
+    def needs_failure_alone(self, thread: Thread) -> bool:
+        """Whether the success of a call that begins would tell nothing."""
+        assert thread.call is not None
+        if thread.call.handling not in _TELL_BY_FAILURE or thread.call.name in self._tell_otherwise:
+            return False
+        return (
+            thread.followed
+            and thread.attempts is None
+            and not thread.injection_disabled
+            and not thread.process.procfs_fds
+            and not (thread.call.handling is Handling.OPEN and opens_pseudo(thread))
+        )
+
+    def _runs_full(self, thread: Thread, handling: Handling) -> bool:
+        """Whether a refusal would be silent, so that the call runs with the program's own set."""
+        assert thread.call is not None
+        match handling:
+            case Handling.FULL:
+                return True
+            case Handling.OPEN:
+                return opens_pseudo(thread) and (is_silent(thread) or writes(thread))
+            case Handling.READ:
+                at = 1 if thread.call.name == "sendfile" else 0
+                return thread.process.procfs_fds.get(thread.args[at] & 0xFFFFFFFF, False)
+            case Handling.SEND:
+                return self.bookkeeping.is_netlink(thread)
+            case Handling.SOCKET:
+                return thread.args[0] == AF_NETLINK
+            case Handling.NAMESPACE:
+                return makes_namespace(thread)
+            case Handling.SECCOMP:
+                return self.bookkeeping.is_last_change(thread)
+        return False
+
+    # ------------------------------------------------------------------ after a call
+
+    def left(self, thread: Thread, result: int) -> Action:
+        """A call came back: look at it; RESUME, or with which set it is to be made again."""
+        if not thread.followed or thread.call is None:
+            follow_descriptors(thread, result)
+            return RESUME
+        if -4096 < result < 0:
+            return self._failed(thread, -result)
+        if thread.call.handling is Handling.CHMOD and self._lost_its_bit(thread):
+            return self._with_its_bit(thread)
+        if thread.attempts is not None:
+            self._shown(thread, thread.attempts, result)
+        else:
+            self.ran_raised(thread)
+        self.bookkeeping.succeeded(thread, result)
+        return RESUME
+
+    def ran_raised(self, thread: Thread) -> None:
+        """Its call succeeded: count it, if it had more than at rest, as it was shown to need that
+        often enough."""
+        assert thread.call is not None
+        idle = self.idle.get((thread.program, thread.call.name), 0) if self.idle else 0
+        if thread.program in self.raised or thread.effective & idle:
+            self.evidence.ran_raised(thread.program, thread.call.name)
+
+    def is_settled(self, thread: Thread) -> bool:
+        """Whether the end of a call that just made a thread can tell nothing more."""
+        return (
+            thread.call is not None
+            and thread.call.handling is Handling.NAMESPACE
+            and thread.attempts is None
+            and thread.program not in self.raised
+            and not makes_namespace(thread)
+        )
+
+    def became_another(self, thread: Thread) -> None:
+        """An exec succeeded. Its arguments went with the former program."""
+        if thread.attempts is not None and thread.followed:
+            self._shown(thread, thread.attempts, 0)
+        thread.attempts = None
+
+    def _failed(self, thread: Thread, code: int) -> Action:
+        """Try again with more, or accept it."""
+        attempts = thread.attempts
+        if code in _RESTARTS:
+            thread.attempts = None
+            return RESUME
+        another = attempts is None or code != attempts.error
+        further = () if attempts is None or another else self._further(thread, attempts)
+        if attempts is None or another or further:
+            candidates = further or self._candidates(thread, code)
+            if candidates is None and attempts is not None:
+                self._shown(thread, attempts, -code)  # with more, it comes to something else
+            if candidates is None or thread.injection_disabled:
+                return RESUME
+            attempts = self._begin(thread, attempts, code, candidates)
+        mask = attempts.next()
+        if mask is not None:
+            return RetryWith(mask)
+        self._refused(thread, attempts)
+        return RESUME
+
+    def _further(self, thread: Thread, attempts: Attempts) -> tuple[int, ...]:
+        """What the kernel checked for only when it had what was raised: the same error, for another
+        reason (a chown of another's set-id file: CHOWN, then FOWNER)."""
+        denied = thread.denied = self.refused_since(thread.tid, thread.began)
+        missing = thread.virtual & ~thread.effective
+        known = (*attempts.candidates, SYS_ADMIN)
+        return tuple(cap for cap in denied or () if cap not in known and missing >> cap & 1)
+
+    @staticmethod
+    def _begin(
+        thread: Thread, former: Attempts | None, code: int, candidates: tuple[int, ...]
+    ) -> Attempts:
+        """The first refusal, or another one than before: what made it another is proven."""
+        assert thread.call is not None
+        if former is not None and former.exact:
+            thread.proven += tuple((cap, former.error) for cap in former.shown)
+        capture = thread.call.handling is Handling.CAPTURE and len(candidates) == 1
+        thread.attempts = Attempts(
+            code, candidates, thread.effective, thread.virtual, capture=capture
+        )
+        thread.attempts.changes = not changes_nothing(thread)
+        return thread.attempts
+
+    def _candidates(self, thread: Thread, code: int) -> tuple[int, ...] | None:
+        """What to try; None where this error tells of no capability."""
+        assert thread.call is not None
+        name = errno.errorcode.get(code, "")
+        row = self.errnos.get((thread.call.name, name))
+        if row and thread.call.name in ("bind", "connect"):
+            row = of_family(row, thread.process.proc.raw(thread.args[1], 2))
+        if not can_mean(thread, code):
+            return None
+        if row is None and code not in _PERMISSION:
+            return None
+        denied = thread.denied = self.refused_since(thread.tid, thread.began)
+        candidates = order(row or (), denied, SYS_ADMIN, in_table=row is not None)
+        if denied is not None and not candidates:
+            return None if not self.in_namespace else tuple(row or ())
+        return candidates
+
+    def _shown(self, thread: Thread, attempts: Attempts, result: int) -> None:
+        """The call went differently with more: that is what it needs."""
+        assert thread.call is not None
+        how = "shown" if attempts.exact else "one-of"
+        if thread.call.handling is Handling.PROBE or sends_nothing(thread):
+            how = "probe"
+        caps = _lacking(thread, attempts)
+        about = _about(thread)
+        for cap, code in caps:
+            without = errno.errorcode.get(code) if code else None
+            others = [other for other, _ in caps if other != cap]
+            fact = (how, cap, thread, about, without, min(result, 0), others)
+            seen = note(self.evidence, *fact, changes=attempts.changes)
+            if seen >= ENOUGH and how == "shown":
+                self._keep_raised(thread, bit(cap), changes=attempts.changes)
+        if not caps:
+            self.evidence.tell_once(
+                unknown=[thread.program, thread.call.name, errno.errorcode.get(attempts.error)]
+            )
+
+    def _keep_raised(self, thread: Thread, mask: int, *, changes: bool) -> None:
+        """Where nothing was changed, only for what changes nothing: other calls are to tell."""
+        assert thread.call is not None
+        if changes:
+            self.raised[thread.program] = self.raised.get(thread.program, 0) | mask
+        else:
+            same = (thread.program, thread.call.name)
+            self.idle[same] = self.idle.get(same, 0) | mask
+
+    def _refused(self, thread: Thread, attempts: Attempts) -> None:
+        """Nothing helped: the program gets the error that it would get with all it has."""
+        assert thread.call is not None
+        name = errno.errorcode.get(attempts.error, str(attempts.error))
+        self.tree.refusals[thread.call.name, name, thread.program, thread.lacked()] += 1
+        if thread.call.handling is Handling.PTRACE and self._in_tree(thread):
+            self.evidence.tell_once(traces=thread.program)
+            return
+        if self.in_namespace and attempts.candidates and attempts.error in _PERMISSION:
+            about = detail(thread.call.name, thread.args, thread.process.proc)
+            first, *others = attempts.candidates
+            note(self.evidence, "refused", first, thread, about, name, -attempts.error, others)
+
+    # ------------------------------------------------------------------ set-gid bits
+
+    @staticmethod
+    def _lost_its_bit(thread: Thread) -> bool:
+        """Whether a chmod asked for the set-gid bit, and succeeded without it for want of
+        FSETID."""
+        if thread.effective >> FSETID & 1 or not asks_for_set_gid(thread):
+            return False
+        if not thread.virtual >> FSETID & 1 or thread.injection_disabled:
+            return False
+        mode = mode_now(thread)
+        return mode is not None and not mode & SETGID_BIT
+
+    @staticmethod
+    def _with_its_bit(thread: Thread) -> Action:
+        """Make a chmod again with FSETID."""
+        if thread.attempts is not None:
+            thread.proven += tuple((cap, thread.attempts.error) for cap in thread.attempts.shown)
+        mask = thread.effective | bit(FSETID)
+        thread.attempts = Attempts(0, (FSETID,), thread.effective, mask)
+        thread.attempts.next()
+        return RetryWith(mask)
+
+    # ------------------------------------------------------------------ targets that trace
+
+    def _in_tree(self, thread: Thread) -> bool:
+        return thread.args[0] == TRACEME or thread.args[1] in self.tree.threads
+
+    def _lets_trace(self, thread: Thread, request: int, pid: int) -> Action:
+        """Where every call is stopped anyway, no filter binds the tree to us: detach from what the
+        target wants to trace itself."""
+        if request == TRACEME:
+            self.evidence.tell_once(let_go=thread.program)
+            return Detach()
+        other = self.tree.threads.get(pid)
+        if request in (ATTACH, SEIZE) and other is not None and other is not thread:
+            self.evidence.tell_once(let_go=other.program)
+            return Interrupt(other)
+        return RESUME
+
+
+def _about(thread: Thread) -> str | None:
+    """What the call is made for, in words: its path, port, mode …"""
+    call = thread.call
+    assert call is not None
+    if call.handling is Handling.EXEC:
+        return thread.path.decode(errors="backslashreplace")
+    return detail(call.name, thread.args, thread.process.proc)
+
+
+def _lacking(thread: Thread, attempts: Attempts) -> list[tuple[int, int]]:
+    """What the call needs, each with the error that it fails with otherwise."""
+    if not attempts.exact:
+        return [(cap, attempts.error) for cap in attempts.candidates]
+    caps = [(cap, attempts.error) for cap in attempts.shown]
+    return caps + [item for item in thread.proven if item[0] not in attempts.shown]

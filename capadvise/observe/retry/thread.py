@@ -1,0 +1,213 @@
+"""What is known of a thread and of a process that are traced. Pure: values and small sums; what
+/proc shows of them is asked for through ``StoppedProcess``."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Protocol
+
+from capadvise.observe.retry.attempts import Attempts, bit
+from capadvise.observe.retry.calls import Call
+from capadvise.observe.retry.decode import Memory
+
+DAC_OVERRIDE, DAC_READ_SEARCH, FSETID, SETGID, SETUID = 1, 2, 4, 6, 7
+SYS_ADMIN, SETFCAP, BLOCK_SUSPEND = 21, 31, 36
+KEPT = bit(FSETID) | bit(BLOCK_SUSPEND)
+"""They stay effective: their refusal is silent (set-id bits at a write, EPOLLWAKEUP)."""
+
+
+class Gone(Exception):
+    """The thread was killed meanwhile; its end will be reported."""
+
+
+class CallStep(IntEnum):
+    """Where a thread stands between two stops."""
+
+    FREE = 0
+    """In the program."""
+    CALL = 1
+    """In a call of the program's, whose result will be looked at."""
+    INJECT = 2
+    """About to make, or in, a capset of ours."""
+    SKIP = 3
+    """At the exit of a call that was turned into none."""
+    AGAIN = 4
+    """Back before a call that it is to make again."""
+    ARMED = 5
+    """In, or after, a call of the program's that stops it only if it fails."""
+
+
+class StoppedProcess(Memory, Protocol):
+    """A stopped process, as /proc shows it."""
+
+    def write(self, address: int, data: bytes) -> bool:
+        """Put bytes into its memory; False where that cannot be."""
+
+    def link(self, fd: int) -> str:
+        """What a descriptor is; empty where there is none. -1: the working directory."""
+
+    def descriptors(self) -> list[int]:
+        """All that are open."""
+
+    def file(self, at: int | None, path: bytes, *, follow: bool = True) -> os.stat_result | None:
+        """A file, links followed or not: of a path below a descriptor, or below the working
+        directory (None); of the descriptor itself where the path is empty."""
+
+    def has_capabilities(self, at: int | None, path: bytes, *, follow: bool = True) -> bool:
+        """Whether such a file has file capabilities."""
+
+    def status(self, tid: int) -> bytes:
+        """``/proc/TID/status`` of one of its threads. Raises Gone."""
+
+    def user_namespace(self, tid: int) -> str:
+        """The user namespace of one of its threads; empty when it cannot be read."""
+
+    def spare_memory(self, size: int, reach: int) -> int:
+        """Where so many bytes can be read and written below an address; 0: nowhere."""
+
+    def close(self) -> None:
+        """Close the memory file, which an exec or the end replaces."""
+
+
+@dataclass(slots=True)
+class Process:
+    """What threads share."""
+
+    pid: int
+    proc: StoppedProcess
+    procfs_fds: dict[int, bool] = field(default_factory=dict)
+    """Descriptors of files below /proc and /sys; True: it shows less without an error."""
+    in_pseudo: bool = False
+    """The working directory lies there."""
+    threads: int = 0
+
+    def fork(self, pid: int, proc: StoppedProcess) -> Process:
+        """A child has the same descriptors and directory, and memory of its own."""
+        return Process(pid, proc, dict(self.procfs_fds), self.in_pseudo)
+
+    def look_for_pseudo(self) -> None:
+        """Descriptors that it was started with."""
+        self.procfs_fds |= {
+            fd: False for fd in self.proc.descriptors() if is_pseudo(self.proc.link(fd))
+        }
+        self.in_pseudo = is_pseudo(self.proc.link(-1))
+
+    def exec(self) -> None:
+        """New memory; descriptors that were to be closed are closed."""
+        self.proc.close()
+        self.procfs_fds = {
+            fd: silent for fd, silent in self.procfs_fds.items() if self.proc.link(fd)
+        }
+
+
+def is_pseudo(path: str) -> bool:
+    """Whether a path lies below /proc or /sys."""
+    return path.startswith(("/proc/", "/sys/")) or path in ("/proc", "/sys")
+
+
+@dataclass(slots=True)
+class Thread:
+    """A thread, its capability sets, and what it is about."""
+
+    tid: int
+    process: Process
+    program: str = ""
+    permitted: int = 0
+    inheritable: int = 0
+    virtual: int = 0
+    """Its effective set as the program believes it to be: what it would have without us."""
+    effective: int = 0
+    """Its effective set as the kernel has it now."""
+    uid: int = 0
+    """Effective."""
+    followed: bool = False
+    """After the target's exec, and not in a user namespace of its own making."""
+    filtered: bool = False
+    """It has a seccomp filter of its own."""
+    injection_disabled: bool = False
+    """Nothing can be injected any more: its sets stay as they are."""
+    handed: int = 0
+    """The permitted set that it has set last, perhaps for the program that it executes next."""
+    step: CallStep = CallStep.FREE
+    entered: bool = False
+    """The injected call has been entered: the next stop is its end."""
+    call: Call | None = None
+    arch: int = 0
+    """The way into the kernel that the call takes: AUDIT_ARCH_*."""
+    number: int = -1
+    args: tuple[int, ...] = ()
+    pointer: int = 0
+    stack: int = 0
+    began: int = 0
+    """Nanoseconds (CLOCK_MONOTONIC) at the entry."""
+    path: bytes = b""
+    attempts: Attempts | None = None
+    denied: list[int] | None = None
+    """What the kernel denied its call when it failed last; None: nobody listened."""
+    proven: tuple[tuple[int, int], ...] = ()
+    """(capability, errno without it) that this call was already shown to need: its refusal
+    changed to another one."""
+    before: list[int] = field(default_factory=list)
+    """Registers as they were before the instruction of the call."""
+    saved: tuple[int, bytes] | None = None
+    """Memory that an injected call's arguments lie on."""
+    injecting: int = 0
+    failures: int = 0
+
+    def child(self, tid: int, process: Process) -> Thread:
+        """What a new thread or process takes over."""
+        return Thread(
+            tid,
+            process,
+            self.program,
+            self.permitted,
+            self.inheritable,
+            self.virtual,
+            self.effective,
+            self.uid,
+            self.followed,
+            self.filtered,
+            self.injection_disabled,
+            self.handed,
+        )
+
+    def lacked(self) -> tuple[int, ...]:
+        """What its call was denied when it failed last. Nobody listens for SYS_ADMIN: perhaps that,
+        where the program does not have it."""
+        perhaps = (SYS_ADMIN,) if not self.virtual >> SYS_ADMIN & 1 else ()
+        return (*dict.fromkeys(self.denied or ()), *perhaps)
+
+    def reload(self) -> None:
+        """Read what the kernel has: the user and the capability sets. Raises Gone."""
+        status = self.process.proc.status(self.tid)
+        self.uid, self.inheritable, self.permitted, self.effective = parse_status(status)
+
+
+def after_uids(virtual: int, permitted: int, before: int, after: int, uid: int, now: int) -> int:
+    """The effective set that a program would have after a successful setuid() and the like
+    (cap_emulate_setxuid): leaving user 0 clears it, coming to be user 0 fills it, and with
+    SECBIT_NO_SETUID_FIXUP nothing happens. ``before`` and ``after`` are what the kernel made of
+    the set that was raised meanwhile; ``uid`` and ``now`` the effective user ids."""
+    if uid == 0 and now != 0 and not after:
+        return 0
+    if after != before:
+        return after
+    return virtual & permitted
+
+
+_STATUS = re.compile(
+    rb"^Uid:\t\d+\t(\d+).*^CapInh:\t(\w+)\nCapPrm:\t(\w+)\nCapEff:\t(\w+)", re.DOTALL | re.MULTILINE
+)
+
+
+def parse_status(text: bytes) -> tuple[int, int, int, int]:
+    """(effective uid, inheritable, permitted, effective) of ``/proc/TID/status``."""
+    fields = _STATUS.search(text)
+    if fields is None:  # a process that has just ended
+        raise Gone
+    uid, *masks = fields.groups()
+    inheritable, permitted, effective = (int(mask, 16) for mask in masks)
+    return int(uid), inheritable, permitted, effective

@@ -1,0 +1,310 @@
+"""The tracer: a program of its own, since python-ptrace is GPL. It never meets python-prctl.
+
+Run as ``tracer.py PLAN_FD SAY_FD REPORT_FD PATH…`` by the guardian: reads a plan, seizes the held
+target, answers with the seccomp filter that the target is to install, and follows the tree until
+its last thread is gone. If it dies, the kernel kills what it traces (PTRACE_O_EXITKILL).
+
+A call is stopped at its entry (seccomp) and at its end, where BPF can be used only if it failed:
+see ``failing``. One that fails with an error behind which a capability can stand is made again: the
+tracer turns the same instruction into a capset, raises a candidate, and lets the thread make the
+call again. The set is lowered when the next call of interest begins. A signal that arrives in
+between is delivered first, as if nothing had been tried.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import resource
+import signal
+import sys
+import time
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+if __name__ == "__main__":
+    sys.path += sys.argv[4:]  # where capadvise and ptrace are: started with -I -S, it has no path
+
+from ptrace.binding import func
+
+from capadvise.kernel import json_lines, seccomp_program
+from capadvise.kernel.uapi import WALL
+from capadvise.observe.retry import calls, machine
+from capadvise.observe.retry.actions import Action, BeginWith, Detach, Interrupt, Resume, RetryWith
+from capadvise.observe.retry.arguments import makes_namespace
+from capadvise.observe.retry.bookkeeping import Bookkeeping
+from capadvise.observe.retry.call_stops import CallStops
+from capadvise.observe.retry.denied_checks import RefusedChecks
+from capadvise.observe.retry.evidence import EvidenceLog
+from capadvise.observe.retry.failing import SIGNAL, FailingCalls
+from capadvise.observe.retry.inject import Injector
+from capadvise.observe.retry.machine import CONT, EVENT_SECCOMP, EVENT_STOP, SYSCALL
+from capadvise.observe.retry.policy import Policy, telling_errors
+from capadvise.observe.retry.proc_view import ProcView
+from capadvise.observe.retry.processors import Processor
+from capadvise.observe.retry.thread import CallStep, Gone, Thread
+from capadvise.observe.retry.tree import Tree
+
+_STOPS = (signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
+_PATIENCE = 1.0
+"""Seconds that a new thread waits for its maker's word."""
+
+
+def main() -> None:
+    """Run as a program."""
+    plan_fd, say, report = (int(word) for word in sys.argv[1:4])
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_IGN)  # they are for the target; the guardian kills us
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})  # see patient_wait
+    with open(plan_fd, "rb") as file:
+        plan = json.load(file)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    evidence = EvidenceLog(partial(json_lines.send, report), time.time)
+    tracer = Tracer(machine.here(), plan, evidence)
+    try:
+        text = tracer.seize(plan["pid"])
+    except OSError as error:
+        json_lines.send(say, {"failed": f"trace it: {error.strerror}"})
+        return
+    json_lines.send(say, {"filter": text})
+    os.close(say)
+    gc.freeze()  # what is here by now stays
+    tracer.run()
+
+
+def _failing(
+    plan: dict[str, Any], native: Processor, errors: frozenset[int]
+) -> FailingCalls | None:
+    """What stops a call only at its failure; None where the kernel has no such thing, where calls
+    are stopped without a filter, and on processors where it was not tried."""
+    if plan["every_call"] or native.entered is None:
+        return None
+    try:
+        return FailingCalls(errors, 8 * native.entered)
+    except OSError:
+        return None
+
+
+class Tracer:
+    """The event loop, and what each kind of stop means."""
+
+    def __init__(
+        self, processors: dict[int, Processor], plan: dict[str, Any], evidence: EvidenceLog
+    ) -> None:
+        self.evidence = evidence
+        self.tree = Tree(evidence, every_call=plan["every_call"])
+        self.target: int = plan["pid"]
+        self.target_program: str = plan["program"]
+        errnos = {(call, code): caps for (call, code), caps in plan["errnos"]}
+        interfaces = {
+            arch: calls.interface(arch, numbers, {call for call, _ in errnos})
+            for arch, numbers in plan["numbers"]
+            if arch in processors
+        }
+        self._tables = [(way.arch, way.stopped, way.only) for way in interfaces.values()]
+        capsets = {way.arch: way.capset for way in interfaces.values()}
+        self.injector = Injector(processors, self.tree, capsets)
+        self.policy = Policy(
+            self.tree,
+            Bookkeeping(self.tree, alone=plan["alone"]),
+            errnos,
+            RefusedChecks(plan["denied"]).since,
+            in_namespace=plan["in_namespace"],
+        )
+        self.failing = _failing(plan, processors[self.injector.native], telling_errors(errnos))
+        self.calls = CallStops(
+            self.tree, interfaces, self.injector, self.policy, self.perform, self.failing
+        )
+        self.early: set[int] = set()
+        """New threads that stopped before their maker's stop told of them."""
+        self.detaching: dict[int, Thread] = {}
+        """Threads that another one of the tree wants to trace itself → that one."""
+
+    # ------------------------------------------------------------------ from start to end
+
+    def seize(self, pid: int) -> str:
+        """Begin; the filter for the target, as hexadecimal text; empty for every call."""
+        machine.op(machine.SEIZE, pid, 0, machine.OPTIONS)
+        self.tree.home = os.readlink(f"/proc/{pid}/ns/user")
+        self.tree.add(pid, ProcView(pid))
+        return "" if self.tree.every_call else seccomp_program.program(self._tables).hex()
+
+    def run(self) -> None:
+        """Until the last thread is gone."""
+        self.evidence.tell({"pid": os.getpid()})
+        while True:
+            try:
+                tid, status = self.patient_wait() if self.early else os.waitpid(-1, WALL)
+            except ChildProcessError:
+                break
+            try:
+                if status & 0xFF == 0x7F:
+                    self.stopped(tid, status >> 8)
+                else:
+                    self.ended(tid)
+            except Gone:
+                pass
+        self.evidence.finish(self.tree.refusals)
+
+    def patient_wait(self) -> tuple[int, int]:
+        """The next stop. Where nobody tells of a new thread in time, its maker was killed on the
+        exit of the call: it must not wait for ever."""
+        end = time.monotonic() + _PATIENCE
+        while True:
+            stop = os.waitpid(-1, WALL | os.WNOHANG)
+            if stop[0]:
+                return stop
+            left = end - time.monotonic()
+            if self.early and left < 0:
+                self.adopt(self.early.pop())
+            signal.sigtimedwait((signal.SIGCHLD,), max(0.001, left))
+
+    def adopt(self, tid: int) -> None:
+        """Follow a thread whose maker is gone. What it can do is left as it is."""
+        thread = self.tree.add(tid, ProcView(tid))
+        thread.injection_disabled = True
+        with suppress(Gone):
+            thread.reload()
+            self.evidence.tell_once(
+                injection_disabled=thread.program or "a process whose parent was killed"
+            )
+            self.injector.resume(thread)
+
+    def ended(self, tid: int) -> None:
+        """A thread is no more."""
+        self.early.discard(tid)
+        if thread := self.tree.threads.get(tid):
+            self.calls.disarm(thread)
+        self.tree.remove(tid)
+        waiting = self.detaching.pop(tid, None)
+        if waiting is not None:
+            self.injector.resume(waiting)
+
+    def stopped(self, tid: int, what: int) -> None:
+        """A thread stopped; ``what`` is signal | event << 8."""
+        thread = self.tree.threads.get(tid)
+        if thread is None:
+            self.early.add(tid)
+            return
+        if self.detaching and tid in self.detaching:
+            # whichever stop comes first, it takes the interruption with it
+            waiting = self.detaching.pop(tid)
+            self.detach(thread, what if what < _SYSCALL_STOP else 0)
+            self.injector.resume(waiting)
+        elif what == _SECCOMP_STOP:
+            self.calls.filtered(thread)
+        elif what == _SYSCALL_STOP:
+            self.calls.left_or_entered(thread)
+        else:
+            self.rare_stop(thread, what >> 8, what & 0xFF)
+
+    def rare_stop(self, thread: Thread, event: int, number: int) -> None:
+        """Signals, and the begin of threads and programs."""
+        if event == 0:
+            self.signal_stop(thread, number)
+        elif event == EVENT_STOP:
+            self.event_stop(thread, number)
+        elif event == func.PTRACE_EVENT_EXEC:
+            self.exec_stop(thread)
+        else:
+            self.fork_stop(thread)  # no other events are asked for: machine.OPTIONS
+
+    # ------------------------------------------------------------------ kinds of stops
+
+    def signal_stop(self, thread: Thread, number: int) -> None:
+        """A signal is about to be delivered. What was being tried is given up first: the handler
+        must find the program as it was, and the call is made again after it."""
+        if number == SIGNAL and self.failing and machine.is_from_kernel(thread.tid):
+            if thread.step is CallStep.ARMED:
+                self.calls.failed(thread)
+            else:
+                self.injector.resume(thread)
+            return
+        if thread.step is CallStep.ARMED:
+            self.calls.interrupted(thread)
+        if thread.step is CallStep.INJECT:
+            self.injector.restore(thread)
+        if thread.step in (CallStep.INJECT, CallStep.AGAIN):
+            thread.step, thread.attempts = CallStep.FREE, None
+        self.injector.resume(thread, number)
+
+    def event_stop(self, thread: Thread, number: int) -> None:
+        """A new thread begins, job control stopped it (it stays so) or lets it go on, or it was
+        interrupted."""
+        if number in _STOPS:
+            machine.op(machine.LISTEN, thread.tid)
+        elif thread.step is CallStep.INJECT:
+            machine.op(
+                CONT if not thread.filtered and not self.tree.every_call else SYSCALL, thread.tid
+            )
+        else:
+            self.injector.resume(thread)
+
+    def fork_stop(self, thread: Thread) -> None:
+        """It made a thread or a process: that one stops too, before or after this."""
+        tid = machine.event_message(thread.tid)
+        same = os.path.exists(f"/proc/{thread.process.pid}/task/{tid}")
+        child = self.tree.add_child(thread, tid, None if same else ProcView(tid))
+        child.followed &= not makes_namespace(thread)
+        if self.policy.is_settled(thread):
+            thread.step = CallStep.FREE
+        self.injector.resume(thread)
+        if tid in self.early:
+            self.early.discard(tid)
+            with suppress(Gone):
+                self.injector.resume(child)
+
+    def exec_stop(self, thread: Thread) -> None:
+        """A new program begins, with new sets. From another thread than the leader, it takes over
+        the leader's id, and all other threads are gone."""
+        self.calls.disarm(thread)  # a former leader, whose id another thread takes over
+        thread = self.tree.take_over(thread, machine.event_message(thread.tid))
+        self.policy.became_another(thread)
+        self.policy.bookkeeping.executes(thread)
+        thread.step = CallStep.FREE
+        thread.process.exec()
+        if not thread.followed and thread.tid == self.target and not thread.program:
+            thread.followed, thread.program = True, self.target_program
+            thread.process.look_for_pseudo()
+            self.injector.try_suspending(thread)
+            self.evidence.tell({"started": time.time()})
+        else:
+            name = os.path.basename(thread.path).decode(errors="backslashreplace")
+            thread.program = self.evidence.named(name)
+        thread.reload()
+        thread.virtual = thread.effective
+        self.injector.resume(thread)
+
+    # ------------------------------------------------------------------ what the policy wants
+
+    def perform(self, thread: Thread, action: Action) -> None:
+        """Do it with a thread."""
+        match action:
+            case Resume():
+                self.injector.resume(thread)
+            case BeginWith(mask):
+                self.injector.before(thread, mask)
+            case RetryWith(mask):
+                self.injector.after(thread, mask)
+            case Detach():
+                self.detach(thread)
+            case Interrupt(other):
+                self.detaching[other.tid] = thread
+                machine.op(machine.INTERRUPT, other.tid)
+
+    def detach(self, thread: Thread, number: int = 0) -> None:
+        """Detach from a thread that another one wants to trace; ``number``: with this signal."""
+        machine.op(machine.DETACH, thread.tid, 0, number)
+        self.ended(thread.tid)
+
+
+_SYSCALL_STOP = signal.SIGTRAP | 0x80
+_SECCOMP_STOP = signal.SIGTRAP | EVENT_SECCOMP << 8
+
+
+if __name__ == "__main__":
+    main()

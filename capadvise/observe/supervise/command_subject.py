@@ -1,0 +1,123 @@
+"""A command below the guardian, with all that it starts."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Collection, Sequence
+
+from capadvise.kernel import procfs
+from capadvise.kernel.process_tree import descendants
+from capadvise.observe.supervise.decisions import Happening, MainExited, SupervisorLost
+from capadvise.observe.supervise.guardian_client import GuardianProcess
+
+_TOLD_AFTER = 1.0
+"""Seconds after which those who wait are told what goes on."""
+GUARDIAN_KILLED = "capadvise's guardian process was killed, and with it all that it had started"
+
+
+class CommandSubject:
+    """The whole tree of processes of a command. See ``event_loop.Subject``."""
+
+    def __init__(
+        self,
+        guardian: GuardianProcess,
+        root: int,
+        *,
+        own_terminal: bool,
+        others: Callable[[], Collection[int]] = tuple,
+        goes_on: Callable[[Sequence[str]], None] | None = None,
+    ) -> None:
+        """``root``: the pid of its first process. ``own_terminal``: nobody's shell controls it.
+        ``others``: the pids of processes that are none of the command's: the retry tracer.
+        ``goes_on``: see ``command.Announcer``."""
+        self._guardian, self._root, self._others = guardian, root, others
+        self._own_terminal = own_terminal
+        self._goes_on, self._exited_at = goes_on, 0.0
+        self.fds = (guardian.report,)
+        self.cautions: tuple[str, ...] = ()
+        self.status: int | None = None
+        self.ended = False
+        self.begun, self.health = True, None
+
+    def update(self) -> list[Happening]:
+        """What the guardian tells."""
+        happened: list[Happening] = []
+        for message in self._guardian.read():
+            if "exited" in message:
+                self.status = os.waitstatus_to_exitcode(message["exited"])
+                self._exited_at = time.monotonic()
+                happened.append(MainExited(self.status))
+            elif "empty" in message:
+                self.ended = True
+            elif "stopped" in message:
+                self._stop_with_target()
+        if self._guardian.ended and not self.ended:
+            self._guardian.kill_orphans()
+            self.ended = True
+            self.cautions = (*self.cautions, GUARDIAN_KILLED)
+            happened.append(SupervisorLost())
+        self._tell_what_goes_on()
+        return happened
+
+    def _tell_what_goes_on(self) -> None:
+        """Once, if it takes a while."""
+        tell = self._goes_on
+        if tell is None or self.status is None or time.monotonic() < self._exited_at + _TOLD_AFTER:
+            return
+        self._goes_on = None
+        alive = (pid for pid in self.pids() if procfs.state(pid) not in ("", "Z"))
+        if programs := sorted({procfs.comm(pid) for pid in alive}):
+            tell(programs)
+
+    def _stop_with_target(self) -> None:
+        """The target stopped: so do we, for the shell's job control. The guardian wakes us when
+        the target goes on. Off a terminal nobody looks, and reading must go on."""
+        if (
+            not self._own_terminal
+            and _in_foreground()
+            # t: stopped so, under a tracer; the guardian never reports a stop for tracing alone
+            and procfs.state(self._root) in ("T", "t")
+        ):
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+    def pids(self) -> list[int]:
+        """All that descends from the guardian."""
+        if self.ended:
+            return []
+        others = self._others()
+        return [pid for pid in descendants(self._guardian.pid) if pid not in others]
+
+    def check_environment(self) -> dict[str, str]:
+        """Nothing besides."""
+        return {}
+
+    def signal(self, number: int, *, from_process: bool) -> None:
+        """One that was sent to us alone is for the target."""
+        if from_process:
+            self._guardian.send({"signal": number})
+
+    def note_ending(self) -> None:
+        """Nobody wonders any more why it takes so long."""
+        self._goes_on = None
+
+    def stop(self) -> None:
+        """SIGTERM; SIGKILL follows for what ignores it."""
+        self._guardian.send({"signal": signal.SIGTERM})
+        self._guardian.send({"signal": signal.SIGCONT})  # a stopped one can react to it then
+
+    def end_rest(self) -> None:
+        """As a shell dies and leaves its child."""
+        self.stop()
+
+    def kill(self) -> None:
+        """The guardian kills whatever is left."""
+        self._guardian.send("kill")
+
+
+def _in_foreground() -> bool:
+    try:
+        return os.tcgetpgrp(0) == os.getpgrp()
+    except OSError:
+        return False

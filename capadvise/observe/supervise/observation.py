@@ -1,0 +1,56 @@
+"""What came of a run, as a value: it needs no recorder."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from capadvise.model.posture import Posture
+    from capadvise.model.recording import Recording
+    from capadvise.model.target import Target
+    from capadvise.model.workload import Workload
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What came of a run."""
+
+    recordings: tuple[Recording, ...]
+    """Several where a container was started several times, or a service has several."""
+    target: Target
+    workload: Workload
+    posture: Posture
+    check_passed: bool | None
+    """None when there was no check, or it never could be run."""
+    check_said: str
+    """What the check printed when it was last run."""
+    credentials: tuple[tuple[str, int, int], ...]
+    """(program, effective uid, effective gid) of the processes that ran when the check passed."""
+    given_up: str | None = None
+    """Why it was killed before its time was over: it could not pass its health check any more."""
+    outlasting: tuple[str, ...] | None = None
+    """The programs that went on after the main process had ended as it was told to; None: they were
+    told to end, too."""
+    engine_clients: tuple[tuple[int, tuple[str, ...]], ...] = ()
+    """Clients of container engines that a command executed: uid and arguments. The containers are
+    not its children, and so not seen."""
+
+    @property
+    def recording(self) -> Recording:
+        """The first."""
+        return self.recordings[0]
+
+    def unfinished(self) -> Observation:
+        """What is kept of it if this is the last that we write: the recording was cut short."""
+        *others, last = self.recordings
+        return replace(self, recordings=(*others, replace(last, interrupted=True)))
+
+
+def working_directory() -> str:
+    """Where we were called."""
+    try:
+        return os.getcwd()
+    except OSError:  # it was removed below us
+        return os.environ.get("PWD", "?")

@@ -1,0 +1,340 @@
+"""A traced run, up to the target's exec and after its end: guardian, signals, trace buffers."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from capadvise.kernel import own_caps, procfs
+from capadvise.kernel.background import Background
+from capadvise.kernel.hangup import leads_without_terminal
+from capadvise.kernel.odd_start import given_limits
+from capadvise.kernel.own_cgroup import OwnCgroup
+from capadvise.kernel.process_tree import remove_containers
+from capadvise.model.caps import Cap, CapSet
+from capadvise.model.errors import CannotStart
+from capadvise.observe.ftrace.instances import Buffers, remove_leftovers, require
+from capadvise.observe.supervise.command import Command, resolve
+from capadvise.observe.supervise.guardian_client import (
+    MORE_PROCESSES,
+    GuardianLost,
+    GuardianProcess,
+    Signals,
+)
+
+if TYPE_CHECKING:
+    from capadvise.observe.ftrace.kallsyms import Reading, Symbols
+    from capadvise.observe.retry.client import Listener
+    from capadvise.observe.supervise.sources import TraceBuffers
+
+_ROUND = 0.002
+"""Seconds between two looks into the buffers while the target runs and their reader is loaded."""
+_TURN = 0.0002
+"""Seconds after which a thread lets another one go on. With Python's own 5 ms, what makes the
+buffers would wait so long after each call of the kernel."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tracing:
+    """What the kernel is asked to tell."""
+
+    missing: CapSet | None = None
+    """What the target cannot have; None: what we lack, and what the command is not to have."""
+    closable: Iterable[str] = ()
+    exec_watch: str = ""
+    """See ``instances.Buffers``."""
+    also: Callable[[], list[int]] = list
+    """Threads that are followed besides the target."""
+    table: Reading | None = None
+    """The kernel's symbols, if their reading has begun."""
+    containers: bool = False
+    """Tell which container each shim keeps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What the kernel tells: buffers that record, and its symbols."""
+
+    buffers: Buffers
+    symbols: Symbols
+    table: Reading
+    """What reads the symbols: it is to be reaped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A target is held before its exec, while the buffers are being made."""
+
+    guardian: GuardianProcess
+    signals: Signals
+    buffers: TraceBuffers
+    made: Background[Trace | None]
+    """See ``trace``."""
+    held: int
+    """The pid of the target; 0 where none was started."""
+    listener: Listener | None
+    meanwhile: Callable[[], object]
+
+    def release(self, loading: Callable[[], object] = lambda: None) -> float:
+        """Let the target exec, and load what follows it. Returns when it was let go, by the
+        monotonic clock. Raises CannotStart. A guardian that is gone before it could tell was most
+        likely ended by the target, which runs then: its subject sees that."""
+        self.made.result()
+        released = time.monotonic()
+        self.guardian.send("go")
+        loaded = Background(loading)
+        while not loaded.ended:
+            self.buffers.keep()
+            loaded.wait(_ROUND)
+        loaded.result()
+        self.work_meanwhile()
+        with suppress(GuardianLost):
+            _wait_for(self.guardian, "started")
+        return released
+
+    def work_meanwhile(self) -> None:
+        """Begin with what will be needed afterwards. Not before: the target would wait for it."""
+        Background(self._work)
+
+    def _work(self) -> None:
+        own_caps.keep()  # the target may run before this has ended
+        if self.trace:
+            self.trace.table.reap()
+        self.meanwhile()
+
+    @property
+    def trace(self) -> Trace | None:
+        """What the kernel tells, once the buffers record; None where retries alone show what is
+        needed."""
+        return self.made.result()
+
+    def traced(self) -> Trace:
+        """For those who always trace."""
+        assert self.trace is not None
+        return self.trace
+
+
+@contextmanager
+def session(
+    command: Command | None,
+    *,
+    user: dict[str, Any] | None = None,
+    tracing: Tracing | None,
+    listener: Listener | None = None,
+    sweep: Sequence[list[list[str]]] = (),
+    cgroup: OwnCgroup | None = None,
+    meanwhile: Callable[[], object] = lambda: None,
+) -> Iterator[Session]:
+    """Start and hold a command; when the block ends, nothing of it is left. Without a command,
+    nothing is started, and what ``tracing.also`` gives goes on as it was.
+
+    ``tracing``: None where the kernel is not traced. ``listener``: hears the retry tracer.
+    ``sweep``: pairs of commands by which the guardian removes containers, unless it is told
+    ``"left"``. ``cgroup``: the target's own. ``meanwhile`` is called in a thread of its own when
+    the target runs. Raises CannotObserve or CannotStart.
+    """
+    path = resolve(command.argv[0]) if command else None
+    launcher = _launcher(command, user)
+    traced = _buffers(tracing, command, retried=listener is not None) if tracing else None
+    buffers: TraceBuffers = traced or _no_buffers()
+    fds = [int(traced.root.name)] if traced else []
+    fds += [cgroup.parent] if cgroup else []
+    signals = Signals()
+    retry = None
+    if listener is not None and path is not None:
+        fds.append(listener.write_fd)
+        retry = _retry_plan(listener, path, buffers, alone=tracing is None)
+    guardian = _guardian(fds, command, listener, cgroup)
+    sweeps = list(sweep)
+    plan = _plan(command, path, user, launcher, signals, buffers, fds, sweeps, retry, cgroup)
+    guardian.send(plan)
+    signals.listen()
+    made: Background[Trace | None] | None = None
+    try:
+        held = Background(lambda: _wait_for(guardian, "held"))
+        made = Background(partial(_trace, traced, tracing, guardian, held.result))
+        ready = Session(guardian, signals, buffers, made, held.result(), listener, meanwhile)
+        if command is None:
+            ready.traced()
+            ready.work_meanwhile()
+        yield ready
+    finally:
+        if made is not None:
+            made.wait()  # where something else failed meanwhile, it would make what nobody removes
+        if listener is not None:
+            listener.close()
+        buffers.close()
+        _end(guardian, buffers, sweeps, wait=command is None or command.wait)
+        signals.restore()
+
+
+def _trace(
+    buffers: Buffers | None,
+    tracing: Tracing | None,
+    guardian: GuardianProcess,
+    held: Callable[[], int],
+) -> Trace | None:
+    """Make the buffers, and begin to read what else the kernel tells meanwhile."""
+    if buffers is None or tracing is None:
+        return None
+    turn = sys.getswitchinterval()
+    sys.setswitchinterval(_TURN)
+    try:
+        buffers.begin()
+        guardian.hold(buffers.pointers.open(buffers.root, containers=tracing.containers))
+        from capadvise.observe.ftrace.kallsyms import Reading  # meanwhile
+
+        table = tracing.table or Reading()
+        buffers.open(lambda: _followed(held(), tracing.also))
+    finally:
+        sys.setswitchinterval(turn)
+    return Trace(buffers, table.result(), table)
+
+
+def _buffers(tracing: Tracing, command: Command | None, *, retried: bool) -> Buffers:
+    """The trace buffers, on a descriptor of ours: they stay when tracefs is unmounted meanwhile.
+    ``retried``: calls begin without capabilities, and a try that was granted one can fail."""
+    missing = tracing.missing
+    if retried:
+        missing = everything()
+    elif missing is None:
+        missing = _missing(command.caps if command else None)
+    root = require()
+    if root.parent != Path("/proc/self/fd"):
+        root = Path(f"/proc/self/fd/{os.open(root, os.O_PATH | os.O_CLOEXEC)}")
+    remove_leftovers(root)
+    return Buffers(root, missing=missing, closable=tracing.closable, exec_watch=tracing.exec_watch)
+
+
+def _missing(limit: CapSet | None) -> CapSet:
+    """What the target can be refused for want of it: what we lack, and what it is not to have."""
+    held = procfs.capability_sets().bounding
+    return everything() - (held if limit is None else held & limit)
+
+
+def everything() -> CapSet:
+    """All capabilities that the kernel knows."""
+    return frozenset(Cap(number) for number in range(procfs.last_cap() + 1))
+
+
+def _retry_plan(
+    listener: Listener, path: str, buffers: TraceBuffers, *, alone: bool
+) -> dict[str, Any]:
+    denied = buffers.denied()
+    from capadvise.catalog import default  # other runs read it later
+
+    return listener.plan(Path(path).name, default(), denied, alone=alone)
+
+
+def _guardian(
+    fds: list[int],
+    command: Command | None,
+    listener: Listener | None,
+    cgroup: OwnCgroup | None,
+) -> GuardianProcess:
+    """Start it; what it inherits for itself or for the target is closed here."""
+    terminal = command.terminal if command else None
+    guardian = GuardianProcess(fds if terminal is None else [*fds, terminal], cgroup)
+    if terminal is not None:
+        os.close(terminal)
+    if listener is not None:
+        listener.given_away()
+    return guardian
+
+
+def _plan(
+    command: Command | None,
+    path: str | None,
+    user: dict[str, Any] | None,
+    launcher: list[str] | None,
+    signals: Signals,
+    buffers: TraceBuffers,
+    fds: list[int],
+    sweep: list[list[list[str]]],
+    retry: dict[str, Any] | None,
+    cgroup: OwnCgroup | None,
+) -> dict[str, Any]:
+    """What the guardian is told; see there."""
+    command = command or Command(())
+    return {
+        "path": path,
+        "argv": list(command.argv),
+        "user": user,
+        "groups": sorted({*os.getgroups(), *command.groups}) if command.groups else [],
+        "namespace": command.namespace,
+        "caps": None if command.caps is None else sorted(command.caps),
+        "mask": [int(number) for number in signals.before],
+        "stdout_to_stderr": command.stdout_to_stderr,
+        "instances": buffers.folders,
+        "probes": buffers.probes,
+        "fds": fds,
+        "terminal": command.terminal,
+        "leads": leads_without_terminal(),
+        "sweep": sweep,
+        "linger": command.linger,
+        "limits": given_limits(),
+        "cgroup": None if cgroup is None else [cgroup.parent, cgroup.name],
+        "retry": retry,
+        "launcher": launcher,
+    }
+
+
+def _no_buffers() -> TraceBuffers:
+    from capadvise.observe.supervise.sources import NoBuffers  # traced runs load it later
+
+    return NoBuffers()
+
+
+def _launcher(command: Command | None, user: dict[str, Any] | None) -> list[str] | None:
+    """The program that changes user and capabilities, where that is asked for, and where it finds
+    what it loads. Raises CannotStart."""
+    if not user and (command is None or command.caps is None):
+        return None
+    from importlib.util import find_spec  # most targets stay root's
+
+    prctl = find_spec("prctl")
+    if prctl is None or prctl.origin is None:
+        raise CannotStart(
+            "the Python module prctl is missing", exists=False, hint="pip install python-prctl"
+        )
+    program = Path(__file__).with_name("launcher.py")
+    return [str(program), str(program.parents[3]), str(Path(prctl.origin).parent)]
+
+
+def _followed(held: int, also: Callable[[], list[int]]) -> list[int]:
+    return [held, *also()] if held else also()
+
+
+def _wait_for(guardian: GuardianProcess, word: str) -> int:
+    message = guardian.read_one()
+    if "failed" in message:
+        code = message["failed"]
+        cause = f": {os.strerror(code)}" if code else ""
+        raise CannotStart(
+            f"cannot {message['step']}{cause}",
+            exists=code != errno.ENOENT,
+            hint=MORE_PROCESSES if code == errno.EAGAIN else None,
+        )
+    return int(message[word])
+
+
+def _end(
+    guardian: GuardianProcess, buffers: TraceBuffers, sweep: list[list[list[str]]], *, wait: bool
+) -> None:
+    """Let the guardian do what is left, or do it in its place."""
+    guardian.read()  # its end, if it came at the same moment as ours
+    guardian.release()
+    killed = wait and not guardian.wait()
+    if guardian.ended or killed:
+        guardian.kill_orphans()
+        buffers.remove(patience=0)  # an engine may not answer for minutes
+        remove_containers([] if guardian.leaves else sweep, pause=2.0)
+        buffers.remove()

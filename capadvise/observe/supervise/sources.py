@@ -1,0 +1,257 @@
+"""What tells of capability checks during a run: trace buffers, audit records, the retry tracer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol
+
+from capadvise.model.recording import AuditDenial, Check, Lost, Recording, RefusedCall, Tally
+from capadvise.observe.ftrace.instances import PageReader
+from capadvise.observe.ftrace.removal import BUSY
+
+if TYPE_CHECKING:
+    from capadvise.observe.audit.live import AuditListener
+    from capadvise.observe.ftrace.event_order import Page
+    from capadvise.observe.retry.client import Listener
+    from capadvise.observe.tracking.tasks import Scope
+
+_LAST_RECORD = 0.3
+"""Seconds that the audit record of a killed process may take: a thread of the kernel sends it."""
+
+
+class TraceBuffers(Protocol):
+    """Where the kernel writes its events: ``instances.Buffers``, or ``NoBuffers``."""
+
+    folders: list[str]
+    probes: list[str]
+
+    @property
+    def observer(self) -> str | None:
+        """What writes the checks; None where nothing does."""
+
+    def denied(self) -> dict[str, Any] | None:
+        """A further buffer for the retry tracer."""
+
+    def drain(self, reader: PageReader) -> bool:
+        """Read what is there; False where there was too much for one round."""
+
+    def keep(self) -> None:
+        """Take what is there, before anybody can read it."""
+
+    def wake_at_once(self) -> list[int]:
+        """What to wait for in ``select``, which returns with the first event."""
+
+    def now(self) -> int:
+        """The time in ns, by the clock of the events."""
+
+    def stop(self) -> None:
+        """Record nothing any more."""
+
+    def lost(self) -> Lost:
+        """What was dropped so far."""
+
+    def close(self) -> None:
+        """Let them go."""
+
+    def remove(self, patience: float = BUSY) -> None:
+        """Remove them, when there is no guardian that would."""
+
+
+class CheckTracker(PageReader, Protocol):
+    """Makes checks of events: ``tracker.Tracker``, or ``NoTracker``."""
+
+    @property
+    def unnamed(self) -> int:
+        """Calls that a filter answered by a signal, and whose name was not seen."""
+
+    def cautions(self) -> tuple[str, ...]:
+        """What the user is to know of how it was read."""
+
+    @property
+    def distinct(self) -> int:
+        """How many distinct checks there are so far."""
+
+    def note_stopping(self, time: int | None) -> None:
+        """The target was told to stop at this time; None: it goes on."""
+
+    def finish(self) -> None:
+        """Nothing more will come."""
+
+    def scope_of(self, pid: int) -> Scope | None:
+        """Whose a process is or was."""
+
+    def tallies(self) -> tuple[Tally, ...]:
+        """How often each capability was checked so far, and for whom last."""
+
+    def checks(self, scope: Scope) -> tuple[Check, ...]:
+        """All distinct checks of a target."""
+
+    def refused_calls(self, scope: Scope) -> tuple[RefusedCall, ...]:
+        """The refused calls of a target."""
+
+
+class Sources:
+    """All that is read in a run."""
+
+    def __init__(
+        self,
+        buffers: TraceBuffers,
+        tracker: CheckTracker,
+        audit: AuditListener | None,
+        retries: Listener | None = None,
+    ) -> None:
+        self.tracker, self.lost = tracker, Lost()
+        """``lost``: events that were dropped, known at the end."""
+        self._buffers, self._retries = buffers, retries
+        self._audit = audit
+        self._stopping = False
+
+    @property
+    def fds(self) -> list[int]:
+        """What wakes the event loop: the tracer waits for it to read."""
+        return [self._retries.fd] if self._retries and not self._retries.ended else []
+
+    @cached_property
+    def events(self) -> list[int]:
+        """What can be read once the kernel has written an event."""
+        return self._buffers.wake_at_once()
+
+    def read(self) -> bool:
+        """Read what is there; False where there was too much for one round."""
+        complete = self._buffers.drain(self.tracker)
+        if self._audit is not None:
+            self._audit.read(self.tracker.scope_of)
+        if self._retries is not None:
+            self._retries.read()
+        return complete
+
+    def finish(self) -> None:
+        """The target is gone: read the rest, and nothing after that."""
+        self._buffers.stop()
+        while not self.read():
+            pass
+        self.tracker.finish()
+        if self._audit is not None:
+            if self.tracker.unnamed:
+                self._audit.wait(_LAST_RECORD)
+                self._audit.read(self.tracker.scope_of)
+            self._audit.close()
+        if self._retries is not None:
+            self._retries.finish()
+        self.lost = self._buffers.lost()
+
+    def lost_so_far(self) -> Lost:
+        """Events that were dropped until now."""
+        return self._buffers.lost()
+
+    def note_stopping(self, *, stopping: bool) -> None:
+        """The target is told to stop, or turned out to go on."""
+        if stopping != self._stopping:
+            self._stopping = stopping
+            self.tracker.note_stopping(self._buffers.now() if stopping else None)
+
+    @property
+    def observer(self) -> str:
+        """What sees the checks: ``tracepoint``, ``kprobe+retry``, ``retry`` …"""
+        names = [self._buffers.observer, "retry" if self._retries else None]
+        return "+".join(name for name in names if name)
+
+    def audit_denials(self, scope: Scope) -> tuple[AuditDenial, ...]:
+        """What the kernel's audit said was refused to a target."""
+        return () if self._audit is None else self._audit.denials(scope)
+
+    def merged(self, recording: Recording) -> Recording:
+        """The recording with what retries showed."""
+        return self._retries.merged(recording) if self._retries else recording
+
+
+class NoBuffers:
+    """As ``instances.Buffers``: there are none."""
+
+    observer: str | None = None
+
+    def __init__(self) -> None:
+        self.folders: list[str] = []
+        self.probes: list[str] = []
+
+    def keep(self) -> None:
+        """There is nothing to take."""
+
+    def denied(self) -> dict[str, Any] | None:
+        """Nobody tells what was refused."""
+
+    def drain(self, reader: PageReader) -> bool:
+        """Nothing is there."""
+        del reader
+        return True
+
+    def wake_at_once(self) -> list[int]:
+        """Nothing comes."""
+        return []
+
+    def now(self) -> int:
+        """No clock is needed."""
+        return 0
+
+    def stop(self) -> None:
+        """Nothing runs."""
+
+    def lost(self) -> Lost:
+        """Nothing can be lost."""
+        return Lost()
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def remove(self, patience: float = 0.0) -> None:
+        """Nothing is left."""
+
+
+class NoTracker:
+    """As ``tracker.Tracker``: no check is seen, only what retries show."""
+
+    unmatched = unnamed = 0
+
+    def __init__(self, listener: Listener | None) -> None:
+        self._listener = listener
+
+    def feed(self, before: Iterable[Page], flood: Iterable[Page], after: Iterable[Page]) -> bool:
+        """Nothing comes."""
+        del before, flood, after
+        return True
+
+    def note_stopping(self, time: int | None) -> None:
+        """No check has a phase."""
+        del time
+
+    @property
+    def distinct(self) -> int:
+        """How many different facts are known."""
+        return self._listener.distinct if self._listener else 0
+
+    def tallies(self) -> tuple[Tally, ...]:
+        """How often a refused call needed each capability so far."""
+        return self._listener.tallies() if self._listener else ()
+
+    def cautions(self) -> tuple[str, ...]:
+        """None."""
+        return ()
+
+    def finish(self) -> None:
+        """Nothing is waiting."""
+
+    def scope_of(self, pid: int) -> Scope | None:
+        """Nobody is followed."""
+        del pid
+        return None
+
+    def checks(self, scope: Scope) -> tuple[Check, ...]:
+        """None."""
+        del scope
+        return ()
+
+    def refused_calls(self, scope: Scope) -> tuple[RefusedCall, ...]:
+        """None."""
+        del scope
+        return ()

@@ -1,0 +1,329 @@
+"""What a target needs though no check is made for it: inferred from what it executes and calls.
+
+For some, the kernel makes no check at all; for the rest, only once the target holds less than now.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Protocol
+
+from capadvise.kernel import elf, file_caps, procfs, syscall_arguments, syscalls, uapi
+from capadvise.model.caps import Cap, CapSet, is_reduced
+from capadvise.model.recording import Phase
+from capadvise.observe.ftrace.proc_lookups import Lookup
+from capadvise.observe.tracking.distinct_checks import DistinctChecks
+from capadvise.observe.tracking.process_files import is_descriptor, takes_trace
+from capadvise.observe.tracking.tasks import Scope, Task
+from capadvise.observe.tracking.unplaced import Unplaced
+
+_OPENS, _BY_PIDFD = "pidfd_open", ("setns", "pidfd_getfd")
+CALLS = syscalls.REACHING | {"capget", "capset", "prctl", _OPENS, *_BY_PIDFD}
+"""Those that tell something when they end."""
+_OWN_SETS = 64
+_FILES = 4096
+_ENTERED = 4096
+"""So many threads that went into /proc are remembered."""
+_ROUNDS = 3
+_TRACE, _SETPCAP = Cap.parse("SYS_PTRACE"), Cap.parse("SETPCAP")
+_PROCESSES = 4096
+
+
+class PointerReader(Protocol):
+    """Tells what pointers among the arguments of calls point to."""
+
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """What could not be read, a sentence each."""
+
+    def capset_asked(self, tid: int) -> CapSet | None:
+        """The permitted set that a thread's oldest call of capset(2) asked for, once for each call;
+        None where that could not be read."""
+
+    def lookups(self) -> Iterable[Lookup]:
+        """Which processes were looked into since the last time."""
+
+    @property
+    def tells_scans(self) -> bool:
+        """Whether who lists all processes is among the lookups."""
+
+    def event_time(self, lookup: Lookup) -> int:
+        """When that was, by the clock of the events."""
+
+    def lost_lookups(self) -> Mapping[int, int]:
+        """How many were lost since the last time, by thread; thread 0 stands for all of them."""
+
+    def file_systems(self) -> Iterable[tuple[int, str]]:
+        """(thread, type) of each file system that was to be mounted since the last time."""
+
+
+class _NoPointers:
+    cautions: tuple[str, ...] = ()
+    tells_scans = False
+
+    def capset_asked(self, tid: int) -> CapSet | None:
+        return None
+
+    def lookups(self) -> Iterable[Lookup]:
+        return ()
+
+    def event_time(self, lookup: Lookup) -> int:
+        return lookup.time
+
+    def lost_lookups(self) -> Mapping[int, int]:
+        return {}
+
+    def file_systems(self) -> Iterable[tuple[int, str]]:
+        return ()
+
+
+NO_POINTERS = _NoPointers()
+
+
+class ImpliedNeeds:
+    """Finds needs that the checks do not show."""
+
+    def __init__(
+        self,
+        counts: DistinctChecks,
+        knows: Callable[[int], bool],
+        pointers: PointerReader,
+        before: frozenset[int] | None,
+        *,
+        retried: bool,
+        scans_told: bool,
+        copies_told: bool = True,
+    ) -> None:
+        """``knows``: whether a thread is followed. ``before``: the processes that there were before
+        a command, which has our files and pids; None of a container, which has not. ``retried``:
+        see ``Tracker``. ``scans_told``: events tell who lists processes; else ``pointers`` may.
+        ``copies_told``: see ``DistinctChecks.add_copied``."""
+        self._counts, self._knows, self._pointers = counts, knows, pointers
+        self.cautions = pointers.cautions
+        self._here, self._retried, self._copies_told = before is not None, retried, copies_told
+        self._before = before or frozenset()
+        self._scans_told = scans_told or pointers.tells_scans
+        self._lookups = Unplaced[Lookup]()
+        self._lost: Mapping[int, int] = {}
+        self._entered: dict[tuple[int, str], bool] = {}
+        """Of each (thread, its name then) that went into /proc: it came by the first process."""
+        self._mounts = Unplaced[str]()
+        self._looked_into: list[tuple[int, int, Lookup, Task]] = []
+        self._descriptors: set[tuple[int, str, int]] = set()
+        """Target, program that goes through all processes, and process."""
+        self._imports: dict[tuple[int, ...], frozenset[str]] = {}
+
+    def executed(self, pid: int, task: Task, scope: Scope, path: str) -> None:
+        """What a task becomes by the file that it executes."""
+        near = [f"/proc/{known}" for known in (task.parent, scope.root) if known]
+        places = [*near, *["/proc/self"] * self._here]
+        gain = file_caps.Gain()
+        if (handle := file_caps.open_executed(pid, path, places)) is not None:
+            gain = file_caps.gain_of(handle)
+            self._note_imports(handle, os.path.basename(path), scope)
+            os.close(handle)
+        scope.setid_exec |= gain.changes
+        if scope.proc_scanners is None and self._scans_told:
+            scope.proc_scanners = set()
+        if not task.nested:
+            if gain.user is not None:
+                task.uids = syscalls.Ids(task.uids.real, gain.user, gain.user)
+            _must_hold(task, scope, gain.demanded)
+
+    def _note_imports(self, handle: int, program: str, scope: Scope) -> None:
+        file = os.fstat(handle)
+        place = file.st_dev, file.st_ino, file.st_mtime_ns
+        if place not in self._imports and len(self._imports) < _FILES:
+            wanted = frozenset[str]().union(*_imports_that_tell().values())
+            self._imports[place] = elf.imported(handle, wanted)
+        scope.imports |= {(program, name) for name in self._imports.get(place, ())}
+
+    def ended(self, time: int, pid: int, task: Task, call: str, result: int, phase: Phase) -> None:
+        """One of CALLS has ended."""
+        begun, scope = task.call == call, task.scope  # not all begins are recorded
+        if call == "capget":
+            # With a null pointer it only asks for the version, as programs do that then demand a
+            # fixed set; those that look first adapt to what they have.
+            if begun and task.values[1] and task.own is None:
+                task.own = frozenset()
+        elif call == "capset":
+            self._capset(pid, task, result)
+        elif scope is None or result < 0:
+            return
+        elif call == "prctl":
+            if begun and result == 0 and not task.nested:
+                self._prctl(time, pid, task, scope, phase)
+        elif begun and call == _OPENS:
+            task.note_pidfd(result)
+        elif begun:
+            self._reached(time, pid, task, call, phase)
+
+    def _prctl(self, time: int, pid: int, task: Task, scope: Scope, phase: Phase) -> None:
+        _must_hold(task, scope, syscalls.made_ambient(task.values))
+        if not self._copies_told and task.values[0] == uapi.PR_SET_SECUREBITS:
+            self._counts.add_copied(time, pid, task, "prctl", _SETPCAP, phase)
+
+    def _capset(self, pid: int, task: Task, result: int) -> None:
+        # each call is told once: not only those that count
+        asked, scope = self._pointers.capset_asked(pid), task.scope
+        if scope is None or self._retried or result not in (0, -errno.EPERM):
+            return  # the retry tracer makes such calls itself, and tells of the others
+        if asked is None:
+            scope.unread_capset |= task.own is None and not task.settled
+        elif task.own is not None and is_reduced(asked, task.own):
+            task.own = asked  # sssd drops one at a time
+        else:
+            task.handed = asked
+            if not task.settled and (task.own is None or not self._adapts(task.program, scope)):
+                _must_hold(task, scope, asked)
+                task.settled = True
+
+    def _adapts(self, program: str, scope: Scope) -> bool:
+        """Whether a program that has looked at its sets can have kept what it had of those that it
+        would like to hold."""
+        tests = _imports_that_tell()["capability-test"]
+        return any((program, name) in scope.imports for name in tests)
+
+    def executes(self, task: Task) -> None:
+        """A task becomes another program: what it has set last was for that one, as container
+        runtimes do."""
+        if task.scope is not None and not task.nested:
+            _must_hold(task, task.scope, task.handed)
+        task.own, task.settled, task.handed = None, False, frozenset()
+
+    def note_lookups(self, tasks: Mapping[int, Task]) -> None:
+        """Processes that were looked into in /proc, and what was mounted, up to the last round."""
+        for _, scope, thread, kind in self._mounts.placed(tasks):
+            self._counts.note_file_system(scope, thread, kind)
+        self._mounts.add(self._pointers.file_systems())
+        before = list(self._lookups.placed(tasks))
+        self._lookups.add((lookup.thread, lookup) for lookup in self._pointers.lookups())
+        self._note_lost(tasks)
+        for task, scope, _, lookup in before:
+            self._note_lookup(lookup, task, scope)
+        self._settle_lookups()
+
+    def _note_lookup(self, lookup: Lookup, task: Task, scope: Scope) -> None:
+        if lookup.is_told_of_access_times:
+            scope.access_time_keepers.add(task.program_after(lookup.name))
+        program = task.program_called(lookup.name)
+        # to place it in time takes five readings of a file: not for each round of top
+        if (
+            (lookup.lists_processes or self._comes_by_all(lookup))
+            and program not in (scope.proc_scanners or ())
+            and self._pointers.event_time(lookup) >= task.since
+        ):
+            task.note_scan(program)
+        if lookup.place is not None:
+            self._note_place(lookup, *lookup.place, task, scope, program)
+
+    def _note_place(
+        self, lookup: Lookup, pid: int, file: str, task: Task, scope: Scope, program: str
+    ) -> None:
+        """A task, which was this program then, looks into a process."""
+        if lookup.is_told_of(pid):
+            scope.told.add(program)
+        elif program in (scope.proc_scanners or ()) and not self._is_first_descriptor(
+            (scope.number, program, pid), file
+        ):
+            return
+        looks = self._here and not task.nested
+        looks = looks and takes_trace(lookup.call, pid, file, scope.root)
+        if looks and _held(pid, task, existed=pid in self._before):
+            at_that_time = replace(task, program=program)
+            self._looked_into.append((_ROUNDS, pid, lookup, at_that_time))
+
+    def _is_first_descriptor(self, looked_into: tuple[int, str, int], file: str) -> bool:
+        """Whether a descriptor of a process was not looked at before: who goes through all
+        processes for the sake of these (lsof, fuser) goes through thousands."""
+        if not is_descriptor(file) or looked_into in self._descriptors:
+            return False
+        if len(self._descriptors) >= _PROCESSES:
+            self._descriptors.clear()
+        self._descriptors.add(looked_into)
+        return True
+
+    def _comes_by_all(self, lookup: Lookup) -> bool:
+        """pidof goes into /proc and lists the folder as "."; then it comes by the first process,
+        and by others."""
+        thread = lookup.thread, lookup.name
+        if lookup.enters_folder:
+            if len(self._entered) >= _ENTERED:
+                self._entered.clear()
+            self._entered[thread] = False
+        if lookup.place is None or thread not in self._entered:
+            return False
+        self._entered[thread] |= lookup.place[0] == 1
+        return self._entered[thread] and lookup.place[0] != 1
+
+    def _note_lost(self, tasks: Mapping[int, Task]) -> None:
+        """Lookups that were not read, of which those of an exec told what a program was told."""
+        lost, self._lost = self._lost, self._pointers.lost_lookups()
+        for thread, count in lost.items():
+            those = tasks if thread == 0 else tasks.keys() & {thread}
+            for scope in {scope for each in those if (scope := tasks[each].scope) is not None}:
+                scope.lost_lookups += count
+
+    def finish(self, tasks: Mapping[int, Task]) -> None:
+        """Nothing more will come."""
+        self.note_lookups(tasks)
+        self._settle_lookups(last=True)
+
+    def _settle_lookups(self, *, last: bool = False) -> None:
+        """Count what was not about a process of the target's own: of one that was just forked, the
+        start can be read some rounds later."""
+        waiting, self._looked_into = self._looked_into, []
+        for rounds, pid, lookup, task in waiting:
+            if self._knows(pid) or (scope := task.scope) is None:
+                continue
+            if rounds and not last:
+                self._looked_into.append((rounds - 1, pid, lookup, task))
+                continue
+            time, thread, place = scope.started, lookup.thread, lookup.place
+            descriptor = place is not None and is_descriptor(place[1])
+            self._counts.add_implied(
+                *(time, thread, task, lookup.call, _TRACE, task.phase), descriptor=descriptor
+            )
+
+    def _reached(self, time: int, pid: int, task: Task, call: str, phase: Phase) -> None:
+        """A call has acted upon a process, by its pid: in our own pid namespace, hence only where
+        the target is no container."""
+        if not self._here or task.other_pids:
+            return
+        if call in _BY_PIDFD:
+            other = dict(task.pidfds).get(syscall_arguments.signed(task.values[0]))
+            reached = None if other is None else (other, _TRACE)
+        else:
+            args = syscalls.arguments(call, task.values, task.uids, task.gids)
+            reached = syscalls.reaches(call, args)
+        if reached is None or reached[0] == pid or self._knows(reached[0]):
+            return
+        other, cap = reached
+        if _held(other, task, existed=True):
+            self._counts.add_implied(time, pid, task, call, cap, phase)
+
+
+def _imports_that_tell() -> dict[str, frozenset[str]]:
+    """By ``ImportSign``. The catalog is read while the target runs: not before its start."""
+    from capadvise.catalog import default
+
+    return {str(sign): functions for sign, functions in default().signs.symbols.items()}
+
+
+def _must_hold(task: Task, scope: Scope, caps: CapSet) -> None:
+    """Capabilities that must be permitted, though no check asks for them."""
+    if caps and len(scope.fixed_capsets) < _OWN_SETS:
+        scope.fixed_capsets[task.program, caps] = None
+
+
+def _held(pid: int, task: Task, *, existed: bool) -> bool:
+    """Whether a process that a task has reached held capabilities. Where the users differ, the
+    kernel makes a check: without one it was the task's own user's, and root's hold some unless they
+    gave them up. That counts for one that ``existed``, and has ended since."""
+    try:
+        return bool(procfs.capability_sets(pid).permitted)
+    except OSError:
+        return existed and task.uids.effective == 0 and not task.nested

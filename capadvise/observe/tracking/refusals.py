@@ -1,0 +1,67 @@
+"""Refused calls, counted by what is known of each. Who refused is judged afterwards."""
+
+from __future__ import annotations
+
+import errno
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from capadvise.kernel import syscalls
+from capadvise.model.caps import Cap
+from capadvise.model.recording import DeniedCheck, Namespace, RefusedCall
+
+SIGSYS = 0
+"""In the place of an error number: the process was sent this signal instead."""
+_DISTINCT = 4096
+Denied = tuple[int, int, bytes]
+"""A check that was denied: capability, user namespace, stack."""
+
+
+class Raw(NamedTuple):
+    """One kind of refusal, as the events tell it."""
+
+    call: str
+    code: int
+    program: str
+    uid: int
+    entered: bool | None
+    denied: tuple[Denied, ...]
+    nested: bool
+
+
+def count(refusals: Counter[Raw], raw: Raw) -> None:
+    """Count one more. Kinds beyond a bound are thrown together, without their checks."""
+    if raw not in refusals and len(refusals) >= _DISTINCT:
+        raw = raw._replace(program="?", uid=0, denied=())
+    refusals[raw] += 1
+
+
+def named(
+    refusals: Mapping[Raw, int],
+    site_of: Callable[[bytes], tuple[str, ...]],
+    namespace_of: Callable[[int], Namespace],
+) -> tuple[RefusedCall, ...]:
+    """The refused calls with names for the kernel's numbers and addresses."""
+    counts: Counter[RefusedCall] = Counter()
+    for raw, times in refusals.items():
+        denied = tuple(
+            dict.fromkeys(
+                DeniedCheck(Cap(cap), site_of(stack), namespace_of(pointer))
+                for cap, pointer, stack in raw.denied
+            )
+        )
+        code = "SIGSYS" if raw.code == SIGSYS else errno.errorcode[raw.code]
+        counts[
+            RefusedCall(*(raw.call, code, raw.program, 0, raw.uid, raw.entered, denied, raw.nested))
+        ] += times
+    return tuple(call.counted(times) for call, times in counts.items())
+
+
+def is_begun(call: str, result: int, begins: Mapping[int, str]) -> bool:
+    """Whether the begin of a call is recorded: one that ends without was answered by a seccomp
+    filter, which the kernel asks first (syscall_trace_enter() of kernel/entry/common.c). clone
+    is recorded where it makes namespaces, and only that is not permitted (EPERM)."""
+    if call == "clone":
+        return result == -errno.EPERM
+    return call in begins.values() and call not in syscalls.FILTERS

@@ -1,0 +1,349 @@
+"""Threads that are followed, and what they belong to: which checks count, and for whom."""
+
+from __future__ import annotations
+
+import signal
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import NamedTuple, Protocol
+
+from capadvise.kernel import procfs, syscall_arguments, syscalls
+from capadvise.model.caps import CapSet
+from capadvise.model.recording import Phase
+from capadvise.observe.tracking.refusals import Raw
+
+Known = Callable[[int], "Task | None"]
+"""The thread of a pid, if it is a target's own."""
+_PIDFDS = 64
+_REPEATS = 32
+"""Checks between two calls of a task that are remembered."""
+_PROGRAMS = 4
+_NAME_LENGTH = 15
+"""So much of a program's name does its thread bear."""
+
+
+@dataclass(slots=True, eq=False)
+class Scope:
+    """What one recording is about: a command and its descendants, or one container."""
+
+    number: int
+    root: int
+    """The pid of its first process, in the initial pid namespace."""
+    started: int
+    """Time stamp of its own exec: what came before was its runtime's."""
+    namespace: int = 0
+    """The kernel's pointer of the user namespace that it was in at its exec; 0: the initial one."""
+    above: frozenset[int] = frozenset()
+    """The pointers of the namespaces above that one, besides the initial one, as far as known."""
+    program: str = ""
+    """What its first process has executed last."""
+    io_uring: bool = False
+    setid_exec: bool = False
+    proc_scanners: set[str] | None = None
+    """Programs that listed all processes; None where that is not recorded."""
+    told: set[str] = field(default_factory=set)
+    """Programs that were told in their arguments which process to look into."""
+    access_time_keepers: set[str] = field(default_factory=set)
+    """Programs that were told to leave access times alone."""
+    isolators: set[str] = field(default_factory=set)
+    """Programs that executed another one in new namespaces that they made for it with clone(2)."""
+    lost_lookups: int = 0
+    """Lookups in /proc, or arguments of programs, that could not be kept."""
+    imports: set[tuple[str, str]] = field(default_factory=set)
+    """(program, function of a library) of those that tell something."""
+    unread_capset: bool = False
+    """What a program asked for with capset(2) could not be read."""
+    makers: set[int] = field(default_factory=set)
+    """Effective ids of who made user namespaces, which obey their makers (user_namespaces(7))."""
+    made: int = 0
+    """How many user namespaces were made, as far as was seen."""
+    fixed_capsets: dict[tuple[str, CapSet], None] = field(default_factory=dict)
+    refusals: Counter[Raw] = field(default_factory=Counter)
+
+    @property
+    def listers(self) -> frozenset[str] | None:
+        """Programs that listed all processes, and not for the sake of one."""
+        return None if self.proc_scanners is None else frozenset(self.proc_scanners - self.told)
+
+
+@dataclass(slots=True)
+class Count:
+    """How often a check was made, by whom first and last, and when."""
+
+    pid: int
+    first: int
+    last_pid: int = 0
+    last: int = 0
+    count: int = 0
+
+    def add(self, pid: int, time: int, count: int) -> None:
+        """It was made again."""
+        self.count += count
+        self.last_pid, self.last = pid, time
+
+
+@dataclass(slots=True)
+class Task:
+    """A thread. What it forks begins as a copy."""
+
+    program: str
+    uids: syscalls.Ids
+    gids: syscalls.Ids
+    scope: Scope | None = None
+    since: int = 0
+    """Time stamp: what it did before does not count."""
+    phase: Phase = Phase.RUN
+    own: CapSet | None = None
+    """Once it has asked for its capabilities: what it left of them when it last took a few away."""
+    settled: bool = False
+    """It has set them, and will only take away from those."""
+    handed: CapSet = frozenset()
+    """What it has set last, perhaps for the program that it executes next."""
+    earlier: tuple[str, ...] = ()
+    """The programs that it was before, the last ones."""
+    call: str | None = None
+    values: tuple[int, ...] = ()
+    pending: list[Key] = field(default_factory=list)
+    """Checks of the call that is under way."""
+    parent: int = 0
+    """The thread that forked it, where that belongs to the same scope."""
+    runtime: int = 0
+    """The process that keeps the container that this is about to become: containerd's shim, or
+    conmon."""
+    pivoted: int = 0
+    """The thread that changed its root for that of a new container."""
+    inside: bool = False
+    """It has entered a container; what it will exec belongs to it."""
+    namespace: int = 0
+    """The pointer of its user namespace, where that is known."""
+    nested: bool = False
+    """It has gone into a user namespace that the target made."""
+    other_pids: bool = False
+    """It is in a pid namespace that the target made: what it calls a process is no pid of ours."""
+    children_other_pids: bool = False
+    """Those that it forks from now on are."""
+    isolated_by: frozenset[str] = frozenset()
+    """The programs that made new namespaces for it with clone(2), until it executes another."""
+    pidfds: tuple[tuple[int, int], ...] = ()
+    """(descriptor, the process that it stands for), the last ones."""
+    session: int | None = 0
+    """The thread that made its session; 0: the target was in it at first; None: not known."""
+    signalled: bool = False
+    """A seccomp filter has just sent it SIGSYS; the call may be seen to end."""
+    repeats: dict[tuple[bytes, bytes], Repeat] = field(default_factory=dict)
+    """The checks since it began or ended a call, or executed a program: the same one again counts
+    for the same. A server makes them by the thousand."""
+
+    @classmethod
+    def of_running(cls, pid: int, scope: Scope | None, root: Task | None) -> Task:
+        """A thread that ran before it was followed; where it is gone, it had those of ``root``."""
+        uids = gids = syscalls.Ids(0, 0, 0)
+        if (ids := procfs.ids(pid)) is not None:
+            uids, gids = syscalls.Ids(*ids[0]), syscalls.Ids(*ids[1])
+        elif root is not None:
+            uids, gids = root.uids, root.gids
+        program = procfs.comm(procfs.process_of(pid) or pid)  # threads have names of their own
+        # Before a scope began, not all events were recorded yet: a call would seem never to end.
+        return cls(program, uids, gids, scope, since=scope.started if scope else 0, session=None)
+
+    def become(self, program: str, pid: int) -> None:
+        """It, which is this process, has executed a program."""
+        self.earlier = (*self.earlier[1 - _PROGRAMS :], self.program)
+        if self.scope is not None:
+            self.scope.isolators |= self.isolated_by
+            if pid == self.scope.root:
+                self.scope.program = program
+        self.program, self.repeats, self.isolated_by = program, {}, frozenset()
+
+    def begin(self, call: str, values: tuple[int, ...]) -> None:
+        """It has begun a call."""
+        self.call, self.values, self.pending = call, values, []
+        self.repeats.clear()
+
+    def note_check(self, check: tuple[bytes, bytes], counts_for: Repeat) -> None:
+        """What a check, an event that has the answer and its stack, counts for."""
+        if len(self.repeats) >= _REPEATS:
+            self.repeats.clear()
+        self.repeats[check] = counts_for
+
+    def repeats_check(self, check: tuple[bytes, bytes], pid: int, time: int) -> bool:
+        """Count a check that it has made since its last call or program; False where it has not.
+        Where the answer comes with another event, none is known."""
+        if (known := self.repeats.get(check)) is None:
+            return False
+        known.counted.add(pid, time, 1)
+        if known.waits:
+            self.wait_for_result(known.key)
+        return True
+
+    def wait_for_result(self, key: Key) -> None:
+        """A check was made that the end of the call under way tells more about."""
+        self.pending.append(key)
+        del self.pending[:-16]
+
+    def end(self) -> None:
+        """Its call has ended."""
+        self.call, self.pending, self.signalled = None, [], False
+        self.repeats.clear()
+
+    def program_called(self, name: str) -> str:
+        """The program that it was when the thread had this name: its own, cut short."""
+        programs = (self.program, *reversed(self.earlier))
+        return next((each for each in programs if each[:_NAME_LENGTH] == name), self.program)
+
+    def program_after(self, name: str) -> str:
+        """What it has executed when the thread had this name."""
+        pairs = pairwise((self.program, *reversed(self.earlier)))
+        return next((to for to, at in pairs if at[:_NAME_LENGTH] == name), self.program)
+
+    def arguments(self, known: Known | None) -> dict[str, int]:
+        """Of the call under way, of which nothing differs from run to run: of a pid, whether it is
+        ``foreign``, none of the target's own, and whether SIGCONT stays within a session. Without
+        ``known`` pids are those of another pid namespace."""
+        assert self.call is not None
+        args = syscalls.arguments(self.call, self.values, self.uids, self.gids)
+        pid = args.pop("pid", None)
+        if (fd := args.pop("pidfd", None)) is not None:
+            pid = dict(self.pidfds).get(syscall_arguments.signed(fd))
+        if args.get("which", -1) == syscalls.ONE_PROCESS.get(self.call):
+            pid = args.pop("who", None)
+        if pid is not None and known is not None:
+            other = abs(syscall_arguments.signed(pid))  # below 0: a group, by its leader
+            task = self if other == 0 else known(other)
+            args["foreign"] = int(task is None)
+            if args.get("signal") == signal.SIGCONT:
+                args["same_session"] = int(task is not None and self.shares_session(task))
+        return args
+
+    def shares_session(self, other: Task) -> bool:
+        """Whether both are known to be in one session."""
+        return self.session is not None and self.session == other.session
+
+    def may_share_process(self, other: Task) -> bool:
+        """Whether both may be threads of one process: neither has executed a program since."""
+        return other.scope is self.scope and other.program == self.program
+
+    def leads_session(self, thread: int, leader: Task | None, others: Iterable[Task]) -> None:
+        """This thread has made a session. ``leader``: whose number came of it, the first thread of
+        the process; another one where it is not that, or in a pid namespace of the target's.
+        ``others``: among them are its other threads, which are in that session now, too."""
+        for other in others:
+            other.session = None if self.may_share_process(other) else other.session
+        self.session = thread if leader is self else None
+        if leader is not None and leader is not self:
+            leader.session = None
+
+    def take_ids(self, call: str) -> None:
+        """The call under way has succeeded: it may have changed who the task is."""
+        if syscalls.sets_uids(call):
+            args = syscalls.arguments(call, self.values, self.uids, self.gids)
+            self.uids = self.uids.after(call, args)
+        elif syscalls.sets_gids(call):
+            args = syscalls.arguments(call, self.values, self.uids, self.gids)
+            self.gids = self.gids.after(call, args)
+
+    def take_namespaces(self, call: str) -> None:
+        """The call under way has succeeded: it may have moved the task into a user namespace that
+        the target made, and what it forks into a pid namespace that it made."""
+        if call in ("unshare", "setns"):
+            flags = self.values[syscalls.ARGUMENTS[call]["flags"]]
+            users = syscalls.makes_users(flags)
+            if call == "unshare":  # setns(2) can lead into our own, too
+                if users:
+                    self.note_users_made()
+                self.children_other_pids |= syscalls.makes_pids(flags)
+            self.nested |= users  # not yet when it makes one
+
+    def forked(self, parent: int) -> Task:
+        """What a child begins as; ``parent`` is this one's pid."""
+        child = replace(self, call=None, values=(), pending=[], repeats={}, handed=frozenset())
+        child.parent = parent if self.scope is not None else 0
+        if self.call == "clone":
+            (flags, *_) = self.values
+            child.nested |= syscalls.makes_users(flags)
+            child.children_other_pids |= syscalls.makes_pids(flags)
+            if syscalls.makes_namespaces(flags):
+                child.isolated_by |= {self.program}
+        child.other_pids |= child.children_other_pids
+        return child
+
+    def note_pidfd(self, fd: int) -> None:
+        """The call under way, pidfd_open(2), has given this descriptor."""
+        self.pidfds = (*self.pidfds[-_PIDFDS:], (fd, self.values[0]))
+
+    def note_scan(self, program: str) -> None:
+        """As this program, it lists all processes."""
+        if self.scope is not None and self.scope.proc_scanners is not None:
+            self.scope.proc_scanners.add(program)
+
+    def note_users_made(self) -> None:
+        """It has made a user namespace. What it is called in one of those is no one's id here."""
+        if self.scope is None:
+            return
+        self.scope.made += 1
+        if not self.nested:
+            self.scope.makers.add(self.uids.effective)
+
+
+class Key(NamedTuple):
+    """What makes two checks the same."""
+
+    cap: int
+    ret: int
+    namespace: int
+    options: int | None
+    stack: bytes
+    program: str
+    uid: int | None
+    phase: Phase
+    args: tuple[tuple[str, int], ...]
+    scope: int
+    within: int = 0
+    """The user namespace that the task was in, if it is known and another than ``namespace``."""
+    nested: bool = False  # denied to a task in a user namespace that the target made
+
+
+class Repeat(NamedTuple):
+    """What a check counts for."""
+
+    key: Key
+    counted: Count
+    waits: bool
+    """For the result of its call."""
+
+
+class Starts(Protocol):
+    """Decides with what a scope begins."""
+
+    def called(self, pid: int, task: Task, call: str, values: Sequence[int]) -> None:
+        """A thread without a scope has begun a call."""
+
+    def executed(self, time: int, pid: int, task: Task, path: str) -> None:
+        """A thread without a scope has exec'd a program."""
+
+    def unknown(self, pid: int) -> Scope | None:
+        """The scope of a thread whose fork was not seen."""
+
+
+class OneCommand:
+    """A held process: all counts from its exec on."""
+
+    def __init__(self, root: int, before: frozenset[int] = frozenset()) -> None:
+        """``before``: the processes that there were when it was held."""
+        self.root, self.before = root, before
+        self.scope: Scope | None = None
+
+    def called(self, pid: int, task: Task, call: str, values: Sequence[int]) -> None:
+        """Nothing begins with a call."""
+
+    def executed(self, time: int, pid: int, task: Task, path: str) -> None:
+        """The target's own exec."""
+        if pid == self.root and self.scope is None:
+            self.scope = Scope(0, pid, time, task.namespace)
+        task.scope, task.since = self.scope, time
+
+    def unknown(self, pid: int) -> Scope | None:
+        """Only what descends from the target is followed."""
+        return self.scope

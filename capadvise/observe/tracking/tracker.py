@@ -1,0 +1,342 @@
+"""From single events to distinct checks: which thread was asked, in which call, and for whom."""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+
+from capadvise.kernel import syscalls
+from capadvise.model.caps import Cap
+from capadvise.model.recording import UNKNOWN_CALL, Check, Phase, RefusedCall, Tally
+from capadvise.observe.ftrace import ringbuffer
+from capadvise.observe.ftrace.check_events import EXEC, Answered, Asked, Pairing, Types
+from capadvise.observe.ftrace.event_order import Event, EventSorter, Noise, Page
+from capadvise.observe.ftrace.kallsyms import Symbols
+from capadvise.observe.tracking import implied_needs, refusals, shown_in_proc
+from capadvise.observe.tracking.distinct_checks import DistinctChecks
+from capadvise.observe.tracking.implied_needs import NO_POINTERS, PointerReader
+from capadvise.observe.tracking.refusal_log import RefusalLog
+from capadvise.observe.tracking.tasks import Key, OneCommand, Repeat, Scope, Starts, Task
+
+_RESULT = struct.Struct("<16xq")
+_SETPCAP = Cap.parse("SETPCAP")
+
+
+class Tracker:
+    """Takes pages, gives checks."""
+
+    def __init__(
+        self,
+        types: Types,
+        symbols: Symbols,
+        starts: Starts,
+        root: int,
+        uid: int,
+        gid: int,
+        *,
+        retried: bool = False,
+        opened_by: Mapping[str, Cap] = MappingProxyType({}),
+        early: Callable[[int, str], None] | None = None,
+        pointers: PointerReader = NO_POINTERS,
+    ) -> None:
+        """``root`` is the process that is followed, with its ids. ``retried``: calls of capset are
+        the retry tracer's, or told by it. ``opened_by``: calls that the target's seccomp filter
+        would let through with this capability. ``early`` is told of each exec once it was read."""
+        self.retried, self._opened_by = retried, opened_by
+        self.types, self.starts, self.root = types, starts, root
+        self._stopping: int | None = None
+        self._tasks = {root: Task("", syscalls.Ids(uid, uid, uid), syscalls.Ids(gid, gid, gid))}
+        self._refusals = RefusalLog()
+        self.unnamed = 0
+        """Calls that a filter answered with SIGSYS, and whose name was not seen."""
+        self._ended: set[int] = set()
+        self._ended_before: set[int] = set()
+        """A round ago: what was only counted of them comes now."""
+        self._pairing = Pairing()
+        before = starts.before if isinstance(starts, OneCommand) else None
+        known = None if before is None else self._tasks.get
+        by_tracepoint = types.within_fields is not None
+        self.counts = DistinctChecks(symbols, known, tells_within=by_tracepoint)
+        sighted = self._sighted if early else None
+        self._order = EventSorter(types, self.counts.is_overcommit, sighted)
+        self._early, scans = early, types.scan is not None
+        self._implied = implied_needs.ImpliedNeeds(
+            *(self.counts, self.knows, pointers, before),
+            retried=retried,
+            scans_told=scans,
+            copies_told=by_tracepoint or retried,
+        )
+
+    def finish(self) -> None:
+        """Nothing more will come: count the checks whose stack never arrived."""
+        self._implied.note_lookups(self._tasks)
+        self._count(*self._order.rest())
+        self._implied.finish(self._tasks)
+        self._answered(self._pairing.settle_all())
+        self._pairing.end_of_round()
+
+    @property
+    def unmatched(self) -> int:
+        """Refusals of which nobody knows what was asked: lost questions."""
+        return self._pairing.unmatched
+
+    def cautions(self) -> tuple[str, ...]:
+        """What the user is to know of how it was read."""
+        return (*self.counts.cautions, *self._implied.cautions)
+
+    def feed(self, before: Iterable[Page], flood: Iterable[Page], after: Iterable[Page]) -> bool:
+        """One round of reading, see ``EventSorter.take``; checks of memory accounting are counted
+        with the next one. False: there was more than one round takes."""
+        self._count(*self._order.take(before, flood, after))
+        return self._order.complete
+
+    def _count(self, events: Iterable[Event], noise: Noise) -> None:
+        for event in events:
+            try:
+                self._event(*event)
+            except (struct.error, ValueError):  # shorter than its format says
+                self.counts.malformed += 1
+        for (raw, stack, pid), (time, count) in noise.items():
+            asked = self.types.asked(time, pid, b"\0" * 8 + raw, stack)
+            self._answered(self._pairing.many(asked, count))
+        self._pairing.end_of_round()
+        self._implied.note_lookups(self._tasks)
+        for pid in self._ended_before:
+            self._tasks.pop(pid, None)
+        self._ended_before, self._ended = self._ended, set()
+        self.counts.shown.look(self._tasks)
+
+    def _event(self, time: int, kind: int, pid: int, event: bytes, stack: bytes) -> None:
+        types = self.types
+        if kind == types.check:
+            if not self._is_repeated(time, pid, event[8:], stack):
+                self._answered(self._pairing.ask(types.asked(time, pid, event, stack)))
+            return
+        if kind == types.returned:
+            self._answered(self._pairing.refuse(time, pid, *types.answer(event)))
+            return
+        if types.returned is not None:  # else each question came with its answer
+            self._answered(self._pairing.settle(pid))
+        if (call := types.enters.get(kind)) is not None:  # these two are most of what comes
+            self._settle(pid, task := self._task(pid))
+            values = struct.unpack_from(f"<{(len(event) - 16) // 8}Q", event, 16)
+            task.begin(call, values)
+            if task.scope is None:
+                self.starts.called(pid, task, call, values)
+        elif (call := types.exits.get(kind)) is not None:
+            self._exit_of_call(time, pid, call, _RESULT.unpack_from(event)[0])
+        elif kind == types.scan:
+            (task := self._task(pid)).note_scan(task.program)
+        elif kind == types.sigsys:
+            self._settle(pid, task := self._task(pid))
+            task.signalled = True
+        elif kind == types.fork:
+            parent, child = types.fork_fields.unpack_from(event)
+            above = self._task(parent)
+            self._tasks[child] = above.forked(parent)
+            if above.call == "clone":
+                if syscalls.makes_users(above.values[0]):
+                    above.note_users_made()
+                above.end()  # this is recorded only where it fails
+            self._lives(child)
+        elif kind == types.exec:
+            self._exec(time, event)
+        elif kind == types.exit:
+            self._settle(pid, self._task(pid))
+            self._ended.add(pid)
+
+    def _sighted(self, event: bytes) -> None:
+        assert self._early is not None
+        path = ringbuffer.text(event, self.types.exec_filename)
+        self._early(EXEC.unpack_from(event)[0], path)
+
+    def _exec(self, time: int, event: bytes) -> None:
+        pid, old_pid = EXEC.unpack_from(event)
+        task = self._task(old_pid)
+        self._tasks[pid] = task
+        self._lives(pid)  # the first thread made way for the one that exec'd
+        path = ringbuffer.text(event, self.types.exec_filename)
+        if task.scope is None:
+            self.starts.executed(time, pid, task, path)
+        self._implied.executes(task)
+        task.become(os.path.basename(path) or path, pid)
+        if task.scope is not None:
+            self._implied.executed(pid, task, task.scope, path)
+            self._order.begun = True
+
+    def _lives(self, pid: int) -> None:
+        """This pid is of a thread that goes on."""
+        self._ended.discard(pid)
+        self._ended_before.discard(pid)
+
+    def _answered(self, answered: Iterable[Answered]) -> None:
+        for asked, result, count in answered:
+            self._check(asked, result, count)
+
+    def _key(self, asked: Asked, result: int, task: Task, scope: Scope, syscall: str | None) -> Key:
+        """What makes a check another one than those before it."""
+        args: tuple[tuple[str, int], ...] = ()
+        if task.call is not None and task.call == syscall:
+            args = self.counts.arguments(task, asked.cap, asked.stack)
+        return Key(
+            *(asked.cap, result, asked.namespace, asked.options, asked.stack, task.program),
+            *(task.uids.effective, self._phase(asked.time, task), args),
+            scope.number,
+            asked.within if asked.within != asked.namespace else 0,
+            task.nested and result != 0,
+        )
+
+    def _is_repeated(self, time: int, pid: int, raw: bytes, stack: bytes) -> bool:
+        """Count a check that a thread makes again; False for others."""
+        task = self._tasks.get(pid) if self._stopping is None else None
+        return task is not None and task.repeats_check((raw, stack), pid, time)
+
+    def _check(self, asked: Asked, result: int, count: int) -> None:
+        time, pid, cap, stack = asked.time, asked.pid, asked.cap, asked.stack
+        task = self._task(pid)
+        if not self.counts.initial_namespace and self.counts.is_overcommit(stack):
+            self.counts.initial_namespace = asked.namespace  # it is about init_user_ns
+        if task.scope is None:
+            if cap == _SETPCAP:
+                task.namespace = asked.namespace  # asked of a task's own namespace alone
+            return
+        if time < task.since or not 0 <= cap < 64:  # no capability: the page is damaged
+            return
+        syscall = self.counts.call(stack, task)
+        if self.retried and syscall == "capset":
+            return
+        task.scope.io_uring |= syscall == "io_uring_setup"
+        key = self._key(asked, result, task, task.scope, syscall)
+        self.counts.note_namespace(asked.namespace, asked.within, stack)
+        counted = self.counts.add(key, None, pid, time, count)
+        if waits := syscall in syscalls.RESULTS or syscall in syscalls.REFUSABLE:
+            task.wait_for_result(key)
+        if asked.answer is not None and (result != 0 or cap not in shown_in_proc.CAPS):
+            task.note_check((asked.raw, stack), Repeat(key, counted, waits))
+        elif result == 0:
+            self.counts.shown.allowed(task.scope, pid, cap, stack, first=counted.pid == pid)
+
+    def _exit_of_call(self, time: int, pid: int, call: str, result: int) -> None:
+        task = self._task(pid)
+        if result == syscalls.INTERRUPTED:
+            task.end()  # and it is made again
+            return
+        began = task.call == call  # not all begins are recorded
+        if call == "setsid" and result > 0:
+            task.leads_session(pid, self._tasks.get(result), self._tasks.values())
+        if began and result == 0 and call in syscalls.SET_IDS:
+            task.take_ids(call)
+        if call in implied_needs.CALLS:
+            self._implied.ended(time, pid, task, call, result, self._phase(time, task))
+        denied = self._settle_checks(task, call, result) if task.pending else ()
+        if began and result == 0:
+            task.take_namespaces(call)
+        failed = result < 0 or task.signalled
+        if failed and time >= task.since:  # else no check of it is counted, see adopt()
+            self._note_refusal(time, pid, task, call, result, denied)
+        task.end()
+
+    def _settle_checks(self, task: Task, call: str, result: int) -> tuple[refusals.Denied, ...]:
+        """Give the checks of a call its result; those that were denied."""
+        denied: dict[refusals.Denied, None] = {}
+        for key in task.pending:
+            if self.counts.site(key.stack)[1] == call:
+                self.counts.settle(key, min(result, 0))
+                if key.ret != 0:
+                    denied[key.cap, key.namespace, key.stack] = None
+        return tuple(denied)
+
+    def _note_refusal(
+        self,
+        time: int,
+        pid: int,
+        task: Task,
+        call: str,
+        result: int,
+        denied: tuple[refusals.Denied, ...],
+    ) -> None:
+        """A call that has failed; ``entered``: it got past the seccomp filter, if that is known."""
+        entered, begins = True if task.call == call else None, self.types.enters
+        if not entered and self._order.lossless and refusals.is_begun(call, result, begins):
+            entered = False
+        filtered = entered is False and -result in syscalls.REFUSED
+        if filtered and call in self._opened_by and task.scope:
+            phase = self._phase(time, task)
+            self.counts.add_seccomp_denied(time, pid, task, call, self._opened_by[call], phase)
+        if task.signalled:
+            self._refusals.note(pid, task, call, refusals.SIGSYS, False, ())
+        elif -result in syscalls.refusing(call) or (entered is False and result < 0):
+            self._refusals.note(pid, task, call, -result, entered, denied)
+
+    def _settle(self, pid: int, task: Task) -> None:
+        """After SIGSYS, the end of the call is what is seen next of a task, if anything is."""
+        if task.signalled:
+            task.signalled = False
+            self.unnamed += 1
+            self._refusals.note(pid, task, UNKNOWN_CALL, refusals.SIGSYS, False, ())
+
+    def scope_of(self, pid: int) -> Scope | None:
+        """Whose a process is or was, as far as was read."""
+        return task.scope if (task := self._tasks.get(pid)) else self._refusals.scope_of(pid)
+
+    def adopt(self, pid: int, scope: Scope | None) -> Task:
+        """A thread that ran before it was followed."""
+        task = self._tasks[pid] = Task.of_running(pid, scope, self._tasks.get(self.root))
+        self._order.begun |= scope is not None
+        return task
+
+    def enter(self, pid: int, scope: Scope | None) -> None:
+        """A thread was found in a container; without a scope it belongs there from its next exec
+        on, as a runtime does."""
+        task = self._tasks.get(pid) or self.adopt(pid, scope)
+        if task.scope is None:
+            task.scope, task.inside = scope, True
+
+    def knows(self, pid: int) -> bool:
+        """Whether a thread is followed, as far as was read."""
+        return pid in self._tasks
+
+    def belonging(self, scope: Scope) -> list[int]:
+        """The threads of a scope that have not ended, as far as was seen."""
+        ended = self._ended | self._ended_before
+        return [
+            pid for pid, task in self._tasks.items() if task.scope is scope and pid not in ended
+        ]
+
+    def _task(self, pid: int) -> Task:
+        return self._tasks.get(pid) or self.adopt(pid, self.starts.unknown(pid))
+
+    def _phase(self, time: int, task: Task) -> Phase:
+        """A service that began later, as it waited for another one, is not being stopped."""
+        began, told = task.scope.started if task.scope else 0, self._stopping
+        stopping = told is not None and began <= told <= time
+        return Phase.STOP if stopping and task.phase is Phase.RUN else task.phase
+
+    def note_stopping(self, time: int | None) -> None:
+        """The target was told to stop, at this time by the events' clock; None: it goes on."""
+        self._stopping = time
+        for task in self._tasks.values():
+            task.repeats.clear()  # the same check belongs to another phase now
+
+    @property
+    def distinct(self) -> int:
+        """How many distinct checks there are so far."""
+        return self.counts.distinct
+
+    def tallies(self) -> tuple[Tally, ...]:
+        """How often each capability was asked for so far, and by whom last."""
+        return self.counts.tallies()
+
+    def checks(self, scope: Scope) -> tuple[Check, ...]:
+        """All distinct checks of a target, in the order in which they first appeared."""
+        return self.counts.checks(scope)
+
+    def refused_calls(self, scope: Scope) -> tuple[RefusedCall, ...]:
+        """The refused calls of a target, as they were seen."""
+        return refusals.named(
+            scope.refusals,
+            lambda stack: self.counts.site(stack)[0],
+            lambda pointer: self.counts.namespace(pointer, scope),
+        )

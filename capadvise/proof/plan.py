@@ -1,0 +1,340 @@
+"""Which trial to run next. Pure: the trials are run by a callable.
+
+The way: everything (does it work at all?), nothing, the recommended set; then one away at a time,
+the most powerful first. Where a set fails, what the trial itself was refused is added, then what
+the catalog names as alternatives, and only then the rest is searched by halving: some needs never
+pass through a check that an observer could see.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from capadvise.judgement.comparisons import Comparisons
+from capadvise.judgement.decide import Proposal
+from capadvise.judgement.differences import Observed
+from capadvise.judgement.outcome import Interrupted, NotProvable, TrialOutcome
+from capadvise.judgement.proven import Proven, Trial, conclude
+from capadvise.model.caps import Cap, CapSet
+from capadvise.proof import growing
+from capadvise.proof.attempts import Attempt, LikelyAttempts
+from capadvise.proof.sharing import Trials, shared, without_spare
+
+RunTrial = Callable[[CapSet], TrialOutcome]
+TrySetting = Callable[[CapSet, str], TrialOutcome]
+FindGroups = Callable[[], str | None]
+"""The groups of the files that DAC capabilities are used for, as the change of an attempt."""
+Say = Callable[[Trial], None]
+Ahead = Callable[[Sequence[Attempt]], None]
+"""Told what is likely to be tried next, the likeliest first, so that trials run side by side."""
+Risk = Callable[[Cap], int]
+"""How far a capability takes an attacker: more is worse."""
+
+_OVERRIDE, _READ_SEARCH = Cap.parse("DAC_OVERRIDE"), Cap.parse("DAC_READ_SEARCH")
+
+
+def fewest(recommended: CapSet) -> int:
+    """How many trials it takes where the recommended set is the floor: of everything, of nothing,
+    of the set, and without each member. More, where one of them can go."""
+    return 3 + len(recommended)
+
+
+def prove(
+    proposal: Proposal,
+    everything: CapSet,
+    first: TrialOutcome,
+    run_trial: RunTrial,
+    *,
+    isolation: str,
+    removal_order: Sequence[Cap],
+    untried: CapSet = frozenset(),
+    say: Say = lambda _: None,
+    ahead: Ahead = lambda _: None,
+    risk: Risk = lambda _: 0,
+    try_setting: TrySetting | None = None,
+    groups: FindGroups = lambda: None,
+) -> Proven:
+    """Find the floor. ``first`` is what came of the trial with ``everything``, which did not use
+    ``untried``. ``removal_order`` is the catalog's.
+
+    Raises NotProvable when that trial failed.
+    """
+    if not first.passed:
+        raise NotProvable(first)
+    changeable = try_setting is not None
+    attempts = LikelyAttempts(proposal, everything, removal_order, changeable=changeable)
+    search = _Search(attempts, first, run_trial, say, ahead, untried)
+    floor: CapSet | None = None
+    complete = True
+    sound: bool | None = None
+    try:
+        floor = search.floor()
+        if not search.flaky:
+            search.regain(search.recommended(floor))
+            floor = search.with_alternatives(floor, risk)
+            floor = search.with_what_is_kept(floor, search.recommended(floor) - untried, risk)
+            if try_setting is not None:
+                search.try_changes(floor, try_setting, groups)
+            sound = search.in_its_time(search.recommended(floor))
+    except Interrupted:
+        complete, floor = False, search.best
+    if search.flaky:
+        floor = None
+    return Proven(
+        isolation,
+        search.comparisons.told(search.trials),
+        floor,
+        search.flaky,
+        sound,
+        complete,
+        untried,
+        logs=search.logs,
+    )
+
+
+@dataclass
+class _Search:
+    """Trials of one workload, each set at most once, but for repeats that settle a doubt."""
+
+    attempts: LikelyAttempts
+    first: TrialOutcome
+    run_trial: RunTrial
+    say: Say
+    ahead: Ahead
+    untried: CapSet
+    trials: list[Trial] = field(default_factory=list)
+    outcomes: dict[CapSet, TrialOutcome] = field(default_factory=dict)
+    flaky: bool = False
+    forgotten: int = 0
+    """How often all that were late have been forgotten."""
+    logs: tuple[str, ...] = ()
+    """Of the two trials that did not agree."""
+    best: CapSet | None = None
+    start: CapSet = frozenset()
+    """What the removals began with: it passes, and loses least."""
+
+    def __post_init__(self) -> None:
+        self.comparisons = Comparisons(self.first.observed, self._everything_again)
+        self.outcomes[self.attempts.everything] = self.first
+        self.best = self.attempts.everything
+        self._note(self.attempts.everything, self.first)
+
+    def _note(
+        self,
+        caps: CapSet,
+        outcome: TrialOutcome,
+        without: Cap | None = None,
+        *,
+        repeat: bool = False,
+        instead: tuple[str, ...] = (),
+    ) -> None:
+        # A removal is compared with the set that it was made from: what was lost before is not
+        # this capability's doing.
+        larger = self.outcomes.get(caps | {without}) if without is not None else None
+        base = larger.observed if larger is not None and larger.passed else self.first.observed
+        lost = [outcome.why]
+        if outcome.passed:
+            lost = self.comparisons.lost(base, outcome.observed)
+            self.comparisons.note(len(self.trials), base, outcome.observed)
+        failed_at = outcome.failed_at
+        trial = Trial(
+            *(caps, outcome.passed, outcome.seconds, without, repeat, tuple(lost)),
+            failed_at,
+            instead,
+        )
+        self.trials.append(trial)
+        if outcome.passed and self.best is not None and len(caps) < len(self.best):
+            self.best = caps
+        self.say(trial)
+
+    def recommended(self, floor: CapSet) -> CapSet:
+        """What the trials so far recommend."""
+        interim = Proven("", self.comparisons.told(self.trials), floor, untried=self.untried)
+        return conclude(self.attempts.proposal, interim).recommended
+
+    def _everything_again(self) -> Observed | None:
+        again = self.run_trial(self.attempts.everything)
+        self._note(self.attempts.everything, again, repeat=True)
+        return again.observed if again.passed else None
+
+    def with_what_is_kept(self, floor: CapSet, recommended: CapSet, risk: Risk) -> CapSet:
+        """The floor, where a member's part can be done by what is recommended anyway; and nothing
+        is that another one makes needless."""
+
+        def passes(caps: CapSet, without: Cap, instead: tuple[str, ...]) -> bool:
+            if caps in self.outcomes:
+                passed = self.outcomes[caps].passed
+                return passed and (not instead or self._again(caps, without, instead))
+            return self._tries() < most and self.passes(caps, without, instead)
+
+        most = 3 + 2 * len(self.start)
+        trials = Trials(passes, self._as_good, self.attempts.by_power, risk)
+        floor = shared(trials, floor, recommended - floor)
+        without_spare(trials, floor, recommended - floor)
+        return floor
+
+    def _tries(self) -> int:
+        return sum(not trial.repeat for trial in self.trials)
+
+    def passes(
+        self, caps: CapSet, without: Cap | None = None, instead: tuple[str, ...] = ()
+    ) -> bool:
+        """The trial of a set, run once."""
+        if caps not in self.outcomes:
+            outcome = self.outcomes[caps] = self.run_trial(caps)
+            self._note(caps, outcome, without, instead=instead)
+        return self.outcomes[caps].passed
+
+    def surely(self, caps: CapSet, *, expected: bool, without: Cap | None = None) -> bool:
+        """As ``passes``; a result that contradicts the evidence must come twice."""
+        passed = self.passes(caps, without)
+        return passed if passed == expected else self._again(caps, without)
+
+    def in_its_time(self, caps: CapSet, without: Cap | None = None) -> bool:
+        """As ``passes``, for a set that may well work: one that was late is given all the time that
+        the workload allows. What waits for a point in time, as cron does for the next minute, takes
+        longer in one trial than in another."""
+        passed = self.passes(caps, without)
+        return self._again(caps, without) if self.outcomes[caps].late else passed
+
+    def _forget_late(self) -> None:
+        """One that was late has passed: those that were late tell nothing of their sets."""
+        self.forgotten += 1
+        late = {caps for caps, outcome in self.outcomes.items() if outcome.late}
+        self.outcomes = {tried: self.outcomes[tried] for tried in self.outcomes.keys() - late}
+        self.trials = [
+            replace(trial, without=None) if trial.caps in late and not trial.passed else trial
+            for trial in self.trials
+        ]
+
+    def _again(self, caps: CapSet, without: Cap | None, instead: tuple[str, ...] = ()) -> bool:
+        """The trial of a set that was tried before, run once more. One that was late has more time
+        then."""
+        before, again = self.outcomes[caps], self.run_trial(caps)
+        self._note(caps, again, without, repeat=True, instead=instead)
+        if before.passed and again.late:
+            before, again = again, self.run_trial(caps)
+            self._note(caps, again, without, repeat=True, instead=instead)
+        if again.passed and before.passed:
+            self.comparisons.equal(before.observed, again.observed)
+        elif again.passed and before.late:
+            self._forget_late()
+        elif again.passed != before.passed:
+            self.flaky = True
+            self.logs = (before.output, again.output)
+        self.outcomes[caps] = again  # it is observed: the first one need not have been
+        return again.passed
+
+    def floor(self) -> CapSet:
+        """A set that passes, and fails without any one member."""
+        recommended = self.start = self.attempts.recommended
+        self._announce(self.attempts.at_first())
+        if self.surely(frozenset(), expected=not recommended):
+            return frozenset()
+        caps = self.start = self._repair(recommended)
+        known: tuple[CapSet, int] | None = None
+        # What failed without a member of a larger set can pass without it now: a program that
+        # cannot become another user need not hand over its files. Sets are tried once.
+        while (caps, self.forgotten) != known and not self.flaky:
+            known = caps, self.forgotten
+            order = self.attempts.by_power(caps)
+            for number, cap in enumerate(order):
+                self._announce(self._removals(caps, order, number))
+                less = caps - {cap}
+                doubtful = self.attempts.proposal.need(cap).uncertain is not None
+                if (self.in_its_time if doubtful else self.passes)(less, cap):
+                    # Most likely it does again: what follows is begun beside that.
+                    self._announce([Attempt(less), *self._removals(less, order, number + 1)], less)
+                    if self._again(less, cap):
+                        caps = less
+                if self.flaky:
+                    break
+        return caps
+
+    def _removals(self, caps: CapSet, order: Sequence[Cap], at: int) -> list[Attempt]:
+        """What is taken away next: what comes yet, and where one has gone, the others again; and
+        the set that is tried in the end, with what is worth keeping of what has gone."""
+        again = [cap for cap in order[:at] if cap in caps] if len(caps) < len(order) else []
+        removals = self.attempts.removals(caps, [*order[at:], *again])
+        gone = caps < self.start
+        return [*removals, *([Attempt(self.recommended(caps))] if gone else ())]
+
+    def _announce(self, attempts: Sequence[Attempt], again: CapSet | None = None) -> None:
+        """``again``: a set that is tried once more."""
+        known = self.outcomes.keys() - {again}
+        if not self.comparisons.know_noise:
+            known -= {self.attempts.everything}
+        wanted = [one for one in attempts if one.change or one.caps not in known]
+        self.ahead(list(dict.fromkeys(wanted)))
+
+    def with_alternatives(self, floor: CapSet, risk: Risk) -> CapSet:
+        """The floor, with what is less of a risk in the place of a member where that passes, too.
+        Each alternative is tried, as far as the budget goes."""
+        most = 3 + 2 * len(self.attempts.proposal.recommended)
+        for cap, group, _ in list(self.attempts.others(floor)):
+            if cap not in floor or frozenset(group) & floor:
+                continue  # another one has taken its place
+            if self._tries() >= most:
+                break
+            caps = floor - {cap} | frozenset(group)
+            passed = self.passes(caps, without=cap, instead=tuple(one.short for one in group))
+            if passed and max(map(risk, group)) < risk(cap):
+                floor = caps
+        return floor
+
+    def try_changes(self, floor: CapSet, try_setting: TrySetting, groups: FindGroups) -> None:
+        """What is needless where the machine is set so, or where the target has a group."""
+        attempts = self.attempts.changes(floor)
+        dac = [cap for cap in (_OVERRIDE, _READ_SEARCH) if cap in floor]
+        if dac and (change := groups()) is not None:
+            attempts += [Attempt(floor - {cap}, change) for cap in dac]
+        for caps, change, _ in attempts:
+            if change is not None:
+                outcome = try_setting(caps, change)
+                (cap,) = floor - caps
+                self._note(caps, outcome, cap, instead=(change,))
+
+    def regain(self, chosen: CapSet) -> None:
+        """Where the set that is to be recommended fails, or loses what it began with: find out by
+        which of those that are left out. The floor's trials do not tell what is lost by two: where
+        one is gone the program may never come to the use of the other."""
+        caps = self.start
+        if not caps - chosen or not self.passes(caps):
+            return
+        if self.in_its_time(chosen) and self._as_good(chosen, caps):
+            return
+        told = {(trial.caps, trial.without) for trial in self.trials}
+        for cap in self.attempts.by_power(caps - chosen):
+            less = caps - {cap}
+            if less in self.outcomes and (less, cap) not in told:  # it was about another one
+                self._again(less, cap)
+            if self.passes(less, without=cap) and self._as_good(less, caps):
+                caps = less
+
+    def _as_good(self, less: CapSet, caps: CapSet) -> bool:
+        return (
+            self.passes(caps)
+            and self.passes(less)
+            and not self.comparisons.lost(
+                self.outcomes[caps].observed, self.outcomes[less].observed
+            )
+        )
+
+    def _repair(self, caps: CapSet) -> CapSet:
+        """A set that passes, from one that should."""
+        if caps and self.surely(caps, expected=True):
+            return caps
+        own = self.first.kept & self.attempts.everything
+        attempts = self.attempts
+        for grown in growing.grown(
+            caps, self._refused, own, attempts.everything, attempts.proposal
+        ):
+            if self.in_its_time(grown):
+                return grown
+            caps = grown
+        rest = self.attempts.by_power(self.attempts.everything - caps)[::-1]
+        return caps | growing.halved(self.in_its_time, caps, rest)
+
+    def _refused(self, caps: CapSet) -> CapSet:
+        return self.outcomes[caps].refused & self.attempts.everything

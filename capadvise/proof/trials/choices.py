@@ -1,0 +1,93 @@
+"""Trials on different data, one after the other, that count as one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from capadvise.judgement.differences import Observed
+from capadvise.judgement.outcome import TrialOutcome
+from capadvise.model.caps import CapSet
+from capadvise.proof.trials.runner import Job, Part, StopSeen, TrialEvidence, run_once
+from capadvise.proof.trials.stop import Stop
+
+_AT = {
+    "volumes": ("volumes", "on new volumes in place of the folders"),
+    "new-volumes": ("data", "on new volumes"),
+    "copy": ("data", "on the existing data"),
+}
+"""By choice, but for the first: where a trial failed, as reports name it, and as people read it."""
+
+
+def run(job: Job, caps: CapSet, stop: Stop) -> Part:
+    """One trial of a set: with each of the job's choices of data, until one fails. Raises
+    BrokenTrial when it could not be made, Interrupted when it was ended."""
+    parts: list[Part] = []
+    for choice in job.choices:
+        part = run_once(replace(job, choices=(choice,)), caps, stop)
+        parts.append(part)
+        if not part[0].passed:
+            break
+    return combined(parts, job.choices)
+
+
+def combined(parts: Sequence[Part], choices: Sequence[str]) -> Part:
+    """What parts of one trial showed together; only the last can have failed."""
+    if len(parts) == 1:
+        return parts[0]
+    return _outcome(parts, choices), _evidence(parts)
+
+
+def _outcome(parts: Sequence[Part], choices: Sequence[str]) -> TrialOutcome:
+    outcomes = [outcome for outcome, _ in parts]
+    last = outcomes[-1]
+    at, where = _AT[choices[len(parts) - 1]]
+    return TrialOutcome(
+        passed=last.passed,
+        why=last.why if last.passed else f"{where}: {last.why}",
+        seconds=round(sum(outcome.seconds for outcome in outcomes), 3),
+        observed=_observed([outcome.observed for outcome in outcomes], choices),
+        refused=frozenset().union(*(outcome.refused for outcome in outcomes)),
+        kept=frozenset().union(*(outcome.kept for outcome in outcomes)),
+        late=last.late,
+        failed_at=at if last.failed_at == "start" else last.failed_at,
+        output=last.output,
+    )
+
+
+def _observed(each: Sequence[Observed], choices: Sequence[str]) -> Observed:
+    return Observed(
+        exit_status=each[-1].exit_status,
+        stderr=tuple(line for one in each for line in one.stderr),
+        files=tuple(
+            (f"{choice}/{path}", text)
+            for choice, one in zip(choices, each, strict=False)
+            for path, text in one.files
+        ),
+        credentials=tuple(dict.fromkeys(item for one in each for item in one.credentials)),
+    )
+
+
+def _evidence(parts: Sequence[Part]) -> TrialEvidence:
+    evidence = [one for _, one in parts]
+    recordings = list(evidence[0].recordings)
+    for one in evidence[1:]:  # a start on what was there is a later one
+        begun = max((recording.start for recording in recordings), default=0)
+        recordings += [
+            replace(recording, start=begun + recording.start) for recording in one.recordings
+        ]
+    stops = [one.stop for one in evidence if one.stop is not None]
+    return replace(
+        evidence[0],
+        recordings=tuple(recordings),
+        output="".join(one.output for one in evidence),
+        rounds_passed=min(one.rounds_passed for one in evidence),
+        stop=StopSeen(
+            max(stop.seconds for stop in stops),
+            any(stop.killed for stop in stops),
+            all(stop.clean for stop in stops),
+            all(stop.leaves_nothing for stop in stops),
+        )
+        if stops
+        else None,
+    )

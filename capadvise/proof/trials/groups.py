@@ -1,0 +1,63 @@
+"""Which groups would let a target do what it needs DAC_OVERRIDE or DAC_READ_SEARCH for."""
+
+from __future__ import annotations
+
+import grp
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from capadvise.model.caps import parse_set
+from capadvise.model.recording import Recording
+from capadvise.observe.supervise.command import user_of
+
+FILE_CAPS = parse_set(["DAC_OVERRIDE", "DAC_READ_SEARCH"])
+"""With these, owners and modes of files do not count."""
+PREFIX = "group="
+"""Begins the change of an attempt: names or numbers, separated by commas."""
+
+
+def of_refused_files(recordings: Iterable[Recording], user: str | None) -> tuple[int, ...]:
+    """The groups of the files that these capabilities were used for, as retries have shown, where
+    the group has rights that others have not. Paths begin at the working directory."""
+    uid, folder = user_of(user)["uid"] if user else 0, Path.cwd()
+    paths = {
+        check.detail.rpartition(", ")[0] or check.detail
+        for recording in recordings
+        for check in recording.checks
+        if check.cap in FILE_CAPS and check.retried is not None and check.detail
+    }
+    return tuple(sorted({gid for path in paths for gid in _groups(folder / path, uid)}))
+
+
+def _groups(path: Path, user: int) -> Iterator[int]:
+    """Of a file, and of the folders on the way to it."""
+    for one in (path, *path.parents):
+        with suppress(OSError, ValueError):  # it is gone, or no path
+            status = os.stat(one)
+            of_group, of_others = status.st_mode >> 3 & 7, status.st_mode & 7
+            closed = status.st_uid != user and of_group & ~of_others
+            if closed and status.st_gid and not stat.S_ISLNK(status.st_mode):
+                yield status.st_gid
+
+
+def as_change(gids: Iterable[int]) -> str | None:
+    """``group=adm,1234``; None without any."""
+    names = ",".join(map(_name, gids))
+    return PREFIX + names if names else None
+
+
+def _name(gid: int) -> str:
+    with suppress(KeyError):
+        return grp.getgrgid(gid).gr_name
+    return str(gid)
+
+
+def of_change(change: str) -> tuple[int, ...]:
+    """The numbers of the groups of a change; none where it is about something else."""
+    if not change.startswith(PREFIX):
+        return ()
+    names = change.removeprefix(PREFIX).split(",")
+    return tuple(int(one) if one.isdecimal() else grp.getgrnam(one).gr_gid for one in names)

@@ -1,0 +1,24 @@
+"""Execute a command with no more than a set of capabilities, as a target is in a trial.
+
+Run as ``python -P -m capadvise.proof.trials.restricted CAP_A,CAP_B PROGRAM …``: a reload.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from capadvise.kernel import libc, procfs
+from capadvise.model.caps import parse_set
+
+
+def main() -> None:
+    """Drop what is not in the set, and execute."""
+    keep = parse_set(name for name in sys.argv[1].split(",") if name)
+    for cap in procfs.capability_sets().bounding - keep:
+        libc.drop_bounding(int(cap))
+    os.execvp(sys.argv[2], sys.argv[2:])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,215 @@
+"""The rounds of a trial: start, what is done then, stop; and again on what the first one left."""
+
+from __future__ import annotations
+
+import datetime
+import shlex
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from capadvise.model.recording import Phase, Recording
+from capadvise.model.workload import Act, Step
+from capadvise.observe.supervise.command import ANOTHER_FOLLOWS, Command
+from capadvise.observe.supervise.observation import Observation
+from capadvise.proof.trials import steps
+
+CLEAN = frozenset({0, *(128 + number for number in (1, 2, 13, 15))})
+"""Exit statuses of what was told to stop, as systemd has them: SIGHUP, SIGINT, SIGPIPE, SIGTERM."""
+_KILLED = 128 + 9
+_WAITS = 12.0
+"""Seconds that a later start of a daemon can wait, in silence, for what the one before has left:
+dovecot waits 10 s for its dotlock, where it was stopped while it held it."""
+_REST = 2.0
+"""Seconds for what the main process leaves to end by itself. As long as nobody knows whether it
+does: that it does not is no fault then, and its stop is not judged by it."""
+RunRound = Callable[[int, Command], Observation]
+"""Runs one round, by its number from 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoundResult:
+    """What came of one round."""
+
+    recordings: tuple[Recording, ...]
+    observation: Observation
+    passed: bool
+    why: str
+    failed_at: str | None
+    """``start``, ``exec``, ``reload`` or ``stop``."""
+    stop: dict[str, Any] | None
+    """Of a daemon that was told to stop, and is judged by that: how it did, as a later trial's plan
+    takes it."""
+    late: bool = False
+    """It failed by the clock alone: it was still running, and its time was over."""
+
+
+def run_rounds(
+    plan: dict[str, Any], top: Path, command: Command, run: RunRound, last_line: Callable[[], str]
+) -> Iterator[RoundResult]:
+    """Each round, until one fails. ``last_line``: that the target printed."""
+    for number, texts in enumerate(plan["rounds"], 1):
+        steps_ = tuple(Step(Act(act), text) for act, text in texts)
+        folder = top / f"round{number}"
+        folder.mkdir()
+        script = steps.script(steps_, plan["check"], folder, lambda step: _reload(plan, step))
+        judged = plan["last_stop"] or number < len(plan["rounds"])
+        patience = command.patience if judged else 0.0
+        began = time.time()
+        linger = ANOTHER_FOLLOWS if number < len(plan["rounds"]) else 0.0
+        rest = _rest_patience(plan, patience)
+        started = replace(
+            command, check=script, patience=patience, rest_patience=rest, linger=linger
+        )
+        observation = run(number, started if number == 1 else _later(started))
+        times = began, time.time()
+        result = _result(plan, observation, folder, times, last_line(), judged_stop=judged)
+        recordings = tuple(
+            _labelled(recording, number, steps.reloaded_at(folder, steps_))
+            for recording in observation.recordings
+        )
+        if result.passed and plan["kind"] != "daemon":
+            recordings = tuple(replace(one, succeeded=True) for one in recordings)
+        yield replace(result, recordings=recordings)
+        if not result.passed:
+            return
+
+
+def _rest_patience(plan: dict[str, Any], patience: float) -> float:
+    """An engine or systemd ends what outlasts the main process, whatever that may do."""
+    if not patience or plan["isolation"] in ("container", "unit"):
+        return 0.0
+    expected = plan["stop"]
+    if expected is None:
+        return _REST
+    return patience if expected["leaves_nothing"] else 0.0
+
+
+def _later(command: Command) -> Command:
+    """A start on what another one has left."""
+    if command.kind != "daemon" or command.seconds is None:
+        return command
+    still = command.still_limit
+    return replace(
+        command,
+        seconds=command.seconds + _WAITS,
+        still_limit=None if still is None else max(still, _WAITS),
+    )
+
+
+def _reload(plan: dict[str, Any], step: Step) -> str:
+    """As the target's own manager would: restricted as the target is."""
+    container = plan["isolation"] == "container"
+    if step.signal is not None:
+        if container:
+            return f'{plan["engine"]} kill --signal {step.signal} "$CONTAINER"'
+        return f"kill -{step.signal} ${{PIDS%%,*}}"
+    command = shlex.quote(step.text or "")
+    if container:
+        return f'{plan["engine"]} exec "$CONTAINER" /bin/sh -c {command}'
+    restricted = [sys.executable, "-P", "-m", "capadvise.proof.trials.restricted"]
+    return f"{shlex.join([*restricted, ','.join(plan['caps'])])} /bin/sh -c {command}"
+
+
+def _labelled(recording: Recording, start: int, reloaded: float | None) -> Recording:
+    """With the number of its start; what was first seen after a reload belongs to that."""
+    checks = recording.checks
+    if reloaded is not None:
+        began = datetime.datetime.fromisoformat(recording.started).timestamp()
+        checks = tuple(
+            replace(check, phase=Phase.RELOAD)
+            if check.phase is Phase.RUN and check.first >= reloaded - began
+            else check
+            for check in checks
+        )
+    return replace(recording, start=start, checks=checks)
+
+
+def _result(
+    plan: dict[str, Any],
+    observation: Observation,
+    folder: Path,
+    times: tuple[float, float],
+    words: str,
+    *,
+    judged_stop: bool,
+) -> RoundResult:
+    seconds = times[1] - times[0]
+    if plan["kind"] != "daemon":
+        why, late = _oneshot_failed(plan, observation, seconds, words), _late(plan, seconds)
+        return RoundResult((), observation, why is None, why or "", why and "start", None, late)
+    passed_at = steps.passed_at(folder)
+    if not observation.check_passed or passed_at is None:
+        failed = steps.failed_act(folder)
+        why = _daemon_failed(plan, observation, seconds, failed, words)
+        late = bool(observation.given_up) or _late(plan, seconds)
+        return RoundResult((), observation, False, why, failed or "start", None, late)
+    if not judged_stop:
+        return RoundResult((), observation, True, "", None, None)
+    stop = _stop(plan, observation, times[1] - passed_at)
+    why = _stop_failed(plan, stop)
+    return RoundResult((), observation, why is None, why or "", why and "stop", stop)
+
+
+def _late(plan: dict[str, Any], seconds: float) -> bool:
+    return bool(seconds >= plan["timeout"])
+
+
+def _oneshot_failed(
+    plan: dict[str, Any], observation: Observation, seconds: float, words: str
+) -> str | None:
+    status, passed = observation.recording.exit_status, observation.check_passed
+    if _late(plan, seconds) and not passed:
+        return f"timed out after {plan['timeout']:g} s"
+    if plan["expect_exit"] is not None and status != plan["expect_exit"]:
+        return f"exited with {status} instead of {plan['expect_exit']}: {words}".rstrip(": ")
+    if plan["check"] and not passed:
+        return f"the check failed: {observation.check_said}".rstrip(": ")
+    return None
+
+
+def _daemon_failed(
+    plan: dict[str, Any], observation: Observation, seconds: float, act: str | None, words: str
+) -> str:
+    if act is not None:
+        return f"{act} failed: {observation.check_said or words}".rstrip(": ")
+    if observation.given_up:
+        said = observation.check_said or words
+        return f"{observation.given_up}, and the check failed: {said}".rstrip(": ")
+    how = (
+        "timed out" if _late(plan, seconds) else f"exited with {observation.recording.exit_status}"
+    )
+    return f"{how} before the check passed: {words or observation.check_said}".rstrip(": ")
+
+
+def _stop(plan: dict[str, Any], observation: Observation, seconds: float) -> dict[str, Any]:
+    status = observation.recording.exit_status
+    left = observation.outlasting
+    killed = status == _KILLED
+    if plan["isolation"] != "container":  # an engine takes its own time, and its kill is told so
+        killed |= seconds >= plan["patience"]
+    return {
+        "seconds": seconds,
+        "killed": killed,
+        "clean": status in CLEAN,
+        "leaves_nothing": left == () and not killed,
+        "status": status,
+        "left": left,
+    }
+
+
+def _stop_failed(plan: dict[str, Any], stop: dict[str, Any]) -> str | None:
+    """Judged by what it did with every capability: what does not end in time then, never will."""
+    expected = plan["stop"]
+    if expected is None:
+        return None
+    if stop["left"] and expected["leaves_nothing"]:
+        return f"told to stop, it ended, and left running: {', '.join(stop['left'])}"
+    if stop["killed"] and not expected["killed"]:
+        return f"had to be killed {plan['patience']:g} s after it was told to stop"
+    if expected["clean"] and not stop["clean"]:
+        return f"exited with {stop['status']} when it was told to stop"
+    return None

@@ -1,0 +1,343 @@
+"""One trial of a workload, in a process of its own: isolate, set up, run, check, tear down.
+
+A stage (see ``stages``): the plan comes on its connection, and the result goes there, a line of
+JSON each. Nothing that it starts survives it: it is a child subreaper, and what the target started
+is the guardian's.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+from capadvise.catalog import default
+from capadvise.judgement.decide import Verdict, decide
+from capadvise.kernel import before, libc
+from capadvise.kernel.odd_start import adopt_limits
+from capadvise.kernel.process_tree import kill_descendants, reap_all
+from capadvise.kernel.scratch import unmount
+from capadvise.kernel.snapshot import Files, snapshot
+from capadvise.model.caps import Cap
+from capadvise.model.errors import CapadviseError
+from capadvise.model.recording import Recording
+from capadvise.observe.supervise.command import Command, give
+from capadvise.observe.supervise.observation import Observation
+from capadvise.observe.supervise.record import observe
+from capadvise.proof.trials.apart import Apart, Tell
+from capadvise.proof.trials.groups import of_refused_files
+from capadvise.proof.trials.isolation import isolate
+from capadvise.proof.trials.printed import ERR, OUT, end_of, last_words, logged
+from capadvise.proof.trials.rounds import RoundResult, run_rounds
+from capadvise.proof.trials.stages import SO_FAR, serve
+from capadvise.report.dump import dump_recording
+from capadvise.report.posture import dump_posture
+
+_LARGEST_OUTPUT = 20000
+_ROOM = 64 << 10
+"""A disk with less than so many bytes is full."""
+SoFar = Callable[[Sequence[Recording]], None]
+"""Told what a round has used so far."""
+RunLogged = Callable[[int, Command, SoFar], Observation]
+"""As ``RunRound``."""
+
+
+class StageError(Exception):
+    """The trial could not be made: no verdict about capabilities."""
+
+
+def main() -> None:
+    """Run as a program: ``sandbox.py FD``. What a trial needs is loaded once."""
+
+    default().load()
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])  # while a recording runs, they are blocked
+    serve(socket.socket(fileno=int(sys.argv[1])), stage)
+
+
+def stage(answer: int, server: int) -> None:
+    """Make the trial that the plan describes; always tell a result. ``server``: whose end is told
+    by a signal, and means that the prover is gone."""
+    libc.become_subreaper()
+    libc.set_parent_death_signal(signal.SIGTERM)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    prover = socket.socket(fileno=answer)
+    prover.sendall(b"%d\n" % os.getpid())
+    try:
+        with prover.makefile("rb") as lines:  # closed here: a destructor swallows a signal
+            plan = json.loads(lines.readline())
+        top = Path(plan["top"])
+        adopt_limits(plan["limits"])
+        place = os.open(top.parent, os.O_PATH | os.O_CLOEXEC)  # as it is outside of the trial
+        if os.getppid() != server:  # it ended before we asked to be told
+            return
+    except (ValueError, SystemExit):  # the prover was killed before it had told us
+        return
+    told: list[dict[str, Any]] = []
+    undone: list[Apart[Any]] = []
+
+    def tell(result: dict[str, Any], *, so_far: bool = False) -> None:
+        if not told:
+            told.extend([] if so_far else [result])
+            prover.sendall((SO_FAR if so_far else b"") + json.dumps(result).encode() + b"\n")
+
+    try:
+        top.mkdir()
+        top.chmod(0o755)
+        trial(plan, top, tell, undone)
+    except (StageError, CapadviseError) as error:
+        tell({"broken": str(error)})
+    except BrokenPipeError:  # the prover was killed
+        pass
+    except OSError as error:
+        tell({"broken": f"{error.filename or top}: {error.strerror}"})
+    except SystemExit:  # SIGTERM before the target ran
+        tell({"broken": "the trial was ended"})
+    except Exception as error:  # a defect of ours: it is said what it was
+        tell({"broken": repr(error)})
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        _end_all(undone)
+        unmount(top)
+        shutil.rmtree(top.name, ignore_errors=True, dir_fd=place)
+
+
+def _end_all(undone: list[Apart[Any]]) -> None:
+    """Wait for those that remove trace buffers, and kill what is left then."""
+    while undone:
+        undone.pop().wait()
+    kill_descendants(reap_all)
+
+
+def trial(plan: dict[str, Any], top: Path, tell: Tell, undone: list[Apart[Any]]) -> None:
+    """All rounds, from set-up to tear-down. ``tell``: the result, as soon as it is known; what the
+    rounds still undo then is in ``undone``."""
+    work = Path(plan["cwd"]) if plan["cwd"] else top / "w"
+    if not plan["cwd"]:
+        work.mkdir(mode=0o755)
+        (top / "home").mkdir(mode=0o700)
+    os.environ.clear()
+    os.environ.update(plan["env"])
+    _isolate(plan, top)
+    os.chdir(work)
+    shell(plan["setup"], top, "setup", 60, needed=True)
+    if plan["user"] and not plan["cwd"]:
+        give(work, plan["user"])  # whom the set-up may have made
+    if plan["isolation"] in ("container", "unit"):
+        _trial_elsewhere(plan, top, tell, undone)
+    else:
+
+        def run(_: int, command: Command, __: SoFar) -> Observation:
+            undone.append(Apart(lambda seen: observe(command, seen=seen)))
+            observation: Observation = undone[-1].result()
+            return observation
+
+        rounds, seconds = _rounds(plan, top, run, tell)
+        files = () if plan["isolation"] == "none" else snapshot(work)
+        tell(_result(plan, top, rounds, files, seconds))
+    _end_all(undone)
+    shell(plan["teardown"], top, "teardown", 30, needed=False)
+
+
+def _trial_elsewhere(plan: dict[str, Any], top: Path, tell: Tell, undone: list[Apart[Any]]) -> None:
+    begin: Callable[..., AbstractContextManager[Any]]
+    if plan["isolation"] == "unit":
+        from capadvise.targets.systemd.trial import unit_trial as begin
+    else:
+        from capadvise.targets.containers.trial import container_trial as begin
+    files: list[Files] = []
+    with begin(plan, top, top / OUT, top / ERR) as started:
+
+        def run(number: int, command: Command, so_far: SoFar) -> Observation:
+            again = plan["tells"] and number > 1
+
+            def call(tell: Tell) -> None:
+                up = partial(tell, so_far=True) if again else None
+                started.run(number, command, tell, up)
+
+            undone.append(Apart(call))
+            observation, left = undone[-1].result(so_far)
+            files.append(left)
+            return cast(Observation, observation)
+
+        rounds, seconds = _rounds(plan, top, run, tell)
+        tell(_result(plan, top, rounds, files[-1], seconds))
+
+
+def _isolate(plan: dict[str, Any], top: Path) -> None:
+    try:
+        plan["namespace"] = isolate(
+            *(plan["isolation"], top, plan["fresh"], plan["cwd"]),
+            **{key: plan[key] for key in ("in_place", "memory", "userns")},
+        )
+    except OSError as error:
+        raise StageError(f"cannot isolate: {error.strerror}") from error
+    for setting in plan["settings"] if plan["isolation"] != "container" else ():
+        name, _, value = setting.partition("=")
+        Path("/proc/sys", *name.split(".")).write_text(value)
+    store = (plan["before"] or {}).get("cwd")
+    if plan["isolation"] == "command" and not plan["in_place"] and store:
+        before.restore(plan["cwd"], Path(store))
+
+
+def _rounds(
+    plan: dict[str, Any], top: Path, run: RunLogged, tell: Tell
+) -> tuple[list[RoundResult], float]:
+    """What came of each, and how long all took. What is known after the first is told at once, and
+    what a later one has used as soon as it is up: the prover begins with others then."""
+    began, results = time.monotonic(), list[RoundResult]()
+    seconds = 0.0
+
+    def tell_so_far(more: Sequence[Recording] = ()) -> None:
+        if plan["tells"]:
+            tell(_result(plan, top, results, (), seconds, more), so_far=True)
+
+    def logged_run(number: int, command: Command) -> Observation:
+        def so_far(recordings: Sequence[Recording]) -> None:
+            tell_so_far([replace(recording, start=number) for recording in recordings])
+
+        with logged(top / OUT, top / ERR, plan["stdin"]):
+            return run(number, command, so_far)
+
+    def words() -> str:
+        return last_words(end_of(top / ERR, _LARGEST_OUTPUT))
+
+    for result in run_rounds(plan, top, command_of(plan), logged_run, words):
+        results.append(result)
+        seconds = time.monotonic() - began
+        if len(results) == 1 < len(plan["rounds"]) and result.passed:
+            tell_so_far()
+    return results, time.monotonic() - began
+
+
+def _worst_stop(rounds: list[RoundResult]) -> dict[str, Any] | None:
+    stops = [one.stop for one in rounds if one.stop is not None]
+    if not stops:
+        return None
+    return {
+        "seconds": max(stop["seconds"] for stop in stops),
+        "killed": any(stop["killed"] for stop in stops),
+        "clean": all(stop["clean"] for stop in stops),
+        "leaves_nothing": all(stop["leaves_nothing"] for stop in stops),
+    }
+
+
+def _result(
+    plan: dict[str, Any],
+    top: Path,
+    rounds: list[RoundResult],
+    files: Files,
+    seconds: float,
+    more: Sequence[Recording] = (),
+) -> dict[str, Any]:
+    """``more``: of a round that goes on."""
+    text, printed, last = _said(top, ERR, _LARGEST_OUTPUT), _said(top, OUT, 2000), rounds[-1]
+    lines = text.splitlines()
+    if not last.passed:
+        _require_room(top, Path.cwd())
+    act = "restart" if last.failed_at == "start" and len(rounds) > 1 else last.failed_at
+    recordings = [recording for one in rounds for recording in one.recordings] + [*more]
+    posture = rounds[0].observation.posture
+    return {
+        "passed": last.passed,
+        "why": (last.why or last_words(text)).replace(f"{top}/w", "$W"),
+        "failed_at": act,
+        "late": not last.passed and last.late,
+        "rounds_passed": len(rounds) - (not last.passed),
+        "stop": _worst_stop(rounds),
+        "seconds": round(seconds, 3),
+        "exit": last.observation.recording.exit_status,
+        "stderr": [re.sub(r"\d+", "N", line)[:200] for line in lines[:200]],
+        "files": files,
+        "credentials": sorted({item for one in rounds for item in one.observation.credentials}),
+        "refused": sorted({name for recording in recordings for name in _wanted(recording, act)}),
+        "groups": of_refused_files(recordings, plan["user"]) if plan["retry"] else [],
+        "recordings": [
+            dump_recording(recording, default(), posture.mac) for recording in recordings
+        ],
+        "posture": dump_posture(posture),
+        "name": rounds[0].observation.target.name,
+        "user": rounds[0].observation.target.user,
+        "output": (printed + text)[-2000:],
+        "exposure": plan.get("exposure"),
+    }
+
+
+def _require_room(*places: Path) -> None:
+    """A failure on a full disk tells nothing of capabilities."""
+    for place in places:
+        space = os.statvfs(place)
+        if space.f_blocks and space.f_bavail * space.f_frsize < _ROOM:
+            raise StageError(f"no space left on the disk that holds {place}")
+
+
+def _said(top: Path, name: str, size: int) -> str:
+    """What the target printed. The name of its scratch directory is another one in each trial."""
+    return end_of(top / name, size).replace(f"{top}/w", "$W")
+
+
+def _wanted(recording: Recording, failed_at: str | None) -> list[str]:
+    """Capabilities without which a call failed. That its check passed says nothing of its stop."""
+    judged = replace(recording, succeeded=recording.succeeded and failed_at != "stop")
+    return [
+        need.cap.name
+        for need in decide(judged, default()).needs
+        if need.verdict is Verdict.USED or (need.verdict is Verdict.DENIED and need.evidence)
+    ]
+
+
+def command_of(plan: dict[str, Any]) -> Command:
+    """The target of the plan."""
+    return Command(
+        argv=tuple(plan["argv"]),
+        user=plan["user"],
+        check=plan["check"],
+        check_after=plan["check_after"],
+        still_limit=plan["still_limit"],
+        kind=plan["kind"],
+        seconds=plan["timeout"],
+        caps=frozenset(Cap.parse(name) for name in plan["caps"]),
+        patience=plan["patience"],
+        groups=tuple(plan["groups"]),
+        namespace=plan["namespace"],
+        retry="auto" if plan["retry"] else None,
+        unobserved=plan["retry"] or not plan["observed"],
+        check_limit=max(2.0, plan["timeout"]),
+        wait=True,  # what descends from us is killed then, the guardian included
+    )
+
+
+def shell(script: str | None, top: Path, name: str, seconds: float, *, needed: bool) -> None:
+    """Run one of the workload's scripts, with full privileges."""
+    if not script:
+        return
+    log = top / name
+    with log.open("w") as output:
+        try:
+            code: int | str = subprocess.run(
+                [shutil.which("bash") or "sh", "-ec", script],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                timeout=seconds,
+            ).returncode
+        except subprocess.TimeoutExpired:
+            code = f"still running after {seconds:g} s"
+    if code and needed:
+        said = end_of(log, 800).strip()
+        raise StageError(f"{name} failed ({code}): {said}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,4 @@
+"""Reports of the replicas of one workload, joined.
+
+``fleet`` may be imported.
+"""

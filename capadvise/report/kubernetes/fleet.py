@@ -1,0 +1,120 @@
+"""A workload's reports as one for each container and image, and what they cover. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Set
+from dataclasses import replace
+
+from capadvise.catalog import Catalog
+from capadvise.judgement.decide import Need
+from capadvise.judgement.judge import Effect
+from capadvise.judgement.report import Report
+from capadvise.report.merge import Merged, merge
+
+
+def merged(
+    reports: Iterable[Report],
+    owner: str,
+    pods: Mapping[str, Mapping[str, str]],
+    present: Set[str],
+    catalog: Catalog,
+) -> list[Merged]:
+    """One for each container and image. ``pods``: those of the workload, and of each the digests of
+    its containers' images, as far as known; what was recorded of others is left out. ``present``:
+    those that were there at the end, the replicas."""
+    groups: dict[tuple[str, str], list[Report]] = {}
+    replicas = {pod: digests for pod, digests in pods.items() if pod in present}
+    for report in reports:
+        pod, name = _pod(report), report.target.name
+        if pod in pods:
+            digest = pods[pod].get(name)
+            groups.setdefault((name, digest or report.target.image or ""), []).append(
+                _of_workload(report, owner, pod, digest)
+            )
+    return [
+        _together(each, _replicas(name, image, replicas), catalog)
+        for (name, image), each in sorted(groups.items(), key=lambda item: item[0])
+    ]
+
+
+def _replicas(name: str, digest: str, pods: Mapping[str, Mapping[str, str]]) -> int:
+    """How many pods have the container with this image; of one that did not get as far as to have
+    a digest, it is taken to be the same."""
+    return sum(images.get(name, digest) == digest for images in pods.values())
+
+
+def _pod(report: Report) -> str:
+    return (report.target.pod or "").partition("/")[2]
+
+
+def _of_workload(report: Report, owner: str, pod: str, digest: str | None) -> Report:
+    image = report.target.image
+    if image and digest:
+        image = f"{image.partition('@')[0]}@{digest}"
+    recordings = tuple(replace(one, pod=pod) for one in report.recordings)
+    target = replace(report.target, owner=owner, image=image)
+    return replace(report, target=target, recordings=recordings)
+
+
+def _together(reports: list[Report], replicas: int, catalog: Catalog) -> Merged:
+    one = merge([(report.target.pod or "", report) for report in reports], catalog)
+    seen = len({recording.pod for recording in one.report.recordings})
+    target = replace(one.report.target, replicas=replicas or seen)
+    return replace(one, report=replace(one.report, target=target))
+
+
+def coverage(report: Report) -> str:
+    """``recorded in 2 of 3 replicas, 2 starts``."""
+    pods = {recording.pod for recording in report.recordings}
+    starts = sum(not recording.attached for recording in report.recordings)
+    return f"recorded in {_of_all(len(pods), report)}, {starts or 'no'} start{'s' * (starts != 1)}"
+
+
+def _of_all(pods: int, report: Report) -> str:
+    """So many pods of those that the workload had; after a restart there were more than it has."""
+    recorded = len({recording.pod for recording in report.recordings})
+    replicas = report.target.replicas or recorded
+    if recorded > replicas:
+        share = f"{pods} of {recorded}" if pods < recorded else pods
+        return f"{share} pods, old and new"
+    return f"{pods} of {replicas} replica{'s' * (replicas != 1)}"
+
+
+def seen_in(report: Report, need: Need) -> str:
+    """``seen in 2 of 3 replicas``; nothing where it was seen in each that was recorded."""
+    of_check = {check.id: item.pod for item in report.recordings for check in item.checks}
+    used = [judged.check.id for judged in need.evidence if judged.effect is Effect.USED]
+    pods, recorded = {of_check[number] for number in used}, {one.pod for one in report.recordings}
+    return f"seen in {_of_all(len(pods), report)}" if 0 < len(pods) < len(recorded) else ""
+
+
+def file_name(report: Report, among: Iterable[Report]) -> str:
+    """``web.json``; where a container was recorded with several images, with the digest."""
+    name, image = report.target.name, report.target.image or ""
+    several = sum(other.target.name == name for other in among) > 1
+    digest = image.partition("@sha256:")[2][:12] or re.sub(r"[^A-Za-z0-9.-]+", "-", image)
+    return f"{name}.{digest}.json" if several else f"{name}.json"
+
+
+def summary(report: Report, path: str) -> Iterator[str]:
+    """What is known of a container, and what to do with it."""
+    target, proposal = report.target, report.proposal
+    yield f"{target.owner}/{target.name}: {coverage(report)}"
+    if target.image:
+        yield f"  image: {target.image}"
+    caps = sorted(proposal.recommended)
+    yield f"  {_title(report)}: {', '.join(cap.short for cap in caps) or 'nothing'}"
+    for need in proposal.needs:
+        if need.cap in proposal.recommended:
+            seen = seen_in(report, need)
+            yield f"    {need.cap.short}: {need.why}{f'; {seen}' if seen else ''}"
+    if report.partial:
+        yield "  partial: no start was seen, so it can only add capabilities; --restart shows one"
+    for caution in proposal.cautions:
+        yield f"  caution: {caution}"
+    yield f"  report: {path}"
+
+
+def _title(report: Report) -> str:
+    return "needed so far" if report.partial else "recommended set"

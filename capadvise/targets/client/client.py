@@ -1,0 +1,203 @@
+"""Calling an engine through its own command line, which knows its contexts and its credentials."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from capadvise.model.errors import CannotObserve, CapadviseError
+from capadvise.targets.client.answer import NoAnswer, answer_of
+from capadvise.targets.client.container import PROJECT_LABEL, Container, parse_inspect
+
+SECONDS = 60.0
+"""For one answer; an engine under load takes seconds."""
+UP = ("Up", "Restarting")
+"""What the status of a container begins with that ``ps`` lists by itself: it runs, is paused, or is
+about to be started again."""
+LINES = 2000
+"""Of what a container wrote: all of it can be more than memory holds."""
+RECORDING_LABEL = "capadvise.recording"
+"""With the ``mark`` of the capadvise that made the container: it has every capability."""
+TRIAL_LABEL = "capadvise.trial"
+STOPPED_LABEL = "capadvise.stopped"
+"""Of a container that was made in the place of others: their ids, which are to be started again."""
+
+
+class EngineError(CapadviseError):
+    """The engine said no; the message is its last line."""
+
+    exit_code = CannotObserve.exit_code
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """An engine's command line."""
+
+    engine: str
+    """Its name in ``registry.ENGINES``."""
+    argv: tuple[str, ...]
+    """The program, with the options that choose the engine."""
+
+    def call(self, *words: str, seconds: float = SECONDS) -> str:
+        """Run a command of the client and return what it printed. Raises EngineError."""
+        return self._run(words, seconds).stdout
+
+    def _run(
+        self, words: Sequence[str], seconds: float = SECONDS
+    ) -> subprocess.CompletedProcess[str]:
+        if shutil.which(self.argv[0]) is None:
+            raise EngineError(f"{self.argv[0]} is not installed")
+        try:
+            return answer_of([*self.argv, *words], self.engine, seconds)
+        except NoAnswer as error:
+            raise EngineError(str(error)) from error
+
+    def inspect(self, *names: str) -> tuple[Container, ...]:
+        """Containers by name or id. Raises EngineError when one is not there."""
+        return parse_inspect(self.engine, self.call("container", "inspect", *names))
+
+    def find(self, name: str) -> Container | None:
+        """A container by name or id; None where there is none. Raises EngineError when the engine
+        itself does not answer."""
+        try:
+            return self.inspect(name)[0]
+        except EngineError as error:
+            if "no such container" in str(error).lower():
+                return None
+            raise
+
+    def described_image(self, image: str) -> str:
+        """What it prints of an image that is there. Raises EngineError."""
+        return self.call("image", "inspect", "--", image)
+
+    def id_of(self, image: str) -> str:
+        """Of an image. Raises EngineError where it is not there."""
+        return self.call("image", "inspect", "--format", "{{.Id}}", image).strip()
+
+    def storage_of(self, image: str) -> Any:
+        """Where the layers of an image are. Raises EngineError where it is not there."""
+        words = ("image", "inspect", "--format", "{{json .GraphDriver.Data}}", image)
+        return _parsed(self.call(*words))
+
+    def place_of(self, volume: str) -> str:
+        """Where a volume is on this machine. Raises EngineError where it is not there."""
+        return self.call("volume", "inspect", "--format", "{{.Mountpoint}}", volume).strip()
+
+    def pull(self, image: str, platform: str | None = None) -> None:
+        """See that an image is there. Raises EngineError where it is not and cannot be pulled."""
+        with suppress(EngineError):
+            self.id_of(image)
+            return
+        words = ["pull", "--quiet", *([f"--platform={platform}"] if platform else []), image]
+        try:
+            self.call(*words, seconds=3600)
+        except EngineError as error:
+            why = f"the image {image} is not there and cannot be pulled: {error}"
+            raise EngineError(why) from None
+
+    def logs(self, container: str) -> tuple[str, str]:
+        """The last lines that it wrote to its standard output and its standard error. Raises
+        EngineError where the engine keeps no logs."""
+        done = self._run(["logs", f"--tail={LINES}", container])
+        return done.stdout, done.stderr
+
+    def labelled(self, label: str) -> dict[str, bool]:
+        """The containers with a label, ``KEY`` or ``KEY=VALUE``: id → whether it runs."""
+        words = ("ps", "--all", "--no-trunc", "--filter", f"label={label}")
+        lines = self.call(*words, "--format", "{{.ID}} {{.Status}}").splitlines()
+        listed = (line.partition(" ") for line in lines)
+        return {container: status.startswith(UP) for container, _, status in listed}
+
+    def all_ids(self) -> list[str]:
+        """Of all containers, running or not. Raises EngineError."""
+        return self.call("ps", "--all", "--quiet", "--no-trunc").split()
+
+    def values_of(self, label: str) -> dict[str, str]:
+        """The containers with a label: id → its value, if that is one word. Raises EngineError."""
+        form = f'--format={{{{.ID}}}} {{{{.Label "{label}"}}}}'
+        listed = self.call("ps", "--all", "--no-trunc", f"--filter=label={label}", form)
+        pairs = (line.split() for line in listed.splitlines())
+        return {pair[0]: pair[1] for pair in pairs if len(pair) == 2}
+
+    def names(self, kind: str, like: str) -> list[str]:
+        """Of networks or volumes (``kind``: the singular), by a part of the name; all by none.
+        Raises EngineError."""
+        return self.call(kind, "ls", f"--filter=name={like}", "--format={{.Name}}").split()
+
+    def labelled_networks(self, label: str) -> dict[str, str]:
+        """The networks with a label: id → its value. Raises EngineError."""
+        form = f'--format={{{{index .Labels "{label}"}}}}'
+        values: dict[str, str] = {}
+        for network in self.call("network", "ls", "--quiet", f"--filter=label={label}").split():
+            with suppress(EngineError):  # it is gone by now
+                values[network] = self.call("network", "inspect", form, network).strip()
+        return values
+
+    def stop(self, ids: Iterable[str], seconds: float) -> None:
+        """SIGTERM (or the image's own stop signal), and SIGKILL for what ignores it."""
+        if ids := tuple(ids):
+            with suppress(EngineError):  # it may be gone
+                self.call("stop", f"--time={seconds:.0f}", *ids, seconds=seconds + SECONDS)
+
+    def start(self, ids: Iterable[str]) -> None:
+        """Start again what was stopped. Raises EngineError."""
+        if ids := tuple(ids):
+            self.call("start", *ids)
+
+    def kill(self, ids: Iterable[str]) -> None:
+        """SIGKILL, at once."""
+        if ids := tuple(ids):
+            with suppress(EngineError):
+                self.call("kill", *ids)
+
+    def remove(self, ids: Iterable[str]) -> None:
+        """As ``remove_all``, as far as it goes."""
+        with suppress(EngineError):
+            self.remove_all(ids)
+
+    def remove_labelled(self, label: str) -> None:
+        """``remove_all`` of the containers with a label. Raises EngineError likewise."""
+        self.remove_all(self.labelled(label))
+
+    def remove_all(self, ids: Iterable[str]) -> None:
+        """Kill and remove, with anonymous volumes. Raises EngineError where one may be left."""
+        if ids := tuple(ids):
+            try:
+                self.call(*RM, *ids)
+            except EngineError:
+                if self.engine != "podman":
+                    raise
+                self.call(*RM_DEPENDENT, *ids)
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise EngineError(f"its answer is no JSON: {text:.80}") from error
+
+
+def made_for(project: str) -> dict[str, list[str]]:
+    """Besides containers, what compose makes for a project, and the words that list it."""
+    label = f"--filter=label={PROJECT_LABEL}={project}"
+    return {kind: [kind, "ls", "--quiet", label] for kind in ("volume", "network")}
+
+
+RM = ("rm", "--force", "--volumes")
+RM_DEPENDENT = (*RM, "--depend")
+"""Of podman 4 and later: podman-compose's containers depend on each other, and what another one
+depends on is not removed without."""
+
+
+def rm_by_label(argv: Sequence[str], label: str, removal: Sequence[str] = RM) -> list[list[str]]:
+    """For the guardian: the command that lists containers, and the start of the one that removes
+    what was listed."""
+    return [
+        [*argv, "ps", "--all", "--quiet", "--no-trunc", "--filter", f"label={label}"],
+        [*argv, *removal],
+    ]

@@ -1,0 +1,165 @@
+"""A container as its engine describes it: ``docker inspect`` and ``podman inspect``. Pure."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from capadvise.model.errors import BadInput
+
+SERVICE_LABEL = "com.docker.compose.service"
+PROJECT_LABEL = "com.docker.compose.project"
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerMount:
+    """A volume or a bind mount."""
+
+    kind: str
+    """``bind``, ``volume``, ``tmpfs``."""
+    source: str
+    """On the host."""
+    destination: str
+    writable: bool
+    name: str | None = None
+    """Of a volume."""
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """One container. Names, labels and arguments are hostile: escape before showing them."""
+
+    engine: str
+    id: str
+    name: str
+    image: str
+    """As it was named when the container was made."""
+    pid: int
+    """Of its first process, in the initial pid namespace; 0 when it does not run."""
+    running: bool
+    has_ended: bool
+    """At least once: it may run again."""
+    user: str
+    """As it was configured: empty, a name, ``1000``, ``1000:1000``."""
+    argv: tuple[str, ...]
+    """Entrypoint and command."""
+    labels: Mapping[str, str]
+    healthcheck: tuple[str, ...]
+    """``CMD-SHELL`` or ``CMD`` and the command; empty: none."""
+    exit_status: int | None
+    privileged: bool
+    mounts: tuple[ContainerMount, ...] = ()
+    upper: str | None = None
+    """Where overlayfs keeps what the container has changed."""
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    """All of it, for what is not named here."""
+
+    @property
+    def restarting(self) -> bool:
+        """Its engine waits a while, and then starts it again."""
+        return bool((self.raw.get("State") or {}).get("Restarting"))
+
+    @property
+    def ports(self) -> list[int]:
+        """What its user publishes and its image exposes."""
+        bound = (self.raw.get("HostConfig") or {}).get("PortBindings") or {}
+        exposed = (self.raw.get("Config") or {}).get("ExposedPorts") or {}
+        ports = (str(one).partition("/")[0] for one in (*bound, *exposed))
+        return [int(port) for port in ports if port.isdecimal()]
+
+    @property
+    def stop_signal(self) -> int:
+        """What tells it to stop."""
+        given = (self.raw.get("Config") or {}).get("StopSignal") or "SIGTERM"
+        name = str(given).upper()
+        if name.isdecimal():
+            return int(name)
+        return int(getattr(signal, f"SIG{name.removeprefix('SIG')}", signal.SIGTERM))
+
+    @property
+    def health_log(self) -> tuple[str, ...]:
+        """What its health check printed, the last at the end."""
+        state = self.raw.get("State") or {}
+        log = (state.get("Health") or state.get("Healthcheck") or {}).get("Log") or ()
+        return tuple(str(one.get("Output") or "").strip() for one in log)
+
+    @property
+    def last_health_try(self) -> tuple[int, str] | None:
+        """Exit status and output of the last try of its health check."""
+        state = self.raw.get("State") or {}
+        log = (state.get("Health") or state.get("Healthcheck") or {}).get("Log") or ()
+        if not log:
+            return None
+        return _number(log[-1].get("ExitCode")) or 0, str(log[-1].get("Output") or "").strip()
+
+    @property
+    def service(self) -> str | None:
+        """Of a compose project."""
+        return self.labels.get(SERVICE_LABEL)
+
+
+def parse_inspect(engine: str, text: str) -> tuple[Container, ...]:
+    """What ``inspect`` printed. Raises BadInput for what is no description of containers."""
+    try:
+        return tuple(_container(engine, item) for item in json.loads(text))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise BadInput(f"{engine} describes a container in a way that is not known") from error
+
+
+def _mount(raw: dict[str, Any]) -> ContainerMount:
+    return ContainerMount(
+        _text(raw["Type"]),
+        _text(raw.get("Source") or ""),
+        _text(raw["Destination"]),
+        bool(raw.get("RW", True)),
+        _text(raw.get("Name") or "") or None,
+    )
+
+
+def _container(engine: str, raw: dict[str, Any]) -> Container:
+    config, state, host = raw["Config"], raw["State"], raw["HostConfig"]
+    running = state.get("Status") in ("running", "paused") or bool(state.get("Running"))
+    storage = (raw.get("GraphDriver") or {}).get("Data") or {}
+    return Container(
+        engine=engine,
+        id=_text(raw["Id"]),
+        name=_text(raw["Name"]).removeprefix("/"),
+        image=_text(raw.get("ImageName") or config.get("Image") or raw["Image"]),
+        pid=int(state.get("Pid") or 0) if running else 0,
+        running=running,
+        has_ended=not str(state.get("FinishedAt") or "0001").startswith("0001"),
+        user=_text(config.get("User") or ""),
+        argv=(*_list(config.get("Entrypoint")), *_list(config.get("Cmd"))),
+        labels={name: _text(value) for name, value in (config.get("Labels") or {}).items()},
+        healthcheck=_healthcheck(config.get("Healthcheck") or {}),
+        exit_status=None if running else _number(state.get("ExitCode")),
+        privileged=bool(host.get("Privileged")),
+        mounts=tuple(map(_mount, raw.get("Mounts") or ())),
+        upper=_text(storage.get("UpperDir") or "") or None,
+        raw=raw,
+    )
+
+
+def _list(value: Any) -> tuple[str, ...]:
+    """podman before version 5 gives the entrypoint as one text."""
+    if isinstance(value, str):
+        return (value,) if value else ()
+    return tuple(map(_text, value or ()))
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("no text")
+    return value
+
+
+def _number(value: Any) -> int | None:
+    return value if type(value) is int else None
+
+
+def _healthcheck(raw: Mapping[str, Any]) -> tuple[str, ...]:
+    test = _list(raw.get("Test"))
+    return () if test[:1] in ((), ("NONE",)) else test

@@ -1,0 +1,286 @@
+"""A client's command line that starts containers: recognized, and taken apart. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import PurePath
+
+from capadvise.formats.client_options import (
+    CLIENT,
+    COMPOSE,
+    COMPOSE_RUN,
+    COMPOSE_UP,
+    PODMAN_COMPOSE,
+    RUN,
+)
+from capadvise.formats.pflag import Option, is_on, value_of, words
+from capadvise.model.target import ENGINE_PROGRAMS
+
+_OF_EXISTING = frozenset(("start", "restart", "exec", "create", "unpause", "attach", "watch"))
+_WRAPPERS = frozenset(
+    (
+        *("sudo", "doas", "runuser", "setpriv", "unshare", "env", "timeout", "nice", "nohup"),
+        *("ionice", "chrt", "setsid", "time", "chronic", "systemd-inhibit"),
+    )
+)
+"""What changes how a program runs, and executes it with the words that follow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """``docker run``, ``podman run``, or ``up`` or ``run`` of ``docker compose`` or of
+    ``podman-compose``."""
+
+    engine: str
+    """``docker`` or ``podman``."""
+    client: tuple[str, ...]
+    """The program and the options before its command: ``docker -H unix:///…``; with what stands
+    before it: ``sudo -u ann podman``. All that is asked of the engine is asked so."""
+    verb: str
+    """``run``, ``compose up`` or ``compose run``."""
+    options: tuple[Option, ...]
+    """Of the verb."""
+    rest: tuple[str, ...]
+    """The image, or the folder, and its command; the services; the service and its command."""
+    compose: tuple[str, ...] = ()
+    """The words that call compose: ``docker compose``, or ``docker-compose`` or ``podman-compose``
+    alone."""
+    project: tuple[Option, ...] = ()
+    """The options between ``compose`` and the verb."""
+
+    @property
+    def image(self) -> str | None:
+        """The image that ``run`` runs; None where it runs a folder."""
+        runs_image = self.verb == "run" and self.rest and self.rootfs is None
+        return self.rest[0] if runs_image else None
+
+    @property
+    def rootfs(self) -> str | None:
+        """The folder that ``podman run --rootfs`` runs: ``DIR``, ``DIR:O``."""
+        return self.rest[0] if self.rest and is_on(self.options, "rootfs") else None
+
+    @property
+    def detached(self) -> bool:
+        """The client ends at once, and the container goes on."""
+        return is_on(self.options, "detach") or is_on(self.options, "wait")
+
+    @property
+    def reads(self) -> bool:
+        """Whether the container has the client's standard input."""
+        return self.verb == "compose run" or is_on(self.options, "interactive")
+
+    @property
+    def name(self) -> str | None:
+        """The name that the user gave to the container."""
+        return value_of(self.options, "name")
+
+    def argv(self) -> tuple[str, ...]:
+        """As a command line again."""
+        start = (*self.compose, *words(self.project)) if self.compose else self.client
+        options = words(self.options)
+        if self.compose and self.engine == "podman":  # it has no long form of this one
+            options = tuple("-T" if word == "--no-TTY" else word for word in options)
+        return (*start, self.verb.split()[-1], *options, *self.rest)
+
+
+def recognize(argv: Sequence[str]) -> Invocation | None:
+    """The containers that a command line starts; None for any other command."""
+    program = PurePath(argv[0]).name if argv else ""
+    if program in _WRAPPERS:
+        return _behind(argv)
+    if program == "docker-compose":
+        return _compose("docker", ("docker",), (argv[0],), *COMPOSE.parse(argv[1:]))
+    if program == "podman-compose":
+        project, rest = PODMAN_COMPOSE.parse(argv[1:])
+        return _compose("podman", _podman(project), (argv[0],), project, rest)
+    if program not in ENGINE_PROGRAMS:
+        return None
+    engine = ENGINE_PROGRAMS[program]
+    options, rest = CLIENT[engine].parse(argv[1:])
+    client = (argv[0], *words(options))
+    if program == "docker" and rest[:1] == ("compose",):
+        return _compose("docker", client, (*client, "compose"), *COMPOSE.parse(rest[1:]))
+    rest = rest[1:] if rest[:1] == ("container",) else rest
+    if rest[:1] != ("run",):
+        return None
+    given, rest = RUN.parse(rest[1:])
+    if not rest or is_on(given, "help"):
+        return None  # the client says what is wrong better than we could
+    return Invocation(engine, client, "run", given, rest)
+
+
+def _behind(argv: Sequence[str]) -> Invocation | None:
+    """Of a client that ``sudo`` or the like executes: it stays before all calls of it."""
+    for at in range(1, len(argv)):
+        if inner := recognize(argv[at:]):
+            before = tuple(argv[:at])
+            compose = (*before, *inner.compose) if inner.compose else ()
+            return replace(inner, client=(*before, *inner.client), compose=compose)
+    return None
+
+
+def existing(argv: Sequence[str]) -> tuple[str, str] | None:
+    """What a client's command does with containers that are there already, as ``docker start``, or
+    that it makes for later; and what to type instead."""
+    program = PurePath(argv[0]).name
+    before: tuple[str, ...] = (program,)
+    words = _without_options(ENGINE_PROGRAMS.get(program, program), argv)
+    if of_compose := program == "docker-compose" or (program, *words[:1]) == ("docker", "compose"):
+        before = before if program == "docker-compose" else ("docker", "compose")
+        words = COMPOSE.parse(words[len(before) - 1 :])[1]
+    elif program not in ENGINE_PROGRAMS:
+        return None
+    words = words[1:] if words[:1] == ("container",) else words
+    if of_compose and words[:1] == ("up",) and "--no-start" in words:
+        done = "up --no-start"
+    elif (done := "".join(words[:1])) not in _OF_EXISTING:
+        return None
+    return " ".join((*before, done)), " ".join((*before, "up" if of_compose else "run"))
+
+
+_ATTACH = "start them, then watch each: capadvise attach CONTAINER"
+_POD = (
+    "capadvise run -- podman run … for each container of the file; or start them, then watch each: "
+    "capadvise attach CONTAINER"
+)
+_BY_PID = (
+    "if docker or podman is here, too: capadvise run -- docker run …; or start it, then watch its "
+    "first process: capadvise attach PID (nerdctl inspect --format '{{.State.Pid}}' CONTAINER)"
+)
+_BY_CONTAINERD = (
+    "start it, then watch its first process: capadvise attach PID (ctr tasks ls names it)"
+)
+_BY_CRI = "on this node: capadvise attach NAMESPACE/POD"
+_BY_INCUS = "start it, then watch its first process: capadvise attach PID ({} info NAME names it)"
+_CLUSTER = (
+    "capadvise kubernetes record KIND/NAME … watches the pods of a workload; on their node: "
+    "capadvise attach NAMESPACE/POD"
+)
+_OTHERWISE: dict[str, dict[tuple[str, ...], str]] = {
+    "podman": {
+        ("kube", "play"): _POD,
+        ("play", "kube"): _POD,
+        ("compose",): "capadvise run -- podman-compose …, or: capadvise run -- docker compose …",
+        ("start",): _ATTACH,
+        ("restart",): _ATTACH,
+        ("pod", "start"): _ATTACH,
+        ("pod", "restart"): _ATTACH,
+    },
+    "docker": {
+        ("start",): _ATTACH,
+        ("restart",): _ATTACH,
+        ("stack", "deploy"): _ATTACH,
+        ("service", "create"): _ATTACH,
+    },
+    "podman-compose": {
+        ("start",): "capadvise run -- podman-compose up …",
+        ("restart",): "capadvise run -- podman-compose up …",
+    },
+    "kubectl": {
+        ("rollout", "restart"): _CLUSTER,
+        **{(verb,): _CLUSTER for verb in ("run", "apply", "create", "replace", "scale", "exec")},
+    },
+    "ctr": dict.fromkeys((("run",), ("task", "start"), ("tasks", "start")), _BY_CONTAINERD),
+    "crictl": dict.fromkeys((("run",), ("runp",), ("start",), ("exec",)), _BY_CRI),
+    **{
+        client: dict.fromkeys(
+            (("launch",), ("start",), ("restart",), ("exec",)), _BY_INCUS.format(client)
+        )
+        for client in ("incus", "lxc")
+    },
+    "helm": {("install",): _CLUSTER, ("upgrade",): _CLUSTER},
+    "nerdctl": {("run",): _BY_PID, ("start",): _BY_PID, ("compose",): _BY_PID},
+}
+"""What else starts containers, by the first words after the options; and what to type instead."""
+_WITHOUT_PODS = frozenset(
+    (
+        *("clusterrole", "clusterrolebinding", "configmap", "cm", "ingress", "ing", "namespace"),
+        *("ns", "poddisruptionbudget", "pdb", "priorityclass", "pc", "quota", "resourcequota"),
+        *("role", "rolebinding", "secret", "service", "svc", "serviceaccount", "sa", "token"),
+    )
+)
+"""What ``kubectl create`` makes, and no container with it."""
+
+
+def starts_otherwise(argv: Sequence[str]) -> tuple[str, str] | None:
+    """``podman kube play``: what starts containers in a way that cannot be recorded from their
+    start, and what to type instead; None for any other command."""
+    program = PurePath(argv[0]).name if argv else ""
+    engine = ENGINE_PROGRAMS.get(program, program)
+    words = _without_options(engine, argv)
+    if engine == "kubectl" and words[:1] == ("create",):
+        kind = CLIENT[engine].parse(words[1:])[1][:1]
+        if not _WITHOUT_PODS.isdisjoint(kind):
+            return None
+    plain = [word for word in words if not word.startswith("-")]
+    plain = plain[1:] if plain[:1] == ["container"] else plain
+    # Of the options of other clients it is not known which have a value.
+    places = 1 if engine in CLIENT else len(plain)
+    for verb, instead in _OTHERWISE.get(engine, {}).items():
+        if any(tuple(plain[at : at + len(verb)]) == verb for at in range(places)):
+            return " ".join((program, *verb)), instead
+    return None
+
+
+def _without_options(client: str, argv: Sequence[str]) -> tuple[str, ...]:
+    """From the command on, where the options before it are known; else all words."""
+    return CLIENT[client].parse(argv[1:])[1] if client in CLIENT else tuple(argv[1:])
+
+
+_BUILDERS = frozenset(("docker", "docker-compose", "nerdctl"))
+"""Clients whose images are built by a daemon. podman builds by itself."""
+_BUILDING = (("build",), ("bake",))
+
+
+def builds(argv: Sequence[str]) -> str | None:
+    """``docker buildx build``: what has a daemon build an image; None for any other command."""
+    program = PurePath(argv[0]).name if argv else ""
+    if program not in _BUILDERS:
+        return None
+    words = _without_options(program, argv)
+    if (program, *words[:1]) == ("docker-compose", "compose"):
+        return None  # the plugin of ``docker compose``, which was seen before it
+    before = [program]
+    if words[:1] in (("compose",), ("buildx",), ("builder",), ("image",)):
+        before.append(words[0])
+        words = words[1:]
+    if before[-1].endswith("compose"):
+        words = COMPOSE.parse(words)[1]
+    return " ".join((*before, *words[:1])) if words[:1] in _BUILDING else None
+
+
+def _podman(project: Sequence[Option]) -> tuple[str, ...]:
+    """The podman that podman-compose calls. What cannot be split makes podman-compose fail."""
+    from shlex import split
+
+    more: list[str] = []
+    for option in project:
+        if option.name == "podman-args":
+            with suppress(ValueError):
+                more += split(option.value or "")
+    return (value_of(project, "podman-path") or "podman", *more)
+
+
+def _compose(
+    engine: str,
+    client: tuple[str, ...],
+    compose: tuple[str, ...],
+    project: tuple[Option, ...],
+    rest: tuple[str, ...],
+) -> Invocation | None:
+    verb = rest[0] if rest else ""
+    if verb not in ("up", "run"):
+        return None
+    given, rest = (COMPOSE_UP if verb == "up" else COMPOSE_RUN).parse(rest[1:])
+    if verb == "up":  # its options may stand between the services, too
+        services: tuple[str, ...] = ()
+        while rest:
+            services += rest[:1]
+            more, rest = COMPOSE_UP.parse(rest[1:])
+            given += more
+        rest = services
+    if is_on(given, "help") or is_on(given, "no-start") or (verb == "run" and not rest):
+        return None
+    return Invocation(engine, client, f"compose {verb}", given, rest, compose, project)

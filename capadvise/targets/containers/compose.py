@@ -1,0 +1,58 @@
+"""What docker compose makes of its files: variables, ``extends``, ``include``, several files."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+
+from capadvise.targets.client.answer import NoAnswer, answer_of
+
+SECONDS = 30.0
+"""It reads files and variables; one that takes longer hangs."""
+_OFFLINE = {"COMPOSE_EXPERIMENTAL_GIT_REMOTE": "false", "COMPOSE_EXPERIMENTAL_OCI_REMOTE": "false"}
+"""A file under review must not make us fetch another from the network."""
+
+
+def resolved(paths: Sequence[str], *, variables: bool = True) -> str:
+    """The project of these files, later ones overriding earlier ones, as JSON; with the services
+    of all profiles. Variables can be left as they are: one that must be set need not be then.
+    Raises NoAnswer."""
+    files = [word for path in paths for word in ("--file", path)]
+    more = ["--no-consistency", *(() if variables else ("--no-interpolate",))]
+    return config(installed(), files, *more, environment=_OFFLINE)
+
+
+def resolved_text(text: str, folder: str, *, variables: bool = True) -> str:
+    """As ``resolved``, of one file that lies in a folder and need not be there yet."""
+    more = ["--no-consistency", *(() if variables else ("--no-interpolate",))]
+    options = ["--project-directory", folder, "--file", "-"]
+    return config(installed(), options, *more, environment=_OFFLINE, given=text)
+
+
+def enabled(compose: Sequence[str], options: Sequence[str]) -> list[str]:
+    """The services that ``compose [options] up`` starts: of no profile, or of one that the user's
+    options, variables or ``.env`` file enable. Raises NoAnswer."""
+    argv = [*compose, *options, "config", "--services"]
+    return answer_of(argv, "docker compose", SECONDS).stdout.split()
+
+
+def config(
+    compose: Sequence[str],
+    options: Sequence[str],
+    *more: str,
+    environment: Mapping[str, str] | None = None,
+    given: str = "",
+) -> str:
+    """What ``compose [options] config`` makes of a project, as JSON; ``given`` is what it reads
+    from its standard input. Raises NoAnswer."""
+    argv = [*compose, *options, "--profile", "*", "config", "--format", "json", *more]
+    return answer_of(argv, "docker compose", SECONDS, given=given, environment=environment).stdout
+
+
+def installed() -> list[str]:
+    """The plugin of docker's command line, or the program of its own. Raises NoAnswer."""
+    if shutil.which("docker"):
+        return ["docker", "compose"]
+    if shutil.which("docker-compose"):
+        return ["docker-compose"]
+    raise NoAnswer("docker compose is not installed")

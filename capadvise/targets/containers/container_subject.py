@@ -1,0 +1,345 @@
+"""Containers that a client has started: they end, not the client, and the engine stops them."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from contextlib import suppress
+
+from capadvise.catalog.known_index import INITS
+from capadvise.kernel import procfs, serving
+from capadvise.kernel.background import Background
+from capadvise.kernel.process_tree import descendants, seen_below
+from capadvise.model.errors import BadInput
+from capadvise.model.health import Health
+from capadvise.observe.supervise.command_subject import CommandSubject
+from capadvise.observe.supervise.decisions import (
+    Finished,
+    Happening,
+    HealthCheckKnown,
+    LeftBehind,
+    MainExited,
+    SupervisorLost,
+    Unhealthy,
+)
+from capadvise.targets.client.client import EngineError
+from capadvise.targets.containers.container_starts import StartedContainer
+from capadvise.targets.containers.containers import ContainerState, Roster, healthcheck
+from capadvise.targets.containers.engine_health import EngineHealth
+from capadvise.targets.containers.settling import Settling
+
+_LOG_LINES = 5
+_UNANSWERED = 10
+"""Seconds that an engine may be silent: restarting it takes less."""
+_GONE = (
+    "the engine ended and did not come back, so the container was killed; if it is still "
+    "listed, remove it: it has every capability"
+)
+
+
+class ContainerSubject:
+    """The containers of one call of a client. See ``event_loop.Subject``."""
+
+    def __init__(
+        self,
+        client: CommandSubject,
+        roster: Roster,
+        *,
+        patience: float,
+        detached: bool,
+        target: str | None = None,
+        until_healthy: bool = False,
+        judged_by: str | None = None,
+    ) -> None:
+        """``client``: the engine's client, which starts them. ``patience``: seconds that the engine
+        waits for a container that is to stop. ``detached``: the client ends at once. ``target``:
+        the service whose end is the end of all; None: all of them count. ``until_healthy``: their
+        own health checks end the run. ``judged_by``: the health check of a trial; where it is the
+        container's own, the engine can end the run, too."""
+        self.roster, self._client, self._patience = roster, client, patience
+        self._detached, self._target, self._until_healthy = detached, target, until_healthy
+        self._judged_by = judged_by
+        self.fds = client.fds
+        self.cautions: tuple[str, ...] = ()
+        self.status: int | None = None
+        self.ended = False
+        self.ended_by_us: frozenset[str] = frozenset()
+        """Ids of those that ran when they were told to stop: without that, they would have gone on.
+        """
+        self.engine_health = EngineHealth(roster.client)
+        self._settlings: dict[str, Settling] = {}
+        self._noted_ending = self._settled = self._stopping = self._killed = False
+
+    @property
+    def client_status(self) -> int | None:
+        """Exit status of the client."""
+        return self._client.status
+
+    @property
+    def begun(self) -> bool:
+        """Whether a container that the run is about has started."""
+        entries = list(self.roster.entries.values())
+        return any(self.is_target(entry) and self.places(entry) for entry in entries)
+
+    @property
+    def health(self) -> Health | None:
+        """What the engine's health checks say: the first that fails, named where it is one of
+        several."""
+        entries = list(self.roster.entries.values())
+        said = [(entry, self.engine_health.of(entry)) for entry in entries if not entry.healthy]
+        failing = [(entry, seen) for entry, seen in said if seen and not seen.passed]
+        for entry, seen in failing[:1]:
+            name = f" ({entry.service or entry.name})" if len(entries) > 1 else ""
+            return Health(False, f"{seen.text}{name}")
+        passed = any(entry.healthy for entry in entries)
+        return Health(True) if passed else None
+
+    # ------------------------------------------------------------ what becomes of them
+
+    def update(self) -> list[Happening]:
+        """What the guardian, the kernel's events and the engine tell."""
+        happened = list(self._client.update())
+        if any(isinstance(event, SupervisorLost) for event in happened):
+            self.roster.client.remove(list(self.roster.entries))
+            self.ended = True
+            return happened
+        self.roster.update()
+        self.engine_health.look(self.roster.entries.values())
+        if any(isinstance(event, MainExited) for event in happened):
+            self._client_exited()
+            happened += self._given_up()
+        if self.roster.unanswered > _UNANSWERED:
+            self._engine_is_gone()
+            happened.append(SupervisorLost())
+        happened += [*self._target_ended(), *self._healthy()]
+        return [*happened, *self._left_behind()] if self._client.ended else happened
+
+    def _client_exited(self) -> None:
+        """The client's exit status is the container's, unless the container goes on without it."""
+        goes_on = self.roster.running() or (self._detached and self._client.status == 0)
+        if self._target is None and not goes_on:
+            self.status = self._client.status
+
+    def _given_up(self) -> list[Happening]:
+        """Where the client of a recording has failed, what it has made and not started never will
+        be, and the others would be waited for in vain."""
+        status = self._client.status or 0
+        if status <= 0 or self._target is not None or self._noted_ending:
+            return []
+        waiting: list[str] = []
+        for entry in self.roster.entries.values():
+            with suppress(EngineError, BadInput):
+                container = None if self.places(entry) else self.roster.client.find(entry.id)
+                if container is not None and not container.running and not container.has_ended:
+                    waiting.append(container.service or container.name)
+        said = f"{', '.join(waiting)}: not started, {self.roster.client.engine} ended with {status}"
+        return [Unhealthy(said)] if waiting else []
+
+    def _target_ended(self) -> list[Happening]:
+        """The container of a trial has ended: what the others do is of no interest."""
+        if self._target is None or self.status is not None:
+            return []
+        statuses = (e.exit_status for e in self.roster.entries.values() if self.is_target(e))
+        self.status = next((status for status in statuses if status is not None), None)
+        return [] if self.status is None else [Finished()]
+
+    def _healthy(self) -> list[Happening]:
+        """docker says when they are well; podman's health checks are a matter of systemd, and are
+        made here."""
+        entries = list(self.roster.entries.values())
+        judged = [one for one in entries if self._until_healthy or self._is_judged(one)]
+        if failed := [one for one in judged if one.unhealthy]:
+            self._until_healthy, self._judged_by = False, None
+            return [Unhealthy(self._health_output(failed[0]))]
+        if not self._until_healthy:
+            return []
+        if own := self._own_check(entries):
+            if not all(map(self._is_well, self._unchecked(entries))):
+                return []  # of podman-compose, a service without
+            self._until_healthy = False
+            return [HealthCheckKnown(own)]
+        well = [self._is_well(entry) for entry in entries if self.is_target(entry)]
+        return [Finished()] if well and all(well) and self.roster.alive() else []
+
+    def _own_check(self, entries: list[ContainerState]) -> str | None:
+        """The health check that is made here, not by the engine."""
+        if self.roster.tells_health:
+            return None
+        known = [entry.container for entry in entries if entry.answered]
+        checked = [one for one in known if one is not None and one.healthcheck]
+        if not checked:
+            return None
+        return healthcheck(self.roster.client, checked[0], checked[0].id)  # one of several
+
+    def _unchecked(self, entries: list[ContainerState]) -> list[ContainerState]:
+        checked_by = self.roster.starts.checked_by
+        return [one for one in entries if self.is_target(one) and not checked_by.get(one.id)]
+
+    def _is_judged(self, entry: ContainerState) -> bool:
+        """Whether a trial asks it what its engine asks it."""
+        container = entry.container if entry.unhealthy and entry.answered else None
+        own = healthcheck(self.roster.client, container) if container else None
+        return own is not None and own == self._judged_by and self.is_target(entry)
+
+    def _is_well(self, entry: ContainerState) -> bool:
+        """Its health check has passed; without one, it has started, and nothing changes any more;
+        or it has ended."""
+        if entry.healthy or (entry.started and not entry.running):
+            return True
+        places = self.places(entry)
+        if not entry.answered or self.roster.starts.checked_by.get(entry.id) or not places:
+            return False
+        settling = self._settlings.setdefault(entry.id, Settling())
+        root = places[-1].root
+        ports = entry.container.ports if entry.container else []
+        expects = any(port < serving.CHOSEN for port in ports)
+        settling.look(root, lambda: [root, *seen_below(root)], expects=expects)
+        return settling.settled
+
+    def implicit_check(self, entry: ContainerState) -> str | None:
+        """What stands for a health check where there is none."""
+        settling = self._settlings.get(entry.id)
+        return settling.check if settling else None
+
+    def _health_output(self, entry: ContainerState) -> str:
+        """What its health check printed, and what itself wrote last."""
+        name = entry.service or entry.name or entry.id[:12]
+        with suppress(EngineError, BadInput):
+            container = self.roster.client.find(entry.id)
+            checks = container.health_log if container else ()
+            said = f"{name} is unhealthy: {checks[-1] if checks else ''}"
+            return "\n".join([*self._last_lines(entry), said])
+        return f"{name} is unhealthy"
+
+    def _last_lines(self, entry: ContainerState) -> list[str]:
+        """What it wrote. Raises EngineError where the engine keeps no logs."""
+        out, err = self.roster.client.logs(entry.id)
+        return [line for line in (out + err).splitlines() if line.strip()][-_LOG_LINES:]
+
+    def last_words(self) -> list[str]:
+        """Of the detached ones that failed, whose output nobody has seen."""
+        said: list[str] = []
+        for entry in self.roster.entries.values() if self._detached else ():
+            if entry.exit_status and entry.id not in self.ended_by_us:
+                with suppress(EngineError):
+                    name = entry.service or entry.name or entry.id[:12]
+                    said += [f"{name}: {line}" for line in self._last_lines(entry)]
+        return said
+
+    def _left_behind(self) -> list[Happening]:
+        """The client is gone: so are they, or they go on without it."""
+        if not self._settled:
+            self.roster.settle()
+            self._settled = True
+        if self.roster.running():
+            return [LeftBehind()]
+        if self.status is None:
+            statuses = [e.exit_status for e in self.roster.entries.values()]
+            ended = [status for status in statuses if status is not None]
+            self.status = max(ended, default=self._client.status)
+        self.ended = True
+        return []
+
+    def _engine_is_gone(self) -> None:
+        """It was killed. Its containers go on without it, with every capability: nobody else would
+        end them."""
+        self.cautions = (_GONE,)
+        self.note_ending()
+        for place in self.roster.starts.places.values():
+            if place.id in self.roster.entries:
+                for pid in (*descendants(place.runtime), place.runtime):
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+        for entry in self.roster.entries.values():
+            entry.running = False
+
+    # ------------------------------------------------------------ what they are told
+
+    def signal(self, number: int, *, from_process: bool) -> None:
+        """Through the client, which passes it on; the engine stops what it has left."""
+        if not self._client.ended:
+            self._client.signal(number, from_process=from_process)
+        elif number != signal.SIGHUP and not self.ended:
+            self.stop()
+
+    def note_ending(self) -> None:
+        """Note which of them run."""
+        if not self._noted_ending:
+            self._noted_ending = True
+            self.roster.update()
+            self.ended_by_us = frozenset(self.roster.alive())
+
+    def stop(self) -> None:
+        """As the engine stops a container."""
+        if not self._stopping:
+            self._stopping = True
+            for entry in self.roster.entries.values():  # some are removed as they end
+                for place in self.places(entry):
+                    entry.look_at_files(place.root)
+            client, entries = self.roster.client, list(self.roster.entries.values())
+            deaf = [entry.id for entry in entries if self._is_deaf(entry)]
+            others = [entry.id for entry in entries if entry.id not in deaf]
+            Background(lambda: client.kill(deaf))
+            Background(lambda: client.stop(others, self._patience))
+
+    def _is_deaf(self, entry: ContainerState) -> bool:
+        """Its first process has no handler for the signal that stops it, and as the first of its
+        namespace it cannot be ended by it: the engine would wait in vain."""
+        container = entry.container if entry.answered else None
+        places = self.places(entry)
+        if container is None or not places:
+            return False
+        root = places[-1].root
+        if procfs.comm(root) in INITS:
+            return False  # it waits for signals, without a handler for them
+        return procfs.is_first(root) and not procfs.handles(root, container.stop_signal)
+
+    def end_rest(self) -> None:
+        """What the client has left."""
+        self._client.end_rest()
+
+    def kill(self) -> None:
+        """At once, and the client too."""
+        if not self._killed:
+            self._killed = True
+            containers = list(self.roster.entries)
+            Background(lambda: self.roster.client.kill(containers))
+            self._client.kill()
+
+    # ------------------------------------------------------------ who they are
+
+    def is_target(self, entry: ContainerState) -> bool:
+        """Whether it is what the run is about, not another service."""
+        return self._target in (None, entry.service)
+
+    def places(self, entry: ContainerState) -> list[StartedContainer]:
+        """Where a container began, once for each start."""
+        return [
+            place
+            for place in self.roster.starts.places.values()
+            if place.scope is not None and place.id == entry.id
+        ]
+
+    def pids(self) -> list[int]:
+        """The processes of the target's containers."""
+        wanted = [
+            place.root
+            for entry in self.roster.entries.values()
+            if self.is_target(entry)
+            for place in self.places(entry)
+            if os.path.isdir(f"/proc/{place.root}")
+        ]
+        return [pid for root in wanted for pid in (root, *seen_below(root))]
+
+    def check_environment(self) -> dict[str, str]:
+        """``CONTAINER`` and ``PID``; with several services also ``CONTAINER_WEB`` and so on."""
+        told: dict[str, str] = {}
+        for entry in self.roster.entries.values():
+            if entry.service:
+                told[f"CONTAINER_{re.sub('[^A-Z0-9]', '_', entry.service.upper())}"] = entry.id
+            if self.is_target(entry):
+                told.setdefault("CONTAINER", entry.id)
+                for place in self.places(entry):
+                    told["PID"] = str(place.root)
+        return told

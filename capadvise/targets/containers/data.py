@@ -1,0 +1,271 @@
+"""What a container writes to that is its user's, and what trials are given in its place.
+
+A trial begins with a fresh volume and an empty folder, as on a new host, or with what was there
+before the recording. Nothing is copied but single files: an overlay is mounted over a folder, and
+the container is given that.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from capadvise.kernel import before, libc, procfs
+from capadvise.kernel.overlay import LARGEST_COPY_KB, copy_folder, put_overlay, same_root
+from capadvise.model.errors import BadInput
+from capadvise.targets.client.client import Client, EngineError
+from capadvise.targets.client.invocation import Invocation
+from capadvise.targets.containers import own_users, project, volumes
+from capadvise.targets.containers.registry import ENGINES
+
+FRESH, VOLUMES, NEW_VOLUMES, COPY = "fresh", "volumes", "new-volumes", "copy"
+"""What a trial begins with: new volumes and empty folders; new volumes in place of the folders,
+too; new volumes and the user's folders; both as they were."""
+Before = Mapping[str, str]
+"""``bind:PATH`` or ``volume:NAME`` → where it was kept before the recording: empty where it had too
+many entries for that, so that trials begin with what is there later. What was not there is missing.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class DataSource:
+    """A folder of the host or a named volume."""
+
+    key: str
+    place: str
+    """The folder that it is on this machine."""
+    image: str = ""
+    target: str = ""
+    """Of a folder of the host: which of the image's it is mounted over."""
+
+    @property
+    def full(self) -> bool:
+        """Whether there is something in it."""
+        try:
+            return bool(os.listdir(self.place))
+        except OSError:
+            return False
+
+
+def sources(invocation: Invocation, client: Client, service: str | None = None) -> list[DataSource]:
+    """The folders and volumes that containers write to: of a project, those of one service, or of
+    all. Those that are not there yet are left out."""
+    recorder = _Recorder(client)
+    if invocation.verb == "run":
+        recorder.image = invocation.image or ""
+        volumes.of_options(invocation.options, recorder)
+    else:
+        resolved = project.config(invocation)
+        recorder.project = resolved
+        for name, one in resolved["services"].items():
+            if service in (None, name):
+                recorder.image = one.get("image") or f"{resolved['name']}-{name}"
+                volumes.of_service(one, recorder)
+    return recorder.sources
+
+
+def keep_before(invocation: Invocation, client: Client, folder: Path) -> dict[str, str]:
+    """Keep what containers are about to write to."""
+    kept = {}
+    for number, source in enumerate(sources(invocation, client)):
+        store = folder / f"before{number}"
+        kept[source.key] = str(store) if before.keep(source.place, store) else ""
+    return kept
+
+
+def _was_full(kept: Before | None, key: str) -> bool:
+    """Whether there was something in it before the recording; without ``kept``, nothing is known of
+    that time, and what is there now counts."""
+    if kept is None:
+        return True
+    store = kept.get(key)
+    return store is not None and (store == "" or before.was_full(Path(store)))
+
+
+def choices(
+    invocation: Invocation, client: Client, service: str | None, kept: Before | None
+) -> list[str]:
+    """What trials can begin with that differs. What the recording itself has made is no data of the
+    user's."""
+    there = [
+        source
+        for source in sources(invocation, client, service)
+        if source.full and _was_full(kept, source.key)
+    ]
+    if not there:
+        return [FRESH]
+    kinds = {source.key.partition(":")[0] for source in there}
+    return [FRESH, *([NEW_VOLUMES] if len(kinds) == 2 else []), COPY]
+
+
+class _Recorder:
+    """Takes note of what is written to, and changes nothing."""
+
+    def __init__(self, client: Client) -> None:
+        self.client, self.image = client, ""
+        self.project: Mapping[str, Any] = {}
+        self.sources: list[DataSource] = []
+
+    def bind(self, source: str, target: str) -> str:
+        path = _absolute(source)
+        if os.path.isdir(path):
+            self.sources.append(DataSource(f"bind:{path}", path, self.image, target))
+        return source
+
+    def volume(self, name: str) -> str | None:
+        real = real_name(self.project, name)
+        place = mountpoint(self.client, real)
+        if place is not None:
+            self.sources.append(DataSource(f"volume:{real}", place))
+        return None
+
+
+class TrialData:
+    """What one trial is given: a ``volumes.Data``."""
+
+    def __init__(
+        self,
+        client: Client,
+        folder: Path,
+        choice: str,
+        kept: Before | None,
+        owner: str | None = None,
+        first_id: int = 0,
+    ) -> None:
+        """``owner``: who all of it belongs to, ``uid:gid``, instead of whom it is of; ``first_id``:
+        the host's id of the container's root."""
+        self._client, self._folder, self._choice, self._kept = client, folder, choice, kept
+        self._owner, self._first_id = owner, first_id
+        self.project: Mapping[str, Any] = {}
+        self.made: list[Path] = []
+
+    def close(self) -> None:
+        """Take the overlays away: who started us may be gone, and nobody else would."""
+        for target in reversed(procfs.mount_points(self._folder)):
+            with suppress(OSError):
+                libc.unmount(target)
+
+    def bind(self, source: str, _: str) -> str | None:
+        """Raises BadInput and CannotCover for what is too large."""
+        path = _absolute(source)
+        if self._choice == VOLUMES and (os.path.isdir(path) or not os.path.lexists(path)):
+            return None
+        try:
+            mode = os.stat(path).st_mode
+        except OSError:  # the engine makes it, a folder
+            return str(self._owned(self._new()))
+        if stat.S_ISREG(mode):
+            return str(self._file(path))
+        if not stat.S_ISDIR(mode):
+            return path  # a socket or a device
+        key = f"bind:{path}"
+        if self._kept is not None and key not in self._kept:
+            return str(self._owned(self._new()))  # the engine has made it for the recording
+        empty = self._choice == FRESH or not _was_full(self._kept, key)
+        return str(self._owned(self._emptied(path, key) if empty else self._seen(path, key)))
+
+    def volume(self, name: str) -> str | None:
+        """None: a new one."""
+        real = real_name(self.project, name)
+        key = f"volume:{real}"
+        place = mountpoint(self._client, real) if self._choice == COPY else None
+        if place is None or not os.listdir(place) or not _was_full(self._kept, key):
+            return None if self._owner is None else str(self._owned(self._new()))
+        return str(self._owned(self._seen(place, key)))
+
+    def _owned(self, folder: Path) -> Path:
+        if self._owner is not None:
+            subprocess.run(["chown", "-R", self._owner, "--", str(folder)], check=True)
+        if self._first_id:
+            own_users.shift(folder, self._first_id)
+        return folder
+
+    def _new(self) -> Path:
+        folder = self._folder / f"volume{len(self.made)}"
+        folder.mkdir()
+        folder.chmod(0o755)
+        self.made.append(folder)
+        return folder
+
+    def _emptied(self, path: str, key: str) -> Path:
+        folder = self._new()
+        with _opened(path) as fd:
+            same_root(fd, folder)
+        if store := (self._kept or {}).get(key):  # the recording may have given it to another user
+            before.restore_root(str(folder), Path(store))
+        return folder
+
+    def _file(self, path: str) -> Path:
+        if os.stat(path).st_size > LARGEST_COPY_KB << 10:
+            raise BadInput(
+                f"{path} has more than {LARGEST_COPY_KB >> 10} MB: too large for trials to copy",
+                hint="let trials write to it with --reuse-volumes, or mount it read-only",
+            )
+        copy = self._folder / f"volume{len(self.made)}"
+        shutil.copy2(path, copy)
+        status = os.stat(path)
+        os.chown(copy, status.st_uid, status.st_gid)
+        if self._first_id:
+            own_users.shift(copy, self._first_id)
+        self.made.append(copy)
+        return copy
+
+    def _seen(self, path: str, key: str) -> Path:
+        """The folder as it is, or as it was kept."""
+        folder = self._new()
+        layer = self._folder / f"layer{len(self.made)}"
+        with _opened(path) as fd:
+            overlaid = _sees_our_mounts(self._client) and put_overlay(fd, layer, str(folder))
+            if not overlaid:
+                shutil.rmtree(folder)
+                copy_folder(fd, folder, path)
+        store = (self._kept or {}).get(key)
+        if store:
+            before.restore(str(folder), Path(store))
+        return folder
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[int]:
+    fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _absolute(source: str) -> str:
+    return os.path.abspath(os.path.expanduser(source))
+
+
+def real_name(resolved: Mapping[str, Any], name: str) -> str:
+    """What the engine calls a volume of a resolved project."""
+    declared = (resolved.get("volumes") or {}).get(name) or {}
+    return str(declared.get("name") or name)
+
+
+def mountpoint(client: Client, name: str) -> str | None:
+    """Where a volume is on this machine; None where it is not there yet."""
+    with suppress(EngineError):
+        place = client.place_of(name)
+        return place if os.path.isdir(place) else None
+    return None
+
+
+def _sees_our_mounts(client: Client) -> bool:
+    """Whether what we mount is there for the engine, too."""
+    own = os.readlink("/proc/self/ns/mnt")
+    return all(namespace == own for namespace in _namespaces(client))
+
+
+def _namespaces(client: Client) -> Iterator[str]:
+    for pid in ENGINES[client.engine].ancestors(client)():
+        with suppress(OSError):
+            yield os.readlink(f"/proc/{pid}/ns/mnt")

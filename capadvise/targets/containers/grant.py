@@ -1,0 +1,120 @@
+"""What a container may do, changed in its command line or its service: for the recording all, for
+a trial just a set. Everything else stays as the user wrote it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from capadvise.formats.pflag import Option
+from capadvise.model.caps import CapSet
+from capadvise.targets.client.invocation import Invocation
+
+_CAPS = frozenset(("cap-add", "cap-drop"))
+_OUR_OWN = frozenset(
+    (
+        *("name", "detach", "interactive", "tty", "publish", "publish-all", "rm", "cidfile"),
+        *("pidfile", "restart", "replace", "service-ports", "pull", "sig-proxy", "attach"),
+    )
+)
+"""Options that a trial must not take over."""
+
+
+def _hides_checks(option: str) -> bool:
+    """A security option below which a check is never made, or is refused for another reason."""
+    name = option.replace(":", "=", 1)
+    return name.startswith(("seccomp=", "no-new-privileges"))
+
+
+def recorded(invocation: Invocation, label: str) -> Invocation:
+    """``run`` with every capability and no seccomp filter. It is not restarted: it would go on
+    with all that. It is removed by us, not by its engine: that would be before it is described,
+    where it ends at once."""
+    kept = [
+        option
+        for option in invocation.options
+        if option.name not in _CAPS | {"restart", "rm"}
+        and not (option.name == "security-opt" and _hides_checks(option.value or ""))
+    ]
+    if invocation.verb == "run":
+        kept += [Option("cap-add", "ALL"), Option("label", label)]
+        kept.append(Option("security-opt", "seccomp=unconfined"))
+    return replace(invocation, options=tuple(kept))
+
+
+def tried(
+    invocation: Invocation, caps: CapSet, name: str, label: str, options: Iterable[Option] = ()
+) -> Invocation:
+    """``run`` with just this set, under the engine's own defaults, published nowhere.
+
+    ``options`` replace the volumes.
+    """
+    gone = _CAPS | _OUR_OWN | {"privileged", "volume", "mount"}
+    kept = [option for option in invocation.options if option.name not in gone]
+    kept += [Option("cap-drop", "ALL"), *(Option("cap-add", cap.short) for cap in sorted(caps))]
+    kept += [Option("name", name), Option("label", label), *options]
+    return replace(invocation, options=tuple(kept), rest=_unchanged(invocation))
+
+
+def _unchanged(invocation: Invocation) -> tuple[str, ...]:
+    """The image and its command. A folder gets a layer of its own, where the container writes."""
+    if (rootfs := invocation.rootfs) is None or "O" in rootfs.split(":")[1:]:
+        return invocation.rest
+    return (f"{rootfs}:O", *invocation.rest[1:])
+
+
+def in_front(invocation: Invocation, name: str) -> Invocation:
+    """compose, so that it stays until its containers have ended, and touches nothing of the
+    user's."""
+    gone = _CAPS | _OUR_OWN | {"build", "force-recreate", "remove-orphans", "wait", "watch"}
+    kept = tuple(option for option in invocation.options if option.name not in gone)
+    if invocation.verb == "compose run":
+        kept = (*kept, Option("no-TTY"), Option("name", name))
+    return replace(invocation, options=kept)
+
+
+def recorded_service(service: Mapping[str, Any], label: str) -> dict[str, Any]:
+    """A service of a resolved compose project, with every capability and no seccomp filter."""
+    security = [text for text in service.get("security_opt") or () if not _hides_checks(text)]
+    return {
+        **_without(service, "cap_drop", "restart"),
+        "cap_add": ["ALL"],
+        "security_opt": [*security, "seccomp=unconfined"],
+        "labels": {**(service.get("labels") or {}), **_label(label)},
+    }
+
+
+def tried_service(service: Mapping[str, Any], caps: CapSet) -> dict[str, Any]:
+    """A service of a resolved compose project with just this set."""
+    return {
+        **_without(service, "privileged"),
+        "cap_drop": ["ALL"],
+        "cap_add": [cap.short for cap in sorted(caps)],
+    }
+
+
+def in_trial(
+    service: Mapping[str, Any], image: str, label: str, volumes: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """A service as a trial starts it, its own or another: no name of its own, no published ports,
+    no restarts. ``image``: what was built for the recording is not built again."""
+    return {
+        **_without(service, "container_name", "ports", "restart", "volumes", "build"),
+        "image": image,
+        "volumes": list(volumes),
+        "labels": {**(service.get("labels") or {}), **_label(label)},
+    }
+
+
+def _without(service: Mapping[str, Any], *gone: str) -> dict[str, Any]:
+    left = {key: value for key, value in service.items() if key not in gone}
+    if "restart" in gone and "deploy" in left:
+        deploy = left["deploy"] or {}
+        left["deploy"] = {k: v for k, v in deploy.items() if k != "restart_policy"}
+    return left
+
+
+def _label(label: str) -> dict[str, str]:
+    name, _, value = label.partition("=")
+    return {name: value}

@@ -1,0 +1,104 @@
+"""What is there already: containers that a start would replace, and the data that they write."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from capadvise.targets.client.client import RECORDING_LABEL, TRIAL_LABEL, Client, EngineError
+from capadvise.targets.client.container import (
+    PROJECT_LABEL,
+    SERVICE_LABEL,
+    Container,
+    ContainerMount,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class InPlace:
+    """The containers of an engine, but for those of recordings and trials."""
+
+    containers: tuple[Container, ...]
+
+    @classmethod
+    def of(cls, client: Client) -> InPlace:
+        """Raises EngineError."""
+        ids = client.all_ids()
+        try:
+            there = list(client.inspect(*ids)) if ids else []
+        except EngineError:  # one of them has just gone
+            there = [one for one in map(client.find, ids) if one is not None]
+        ours = (RECORDING_LABEL, TRIAL_LABEL)
+        return cls(tuple(one for one in there if not any(label in one.labels for label in ours)))
+
+    def of_project(self, name: str, services: Iterable[str] | None = None) -> list[Container]:
+        """Those of a compose project."""
+        wanted = None if services is None else set(services)
+        return [
+            one
+            for one in self.containers
+            if one.labels.get(PROJECT_LABEL) == name
+            and (wanted is None or one.labels.get(SERVICE_LABEL) in wanted)
+        ]
+
+    def named(self, name: str | None) -> list[Container]:
+        """The one of that name."""
+        return [one for one in self.containers if one.name == name]
+
+    def users_of(self, source: str) -> list[Container]:
+        """Running containers that write to a named volume, or to a path of the host, or below it,
+        or above it."""
+        return [
+            one
+            for one in self.containers
+            if one.running and any(m.writable and _shares(m, source) for m in one.mounts)
+        ]
+
+
+def _shares(mount: ContainerMount, source: str) -> bool:
+    if mount.kind == "volume":
+        return mount.name == source
+    if mount.kind != "bind" or not os.path.isabs(source):
+        return False
+    mine, theirs = os.path.realpath(source), os.path.realpath(mount.source)
+    return os.path.commonpath([mine, theirs]) in (mine, theirs) and "/" not in (mine, theirs)
+
+
+def is_free(port: int, protocol: str = "tcp") -> bool:
+    """Whether a port of this machine could be listened on."""
+    kind = socket.SOCK_DGRAM if protocol == "udp" else socket.SOCK_STREAM
+    with socket.socket(socket.AF_INET, kind) as tried:
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            tried.bind(("", port))
+        except OSError:
+            return False
+    return True
+
+
+def free_port(protocol: str = "tcp") -> int:
+    """A port that nobody listens on."""
+    kind = socket.SOCK_DGRAM if protocol == "udp" else socket.SOCK_STREAM
+    with socket.socket(socket.AF_INET, kind) as tried:
+        tried.bind(("", 0))
+        port: int = tried.getsockname()[1]
+        return port
+
+
+class FreePorts:
+    """Free ports in the place of the user's."""
+
+    def __init__(self, *, always: bool = False) -> None:
+        """``always``: also where the user's own is free."""
+        self._always = always
+        self.changed: dict[int, int] = {}
+        """The user's, and those that stand for them."""
+
+    def __call__(self, port: int, protocol: str) -> int:
+        if port not in self.changed:
+            if not self._always and is_free(port, protocol):
+                return port
+            self.changed[port] = free_port(protocol)
+        return self.changed[port]

@@ -1,0 +1,85 @@
+"""podman-compose: docker compose, which knows all forms of its files, resolves them, and the result
+is written in the forms that podman-compose reads. Tried with 1.3."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from capadvise.formats.pflag import Option
+from capadvise.kernel.sudo import as_root
+from capadvise.model.errors import CannotObserve
+from capadvise.targets.client.client import Client
+
+_FILES = (
+    *("compose.yaml", "compose.yml", "compose.override.yaml", "compose.override.yml"),
+    *("podman-compose.yaml", "podman-compose.yml", "docker-compose.yml", "docker-compose.yaml"),
+    *("docker-compose.override.yml", "docker-compose.override.yaml", "container-compose.yml"),
+    *("container-compose.yaml", "container-compose.override.yml"),
+    "container-compose.override.yaml",
+)
+"""``COMPOSE_DEFAULT_LS`` of podman_compose.py: all that are there, in this order."""
+_SHARED = ("file", "project-name", "env-file", "profile")
+
+
+def for_docker(
+    options: Iterable[Option],
+    environment: Mapping[str, str] = os.environ,
+    exists: Callable[[str], bool] = os.path.exists,
+) -> tuple[Option, ...]:
+    """Its options as docker compose takes them, with the files that it reads. Pure, but for what is
+    passed in."""
+    shared = tuple(option for option in options if option.name in _SHARED)
+    if environment.get("COMPOSE_FILE") or any(option.name == "file" for option in shared):
+        return shared
+    return (*shared, *(Option("file", name) for name in _FILES if exists(name)))
+
+
+def written(project: Mapping[str, Any]) -> dict[str, Any]:
+    """A resolved project in its forms. Pure."""
+    services = {name: _service(service) for name, service in project["services"].items()}
+    return {**project, "services": services}
+
+
+def _service(service: Mapping[str, Any]) -> dict[str, Any]:
+    changed = {key: value for key, value in service.items() if value is not None}
+    if hosts := service.get("extra_hosts"):
+        changed["extra_hosts"] = [host.replace("=", ":", 1) for host in hosts]
+    if test := (service.get("healthcheck") or {}).get("test"):
+        changed["healthcheck"] = {**service["healthcheck"], "test": _health_check(test)}
+    if devices := service.get("devices"):
+        changed["devices"] = [_device(device) for device in devices]
+    return changed
+
+
+def _health_check(test: Sequence[str]) -> Sequence[str]:
+    """Several words after ``CMD`` are quoted wrongly by its version 1.3."""
+    return ["CMD-SHELL", shlex.join(test[1:])] if test[0] == "CMD" else test
+
+
+def _device(device: str | Mapping[str, str]) -> str:
+    if isinstance(device, str):
+        return device
+    parts = (device.get(key) for key in ("source", "target", "permissions"))
+    return ":".join(part for part in parts if part)
+
+
+def require_rootful(podman: Client) -> None:
+    """Raises CannotObserve where its podman is an ordinary user's, who cannot read our file."""
+    if podman.call("info", "--format", "{{.Host.Security.Rootless}}").strip() == "true":
+        raise rootless()
+
+
+def rootless() -> CannotObserve:
+    """Why it cannot be recorded."""
+    return CannotObserve(
+        "podman-compose of an ordinary user cannot be recorded from its start",
+        hint=f"start it, then watch each container: {as_root()} attach CONTAINER",
+    )
+
+
+def pod_of(project: str) -> str:
+    """The pod that it makes for a project."""
+    return f"pod_{project}"

@@ -1,0 +1,241 @@
+"""How a recording is started: as the user wrote it where nothing is up, else beside what is up,
+which stays as it is; or, with ``--replace``, in its place, and that is started again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from capadvise.formats.pflag import Option, is_on, value_of
+from capadvise.kernel import procfs
+from capadvise.targets.client.client import RECORDING_LABEL, STOPPED_LABEL, TRIAL_LABEL, Client
+from capadvise.targets.client.container import Container
+from capadvise.targets.client.invocation import Invocation
+from capadvise.targets.containers import beside, grant, project, volumes
+from capadvise.targets.containers.data import mountpoint
+from capadvise.targets.containers.data_copies import DataCopies
+from capadvise.targets.containers.in_place import FreePorts, InPlace
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """How containers are started, and what is looked at."""
+
+    invocation: Invocation
+    """The user's own."""
+    client: Client
+    argv: tuple[str, ...]
+    """What is really called."""
+    label: str
+    services: tuple[str, ...] = ()
+    """Of a compose project, those that are looked at."""
+    target: str | None = None
+    """The one service that a trial is about."""
+    project: str | None = None
+    """The compose project of our own, of which nothing stays."""
+    others: str | None = None
+    """The label of what a recording makes besides: other services, and networks that were not
+    there."""
+    beside: bool = False
+    """Its containers have names of our own."""
+    compose: str | None = None
+    """The name of the compose project, the user's own or ours."""
+    names: tuple[str, ...] = ()
+    """Of all its services."""
+    ports: tuple[tuple[int, int], ...] = ()
+    """Published ports of the user's, and those that stand for them."""
+    originals: Mapping[str, str] = field(default_factory=dict)
+    """Copies of data, and what they are copies of."""
+    stopped: tuple[Container, ...] = ()
+    """What is stopped before, and started again afterwards."""
+
+
+def for_recording(
+    invocation: Invocation,
+    client: Client,
+    folder: Path,
+    say: Callable[[str], object],
+    *,
+    in_its_place: bool,
+) -> Start:
+    """``folder``: of our own. ``say`` is told what is up, before anything is done.
+    ``in_its_place``: what is up is stopped meanwhile.
+
+    Raises CannotObserve and BadInput where it cannot be recorded so.
+    """
+    wish = _Wish(invocation, client, InPlace.of(client), folder, say, in_its_place)
+    return _of_run(wish) if invocation.verb == "run" else _of_project(wish)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """What is to be recorded, and what is there."""
+
+    invocation: Invocation
+    client: Client
+    there: InPlace
+    folder: Path
+    say: Callable[[str], object]
+    in_its_place: bool
+    mark: str = field(default_factory=procfs.mark)
+
+    @property
+    def label(self) -> str:
+        """Of what has every capability."""
+        return f"{RECORDING_LABEL}={self.mark}"
+
+    @property
+    def own_name(self) -> str:
+        """In the place of the user's."""
+        return f"capadvise-recording-{self.mark}"
+
+
+def _of_run(wish: _Wish) -> Start:
+    invocation, client = wish.invocation, wish.client
+    if invocation.image is not None:
+        client.pull(invocation.image, value_of(invocation.options, "platform"))
+    up = wish.there.named(invocation.name)
+    if wish.in_its_place:
+        users = {one.id: one for one in (*up, *_users(invocation, wish.there)) if one.running}
+        up = list(users.values())
+    given = invocation
+    if up:
+        wish.say(_what_happens(up, in_its_place=wish.in_its_place))
+        kept = tuple(one for one in invocation.options if one.name not in ("name", "replace"))
+        given = replace(invocation, options=(*kept, Option("name", wish.own_name)))
+    if wish.in_its_place:
+        argv = grant.recorded(_noting(given, up), wish.label).argv()
+        return Start(invocation, client, argv, wish.label, stopped=tuple(up))
+    if up and value_of(given.options, "network") == "host":
+        raise beside.not_twice(invocation.name or "")
+    ports = FreePorts()
+    copies = DataCopies(client, wish.folder, {})
+    options = _on_free_data(wish, beside.options(given.options, ports), copies)
+    return Start(
+        *(invocation, client, grant.recorded(replace(given, options=options), wish.label).argv()),
+        wish.label,
+        beside=bool(up),
+        ports=tuple(ports.changed.items()),
+        originals=copies.originals,
+    )
+
+
+def _on_free_data(
+    wish: _Wish, options: tuple[Option, ...], copies: DataCopies
+) -> tuple[Option, ...]:
+    """What running containers write to is copied."""
+    changed: list[Option] = []
+    for option in options:
+        used = [one for source in _sources(option) for one in wish.there.users_of(source)]
+        changed += volumes.of_options([option], copies) if used else [option]
+        for one in used[:1]:
+            wish.say(f"{one.name} writes to {option.value}: the recording uses a copy")
+    return tuple(changed)
+
+
+def _users(invocation: Invocation, there: InPlace) -> list[Container]:
+    """Running containers that write to the data of ``run``."""
+    sources = [source for option in invocation.options for source in _sources(option)]
+    return [one for source in sources for one in there.users_of(source)]
+
+
+@dataclass(slots=True)
+class _Noted:
+    """Takes note of what an option lets a container write to."""
+
+    sources: list[str] = field(default_factory=list)
+
+    def bind(self, source: str, _: str) -> str:
+        self.sources.append(os.path.abspath(os.path.expanduser(source)))
+        return source
+
+    def volume(self, name: str) -> str | None:
+        self.sources.append(name)
+        return None
+
+
+def _sources(option: Option) -> list[str]:
+    """Folders and named volumes."""
+    noted = _Noted()
+    volumes.of_options([option], noted)
+    return noted.sources
+
+
+def _of_project(wish: _Wish) -> Start:
+    invocation = wish.invocation
+    resolved = project.config(invocation)
+    services = project.targets(invocation, resolved)
+    up = wish.there.of_project(resolved["name"])
+    if not up:
+        return _started(wish, resolved, services, resolved["name"])
+    started = project.closure(resolved, services)
+    if wish.in_its_place:
+        up = [one for one in wish.there.of_project(resolved["name"], started) if one.running]
+        wish.say(_what_happens(up, in_its_place=True))
+        changed = project.in_place(resolved, lambda key: mountpoint(wish.client, key) is not None)
+        own = _started(wish, changed, services, wish.own_name, up)
+        return replace(own, stopped=tuple(up))
+    wish.say(_what_happens(up, in_its_place=False))
+    ports, built = FreePorts(), not is_on(invocation.options, "build")
+    wanted = project.only(resolved, started)
+    data = DataCopies(wish.client, wish.folder, resolved)
+    changed = beside.project(wanted, data, ports, built=built)
+    own = _started(wish, changed, services, wish.own_name)
+    return replace(own, ports=tuple(ports.changed.items()), originals=data.originals)
+
+
+def _started(
+    wish: _Wish,
+    changed: dict[str, Any],
+    services: tuple[str, ...],
+    name: str,
+    stopped: Iterable[Container] = (),
+) -> Start:
+    """By a file of ours, under this name of a project."""
+    ids = ",".join(one.id for one in stopped)
+    more = {STOPPED_LABEL: ids} if ids else {}
+    changed = project.recorded({**changed, "name": name}, services, wish.label, more)
+    ours = {TRIAL_LABEL: wish.mark}
+    there = wish.client.names("network", "")
+    changed = project.labelled(changed, services, ours)
+    changed = project.with_labelled_networks(changed, ours, there)
+    path = project.write(changed, wish.folder, wish.client.engine)
+    given = grant.recorded(wish.invocation, wish.label)
+    argv = project.of_file(given, path, name).argv()
+    return Start(
+        *(wish.invocation, wish.client, argv, wish.label, services),
+        project=name if name == wish.own_name else None,
+        others=f"{TRIAL_LABEL}={wish.mark}",
+        compose=name,
+        names=tuple(changed["services"]),
+    )
+
+
+def _noting(invocation: Invocation, up: list[Container]) -> Invocation:
+    """The next capadvise finds what is to be started again, where this one is killed."""
+    if not up:
+        return invocation
+    note = Option("label", f"{STOPPED_LABEL}={','.join(one.id for one in up)}")
+    return replace(invocation, options=(*invocation.options, note))
+
+
+def would_stop(invocation: Invocation, client: Client) -> list[Container]:
+    """What a recording in its place stops. Raises as ``for_recording``."""
+    there = InPlace.of(client)
+    if invocation.verb == "run":
+        users = [*there.named(invocation.name), *_users(invocation, there)]
+    else:
+        resolved = project.config(invocation)
+        started = project.closure(resolved, project.targets(invocation, resolved))
+        users = there.of_project(resolved["name"], started)
+    return list({one.id: one for one in users if one.running}.values())
+
+
+def _what_happens(up: list[Container], *, in_its_place: bool) -> str:
+    names = ", ".join(sorted(one.name for one in up))
+    if in_its_place:
+        return f"{names}: stopped for the recording, and started again afterwards"
+    return f"{names}: not touched; the recording runs beside it, on copies of its data"

@@ -1,0 +1,145 @@
+"""What was seen of the containers of one start, each service or container by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+
+from capadvise.formats.pflag import value_of
+from capadvise.kernel import procfs
+from capadvise.model.health import Health
+from capadvise.model.posture import Posture
+from capadvise.model.recording import Held, Recording
+from capadvise.model.target import Target
+from capadvise.model.workload import Workload
+from capadvise.observe.supervise.event_loop import EventLoop
+from capadvise.observe.supervise.observation import Observation, working_directory
+from capadvise.observe.supervise.onlooker import TargetSoFar
+from capadvise.observe.tracking.tasks import Scope
+from capadvise.targets.containers.container_starts import StartedContainer
+from capadvise.targets.containers.container_subject import ContainerSubject
+from capadvise.targets.containers.containers import ContainerState, healthcheck
+from capadvise.targets.containers.foreign_folders import foreign_folders
+from capadvise.targets.containers.prepare import Start
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A start that is followed."""
+
+    start: Start
+    loop: EventLoop
+    subject: ContainerSubject
+    check: str | None
+    kind: str | None
+    check_after: float
+    """As the user gave them."""
+
+
+def so_far(run: Run) -> list[TargetSoFar]:
+    """Each service or container that has begun, in the order in which they did."""
+    targets = []
+    for members in _groups(run):
+        entry = members[0][0]
+        recordings = tuple(_recording_so_far(run, *member) for member in members)
+        ended = entry.exit_status is not None
+        name = entry.service or entry.name or image_name(entry.image) or entry.id[:12]
+        health = Health(True) if entry.healthy else run.subject.engine_health.of(entry)
+        targets.append(TargetSoFar(name, recordings, ended, health, entry.exit_status))
+    return targets
+
+
+def _groups(run: Run) -> Iterator[list[tuple[ContainerState, StartedContainer]]]:
+    """What is looked at, by service or container."""
+    groups: dict[str, list[tuple[ContainerState, StartedContainer]]] = {}
+    for entry in list(run.subject.roster.entries.values()):
+        wanted = not run.start.services or entry.service in run.start.services
+        if wanted and run.subject.is_target(entry):
+            for place in run.subject.places(entry):
+                groups.setdefault(entry.service or entry.id, []).append((entry, place))
+    yield from groups.values()
+
+
+def observations(run: Run) -> Iterator[Observation]:
+    for members in _groups(run):
+        entry, place = members[0]
+        recordings = tuple(_recording(run, *member) for member in members)
+        yield observation(run, entry, place, recordings)
+
+
+def _recording(run: Run, entry: ContainerState, place: StartedContainer) -> Recording:
+    recording = _recording_so_far(run, entry, place)
+    files, container = entry.look_at_files(place.root), entry.container
+    foreign = foreign_folders(container, place.user, place.root) if container else ()
+    originals = run.start.originals
+    foreign = tuple(replace(one, source=originals.get(one.source, one.source)) for one in foreign)
+    return replace(recording, image_files=files, foreign_folders=foreign)
+
+
+def _recording_so_far(run: Run, entry: ContainerState, place: StartedContainer) -> Recording:
+    assert place.scope is not None
+    status = entry.exit_status if entry.exit_status is not None else run.subject.status
+    sets = place.sets
+    bounding = sets.bounding if sets else procfs.capability_sets().bounding
+    permitted = bounding if place.user[0] == 0 else sets.permitted if sets else frozenset()
+    held = Held(bounding, permitted, sets.ambient if sets else frozenset())
+    healthy = entry.healthy or run.subject.implicit_check(entry) is not None
+    recording = run.loop.recording(place.scope, held, status, healthy=healthy)
+    if recording.succeeded or entry.exit_status is None or entry.id in run.subject.ended_by_us:
+        return recording
+    if run.check is not None and entry.exit_status == 0:
+        return recording
+    if run.check is None and entry.stopped:  # by docker compose, or with docker stop
+        return replace(recording, succeeded=None, interrupted=True)
+    # It has ended before the others were stopped.
+    return replace(recording, succeeded=entry.exit_status == 0, interrupted=False)
+
+
+def observation(
+    run: Run, entry: ContainerState, place: StartedContainer, recordings: tuple[Recording, ...]
+) -> Observation:
+    invocation, loop = run.start.invocation, run.loop
+    image = entry.image or invocation.image or ""
+    given = value_of(invocation.options, "name")
+    nothing = loop.recording(Scope(0, 0, 0), Held(*3 * [frozenset()]), run.subject.status)
+    return Observation(
+        recordings=recordings or (nothing,),
+        target=Target(
+            kind="container",
+            name=entry.service or given or image_name(image or invocation.rootfs or ""),
+            argv=invocation.argv(),
+            cwd=working_directory(),
+            user=f"{place.user[0]}:{place.user[1]}",
+            image=image or None,
+            engine=run.start.client.engine,
+            container=entry.name or entry.id,
+            service=entry.service,
+            privileged=entry.container.privileged if entry.container else None,
+        ),
+        workload=_workload(run, entry),
+        posture=place.posture or Posture(),
+        check_passed=loop.state.health.passed,
+        check_said=loop.check_said,
+        credentials=loop.credentials,
+        given_up=loop.given_up,
+    )
+
+
+def _workload(run: Run, entry: ContainerState) -> Workload:
+    """How to tell, in a trial, that it works: the user's check, its own, or that it ends well."""
+    check, kind = run.check, run.loop.kind
+    if entry.id in run.subject.ended_by_us:
+        container = entry.container
+        if check is None and container and container.healthcheck:
+            check = healthcheck(run.start.client, container)
+        check = check or run.subject.implicit_check(entry)
+        kind = run.kind or "daemon"
+    elif len(run.start.services) > 1:  # the check was for those that went on
+        check, kind = None, "oneshot"
+    return Workload(kind, check=check, check_after=run.check_after if check else 0.0)
+
+
+def image_name(image: str) -> str:
+    """``registry/team/nginx:1.27@sha256:…`` is ``nginx``."""
+    return PurePosixPath(image.partition("@")[0]).name.partition(":")[0] or "container"

@@ -1,0 +1,207 @@
+"""When a container without a health check of its own has started: what listens and what runs in it
+does not change any more. What ran all that time is to run in each trial."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+
+from capadvise.kernel import procfs, serving
+from capadvise.kernel.background import Background
+from capadvise.kernel.serving import RunningProgram
+from capadvise.model.workload import IMPLICIT_CHECK, only_listens
+from capadvise.observe.supervise.health_check import IMPLICIT
+from capadvise.targets.containers import naps
+
+STEADY = 3.0
+"""Seconds without a change; as long again as it took to get there, up to ``_LONGEST``."""
+_LONGEST = 10.0
+_SERVES = 1 / 3
+"""The part of it that is waited for where the first process itself listens on every port: the
+script that it may have begun as has come to its exec. It is enough if each port answers."""
+_AHEAD = 0.6
+"""Seconds before the end of a wait, in which a check is proposed for what goes on so."""
+_EVERY = 0.25
+_COMPUTES, _HELD_UP = 20.0, 100.0
+"""At most so many seconds of computing are waited for, as some programs never cease, and of waiting
+for a processor or a disk, as on a busy machine the script before a server takes ten times as long.
+"""
+_WAITS = 30.0
+"""Seconds, in all, in which a container that only waits is not taken for started: a program in it
+sleeps until a time that is not far, or nothing listens though ports are published or exposed."""
+_OFTEN = 2
+"""What has ended so many times comes and goes, as ``sleep`` in a loop: that is no change."""
+
+
+class Stability:
+    """What of a container still changes, and what lasts, told from looks at it now and then."""
+
+    def __init__(self) -> None:
+        self.began = self.changed = -1.0
+        """When it was first looked at, and when something was last seen to be different."""
+        self._looked = self._computed = self._computes = self._held_up = self._waited = 0.0
+        self._waits = _WAITS
+        """What is left of them."""
+        self._naps: dict[RunningProgram, float] = {}
+        """When the first sleep of each is over."""
+        self._sockets: frozenset[str] = frozenset()
+        self._since: dict[RunningProgram, float] = {}
+        self._ended: Counter[str] = Counter()
+
+    def look(
+        self,
+        now: float,
+        sockets: frozenset[str],
+        running: frozenset[RunningProgram],
+        *,
+        busy: bool = False,
+        computed: float = 0.0,
+        naps: Mapping[RunningProgram, float] = MappingProxyType({}),
+        expects: bool = False,
+    ) -> None:
+        """``sockets``: the ports that it listens on. ``busy``: something of it computes, or waits
+        for a processor or a disk. ``computed``: seconds of a processor that all of it has used.
+        ``naps``: what sleeps, and for how many seconds. ``expects``: it is to listen on some port.
+        """
+        if self.began < 0:
+            self.began = self.changed = self._looked = now
+        naps_first = self._naps_first(now, naps)
+        if busy:
+            self._was_busy(now - self._looked, max(0.0, computed - self._computed))
+        elif naps_first or (expects and not sockets):
+            waited = min(now - self._looked, self._waits)
+            self._waits -= waited
+            self._waited += waited
+        self._looked, self._computed = now, computed
+        replaced = _programs(self._since) - _programs(self._since.keys() & running)
+        different = _programs(running) - _programs(self._since) | replaced
+        if sockets != self._sockets or any(self._ended[one] < _OFTEN for one in different):
+            self.changed, self._computes, self._held_up, self._waited = now, 0.0, 0.0, 0.0
+        self._ended.update(replaced)
+        self._sockets = sockets
+        self._since = {one: self._since.get(one, now) for one in running}
+
+    def _was_busy(self, seconds: float, computed: float) -> None:
+        worked = min(seconds, computed)
+        self._computes += worked
+        self._held_up += seconds - worked
+
+    def _naps_first(self, now: float, naps: Mapping[RunningProgram, float]) -> bool:
+        """Whether something sleeps as a start may, before its next step: who has slept, or whose
+        like comes and goes, does so in a loop."""
+        for one, seconds in naps.items():
+            if seconds <= _WAITS:
+                self._naps.setdefault(one, now + seconds)
+        often = Counter(one.program for one in self._naps)
+        first = (one for one in naps if often[one.program] <= _OFTEN)
+        return any(now <= self._naps.get(one, -1.0) for one in first)
+
+    @property
+    def steady(self) -> float:
+        """Seconds since the last change, without those in which it was busy or waited."""
+        busy = min(_COMPUTES, self._computes) + min(_HELD_UP, self._held_up)
+        return self._looked - self.changed - busy - self._waited
+
+    @property
+    def lasting(self) -> list[int]:
+        """The processes that have been there since the last change."""
+        return sorted(one.pid for one, since in self._since.items() if since <= self.changed)
+
+
+class Settling:
+    """One container."""
+
+    def __init__(self) -> None:
+        self._next = self._asked = self._asked_after = 0.0
+        """Of the proposal: when it was asked for, and how long nothing had changed then."""
+        self._stability = Stability()
+        self._before: frozenset[RunningProgram] | None = None
+        """What ran when a check was asked for."""
+        self._provoked: set[tuple[int, int]] = set()
+        """Pid and start of the processes that began while a check was tried: who serves whoever
+        connects (dovecot, postfix) makes them for that, and a trial has none until it is asked."""
+        self._proposal: Background[str | None] | None = None
+        self._waited = self._accepted = False
+        """It was proposed after as long a wait as for one of which nothing is known; or earlier,
+        and nothing has changed meanwhile."""
+
+    def look(self, root: int, pids: Callable[[], list[int]], *, expects: bool = False) -> None:
+        """``root``: its first process. ``expects``: it is to listen on some port."""
+        now, proposal = time.monotonic(), self._proposal
+        if now < self._next or self.settled or (proposal and not proposal.ended):
+            return
+        self._next, seen = now + _EVERY, self._stability
+        there = pids()
+        ports, running = serving.listening(root, there), self._unprovoked(there)
+        seen.look(
+            *(now, ports, running),
+            busy=any(map(procfs.is_busy, there)),
+            computed=sum(map(procfs.computed, there)),
+            naps=_napping(running),
+            expects=expects,
+        )
+        wait = max(STEADY, min(_LONGEST, seen.changed - seen.began))
+        if seen.changed > self._asked:
+            proposal = self._proposal = None  # it may take seconds: of what was there before
+        if not there or seen.steady <= _SERVES * wait - _AHEAD:
+            return
+        waits = [_SERVES * wait, wait] if _serves(root, ports) else [wait]
+        left = waits[0] - seen.steady
+        if proposal is None:
+            asks = left < _AHEAD
+        elif (check := proposal.result()) is not None and not only_listens(check):
+            asks, self._accepted = False, left < 0
+            self._next = min(self._next, now + max(0.0, left))
+        else:  # it may not have been ready
+            asks = any(self._asked_after <= one < seen.steady for one in waits)
+        if asks:
+            self._asked, self._asked_after, lasting = now, seen.steady, seen.lasting
+            self._waited, self._before = seen.steady > wait, running
+            self._proposal = Background(lambda: _proposed(root, lasting))
+
+    def _unprovoked(self, there: list[int]) -> frozenset[RunningProgram]:
+        """What runs, but for what our own questions have started."""
+        running = serving.running(there)
+        if self._before is not None:
+            before = {(one.pid, one.started) for one in self._before}
+            self._provoked |= {(one.pid, one.started) for one in running} - before
+            self._before = None
+        return frozenset(one for one in running if (one.pid, one.started) not in self._provoked)
+
+    @property
+    def settled(self) -> bool:
+        """It has started, and it is known how to tell."""
+        ended = self._proposal is not None and self._proposal.ended
+        return self._accepted or (self._waited and ended)
+
+    @property
+    def check(self) -> str | None:
+        """The health check that it passes."""
+        return self._proposal.result() if self._proposal and self.settled else None
+
+
+def _serves(root: int, ports: frozenset[str]) -> bool:
+    return bool(ports) and ports == serving.listening(root, [root])
+
+
+def _napping(running: Iterable[RunningProgram]) -> dict[RunningProgram, float]:
+    return {one: nap for one in running if (nap := naps.seconds(one.pid))}
+
+
+def _programs(running: Iterable[RunningProgram]) -> set[str]:
+    return {one.program for one in running}
+
+
+def _proposed(root: int, pids: list[int]) -> str | None:
+    """Told by another process: to enter its network takes more than we keep."""
+    environment = {**os.environ, "PID": str(root), "PIDS": ",".join(map(str, pids))}
+    done = subprocess.run([*IMPLICIT, "--propose"], env=environment, capture_output=True, text=True)
+    arguments = done.stdout.split()
+    if done.returncode or not arguments:
+        return None
+    return f"${IMPLICIT_CHECK} {shlex.join(arguments)}"

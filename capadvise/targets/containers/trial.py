@@ -1,0 +1,238 @@
+"""A trial of a container: created again with the trial's set, under the engine's own defaults, and
+started again for each further round."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from capadvise.formats.pflag import Option
+from capadvise.kernel import procfs
+from capadvise.kernel.snapshot import Files, as_on_disk, snapshot
+from capadvise.model.caps import Cap, CapSet
+from capadvise.model.errors import BadInput
+from capadvise.model.recording import Recording
+from capadvise.observe.supervise.command import Command
+from capadvise.observe.supervise.event_loop import EventLoop
+from capadvise.observe.supervise.observation import Observation
+from capadvise.observe.supervise.onlooker import Onlooker, TargetSoFar
+from capadvise.observe.supervise.progress import StandingStill
+from capadvise.targets.client.client import TRIAL_LABEL, Client, EngineError, made_for
+from capadvise.targets.client.invocation import Invocation, recognize
+from capadvise.targets.containers import beside, grant, own_users, project, volumes
+from capadvise.targets.containers.data import TrialData
+from capadvise.targets.containers.in_place import FreePorts, InPlace
+from capadvise.targets.containers.podman_compose import pod_of
+from capadvise.targets.containers.prepare import Start
+from capadvise.targets.containers.record import engine_of, run_containers
+from capadvise.targets.containers.seen import Run
+from capadvise.targets.image.ownership import MappedOwners, with_originals
+
+_QUIET = 0.2
+"""Seconds without anything new after which a start has most likely used all that it will."""
+Up = Callable[[Sequence[Recording]], object]
+"""Told what was used by what is up."""
+_RETURNS = 30.0
+"""Seconds in which an engine that was ended answers again, if it does."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerTrial:
+    """Containers that stay between the rounds. The user's own are not touched."""
+
+    first: Start
+    data: TrialData
+    name: str
+    out: Path
+    err: Path
+    check: str | None
+    rounds: int
+
+    def run(
+        self,
+        number: int,
+        command: Command,
+        seen: Callable[[tuple[Observation, Files]], None],
+        up: Up | None,
+    ) -> None:
+        """One round, by its number from 1, which ``seen`` is told of, and ``up`` before, once it is
+        up; what the container printed goes into two files, without the client's own talk. What it
+        wrote is looked at in the last round: it is compared only where a trial passes.
+
+        Raises CannotObserve where the engine does not answer.
+        """
+        files: list[tuple[str, str]] = []
+
+        def look(run: Run) -> None:
+            owner, last = as_on_disk, number == self.rounds
+            client, subject = self.first.client, run.subject
+            for entry in subject.roster.entries.values():
+                # Asked again: it fails where the engine has ended meanwhile, and with it the trial.
+                container = client.find(entry.id) if subject.is_target(entry) else None
+                if container and container.upper and last:
+                    owners = MappedOwners(container, container.pid)
+                    owner, changed = owners.of, snapshot(Path(container.upper), owners.of)
+                    files.extend(with_originals(container, owners, changed))
+                if container and (entry.started or subject.places(entry)):
+                    with suppress(EngineError):
+                        texts = client.logs(container.id)
+                        for path, text in zip((self.out, self.err), texts, strict=True):
+                            path.write_text(text, errors="backslashreplace")
+            if subject.roster.was_left():
+                raise EngineError(f"{client.engine} ended meanwhile")
+            for folder in self.data.made if last else ():
+                files.extend(
+                    (f"{folder.name}/{path}", text) for path, text in snapshot(folder, owner)
+                )
+
+        start = self.first if number == 1 else self._again()
+        run_containers(
+            *(start, command),
+            at_end=look,
+            leave=True,
+            judged_by=self.check,
+            seen=lambda result: seen((result.each[0], tuple(files))),
+            onlooker=None if up is None else _once_up(up),
+        )
+
+    def _again(self) -> Start:
+        """A project's containers that exist are started by the same call of docker compose, and by
+        podman itself, as podman-compose would try to make them again; another one by name."""
+        client = self.first.client
+        words: tuple[str, ...] = ("start", "--attach", self.name)
+        if self.first.invocation.verb == "compose up":
+            if client.engine == "docker":
+                return self.first
+            words = ("start", *client.labelled(self.first.label))
+        return replace(self.first, argv=(*client.argv, *words))
+
+
+def _once_up(up: Up) -> Onlooker:
+    """Tells what the container has used once it does nothing new: long before it is known to go on
+    so."""
+    quiet, told = StandingStill(_QUIET), False
+
+    def look(loop: EventLoop, so_far: Callable[[], Sequence[TargetSoFar]]) -> None:
+        nonlocal told
+        now = time.monotonic() - loop.clock
+        if told or not loop.subject.begun or not quiet.look(now, lambda: _seen_of(loop)):
+            return
+        told = True
+        for target in so_far()[:1]:
+            up(target.recordings)
+
+    return look
+
+
+def _seen_of(loop: EventLoop) -> tuple[set[str], bool]:
+    """What is new while it comes up: its programs and its checks; and whether it computes."""
+    pids = loop.subject.pids()
+    programs = {procfs.comm(pid) for pid in pids}
+    return {*programs, str(loop.sources.tracker.distinct)}, any(map(procfs.is_busy, pids))
+
+
+@contextmanager
+def container_trial(plan: dict[str, Any], top: Path, out: Path, err: Path) -> Iterator[Any]:
+    """Prepare a trial, and remove its containers, volumes and networks at the end.
+
+    Raises CannotObserve where the engine does not answer, BadInput and CannotCover where a volume
+    can be neither overlaid nor copied.
+    """
+    invocation = recognize(tuple(plan["argv"]))
+    if invocation is None:
+        raise BadInput("the report's command starts no known container")
+    client = engine_of(invocation)
+    first_id = own_users.first_id(invocation) if plan["userns"] else 0
+    data = TrialData(client, top, plan["data"], plan["before"], plan["owner"], first_id)
+    with ExitStack() as undone:
+        undone.callback(data.close)
+        start = _start(invocation, client, plan, top, data)
+        undone.callback(_remove, start)
+        yield ContainerTrial(
+            *(start, data, top.name, out, err, plan["check"]), rounds=len(plan["rounds"])
+        )
+
+
+def _remove(start: Start) -> None:
+    """An engine that is just being started again is waited for, and a podman that has not yet noted
+    that a container has ended. What it was about to make can be there a moment later."""
+    end, interrupted = time.monotonic() + _RETURNS, False
+    while True:
+        try:
+            _remove_all(start)
+            if not interrupted:
+                return
+            interrupted = False
+        except EngineError:  # the next start of ours removes what is left then
+            interrupted = True
+            if time.monotonic() > end:
+                return
+        time.sleep(0.5)
+
+
+def _remove_all(start: Start) -> None:
+    client = start.client
+    client.remove_labelled(start.label)
+    if start.project and client.engine == "podman":
+        pods = ("pod", "ls", "--quiet", f"--filter=name=^{pod_of(start.project)}$")
+        if ids := tuple(client.call(*pods).split()):
+            client.call("pod", "rm", "--force", *ids)
+    if start.project:
+        for kind, listing in made_for(start.project).items():
+            if names := client.call(*listing).split():
+                with suppress(EngineError):
+                    client.call(kind, "rm", *names)
+
+
+def _resolved(invocation: Invocation, plan: dict[str, Any]) -> dict[str, Any]:
+    resolved = project.config(invocation)
+    if plan["userns"]:
+        for service in resolved["services"].values():
+            service.pop("userns_mode", None)  # "host" is its only value
+    return resolved
+
+
+def _start(
+    invocation: Invocation, client: Client, plan: dict[str, Any], top: Path, data: TrialData
+) -> Start:
+    caps: CapSet = frozenset(Cap.parse(name) for name in plan["caps"])
+    label = f"{TRIAL_LABEL}={procfs.mark()}"
+    reuse, ports = plan["reuse_volumes"], FreePorts(always=True)
+    if invocation.verb == "run":
+        kept = [o for o in invocation.options if o.name in ("volume", "mount")]
+        options = kept if reuse else volumes.of_options(invocation.options, data)
+        options += [Option("sysctl", setting) for setting in plan["settings"]]
+        given = [option for option in invocation.options if option.name == "publish"]
+        published = beside.options(given, ports, local=True)
+        ours = grant.tried(invocation, caps, top.name, label, [*options, *published])
+        return Start(invocation, client, ours.argv(), label, ports=tuple(ports.changed.items()))
+    service = plan["service"]
+    resolved = _resolved(invocation, plan)
+    data.project = resolved
+    services = {
+        name: grant.in_trial(
+            grant.tried_service(one, caps) if name == service else one,
+            one.get("image") or f"{resolved['name']}-{name}",
+            label,
+            list(one.get("volumes") or ()) if reuse else volumes.of_service(one, data),
+        )
+        for name, one in resolved["services"].items()
+    }
+    services[service] |= beside.published(resolved["services"][service], ports, local=True)
+    changed = volumes.of_project({**resolved, "services": services}, reuse=reuse)
+    if InPlace.of(client).of_project(resolved["name"]):
+        changed = beside.on_own_networks(changed)
+    path = project.write(changed, top, client.engine)
+    ours = project.of_file(grant.in_front(invocation, top.name), path, top.name)
+    return Start(
+        *(invocation, client, ours.argv(), label),
+        target=service,
+        project=top.name,
+        compose=top.name,
+        names=tuple(resolved["services"]),
+        ports=tuple(ports.changed.items()),
+    )

@@ -1,0 +1,175 @@
+"""Files of an image that were given another owner or mode while a container ran.
+
+overlayfs copies such a file up, so that the container's own layer has what it became and the
+image's layers what it was. All of it is hostile: nothing is followed, nothing is read.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from capadvise.judgement.differences import ORIGINAL
+from capadvise.kernel import id_maps, procfs
+from capadvise.kernel.snapshot import Files, FileText, described
+from capadvise.model.recording import FileChange, ImageFile
+from capadvise.targets.client.container import Container
+
+_MOST_LOOKED_AT = 20_000
+_MOST_KEPT = 20
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    status: os.stat_result
+    layer: int
+    """From 1 at the bottom of the image."""
+
+
+def changed_files(container: Container, pid: int) -> tuple[ImageFile, ...]:
+    """What has changed since the container was made; nothing where it is gone, or where its engine
+    does not keep it in an overlay. ``pid``: one of its processes, for its user namespace."""
+    upper, layers = container.upper, _layers(container)
+    if upper is None or not layers or not os.path.isdir(upper):
+        return ()
+    owners = MappedOwners(container, pid)
+    if not owners.known and os.lstat(upper).st_uid != os.geteuid():
+        return ()  # in a user namespace that has ended: nobody can say what it calls them
+    files = []
+    for path in _below(Path(upper)):
+        if change := _compare(Path(upper), path, layers, owners):
+            files.append(change)
+            if len(files) == _MOST_KEPT:
+                break
+    return tuple(files)
+
+
+def _layers(container: Container) -> list[Path]:
+    """Of its image, the topmost first."""
+    lower = ((container.raw.get("GraphDriver") or {}).get("Data") or {}).get("LowerDir")
+    # docker puts a layer of its own on top of the image's: /etc/hosts and the like
+    paths = lower.split(":") if isinstance(lower, str) else ()
+    return [Path(path) for path in paths if not path.endswith("-init/diff")]
+
+
+def with_originals(container: Container, owners: MappedOwners, files: Files) -> Iterator[FileText]:
+    """What its layer holds, each with what the image has in that place: where another trial's layer
+    does not hold it, it is as in the image, not missing. Folders that are there only for what is in
+    them are left out."""
+    layers = _layers(container)
+    for path, text in files:
+        original = _in_image(layers, path)
+        if original is None:
+            yield path, text
+            continue
+        was = original.status
+        if not (stat.S_ISDIR(was.st_mode) and text == described(was, owners.of)):
+            yield path, f"{text}{ORIGINAL}"
+
+
+class MappedOwners:
+    """Ids on the disk, as the container calls them."""
+
+    def __init__(self, container: Container, pid: int) -> None:
+        """``pid``: one of its processes, if there is one."""
+        told = (container.raw.get("HostConfig") or {}).get("IDMappings") or {}  # podman's
+        self._maps = [
+            id_maps.inverse(id_maps.parse_map(_map(told.get(f"{kind.title()}Map"), pid, kind)))
+            for kind in ("uid", "gid")
+        ]
+
+    @property
+    def known(self) -> bool:
+        """Whether there was a map to read."""
+        return any(self._maps)
+
+    def ids(self, status: os.stat_result) -> tuple[int, int]:
+        """Its user and group. What the map does not have is of an image whose layers are kept as
+        they are, and mounted with mapped ids."""
+        uid, gid = (
+            number if (mapped := id_maps.translated(number, rows)) is None else mapped
+            for number, rows in zip((status.st_uid, status.st_gid), self._maps, strict=True)
+        )
+        return uid, gid
+
+    def of(self, status: os.stat_result) -> str:
+        """``UID:GID``."""
+        return "{}:{}".format(*self.ids(status))
+
+
+def _map(told: object, pid: int, kind: str) -> str:
+    """As /proc spells it: what the engine says, or what a process has."""
+    if isinstance(told, list):
+        return "\n".join(str(row).replace(":", " ") for row in told)
+    try:
+        return (procfs.PROC / str(pid) / f"{kind}_map").read_text() if pid else ""
+    except OSError:
+        return ""
+
+
+def _below(upper: Path) -> Iterator[str]:
+    looked_at = 0
+    for folder, folders, files in os.walk(upper):
+        for name in (*sorted(folders), *sorted(files)):
+            looked_at += 1
+            if looked_at > _MOST_LOOKED_AT:
+                return
+            yield os.path.relpath(os.path.join(folder, name), upper)
+
+
+def _compare(
+    upper: Path, path: str, layers: Sequence[Path], owners: MappedOwners
+) -> ImageFile | None:
+    now = status_below(upper, path)
+    if now is None or (stat.S_ISCHR(now.st_mode) and now.st_rdev == 0):
+        return None  # deleted
+    before = _in_image(layers, path)
+    if before is None:
+        return _made_where_it_may_not(now, path, layers, owners)
+    was, became = owners.of(before.status), owners.of(now)
+    if was != became:
+        return ImageFile(f"/{path}", before.layer, FileChange.OWNER, was, became)
+    modes = [stat.S_IMODE(status.st_mode) for status in (before.status, now)]
+    if modes[0] != modes[1]:
+        return ImageFile(f"/{path}", before.layer, FileChange.MODE, was, f"{modes[1]:04o}")
+    return None
+
+
+def _made_where_it_may_not(
+    made: os.stat_result, path: str, layers: Sequence[Path], owners: MappedOwners
+) -> ImageFile | None:
+    """Something new in a folder of the image that lets only its own user write."""
+    parent = os.path.dirname(path)
+    folder = _in_image(layers, parent)
+    if folder is None or folder.status.st_mode & 0o022:
+        return None
+    if owners.ids(folder.status)[0] == owners.ids(made)[0]:
+        return None
+    return ImageFile(
+        f"/{parent}", folder.layer, FileChange.FOLDER, owners.of(folder.status), owners.of(made)
+    )
+
+
+def _in_image(layers: Sequence[Path], path: str) -> _Found | None:
+    for number, layer in zip(range(len(layers), 0, -1), layers, strict=True):
+        if (status := status_below(layer, path)) is not None:
+            return _Found(status, number)
+    return None
+
+
+def status_below(root: Path, path: str) -> os.stat_result | None:
+    """Of a file below ``root``, where no link leads away from it."""
+    place = root
+    status = None
+    try:
+        for part in Path(path).parts:
+            if status is not None and not stat.S_ISDIR(status.st_mode):
+                return None
+            place = place / part
+            status = os.lstat(place)
+    except OSError:
+        return None
+    return status if status is not None else os.lstat(root)

@@ -1,0 +1,167 @@
+"""kubectl, which does all that has to do with a cluster."""
+
+from __future__ import annotations
+
+import json
+import re
+import resource
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from capadvise.model.errors import CannotObserve
+from capadvise.targets.kubernetes.objects import Object
+
+_SERVER = re.compile(r"Error from server \((\w+)\)")
+_INVALID = re.compile(r"^The .+ is invalid: *\n((?s:\* .+))", re.MULTILINE)
+"""Before its causes, a line each: checkErr in k8s.io/kubectl/pkg/cmd/util."""
+_TIMEOUT = 60
+"""Seconds for one call; a login can wait for a person."""
+_LARGEST = 128 << 20
+"""Of an answer: the reports of a full node are a tenth of it."""
+
+
+class ClusterError(CannotObserve):
+    """What kubectl or the server said. ``reason``: the server's word, such as ``NotFound``."""
+
+    def __init__(self, message: str, *, reason: str = "", hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.reason = reason
+
+
+def _run(
+    words: list[str], stdin: str, timeout: float, fds: Sequence[int]
+) -> tuple[int, bytes, str]:
+    """Exit status, stdout and stderr: of each, no more than the largest answer is kept, for a node
+    can send anything."""
+    with tempfile.TemporaryFile() as answer, tempfile.TemporaryFile() as said:
+        with subprocess.Popen(
+            words,
+            stdin=subprocess.PIPE,
+            stdout=answer,
+            stderr=said,
+            process_group=0,
+            pass_fds=fds,
+        ) as process:
+            try:
+                with suppress(OSError):  # a client that is set-id
+                    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (_LARGEST, _LARGEST))
+                process.communicate(stdin.encode(), timeout)
+            except BaseException:  # as subprocess.run: nobody waits for it any more
+                process.kill()
+                raise
+        answer.seek(0)
+        said.seek(0)
+        return process.returncode, answer.read(), said.read().decode(errors="replace").strip()
+
+
+def _refusal(verb: str, status: int, said: str) -> ClusterError:
+    """In the server's words, as far as kubectl tells them."""
+    lines, match = said.splitlines(), _SERVER.search(said)
+    invalid = None if verb == "exec" else _INVALID.search(said)  # else a program of a container's
+    causes = "; ".join(re.findall(r"^\* (.*)", invalid[1], re.MULTILINE)) if invalid else ""
+    last = lines[-1].removeprefix("error: ") if lines else f"exit status {status}"
+    return ClusterError(f"kubectl {verb}: {causes or last}", reason=match[1] if match else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Kubectl:
+    """A client of one cluster."""
+
+    context: str | None = None
+    """Of the kubeconfig; None: the current one."""
+    fds: tuple[int, ...] = ()
+    """What each call inherits."""
+
+    def words(self, *words: str) -> list[str]:
+        """The command line of a call. Raises ClusterError."""
+        program = shutil.which("kubectl")
+        if program is None:
+            raise ClusterError(
+                "kubectl is not installed", hint="capadvise uses its contexts and logins"
+            )
+        context = [] if self.context is None else [f"--context={self.context}"]
+        return [program, *context, *words]
+
+    def call(self, *words: str, stdin: str | None = None, timeout: float = _TIMEOUT) -> str:
+        """What it prints. Raises ClusterError.
+
+        Ctrl-C is for us alone: what we then have to remove, kubectl must remove.
+        """
+        line = self.words(*words)
+        try:
+            status, answer, said = _run(line, stdin or "", timeout, self.fds)
+        except subprocess.TimeoutExpired as error:
+            raise ClusterError(f"kubectl {words[0]}: no answer in {timeout:.0f} s") from error
+        except (OSError, ValueError) as error:
+            raise ClusterError(f"kubectl {words[0]}: {error}") from error
+        if len(answer) >= _LARGEST:
+            raise ClusterError(
+                f"kubectl {words[0]}: its answer is larger than {_LARGEST >> 20} MiB"
+            )
+        if status != 0:
+            raise _refusal(words[0], status, said)
+        return answer.decode(errors="replace")
+
+    def namespace(self) -> str:
+        """The one that kubectl uses by itself."""
+        words = ("config", "view", "--minify", "-o", "jsonpath={..namespace}")
+        return self.call(*words).strip() or "default"
+
+    def get(self, path: str, **query: str) -> Object:
+        """What the server has at a path."""
+        return self._object(self.call("get", f"--raw={_uri(path, query)}"))
+
+    def items(self, path: str, **query: str) -> list[Object]:
+        """The objects of a list, read a page at a time."""
+        objects: list[Object] = []
+        more: dict[str, str] = {"limit": "500"}
+        while True:
+            page = self.get(path, **query, **more)
+            objects += page.get("items") or []
+            if not (go_on := (page.get("metadata") or {}).get("continue")):
+                return objects
+            more["continue"] = go_on
+
+    def create(self, path: str, what: Mapping[str, Any], **query: str) -> Object:
+        """A new object: what the server made of it."""
+        words = ("create", f"--raw={_uri(path, query)}", "-f", "-")
+        return self._object(self.call(*words, stdin=json.dumps(what)))
+
+    def replace(self, path: str, what: Mapping[str, Any], **query: str) -> Object:
+        """An object in the place of what is there."""
+        words = ("replace", f"--raw={_uri(path, query)}", "-f", "-")
+        return self._object(self.call(*words, stdin=json.dumps(what)))
+
+    def delete(self, path: str, **query: str) -> None:
+        """Remove an object; one that is gone is no error."""
+        try:
+            self.call("delete", f"--raw={_uri(path, query)}")
+        except ClusterError as error:
+            if error.reason != "NotFound":
+                raise
+
+    def execute(
+        self, namespace: str, pod: str, container: str, words: Sequence[str], timeout: float
+    ) -> str:
+        """What a command in a container prints."""
+        at = (f"--namespace={namespace}", pod, f"--container={container}", "--")
+        return self.call("exec", *at, *words, timeout=timeout)
+
+    def _object(self, text: str) -> Object:
+        try:
+            answer = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise ClusterError("kubectl: the server's answer is no JSON") from error
+        if not isinstance(answer, dict):
+            raise ClusterError("kubectl: the server's answer is no object")
+        return answer
+
+
+def _uri(path: str, query: Mapping[str, str]) -> str:
+    return quote(path) + (f"?{urlencode(query)}" if query else "")

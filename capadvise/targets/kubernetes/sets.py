@@ -1,0 +1,103 @@
+"""The sets of a workload's containers, as its object says them, and others in their place. Pure."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from capadvise.model.caps import NAMES, Cap, CapSet
+from capadvise.model.errors import BadInput
+from capadvise.targets.kubernetes.objects import Object
+
+_ALL = "ALL"
+_EVERY = frozenset(map(Cap, range(len(NAMES))))
+
+
+def with_sets(spec: Object, sets: Mapping[str, CapSet]) -> Object:
+    """The specification of a pod in which containers have these sets and are not privileged. All
+    else stays. Raises BadInput for a container that is not there."""
+    changed = copy.deepcopy(spec)
+    there = {one["name"]: one for one in containers(changed)}
+    if missing := sorted(set(sets) - set(there)):
+        raise BadInput(
+            f"it has no container {missing[0]}", hint=f"there are: {', '.join(sorted(there))}"
+        )
+    for name, caps in sets.items():
+        add = [_ALL] if caps >= _EVERY else [cap.short for cap in sorted(caps)]
+        context = dict(there[name].get("securityContext") or {})
+        if context.get("allowPrivilegeEscalation") is False and _escalates(caps):
+            del context["allowPrivilegeEscalation"]
+        there[name]["securityContext"] = context | {
+            "privileged": False,
+            "capabilities": {"drop": [_ALL], "add": add} if add != [_ALL] else {"add": add},
+        }
+    return changed
+
+
+def _escalates(caps: CapSet) -> bool:
+    """The server refuses SYS_ADMIN where escalation is forbidden."""
+    return Cap.parse("SYS_ADMIN") in caps
+
+
+def containers(spec: Object) -> Iterator[Object]:
+    """All of a pod, as it is declared."""
+    for kind in ("initContainers", "containers"):
+        yield from spec.get(kind) or ()
+
+
+def granted(container: Object, default: CapSet, everything: CapSet) -> CapSet:
+    """What a container gets. ``default``: of the runtime."""
+    context = container.get("securityContext") or {}
+    if context.get("privileged"):
+        return everything
+    said = context.get("capabilities") or {}
+    drop, add = (_parsed(said.get(key) or (), everything) for key in ("drop", "add"))
+    # As runtimes do: what both name is dropped, but of ALL only what is not added by its name.
+    if _ALL in map(str.upper, said.get("drop") or ()):
+        return add
+    return (default | add) - drop
+
+
+def _parsed(names: object, everything: CapSet) -> CapSet:
+    caps: set[Cap] = set()
+    for name in names if isinstance(names, (list, tuple)) else ():
+        caps |= everything if str(name).upper() == _ALL else {Cap.parse(str(name))}
+    return frozenset(caps)
+
+
+def differences(asked: Object, answer: Object) -> Iterator[str]:
+    """Where the server has made something else of the sets of a pod's specification."""
+    made, known = ({one["name"]: _said(one) for one in containers(x)} for x in (answer, asked))
+    for name, sets in known.items():
+        for key, wanted in sets.items():
+            if name not in made:
+                yield f"{name}: the server's answer has no such container"
+                break
+            if (now := made[name][key]) != wanted:
+                yield f"{name}: {key} is {_shown(now)} in the answer, not {_shown(wanted)}"
+
+
+def additions(asked: Object, answer: Object) -> Iterator[str]:
+    """The containers that the server has put beside those of a pod's specification."""
+    known = {one["name"] for one in containers(asked)}
+    made = {one["name"]: _said(one) for one in containers(answer) if one["name"] not in known}
+    for name, sets in sorted(made.items()):
+        said = ", ".join(f"{key} {_shown(value)}" for key, value in sets.items())
+        yield f"{name} is added by the server: {said}"
+
+
+def _said(container: Object) -> dict[str, Any]:
+    context = container.get("securityContext") or {}
+    sets = context.get("capabilities") or {}
+    return {
+        "privileged": bool(context.get("privileged")),
+        "drop": sorted(sets.get("drop") or ()),
+        "add": sorted(sets.get("add") or ()),
+    }
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(str, value))}]"
+    return str(value).lower()

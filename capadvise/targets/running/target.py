@@ -1,0 +1,221 @@
+"""What there is to attach to: a process, or a container by its name, its id, or a process in it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+from capadvise.kernel import procfs
+from capadvise.kernel.process_tree import descendants
+from capadvise.model.errors import BadInput, CannotObserve
+from capadvise.model.target import Target
+from capadvise.targets import names
+from capadvise.targets.client.cgroup_path import parse_place
+from capadvise.targets.client.client import EngineError
+from capadvise.targets.client.container import Container
+from capadvise.targets.containers import registry
+from capadvise.targets.running.configured_user import configured_user
+from capadvise.targets.shims import CONMON, container_id, is_shim, word_after
+from capadvise.targets.systemd.unit import ServiceUnit
+from capadvise.targets.systemd.unit_starts import in_unit
+
+_SHORTEST_ID = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """Something that runs. It is watched, and nothing else."""
+
+    pid: int
+    """Its main process; of a container the first one."""
+    target: Target
+    shim: int = 0
+    """The shim that starts what is executed in the container later; of a unit, its manager."""
+    pid_namespace: int | None = None
+    """Of the container, where it has one of its own."""
+    description: Container | None = None
+    """The engine's."""
+    unit: ServiceUnit | None = None
+    """As its manager describes it."""
+    restart: bool = False
+    """A unit, which is to be restarted once it is watched."""
+
+    def is_called(self, name: str) -> bool:
+        """Whether this is the container's name, or begins its id."""
+        container = self.target.container or ""
+        by_id = len(name) >= _SHORTEST_ID and container.startswith(name)
+        return by_id or name == self.target.name
+
+    def has(self, pid: int) -> bool:
+        """Whether a process belongs to the container, or to the unit."""
+        if self.unit is not None:
+            return bool(in_unit(pid, self.unit.name))
+        container = self.target.container
+        if container and container in procfs.cgroup(pid):
+            return True
+        own = self.pid_namespace
+        return own is not None and procfs.namespace(pid, "pid") == own
+
+    def is_entered_by(self, pid: int) -> bool:
+        """Whether a runtime, or what keeps it, names the container in its arguments."""
+        return self.target.container in procfs.arguments(pid)
+
+    def daemon(self) -> list[int]:
+        """The threads that start its next shim, where docker starts it again and they are
+        processes of this machine."""
+        if self.target.engine != "docker":
+            return []
+        with suppress(CannotObserve, EngineError, OSError):
+            for client in registry.clients("docker"):
+                return registry.ENGINES["docker"].ancestors(client)()
+        return []
+
+    def processes(self) -> list[int]:
+        """Those that belong to it now: of a container or a unit all in it, else all that
+        descend."""
+        ours = {os.getpid(), *descendants(os.getpid())}
+        pids = {self.pid, *descendants(self.pid)}
+        if self.target.kind in ("container", "unit"):
+            pids |= {pid for pid in procfs.processes() if self.has(pid)}
+        return sorted(pids - ours)
+
+
+def find(what: str) -> Running:
+    """A pid, or the name or id of a container. Raises BadInput where there is no such thing."""
+    if what.isdecimal() and what.isascii():
+        pid = procfs.process_of(int(what))
+        if pid is not None:
+            return _by_pid(pid)
+        if len(what) < _SHORTEST_ID:
+            raise BadInput(f"there is no process {what}")
+    return by_name(what)
+
+
+def by_name(name: str) -> Running:
+    """A container that docker or podman tells of, else one of another user's podman."""
+    try:
+        return _container(names.running(name))
+    except BadInput:
+        kept = [running for running in _below_conmon() if running.is_called(name)]
+        if len(kept) != 1:
+            raise
+        return kept[0]
+
+
+def _below_conmon() -> Iterator[Running]:
+    """The containers of every user: conmon's command line has the id and the name."""
+    for shim in procfs.processes():
+        if procfs.comm(shim) == CONMON:
+            for pid in descendants(shim)[:1]:
+                if running := _below(shim, pid):
+                    yield running
+
+
+def _below(shim: int, pid: int) -> Running | None:
+    """The container that a conmon keeps, whose first process is ``pid``."""
+    words = procfs.arguments(shim)
+    container = container_id(words)
+    if procfs.comm(shim) != CONMON or container is None:
+        return None
+    name = word_after(words, "-n", "--name")
+    target = replace(
+        target_of(pid, "container"),
+        container=container,
+        engine="podman",
+        name=name or container[:12],
+    )
+    return _in_container(pid, target, None)
+
+
+def _by_pid(pid: int) -> Running:
+    if pid == os.getpid():
+        raise BadInput("this is capadvise itself")
+    if not os.path.exists(f"/proc/{pid}/exe") and not procfs.arguments(pid):
+        dead = procfs.state(pid) in ("Z", "X", "")
+        raise BadInput(f"process {pid} {'has ended' if dead else 'is a kernel thread'}")
+    place = parse_place(procfs.cgroup(pid))
+    if place is None or place.engine is None:
+        # a rootless podman may have no control groups to use
+        return below_conmon(pid) or Running(pid, target_of(pid, "process"))
+    description = None
+    if place.engine in registry.ENGINES:
+        for client in registry.clients(place.engine):
+            with suppress(EngineError, BadInput):
+                description = description or client.find(place.container)
+    if description is not None:
+        return _container(description)
+    first = _first_of(place.container, pid)
+    target = replace(
+        target_of(first, "container"),
+        container=place.container,
+        engine=place.engine,
+        pod=place.pod,
+        name=place.container[:12],
+    )
+    return _in_container(first, target, None)
+
+
+def below_conmon(pid: int) -> Running | None:
+    """The container of a conmon above a process."""
+    chain = [pid, *_ancestors(pid)]
+    kept = (_below(shim, below) for below, shim in pairwise(chain))
+    return next(filter(None, kept), None)
+
+
+def _ancestors(pid: int) -> Iterator[int]:
+    while (pid := procfs.parent(pid)) > 1:
+        yield pid
+
+
+def _first_of(container: str, pid: int) -> int:
+    """The container's own first process: the topmost that is still in its control group."""
+    while (above := procfs.parent(pid)) > 1 and container in procfs.cgroup(above):
+        pid = above
+    return pid
+
+
+def _container(container: Container) -> Running:
+    if procfs.process_of(container.pid) is None:
+        raise CannotObserve(
+            f"the container {container.name} is not a process of this machine",
+            hint=f"run capadvise where {container.engine} runs",
+        )
+    target = target_of(container.pid, "container")
+    target = replace(
+        target,
+        user=configured_user(container) or target.user,
+        name=container.name,
+        argv=container.argv,
+        image=container.image,
+        engine=container.engine,
+        container=container.id,
+        service=container.service,
+        privileged=container.privileged,
+    )
+    return _in_container(container.pid, target, container)
+
+
+def _in_container(pid: int, target: Target, description: Container | None) -> Running:
+    own = procfs.namespace(pid, "pid")
+    above = procfs.parent(pid)
+    return Running(
+        pid,
+        target,
+        shim=above if is_shim(procfs.comm(above)) else 0,
+        pid_namespace=None if own == procfs.INITIAL_PID_NAMESPACE else own,
+        description=description,
+    )
+
+
+def target_of(pid: int, kind: str) -> Target:
+    """What /proc tells of a process."""
+    uids, gids = procfs.ids(pid) or ((0, 0, 0), (0, 0, 0))
+    try:
+        cwd = os.readlink(f"/proc/{pid}/cwd")
+    except OSError:
+        cwd = "?"
+    name = procfs.comm(pid)
+    return Target(kind, name, procfs.arguments(pid) or (name,), cwd, f"{uids[1]}:{gids[1]}")

@@ -1,0 +1,139 @@
+"""A command line that starts a unit: recognized, and taken apart. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+
+from capadvise.model.errors import BadInput
+
+RECORDED = (".service",)
+"""The kinds of units that have capabilities and can be recorded, by their endings."""
+ACTIVATORS = (".socket", ".timer", ".path")
+"""The kinds that start a service, which is recorded in their place."""
+_OF_SEVERAL = {".target": "systemctl list-dependencies", ".slice": "systemctl status"}
+"""The kinds that hold several services, and what lists these."""
+_VERBS = ("start", "restart")
+_STARTING = (*_VERBS, "try-restart", "condrestart", "reload-or-restart", "try-reload-or-restart")
+_STARTING_MACHINES = frozenset(("start", "shell", "login"))
+_WRAPPERS = ("sudo", "doas")
+_HARMLESS = ("-q", "--quiet", "--no-ask-password", "--system", "--no-pager", "--")
+
+
+@dataclass(frozen=True, slots=True)
+class UnitOrder:
+    """``systemctl start UNIT`` or ``systemctl restart UNIT``."""
+
+    verb: str
+    unit: str
+    """With its ending: ``nginx.service``."""
+    argv: tuple[str, ...]
+    """As it was typed."""
+
+
+def recognize(argv: Sequence[str]) -> UnitOrder | None:
+    """The unit that a command line starts; None for any other command. Raises BadInput where it
+    starts one in a way that cannot be recorded."""
+    words = list(argv)
+    while words and PurePath(words[0]).name in _WRAPPERS:
+        words.pop(0)
+    program = PurePath(words[0]).name if words else ""
+    _refuse_what_starts_otherwise(program, words)
+    if program != "systemctl":
+        return None
+    names = [word for word in words[1:] if not word.startswith("-")]
+    options = [word for word in words[1:] if word.startswith("-") and word not in _HARMLESS]
+    verb = next((word for word in names[: 1 + len(options)] if word in _VERBS), None)
+    if verb is None:
+        _refuse_what_runs(names, options)
+        return None
+    if options:
+        raise _refused(options, verb)
+    if len(names) != 2:
+        raise BadInput("one unit is recorded at a time", hint="capadvise run -- systemctl …")
+    return UnitOrder(verb, unit_name(names[1]), tuple(argv))
+
+
+def started(argv: Sequence[str]) -> tuple[str, ...]:
+    """The system's units that a command line of systemctl starts, as they were typed."""
+    names = [word for word in argv[1:] if not word.startswith("-")]
+    if PurePath(argv[0]).name != "systemctl" or "--user" in argv:
+        return ()
+    verb, units = "".join(names[:1]), tuple(names[1:])
+    now = "--now" in argv and verb in ("enable", "reenable")
+    return units if now or verb in _STARTING else ()
+
+
+def _refuse_what_runs(names: Sequence[str], options: Sequence[str]) -> None:
+    """``systemctl stop`` needs nothing itself: what the unit needs for it is asked for."""
+    verb, unit = "".join(names[:1]), "".join(names[1:2]) or "UNIT"
+    if verb not in ("stop", "reload"):
+        return
+    if "--user" in options:
+        raise _refused(options, verb)
+    raise BadInput(
+        f"systemctl {verb}: a unit is recorded from its start on",
+        hint=f"its stop is seen with its start: capadvise run -- systemctl restart {unit}"
+        if verb == "stop"
+        else f"watch it, and reload it meanwhile: capadvise attach {unit_name(unit)}",
+    )
+
+
+def _refuse_what_starts_otherwise(program: str, words: Sequence[str]) -> None:
+    if program == "systemd-run" and "--scope" not in words:
+        raise BadInput(
+            "systemd-run: the service manager starts the command, which is not recorded so",
+            hint="capadvise run -- COMMAND, or: capadvise run -- systemd-run --scope COMMAND",
+        )
+    if program == "machinectl" and not _STARTING_MACHINES.isdisjoint(words):
+        raise BadInput(
+            "machinectl: the service manager starts the machine, which is not recorded so",
+            hint="capadvise run -- systemctl start systemd-nspawn@NAME",
+        )
+
+
+def _refused(options: Sequence[str], verb: str) -> BadInput:
+    if "--user" in options:
+        return BadInput(
+            "systemctl --user: a user's own manager has no capability to give to its units",
+            hint="what the program needs: capadvise run --user USER -- COMMAND; a system unit with "
+            "User= can have it",
+        )
+    return BadInput(
+        f"systemctl {options[0]}: a unit started so cannot be recorded",
+        hint=f"capadvise run -- systemctl {verb} UNIT",
+    )
+
+
+def restart_of(unit: str) -> UnitOrder:
+    """What a user would type to restart it."""
+    return UnitOrder("restart", unit, ("systemctl", "restart", unit))
+
+
+def unit_name(name: str) -> str:
+    """As systemctl completes it. Raises BadInput for what neither is nor starts a service."""
+    if "/" in name or any(char.isspace() or char in "*?[" for char in name):
+        raise BadInput(f"{name}: not the name of a unit")
+    ending = PurePath(name).suffix
+    if name.removesuffix(ending).endswith("@") or name.endswith("@"):
+        raise BadInput(
+            f"{name} is a template: one of its instances is recorded",
+            hint=f"name one: {name.partition('@')[0]}@NAME; systemctl list-units "
+            f"'{name.partition('@')[0]}@*' lists those that run",
+        )
+    if ending in (*RECORDED, *ACTIVATORS):
+        return name
+    if ending in _OF_SEVERAL:
+        raise BadInput(
+            f"{name}: one service is recorded at a time",
+            hint=f"{_OF_SEVERAL[ending]} {name} lists its services",
+        )
+    if ending == ".scope":
+        raise BadInput(
+            f"{name}: systemd did not start what is in it",
+            hint=f"record one of its processes: systemctl status {name}, then capadvise attach PID",
+        )
+    if ending in (".mount", ".automount", ".swap", ".device"):
+        raise BadInput(f"{name}: only services are recorded")
+    return f"{name}.service"

@@ -1,0 +1,134 @@
+"""The service manager, by ``systemctl``; its own process, by its socket."""
+
+from __future__ import annotations
+
+import functools
+import re
+import shutil
+import socket
+import struct
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+
+from capadvise.kernel import procfs
+from capadvise.model.errors import BadInput, CannotObserve
+from capadvise.targets.client.answer import NoAnswer, answer_of
+from capadvise.targets.systemd.unit import (
+    COMMANDS,
+    PROPERTIES,
+    ServiceUnit,
+    parse_commands,
+    parse_unit,
+)
+
+SECONDS = 30.0
+"""It answers questions at once; one that does not in this time hangs."""
+_SOCKET = "/run/systemd/private"
+"""Where systemctl talks to it, for root alone."""
+_UCRED = struct.Struct("3i")
+_ITS_OWN = "/init.scope"
+_EXPOSURE = re.compile(r"Overall exposure level for .*: ([0-9.]+) ([A-Z]+)")
+
+
+def show(name: str) -> ServiceUnit:
+    """A unit as it is now, without its commands. Raises CannotObserve where the manager does not
+    answer."""
+    return parse_unit(_properties(name, PROPERTIES))
+
+
+def known(name: str) -> ServiceUnit:
+    """As ``show``, with its commands. Raises BadInput where there is no such unit."""
+    # Asked for by themselves: what they hold is printed as it is, lines like those of others too.
+    unit = replace(show(name), commands=parse_commands(_properties(name, COMMANDS)))
+    if unit.loaded == "not-found":
+        raise BadInput(f"there is no unit {name}")
+    if unit.loaded != "loaded":
+        raise BadInput(f"{name} cannot be started: systemd says {unit.loaded}")
+    return unit
+
+
+def properties(name: str, wanted: Sequence[str]) -> dict[str, str]:
+    """Those of a unit, whose values are one line each."""
+    said = (line.partition("=") for line in _properties(name, wanted).split("\n"))
+    return {key: value for key, _, value in said}
+
+
+def drop_ins(name: str) -> list[str]:
+    """Those of a unit that count, the last one for most."""
+    return _properties(name, ("DropInPaths",)).strip().partition("=")[2].split()
+
+
+def confined_by(name: str, keys: Iterable[str]) -> frozenset[str]:
+    """Those of these settings that a unit has. A list of calls that are refused can be added to."""
+    said = properties(name, sorted(keys)).items()
+    return frozenset(key for key, value in said if value not in ("", "no") and value[0] != "~")
+
+
+def exposure(name: str) -> str | None:
+    """How ``systemd-analyze security`` rates a unit: ``9.6 UNSAFE``; None where it cannot."""
+    words = ["systemd-analyze", "security", "--no-pager", "--", name]
+    try:
+        said = answer_of(words, "systemd-analyze", SECONDS).stdout
+    except NoAnswer:
+        return None
+    rating = _EXPOSURE.search(said)
+    return f"{rating[1]} {rating[2]}" if rating else None
+
+
+def reload() -> None:
+    """Have it read its files again."""
+    _call("daemon-reload")
+
+
+def stop(name: str) -> None:
+    """Without waiting for its end."""
+    _call("stop", "--no-block", "--quiet", "--", name)
+
+
+def restart(name: str) -> None:
+    """Without waiting for its start."""
+    _call("restart", "--no-block", "--quiet", "--", name)
+
+
+def kill(name: str) -> None:
+    """All of its processes."""
+    _call("kill", "--signal=KILL", "--quiet", "--", name)
+
+
+def pid() -> int:
+    """The manager's process, as our pid namespace counts: 1, but where it is a container's.
+    Raises CannotObserve where there is none."""
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.connect(_SOCKET)
+            raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+    except OSError as error:
+        raise CannotObserve(f"systemd does not run here: {_SOCKET}: {error.strerror}") from error
+    number: int = _UCRED.unpack(raw)[0]
+    if not number:
+        raise CannotObserve("systemd runs in a pid namespace that is not below this one")
+    return number
+
+
+@functools.cache
+def group() -> str:
+    """The control group that those of all units are below; empty: the first one."""
+    with suppress(CannotObserve):
+        for line in procfs.cgroup(pid()).splitlines():
+            if line.endswith(_ITS_OWN):
+                return line.split(":", 2)[2].removesuffix(_ITS_OWN)
+    return ""
+
+
+def _properties(name: str, wanted: Sequence[str]) -> str:
+    return _call("show", f"--property={','.join(wanted)}", "--", name)
+
+
+def _call(*words: str) -> str:
+    if shutil.which("systemctl") is None:
+        raise CannotObserve("systemctl is not installed")
+    try:
+        return answer_of(["systemctl", *words], "systemctl", SECONDS).stdout
+    except NoAnswer as error:
+        raise CannotObserve(str(error)) from error

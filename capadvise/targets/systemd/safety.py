@@ -1,0 +1,81 @@
+"""Units that are not restarted: those that carry whoever asks for it, or every other one. And those
+whose program runs elsewhere, in a container."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import PurePath
+
+from capadvise.kernel import procfs
+from capadvise.model.errors import BadInput
+from capadvise.targets.client import invocation
+from capadvise.targets.systemd.unit import ServiceUnit
+from capadvise.targets.systemd.unit_starts import in_unit
+
+_CARRY_OTHERS = {
+    "dbus": "every program that talks over D-Bus",
+    "dbus-broker": "every program that talks over D-Bus",
+    "systemd-logind": "the sessions of all users",
+    "systemd-journald": "what every unit writes",
+    "systemd-udevd": "every device",
+}
+_USERS_MANAGER = "user@"
+
+
+def require_restartable(unit: ServiceUnit) -> None:
+    """Raises BadInput with the reason where a restart would end more than the unit."""
+    if not unit.manual:
+        raise BadInput(f"{unit.name}: systemd lets nobody start it by hand")
+    carried = _CARRY_OTHERS.get(unit.short_name)
+    if unit.name.startswith(_USERS_MANAGER):
+        carried = "all that a user runs"
+    if any(in_unit(pid, unit.name) for pid in _above()):
+        carried = "this very session"
+    if carried:
+        raise BadInput(
+            f"{unit.name} is not restarted: it carries {carried}",
+            hint=f"record it as it runs: capadvise attach {unit.name}",
+        )
+
+
+def require_own_processes(unit: ServiceUnit) -> None:
+    """Raises BadInput with what to type instead where an engine is told to run a container: the
+    unit's set is the engine's client's, and what podman needs to make a container at that."""
+    for one in unit.commands:
+        words = one.words.split()
+        if one.setting == "ExecStart" and words and (start := _container_start(words)):
+            client, hint = start
+            raise BadInput(
+                f"{unit.name} starts a container, with {client}: its capabilities are the "
+                "container's, not the unit's",
+                hint=hint,
+            )
+
+
+def _container_start(words: Sequence[str]) -> tuple[str, str] | None:
+    """The client by which a command line starts a container, and how that is recorded."""
+    client, name = PurePath(words[0]).name, None
+    if run := invocation.recognize(words):
+        composer = PurePath(run.compose[-1]).name if run.compose else "compose"
+        of_engine = composer == "compose"  # docker compose, and not docker-compose
+        client, name = run.engine if of_engine else composer, run.name
+        again = f"{client} {run.verb if of_engine else run.verb.split()[-1]}"
+    elif existing := invocation.existing(words):
+        _, again = existing
+    elif other := invocation.starts_otherwise(words):
+        return client, other[1]
+    else:
+        return None
+    return client, (
+        f"watch the container: capadvise attach {name or 'CONTAINER'}; or stop the unit, "
+        f"and record its ExecStart=: capadvise run -- {again} …"
+    )
+
+
+def _above() -> Iterator[int]:
+    """We, and all processes above us but the first, whose group is not a service's."""
+    pid = os.getpid()
+    while pid > 1:
+        yield pid
+        pid = procfs.parent(pid)

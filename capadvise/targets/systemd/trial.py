@@ -1,0 +1,78 @@
+"""A trial of a unit: restarted under a drop-in with the trial's set, for each round again."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from capadvise.kernel.snapshot import Files
+from capadvise.model.caps import Cap
+from capadvise.model.errors import BadInput
+from capadvise.observe.supervise.command import Command
+from capadvise.observe.supervise.observation import Observation
+from capadvise.targets.systemd import drop_in, manager, safety
+from capadvise.targets.systemd.invocation import recognize, restart_of
+from capadvise.targets.systemd.record import run_unit
+from capadvise.targets.systemd.undo import change_of, changed, undo_abandoned
+from capadvise.targets.systemd.unit import ServiceUnit
+
+_LINES = "20"
+
+
+@dataclass(frozen=True, slots=True)
+class UnitTrial:
+    """A unit that is under the trial's drop-in."""
+
+    unit: ServiceUnit
+
+    def run(
+        self,
+        number: int,
+        command: Command,
+        seen: Callable[[tuple[Observation, Files]], None],
+        _: object,
+    ) -> None:
+        """One round, which ``seen`` is told of. What the unit wrote goes to our standard error. Of
+        files, nothing is compared: they are the unit's own, and stay from trial to trial."""
+        began = time.time()
+        order = restart_of(self.unit.name)
+        run = run_unit(order, self.unit, command, at_end=lambda: self._print_log(began))
+        seen((run.seen, ()))
+
+    def _print_log(self, began: float) -> None:
+        since = f"@{began:.3f}"
+        words = ["journalctl", "--quiet", "--no-pager", "--output=cat", f"--lines={_LINES}"]
+        with suppress(OSError, subprocess.SubprocessError):
+            subprocess.run(
+                [*words, f"--since={since}", f"_SYSTEMD_UNIT={self.unit.name}"],
+                stdin=subprocess.DEVNULL,
+                stdout=2,
+                stderr=subprocess.DEVNULL,
+                timeout=10,
+            )
+
+
+@contextmanager
+def unit_trial(plan: dict[str, Any], top: Path, out: Path, err: Path) -> Iterator[UnitTrial]:
+    """Prepare a trial; the unit is as it was at the end. Raises CannotObserve where systemd does
+    not answer, and BadInput for a unit that is not to be restarted."""
+    order = recognize(tuple(plan["argv"]))
+    if order is None:
+        raise BadInput("the report's command starts no unit")
+    undo_abandoned()
+    unit = manager.known(order.unit)
+    safety.require_restartable(unit)
+    caps = frozenset(Cap.parse(name) for name in plan["caps"])
+    with changed(change_of(unit), drop_in.for_trial(unit, caps, plan["options"])):
+        if plan["options"]:
+            plan["exposure"] = manager.exposure(unit.name)
+        try:
+            yield UnitTrial(unit)
+        finally:  # whoever ends us now waits until the unit is as it was
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -1,0 +1,201 @@
+"""What can be observed here, and how to get more: one probe a line."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from capadvise.kernel import procfs
+from capadvise.kernel.posture.read import Machine, posture_of
+from capadvise.kernel.sudo import with_sudo
+from capadvise.model.caps import Cap
+from capadvise.model.errors import CannotObserve, CapadviseError
+from capadvise.model.escape import printable
+from capadvise.model.posture import Sharing
+from capadvise.observe.audit.live import AuditListener
+from capadvise.observe.ftrace import probes, tracefs
+from capadvise.observe.ftrace.instances import observer, require
+from capadvise.observe.ftrace.kallsyms import Symbols
+from capadvise.observe.retry.mode import own_maps, require_retry, restriction
+from capadvise.workflow.diagnose import canary
+
+LOCKDOWN = Path("/sys/kernel/security/lockdown")
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class HostFact:
+    """The answer of one probe."""
+
+    probe: str
+    good: bool
+    said: str
+    remedy: str | None = None
+    needed: bool = True
+    """Whether nothing can be observed without it."""
+    chosen: bool = False
+    """This is the observer that is used."""
+
+
+def examine() -> Iterator[HostFact]:
+    """All probes, in the order in which they depend on each other."""
+    yield HostFact("kernel", True, f"Linux {platform.release()} on {platform.machine()}")
+    root = os.geteuid() == 0
+    yield HostFact(
+        "root",
+        root,
+        "running as root" if root else f"running as uid {os.geteuid()}",
+        None if root else with_sudo(),
+    )
+    initial = os.stat("/proc/self/ns/pid").st_ino == procfs.INITIAL_PID_NAMESPACE
+    yield HostFact(
+        "pid namespace",
+        initial,
+        "the initial one" if initial else "not the initial one: this looks like a container",
+        None if initial else "run on the host, or in a container with --pid=host --privileged",
+    )
+    yield _try("tracefs", tracefs.find, lambda path: f"{_where(path)}")
+    yield from restrictions()
+    yield _try("kernel symbols", Symbols.load, lambda _: "/proc/kallsyms shows addresses")
+    yield from observers()
+    prctl = importlib.util.find_spec("prctl") is not None
+    yield HostFact(
+        "python-prctl",
+        prctl,
+        "installed" if prctl else "missing",
+        None if prctl else "apt-get install gcc libcap-dev python3-dev; pip install python-prctl",
+    )
+    yield retries()
+    yield user_namespaces()
+    yield audit_records()
+    bounding = procfs.capability_sets().bounding
+    missing = [
+        Cap(number).short for number in range(procfs.last_cap() + 1) if Cap(number) not in bounding
+    ]
+    yield HostFact(
+        "bounding set",
+        not missing,
+        "holds every capability" if not missing else f"lacks {', '.join(missing)}",
+        "a target cannot be given what this process lacks; a call that is refused for want of it "
+        "is judged by its error"
+        if missing
+        else None,
+        needed=False,
+    )
+
+
+def restrictions() -> Iterator[HostFact]:
+    """What can keep even root from tracing, or changes what a target needs."""
+    try:
+        mode = LOCKDOWN.read_text().partition("[")[2].partition("]")[0]
+    except OSError:
+        mode = ""
+    hidden = mode == "confidentiality"
+    yield HostFact(
+        "lockdown",
+        not hidden,
+        f"{mode}: root may not trace the kernel" if hidden else mode or "off or unknown",
+        "boot without lockdown=confidentiality" if hidden else None,
+        needed=False,
+    )
+    mac = posture_of(os.getpid(), Machine.read(), sysctls=False).mac
+    confined = mac is not None and mac.mode == "enforce"
+    said = "no security module confines capadvise itself"
+    if mac is not None and confined:
+        said = f"{mac.module} confines capadvise itself, as {printable(mac.label)}"
+    yield HostFact(
+        "confinement",
+        not confined,
+        said,
+        "it may cause the failures below: run capadvise unconfined" if confined else None,
+        needed=False,
+    )
+    paranoid = procfs.sysctl("kernel.perf_event_paranoid") or "?"
+    more = paranoid.isdecimal() and int(paranoid) > 2
+    yield HostFact(
+        "perf",
+        True,
+        f"kernel.perf_event_paranoid is {paranoid}: capadvise is not hindered"
+        + ("; a target's perf needs SYS_ADMIN, PERFMON is not enough" if more else ""),
+        needed=False,
+    )
+
+
+def observers() -> Iterator[HostFact]:
+    """What each observer lacks, which is used, and whether it sees a check that is made for it."""
+    try:
+        root = require()
+        best = observer(root)
+    except CapadviseError as error:
+        yield HostFact("observer", False, str(error), error.hint)
+        return
+    for each in probes.Observer:
+        missing = probes.why_not(each, root)
+        used = each is best
+        said = missing or ("used" if used else "possible")
+        yield HostFact(each, not missing, said, needed=False, chosen=used)
+    yield _try(
+        "self-check",
+        lambda: canary.fire(root),
+        lambda check: f"seen, {' ← '.join(check.site)}",
+    )
+
+
+def audit_records() -> HostFact:
+    """Whether the kernel's audit records are heard, which say what security modules refuse."""
+    ear = AuditListener.open()
+    here = posture_of(os.getpid(), Machine.read(), sysctls=False).namespaces
+    if ear is not None:
+        ear.close()
+    if ear is None or here.get("net") is Sharing.OWN:
+        return HostFact(
+            "audit records",
+            False,
+            "not received: refusals by a security module cannot be distinguished from others",
+            "needs AUDIT_READ and the initial user and network namespaces; or import auditd's log",
+            needed=False,
+        )
+    return HostFact("audit records", True, "received from the kernel", needed=False)
+
+
+def user_namespaces() -> HostFact:
+    """Whether ordinary users, and rootless engines, have user namespaces."""
+    if restricted := restriction():
+        return HostFact("user namespaces", False, *restricted, needed=False)
+    return HostFact("user namespaces", True, "ordinary users can make them", needed=False)
+
+
+def retries() -> HostFact:
+    """Whether ``run --retry`` works here, and as whom."""
+    try:
+        require_retry()
+    except CannotObserve as error:
+        return HostFact("retries", False, str(error), error.hint, needed=False)
+    mapped = own_maps()
+    if mapped is None:
+        said = "possible: run --retry; used alone where the kernel cannot be traced"
+    elif all(len(ranges) > 1 for ranges in mapped.values()):
+        said = "possible, as root of a user namespace with your subordinate ids"
+    else:
+        said = (
+            "possible, as root of a user namespace with a single id: programs cannot switch users"
+        )
+    return HostFact("retries", True, said, needed=False)
+
+
+def _where(path: Path) -> str:
+    detached = path.parent == Path("/proc/self/fd")
+    return "not mounted; a private mount works" if detached else f"mounted at {path}"
+
+
+def _try(probe: str, attempt: Callable[[], _T], said: Callable[[_T], str]) -> HostFact:
+    try:
+        return HostFact(probe, True, said(attempt()))
+    except CapadviseError as error:
+        return HostFact(probe, False, str(error), error.hint)

@@ -1,0 +1,152 @@
+"""``doctor --self-test``: a target whose needs are known, recorded in each way that there is here.
+
+Each time the real command is run, in a process of its own: what is tried is all of it, from the
+kernel's event to the judgement of the report that is read back.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from capadvise.catalog import default
+from capadvise.judgement.decide import Verdict
+from capadvise.judgement.report import Report
+from capadvise.kernel import id_maps, libc
+from capadvise.model import clone_flags
+from capadvise.model.caps import SYS_ADMIN, CapSet, parse_set
+from capadvise.model.errors import CapadviseError
+from capadvise.observe.ftrace import probes, tracefs
+from capadvise.observe.ftrace.instances import require_place
+from capadvise.observe.retry.mode import own_maps, require_retry
+from capadvise.report.load import load
+from capadvise.workflow.diagnose import self_check_target
+
+_PATIENCE = 60.0
+"""Seconds for one run; half a second is usual."""
+_PORT_START = "net.ipv4.ip_unprivileged_port_start"
+_OF_PATHS = parse_set(["DAC_OVERRIDE", "DAC_READ_SEARCH"])
+"""Not compared: the interpreter may lie in a private folder, which root enters by one of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What one way of observing came to."""
+
+    how: str
+    """As ``CAPADVISE_OBSERVER`` calls it."""
+    good: bool | None
+    """None: it is not to be had here."""
+    said: str
+    seconds: float | None = None
+    remedy: str | None = None
+
+
+def self_test() -> Iterator[Tried]:
+    """Try them all, the best first."""
+    with tempfile.TemporaryDirectory(prefix="capadvise-self-test-") as folder:
+        try:
+            require_place()
+            root = tracefs.find()
+        except CapadviseError as error:
+            yield Tried("tracing", None, str(error), remedy=error.hint)
+        else:
+            for observer in probes.Observer:
+                missing = probes.why_not(observer, root)
+                yield Tried(observer, None, missing) if missing else _try(observer, Path(folder))
+        try:
+            require_retry()
+        except CapadviseError as error:
+            yield Tried(probes.RETRY, None, str(error), remedy=error.hint)
+        else:
+            yield _try(probes.RETRY, Path(folder))
+
+
+def known_needs(port_start: int, *, other_ids: bool) -> CapSet:
+    """What the target needs where ports from ``port_start`` on are free for everybody, and there
+    are ids besides our own, or not."""
+    needs = ["SYS_CHROOT"]
+    if port_start > self_check_target.PORT:
+        needs.append("NET_BIND_SERVICE")
+    if other_ids:
+        needs.append("CHOWN")
+    return parse_set(needs)
+
+
+def compare(report: Report, known: CapSet, *, traced: bool) -> str | None:
+    """What is wrong with a report of the target; None for nothing."""
+    proposed = report.proposal.recommended - _OF_PATHS
+    wrong = [f"{cap.short} is needed, but was not proposed" for cap in sorted(known - proposed)]
+    wrong += [f"{cap.short} is proposed, but not needed" for cap in sorted(proposed - known)]
+    if traced and report.proposal.need(SYS_ADMIN).verdict is not Verdict.ADVISORY:
+        wrong.append("the checks for SYS_ADMIN that change nothing were not seen")
+    return "; ".join(wrong) or None
+
+
+def _try(how: str, folder: Path) -> Tried:
+    changed, saved = folder / "file", folder / f"{how}.json"
+    changed.touch()
+    os.chown(changed, os.getuid(), os.getgid())
+    target = [sys.executable, "-I", "-S", self_check_target.__file__, str(changed)]
+    capadvise = [sys.executable, "-P", "-m", "capadvise.cli", "run", "--no-tui", "-q"]
+    started = time.monotonic()
+    try:
+        done = subprocess.run(
+            [*capadvise, "-o", str(saved), "--", *target],
+            env={**os.environ, probes.FORCE: how},
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_PATIENCE,
+            preexec_fn=_enter_own_network,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return Tried(how, False, f"it did not end within {_PATIENCE:.0f} s")
+    seconds = time.monotonic() - started
+    if done.returncode or not saved.exists():
+        said = _told(done.stderr, "error") or "\n".join(done.stderr.splitlines()[-1:])
+        said = said or f"it ended with {done.returncode}"
+        return Tried(how, False, said, seconds, _told(done.stderr, "hint"))
+    try:
+        report = load(saved, default())
+    except CapadviseError as error:
+        return Tried(how, False, str(error), seconds, error.hint)
+    traced = how != probes.RETRY
+    port_start = int(report.posture.sysctls.get(_PORT_START, "1024"))
+    known = known_needs(port_start, other_ids=_has_other_ids())
+    if wrong := compare(report, known, traced=traced):
+        return Tried(how, False, wrong, seconds)
+    shown = ", ".join(cap.short for cap in sorted(known))
+    return Tried(how, True, shown + ("; not SYS_ADMIN" if traced else ""), seconds)
+
+
+def _enter_own_network() -> None:
+    """Where the target's port is free; refused in a container, which has such a network."""
+    with suppress(OSError):
+        libc.unshare(clone_flags.CLONE_NEWNET)
+
+
+def _has_other_ids() -> bool:
+    """Whether the target's user namespace maps the id that its file is given to."""
+    maps = own_maps()
+    if maps is not None:
+        return all(len(ranges) > 1 for ranges in maps.values())
+    rows = id_maps.parse_map(Path("/proc/self/uid_map").read_text())
+    return id_maps.translated(self_check_target.ID, rows) is not None
+
+
+def _told(stderr: str, word: str) -> str | None:
+    """What capadvise printed as its error, or hint."""
+    start = f"capadvise: {word}: "
+    shown = [line.removeprefix(start) for line in stderr.splitlines() if line.startswith(start)]
+    return shown[-1] if shown else None

@@ -1,0 +1,58 @@
+"""``check --fix``: each service that a report knows is given what the report recommends, in its own
+file, with the diff."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from capadvise.catalog import default
+from capadvise.formats.declared import Declared
+from capadvise.formats.edit import PATCHES
+from capadvise.formats.snippet import snippet_of
+from capadvise.gate.baseline import Baseline
+from capadvise.gate.consumers import CONSUMERS, granted
+from capadvise.gate.outcome import Source
+from capadvise.gate.patching import patching
+from capadvise.model.errors import CapadviseError
+from capadvise.workflow.notice import notice
+from capadvise.workflow.patch_file import patch_file
+
+
+def fix(sources: Sequence[Source], baseline: Baseline) -> None:
+    """Patch what can be patched; what cannot is said, and stays as it is."""
+    for source in sources:
+        if source.format not in PATCHES:
+            continue
+        for declared in source.declared:
+            report = baseline.of(declared)
+            if report is not None and not declared.windows:
+                _fix(source, declared, report, baseline)
+
+
+def _fix(source: Source, declared: Declared, report: Path, baseline: Baseline) -> None:
+    service, loaded = declared.service, baseline.report(report)
+    caps = loaded.proposal.recommended
+    if loaded.partial and caps <= granted(declared, CONSUMERS[source.format], default()):
+        notice(f"note: {service}: {report} did not observe its start: it takes nothing away")
+        return
+    held = [
+        (path, one) for path, all_of in source.written for one in all_of if one.service == service
+    ]
+    path = _place(source, held)
+    asked = service if source.format in ("compose", "kubernetes") else None
+    joined = [(other, one) for other, one in held if other != path]
+    snippet = snippet_of(loaded, caps, default())
+    try:
+        made = patching(Path(path), source.format, asked, snippet, loaded, joined=joined)
+        if not made.change.empty:
+            patch_file(made, about=f"{service}: ")
+    except CapadviseError as error:
+        hint = f" ({error.hint})" if error.hint else ""
+        notice(f"note: {service}: {error}{hint}")
+
+
+def _place(source: Source, held: Sequence[tuple[str, Declared]]) -> str:
+    """The file that grants the service something; where none does, the first that has it."""
+    granting = [path for path, one in held if one.add or one.drop or one.privileged]
+    return next(iter([*granting, *(path for path, _ in held), source.paths[0]]))

@@ -1,0 +1,209 @@
+"""Our pods on the nodes of a cluster, which watch those of a workload."""
+
+from __future__ import annotations
+
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from capadvise.formats.admission import PodOwner
+from capadvise.model.errors import CapadviseError
+from capadvise.targets.kubernetes import objects
+from capadvise.targets.kubernetes.kubectl import ClusterError, Kubectl
+from capadvise.workflow.ending import Ending
+from capadvise.workflow.notice import notice, progress
+
+_NAMESPACE = f"/api/v1/namespaces/{objects.OBSERVERS}"
+_PATIENCE = 300.0
+"""Seconds for a pod to be ready."""
+_ACCOUNT = 20.0
+"""Seconds for a new namespace to get its service account."""
+_AT_ONCE = 16
+"""So many nodes are asked side by side."""
+_COLLECTING = 180.0
+"""Seconds to end a recording and to send the reports."""
+
+
+def sweep(kubectl: Kubectl, namespace: str) -> None:
+    """Remove the pods that a killed capadvise has left, and that have ended by themselves."""
+    path = objects.pods_path(namespace)
+    with suppress(ClusterError):
+        for pod in kubectl.items(path, labelSelector=objects.RUN):
+            if (pod.get("status") or {}).get("phase") in ("Failed", "Succeeded"):
+                kubectl.delete(objects.pods_path(namespace, objects.name_of(pod)))
+
+
+def delete(kubectl: Kubectl, paths: list[str]) -> None:
+    """Remove objects that we have made. What cannot be removed is said."""
+
+    def one(path: str) -> None:
+        try:
+            kubectl.delete(path)
+        except CapadviseError as error:
+            notice(f"not removed: {path}: {error}")
+
+    with ThreadPoolExecutor(_AT_ONCE) as threads:
+        list(threads.map(one, paths))
+
+
+@dataclass
+class Observers:
+    """Those of one recording."""
+
+    kubectl: Kubectl
+    owner: PodOwner
+    run: str
+    image: str
+    seconds: int
+    """After which they end by themselves."""
+    stop: Ending
+    pods: dict[str, str] = field(default_factory=dict)
+    """Node → our pod."""
+    unwatched: set[str] = field(default_factory=set)
+    """Nodes whose pod does not run."""
+
+    @property
+    def watching(self) -> set[str]:
+        """The nodes that are watched."""
+        return self.pods.keys() - self.unwatched
+
+    def remove(self) -> None:
+        """All of them; the last recording there also removes the namespace that capadvise made."""
+        delete(
+            self.kubectl,
+            [objects.pods_path(objects.OBSERVERS, name) for name in self.pods.values()],
+        )
+        if self._may_remove_namespace():
+            delete(self.kubectl, [_NAMESPACE])
+
+    def _may_remove_namespace(self) -> bool:
+        with suppress(ClusterError):  # who may not look there has not made it
+            if objects.is_ours(self.kubectl.get(_NAMESPACE)):
+                pods = self.kubectl.items(objects.pods_path(objects.OBSERVERS))
+                return all(objects.run_of(pod) == self.run for pod in pods)
+        return False
+
+    def collect(self) -> list[Any]:
+        """The reports of all."""
+        with ThreadPoolExecutor(_AT_ONCE) as threads:
+            return [one for each in threads.map(self._collect, self.watching) for one in each]
+
+    def make_namespace(self) -> None:
+        """Where there is none. What a killed capadvise has left there, and has ended, goes."""
+        end = time.monotonic() + _PATIENCE
+        while not self.stop.is_set:
+            try:
+                self.kubectl.create("/api/v1/namespaces", objects.observers_namespace())
+            except ClusterError as error:
+                if error.reason not in ("AlreadyExists", "Forbidden"):
+                    raise
+                # An earlier call may just have removed it.
+                if self._is_going() and time.monotonic() < end:
+                    self.stop.wait(0.5)
+                    continue
+            break
+        sweep(self.kubectl, objects.OBSERVERS)
+
+    def _is_going(self) -> bool:
+        with suppress(ClusterError):  # who may not look there has not made it either
+            return (self.kubectl.get(_NAMESPACE).get("status") or {}).get("phase") == "Terminating"
+        return False
+
+    def observe(self, nodes: set[str]) -> None:
+        """Have these nodes watched. Raises ClusterError where none can be."""
+        if not nodes:
+            return
+        first, new = not self.pods, dict[str, str]()
+        for node in sorted(nodes):
+            name = f"observer-{self.run}-{len(self.pods) + 1}"
+            self.pods[node], new[name] = name, node
+        with ThreadPoolExecutor(_AT_ONCE) as threads:
+            refused = dict(
+                zip(new.values(), threads.map(self._create, new, new.values()), strict=True)
+            )
+        troubles = {node: str(why) for node, why in refused.items() if why is not None}
+        made = {name: node for name, node in new.items() if node not in troubles}
+        troubles |= self._until_ready(made)
+        self.unwatched |= troubles.keys()
+        if first and len(troubles) == len(new):
+            why = next(iter(troubles.values()))
+            raise ClusterError(
+                f"no observer runs: {why}",
+                hint="`capadvise help kubernetes` says what a cluster must have and allow for it",
+            )
+        for node, why in troubles.items():
+            notice(f"note: {node} is not watched: {why}")
+
+    def _create(self, name: str, node: str) -> ClusterError | None:
+        """An observer; what the server has against it."""
+        pod = objects.observer(self.owner, node, name, self.run, self.image, self.seconds)
+        end = time.monotonic() + _ACCOUNT
+        while True:
+            try:
+                self.kubectl.create(objects.pods_path(objects.OBSERVERS), pod)
+            except ClusterError as error:
+                # A controller gives each new namespace its service account, a moment later.
+                early = "service account" in str(error) and time.monotonic() < end
+                if not early or self.stop.wait(0.3):
+                    return error
+                continue
+            return None
+
+    def _until_ready(self, new: dict[str, str]) -> dict[str, str]:
+        """Wait for observers (pod → node); why not, by node."""
+        path, run = objects.pods_path(objects.OBSERVERS), f"{objects.RUN}={self.run}"
+        waiting, troubles = dict(new), dict[str, str]()
+        end = time.monotonic() + _PATIENCE
+        while waiting and not self.stop.is_set:
+            known = {objects.name_of(p): p for p in self.kubectl.items(path, labelSelector=run)}
+            for name, node in list(waiting.items()):
+                pod = known.get(name, {})
+                why = objects.trouble(pod) if pod else "it was deleted"
+                if why is None and time.monotonic() > end:
+                    why = f"not ready in {_PATIENCE:.0f} s"
+                if why is not None:
+                    troubles[node] = why
+                if why is not None or objects.is_ready(pod):
+                    del waiting[name]
+            if waiting:
+                progress(f"waiting for {many(len(waiting), 'observer')}")
+                self.stop.wait(0.3)
+        return troubles
+
+    def _collect(self, node: str) -> list[Any]:
+        """The reports of one node; what hinders that is said. A stream that broke is read again."""
+        name, why = self.pods[node], ""
+        for _ in range(3):
+            try:
+                text = self.kubectl.execute(
+                    *(objects.OBSERVERS, name, "observer", ["sh", "-c", objects.COLLECT]),
+                    timeout=_COLLECTING,
+                )
+                answer = json.loads(text)
+                return answer if isinstance(answer, list) else [answer]
+            except (ValueError, RecursionError):
+                why = "its answer was cut short, or is no JSON"
+            except ClusterError as error:
+                why = self._ended(name) or str(error)
+                break
+        notice(f"note: {node}: no report: {why}")
+        return []
+
+    def _ended(self, name: str) -> str | None:
+        """Why an observer has ended, if it has."""
+        with suppress(ClusterError):
+            end = time.monotonic() + 3
+            while time.monotonic() < end:  # the kubelet tells the server a moment later
+                pod = self.kubectl.get(objects.pods_path(objects.OBSERVERS, name))
+                if why := objects.trouble(pod):
+                    return why
+                time.sleep(0.3)
+        return None
+
+
+def many(number: int, what: str) -> str:
+    """``2 pods``."""
+    return f"{number} {what}{'s' * (number != 1)}"

@@ -1,0 +1,260 @@
+"""Record a workload of a cluster where it runs.
+
+On each node that has pods of it, a pod of ours watches them. Nothing of the workload is changed,
+unless it is to be restarted; what we make is removed however this ends. Where nobody was left to
+remove it, it ends by itself.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from capadvise.catalog import Catalog
+from capadvise.formats.admission import PodOwner
+from capadvise.formats.object_names import is_object_name
+from capadvise.judgement.report import Report
+from capadvise.model.errors import BadInput
+from capadvise.report.kubernetes import fleet
+from capadvise.report.load import loaded
+from capadvise.targets.kubernetes import copies, objects
+from capadvise.targets.kubernetes.kubectl import ClusterError, Kubectl
+from capadvise.targets.kubernetes.objects import Object
+from capadvise.targets.kubernetes.remover import removed_if_killed
+from capadvise.workflow.ending import Ending
+from capadvise.workflow.kubernetes.observers import Observers, delete, many, sweep
+from capadvise.workflow.notice import notice, progress
+
+_LONGEST = 24 * 3600
+"""Seconds after which an observer ends where nobody has said how long, and nobody has come back."""
+_SPARE = 1800
+"""Seconds that it may take to begin, to wait for a late node, and to read the reports."""
+_ROUND = 2.0
+"""Seconds between two looks at the workload's pods."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterWishes:
+    """What is to be recorded, and how."""
+
+    image: str
+    """Of the observer."""
+    seconds: float | None = None
+    """None: until the user ends it."""
+    restart: bool = False
+    canary: bool = False
+    node: str = ""
+    """Where the canary runs; empty: on one of those that have pods of the workload."""
+    replace_volumes: bool = False
+
+
+def new_run() -> str:
+    """What the objects of one call are known by."""
+    return os.urandom(4).hex()
+
+
+def record(
+    kubectl: Kubectl, owner: PodOwner, wishes: ClusterWishes, catalog: Catalog
+) -> list[Report]:
+    """A report for each container and image. Raises CapadviseError where nothing was recorded."""
+    if wishes.restart and owner.kind not in objects.RESTARTABLE:
+        raise BadInput(
+            f"--restart: a {owner.kind} cannot be restarted",
+            hint=f"what can be: {', '.join(objects.RESTARTABLE)}; --canary starts a copy",
+        )
+    workload = get_workload(kubectl, owner)
+    claims = {}
+    if wishes.canary:
+        claims = empty_claims(kubectl, owner, workload, replace_volumes=wishes.replace_volumes)
+    run, places = new_run(), [objects.OBSERVERS, *[owner.namespace] * wishes.canary]
+    with Ending().heard() as stop, removed_if_killed(kubectl, places, run) as safe:
+        recording = _Recording(safe, owner, workload, wishes, stop, run)
+        try:
+            recording.begin()
+            recording.start_again(claims)
+            recording.wait()
+            return recording.reports(catalog)
+        finally:
+            recording.remove()
+
+
+def get_workload(kubectl: Kubectl, owner: PodOwner) -> Object:
+    """The object. Raises ClusterError, and BadInput for a pod that something else makes again."""
+    workload = kubectl.get(objects.path_of(owner)) | {"kind": owner.kind}
+    if owner.kind == "Pod" and (owners := workload["metadata"].get("ownerReferences")):
+        maker = f"{owners[0]['kind'].lower()}/{owners[0]['name']}"
+        raise BadInput(f"{owner} is made by {maker}", hint=f"name {maker}, or what makes that")
+    return workload
+
+
+def empty_claims(
+    kubectl: Kubectl, owner: PodOwner, workload: Object, *, replace_volumes: bool
+) -> dict[str, str]:
+    """The volumes that a canary gets empty. Raises BadInput where one can have but one user, and
+    nobody has said that it may be empty."""
+    claims = objects.claims_of(workload)
+    if replace_volumes or not claims:
+        return claims
+    for volume, claim in claims.items():
+        path = f"/api/v1/namespaces/{owner.namespace}/persistentvolumeclaims/{claim}"
+        modes = ["ReadWriteOnce"]  # a claim of a StatefulSet's pod is that pod's
+        if claim:
+            modes = (kubectl.get(path).get("spec") or {}).get("accessModes") or modes
+        if any(mode not in ("ReadWriteMany", "ReadOnlyMany") for mode in modes):
+            raise BadInput(
+                f"{owner}: volume {volume} ({', '.join(modes)}) is in use by a pod that runs: "
+                "a canary cannot share it",
+                hint="--replace-volumes gives the canary an empty volume instead",
+            )
+        notice(f"note: the canary uses the data of volume {volume}, as the other pods do")
+    return {}
+
+
+@dataclass
+class _Recording:
+    """One recording, from the first object that is made to the last that is removed."""
+
+    kubectl: Kubectl
+    owner: PodOwner
+    workload: Object
+    wishes: ClusterWishes
+    stop: Ending
+    run: str
+    pods: dict[str, Object] = field(default_factory=dict)
+    """Those of the workload that were there meanwhile, by name, as last seen."""
+    present: set[str] = field(default_factory=set)
+    """Of these, the ones that were there at the last look."""
+    past: dict[str, Object] = field(default_factory=dict)
+    """Those that had ended before."""
+    canaries: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        image, self.seconds = self.wishes.image, int(self.wishes.seconds or _LONGEST) + _SPARE
+        self.observers = Observers(
+            self.kubectl, self.owner, self.run, image, self.seconds, self.stop
+        )
+
+    def begin(self) -> None:
+        """Watch."""
+        self._look()
+        self.past = {name: pod for name, pod in self.pods.items() if objects.has_ended(pod)}
+        self.pods = {name: pod for name, pod in self.pods.items() if name not in self.past}
+        # Where jobs have run, the next one may.
+        nodes = self._nodes() or {objects.node_of(pod) for pod in self.past.values()} - {""}
+        if self.wishes.canary and self.wishes.node:
+            nodes.add(self.wishes.node)
+        if not nodes:
+            raise BadInput(
+                f"{self.owner}: no pod of it runs in {self.owner.namespace}",
+                hint="--canary --node NODE starts a copy",
+            )
+        sweep(self.kubectl, self.owner.namespace)
+        self.observers.make_namespace()
+        self.observers.observe(nodes)
+        notice(
+            f"recording {self.owner} in {self.owner.namespace}: {many(len(self._mine()), 'pod')} "
+            f"on {many(len(nodes), 'node')}"
+        )
+
+    def start_again(self, claims: dict[str, str]) -> None:
+        """As was wished."""
+        if self.stop.is_set:
+            return
+        if self.wishes.restart:
+            words = ("rollout", "restart", f"--namespace={self.owner.namespace}")
+            self.kubectl.call(*words, f"{self.owner.kind.lower()}/{self.owner.name}")
+            notice(f"{self.owner}: restarted")
+        if self.wishes.canary:
+            watching = self.observers.watching
+            node = self.wishes.node or min(watching, default="")
+            if node not in watching:
+                raise ClusterError(f"no copy is started: {node or 'no node'} is not watched")
+            pod = copies.canary(
+                objects.template_of(self.workload),
+                self.owner,
+                self.run,
+                1,
+                seconds=self.seconds,
+                node=node,
+                claims=claims,
+            )
+            self.canaries.append(objects.name_of(pod))
+            self.kubectl.create(objects.pods_path(self.owner.namespace), pod)
+            notice(f"{self.canaries[-1]}: a copy runs on {node}; it does real work")
+
+    def wait(self) -> None:
+        """Until the time is up, or somebody ends it; a pod on a further node is watched, too."""
+        began = time.monotonic()
+        if self.wishes.seconds is None:
+            notice("Ctrl-C ends the recording, else it ends after a day")
+        while not self.stop.is_set:
+            left = began + (self.wishes.seconds or _LONGEST) - time.monotonic()
+            if left <= 0 or self.stop.wait(min(left, _ROUND)):
+                break
+            with suppress(ClusterError):  # a server that is away for a moment
+                self._look()
+                self.observers.observe(self._nodes() - self.observers.pods.keys())
+            progress(f"{self.owner}: {time.monotonic() - began:.0f} s")
+        with suppress(ClusterError):
+            self._look()
+
+    def reports(self, catalog: Catalog) -> list[Report]:
+        """What all observers have seen, by container and image."""
+        read = _read(self.observers.collect(), catalog)
+        digests = {name: objects.image_digests(pod) for name, pod in self.pods.items()}
+        together = fleet.merged(read, str(self.owner), digests, self.present, catalog)
+        if not together:
+            raise ClusterError(
+                f"{self.owner}: no container of it was recorded",
+                hint="the notes above say what the observers met; --restart sees a start",
+            )
+        for one in together:
+            for note in one.notes:
+                notice(f"note: {one.report.target.name}: {note}")
+        return [one.report for one in together]
+
+    def remove(self) -> None:
+        """All that we have made."""
+        here = self.owner.namespace
+        delete(self.kubectl, [objects.pods_path(here, name) for name in self.canaries])
+        self.observers.remove()
+
+    # ------------------------------------------------------------------ what is there
+
+    def _look(self) -> None:
+        """See which pods the workload has now."""
+        query, there = {}, dict[str, Object]()
+        if selector := objects.selector_of(self.workload):
+            query["labelSelector"] = selector
+        for pod in self.kubectl.items(objects.pods_path(self.owner.namespace), **query):
+            if self.owner.makes(pod) and objects.name_of(pod) not in self.past:
+                there[objects.name_of(pod)] = pod
+        for name in self.canaries:
+            path = objects.pods_path(self.owner.namespace, name)
+            with suppress(ClusterError):  # somebody may have deleted it
+                there[name] = self.kubectl.get(path)
+        self.pods |= there
+        self.present = set(there)
+
+    def _mine(self) -> list[Object]:
+        return [pod for pod in self.pods.values() if objects.node_of(pod)]
+
+    def _nodes(self) -> set[str]:
+        return {objects.node_of(pod) for pod in self._mine()}
+
+
+def _read(sent: list[Any], catalog: Catalog) -> list[Report]:
+    """The reports that can be used. A node can send anything: a name becomes that of a file."""
+    read = []
+    for one in sent:
+        try:
+            report = loaded(one, "a report of an observer", catalog)
+        except BadInput as error:
+            notice(f"note: {error}: left out; is the image of another version?")
+            continue
+        if is_object_name(report.target.name):
+            read.append(report)
+    return read

@@ -219,4 +219,4 @@ class OpenWatch(Protocol):
         everything: bool,
     ) -> None:
         """Until the user leaves. ``note``: what the report of a finding's owner says of it;
-        ``counted``: called when all was counted anew."""
+        ``counted``: called each time all were counted."""

@@ -11,12 +11,8 @@ LEAST = 80
 
 
 def room_of(path: str) -> str:
-    """``capadvise/observe/retry/tracer.py`` → ``linux/retry``."""
-    parts = PurePath(path).with_suffix("").parts[1:]
-    if parts[0] != "linux":
-        return parts[0]
-    size = 3 if parts[1] == "engines" else 2
-    return "/".join(parts[: min(size, len(parts) - 1)])
+    """``capadvise/observe/retry/tracer.py`` → ``observe/retry``."""
+    return "/".join(PurePath(path).parts[1:-1][:2]) or "capadvise"
 
 
 def table(report: dict[str, dict[str, dict[str, dict[str, int]]]]) -> list[str]:

@@ -138,23 +138,6 @@ def test_every_subcommand_of_the_parser_has_a_command() -> None:
     assert set(COMMANDS) == {name for name, _, _ in verbs(build_parser())}
 
 
-def test_what_a_run_loads_is_cheap_to_define() -> None:
-    """The standard library's dataclass takes 0.5 ms a class, and a run has ninety."""
-    script = (
-        "import capadvise.cli.commands.run, capadvise.observe.supervise.record_command\n"
-        "from capadvise.workflow.reports import preload; preload()"
-    )
-    root = Path(capadvise.__file__).parents[1]
-    files = [root / f"{name.replace('.', '/')}.py" for name in loaded(script)]
-    dear = {
-        file.name
-        for file in files
-        if file.is_file()
-        and re.search(r"from dataclasses import .*\bdataclass\b", file.read_text())
-    }
-    assert dear - {"dataclass.py"} == set()
-
-
 def test_a_quiet_run_loads_nothing_for_words_and_checks() -> None:
     script = (
         "import capadvise.cli.commands.run, capadvise.observe.supervise.record_command\n"

@@ -90,5 +90,5 @@ def test_a_target_s_process_that_ends_before_it_is_ready_has_failed() -> None:
 def test_the_two_licences_never_meet() -> None:
     script = "import capadvise.cli, capadvise.cli.commands.run, capadvise.observe.supervise.record"
     for module, libraries in (("supervise.launcher", set()), ("retry.tracer", {"ptrace"})):
-        modules = loaded(f"{script}, capadvise.linux.{module}")
+        modules = loaded(f"{script}, capadvise.observe.{module}")
         assert modules & {"prctl", "ptrace"} == libraries

@@ -82,11 +82,7 @@ def test_what_contributors_are_sent_to_is_there() -> None:
 def test_the_map_names_every_room() -> None:
     """A newcomer finds a behaviour by its room."""
     package = FOLDER.parent
-    modules = [path.with_suffix("").name for path in package.glob("*.py")]
-    folders = [path.parent for path in package.glob("*/__init__.py")]
-    rooms = {f"`{name}`" for name in modules if name != "__init__"}
-    rooms |= {f"`{path.name}/`" for path in folders if path.name != "linux"}
-    rooms |= {f"`linux/{path.parent.name}/`" for path in package.glob("linux/*/__init__.py")}
+    rooms = {f"`{path.parent.name}/`" for path in package.glob("*/__init__.py")}
     rooms |= {f"`tests/{path.parent.name}/`" for path in package.parent.glob("tests/*/__init__.py")}
     the_map = page("contributing").partition("## The map")[2].partition("## ")[0]
     assert {room for room in rooms if room not in the_map} == set()

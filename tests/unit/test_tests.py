@@ -103,12 +103,12 @@ def test_a_tool_that_is_absent_skips_the_test_and_fails_it_in_ci(
 @pytest.mark.parametrize(
     ("path", "room"),
     [
-        ("capadvise/judgement/judge.py", "judge"),
+        ("capadvise/judgement/judge.py", "judgement"),
         ("capadvise/report/text.py", "report"),
-        ("capadvise/linux/__init__.py", "linux"),
-        ("capadvise/observe/retry/tracer.py", "linux/retry"),
-        ("capadvise/targets/names.py", "linux/engines"),
-        ("capadvise/targets/client/pflag.py", "linux/engines/cli"),
+        ("capadvise/__init__.py", "capadvise"),
+        ("capadvise/observe/retry/tracer.py", "observe/retry"),
+        ("capadvise/targets/names.py", "targets"),
+        ("capadvise/targets/client/pflag.py", "targets/client"),
     ],
 )
 def test_coverage_is_counted_by_room(path: str, room: str) -> None:
@@ -118,7 +118,7 @@ def test_coverage_is_counted_by_room(path: str, room: str) -> None:
 @pytest.mark.parametrize(
     ("command", "is_ours"),
     [
-        (f"-I -S {measured.PACKAGE}/linux/supervise/launcher.py 3 4 5 /x /y", True),
+        (f"-I -S {measured.PACKAGE}/observe/supervise/launcher.py 3 4 5 /x /y", True),
         ("-P -m capadvise.proof.trials.sandbox /tmp/capadvise-trial-1-2-3 1", True),
         ("/venv/bin/capadvise run -- true", True),
         ("-m pytest tests/unit", True),

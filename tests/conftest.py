@@ -17,7 +17,7 @@ from hypothesis import settings  # noqa: E402 - it has assertions as well
 
 from tests.support import golden  # noqa: E402
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).resolve().parents[1]
 ANYWHERE = {ROOT / "tests" / name for name in ("unit", "tui", "fuzz")}
 gc.disable()  # until all is collected
 gc.set_threshold(50_000)  # thousands of small tests leave few cycles: to look for them takes time

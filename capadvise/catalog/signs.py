@@ -36,7 +36,6 @@ class Sign(StrEnum):
     PERMISSION = "permission"
     USER_NAMESPACE_ENTERED = "user-namespace-entered"
     SOCKET_LIST = "socket-list"
-    SOCKET_NAMESPACE = "socket-namespace"
     SETTINGS = "settings"
     RESTRICTED_SETTINGS = "restricted-settings"
     FORK = "fork"
@@ -52,7 +51,6 @@ class ImportSign(StrEnum):
     """What it tells of a program that it imports one of these functions."""
 
     AUDIT_MESSAGE = "audit-message"
-    LOGIN_MESSAGE = "login-message"
     AUDIT_CONTROL = "audit-control"
     CAPABILITY_TEST = "capability-test"
 

@@ -8,9 +8,7 @@ from __future__ import annotations
 from capadvise.model.escape import printable
 
 PORT_START = "net.ipv4.ip_unprivileged_port_start"
-SETCAP_TRIED = "tried by a trial: with setcap "
-"""Begins a caution, with the words of setcap after it."""
-SETCAP_UNTRIED = "not tried: run --prove tries it where docker run fails for want of them"
+SETCAP_UNTRIED = "not tried; every user who starts the program has them"
 
 
 def comment(text: str, indent: str = "") -> str:

@@ -57,9 +57,6 @@ def notes(snippet: Snippet) -> Iterator[str]:
 
 
 def _setcap(snippet: Snippet) -> str:
-    """What a trial has shown, or that there was none, and why."""
-    if snippet.setcap_tried is not None:
-        return f"{snippet.setcap_tried} (without no_new_privs)"
     return (
         f"give the program in the image file capabilities (setcap {snippet.file_capabilities} "
         f"PROGRAM) and leave no_new_privs off ({SETCAP_UNTRIED})"

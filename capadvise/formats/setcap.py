@@ -14,7 +14,7 @@ def render(snippet: Snippet) -> str:
         *([file] if snippet.by_manager else []),
         "for users other than root; a script has its interpreter's, and no_new_privs makes them "
         "void",
-        snippet.setcap_tried or SETCAP_UNTRIED,
+        SETCAP_UNTRIED,
     )
     reasons = [comment(f"{cap.short}: {reason}") for cap, reason in snippet.caps]
     head = "".join((snippet.comments(more=notes), *reasons))

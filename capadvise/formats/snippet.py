@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from capadvise.catalog import Catalog
 from capadvise.catalog.capabilities import Risk
-from capadvise.formats.comments import PORT_START, SETCAP_TRIED, comment, one_line
+from capadvise.formats.comments import PORT_START, comment, one_line
 from capadvise.formats.object_names import POD_SPEC, is_object_name
 from capadvise.judgement.decide import Need
 from capadvise.judgement.hardening import NO_NEW_PRIVILEGES
@@ -82,8 +82,6 @@ class Snippet:
     None: nobody looked at all that was started."""
     default_seccomp: bool = False
     """Nothing was seen that the default seccomp profile never lets through."""
-    setcap_tried: str | None = None
-    """What came of a trial with these file capabilities; None: there was none."""
     kept: tuple[Kept, ...] = ()
     set_name: str = "recommended"
     hardening: tuple[str, ...] | None = None
@@ -177,7 +175,6 @@ def snippet_of(
         privileged=_was_privileged(report),
         no_new_privileges=_no_new_privileges(report),
         default_seccomp=_default_seccomp(report, catalog),
-        setcap_tried=_setcap_tried(report, caps),
         kept=tuple(_kept(need, risks.get(need.cap)) for need in needs),
         set_name=set_name,
         hardening=_hardening(report, caps),
@@ -204,12 +201,6 @@ def _no_new_privileges(report: Report) -> bool | None:
 def _hardening(report: Report, caps: CapSet) -> tuple[str, ...] | None:
     hardening = report.proven and report.proven.hardening
     return hardening.lines if hardening and hardening.caps == caps else None
-
-
-def _setcap_tried(report: Report, caps: CapSet) -> str | None:
-    begins = f"{SETCAP_TRIED}{setcap_words(sorted(caps))} "
-    cautions = report.proposal.cautions
-    return next((one_line(one) for one in cautions if one.startswith(begins)), None)
 
 
 def _on_host_network(report: Report) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from capadvise.catalog.signs import ImportSign, Sign
-from capadvise.judgement.behaviour import READS_LINK, Context
+from capadvise.judgement.behaviour import Context
 from capadvise.model import clone_flags
 from capadvise.model.caps import Cap
 from capadvise.model.recording import Check
@@ -40,8 +40,8 @@ def aside(check: Check, context: Context) -> Aside | None:
         return Aside("continuing a process of its own session")
     if _would_make_a_descriptor(check, context):
         return Aside("opening a file in /proc/PID/fd that may be made, where none can be made")
-    if looks_up := _descriptors_aside(check, context):
-        return looks_up
+    if _looks_up_owners(check, context):
+        return Aside("looking up the owners of the sockets that it lists")
     if _is_a_lister_reading_processes(check, context):
         return Aside("reading /proc files of the processes that it lists")
     if _is_a_debugger_reading_processes(check, context):
@@ -72,23 +72,11 @@ def _would_make_a_descriptor(check: Check, context: Context) -> bool:
     )
 
 
-def _descriptors_aside(check: Check, context: Context) -> Aside | None:
-    """Who looks into descriptors for the sake of something else. strace reads single links, to name
-    what it prints; who lists the descriptors of what it traces (reptyr, criu) is there for them. So
-    is who reads the links of all processes (lsfd), where lsns looks at the files behind them."""
-    seeks_namespaces = check.program in context.namespace_listers - context.link_readers
-    if seeks_namespaces and context.signs.shows(Sign.SOCKET_NAMESPACE, check.site):
-        return Aside("looking for network namespaces that only a socket keeps")
-    if not context.signs.shows(Sign.PROCESS_DESCRIPTORS, check.site):
-        return None
-    if check.program in context.socket_listers:
-        return Aside("looking up the owners of the sockets that it lists")
-    if seeks_namespaces:
-        return Aside("looking for namespaces that only an open file keeps")
-    traces = check.program in context.tracers - context.descriptor_listers
-    if traces and check.syscall in READS_LINK:
-        return Aside("looking up the names of files that the process it traces has open")
-    return None
+def _looks_up_owners(check: Check, context: Context) -> bool:
+    """ss looks into descriptors to tell whose the sockets are that it lists."""
+    return check.program in context.socket_listers and context.signs.shows(
+        Sign.PROCESS_DESCRIPTORS, check.site
+    )
 
 
 def likely_optional(check: Check, context: Context) -> str | None:
@@ -144,8 +132,8 @@ def cannot_do_without(check: Check, context: Context) -> str | None:
     """Why this program needs what others do without: it has executed a program there, where others
     only pass by on PATH; it was told to leave access times alone (tar, rsync), while others try
     again without O_NOATIME; or it asks ahead; or it sends audit messages by itself (others let PAM
-    do it), and it configures audit, or it tells of logins and gives a user a terminal, as sshd
-    does, which ends the login that it cannot log."""
+    do it), and it configures audit, or gives a user a terminal, as sshd does, which ends the
+    login that it cannot log."""
     executed = check.granted and check.result == 0 and check.syscall in EXECUTES
     if executed and context.signs.shows(Sign.PERMISSION, check.site):
         return "the program was executed there; another one of its name may be on PATH"
@@ -160,8 +148,7 @@ def cannot_do_without(check: Check, context: Context) -> str | None:
         return None
     if check.program in context.importers(ImportSign.AUDIT_CONTROL):
         return "its messages can be all that it is for"
-    logs_logins = check.program in context.importers(ImportSign.LOGIN_MESSAGE)
-    if logs_logins and check.program in context.terminal_givers:
+    if check.program in context.terminal_givers:
         return "some programs end a login that they cannot log, others go on"
     return None
 
@@ -186,18 +173,12 @@ def looks_for(check: Check, context: Context) -> tuple[Cap, str] | None:
 def looks_at_chosen(check: Check, context: Context) -> bool:
     """Whether the program looks into chosen processes, so that a refusal defeats it, or goes
     through all of them (ps, top) and shows less. lsof and fuser go through all, too, but for the
-    sake of the descriptors: those that were let in there need to follow the links as well. What
-    else such a program reads (monit counts descriptors, and reads io) is not for their sake."""
+    sake of the descriptors: those that were let in there need to follow the links as well."""
     if context.signs.shows(Sign.RESTRICTED_SETTINGS, check.site):
         return check.program not in context.setting_listers
-    if check.cap == _PERFMON and (
-        check.program not in context.foreign_readers or check.program in context.private_readers
-    ):
+    if check.cap == _PERFMON and check.program not in context.foreign_readers:
         return False  # Linux 6.18 asks it too, of the caller's own processes as well: mm_access
-    private = context.signs.shows(Sign.PROCESS_PRIVATE_FILES, check.site)
-    if check.program in context.descriptor_readers and check.cap != _PERFMON and not private:
-        return True
-    if check.program in context.namespace_seekers and check.cap != _PERFMON:
+    if check.program in context.seekers and check.cap != _PERFMON:
         return True
     if check.program in context.map_readers and context.signs.shows(Sign.PROCESS_MAPS, check.site):
         return True

@@ -14,8 +14,6 @@ from capadvise.model.recording import Check, Lost, Origin, Recording, Retried
 _DAC_READ_SEARCH = Cap.parse("DAC_READ_SEARCH")
 _FILES = frozenset({_DAC_READ_SEARCH, Cap.parse("DAC_OVERRIDE")})
 
-READS_LINK = frozenset({"readlink", "readlinkat"})
-_SYS_PTRACE = Cap.parse("SYS_PTRACE")
 _CHOWN = Cap.parse("CHOWN")
 _SETUID = Cap.parse("SETUID")
 _SET_IDS = ("setuid", "setreuid", "setresuid")
@@ -42,32 +40,20 @@ class Context:
     """Programs that went through the processes of others, as ps and usermod do."""
     socket_listers: frozenset[str]
     """Programs that list the sockets of the machine, as ss does."""
-    descriptor_readers: frozenset[str]
+    seekers: frozenset[str]
     """Programs that looked into the descriptors of other users' processes, or of those that hold
     capabilities, for their sake, as lsof and fuser do; not those that list sockets and tell whose
-    they are where they can."""
+    they are where they can. And those that look at nothing but the namespaces of the processes that
+    they list: ``ip netns pids`` is there for it, while pstree shows their state, and userdel
+    follows their root."""
     descriptor_refused: frozenset[str]
     """Programs that were refused DAC_READ_SEARCH there, so that DAC_OVERRIDE was asked for next."""
-    descriptor_listers: frozenset[str]
-    """Of them, those that listed the descriptors, and not only followed single ones."""
-    link_readers: frozenset[str]
-    """Of them, those that read where a descriptor leads, and did not only look at what it is."""
-    namespace_listers: frozenset[str]
-    """Programs that follow the namespaces of the processes that they list, as lsns does."""
-    namespace_seekers: frozenset[str]
-    """Of them, those that look at nothing else of these processes: ``ip netns pids`` is there for
-    it, while pstree shows their state, and userdel follows their root."""
     map_readers: frozenset[str]
     """Programs that read the memory maps of few processes."""
     memory_opens: dict[str, int]
     """How often a program opened environ, maps, io or the like of a process."""
-    private_readers: frozenset[str]
-    """Programs that were let into files of a process that its user alone can open, for they may
-    trace it."""
-    tracers: frozenset[str]
-    """Programs that traced another process, as debuggers and strace do."""
     debuggers: frozenset[str]
-    """Of them, those that opened its memory as a file."""
+    """Programs that traced another process, and opened its memory as a file."""
     terminal_givers: frozenset[str]
     """Programs that gave a terminal to a user."""
     user_changers: frozenset[str]
@@ -80,8 +66,6 @@ class Context:
     """(program, function) of those that tell something."""
     calls: frozenset[tuple[str, str | None]]
     """The system calls in which each program was asked."""
-    placed: frozenset[tuple[str, Cap]]
-    """(program, capability) of checks whose call site is known."""
     foreign_readers: frozenset[str]
     """Programs that were let into files that their user may not read."""
     idle_calls: frozenset[tuple[str, str | None, Cap]]
@@ -104,11 +88,9 @@ class Context:
             if_nobody_lists = cls.of(nobody, signs)
         sockets = _programs(checks, Sign.SOCKET_LIST, signs)
         listers = _listers(recording, signs) | sockets
-        namespace_listers = listers & _many(
-            checks, Sign.PROCESS_NAMESPACES, signs, signs.many_links
-        )
+        follows_namespaces = _many(checks, Sign.PROCESS_NAMESPACES, signs, signs.many_links)
+        namespace_seekers = (listers & follows_namespaces) - _showers_of_more(checks, signs)
         granted = [check for check in checks if check.granted]
-        tracers = _programs(granted, Sign.TRACING, signs)
         return cls(
             signs=signs,
             permitted=recording.held.permitted,
@@ -118,30 +100,21 @@ class Context:
             setting_listers=_many(checks, Sign.SETTINGS, signs, signs.many_settings),
             listers=listers,
             socket_listers=sockets,
-            descriptor_readers=_descriptor_readers(granted, signs) - sockets,
+            seekers=(_descriptor_readers(granted, signs) - sockets) | namespace_seekers,
             descriptor_refused=_programs(
                 (check for check in _of(checks, _DAC_READ_SEARCH) if not check.granted),
                 *(Sign.PROCESS_DESCRIPTORS, signs),
             ),
-            descriptor_listers=_both(granted, Sign.PROCESS_DESCRIPTORS, Sign.FILE_OPEN, signs),
-            link_readers=_programs(
-                (check for check in granted if check.syscall in READS_LINK),
-                *(Sign.PROCESS_DESCRIPTORS, signs),
-            ),
-            namespace_listers=namespace_listers,
-            namespace_seekers=namespace_listers - _showers_of_more(checks, signs),
             map_readers=_map_readers(recording, signs),
             memory_opens=_times(granted, Sign.PROCESS_PRIVATE_FILES, signs),
-            private_readers=_programs(_of(granted, _SYS_PTRACE), Sign.PROCESS_PRIVATE_FILES, signs),
-            tracers=tracers,
-            debuggers=tracers & _programs(granted, Sign.PROCESS_MEMORY, signs),
+            debuggers=_programs(granted, Sign.TRACING, signs)
+            & _programs(granted, Sign.PROCESS_MEMORY, signs),
             terminal_givers=_programs(_of(granted, _CHOWN), Sign.TERMINAL_OWNER, signs),
             user_changers=_user_changers(granted),
             access_time_keepers=recording.access_time_keepers,
             isolators=recording.isolators,
             imports=recording.imports,
             calls=frozenset((check.program, check.syscall) for check in checks),
-            placed=frozenset((check.program, check.cap) for check in checks if check.site),
             foreign_readers=_programs(_of(granted, *_FILES), Sign.FILE_OPEN, signs),
             idle_calls=_idle_calls(checks),
             given_up=_given_up(recording),
@@ -240,11 +213,6 @@ def _listers(recording: Recording, signs: Signs) -> frozenset[str]:
 
 def _knows_scanners(recording: Recording) -> bool:
     return recording.proc_scanners is not None and not recording.lost.lookups
-
-
-def _both(checks: Iterable[Check], sign: Sign, other: Sign, signs: Signs) -> frozenset[str]:
-    """The programs that were asked at a place that shows both."""
-    return _programs((c for c in checks if signs.shows(other, c.site)), sign, signs)
 
 
 def _showers_of_more(checks: Sequence[Check], signs: Signs) -> frozenset[str]:

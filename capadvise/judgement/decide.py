@@ -13,9 +13,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from capadvise.catalog import Catalog
-from capadvise.judgement import foreign
+from capadvise.judgement import remedies
 from capadvise.judgement.behaviour import Context
-from capadvise.judgement.image_files import remediation_of
 from capadvise.judgement.judge import UNKNOWN_SITE, Effect, Judged, implied, judge, one_question
 from capadvise.judgement.unseen import cautions_of, unseen
 from capadvise.model.caps import Cap, CapSet
@@ -133,7 +132,9 @@ def decide_all(recordings: Sequence[Recording], catalog: Catalog) -> Proposal:
     settled |= {cap: _in_place_of(cap, needs) for cap in chosen if not _used(settled.get(cap))}
     files = [file for item in recordings for file in item.image_files]
     settled |= {
-        cap: replace(settled[cap], remediation=remediation_of(cap, files, settled[cap].evidence))
+        cap: replace(
+            settled[cap], remediation=remedies.remediation_of(cap, files, settled[cap].evidence)
+        )
         for cap in chosen
     }
     return Proposal(
@@ -146,19 +147,19 @@ def decide_all(recordings: Sequence[Recording], catalog: Catalog) -> Proposal:
             for cap in sorted(settled)
         ),
         recommended=chosen,
-        cautions=(*cautions_of(recordings), *foreign.cautions_of(recordings)),
+        cautions=(*cautions_of(recordings), *remedies.cautions_of(recordings)),
     )
 
 
 def _undeliverable(needs: dict[Cap, Need], recordings: Sequence[Recording]) -> dict[Cap, Need]:
     """What a user other than root asked for in vain, because a folder of the host is another's."""
-    if not foreign.folders_of(recordings):
+    if not remedies.folders_of(recordings):
         return {}
     return {
         cap: replace(need, verdict=Verdict.DENIED, proof=Proof.NONE)
         for cap, need in needs.items()
         if need.verdict is Verdict.USED
-        and foreign.undeliverable(cap, ((x.effect, x.check.granted) for x in need.evidence))
+        and remedies.undeliverable(cap, ((x.effect, x.check.granted) for x in need.evidence))
     }
 
 

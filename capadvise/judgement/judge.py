@@ -13,7 +13,7 @@ from capadvise.catalog.sites import asker
 from capadvise.judgement import asides
 from capadvise.judgement.behaviour import Context, is_idle
 from capadvise.model.caps import Cap
-from capadvise.model.recording import Check, Namespace, Origin, Phase, Retried
+from capadvise.model.recording import Check, Namespace, Phase, Retried
 
 
 class Effect(IntEnum):
@@ -73,8 +73,6 @@ _LOOKUPS_LOST = (
     "lookups in /proc were dropped: it can read one chosen process, or list all of them; "
     "capadvise prove tells"
 )
-_SITE_LOST = "a check whose call site was lost: taken for one of the others that its program met"
-"""Of a few among thousands, while so much was recorded that events were dropped."""
 UNKNOWN_SITE = "unknown call site: capadvise prove tells whether it is needed"
 """Why a need is uncertain that no rule speaks of."""
 
@@ -100,16 +98,9 @@ def _judge(check: Check, rule: SiteRule | None, context: Context) -> Judged:
     if check.ns is Namespace.HOST and (rule is None or rule.meaning not in _IN_PASSING):
         effect = Effect.ADVISORY if check.granted else Effect.DENIED
         return Judged(check, rule, effect, _asked_of_the_host(check, rule))
-    if _has_lost_its_site(check, context):
-        return Judged(check, None, Effect.ADVISORY, _SITE_LOST)
     if rule is None:
         return _decides(check, context, None, unknown(check))
     return _by_meaning(check, rule, context) or _by_program(check, rule, context)
-
-
-def _has_lost_its_site(check: Check, context: Context) -> bool:
-    seen = check.origin is Origin.KERNEL and check.granted and not check.site
-    return seen and (check.program, check.cap) in context.placed
 
 
 def _by_meaning(check: Check, rule: SiteRule, context: Context) -> Judged | None:

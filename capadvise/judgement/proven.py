@@ -11,6 +11,7 @@ from capadvise.judgement.differences import examples
 from capadvise.judgement.hardening import Hardening
 from capadvise.judgement.judge import WHILE_STOPPED, Effect, Judged
 from capadvise.model.caps import Cap, CapSet
+from capadvise.model.companion import Companion
 from capadvise.model.recording import Phase
 
 
@@ -30,7 +31,12 @@ class Trial:
     ``stop``; ``data``: the start on what was there before the recording."""
     instead: tuple[str, ...] = ()
     """What the set holds in place of ``without``: names of capabilities, or ``name=value`` of a
-    sysctl that was set for the trial."""
+    companion that stood beside it."""
+
+    @property
+    def beside(self) -> tuple[Companion, ...]:
+        """The companions of them."""
+        return tuple(Companion.parse(word) for word in self.instead if "=" in word)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +215,7 @@ def _required(need: Need, floor: CapSet, proven: Proven) -> Need:
 def _was_likely(trial: Trial, need: Need) -> bool:
     """Not what is tried in its place only because it is kept anyway."""
     named = {tuple(cap.short for cap in group) for group in need.alternatives}
-    return trial.instead in named or any("=" in word for word in trial.instead)
+    return trial.instead in named or bool(trial.beside)
 
 
 _ENDED = "exited with"

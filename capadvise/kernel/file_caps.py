@@ -40,12 +40,6 @@ class FileCaps:
             root=struct.unpack_from("<I", raw, 20)[0] if revision == 3 else None,
         )
 
-    def encode(self) -> bytes:
-        """As version 2, which counts everywhere."""
-        masks = [sum(1 << cap for cap in caps) for caps in (self.permitted, self.inheritable)]
-        words = [mask >> shift & 0xFFFFFFFF for shift in (0, 32) for mask in masks]
-        return struct.pack("<5I", 2 << 24 | self.effective, *words)
-
 
 @dataclass(frozen=True, slots=True)
 class Gain:

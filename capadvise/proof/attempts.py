@@ -8,18 +8,14 @@ from typing import NamedTuple
 
 from capadvise.judgement.decide import Proposal
 from capadvise.model.caps import Cap, CapSet
-
-SETTINGS = {Cap.parse("NET_BIND_SERVICE"): "net.ipv4.ip_unprivileged_port_start=0"}
-"""What makes a capability needless."""
+from capadvise.model.companion import Companion, Pairs
 
 
 class Attempt(NamedTuple):
     """What one trial runs with."""
 
     caps: CapSet
-    change: str | None = None
-    """``name=value`` of a sysctl that the machine has otherwise, or ``group=NAME,…``: groups of the
-    target."""
+    beside: Companion | None = None
     patient: bool = False
     """It has all the time that the workload allows, however soon other trials have passed."""
 
@@ -32,8 +28,8 @@ class LikelyAttempts:
     everything: CapSet
     removal_order: Sequence[Cap]
     """What takes an attacker farthest first; what it leaves out follows by its number."""
-    changeable: bool
-    """Whether the machine can have other settings for a trial."""
+    companions: Pairs = ()
+    """Those that are known before any trial."""
 
     @property
     def recommended(self) -> CapSet:
@@ -60,7 +56,8 @@ class LikelyAttempts:
         everything once more, which tells noise from losses."""
         others = (tried for _, _, tried in self.others(caps))
         sets = (*(caps - {cap} for cap in untried), *others)
-        return [*map(Attempt, sets), *self.changes(caps), Attempt(self.everything)]
+        beside = [Attempt(caps - {cap}, one) for cap, one in self.companions if cap in caps]
+        return [*map(Attempt, sets), *beside, Attempt(self.everything)]
 
     def others(self, caps: CapSet) -> Iterator[tuple[Cap, tuple[Cap, ...], CapSet]]:
         """Each member with what the kernel would accept in its place, and the set with that."""
@@ -69,8 +66,3 @@ class LikelyAttempts:
                 others = frozenset(group)
                 if others <= self.everything - caps:
                     yield cap, group, caps - {cap} | others
-
-    def changes(self, caps: CapSet) -> list[Attempt]:
-        """Without a member, on a machine whose settings make it needless."""
-        wanted = sorted(caps & SETTINGS.keys()) if self.changeable else []
-        return [Attempt(caps - {cap}, SETTINGS[cap]) for cap in wanted]

@@ -17,21 +17,27 @@ from capadvise.judgement.differences import Observed
 from capadvise.judgement.outcome import Interrupted, NotProvable, TrialOutcome
 from capadvise.judgement.proven import Proven, Trial, conclude
 from capadvise.model.caps import Cap, CapSet
+from capadvise.model.companion import Companion, Pairs
 from capadvise.proof import growing
 from capadvise.proof.attempts import Attempt, LikelyAttempts
 from capadvise.proof.sharing import Trials, shared, without_spare
 
 RunTrial = Callable[[CapSet], TrialOutcome]
-TrySetting = Callable[[CapSet, str], TrialOutcome]
-FindGroups = Callable[[], str | None]
-"""The groups of the files that DAC capabilities are used for, as the change of an attempt."""
 Say = Callable[[Trial], None]
 Ahead = Callable[[Sequence[Attempt]], None]
 """Told what is likely to be tried next, the likeliest first, so that trials run side by side."""
 Risk = Callable[[Cap], int]
 """How far a capability takes an attacker: more is worse."""
 
-_OVERRIDE, _READ_SEARCH = Cap.parse("DAC_OVERRIDE"), Cap.parse("DAC_READ_SEARCH")
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What can stand beside the sets of a workload, and how that is tried."""
+
+    known: Pairs
+    find: Callable[[CapSet], Pairs]
+    """What only a trial of its own tells, for members of this set."""
+    run_trial: Callable[[CapSet, Companion], TrialOutcome]
 
 
 def fewest(recommended: CapSet) -> int:
@@ -52,8 +58,7 @@ def prove(
     say: Say = lambda _: None,
     ahead: Ahead = lambda _: None,
     risk: Risk = lambda _: 0,
-    try_setting: TrySetting | None = None,
-    groups: FindGroups = lambda: None,
+    beside: Beside | None = None,
 ) -> Proven:
     """Find the floor. ``first`` is what came of the trial with ``everything``, which did not use
     ``untried``. ``removal_order`` is the catalog's.
@@ -62,8 +67,8 @@ def prove(
     """
     if not first.passed:
         raise NotProvable(first)
-    changeable = try_setting is not None
-    attempts = LikelyAttempts(proposal, everything, removal_order, changeable=changeable)
+    known = beside.known if beside is not None else ()
+    attempts = LikelyAttempts(proposal, everything, removal_order, known)
     search = _Search(attempts, first, run_trial, say, ahead, untried)
     floor: CapSet | None = None
     complete = True
@@ -74,8 +79,8 @@ def prove(
             search.regain(search.recommended(floor))
             floor = search.with_alternatives(floor, risk)
             floor = search.with_what_is_kept(floor, search.recommended(floor) - untried, risk)
-            if try_setting is not None:
-                search.try_changes(floor, try_setting, groups)
+            if beside is not None:
+                search.try_companions(floor, beside)
             sound = search.in_its_time(search.recommended(floor))
     except Interrupted:
         complete, floor = False, search.best
@@ -265,7 +270,7 @@ class _Search:
         known = self.outcomes.keys() - {again}
         if not self.comparisons.know_noise:
             known -= {self.attempts.everything}
-        wanted = [one for one in attempts if one.change or one.caps not in known]
+        wanted = [one for one in attempts if one.beside or one.caps not in known]
         self.ahead(list(dict.fromkeys(wanted)))
 
     def with_alternatives(self, floor: CapSet, risk: Risk) -> CapSet:
@@ -283,17 +288,12 @@ class _Search:
                 floor = caps
         return floor
 
-    def try_changes(self, floor: CapSet, try_setting: TrySetting, groups: FindGroups) -> None:
-        """What is needless where the machine is set so, or where the target has a group."""
-        attempts = self.attempts.changes(floor)
-        dac = [cap for cap in (_OVERRIDE, _READ_SEARCH) if cap in floor]
-        if dac and (change := groups()) is not None:
-            attempts += [Attempt(floor - {cap}, change) for cap in dac]
-        for caps, change, _ in attempts:
-            if change is not None:
-                outcome = try_setting(caps, change)
-                (cap,) = floor - caps
-                self._note(caps, outcome, cap, instead=(change,))
+    def try_companions(self, floor: CapSet, beside: Beside) -> None:
+        """The floor without a member, with each of what may take its place beside it."""
+        for cap, companion in (*beside.known, *beside.find(floor)):
+            if cap in floor:
+                outcome = beside.run_trial(floor - {cap}, companion)
+                self._note(floor - {cap}, outcome, cap, instead=(companion.words,))
 
     def regain(self, chosen: CapSet) -> None:
         """Where the set that is to be recommended fails, or loses what it began with: find out by

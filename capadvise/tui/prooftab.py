@@ -324,7 +324,7 @@ class ProofTab(MainTab):
         page.say(f"Trial {row + 1}, {what}: it {result} after {trial.seconds:.1f} s.")
         whole = trial.caps == self.trials[0].caps
         had = f"all {len(trial.caps)}" if whole else set_text(trial.caps)
-        also = ", ".join(printable(one) for one in trial.instead if "=" in one)
+        also = ", ".join(printable(one.words) for one in trial.beside)
         page.say(Content.assemble(("It had: ", "dim"), f"{had}, and {also}" if also else had))
         for text in trial.differences:
             first, *more = text.rstrip().split("\n")

@@ -41,8 +41,8 @@ def tried(caps: CapSet, trials: list[Trial], recommended: CapSet) -> str:
 def about(trial: Trial, before: list[Trial], recommended: CapSet) -> str:
     """The same for a trial that has ended."""
     what = tried(trial.caps, before, recommended)
-    if trial.without is not None and any("=" in one for one in trial.instead):
-        what = f"sysctl for {trial.without.short}"
+    if trial.without is not None and trial.beside:
+        what = f"{trial.beside[0].kind.name.lower()} for {trial.without.short}"
     elif trial.without is not None and trial.instead:
         what = f"{printable('+'.join(trial.instead))} for {trial.without.short}"
     elif trial.without is not None:

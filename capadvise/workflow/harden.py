@@ -10,6 +10,7 @@ from capadvise.formats.snippet import gains_nothing
 from capadvise.judgement.hardening import OPTION_KEYS, Hardening, largest, propose
 from capadvise.judgement.outcome import Interrupted, TrialOutcome
 from capadvise.judgement.report import Report
+from capadvise.model.companion import Companion, CompanionKind
 from capadvise.model.errors import BadInput, CapadviseError
 from capadvise.proof.trials import runner
 from capadvise.proof.trials.stop import Stop
@@ -63,7 +64,8 @@ def _hardening(report: Report, job: runner.Job, stop: Stop) -> Hardening:
     rated: dict[tuple[str, ...], str | None] = {}
 
     def tried(lines: tuple[str, ...], what: str) -> tuple[TrialOutcome, runner.TrialEvidence]:
-        outcome, evidence = runner.run_once(replace(job, options=lines), caps, stop)
+        beside = tuple(Companion(CompanionKind.UNIT_LINE, line) for line in lines)
+        outcome, evidence = runner.run_once(replace(job, beside=beside), caps, stop)
         rated[lines] = evidence.exposure
         result = "passes" if outcome.passed else "fails"
         why = "" if outcome.passed else f": {outcome.why}"

@@ -8,6 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from capadvise.catalog import default
+from capadvise.formats.snippet import setcap_words
+from capadvise.judgement import remedies
+from capadvise.judgement.judge import Effect
 from capadvise.judgement.report import Report
 from capadvise.kernel import standard_input
 from capadvise.kernel.before import MOST_CONTENT, changed_since
@@ -262,12 +265,31 @@ def _require_success(report: Report, *, new_check: bool) -> None:
         how, hint = "was stopped, without a health check", how_to_check(report)
         if report.recording.succeeded is False:
             how, hint = "failed", "record a run that exits with 0, or pass a check that succeeds"
+            hint = _beforehand(report) or hint
         elif report.workload.check is not None:
             how, hint = "ended before its health check passed", "pass a check that succeeds earlier"
         raise BadInput(
             f"the recorded run {how}, so trials cannot tell success from failure",
             hint=of_containers(report) or hint,
         )
+
+
+def _beforehand(report: Report) -> str | None:
+    """What lets a container's user work to whom no engine gives a capability."""
+    for folder in remedies.in_the_way(report.recordings):
+        return f"{remedies.advice(folder)}, and record it again"
+    uid, caps = report.target.user.partition(":")[0], report.proposal.recommended
+    if report.target.kind != "container" or uid == "0":
+        return None
+    for need in report.proposal.needs:
+        for item in need.evidence if need.cap in caps else ():
+            if item.effect is Effect.USED and not item.check.granted:
+                return (
+                    f"an engine gives user {uid} no capability: RUN setcap "
+                    f"{setcap_words(sorted(caps))} on the file of {item.check.program} in the "
+                    "Dockerfile, where each user may then do what it does, and record it again"
+                )
+    return None
 
 
 def _is_json(path: Path) -> bool:

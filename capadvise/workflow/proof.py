@@ -16,10 +16,11 @@ from capadvise.model.caps import CapSet
 from capadvise.model.recording import Recording
 from capadvise.model.workload import only_greets, only_listens
 from capadvise.proof.attempts import Attempt, LikelyAttempts
-from capadvise.proof.plan import fewest, prove
-from capadvise.proof.trials import choices, groups, runner
+from capadvise.proof.plan import Beside, fewest, prove
+from capadvise.proof.trials import choices, runner
 from capadvise.proof.trials.stop import Stop
 from capadvise.report.merge import numbered
+from capadvise.workflow.companions import by_retries, known_before
 from capadvise.workflow.jobs import Candidate
 from capadvise.workflow.reference import Reference, first_trial
 from capadvise.workflow.side_by_side import SideBySide, waiting_places
@@ -84,10 +85,8 @@ class _Proof:
 
     def _run(self, attempt: Attempt, observed: bool, part: Stop) -> TrialOutcome:
         self._listener.starting(attempt.caps)
-        job = replace(self._job, observed=observed)
-        if attempt.change is not None:
-            gids = groups.of_change(attempt.change)
-            job = replace(job, groups=gids) if gids else replace(job, settings=(attempt.change,))
+        beside = () if attempt.beside is None else (attempt.beside,)
+        job = replace(self._job, observed=observed, beside=beside)
         if attempt.patient:
             job = self._patient(job)
         outcome = choices.run(job, attempt.caps, part)[0]
@@ -98,19 +97,6 @@ class _Proof:
     def _patient(self, job: runner.Job) -> runner.Job:
         timeout = max(self._candidate.job.workload.timeout, job.workload.timeout)
         return replace(job, workload=replace(job.workload, timeout=timeout), still_limit=None)
-
-    def _groups(self) -> str | None:
-        """Of the files that it has no right to: retries tell which these are. Containers and units
-        have none: their processes are the engine's, or systemd's. Nor are there retries in a user
-        namespace."""
-        if self._job.isolation in ("container", "unit") or self._job.userns:
-            return None
-        retried = replace(self._job, retry=True, choices=self._job.choices[:1])
-        try:
-            _, evidence = runner.run_once(retried, runner.everything(retried), self._stop)
-        except runner.BrokenTrial:  # there are no retries here
-            return None
-        return groups.as_change(evidence.groups)
 
     def _begin_early(self, reference: Reference) -> None:
         """As soon as its first start has passed, with what is of use whatever the next one needs:
@@ -131,7 +117,7 @@ class _Proof:
             _before_trials(self._candidate, reference).proposal,
             runner.everything(self._job),
             default().removal_order,
-            changeable=self._job.takes_settings,
+            known_before(self._job),
         )
         self.trials.ahead(attempts.at_first()[:number])
 
@@ -182,8 +168,11 @@ class _Proof:
             say=say,
             ahead=self.trials.ahead,
             risk=default().risk_rank,
-            try_setting=self.trials if self._job.takes_settings else None,
-            groups=self._groups,
+            beside=Beside(
+                known_before(self._job),
+                lambda floor: by_retries(self._job, floor, self._stop),
+                self.trials,
+            ),
         )
 
     def _hopeless(self, report: Report, reference: Reference) -> Report:

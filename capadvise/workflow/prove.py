@@ -22,8 +22,6 @@ from capadvise.proof.trials.runner import BrokenTrial
 from capadvise.proof.trials.stages import Stages
 from capadvise.proof.trials.stop import Stop
 from capadvise.report.proof_text import trial_text
-from capadvise.workflow.given_file_caps import lacks_file_caps, with_file_caps
-from capadvise.workflow.given_folders import stands_in_the_way, with_folders_given
 from capadvise.workflow.jobs import Candidate, job_of
 from capadvise.workflow.notice import notice, progress
 from capadvise.workflow.proof import TrialListener, prove_job
@@ -95,17 +93,12 @@ def prove_report(
     name, stop = report.target.name, Stop(stages)
     try:
         with stop:
-            if stands_in_the_way(report):
-                call = partial(with_folders_given, report, before, stop)
-            elif lacks_file_caps(report):
-                call = partial(with_file_caps, report, before, stop)
-            else:
-                call = partial(
-                    prove_job,
-                    *(Candidate(name, job_of(report, before=before), report), stop),
-                    *(_on_stderr(name), os.cpu_count() or 1),
-                    so_far=partial(keep_so_far, path),
-                )
+            call = partial(
+                prove_job,
+                *(Candidate(name, job_of(report, before=before), report), stop),
+                *(_on_stderr(name), os.cpu_count() or 1),
+                so_far=partial(keep_so_far, path),
+            )
             report = until_interrupted([call], stop, 1)[0].result()
     except Interrupted:
         notice("interrupted before the first trial ended")

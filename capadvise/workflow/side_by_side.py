@@ -12,6 +12,7 @@ from types import TracebackType
 
 from capadvise.judgement.outcome import Interrupted, TrialOutcome
 from capadvise.model.caps import CapSet
+from capadvise.model.companion import Companion
 from capadvise.proof.attempts import Attempt
 from capadvise.proof.trials.runner import BrokenTrial
 from capadvise.proof.trials.stop import Stop
@@ -125,11 +126,11 @@ class SideBySide:
             if attempt not in self._begun:
                 self._begin(attempt)
 
-    def __call__(self, caps: CapSet, change: str | None = None) -> TrialOutcome:
+    def __call__(self, caps: CapSet, beside: Companion | None = None) -> TrialOutcome:
         """One trial. What has failed against all expectation is observed when it is tried again: it
         is asked then what it was refused. And it has all the time that the workload allows. Where
         it passes then, the others were begun with too little."""
-        attempt = Attempt(caps, change)
+        attempt = Attempt(caps, beside)
         attempt = attempt._replace(patient=attempt in self._failed)
         if attempt not in self._begun:
             self._begin(attempt)

@@ -15,8 +15,8 @@ import pytest
 from tests.support.containers import IMAGE, call
 from tests.support.required import tool
 from tests.support.runs import CAPADVISE
+from tests.support.shown import shown
 
-HERE = Path(__file__).parents[2]
 NAME = f"capadvise-inspect-test-{os.getpid()}"
 LOOSE = ("--privileged", "--network=host", "--pid=host", "-v", "/:/host", "-v", "/run:/run/host:ro")
 TIGHT = (
@@ -101,7 +101,7 @@ def test_an_image(docker_image: str) -> None:
 
 def test_from_inside(docker_image: str) -> None:
     """capadvise in the container itself, with what it is installed from as read-only volumes."""
-    folders = {"/usr", "/lib", "/lib64", str(HERE), sys.base_prefix, sys.prefix}
+    folders = {"/usr", "/lib", "/lib64", *shown()}
     top = [f for f in folders if not any(f != o and Path(f).is_relative_to(o) for o in folders)]
     volumes = [word for folder in sorted(top) for word in ("-v", f"{folder}:{folder}:ro")]
     words = ("--rm", "--network=none", *volumes, IMAGE, sys.executable, CAPADVISE)

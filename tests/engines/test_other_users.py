@@ -25,16 +25,13 @@ def folder(tmp_path: Path) -> Path:
     return place
 
 
-def test_a_folder_of_another_owner_is_to_be_given_and_a_trial_has_tried_it(
-    folder: Path, tmp_path: Path
-) -> None:
+def test_a_folder_of_another_owner_is_to_be_given(folder: Path, tmp_path: Path) -> None:
     command = ("--network=none", f"--user={USER}", "-v", f"{folder}:/own", BOX)
     words = ("docker", "run", "--rm", *command, "touch", "/own/f")
     seen = record(tmp_path / "report.json", *words, options=("--prove",))
     assert seen.recommended == set(), seen.stderr
     assert seen.code == 1
-    assert f"once {folder} belongs to user {USER}:0, it works" in seen.stderr
-    assert f"chown -R {USER} {folder}" in seen.stderr
+    assert f"hint: chown -R {USER} {folder}" in seen.stderr
     assert "fsGroup: 1234" in seen.stderr
     assert os.stat(folder).st_uid == 0
     assert not list(folder.iterdir())
@@ -43,13 +40,6 @@ def test_a_folder_of_another_owner_is_to_be_given_and_a_trial_has_tried_it(
     assert (again.floor, again.code) == (set(), 0), again.stderr
     applied = call("docker", "run", "--rm", "--cap-drop=ALL", *command, "touch", "/own/g")
     assert applied.returncode == 0, applied.stderr
-
-
-def test_what_giving_the_folder_does_not_mend_is_said(folder: Path, tmp_path: Path) -> None:
-    words = ("docker", "run", "--rm", "--network=none", f"--user={USER}", "-v", f"{folder}:/own")
-    command = (BOX, "sh", "-ec", "touch /own/f; touch /files/f")
-    seen = record(tmp_path / "report.json", *words, *command, options=("--prove",))
-    assert "it still fails: " in seen.stderr
 
 
 @pytest.mark.parametrize("engine", CLIENTS)
@@ -77,15 +67,16 @@ exec {tool(engine)} "$@"
     assert "removed" not in seen.stderr  # as the user's command would have left it
 
 
-def test_file_capabilities_are_tried_before_they_are_advised(tmp_path: Path) -> None:
+def test_file_capabilities_are_advised_with_what_they_open(tmp_path: Path) -> None:
     report = tmp_path / "report.json"
     words = ("docker", "run", "--rm", "--network=none", f"--user={USER}", BOX)
     seen = record(report, *words, "chown", "5", "/data/file", options=("--prove",))
-    tried = "with setcap cap_chown=ep /bin/chown in the image, it works"
-    assert tried in seen.stderr
+    assert "hint: an engine gives user 1234 no capability: RUN setcap cap_chown=ep" in seen.stderr
+    assert "each user may then do what it does" in seen.stderr
     assert seen.code == 1
     form = call(CAPADVISE, "emit", str(report), "--format", "compose")
-    assert tried in " ".join(form.stdout.replace("#", "").split()), form
+    said = " ".join(form.stdout.replace("#", "").split())
+    assert "(setcap cap_chown=ep PROGRAM) and leave no_new_privs off (not tried; " in said, form
 
 
 def test_host_networking_gets_no_sysctl(tmp_path: Path) -> None:

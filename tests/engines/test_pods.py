@@ -7,7 +7,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -25,6 +24,7 @@ from tests.support.attaching import attach, start
 from tests.support.pods import IMAGE, Node
 from tests.support.required import tool
 from tests.support.runs import CAPADVISE
+from tests.support.shown import shown
 from tests.support.wait import until
 
 WEB = ("sh", "-c", "chown 999:999 /data && exec httpd -f -p 80 -u www-data")
@@ -287,14 +287,14 @@ def test_a_pod_that_watches_others_needs_two_capabilities(
     image is this machine's Python."""
     (reports := tmp_path / "reports").mkdir()
     log = tmp_path / "log"
-    shown = {"/usr", "/lib", "/lib64", sys.base_prefix, sys.prefix, str(TOP)}
+    places = {"/usr", "/lib", "/lib64", *shown()}
     watched = f"{kubelet.namespace}/web-*"
     watcher = kubelet.pod("observer", f"{kubelet.namespace}-watch", host_pids=True, logs=tmp_path)
     with watcher as pod, kubelet.pod("web-1") as web:
         observer = pod.run(
             *("observer", CAPADVISE, "attach", "--no-tui", "-o", "/reports", watched),
             mounts=[(str(tracing), "/sys/kernel/tracing"), (str(reports), "/reports")],
-            shown=[place for place in sorted(shown) if Path(place).exists()],
+            shown=[place for place in sorted(places) if Path(place).exists()],
             more=caps,
             less=["ALL"],
             restrained=True,

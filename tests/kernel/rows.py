@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import platform
+import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 PROGRAMS = Path(__file__).parents[1] / "programs"
 PYTHON = sys.executable
+IN_SHELL = shlex.quote(PYTHON)
+_PROGRAMS = shlex.quote(str(PROGRAMS))
 
 
 @dataclass(frozen=True)
@@ -16,7 +19,7 @@ class Row:
     """A command, its circumstances, and its answer."""
 
     command: str
-    """Words, split at blanks; ``sh: …`` is given to a shell as it stands."""
+    """Words, split as a shell does; ``sh: …`` is given to a shell as it stands."""
     want: str
     never: str = "SYS_ADMIN"
     setup: str = ""
@@ -31,12 +34,12 @@ class Row:
     def argv(self) -> list[str]:
         if self.command.startswith("sh: "):
             return ["sh", "-c", self.command.removeprefix("sh: ")]
-        return self.command.split()
+        return shlex.split(self.command)
 
 
 FOREIGN = "echo x > f; chown nobody:nogroup f; chmod 600 f"
 SHUT = "mkdir d; cp /bin/true d; chown nobody d; chmod 700 d"
-SERVER = f"{PYTHON} -m http.server"
+SERVER = f"{IN_SHELL} -m http.server"
 LOW_PORT = "sysctl -qw net.ipv4.ip_unprivileged_port_start="
 HOLDER = "sleep 600 >/dev/null 2>&1 & echo $! > pid"
 """A process of the same user that the target did not start."""
@@ -60,7 +63,7 @@ AHEAD = 'import os; assert os.access("d", os.W_OK); os.setuid(65534)'
 CONTINUED = """sh: mkfifo p; exec 3<>p; {}setpriv --reuid=65534 --clear-groups cat <p 3>&- &
 until grep -q cat /proc/$!/comm; do sleep 0.1; done; kill -CONT $! || exit; exec 3>&-; wait"""
 """SIGCONT for a process of another user."""
-GETFD = f"""{PYTHON} -c 'import ctypes, os, sys
+GETFD = f"""{IN_SHELL} -c 'import ctypes, os, sys
 fd = os.pidfd_open(int(sys.argv[1])); sys.exit(ctypes.CDLL(None).syscall(438, fd, 0, 0) < 0)'"""
 """pidfd_getfd(2) of the first descriptor of a process."""
 UNSET = 'import os; os.getxattr("f", "trusted.none")'
@@ -90,7 +93,7 @@ _ROWS = [
     ),
     Row("chown nobody f", "CHOWN", setup="touch f", check='test "$(stat -c %U f)" = nobody'),
     Row(
-        f"{PYTHON} {PROGRAMS}/int80_chown.py f 65534",
+        f"{IN_SHELL} {_PROGRAMS}/int80_chown.py f 65534",
         "CHOWN",
         setup="touch f",
         check='test "$(stat -c %U f)" = nobody',
@@ -99,24 +102,24 @@ _ROWS = [
     Row("chmod 644 f", "FOWNER", setup=FOREIGN, check='test "$(stat -c %a f)" = 644'),
     Row("tar --atime-preserve=system -cf t f", "FOWNER", setup="echo x > f; chown nobody f"),
     # systemd-cgls asks so of each group: where no such attribute is, nobody sees it
-    Row(f"sh: {PYTHON} -c '{UNSET}' 2>/dev/null; test $? = 1", "", setup="touch f"),
-    Row(f"sh: {PYTHON} -c '{AHEAD}'", "DAC_OVERRIDE SETUID", setup="mkdir d; chown nobody d"),
+    Row(f"sh: {IN_SHELL} -c '{UNSET}' 2>/dev/null; test $? = 1", "", setup="touch f"),
+    Row(f"sh: {IN_SHELL} -c '{AHEAD}'", "DAC_OVERRIDE SETUID", setup="mkdir d; chown nobody d"),
     Row("mknod n c 1 3", "MKNOD", check="test -c n"),
     Row("unshare --uts sh -c true", "SYS_ADMIN", never=""),
-    Row(f"{PYTHON} {PROGRAMS}/isolated.py", "SYS_ADMIN", never=""),
+    Row(f"{IN_SHELL} {_PROGRAMS}/isolated.py", "SYS_ADMIN", never=""),
     Row("chroot / true", "SYS_CHROOT"),
     Row("nice -n -5 true", "SYS_NICE"),
     Row("sh: date -s @$(date +%s)", "SYS_TIME"),
     Row("ip link add name a type veth peer name b", "NET_ADMIN", net="true"),
-    Row(f"sh: ulimit -l 64; {PYTHON} {PROGRAMS}/lock_all.py", "IPC_LOCK"),
+    Row(f"sh: ulimit -l 64; {IN_SHELL} {_PROGRAMS}/lock_all.py", "IPC_LOCK"),
     Row("cat f", "DAC_OVERRIDE", setup=FOREIGN),
     Row("sh: ./d/true", "DAC_OVERRIDE", setup=SHUT),
     Row('sh: env PATH="$PWD/d:$PATH" id', "", never="DAC_OVERRIDE DAC_READ_SEARCH", setup=SHUT),
     Row("sh: echo y >/dev/stderr", ""),
     Row(CONTINUED.format(""), "SETGID SETUID", never="KILL SYS_ADMIN"),
     Row(CONTINUED.format("setsid "), "KILL SETGID SETUID"),
-    Row(f"{PYTHON} {PROGRAMS}/continued.py group", "SETGID SETUID", never="KILL SYS_ADMIN"),
-    Row(f"{PYTHON} {PROGRAMS}/continued.py after_setsid", "KILL SETGID SETUID"),
+    Row(f"{IN_SHELL} {_PROGRAMS}/continued.py group", "SETGID SETUID", never="KILL SYS_ADMIN"),
+    Row(f"{IN_SHELL} {_PROGRAMS}/continued.py after_setsid", "KILL SETGID SETUID"),
     Row("sh: echo y >> f", "DAC_OVERRIDE", setup=FOREIGN, check="grep -q y f"),
     Row(
         "setpriv --reuid 65534 --regid 65534 --clear-groups true",
@@ -139,9 +142,9 @@ _ROWS = [
         check='test "$(stat -c %U:%a g)" = nobody:755',
     ),
     Row("cat /proc/sys/net/ipv4/ip_forward", "", never="NET_ADMIN SYS_ADMIN"),
-    Row(f"{PYTHON} {PROGRAMS}/io_uring_setup.py", "", never="IPC_LOCK SYS_ADMIN"),
+    Row(f"{IN_SHELL} {_PROGRAMS}/io_uring_setup.py", "", never="IPC_LOCK SYS_ADMIN"),
     Row("sh: ipcrm -m $(ipcmk -M 4096 | grep -o '[0-9]*$')", "", never="IPC_LOCK SYS_ADMIN"),
-    Row(f"{PYTHON} {PROGRAMS}/memfd_write.py", ""),
+    Row(f"{IN_SHELL} {_PROGRAMS}/memfd_write.py", ""),
     Row(
         "sh: (setsid sh -c 'sleep 1; chown nobody f') & exit 0",
         "CHOWN",
@@ -149,7 +152,7 @@ _ROWS = [
         check='test "$(stat -c %U f)" = nobody',
     ),
     Row(
-        f"{PYTHON} {PROGRAMS}/many_children.py 9000 f",
+        f"{IN_SHELL} {_PROGRAMS}/many_children.py 9000 f",
         "CHOWN",
         setup="touch f",
         check='test "$(stat -c %U f)" = nobody',

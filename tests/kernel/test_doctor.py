@@ -10,6 +10,7 @@ import pytest
 from capadvise.observe.ftrace import tracefs
 from tests.support.nobody import Nobody
 from tests.support.runs import CAPADVISE
+from tests.support.shown import STAGE
 
 IN_MOUNTS = 'mount --make-rprivate / && eval "$1" && shift && exec "$@"'
 
@@ -40,7 +41,8 @@ def with_mounts(script: str) -> tuple[str, ...]:
 
 def over(path: str, text: str) -> str:
     """A script that shows another text in the place of a file of the kernel."""
-    return f"mount -t tmpfs none /mnt && printf '{text}' >/mnt/it && mount --bind /mnt/it {path}"
+    it = f"{STAGE}/it"
+    return f"mount -t tmpfs none {STAGE} && printf '{text}' >{it} && mount --bind {it} {path}"
 
 
 def test_here_all_that_is_needed_is_there() -> None:

@@ -11,10 +11,11 @@ import pytest
 import yaml
 
 from tests.support.runs import CAPADVISE
+from tests.support.shown import STAGE
 
 DEMOS = Path(__file__).parents[2] / "demos" / "sys-admin"
-SCRATCH = 'mount -t tmpfs none /mnt && mkdir /mnt/u /mnt/w /mnt/m && exec "$@"'
-FUSE = "fuse-overlayfs -o lowerdir=/etc/apt,upperdir=/mnt/u,workdir=/mnt/w /mnt/m"
+SCRATCH = f'mount -t tmpfs none {STAGE} && mkdir {STAGE}/u {STAGE}/w {STAGE}/m && exec "$@"'
+FUSE = f"fuse-overlayfs -o lowerdir=/etc/apt,upperdir={STAGE}/u,workdir={STAGE}/w {STAGE}/m"
 
 
 def _shell(name: str) -> str:
@@ -36,7 +37,11 @@ def _service(name: str, service: str) -> dict[str, Any]:
         ("host-name", None, "SYS_ADMIN: host name"),
         ("tmpfs", None, "SYS_ADMIN: new mount calls, mounting"),
         ("bind-mount", None, "SYS_ADMIN: new mount calls"),
-        ("fuse", f"{FUSE} && findmnt /mnt/m && umount /mnt/m", "SYS_ADMIN: mounting, unmounting"),
+        (
+            "fuse",
+            f"{FUSE} && findmnt {STAGE}/m && umount {STAGE}/m",
+            "SYS_ADMIN: mounting, unmounting",
+        ),
         ("sandbox", None, "SYS_ADMIN: creating namespaces, mounting, unmounting, pivot_root"),
         ("seccomp-filter", None, "SYS_ADMIN: seccomp filter"),
         ("perf", None, "SYS_ADMIN would also be enough, but gives far more"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -265,7 +266,7 @@ def test_what_is_started_in_the_root_folder_is_proven_there(tmp_path: Path) -> N
 
 def test_a_burst_after_a_long_silence_is_seen_whole(run: Run) -> None:
     """Where nothing happens, the recorder reads more seldom, and wakes with the first event."""
-    loop = f"{sys.executable} {PROGRAMS / 'mmap_loop.py'} 100000 f"
+    loop = shlex.join((sys.executable, str(PROGRAMS / "mmap_loop.py"), "100000", "f"))
     done = run("sh", "-c", f"touch f; sleep 4; {loop}; chown 0 f")
     (recording,) = done.report["recordings"]
     assert done.code == 0, done.stderr

@@ -383,8 +383,8 @@ def test_events_are_gone_through_when_it_has_ended(user: Tmux) -> None:
 def test_a_proof_that_cannot_be_made_stays_on_the_screen(user: Tmux, tmp_path: Path) -> None:
     gone = tmp_path / "gone"
     gone.mkdir()
-    script = f"cd gone && {CAPADVISE} run -q -o ../r.json -- sh -c 'touch f; chown nobody f'"
-    user.run("sh", "-c", script)
+    script = "cd gone && \"$0\" run -q -o ../r.json -- sh -c 'touch f; chown nobody f'"
+    user.run("sh", "-c", script, CAPADVISE)
     user.wait("status=0")
     (gone / "f").unlink()
     gone.rmdir()

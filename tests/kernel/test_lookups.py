@@ -17,7 +17,7 @@ from capadvise.observe.ftrace.proc_lookups import ProcLookups
 from capadvise.observe.tracking.tasks import OneCommand, Scope
 from capadvise.observe.tracking.tracker import Tracker
 
-from .rows import PYTHON
+from .rows import IN_SHELL, PYTHON
 
 LOOK = "cat /proc/1/stat >/dev/null"
 THREAD = """import os, threading
@@ -49,8 +49,8 @@ WAYS = {
     "exec": f"exec {LOOK}",
     "fork": f"{LOOK}; true",
     "orphan": f"(setsid sh -c '{LOOK}; true' & true) & wait",
-    "fork of a thread": f"{PYTHON} -c '{FORKS}'; true",
-    "exec of a thread": f"{PYTHON} -c '{EXECS}' >/dev/null; true",
+    "fork of a thread": f"{IN_SHELL} -c '{FORKS}'; true",
+    "exec of a thread": f"{IN_SHELL} -c '{EXECS}' >/dev/null; true",
     "another pid namespace": f"unshare --pid --fork --mount-proc sh -c '{LOOK}; true'",
     "another control group": f"unshare --mount sh -c '{MOVED}'",
 }

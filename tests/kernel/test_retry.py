@@ -23,6 +23,8 @@ from tests.support.processes import running
 from tests.support.runs import CAPADVISE
 from tests.support.wait import PATIENCE, until
 
+from .rows import IN_SHELL
+
 PROGRAM = str(Path(__file__).parents[1] / "programs" / "retried.py")
 
 
@@ -144,9 +146,9 @@ BIND = "import socket; socket.socket().bind(('127.0.0.1', 81))"
         ("echo x >> foreign/secret", "DAC_OVERRIDE", "foreign/secret, writing"),
         ("hostname -F /etc/hostname", "SYS_ADMIN", None),
         ("mknod n c 1 3", "MKNOD", "mode 0666, device 1:3"),
-        (f'{sys.executable} -c "{NICER}"', "SYS_NICE", "priority -5"),
+        (f'{IN_SHELL} -c "{NICER}"', "SYS_NICE", "priority -5"),
         ("dmesg -n 4", "SYSLOG", "request 8"),
-        (f'{sys.executable} -c "{BIND}"', "NET_BIND_SERVICE", "127.0.0.1:81"),
+        (f'{IN_SHELL} -c "{BIND}"', "NET_BIND_SERVICE", "127.0.0.1:81"),
         ("mount -t tmpfs none foreign", "SYS_ADMIN", None),
         ("sysctl -qw net.ipv4.ip_forward=1", "NET_ADMIN", "/proc/sys/net/ipv4/ip_forward"),
         ("setpriv --reuid 65534 --clear-groups true", "SETUID", "uid 65534"),

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import signal
 import stat
 import subprocess
@@ -264,7 +265,7 @@ def test_ctrl_z_and_fg(tmp_path: Path) -> None:
     terminal = Terminal(["bash", "--norc", "-i"], cwd=tmp_path)
     terminal.type("PS1='$ '\n")
     script = "echo begun; until [ -e go ]; do sleep 0.1; done; echo ended-$((1+1))"
-    command = f"{CAPADVISE} run -q -o r.json -- sh -c '{script}'"
+    command = f"{shlex.quote(CAPADVISE)} run -q -o r.json -- sh -c '{script}'"
     terminal.type(command + "\n")
     terminal.expect("begun\r")
     terminal.type("\x1a")
@@ -386,7 +387,7 @@ def test_a_directory_that_is_gone_and_a_script_without_interpreter(
     report = tmp_path / "r.json"
     gone = f"mkdir -p {tmp_path}/gone; cd {tmp_path}/gone; rmdir ../gone; "
     done = subprocess.run(
-        ["sh", "-c", f"{gone} exec {CAPADVISE} run -q -o {report} -- true"],
+        ["sh", "-c", f"{gone} exec {shlex.quote(CAPADVISE)} run -q -o {report} -- true"],
         capture_output=True,
         text=True,
     )

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.runs import Run
 
-from .rows import FOREIGN, LOW_PORT, PROGRAMS, PYTHON, ROWS, SERVER, Row
+from .rows import FOREIGN, IN_SHELL, LOW_PORT, PROGRAMS, PYTHON, ROWS, SERVER, Row
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.command.replace("/", "_")[:60])
@@ -49,7 +49,7 @@ def test_a_read_of_a_foreign_file_names_the_alternative(run: Run, tmp_path: Path
 def test_another_user_can_bind_a_low_port(run: Run, tmp_path: Path) -> None:
     open_up(tmp_path)
     result = run(
-        *f"{SERVER} 81".replace(PYTHON, "/usr/bin/python3").split(),
+        *f"{SERVER} 81".replace(IN_SHELL, "/usr/bin/python3").split(),
         options=("--user", "www-data", "--check", "curl -fs localhost:81"),
         net=LOW_PORT + "1024",
     )

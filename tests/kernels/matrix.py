@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import shutil
 import sys
 import tempfile
@@ -93,9 +94,9 @@ def _boot(
     unpacked, architecture = packages.fetch(kernel), kernel.architecture
     python = root.python_of(architecture)
     job = f"""
-    cd {root.REPOSITORY}
-    export PATH={python.parent}:$PATH ONLY='{only}'
-    exec {python} -m tests.kernels.table {" ".join(observers)}
+    cd {shlex.quote(str(root.REPOSITORY))}
+    export PATH={shlex.quote(str(python.parent))}:$PATH ONLY='{only}'
+    exec {shlex.quote(str(python))} -m tests.kernels.table {" ".join(observers)}
     """
     seconds = SECONDS * len(observers)
     for line in boot.run(unpacked, base, job, architecture, options=options, seconds=seconds):

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tests.kernels import packages
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[1]
 PROGRAMS = """
     apparmor_parser bash busybox cat chmod chown chroot cp curl date dash dmesg find grep head
@@ -99,7 +99,7 @@ class Root:
         for path in paths:
             self.add(path)
             said = subprocess.run(["ldd", path], capture_output=True, text=True).stdout
-            for library in re.findall(r"(/\S+) \(0x", said):
+            for library in re.findall(r"(/.+) \(0x", said):
                 self.add(Path(library))
 
     def pack(self, archive: Path) -> None:
@@ -117,7 +117,7 @@ class Root:
 
 def python_of(architecture: packages.Architecture) -> Path:
     """The guest's Python, with capadvise."""
-    own = Path(sys.prefix) / "bin/python"
+    own = Path(sys.prefix).resolve() / "bin/python"
     return own if architecture == packages.AMD64 else Path("/usr/bin/python3")
 
 
@@ -195,7 +195,7 @@ def _compile(folder: Path) -> None:
 
 def _add_environment(root: Root, python: Path) -> None:
     """The virtual environment, with no more than capadvise in it."""
-    prefix = Path(sys.prefix)
+    prefix = Path(sys.prefix).resolve()
     for name in ("pyvenv.cfg", "bin/python", "bin/python3", f"bin/{python.name}", "bin/capadvise"):
         root.add(prefix / name)
     root.add(Path("/usr/bin/env"))

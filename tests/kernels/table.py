@@ -11,6 +11,7 @@ import importlib
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -25,7 +26,7 @@ from typing import Any
 from capadvise import catalog, cli
 from capadvise.kernel import procfs
 from capadvise.observe.ftrace import probes, tracefs
-from tests.kernel.rows import PROGRAMS, PYTHON, ROWS, Row
+from tests.kernel.rows import IN_SHELL, PROGRAMS, PYTHON, ROWS, Row
 from tests.kernels.known import DIFFERENCES
 
 WORK = Path("/tmp/w")
@@ -168,7 +169,7 @@ def refusals_are_told_from_grants() -> None:
     fresh()
     WORK.chmod(0o777)
     (WORK / "f").touch()
-    script = f"{PYTHON} {PROGRAMS}/mmap_loop.py 3000 f; chown root f; true"
+    script = f"{IN_SHELL} {shlex.quote(str(PROGRAMS))}/mmap_loop.py 3000 f; chown root f; true"
     drop = ("setpriv", "--reuid=1000", "--regid=1000", "--clear-groups", "--inh-caps=-all")
     code = ended(capadvise("-o", str(REPORT), "--", *drop, "sh", "-c", script))
     assert code == 0, f"ended with {code}"

@@ -1,10 +1,10 @@
 """A systemd as process 1 of namespaces of its own: the kernel and the programs are this machine's.
 
-What it changes stays there: ``/etc`` and ``/var`` have a layer in memory, ``/run`` is empty at
-first, and the network is its own. capadvise runs in its mounts, control groups and network, but in
-the initial pid namespace, where alone the kernel's trace can be read: there, ``/proc`` is the
-machine's, and what asks systemd goes through ``nsenter``, for it talks to nobody whose pid it
-cannot see.
+What it changes stays there: ``/etc`` and ``/var`` have a layer in memory, ``/run`` and ``/tmp`` are
+empty at first but for a checkout below them, and the network is its own. capadvise runs in its
+mounts, control groups and network, but in the initial pid namespace, where alone the kernel's trace
+can be read: there, ``/proc`` is the machine's, and what asks systemd goes through ``nsenter``, for
+it talks to nobody whose pid it cannot see.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from pathlib import Path
 from capadvise.kernel.process_tree import descendants
 from tests.support.cgroups import REMOVE_CGROUP
 from tests.support.runs import CAPADVISE
+from tests.support.shown import COVER, shown
 from tests.support.wait import until
 
 SYSTEMD = Path("/usr/lib/systemd/systemd")
@@ -30,7 +31,7 @@ _MASKED = (
     *("systemd-journal-catalog-update.service", "systemd-remount-fs.service", "dbus.socket"),
     *("systemd-tmpfiles-setup-dev.service", "systemd-tmpfiles-setup-dev-early.service"),
     *("systemd-tmpfiles-setup.service", "systemd-sysusers.service", "apparmor.service"),
-    "systemd-hwdb-update.service",
+    *("systemd-hwdb-update.service", "tmp.mount"),
     *("dev-hugepages.mount", "dev-mqueue.mount", "sys-kernel-debug.mount"),
     *("sys-kernel-tracing.mount", "sys-fs-fuse-connections.mount", "systemd-update-done.service"),
 )
@@ -38,7 +39,8 @@ _MASKED = (
 _BOOT = """\
 set -e
 mount --make-rprivate /
-mount -t tmpfs tmpfs /run
+cover /run 755
+cover /tmp 1777
 mkdir -p /run/lock /run/cgroup /run/bin
 for folder in $LAYERS; do
   mkdir -p /run/layers/$folder/upper /run/layers/$folder/work
@@ -139,12 +141,13 @@ def booted(layers: Sequence[str] = ("etc", "var")) -> Iterator[Guest]:
         "NAME": name,
         "LAYERS": " ".join(layers),
         "MASKED": " ".join(_MASKED),
+        "SHOWN": "\n".join(shown()),
         "container": "other",
     }
     kinds = ("--mount", "--pid", "--fork", "--uts", "--ipc", "--net", "--mount-proc")
     systemd = (str(SYSTEMD), "--system", "--unit=basic.target", "--log-target=null")
     process = subprocess.Popen(
-        ["unshare", *kinds, "--kill-child", "sh", "-c", _BOOT, "sh", *systemd],
+        ["unshare", *kinds, "--kill-child", "sh", "-c", COVER + _BOOT, "sh", *systemd],
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

@@ -6,7 +6,6 @@ busybox, and an observer's is this machine's Python.
 
 from __future__ import annotations
 
-import sys
 import tempfile
 import threading
 from contextlib import ExitStack, suppress
@@ -17,9 +16,9 @@ from typing import Any
 from tests.support.cluster import Cluster, Object
 from tests.support.pods import Node, Pod
 from tests.support.runs import CAPADVISE
+from tests.support.shown import TOP, shown
 
-TOP = Path(__file__).parents[2]
-_SHOWN = {"/usr", "/lib", "/lib64", sys.base_prefix, sys.prefix, str(TOP)}
+_SHOWN = {"/usr", "/lib", "/lib64", *shown()}
 _PROGRAMS = f"PATH={Path(CAPADVISE).parent}:/bin"
 
 

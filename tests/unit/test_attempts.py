@@ -11,7 +11,9 @@ from capadvise.judgement.differences import Observed
 from capadvise.judgement.outcome import TrialOutcome
 from capadvise.judgement.proven import conclude
 from capadvise.model.caps import Cap, CapSet
+from capadvise.model.companion import KNOWN, Companion
 from capadvise.proof.attempts import Attempt, LikelyAttempts
+from capadvise.proof.plan import Beside
 from tests.support.known_needs import (
     EVERYTHING,
     ORDER,
@@ -55,35 +57,38 @@ def test_an_alternative_that_is_more_of_a_risk_is_tried_and_said_to_pass() -> No
 def test_a_setting_that_makes_a_capability_needless_is_tried() -> None:
     asked: list[tuple[CapSet, str]] = []
 
-    def try_setting(given: CapSet, setting: str) -> TrialOutcome:
-        asked.append((given, setting))
+    def run_trial(given: CapSet, companion: Companion) -> TrialOutcome:
+        asked.append((given, companion.words))
         return TrialOutcome(True, "", 0.1, Observed(0))
 
     known = proposal("NET_BIND_SERVICE CHOWN")
-    proven = search(
-        KnownWorkload(needing("NET_BIND_SERVICE CHOWN")), known, try_setting=try_setting
-    )
+    beside = Beside(KNOWN, lambda _: (), run_trial)
+    proven = search(KnownWorkload(needing("NET_BIND_SERVICE CHOWN")), known, beside=beside)
     setting = "net.ipv4.ip_unprivileged_port_start=0"
     assert asked == [(caps("CHOWN"), setting)]
     assert proven.floor == caps("NET_BIND_SERVICE CHOWN")
     need = conclude(known, proven).need(Cap.parse("NET_BIND_SERVICE"))
     assert (need.verdict, need.tried) == (Verdict.REQUIRED, ((setting, True),))
+    (trial,) = [one for one in proven.trials if one.beside]
+    assert (trial.caps, trial.passed, trial.beside) == (caps("CHOWN"), True, (KNOWN[0][1],))
 
 
 def test_a_group_in_the_place_of_a_capability_is_tried() -> None:
     asked: list[tuple[CapSet, str]] = []
 
-    def try_setting(given: CapSet, setting: str) -> TrialOutcome:
-        asked.append((given, setting))
+    def run_trial(given: CapSet, companion: Companion) -> TrialOutcome:
+        asked.append((given, companion.words))
         return TrialOutcome(True, "", 0.1, Observed(0))
 
     known = proposal("DAC_OVERRIDE CHOWN")
     fake = KnownWorkload(needing("DAC_OVERRIDE CHOWN"))
-    proven = search(fake, known, try_setting=try_setting, groups=lambda: "group=adm")
+    of_adm = (Cap.parse("DAC_OVERRIDE"), Companion.of_groups(["adm"]))
+    beside = Beside((), lambda _: [of_adm], run_trial)
+    proven = search(fake, known, beside=beside)
     assert asked == [(caps("CHOWN"), "group=adm")]
     assert conclude(known, proven).need(Cap.parse("DAC_OVERRIDE")).tried == (("group=adm", True),)
     fake = KnownWorkload(needing("CHOWN"))
-    proven = search(fake, proposal("CHOWN"), try_setting=try_setting, groups=lambda: "group=adm")
+    proven = search(fake, proposal("CHOWN"), beside=beside)
     assert len(asked) == 1, "the floor passes over no file's mode"
 
 
@@ -123,7 +128,7 @@ def test_what_should_pass_is_begun_before_what_should_fail() -> None:
     needs = tuple(
         replace(one, alternatives=(other,)) if one.cap == need.cap else one for one in known.needs
     )
-    attempts = LikelyAttempts(replace(known, needs=needs), EVERYTHING, ORDER, changeable=False)
+    attempts = LikelyAttempts(replace(known, needs=needs), EVERYTHING, ORDER)
     sets = [*map(caps, ("", "CHOWN DAC_OVERRIDE", "CHOWN DAC_READ_SEARCH"))]
     removals = [*map(caps, ("CHOWN", "DAC_OVERRIDE"))]
     assert attempts.at_first() == [*map(Attempt, [*sets, *removals, EVERYTHING])]

@@ -62,20 +62,6 @@ def test_the_descriptors_of_ones_own_processes_are_looked_at_for_their_sake_too(
     assert sets == [{"SYS_PTRACE"}, set(), set()]
 
 
-def test_who_counts_descriptors_of_all_processes_is_not_there_for_their_links() -> None:
-    """monit, which reads their io as well."""
-    fd = at("x", cap=Cap(2))
-    fd = replace(fd, site=("ns_capable", "generic_permission", "proc_fd_permission"))
-    asked = at("x", cap=Cap(19))
-    sites = ("do_io_accounting", "proc_pid_readlink")
-    sets = []
-    for place in sites:
-        there = replace(asked, site=("ns_capable", "__ptrace_may_access", place))
-        lists = recorded(fd, there, proc_scanners=frozenset({"p"}))
-        sets.append({cap.short for cap in decide(lists, default()).recommended})
-    assert sets == [{"DAC_OVERRIDE"}, {"DAC_OVERRIDE", "SYS_PTRACE"}]
-
-
 def test_nobody_can_make_a_file_among_descriptors() -> None:
     """A shell that writes to /dev/stderr with O_CREAT; who may not search the folder is asked for
     DAC_READ_SEARCH first."""
@@ -102,26 +88,6 @@ def test_a_debugger_asks_by_ptrace_where_a_file_is_refused() -> None:
     assert names == {*wanted, "CAP_DAC_OVERRIDE"}
 
 
-def test_who_lists_namespaces_looks_into_descriptors_for_more_of_them() -> None:
-    """lsns: it needs to follow the links of the processes; who lists descriptors (fuser) needs
-    both."""
-    link, fd = at("call_proc_get_link", cap=Cap(19)), at("read", cap=Cap(2))
-    fd = replace(fd, site=("ns_capable", "generic_permission", "proc_fd_permission"))
-    leads = replace(fd, syscall="readlinkat")
-    namespaces = replace(link, site=("ns_capable", "ptrace_may_access", "proc_ns_get_link"))
-    socket = replace(at("sock_ioctl", cap=Cap(12)), args=(("cmd", 0x894C),), result=0)
-    seen = (replace(link, count=40), fd, socket)
-    many_namespaces = replace(namespaces, count=40)
-    for many, wanted in (
-        ((), {"DAC_OVERRIDE", "NET_ADMIN"}),
-        ((many_namespaces,), set()),
-        ((many_namespaces, leads), {"DAC_OVERRIDE", "NET_ADMIN"}),  # lsfd
-    ):
-        lists = recorded(*seen, *many, proc_scanners=frozenset({"p"}))
-        names = {cap.short for cap in decide(lists, default()).recommended}
-        assert names == {"SYS_PTRACE", *wanted}
-
-
 @pytest.mark.parametrize(
     ("beside", "verdict"),
     [
@@ -137,20 +103,6 @@ def test_who_looks_at_nothing_but_namespaces_is_there_for_them(
     namespaces = replace(namespaces, site=(*namespaces.site, "proc_ns_get_link"))
     lists = recorded(namespaces, *beside, proc_scanners=frozenset({"p"}))
     assert decide(lists, FACTS).need(Cap(19)).verdict is verdict
-
-
-def test_a_tracer_names_files_by_their_links() -> None:
-    """strace; reptyr lists the descriptors, and is there for them."""
-    traces = replace(at("x", cap=Cap(19)), site=("ns_capable", "__ptrace_may_access"))
-    traces = replace(traces, site=(*traces.site, "ptrace_attach"))
-    link = at("x", cap=Cap(2), syscall="readlink")
-    link = replace(link, site=("ns_capable", "generic_permission", "proc_fd_permission"))
-    listed = replace(link, site=(*link.site, "inode_permission", "may_open"), syscall="openat")
-    names = {cap.short for cap in decide(recorded(traces, link), default()).recommended}
-    assert names == {"SYS_PTRACE"}
-    for other in (listed, replace(link, syscall="openat")):  # a file that it opens, it uses
-        names = {cap.short for cap in decide(recorded(traces, link, other), default()).recommended}
-        assert names == {"DAC_OVERRIDE", "SYS_PTRACE"}
 
 
 @pytest.mark.parametrize(
@@ -172,21 +124,6 @@ def test_who_lists_processes_for_their_maps_looks_into_them(
     )
     proposal = decide(recorded(*checks, proc_scanners=frozenset({CHECK.program})), default())
     assert (Cap(19) in proposal.recommended) is wanted
-
-
-def test_a_check_whose_call_site_was_lost_is_taken_for_one_of_the_others() -> None:
-    """A few of thousands of ps, while events were dropped; alone it can be anything."""
-    lost = replace(CHECK, cap=Cap(19), site=(), syscall=None)
-    state = replace(at("__ptrace_may_access", cap=Cap(19)), count=20_000)
-    state = replace(state, site=(*state.site, "ptrace_may_access", "do_task_stat"))
-    audited = replace(lost, origin=Origin.AUDIT)
-    for checks, wanted in (
-        ((state, lost), set()),
-        ((lost,), {"SYS_PTRACE"}),
-        ((state, audited), {"SYS_PTRACE"}),
-    ):
-        proposal = decide(recorded(*checks, lost=Lost(9)), default())
-        assert {cap.short for cap in proposal.recommended} == wanted
 
 
 @pytest.mark.parametrize(

@@ -107,8 +107,6 @@ def test_who_logs_by_itself_and_gives_a_terminal_needs_to_log() -> None:
     assert wanted(logs, gives, **own) == {"AUDIT_WRITE", "CHOWN"}
     assert wanted(logs, **own) == set()
     assert wanted(logs, gives) == {"CHOWN"}
-    roles = {"imports": frozenset({("p", "audit_log_user_message")})}  # sudo, which goes on
-    assert wanted(logs, gives, **roles) == {"CHOWN"}
     controls = {"imports": own["imports"] | {("p", "audit_can_control")}}
     assert wanted(logs, **controls) == {"AUDIT_WRITE", "AUDIT_CONTROL"}
 

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -163,6 +164,28 @@ def test_sockets_are_counted() -> None:
     assert set(serving.sockets_in_use(2**22 + 1).values()) == {0}  # nobody
 
 
+@pytest.mark.parametrize("folder", ["plain", "a folder", "it's [a] *\t$one"])
+def test_the_check_runs_in_any_folder(
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Recorded checks name the variable without quotes: a shell splits it at blanks."""
+    own = Path(implicit_check.__file__).parents[2]
+    (tmp_path / folder).mkdir()
+    python, package = tmp_path / folder / "python", tmp_path / folder / own.name
+    python.symlink_to(sys.executable)
+    package.symlink_to(own)
+    file = package / Path(implicit_check.__file__).relative_to(own)
+    monkeypatch.setattr(health_check, "IMPLICIT", (str(python), "-I", "-S", str(file)))
+    environment = {**os.environ, **health_check._implicit_check(again=False, limit=30)}
+    done = subprocess.run(
+        ["sh", "-c", "$CAPADVISE_CHECK tcp:80 'a program'"],
+        env={**environment, "PID": ""},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (1, "it has not started\n", "")
+
+
 def test_a_later_try_waits_longer_but_not_until_it_is_killed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -170,8 +193,9 @@ def test_a_later_try_waits_longer_but_not_until_it_is_killed(
     monkeypatch.setattr(implicit_check, "check", lambda *words: waits.append(words))
     monkeypatch.setenv("PID", "1")
     for again, limit in ((False, 30), (True, 30), (True, 10), (False, 2)):
-        told = health_check._implicit_check(again=again, limit=limit)
-        assert implicit_check.main([*told["CAPADVISE_CHECK"].split()[4:], "cron"]) == 0
+        command = " ".join(health_check._implicit_check(again=again, limit=limit).values())
+        starts = next(word for word in command.split() if word.startswith("--starts="))
+        assert implicit_check.main([starts, "cron"]) == 0
     assert implicit_check.main(["cron"]) == 0
     assert waits == [*((1, ["cron"], seconds) for seconds in (2, 10, 7, 1)), (1, ["cron"])]
 

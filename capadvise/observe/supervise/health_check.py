@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -116,4 +117,13 @@ def _implicit_check(*, again: bool, limit: float) -> dict[str, str]:
     """For the environment of a check. ``again``: a try has failed before. ``limit``: seconds after
     which it is killed, and cannot say what was missing any more."""
     starts = min(_STARTS_YET if again else _STARTS, max(limit - _ANSWERS, limit / 2))
-    return {IMPLICIT_CHECK: " ".join((*IMPLICIT, f"--starts={starts:g}"))}
+    words = [*IMPLICIT, f"--starts={starts:g}"]
+    if not set("".join(words)) & set(" \t\n*?["):
+        return {IMPLICIT_CHECK: " ".join(words)}
+    # Checks name the variable without quotes: the shell splits what it holds at each blank, also in
+    # the names of folders. A shell of its own reads the second variable as it was written.
+    inner = f"{IMPLICIT_CHECK}_WORDS"
+    return {
+        IMPLICIT_CHECK: f'sh -c eval${{IFS}}"${inner}" sh',
+        inner: f'exec {shlex.join(words)} "$@"',
+    }

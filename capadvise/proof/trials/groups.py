@@ -15,8 +15,6 @@ from capadvise.observe.supervise.command import user_of
 
 FILE_CAPS = parse_set(["DAC_OVERRIDE", "DAC_READ_SEARCH"])
 """With these, owners and modes of files do not count."""
-PREFIX = "group="
-"""Begins the change of an attempt: names or numbers, separated by commas."""
 
 
 def of_refused_files(recordings: Iterable[Recording], user: str | None) -> tuple[int, ...]:
@@ -43,21 +41,14 @@ def _groups(path: Path, user: int) -> Iterator[int]:
                 yield status.st_gid
 
 
-def as_change(gids: Iterable[int]) -> str | None:
-    """``group=adm,1234``; None without any."""
-    names = ",".join(map(_name, gids))
-    return PREFIX + names if names else None
-
-
-def _name(gid: int) -> str:
+def name(gid: int) -> str:
+    """Of a group; its number where it has none."""
     with suppress(KeyError):
         return grp.getgrgid(gid).gr_name
     return str(gid)
 
 
-def of_change(change: str) -> tuple[int, ...]:
-    """The numbers of the groups of a change; none where it is about something else."""
-    if not change.startswith(PREFIX):
-        return ()
-    names = change.removeprefix(PREFIX).split(",")
+def numbers(lists: Iterable[str]) -> tuple[int, ...]:
+    """Of the groups in lists of their names: ``adm,1234``."""
+    names = (one for names in lists for one in names.split(","))
     return tuple(int(one) if one.isdecimal() else grp.getgrnam(one).gr_gid for one in names)

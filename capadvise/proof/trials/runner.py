@@ -18,6 +18,7 @@ from capadvise.kernel import procfs
 from capadvise.kernel.odd_start import given_limits
 from capadvise.kernel.scratch import scratch_of_child
 from capadvise.model.caps import Cap, CapSet, names, parse_set
+from capadvise.model.companion import Companion, in_plan
 from capadvise.model.errors import CapadviseError, Exit
 from capadvise.model.posture import Posture
 from capadvise.model.recording import Recording
@@ -101,12 +102,8 @@ class Job:
     """It writes to the user's own files."""
     observed: bool = True
     """Its checks are seen; without, a trial is sooner over."""
-    owner: str | None = None
-    """``uid:gid``: who a container's folders and volumes belong to in its trials."""
-    settings: tuple[str, ...] = ()
-    """``name=value`` of sysctls of its network."""
-    groups: tuple[int, ...] = ()
-    """Supplementary groups that it does not have otherwise."""
+    beside: tuple[Companion, ...] = ()
+    """What it does not have otherwise."""
     retry: bool = False
     """Each call that is refused is made again with a capability, which tells its arguments."""
     memory: int = 0
@@ -118,8 +115,6 @@ class Job:
     the time that the workload allows, as no other trial has shown how long it takes."""
     userns: bool = False
     """In a user namespace, with one-to-one ids."""
-    options: tuple[str, ...] = ()
-    """Lines that a unit gets besides."""
     stop: StopSeen | None = None
     """How it stopped with every capability; None: that is not known yet, and no stop is judged."""
 
@@ -249,9 +244,7 @@ def _plan(job: Job, caps: CapSet, top: Path) -> dict[str, Any]:
         "memory": job.memory,
         "userns": job.userns,
         "observed": job.observed or job.isolation == "unit",
-        "settings": list(job.settings),
-        "owner": job.owner,
-        "groups": list(job.groups),
+        **in_plan(job.beside),
         "retry": job.retry,
         "data": job.choices[0],
         "before": job.before,
@@ -261,7 +254,6 @@ def _plan(job: Job, caps: CapSet, top: Path) -> dict[str, Any]:
         "timeout": workload.timeout,
         "caps": names(caps),
         "service": job.service,
-        "options": list(job.options),
         "reuse_volumes": job.reuse_volumes,
     }
 

@@ -37,7 +37,7 @@ from capadvise.observe.supervise.command import Command, give
 from capadvise.observe.supervise.observation import Observation
 from capadvise.observe.supervise.record import observe
 from capadvise.proof.trials.apart import Apart, Tell
-from capadvise.proof.trials.groups import of_refused_files
+from capadvise.proof.trials.groups import numbers, of_refused_files
 from capadvise.proof.trials.isolation import isolate
 from capadvise.proof.trials.printed import ERR, OUT, end_of, last_words, logged
 from capadvise.proof.trials.rounds import RoundResult, run_rounds
@@ -309,7 +309,7 @@ def command_of(plan: dict[str, Any]) -> Command:
         seconds=plan["timeout"],
         caps=frozenset(Cap.parse(name) for name in plan["caps"]),
         patience=plan["patience"],
-        groups=tuple(plan["groups"]),
+        groups=numbers(plan["groups"]),
         namespace=plan["namespace"],
         retry="auto" if plan["retry"] else None,
         unobserved=plan["retry"] or not plan["observed"],

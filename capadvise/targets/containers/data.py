@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -136,13 +135,11 @@ class TrialData:
         folder: Path,
         choice: str,
         kept: Before | None,
-        owner: str | None = None,
         first_id: int = 0,
     ) -> None:
-        """``owner``: who all of it belongs to, ``uid:gid``, instead of whom it is of; ``first_id``:
-        the host's id of the container's root."""
+        """``first_id``: the host's id of the container's root."""
         self._client, self._folder, self._choice, self._kept = client, folder, choice, kept
-        self._owner, self._first_id = owner, first_id
+        self._first_id = first_id
         self.project: Mapping[str, Any] = {}
         self.made: list[Path] = []
 
@@ -160,16 +157,16 @@ class TrialData:
         try:
             mode = os.stat(path).st_mode
         except OSError:  # the engine makes it, a folder
-            return str(self._owned(self._new()))
+            return str(self._shifted(self._new()))
         if stat.S_ISREG(mode):
             return str(self._file(path))
         if not stat.S_ISDIR(mode):
             return path  # a socket or a device
         key = f"bind:{path}"
         if self._kept is not None and key not in self._kept:
-            return str(self._owned(self._new()))  # the engine has made it for the recording
+            return str(self._shifted(self._new()))  # the engine has made it for the recording
         empty = self._choice == FRESH or not _was_full(self._kept, key)
-        return str(self._owned(self._emptied(path, key) if empty else self._seen(path, key)))
+        return str(self._shifted(self._emptied(path, key) if empty else self._seen(path, key)))
 
     def volume(self, name: str) -> str | None:
         """None: a new one."""
@@ -177,12 +174,10 @@ class TrialData:
         key = f"volume:{real}"
         place = mountpoint(self._client, real) if self._choice == COPY else None
         if place is None or not os.listdir(place) or not _was_full(self._kept, key):
-            return None if self._owner is None else str(self._owned(self._new()))
-        return str(self._owned(self._seen(place, key)))
+            return None
+        return str(self._shifted(self._seen(place, key)))
 
-    def _owned(self, folder: Path) -> Path:
-        if self._owner is not None:
-            subprocess.run(["chown", "-R", self._owner, "--", str(folder)], check=True)
+    def _shifted(self, folder: Path) -> Path:
         if self._first_id:
             own_users.shift(folder, self._first_id)
         return folder

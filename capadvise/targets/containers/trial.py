@@ -147,7 +147,7 @@ def container_trial(plan: dict[str, Any], top: Path, out: Path, err: Path) -> It
         raise BadInput("the report's command starts no known container")
     client = engine_of(invocation)
     first_id = own_users.first_id(invocation) if plan["userns"] else 0
-    data = TrialData(client, top, plan["data"], plan["before"], plan["owner"], first_id)
+    data = TrialData(client, top, plan["data"], plan["before"], first_id)
     with ExitStack() as undone:
         undone.callback(data.close)
         start = _start(invocation, client, plan, top, data)

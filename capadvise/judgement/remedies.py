@@ -1,0 +1,98 @@
+"""What can be done about files, so that a container needs less: hints, in words. Pure.
+
+An image can be built with other owners and modes. A folder of the host can be given to the user of
+the container, to whom an engine gives no capability.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from capadvise.judgement.judge import Effect, Judged
+from capadvise.model.caps import Cap, CapSet, parse_set
+from capadvise.model.recording import Check, FileChange, ForeignFolder, ImageFile, Recording
+
+_CHANGES = {
+    Cap.parse("CHOWN"): FileChange.OWNER,
+    Cap.parse("FOWNER"): FileChange.MODE,
+    Cap.parse("DAC_OVERRIDE"): FileChange.FOLDER,
+}
+_FOR_FOLDERS: CapSet = parse_set(["CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER"])
+"""What a folder of another owner makes a program ask for."""
+
+
+def remediation_of(
+    cap: Cap, files: Sequence[ImageFile], evidence: Iterable[Judged] = ()
+) -> str | None:
+    """How to build the image so that a capability is not needed for its files; None where they
+    have nothing to do with it."""
+    change = _CHANGES.get(cap)
+    changed = [file for file in files if file.change is change]
+    users = {item.check.uid for item in evidence if item.effect >= Effect.TOLERATED}
+    only_root = users == {0}  # it may write to its own folder, and then give the file away
+    if change is FileChange.MODE or (change is FileChange.FOLDER and only_root):
+        changed = [file for file in changed if file.owner.partition(":")[0] != "0"]
+    if not changed:
+        return None
+    first = changed[0]
+    more = f", and {len(changed) - 1} more" if len(changed) > 1 else ""
+    where = f"{first.path} (layer {first.layer} of the image{more})"
+    match change:
+        case FileChange.OWNER:
+            return (
+                f"{where} belongs to {first.owner} and is given to {first.became}: build it with "
+                f"COPY --chown={first.became}, or run the container as that USER"
+            )
+        case FileChange.MODE:
+            return f"{where} gets the mode {first.became}: chmod it where the image is built"
+        case _:
+            return (
+                f"{where} belongs to {first.owner}, and {first.became} writes there: run the "
+                f"container as USER {first.owner}, or chown it where the image is built"
+            )
+
+
+def folders_of(recordings: Iterable[Recording]) -> tuple[ForeignFolder, ...]:
+    """Each folder once, as the first recording saw it: those of trials saw copies."""
+    folders: dict[str, ForeignFolder] = {}
+    for recording in recordings:
+        for folder in recording.foreign_folders:
+            folders.setdefault(folder.path, folder)
+    return tuple(folders.values())
+
+
+def in_the_way(recordings: Iterable[Recording]) -> tuple[ForeignFolder, ...]:
+    """The folders of the runs that asked in vain for what passes over their owner."""
+    return folders_of(one for one in recordings if any(map(_refused, one.checks)))
+
+
+def advice(folder: ForeignFolder) -> str:
+    """``chown -R 1234 /srv/data``, and what does so elsewhere."""
+    uid, _, gid = folder.user.partition(":")
+    owner = f"{uid}:{gid}" if gid not in ("", "0") else uid
+    group = gid if gid not in ("", "0") else uid
+    return (
+        f"chown -R {owner} {folder.source} (podman: mount {folder.path} with :U; Kubernetes: "
+        f"fsGroup: {group})"
+    )
+
+
+def cautions_of(recordings: Iterable[Recording]) -> Iterable[str]:
+    """Which folders are in the way, and what to do."""
+    for folder in in_the_way(recordings):
+        uid = folder.user.partition(":")[0]
+        yield (
+            f"user {uid} may not write to {folder.path}, which belongs to {folder.owner}, and an "
+            f"engine gives no capability to that user: {advice(folder)}"
+        )
+
+
+def _refused(check: Check) -> bool:
+    return check.cap in _FOR_FOLDERS and not check.granted
+
+
+def undeliverable(cap: Cap, effects: Iterable[tuple[Effect, bool]]) -> bool:
+    """Whether the folders are why a capability was asked for, in vain. ``effects``: of the checks,
+    and whether each was granted."""
+    used = [granted for effect, granted in effects if effect is Effect.USED]
+    return cap in _FOR_FOLDERS and bool(used) and not any(used)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from capadvise.catalog import default
-from capadvise.formats import FORMATS
-from capadvise.formats.declared import Declared
-from capadvise.formats.files import Change
-from capadvise.formats.snippet import Snippet, snippet_of
-from capadvise.gate.consumers import CONSUMERS, EVERY, granted
+from capadvise.config.declared import Declared
+from capadvise.config.from_report import snippet_of
+from capadvise.config.language import Language
+from capadvise.config.snippet import Snippet
+from capadvise.gate.consumers import EVERY, granted
+from capadvise.gate.files import Change
 from capadvise.judgement.report import Report
 from capadvise.model.caps import CapSet
 from capadvise.model.errors import BadInput
@@ -19,7 +20,7 @@ def only_adding(
     report: Report,
     snippet: Snippet,
     change: Change,
-    language: str,
+    language: Language,
     dropped: CapSet = frozenset(),
 ) -> tuple[Snippet, list[str]]:
     """The snippet with what the service holds already, and what must be said of that. ``dropped``:
@@ -44,13 +45,13 @@ def only_adding(
     return more, [f"{said}; {_WAY_OUT}"]
 
 
-def _held(change: Change, language: str) -> CapSet:
+def _held(change: Change, language: Language) -> CapSet:
     """What the file grants the service so far; of a drop-in nobody knows."""
     if change.before is None or change.path.parent.suffix == ".d":
         return EVERY
-    declared = FORMATS[language].read(change.before.decode())
+    declared = language.read(change.before.decode())
     service = _service(declared, change.patched.service)
-    return EVERY if service is None else granted(service, CONSUMERS[language], default())
+    return EVERY if service is None else granted(service, language.judged_by, default())
 
 
 def _service(declared: tuple[Declared, ...], name: str | None) -> Declared | None:

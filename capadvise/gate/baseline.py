@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from capadvise.catalog import Catalog
-from capadvise.formats.declared import Declared
+from capadvise.config.declared import Declared
 from capadvise.judgement.report import Report
 from capadvise.model.errors import BadInput
 from capadvise.model.escape import printable

@@ -6,8 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 
-from capadvise.gate.paths import is_closed
-from capadvise.gate.sources import drop_in_folders, template_of
+from capadvise.config.units.names import drop_in_folders, is_closed, template_of
 
 UNIT_PATH = (
     "/etc/systemd/system.control",

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import PurePath
 
-from capadvise.formats.user_names import is_root
+from capadvise.config.declared import is_root
+from capadvise.config.units.names import called_after
 from capadvise.gate.consumers import EVERY
 from capadvise.gate.finding import Severity
 from capadvise.gate.outcome import Examined, JudgedService, Outcome
-from capadvise.gate.sources import called_after
 from capadvise.model.caps import CapSet
 from capadvise.model.escape import printable
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from capadvise.catalog.known import Known, KnownProgram
 from capadvise.catalog.known_index import STARTERS, other_version, repository
-from capadvise.formats.declared import Exposure
+from capadvise.config.declared import Exposure
 from capadvise.gate.finding import Finding
 from capadvise.gate.service import Service
 from capadvise.model.caps import Cap, CapSet

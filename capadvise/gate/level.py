@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from capadvise.catalog import Catalog
-from capadvise.formats.declared import Declared, Exposure
-from capadvise.formats.user_names import may_be_root
-from capadvise.gate.consumers import ALL, Consumer
+from capadvise.config.consumer import ALL, Consumer
+from capadvise.config.declared import Declared, Exposure, may_be_root
 from capadvise.gate.finding import Level, Reached, Violation
 from capadvise.model.caps import Cap
 

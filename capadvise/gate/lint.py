@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-from capadvise.gate.consumers import ALL, Prefix, Winner
+from capadvise.config.consumer import ALL, Prefix, Winner
 from capadvise.gate.finding import Finding, Severity
 from capadvise.gate.powers import POWERS
 from capadvise.gate.service import Service

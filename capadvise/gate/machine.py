@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from capadvise.formats import sarif_log
 from capadvise.gate.finding import RULES, Finding, Reached, Severity
 from capadvise.gate.outcome import Examined, JudgedService, Outcome
 from capadvise.model.caps import names
 from capadvise.model.escape import printable
+from capadvise.report import sarif_log
 
 SCHEMA = "capadvise.check/1"
 
@@ -39,7 +39,7 @@ def outcome_json(outcome: Outcome) -> str:
 def _file(file: Examined) -> dict[str, Any]:
     return {
         "paths": list(file.source.paths),
-        "format": file.source.format,
+        "format": file.source.language.name,
         "services": [_service(service) for service in file.services],
         "pods": [_pod(pod) for pod in file.source.pods],
         "findings": [_finding(finding) for finding in file.remarks],

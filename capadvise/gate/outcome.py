@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from capadvise.catalog import Catalog
-from capadvise.formats.declared import Declared
-from capadvise.gate import snippets
+from capadvise.config.declared import Declared
+from capadvise.config.language import Language
 from capadvise.gate.accepting import Acceptance, accepted
-from capadvise.gate.consumers import CONSUMERS
 from capadvise.gate.finding import RULES, Finding, Level, Reached, Severity
 from capadvise.gate.level import reached
 from capadvise.gate.lint import lint
@@ -48,7 +47,7 @@ class Source:
     """One file, or several that the engine makes one project of."""
 
     paths: tuple[str, ...]
-    format: str
+    language: Language
     declared: tuple[Declared, ...]
     """As the engine takes it."""
     written: tuple[tuple[str, tuple[Declared, ...]], ...]
@@ -61,9 +60,9 @@ class Source:
 class Resolver(Protocol):
     """Asks the program that reads a file what it makes of it: ``workflow.gate_resolve``."""
 
-    def compose(self, source: Source, texts: Sequence[str]) -> Source:
-        """What docker compose makes of a project, where that is not what is written. Raises
-        BadInput where nobody can tell what the project includes."""
+    def resolved(self, source: Source, texts: Sequence[str], catalog: Catalog) -> Source:
+        """What the consumer makes of a file and of those that are read with it. Raises BadInput
+        where nobody can tell what a file includes."""
 
     def folder(self, path: str) -> str | None:
         """The manifests that a kustomization or a chart comes to; None where nobody is asked.
@@ -71,9 +70,6 @@ class Resolver(Protocol):
 
     def covers(self, template: str) -> bool:
         """Whether a template is of a chart that is resolved as a whole."""
-
-    def unit(self, source: Source, texts: Sequence[str], catalog: Catalog) -> Source:
-        """A unit as systemd takes it, a quadlet as quadlet does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +196,7 @@ def _judge(
     )
     if not written:  # of a file that is included
         written = ((source.paths[0], _without_lines(declared)),)
-    consumer = CONSUMERS[source.format]
+    consumer = source.language.judged_by
     path = None if baseline is None else baseline.of(declared)
     needed = frozenset[Cap]()
     if baseline is not None and path is not None:
@@ -212,7 +208,7 @@ def _judge(
     if baseline is not None and path is None:
         findings.append(_no_report(service, allowed=policy.allow_unknown))
     if baseline is not None and path is not None:
-        findings = _compared(service, baseline, path, findings, source.format)
+        findings = _compared(service, baseline, path, findings, source.language)
     return _judged(service, findings, None if path is None else str(path))
 
 
@@ -222,7 +218,7 @@ def _known(service: Service, source: Source, claims: Mapping[str, Claim]) -> Ite
         from capadvise.gate.known_needs import claimed_needs
 
         yield from claimed_needs(service, claim)
-    unit = Path(source.paths[0]).name if source.format == "systemd" else ""
+    unit = Path(source.paths[0]).name if source.language.judged_by.on_host else ""
     if unit or service.declared.image:
         from capadvise.gate.known_needs import known_needs  # where there are reports: no need
 
@@ -251,14 +247,14 @@ def _compared(
     baseline: Baseline,
     path: Path,
     findings: list[Finding],
-    language: str,
+    language: Language,
 ) -> list[Finding]:
     """With what the report of a service says."""
     from capadvise.gate.against import against
     from capadvise.gate.own_users import own_users
 
     report = baseline.report(path)
-    snippet = snippets.lines(language, report.proposal.recommended)
+    snippet = language.pasted(report.proposal.recommended)
     findings = [
         replace(finding, snippet=snippet) if finding.rule in _PASTED else finding
         for finding in findings
@@ -273,7 +269,7 @@ def _compared(
 
 def _required(service: Service, source: Source, policy: Demands) -> Iterator[Finding]:
     """The level of a service that is in no pod."""
-    if policy.require is None or source.format == "kubernetes":
+    if policy.require is None or source.language.pods:
         return
     level_reached = reached(service.declared, service.consumer, service.catalog)
     if not level_reached.reaches(policy.require):

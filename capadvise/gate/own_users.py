@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from capadvise.catalog.circumstances import Circumstance
-from capadvise.formats.declared import Exposure
+from capadvise.config.declared import Exposure
 from capadvise.gate.finding import Finding
 from capadvise.gate.place import known
 from capadvise.gate.service import Service

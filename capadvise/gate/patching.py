@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from capadvise.catalog import default
-from capadvise.formats.compose_files import beside
-from capadvise.formats.declared import Declared
-from capadvise.formats.edit.patched import Patched
-from capadvise.formats.files import Change, plan
-from capadvise.formats.snippet import Snippet
+from capadvise.config.declared import Declared
+from capadvise.config.language import Language
+from capadvise.config.patched import Patched
+from capadvise.config.snippet import Snippet
 from capadvise.gate.adding import only_adding
+from capadvise.gate.files import Change, plan
 from capadvise.judgement.report import Report
 from capadvise.model.caps import CapSet
 from capadvise.model.escape import printable
@@ -25,7 +25,7 @@ class Patching:
     """What would be written; nothing is by making one."""
 
     change: Change
-    language: str
+    language: Language
     snippet: Snippet
     """What is in it."""
     notes: tuple[str, ...] = ()
@@ -36,7 +36,7 @@ class Patching:
 
 def patching(
     path: Path,
-    language: str,
+    language: Language,
     service: str | None,
     snippet: Snippet,
     report: Report,
@@ -53,7 +53,7 @@ def patching(
     if report.partial and not replaces:
         snippet, notes = only_adding(report, snippet, change, language, dropped)
     name = change.patched.service
-    others = _others(joined, beside(path, name, report.target)) if language == "compose" else []
+    others = _others(joined, language.said_beside(path, name, report.target))
     if any(one.no_new_privileges for _, one in others):  # compose refuses what is said twice
         snippet = replace(snippet, no_new_privileges=False)
     if snippet is not first:

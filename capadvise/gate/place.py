@@ -6,8 +6,8 @@ In the words of the catalog, so that the gate says what ``explain`` says. Pure.
 from __future__ import annotations
 
 from capadvise.catalog.circumstances import Circumstance, Known
-from capadvise.formats.declared import Declared, Exposure
-from capadvise.gate.consumers import Consumer
+from capadvise.config.consumer import Consumer
+from capadvise.config.declared import Declared, Exposure
 
 _BY_EXPOSURE = {
     Circumstance.HOST_NETWORK: Exposure.HOST_NETWORK,

@@ -6,8 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from capadvise.catalog.capabilities import Risk
-from capadvise.formats.declared import Exposure, ExposureAt
-from capadvise.formats.user_names import has_group
+from capadvise.config.declared import Exposure, ExposureAt, has_group
 from capadvise.gate.finding import Finding, Severity
 from capadvise.gate.place import known
 from capadvise.gate.service import Service

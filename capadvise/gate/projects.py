@@ -6,13 +6,10 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Se
 from os.path import normpath
 from pathlib import PurePath
 
-from capadvise.gate.sources import (
-    COMPOSE_NAMES,
-    OVERRIDES,
-    drop_in_folders,
-    dropped_in,
-    template_of,
-)
+from capadvise.config.compose.project import NAMES
+from capadvise.config.units.names import drop_in_folders, dropped_in, template_of
+
+_OVERRIDES = tuple(f"{stem}.override" for stem in NAMES)
 
 
 def projects(
@@ -85,7 +82,7 @@ class _Grouping:
 
     def _main_of(self, path: str) -> str | None:
         folder, *stem = _base(path)
-        stems = COMPOSE_NAMES if stem and _is_override(path) else ()
+        stems = NAMES if stem and _is_override(path) else ()
         names = [(folder, *stem), *((folder, other) for other in stems)]
         return next((self.mains[name] for name in names if name in self.mains), None)
 
@@ -110,13 +107,13 @@ def _dropped_into(path: str, drop_ins: Mapping[str, Mapping[str, str]]) -> list[
 
 
 def _is_override(path: str) -> bool:
-    return PurePath(path).stem in OVERRIDES
+    return PurePath(path).stem in _OVERRIDES
 
 
 def _rank(override: str) -> tuple[int, bool]:
     """The order in which docker compose looks for them."""
     place = PurePath(override)
-    return OVERRIDES.index(place.stem), place.suffix != ".yml"
+    return _OVERRIDES.index(place.stem), place.suffix != ".yml"
 
 
 def _instances(
@@ -135,7 +132,7 @@ def _main(path: str) -> tuple[str, ...] | None:
     """The name under which a file's additions find it."""
     place = PurePath(path)
     stem, *parts = place.name.split(".")
-    if stem in COMPOSE_NAMES and len(parts) == 1:
+    if stem in NAMES and len(parts) == 1:
         return str(place.parent), stem
     return None
 
@@ -144,6 +141,6 @@ def _base(path: str) -> tuple[str, ...]:
     """The name under which an addition finds what it is added to."""
     place = PurePath(path)
     stem, *parts = place.name.split(".")
-    if stem in COMPOSE_NAMES and len(parts) == 2:
+    if stem in NAMES and len(parts) == 2:
         return str(place.parent), stem
     return (path,)

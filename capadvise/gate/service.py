@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from itertools import chain
 
 from capadvise.catalog import Catalog
-from capadvise.formats.declared import Declared
-from capadvise.formats.user_names import may_be_root
-from capadvise.gate.consumers import CONSUMERS, Consumer, Winner, defaults, granted
+from capadvise.config.consumer import Consumer, Winner
+from capadvise.config.declared import Declared, may_be_root
+from capadvise.gate.consumers import defaults, granted
 from capadvise.gate.finding import RULES, Finding, Severity
 from capadvise.model.caps import Cap, CapSet
 
@@ -55,8 +55,7 @@ class Service:
     @property
     def usual(self) -> CapSet:
         """What an engine grants where nothing is said; for units and bundles, what docker does."""
-        consumer = self.consumer if self.consumer.runtime else CONSUMERS["compose"]
-        return defaults(consumer, self.catalog)
+        return defaults(self.consumer.runtime or "docker", self.catalog)
 
     def beaten(self) -> set[Cap | str | None]:
         """Additions that a drop takes back or makes impossible."""

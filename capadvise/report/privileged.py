@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from capadvise.catalog import Catalog
+from capadvise.config.language import Language
 from capadvise.judgement.report import Report
 from capadvise.model.caps import CapSet
 from capadvise.model.escape import printable
@@ -27,7 +28,9 @@ _DEVICES = (
 """Site rules of what is done with a device of the host."""
 
 
-def other_powers(report: Report, catalog: Catalog, caps: CapSet, language: str) -> tuple[str, ...]:
+def other_powers(
+    report: Report, catalog: Catalog, caps: CapSet, language: Language
+) -> tuple[str, ...]:
     """One sentence each on devices, seccomp, MAC, masked paths and cgroups: what was seen that
     needs them, else that it cannot be judged. A recording holds only what was checked;
     trials of a container had none of these."""
@@ -42,7 +45,7 @@ def other_powers(report: Report, catalog: Catalog, caps: CapSet, language: str) 
     ]
     return (
         "removing privileged also removes more than capabilities:",
-        _devices(checks, catalog, language),
+        _devices(checks, catalog, language.devices),
         _seccomp(report, checks, catalog, caps, language),
         _mac(report, checks),
         *_paths(checks, catalog),
@@ -55,13 +58,8 @@ def _rules(checks: list[Check], catalog: Catalog) -> Iterator[tuple[str, Check]]
             yield rule.id, check
 
 
-def _devices(checks: list[Check], catalog: Catalog, language: str) -> str:
+def _devices(checks: list[Check], catalog: Catalog, give: str) -> str:
     seen = sorted({rule for rule, _ in _rules(checks, catalog) if rule in _DEVICES})
-    give = {
-        "compose": "devices:",
-        "quadlet": "AddDevice=",
-        "kubernetes": "a device plugin (Kubernetes has no other way without privileged)",
-    }[language]
     if seen:
         return f"devices of the host: used ({', '.join(seen)}); pass them with {give}"
     return (
@@ -71,10 +69,10 @@ def _devices(checks: list[Check], catalog: Catalog, language: str) -> str:
 
 
 def _seccomp(
-    report: Report, checks: list[Check], catalog: Catalog, caps: CapSet, language: str
+    report: Report, checks: list[Check], catalog: Catalog, caps: CapSet, language: Language
 ) -> str:
     """Calls that the profile keeps closed under the set that is given."""
-    profile = catalog.seccomp["podman" if language == "quadlet" else "docker"]
+    profile = catalog.seccomp.get(language.engine or "", catalog.seccomp["docker"])
     opened = {call for cap in caps for call in profile.opens.get(cap, ())}
     closed = set(profile.never) | {c for calls in profile.opens.values() for c in calls} - opened
     called = {check.syscall for check in checks if check.syscall}
@@ -82,8 +80,7 @@ def _seccomp(
         called.add("io_uring_setup")
     # These are closed for some arguments alone, which no recording holds.
     closed_calls = sorted(called & closed - {"clone", "clone3", "socket"})
-    where = "; Kubernetes applies it where seccompProfile is RuntimeDefault"
-    where = where if language == "kubernetes" else ""
+    where = f"; {language.filter_note}" if language.filter_note else ""
     if closed_calls:
         calls = ", ".join(closed_calls)
         return f"seccomp: the default profile refuses {calls}, which it calls{where}"

@@ -8,9 +8,9 @@ from pathlib import Path
 from textual.screen import ModalScreen
 from textual.widgets import Input
 
-from capadvise.formats import FORMATS
 from capadvise.model.caps import Cap
 from capadvise.model.escape import printable
+from capadvise.report.pages import ON_TERMINAL
 from capadvise.tui.capabilities import Capabilities
 from capadvise.tui.files import nearest
 from capadvise.tui.helpscreen import HelpScreen
@@ -213,8 +213,8 @@ class Actions(Proving):
 
     def action_format(self, by: int = 1) -> None:
         """Another language."""
-        names = [name for name, form in FORMATS.items() if not form.is_page]
-        self.format_name = names[(names.index(self.language) + by) % len(names)]
+        at = ON_TERMINAL.index(self.language) + by
+        self.format_name = ON_TERMINAL[at % len(ON_TERMINAL)]
 
     @property
     def language(self) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from capadvise.catalog import Catalog
+from capadvise.config import LANGUAGES
 from capadvise.judgement.decide import Need, Proof, Verdict
 from capadvise.judgement.proven import Trial
 from capadvise.judgement.report import Report
@@ -209,16 +210,14 @@ def _why_out(need: Need) -> str:
 
 # ---------------------------------------------------------------------- compared with others
 
-_RUNTIMES = {"kubernetes": "containerd", "podman": "podman", "quadlet": "podman"}
-"""Whose defaults a format is compared with; those of the target's own engine, for the others."""
-
 
 def compared(choice: Choice, catalog: Catalog, format_name: str) -> str:
     """``docker's default 14 → 3 (−12, +SYS_ADMIN)``."""
-    if format_name == "systemd":
+    language = LANGUAGES.get(format_name)
+    if language is not None and language.consumer is not None and language.consumer.on_host:
         total = choice.report.recording.host.last_cap + 1
-        return f"systemd's default {total} → {len(choice.caps)}"
-    name = _RUNTIMES.get(format_name, choice.report.target.engine)
+        return f"{language.consumer.title}'s default {total} → {len(choice.caps)}"
+    name = (language and language.engine) or choice.report.target.engine
     runtime, caps = catalog.baselines.default(name), choice.caps
     fewer, more = runtime.grants - caps, sorted(caps - runtime.grants)
     changes = [f"−{len(fewer)}"] if fewer else []

@@ -14,9 +14,9 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Label, Static
 
 from capadvise.catalog import Catalog
-from capadvise.formats import FORMATS
 from capadvise.model.errors import CapadviseError
 from capadvise.model.escape import printable
+from capadvise.report.pages import PAGES
 from capadvise.report.save import write
 from capadvise.tui import help
 from capadvise.tui.choice import Choice
@@ -31,7 +31,7 @@ KINDS = {".svg": "svg", ".html": "html", ".md": "markdown"}
 def exported(choice: Choice, catalog: Catalog) -> dict[str, str]:
     """The three texts, by the ending of their files."""
     snippet = chosen(choice, catalog)
-    return {ending: FORMATS[name].render(snippet) for ending, name in KINDS.items()}
+    return {ending: PAGES[name].render(snippet) for ending, name in KINDS.items()}
 
 
 class Export(Fitting, ModalScreen[str | None]):

@@ -12,13 +12,15 @@ from pathlib import Path
 
 from textual.suggester import Suggester
 
-from capadvise.formats import FORMATS
-from capadvise.formats.compose_names import FILES
+from capadvise.config import languages, recognise
+from capadvise.config.compose import COMPOSE
+from capadvise.config.compose.project import FILES
+from capadvise.config.units.names import unit_suffix
 from capadvise.model.errors import CapadviseError
 from capadvise.model.target import Target
 
-_BY_SUFFIX = {".service": "systemd", ".container": "quadlet"}
-_YAML = (".yaml", ".yml")
+EDITED = frozenset(ending for each in languages("edit") for ending in each.edited)
+"""How files end that can be patched."""
 _MANY, _BYTES = 200, 1 << 20
 """Files that are looked at in a folder, and how large one can be."""
 _FRESH = 2.0
@@ -26,23 +28,21 @@ _FRESH = 2.0
 
 
 def format_of(path: Path) -> str | None:
-    """The language of a file that can be patched; None where it is none of ours."""
-    if path.name in FILES:
-        return "compose"
-    drop_in = path.suffix == ".conf" and path.parent.suffix == ".d"
-    suffix = Path(path.parent.stem).suffix if drop_in else path.suffix
-    if suffix in _BY_SUFFIX:
-        return _BY_SUFFIX[suffix]
-    if path.suffix not in _YAML:
+    """The language of a file that can be patched, or begun; None where it is none of ours. Of a
+    unit and of a compose file the name tells, else the file has to declare something."""
+    suffix = unit_suffix(str(path))
+    if suffix not in EDITED:
         return None
+    text = ""
     with suppress(OSError, ValueError):
         if path.is_file() and path.stat().st_size <= _BYTES:
             text = path.read_text(encoding="utf-8")
-            for name in ("compose", "kubernetes"):
-                with suppress(CapadviseError):
-                    if FORMATS[name].read(text):
-                        return name
-    return None
+    with suppress(CapadviseError):
+        language = recognise(str(path), text)
+        by_name = language is not None and (language.service or path.name in FILES)
+        if language is not None and (by_name or (text and language.read(text))):
+            return language.name if suffix in language.edited else None
+    return COMPOSE.name if path.name in FILES else None
 
 
 def might_apply(folder: Path | None = None) -> bool:
@@ -54,29 +54,29 @@ def might_apply(folder: Path | None = None) -> bool:
 @lru_cache(maxsize=4)
 def _names(folder: str, _: int) -> bool:
     with suppress(OSError):
-        return any(Path(name).suffix in (*_BY_SUFFIX, *_YAML) for name in os.listdir(folder))
+        return any(Path(name).suffix in EDITED for name in os.listdir(folder))
     return False
 
 
 def nearest(target: Target) -> tuple[Path, str] | None:
     """The file that a set most likely belongs into, and its language: that in which the recorded
     service is configured, or one that is here."""
-    from capadvise.formats.compose_files import file_of  # with what reads them
+    from capadvise.config.compose.project import file_of  # with what reads them
 
     name = file_of(target)
     if name is not None and (path := Path(os.path.relpath(Path(target.cwd, name)))).is_file():
-        return path, "compose"
+        return path, COMPOSE.name
     return next(_candidates(Path()), None)
 
 
 def _candidates(folder: Path) -> Iterator[tuple[Path, str]]:
     for name in FILES:
         if (folder / name).is_file():
-            yield folder / name, "compose"
+            yield folder / name, COMPOSE.name
     with suppress(OSError):
         names = sorted(folder.iterdir())[:_MANY]
         for path in names:
-            if (path.suffix in _BY_SUFFIX or path.suffix in _YAML) and path.is_file():
+            if path.suffix in EDITED and path.is_file():
                 language = format_of(path)
                 if language is not None:
                     yield path, language

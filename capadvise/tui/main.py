@@ -21,10 +21,10 @@ from textual.screen import Screen
 from textual.widgets import ContentSwitcher
 
 from capadvise.catalog import Catalog
-from capadvise.formats import FORMATS
 from capadvise.model.caps import Cap
 from capadvise.model.errors import CapadviseError
 from capadvise.model.escape import printable
+from capadvise.report.pages import ON_TERMINAL
 from capadvise.tui.acting import Actions
 from capadvise.tui.choice import Choice
 from capadvise.tui.fitting import Fitting
@@ -338,7 +338,7 @@ class Main(Actions, Fitting, Screen[None]):
             if self.check_action(verb, parameters):
                 yield SystemCommand(name, said, partial(self.run_action, action))
         if self.choice is not None:
-            for name in (name for name, form in FORMATS.items() if not form.is_page):
+            for name in ON_TERMINAL:
                 use = partial(self.use_format, name)
                 yield SystemCommand(f"snippet: {name}", "Show it in this language", use)
 

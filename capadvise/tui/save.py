@@ -17,9 +17,9 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Label, Select, Static
 
 from capadvise.catalog import Catalog
-from capadvise.formats import FORMATS
 from capadvise.model.errors import CapadviseError
 from capadvise.model.escape import printable
+from capadvise.report.pages import FORMATS
 from capadvise.tui import help
 from capadvise.tui.choice import Base, Choice
 from capadvise.tui.files import PathSuggester, format_of

@@ -6,18 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from capadvise.catalog import Catalog
-from capadvise.formats import FORMATS
-from capadvise.formats.edit import PATCHES
-from capadvise.formats.edit.patched import Patched
-from capadvise.formats.files import Change
+from capadvise.config import LANGUAGES
+from capadvise.config.patched import Patched
+from capadvise.gate.files import Change
 from capadvise.gate.patching import Patching, patching
 from capadvise.model.errors import BadInput, CapadviseError
+from capadvise.report.pages import FORMATS
 from capadvise.report.save import write
 from capadvise.tui.choice import Choice
 from capadvise.tui.snippets import chosen
 
-FILES = {"compose": "compose.cap.yaml", "kubernetes": "security-context.yaml"}
-"""Names that are proposed; ``capadvise.FORMAT`` for the others."""
 MAX_BYTES = 4 << 20
 """A larger file is not a configuration."""
 
@@ -50,7 +48,8 @@ class Plan:
 
 def file_name(format_name: str) -> str:
     """The file that is proposed."""
-    return FILES.get(format_name, f"capadvise.{format_name}")
+    language = LANGUAGES.get(format_name)
+    return (language and language.file_name) or f"capadvise.{format_name}"
 
 
 def plan(
@@ -64,17 +63,18 @@ def plan(
         before = _read(path)
         if before is None:
             return Plan(new, (f"Would create {path}.",))
-        if format_name not in PATCHES:
+        language = LANGUAGES.get(format_name)
+        if language is None or not language.can("edit"):
             change = Change(path, before, Patched(new, ""))
             return Plan(new, (f"Would replace {path}.",), change)
-        services = tuple(item.service for item in FORMATS[format_name].read(before.decode()))
+        services = tuple(item.service for item in language.read(before.decode()))
         if len(services) == 1 or service not in services:
             service = None  # the only one needs no name, and a unit's is not in its file
         if service is None and len(services) > 1:
             text = before.decode()
             return Plan(text, services=services, problem="Several services are in it: choose one.")
         dropped = choice.start & choice.toggled
-        made = patching(path, format_name, service, snippet, choice.report, dropped=dropped)
+        made = patching(path, language, service, snippet, choice.report, dropped=dropped)
         said = (_what_changes(made.change), *made.notes)
         asked = None if made.change.empty else made
         return Plan(made.change.patched.text, said, made.change, services, patching=asked)

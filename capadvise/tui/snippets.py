@@ -4,10 +4,11 @@ loaded when somebody saves."""
 from __future__ import annotations
 
 from capadvise.catalog import Catalog
-from capadvise.formats import FORMATS
-from capadvise.formats.snippet import Snippet, snippet_of
+from capadvise.config.from_report import snippet_of
+from capadvise.config.snippet import Snippet
 from capadvise.model.errors import CapadviseError
 from capadvise.model.escape import printable
+from capadvise.report.pages import FORMATS
 from capadvise.tui.choice import Choice
 
 COPIED = "copied, where the terminal allows it (OSC 52)"

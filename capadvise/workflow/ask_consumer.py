@@ -1,21 +1,17 @@
-"""What the program that reads a file makes of it, where it is installed: kubectl, docker compose,
-quadlet, systemd. None where it is not, or does not take the file."""
+"""What the program that reads a file makes of it, where it is installed. None where it is not, or
+does not take the file."""
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
-from capadvise.formats import compose, flags, kubernetes
-from capadvise.formats.declared import Declared
-from capadvise.formats.unit_file import parse, split
-from capadvise.gate.sources import QUADLETS
-from capadvise.model.caps import NAMES
+from capadvise.config.language import Language
+from capadvise.config.units.names import QUADLETS
 from capadvise.model.errors import BadInput
 from capadvise.targets.client.answer import NoAnswer, TooLate, answer_of
 
@@ -23,67 +19,41 @@ SECONDS = 30.0
 """They read files; one that takes longer hangs."""
 MAX_BESIDE, MAX_BYTES = 200, 1 << 20
 """Of the files beside one that is asked about."""
-_QUADLET = ("/usr/libexec/podman/quadlet", "/usr/lib/podman/quadlet")
 
 
-def services(text: str, folder: Path) -> tuple[Declared, ...] | None:
-    """The services of a compose file, by docker compose."""
-    from capadvise.targets.containers.compose import resolved_text
+def ask(language: Language, paths: Sequence[str], texts: Sequence[str]) -> str | None:
+    """What is shown of a file, or of a unit and its drop-ins; their texts need not be there yet."""
+    command = language.command
+    files = around(paths, texts) if command is not None and command.beside else {}
+    place = Path(paths[0])
+    return ask_about(language, place.name, files, text=texts[0], folder=str(place.resolve().parent))
 
-    for variables in (True, False):
-        try:
-            return compose.read(resolved_text(text, str(folder), variables=variables))
-        except NoAnswer:
-            continue
+
+def ask_about(
+    language: Language, name: str, files: Mapping[str, str], *, text: str = "", folder: str = ""
+) -> str | None:
+    """What is shown of one of these files, by their names in a folder, or of a text."""
+    command = language.command
+    if command is None:
+        return None
+    made = tempfile.TemporaryDirectory(prefix="capadvise-units-")
+    with made if command.beside else nullcontext(folder) as place:
+        if command.beside:
+            _write(Path(place), files)
+
+        def filled(word: str) -> str:
+            return word.replace("{folder}", place).replace("{name}", name)
+
+        for words in command.commands:
+            shown = _output(
+                list(map(filled, words)),
+                "" if command.beside else text,
+                folder=place if command.beside else None,
+                environment={key: filled(value) for key, value in command.environment.items()},
+            )
+            if shown:
+                return shown
     return None
-
-
-def containers(text: str) -> tuple[Declared, ...] | None:
-    """The containers of a manifest, by kubectl."""
-    shown = _output(["kubectl", "label", "--local", "-o", "json", "-f", "-", "capadvise=x"], text)
-    if not shown:
-        return None
-    decoder, rest, objects = json.JSONDecoder(), shown.strip(), []
-    while rest:
-        value, end = decoder.raw_decode(rest)
-        objects.append(json.dumps(value))
-        rest = rest[end:].strip()
-    return kubernetes.read("\n---\n".join(objects))
-
-
-def container(name: str, files: Mapping[str, str]) -> Declared | None:
-    """The container of a quadlet among other files, by the command line that quadlet makes."""
-    program = next(filter(os.path.exists, _QUADLET), None)
-    if program is None:
-        return None
-    with tempfile.TemporaryDirectory(prefix="capadvise-units-") as folder:
-        _write(Path(folder), files)
-        shown = _output([program, "-dryrun"], environment={"QUADLET_UNIT_DIRS": folder})
-    unit = re.search(rf"^---{re.escape(Path(name).stem)}\.service---$", shown or "", re.MULTILINE)
-    if shown is None or unit is None:
-        return None
-    service = shown[unit.end() :].partition("\n---")[0]
-    commands = parse(service).all_of("Service").values("ExecStart")
-    words = [word for item in commands for word in split(item.value, 1, "shell-like")]
-    return flags.declared(words[words.index("run") + 1 :], "podman", 1) if "run" in words else None
-
-
-def bounding(name: str, files: Mapping[str, str]) -> dict[frozenset[str], bool] | None:
-    """Groups of capabilities, and whether a unit may hold any of one, by systemd."""
-    argv = ["systemd-analyze", "security", "--offline=true", "--json=short", f"./{name}"]
-    with tempfile.TemporaryDirectory(prefix="capadvise-units-") as folder:
-        _write(Path(folder), files)
-        shown = _output(argv, folder=folder)
-    try:
-        rows = json.loads(shown or "")
-    except ValueError:
-        return None
-    groups = {}
-    for row in rows:
-        _, is_group, group = str(row["name"]).partition("CapabilityBoundingSet=~")
-        if is_group:
-            groups[frozenset(members(group))] = not row["set"]
-    return groups
 
 
 def complaint(name: str, files: Mapping[str, str], of: str) -> str | None:
@@ -119,12 +89,6 @@ def rendered(path: str, argv: Sequence[str]) -> str:
         raise BadInput(f"{path}: {error}") from error
 
 
-def members(group: str) -> set[str]:
-    """``CAP_SYS_(NICE|RESOURCE)`` and ``CAP_MAC_*`` as names."""
-    pattern = re.compile(group.replace("*", "[A-Z_]*"))
-    return {f"CAP_{name}" for name in NAMES if pattern.fullmatch(f"CAP_{name}")}
-
-
 def _write(folder: Path, files: Mapping[str, str]) -> None:
     for name, text in files.items():
         place = folder / name
@@ -150,8 +114,3 @@ def _output(
         raise BadInput(str(error)) from error
     except NoAnswer:
         return None
-
-
-def named(declared: Sequence[Declared] | None, service: str) -> Declared | None:
-    """The one of this name."""
-    return next((item for item in declared or () if item.service == service), None)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path, PurePath
 
-from capadvise.formats.edit.effect import has
-from capadvise.formats.files import Change
-from capadvise.formats.snippet import Snippet
+from capadvise.config.language import Language
+from capadvise.config.snippet import Snippet
+from capadvise.gate.files import Change
 from capadvise.gate.installed import UNIT_PATH, unit_file
 from capadvise.gate.patching import Patching
 from capadvise.model.errors import BadInput, CannotPatch
@@ -24,15 +23,15 @@ def confirm(made: Patching) -> None:
         _confirm(made)
     except (OSError, ValueError) as error:
         raise CannotPatch(
-            f"{made.change.path}: {_PROGRAMS[made.language]} could not be asked: {error}"
+            f"{made.change.path}: {_title(made.language)} could not be asked: {error}"
         ) from error
 
 
 def _confirm(made: Patching) -> None:
     change, language, snippet = made.change, made.language, made.snippet
     if change.path.parent.suffix == ".d":
-        if language == "systemd":
-            _confirm_drop_in(change, snippet)
+        if language.command is not None and language.command.verifies_drop_ins:
+            _confirm_drop_in(change, language, snippet)
         return
     before = (change.before or b"").decode().removeprefix("\ufeff")
     after = change.patched.text.removeprefix("\ufeff")
@@ -43,18 +42,18 @@ def _confirm(made: Patching) -> None:
             f"{_OVERRIDE} replaces, and podman-compose does not read that",
             hint="patch the service that it extends: --with-dependents",
         )
-    new = _takes(after, change, language, snippet)
-    if new is None and _takes(before, change, language, snippet) is None:
+    new = _takes(after, made)
+    if new is None and _takes(before, made) is None:
         return
     if not new:
         raise CannotPatch(
-            f"{change.path}: {_PROGRAMS[language]} would not give {change.patched.service or 'it'} "
+            f"{change.path}: {_title(language)} would not give {change.patched.service or 'it'} "
             "what the patch says",
             hint="nothing was written: list the capabilities once, in the service itself",
         )
 
 
-def _confirm_drop_in(change: Change, snippet: Snippet) -> None:
+def _confirm_drop_in(change: Change, language: Language, snippet: Snippet) -> None:
     """For a unit of this machine, with its other drop-ins, which systemd-analyze finds by itself.
     Of any other drop-in nobody can say what it comes to."""
     folder = change.path.parent
@@ -69,47 +68,25 @@ def _confirm_drop_in(change: Change, snippet: Snippet) -> None:
     }
     if said := ask_consumer.complaint(unit, files, name):
         raise CannotPatch(f"{change.path}: systemd-analyze verify, line {printable(said)}")
-    if _is_held(unit, files, snippet) is False:
+    shown = ask_consumer.ask_about(language, unit, files)
+    if shown and language.is_given(shown, unit, "", snippet) is False:
         raise CannotPatch(
             f"{change.path}: systemd would not give {unit} what the drop-in says",
             hint=f"another drop-in counts for more: systemctl cat {unit}",
         )
 
 
-def _is_held(name: str, files: Mapping[str, str], snippet: Snippet) -> bool | None:
-    """Whether systemd gives a unit what is meant; None where it cannot be asked."""
-    groups = ask_consumer.bounding(name, files)
-    wanted = {cap.name for cap, _ in snippet.caps}
-    if groups is None:
-        return None
-    return all(held is not wanted.isdisjoint(group) for group, held in groups.items())
+def _title(language: Language) -> str:
+    return language.command.title if language.command is not None else language.title
 
 
-_PROGRAMS = {
-    "compose": "docker compose",
-    "kubernetes": "kubectl",
-    "quadlet": "quadlet",
-    "systemd": "systemd",
-}
-
-
-def _takes(text: str, change: Change, language: str, snippet: Snippet) -> bool | None:
+def _takes(text: str, made: Patching) -> bool | None:
     """Whether a service gets what is meant; None where nobody can be asked."""
-    name = change.path.name
-    units = language in ("systemd", "quadlet")
-    files = ask_consumer.around([str(change.path)], [text]) if units else {}
-    if language == "systemd":
-        return _is_held(name, files, snippet)
+    path = made.change.path
     try:
-        if language == "quadlet":
-            declared = ask_consumer.container(name, files)
-        else:
-            every = (
-                ask_consumer.services(text, Path(change.path).resolve().parent)
-                if language == "compose"
-                else ask_consumer.containers(text)
-            )
-            declared = ask_consumer.named(every, change.patched.service)
+        shown = ask_consumer.ask(made.language, [str(path)], [text])
+        if shown is None:
+            return None
+        return made.language.is_given(shown, path.name, made.change.patched.service, made.snippet)
     except BadInput:  # what it shows is not what this reader takes
         return None
-    return None if declared is None else has(language, declared, snippet)

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from capadvise.catalog import default
-from capadvise.formats.declared import Declared
-from capadvise.formats.edit import PATCHES
-from capadvise.formats.snippet import snippet_of
+from capadvise.config.declared import Declared
+from capadvise.config.from_report import snippet_of
 from capadvise.gate.baseline import Baseline
-from capadvise.gate.consumers import CONSUMERS, granted
+from capadvise.gate.consumers import granted
 from capadvise.gate.outcome import Source
 from capadvise.gate.patching import patching
 from capadvise.model.errors import CapadviseError
@@ -22,7 +21,7 @@ from capadvise.workflow.patch_file import patch_file
 def fix(sources: Sequence[Source], baseline: Baseline) -> None:
     """Patch what can be patched; what cannot is said, and stays as it is."""
     for source in sources:
-        if source.format not in PATCHES:
+        if not source.language.can("edit"):
             continue
         for declared in source.declared:
             report = baseline.of(declared)
@@ -33,18 +32,18 @@ def fix(sources: Sequence[Source], baseline: Baseline) -> None:
 def _fix(source: Source, declared: Declared, report: Path, baseline: Baseline) -> None:
     service, loaded = declared.service, baseline.report(report)
     caps = loaded.proposal.recommended
-    if loaded.partial and caps <= granted(declared, CONSUMERS[source.format], default()):
+    if loaded.partial and caps <= granted(declared, source.language.judged_by, default()):
         notice(f"note: {service}: {report} did not observe its start: it takes nothing away")
         return
     held = [
         (path, one) for path, all_of in source.written for one in all_of if one.service == service
     ]
     path = _place(source, held)
-    asked = service if source.format in ("compose", "kubernetes") else None
+    asked = None if source.language.service else service
     joined = [(other, one) for other, one in held if other != path]
     snippet = snippet_of(loaded, caps, default())
     try:
-        made = patching(Path(path), source.format, asked, snippet, loaded, joined=joined)
+        made = patching(Path(path), source.language, asked, snippet, loaded, joined=joined)
         if not made.change.empty:
             patch_file(made, about=f"{service}: ")
     except CapadviseError as error:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from capadvise.catalog import default
-from capadvise.formats.snippet import setcap_words
+from capadvise.config.snippet import setcap_words
 from capadvise.judgement import remedies
 from capadvise.judgement.judge import Effect
 from capadvise.judgement.report import Report

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from capadvise.catalog import Catalog
-from capadvise.formats import compose
-from capadvise.formats.declared import Declared, Exposure, ExposureAt
-from capadvise.gate.consumers import CONSUMERS, granted
+from capadvise.config.compose import file as compose
+from capadvise.config.declared import Declared, Exposure, ExposureAt
+from capadvise.config.language import Resolves
+from capadvise.gate.consumers import granted
 from capadvise.gate.outcome import Remark, Source
 from capadvise.model.errors import BadInput
 
@@ -20,7 +21,18 @@ class AskingConsumers:
 
     always: bool = False
 
-    def compose(self, source: Source, texts: Sequence[str]) -> Source:
+    def resolved(self, source: Source, texts: Sequence[str], catalog: Catalog) -> Source:
+        """What the consumer makes of a file and of those that are read with it."""
+        match source.language.resolves:
+            case Resolves.PROJECT:
+                return self._project(source, texts)
+            case Resolves.UNIT if self.always and len(source.declared) == 1:
+                return self._unit(source, texts)
+            case Resolves.BOUNDS if self.always and source.declared:
+                return self._bounds(source, texts, catalog)
+        return source
+
+    def _project(self, source: Source, texts: Sequence[str]) -> Source:
         """What docker compose makes of a project, where that is not what is written. It takes
         80 ms."""
         includes = any(map(compose.includes, texts))
@@ -72,21 +84,25 @@ class AskingConsumers:
         charts = (each / "Chart.yaml" for each in Path(template).parents)
         return self.always and _is_here("helm") and any(p.exists() for p in charts)
 
-    def unit(self, source: Source, texts: Sequence[str], catalog: Catalog) -> Source:
-        """A unit as systemd takes it, a quadlet as quadlet does, where they are here."""
-        if not self.always or not source.declared:
-            return source
+    def _unit(self, source: Source, texts: Sequence[str]) -> Source:
+        """A quadlet as podman gets it, where that is here."""
+        from capadvise.config.quadlet import shown as dry_run
         from capadvise.workflow import ask_consumer
 
-        files = ask_consumer.around(source.paths, texts)
-        name = Path(source.paths[0]).name
+        shown = ask_consumer.ask(source.language, source.paths, texts)
+        made = dry_run.read(shown, Path(source.paths[0]).name) if shown else ()
+        whole = tuple(_with_what_is_made(source.declared[0], one) for one in made)
+        return replace(source, declared=whole) if whole else source
+
+    def _bounds(self, source: Source, texts: Sequence[str], catalog: Catalog) -> Source:
+        """A unit, with what systemd gives it besides what is read."""
+        from capadvise.config.systemd.shown import held_groups
+        from capadvise.workflow import ask_consumer
+
+        shown = ask_consumer.ask(source.language, source.paths, texts)
+        groups = (held_groups(shown) if shown else None) or {}
         (written,) = source.declared
-        if source.format == "quadlet":
-            made = ask_consumer.container(name, files)
-            declared = written if made is None else _with_what_is_made(written, made)
-            return replace(source, declared=(declared,))
-        groups = ask_consumer.bounding(name, files) or {}
-        read = {cap.name for cap in granted(written, CONSUMERS["systemd"], catalog)}
+        read = {cap.name for cap in granted(written, source.language.judged_by, catalog)}
         unseen = [group for group, held in groups.items() if held and read.isdisjoint(group)]
         remarks = [
             Remark(source.paths[0], 1, f"systemd also gives it one of {', '.join(sorted(group))}")

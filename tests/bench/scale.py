@@ -21,13 +21,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from capadvise.catalog import default
-from capadvise.formats import FORMATS
-from capadvise.formats.snippet import snippet_of
+from capadvise.config.from_report import snippet_of
 from capadvise.judgement.decide import decide_all
 from capadvise.report.diff import diff, diff_text
 from capadvise.report.explain_report import report_text
 from capadvise.report.load import load
 from capadvise.report.merge import merge
+from capadvise.report.pages import FORMATS
 from capadvise.report.save import save
 from capadvise.report.text import proposal_text
 from tests.bench.overhead import CAPADVISE

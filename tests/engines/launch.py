@@ -12,8 +12,8 @@ from pathlib import Path
 
 import yaml
 
-from capadvise.formats import FORMATS
-from capadvise.formats.snippet import Snippet
+from capadvise.config import LANGUAGES
+from capadvise.config.snippet import Snippet
 from capadvise.model.caps import CapSet, from_mask
 from tests.support.containers import IMAGE, PODMAN, call
 from tests.support.required import tool
@@ -33,12 +33,12 @@ def _flags(text: str) -> list[str]:
 
 
 def docker(snippet: Snippet, command: tuple[str, ...], _: Path) -> Done:
-    flags = _flags(FORMATS["docker"].render(snippet))
+    flags = _flags(LANGUAGES["docker"].render(snippet))
     return call(tool("docker"), "run", "--rm", "--network=none", *flags, IMAGE, *command)
 
 
 def podman(snippet: Snippet, command: tuple[str, ...], _: Path) -> Done:
-    flags = _flags(FORMATS["podman"].render(snippet))
+    flags = _flags(LANGUAGES["podman"].render(snippet))
     return call(*PODMAN, "run", "--rm", "--network=none", *flags, IMAGE, *command)
 
 
@@ -46,7 +46,7 @@ def compose_files(snippet: Snippet, folder: Path) -> list[str]:
     """The user's own file and what was emitted, as compose takes several."""
     own = {"services": {snippet.name: {"image": IMAGE, "network_mode": "none"}}}
     (folder / "compose.yaml").write_text(yaml.safe_dump(own))
-    (folder / "caps.yaml").write_text(FORMATS["compose"].render(snippet))
+    (folder / "caps.yaml").write_text(LANGUAGES["compose"].render(snippet))
     project = ("-p", f"capadvise-formats-test-{os.getpid()}", "-f", str(folder / "compose.yaml"))
     return [tool("docker"), "compose", *project, "-f", str(folder / "caps.yaml")]
 
@@ -62,7 +62,7 @@ def quadlet_run(snippet: Snippet, folder: Path) -> list[str]:
     drop_ins.mkdir()
     own = f"[Container]\nImage={IMAGE}\nAddCapability=SYS_ADMIN\nDropCapability=MKNOD\n"
     (folder / f"{snippet.name}.container").write_text(own)
-    (drop_ins / "capadvise.conf").write_text(FORMATS["quadlet"].render(snippet))
+    (drop_ins / "capadvise.conf").write_text(LANGUAGES["quadlet"].render(snippet))
     generator = "/usr/lib/systemd/system-generators/podman-system-generator"
     done = call("env", f"QUADLET_UNIT_DIRS={folder}", tool(generator), "--dryrun")
     (start,) = (line for line in done.stdout.splitlines() if line.startswith("ExecStart="))
@@ -79,7 +79,7 @@ def runc(snippet: Snippet, command: tuple[str, ...], folder: Path, root: Path) -
     """``runc spec``, with the emitted JSON merged into it."""
     call(tool("runc"), "spec", cwd=folder)
     config = json.loads((folder / "config.json").read_text())
-    emitted = json.loads(FORMATS["oci"].render(snippet))
+    emitted = json.loads(LANGUAGES["oci"].render(snippet))
     config["process"] |= {**emitted["process"], "args": list(command), "terminal": False}
     config["annotations"] = emitted["annotations"]
     config["root"] = {"path": str(root), "readonly": False}
@@ -94,4 +94,4 @@ def runc(snippet: Snippet, command: tuple[str, ...], folder: Path, root: Path) -
 
 def setpriv(snippet: Snippet, command: tuple[str, ...], _: Path) -> Done:
     argv = (tool("busybox"), *command)
-    return call("bash", "-c", FORMATS["setpriv"].render(replace(snippet, argv=argv)))
+    return call("bash", "-c", LANGUAGES["setpriv"].render(replace(snippet, argv=argv)))

@@ -16,8 +16,9 @@ import pytest
 
 from capadvise.catalog import default
 from capadvise.cli import main
-from capadvise.formats.declared import Declared
-from capadvise.gate.consumers import CONSUMERS, granted
+from capadvise.config import LANGUAGES
+from capadvise.config.declared import Declared
+from capadvise.gate.consumers import granted
 from capadvise.model.caps import from_mask
 from capadvise.report.save import save
 from tests.support.recordings import BIND, report_of
@@ -207,7 +208,7 @@ def test_docker_grants_what_the_gate_says(
         [*run, "grep", "CapBnd", "/proc/self/status"], capture_output=True, text=True, check=True
     )
     here = int(re.findall(r"CapBnd:\s*(\w+)", Path("/proc/self/status").read_text())[0], 16)
-    said = granted(Declared("web", 1, drop, add), CONSUMERS["compose"], default())
+    said = granted(Declared("web", 1, drop, add), LANGUAGES["compose"].judged_by, default())
     # Docker gives ALL as far as the daemon itself has it.
     assert from_mask(int(done.stdout.split()[1], 16)) == said & from_mask(here)
 
@@ -231,7 +232,7 @@ def test_docker_takes_the_names_that_the_gate_says(image: str, name: str) -> Non
     done = subprocess.run(create, capture_output=True, text=True)
     if done.returncode == 0:
         subprocess.run(["docker", "rm", done.stdout.strip()], capture_output=True)
-    assert (done.returncode == 0) == (CONSUMERS["compose"].parse(name) is not None)
+    assert (done.returncode == 0) == (LANGUAGES["compose"].judged_by.parse(name) is not None)
 
 
 @pytest.mark.parametrize("name", ["CAP_NET_RAW", "cap_net_raw", "13", "NET_RAW", "CAP_SYS_ADM"])
@@ -247,4 +248,4 @@ def test_systemd_takes_the_names_that_the_gate_says(tmp_path: Path, name: str) -
         env={**os.environ, "SYSTEMD_LOG_LEVEL": "debug"},
     )
     refused = f"Failed to parse capability '{name}', ignoring" in done.stderr
-    assert refused == (CONSUMERS["systemd"].parse(name) is None)
+    assert refused == (LANGUAGES["systemd"].judged_by.parse(name) is None)

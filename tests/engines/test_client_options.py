@@ -7,8 +7,8 @@ import subprocess
 
 import pytest
 
-from capadvise.formats.client_options import CLIENT, COMPOSE, COMPOSE_RUN, COMPOSE_UP, RUN
-from capadvise.formats.pflag import Grammar
+from capadvise.config.run.client_options import CLIENT, COMPOSE, COMPOSE_RUN, COMPOSE_UP, RUN
+from capadvise.config.run.pflag import Grammar
 
 _OPTION = re.compile(r"^ +(?:-(?P<letter>\w), )? *--(?P<name>[\w-]+)(?P<value> \S+)?(?:   *\S.*)?$")
 

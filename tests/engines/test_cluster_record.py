@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from capadvise.cli import main
-from capadvise.formats.admission import PodOwner
+from capadvise.config.kubernetes.admission import PodOwner
 from capadvise.judgement.report import Report
 from capadvise.model.recording import Recording
 from capadvise.model.target import Target

@@ -11,7 +11,7 @@ import pytest
 
 from capadvise.catalog import default
 from capadvise.catalog.ways import EditPlace
-from capadvise.formats import FORMATS
+from capadvise.config import LANGUAGES
 from capadvise.kernel.procfs import capability_sets
 from capadvise.model.caps import NAMES, Cap, CapSet, parse_set
 from tests.engines import launch
@@ -138,7 +138,7 @@ def test_it_is_the_sysctl_that_lets_another_user_bind_in_docker(
     docker_image: str, emitted: bool
 ) -> None:
     """Docker sets it by itself since 20.10; where it does not, the emitted flag does."""
-    text = FORMATS["docker"].render(snippet_with(parse_set(["NET_BIND_SERVICE"]), user="33:33"))
+    text = LANGUAGES["docker"].render(snippet_with(parse_set(["NET_BIND_SERVICE"]), user="33:33"))
     flags = [word for word in text.splitlines()[-1].split() if "--sysctl" not in word or emitted]
     host = "--sysctl=net.ipv4.ip_unprivileged_port_start=1024"
     done = call(
@@ -180,13 +180,13 @@ def test_setcap_gives_a_program_of_the_host_what_it_needs(tmp_path: Path) -> Non
     caps = parse_set(["CHOWN", "NET_RAW"])
     snippet = replace(snippet_with(caps, user="33:33"), argv=(str(program),))
     tool("setcap")
-    done = call("bash", "-c", FORMATS["setcap"].render(snippet))
+    done = call("bash", "-c", LANGUAGES["setcap"].render(snippet))
     assert done.returncode == 0, done.stderr
     assert call(tool("getcap"), str(program)).stdout.endswith(" cap_chown,cap_net_raw=ep\n")
 
 
 def test_a_capability_that_this_kernel_lacks_is_not_hidden() -> None:
-    assert "CAP_55" in FORMATS["docker"].render(snippet_with(frozenset({Cap(55)})))
+    assert "CAP_55" in LANGUAGES["docker"].render(snippet_with(frozenset({Cap(55)})))
 
 
 def test_the_catalogs_edits_for_compose_are_accepted(tmp_path: Path) -> None:

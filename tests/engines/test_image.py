@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from capadvise.formats.admission import PodOwner
+from capadvise.config.kubernetes.admission import PodOwner
 from capadvise.targets.kubernetes import objects
 from tests.support.containers import call
 from tests.support.pods import Node

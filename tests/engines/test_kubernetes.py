@@ -10,10 +10,10 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from capadvise.formats import FORMATS
-from capadvise.formats.kubernetes import helm_values
-from capadvise.formats.object_names import API_VERSION, POD_SPEC
-from capadvise.formats.snippet import Snippet
+from capadvise.config import LANGUAGES
+from capadvise.config.kubernetes.file import helm_values
+from capadvise.config.object_names import API_VERSION, POD_SPEC
+from capadvise.config.snippet import Snippet
 from capadvise.model.caps import CapSet, parse_set
 from capadvise.model.errors import BadInput
 from tests.support.containers import call
@@ -54,7 +54,9 @@ VERSION = "1.31"
 def patched(caps: CapSet, user: str, folder: Path) -> dict[str, Any]:
     """The deployment after ``kubectl patch``."""
     (folder / "base.yaml").write_text(yaml.safe_dump(BASE))
-    (folder / "patch.yaml").write_text(FORMATS["kubernetes"].render(snippet_with(caps, user=user)))
+    (folder / "patch.yaml").write_text(
+        LANGUAGES["kubernetes"].render(snippet_with(caps, user=user))
+    )
     files = ("-f", str(folder / "base.yaml"), "--patch-file", str(folder / "patch.yaml"))
     done = call(tool("kubectl"), "patch", "--local", "--type=strategic", "-o", "yaml", *files)
     assert done.returncode == 0, done.stderr
@@ -101,7 +103,7 @@ def test_kustomize_takes_the_same_patch(names: list[str], user: str, tmp_path: P
 def test_the_level_that_is_named_is_the_one_that_is_reached(
     names: list[str], user: str, setid_exec: bool
 ) -> None:
-    text = FORMATS["kubernetes"].render(
+    text = LANGUAGES["kubernetes"].render(
         snippet_with(parse_set(names), user=user, setid_exec=setid_exec)
     )
     pod = yaml.safe_load(text)["spec"]["template"]["spec"]
@@ -169,7 +171,7 @@ def test_a_patch_has_the_true_names_of_its_workload(
     base["metadata"] = {"name": owner}
     (tmp_path / "base.yaml").write_text(yaml.safe_dump(base))
     (tmp_path / "patch.yaml").write_text(
-        FORMATS["kubernetes"].render(_of_workload(kind, owner, container))
+        LANGUAGES["kubernetes"].render(_of_workload(kind, owner, container))
     )
     own = {"resources": ["base.yaml"], "patches": [{"path": "patch.yaml"}]}
     (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(own))

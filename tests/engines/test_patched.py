@@ -18,7 +18,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from capadvise.formats.edit import PATCHES
+from capadvise.config import LANGUAGES
 from capadvise.model.caps import Cap
 from tests.support.containers import composed
 from tests.support.patching import CASES, FOLDER, USUAL, Case, patch, snippet
@@ -81,7 +81,7 @@ def test_a_patched_override_is_not_privileged_although_its_base_is(
     given = replace(snippet(USUAL), privileged=True)
     override = "services:\n  web:\n    restart: always\n" + said
     base = "services:\n  web:\n    image: x\n    privileged: true\n"
-    for number, text in enumerate((base, PATCHES["compose"](override, "web", given).text)):
+    for number, text in enumerate((base, LANGUAGES["compose"].patch(override, "web", given).text)):
         (tmp_path / f"{number}.yaml").write_text(text)
     web = composed(tmp_path, "-f", "0.yaml", "-f", "1.yaml")["web"]
     assert not web.get("privileged")

@@ -11,8 +11,11 @@ from typing import Any
 import pytest
 
 from capadvise.cli import main
-from capadvise.formats.edit.patched import Patched
-from capadvise.formats.files import Change
+from capadvise.config import LANGUAGES
+from capadvise.config.patched import Patched
+from capadvise.config.quadlet import shown as dry_run
+from capadvise.config.systemd.shown import held_groups
+from capadvise.gate.files import Change
 from capadvise.gate.patching import Patching
 from capadvise.model.errors import CannotPatch
 from capadvise.workflow import ask_consumer
@@ -41,10 +44,8 @@ def test_quadlet_says_what_a_container_is_given(
     status, answer = check(capsys, str(unit), "--resolve")
     assert status == 0
     assert answer["files"][0]["services"][0]["granted"] == ["CAP_CHOWN"]
-    made = ask_consumer.container(
-        "web.container", ask_consumer.around([str(unit)], [unit.read_text()])
-    )
-    assert made is not None
+    shown = ask_consumer.ask(LANGUAGES["quadlet"], [str(unit)], [unit.read_text()])
+    (made,) = dry_run.read(shown or "", "web.container")
     assert (made.drop, made.add) == (("all",), ("chown",))
     (tmp_path / "web.container.d").mkdir()
     drop_in = tmp_path / "web.container.d" / "a.conf"
@@ -60,7 +61,8 @@ def test_systemd_says_what_a_unit_may_hold(
     unit = tmp_path / "web.service"
     unit.write_text("[Service]\nExecStart=/bin/true\nCapabilityBoundingSet=CAP_CHOWN\n")
     assert check(capsys, str(unit), "--resolve", "--strict")[0] == 0
-    groups = ask_consumer.bounding("web.service", {"web.service": unit.read_text()})
+    shown = ask_consumer.ask(LANGUAGES["systemd"], [str(unit)], [unit.read_text()])
+    groups = held_groups(shown or "")
     assert groups is not None
     assert [sorted(group) for group, held in groups.items() if held] == [
         ["CAP_CHOWN", "CAP_FSETID", "CAP_SETFCAP"]

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from capadvise.formats import FORMATS
-from capadvise.formats.snippet import Snippet
+from capadvise.config import LANGUAGES
+from capadvise.config.snippet import Snippet
 from capadvise.kernel.procfs import capability_sets
 from capadvise.model.caps import NAMES, Cap, CapSet, parse_set
 from tests.engines.launch import sets
@@ -59,7 +59,7 @@ def _units(snippet: Snippet, folder: Path) -> Path:
     unit.write_text(UNIT.format(user=user, folder=folder))
     drop_ins = folder / f"{unit.name}.d"
     drop_ins.mkdir()
-    (drop_ins / "capadvise.conf").write_text(FORMATS["systemd"].render(snippet))
+    (drop_ins / "capadvise.conf").write_text(LANGUAGES["systemd"].render(snippet))
     return unit
 
 
@@ -105,7 +105,7 @@ def test_assignments_add_up_as_they_do_in_systemd(assignments: list[str], tmp_pa
     lines = "".join(f"CapabilityBoundingSet={value}\n" for value in assignments)
     unit = tmp_path / "x.service"
     unit.write_text(f"[Service]\nExecStart=/bin/true\n{lines}")
-    (declared,) = FORMATS["systemd"].read(unit.read_text())
+    (declared,) = LANGUAGES["systemd"].read(unit.read_text())
     analyze = (tool("systemd-analyze"), "security", "--offline=true", "--json=short")
     rows = {row["name"]: row["set"] for row in json.loads(call(*analyze, str(unit)).stdout)}
     for name in ("CAP_KILL", "CAP_LEASE", "CAP_SYS_PTRACE"):

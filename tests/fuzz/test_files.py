@@ -11,11 +11,11 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from capadvise.formats import FORMATS
+from capadvise.config import languages
 from capadvise.model import workload
 from capadvise.model.errors import BadInput, CannotPatch
 from tests.fuzz.strategies import TEXTS, VALUES, mutated
-from tests.support.patching import PATCHES, patch
+from tests.support.patching import patch
 from tests.support.readers import read
 
 WORKLOAD = {"name": "a", "kind": "daemon", "command": ["true"], "timeout": 2.5, "fresh": ["/opt"]}
@@ -82,7 +82,7 @@ def test_a_damaged_file_is_read_or_refused(name: str, data: st.DataObject) -> No
         read(name, text)
 
 
-@pytest.mark.parametrize("name", PATCHES)
+@pytest.mark.parametrize("name", [each.name for each in languages("edit")])
 @settings(deadline=None)
 @given(st.data())
 def test_a_damaged_file_is_patched_or_refused(name: str, data: st.DataObject) -> None:
@@ -92,6 +92,6 @@ def test_a_damaged_file_is_patched_or_refused(name: str, data: st.DataObject) ->
         read(name, patched)
 
 
-@pytest.mark.parametrize("name", [name for name, one in FORMATS.items() if one.is_configuration])
+@pytest.mark.parametrize("name", [each.name for each in languages("read")])
 def test_what_these_tests_damage_is_sound(name: str) -> None:
     assert read(name, READERS[name])

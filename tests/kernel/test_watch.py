@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from capadvise.formats.watch_files import CAPS
+from capadvise.config.watch_files import CAPS
 from capadvise.kernel import procfs
 from capadvise.report.save import save
 from tests.support import schema

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from capadvise.catalog import default
-from capadvise.formats import FORMATS
-from capadvise.formats.snippet import snippet_of
+from capadvise.config.from_report import snippet_of
 from capadvise.judgement.report import Report
 from capadvise.model.errors import BadInput
 from capadvise.model.escape import printable
 from capadvise.report.diff import diff, diff_text
 from capadvise.report.dump import dump
 from capadvise.report.explain_report import report_text
+from capadvise.report.pages import FORMATS
 from capadvise.report.text import proposal_text
 from tests.support.recordings import CHOWN, RECORDING, report
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import yaml
 
-from capadvise.formats.edit import PATCHES
-from capadvise.formats.edit.patched import Patched
-from capadvise.formats.snippet import Snippet
+from capadvise.config import LANGUAGES
+from capadvise.config.patched import Patched
+from capadvise.config.snippet import Snippet
 from capadvise.model.caps import Cap
 
 FOLDER = Path(__file__).parents[1] / "data" / "patch"
@@ -55,7 +55,7 @@ def snippet(caps: tuple[str, ...], user: str = "0:0") -> Snippet:
 
 
 def patch(language: str, text: str, service: str | None, caps: tuple[str, ...]) -> Patched:
-    return PATCHES[language](text, service, snippet(caps))
+    return LANGUAGES[language].patch(text, service, snippet(caps))
 
 
 def load(text: str) -> Any:

@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from capadvise.catalog import default
-from capadvise.formats.snippet import Snippet, snippet_of
+from capadvise.config.from_report import snippet_of
+from capadvise.config.snippet import Snippet
 from capadvise.judgement.decide import decide
 from capadvise.judgement.proven import Proven, Trial, conclude
 from capadvise.judgement.report import Report

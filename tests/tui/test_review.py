@@ -12,10 +12,10 @@ from textual.pilot import Pilot
 from textual.theme import BUILTIN_THEMES
 from textual.widgets import Input
 
-from capadvise.formats import FORMATS
 from capadvise.judgement.decide import Verdict
 from capadvise.model.caps import Cap
 from capadvise.model.target import Target
+from capadvise.report.pages import FORMATS, ON_TERMINAL
 from capadvise.tui.choice import Base
 from capadvise.tui.evidence import PAGE, EvidenceTree
 from capadvise.tui.helpscreen import HelpScreen
@@ -113,7 +113,7 @@ def test_f_goes_through_all_formats_and_the_runtime_that_is_compared_follows() -
 
     async def script(pilot: Session) -> None:
         seen = []
-        shown = [name for name, language in FORMATS.items() if not language.is_page]
+        shown = list(ON_TERMINAL)
         for _ in shown:
             seen.append(page(app).review.query_one("#snippet").border_title)
             await press(pilot, "f")

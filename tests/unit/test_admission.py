@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from capadvise.cli import main
-from capadvise.formats.admission import Allowed, PodOwner, render
+from capadvise.config.kubernetes.admission import Allowed, PodOwner, render
 from capadvise.model.caps import parse_set
 from capadvise.model.errors import BadInput
 from capadvise.report.save import save

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from capadvise.formats.declared import Declared
+from capadvise.config import LANGUAGES
+from capadvise.config.declared import Declared
 from capadvise.gate.against import against
 from capadvise.gate.baseline import Baseline
-from capadvise.gate.consumers import CONSUMERS
 from capadvise.gate.finding import Finding, Severity
 from capadvise.gate.service import Service
 from capadvise.judgement.decide import Proposal, decide
@@ -31,7 +31,7 @@ def compared(
     proposal: Proposal, add: tuple[str, ...], kind: str = "quadlet", **more: object
 ) -> list[Finding]:
     declared = Declared("web", 1, ("ALL",), add, **more)  # type: ignore[arg-type]
-    service = Service.of(declared, (("f", declared),), CONSUMERS[kind], CATALOG)
+    service = Service.of(declared, (("f", declared),), LANGUAGES[kind].judged_by, CATALOG)
     return list(against(service, proposal, "web.json"))
 
 
@@ -64,7 +64,7 @@ def test_what_the_recording_could_not_see_is_no_error() -> None:
 
 def test_the_default_set_is_granted_where_nothing_is_dropped() -> None:
     declared = Declared("web", 1)
-    service = Service.of(declared, (("f", declared),), CONSUMERS["compose"], CATALOG)
+    service = Service.of(declared, (("f", declared),), LANGUAGES["compose"].judged_by, CATALOG)
     (found,) = against(service, BOTH, "web.json")
     assert found.what == (
         "it holds DAC_OVERRIDE, FOWNER, FSETID, KILL, SETGID, SETUID, SETPCAP, NET_RAW, "
@@ -178,7 +178,7 @@ def test_a_single_report_is_that_of_the_only_service(folder: Path) -> None:
 
 def test_a_report_that_saw_no_start_cannot_tell_what_is_too_much() -> None:
     declared = Declared("web", 1, ("ALL",), ("CHOWN", "NET_BIND_SERVICE", "NET_RAW"))
-    service = Service.of(declared, (("f", declared),), CONSUMERS["quadlet"], CATALOG)
+    service = Service.of(declared, (("f", declared),), LANGUAGES["quadlet"].judged_by, CATALOG)
     (found,) = against(service, BOTH, "web.json", partial=True)
     assert (found.severity, found.what) == (
         WARNING,
@@ -189,7 +189,7 @@ def test_a_report_that_saw_no_start_cannot_tell_what_is_too_much() -> None:
 
 def test_what_matches_a_report_that_saw_no_start_may_lack_something() -> None:
     declared = Declared("web", 1, ("ALL",), ("CHOWN", "NET_BIND_SERVICE"))
-    service = Service.of(declared, (("f", declared),), CONSUMERS["quadlet"], CATALOG)
+    service = Service.of(declared, (("f", declared),), LANGUAGES["quadlet"].judged_by, CATALOG)
     (found,) = against(service, BOTH, "web.json", partial=True)
     assert (found.rule, found.severity, found.what) == (
         "under-permissioned",

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from capadvise.formats.pflag import Option
+from capadvise.config.run.pflag import Option
 from capadvise.model.errors import CannotObserve
 from capadvise.targets.containers import beside, project
 

@@ -195,7 +195,7 @@ def test_an_answer_that_cannot_be_written_is_no_pass(place: Path) -> None:
 def test_the_gate_loads_what_it_reads_with_and_no_more(place: Path) -> None:
     """Start-up is most of what it takes; ``tests/bench/gate.py`` measures it."""
     modules = loaded("from capadvise.cli import main; main(['check', 'compose.yaml'])")
-    assert "capadvise.formats.compose" in modules
+    assert "capadvise.config.compose.file" in modules
     slow = {"textual", "ctypes", "subprocess", "socket", "asyncio", "jsonschema", "prctl", "ptrace"}
     assert not modules & slow
     every_start = {"capadvise.linux", "capadvise.kernel", "capadvise.kernel.odd_start"}
@@ -206,11 +206,7 @@ def test_the_gate_loads_what_it_reads_with_and_no_more(place: Path) -> None:
 def test_a_file_is_read_without_what_judges_recordings() -> None:
     """It would take as long as the rest of the start."""
     code = "import sys, capadvise.cli.commands.check; print(sys.modules.keys() & {*sys.argv[1:]})"
-    judges = [
-        "capadvise.judgement.decide",
-        "capadvise.judgement.judge",
-        "capadvise.formats.snippet",
-    ]
+    judges = ["capadvise.judgement.decide", "capadvise.judgement.judge", "capadvise.config.snippet"]
     done = subprocess.run([sys.executable, "-c", code, *judges], capture_output=True, text=True)
     assert done.stdout == "set()\n", done.stderr
 

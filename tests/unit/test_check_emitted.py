@@ -15,11 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from capadvise.cli import main
-from capadvise.formats import FORMATS
-from capadvise.formats.edit import PATCHES
-from capadvise.formats.snippet import snippet_of
+from capadvise.config import LANGUAGES, languages
+from capadvise.config.from_report import snippet_of
 from capadvise.gate.against import against
-from capadvise.gate.consumers import CONSUMERS
 from capadvise.gate.finding import Severity
 from capadvise.gate.lint import lint
 from capadvise.gate.outcome import Source, examine
@@ -48,9 +46,9 @@ def test_what_emit_prints_passes_the_gate(caps: frozenset[Cap], user: str) -> No
     made = replace(made, target=replace(made.target, user=user))
     answer = snippet_of(made, caps, CATALOG)
     expected = {"root-equivalent", "useless-add", "high-risk", "beyond-default"}
-    for kind in CONSUMERS:
-        declared = FORMATS[kind].read(FORMATS[kind].render(answer))
-        source = Source(("f",), kind, declared, (("f", declared),))
+    for kind in (each.name for each in languages("consumer")):
+        declared = LANGUAGES[kind].read(LANGUAGES[kind].render(answer))
+        source = Source(("f",), LANGUAGES[kind], declared, (("f", declared),))
         (service,) = examine(source, CATALOG, None).services
         assert service.granted == caps, kind
         assert {item.rule for item in service.findings} <= expected, kind
@@ -94,11 +92,11 @@ def test_what_is_patched_passes_the_gate(
         "quadlet": _container_file(add, drop, privileged=privileged),
         "systemd": _service_file(add, drop),
     }
-    assert files.keys() == PATCHES.keys()
+    assert [*files] == [each.name for each in languages("edit")]
     for kind, text in files.items():
-        patched = PATCHES[kind](text, None, answer).text
-        (declared,) = FORMATS[kind].read(patched)
-        service = Service.of(declared, (("f", declared),), CONSUMERS[kind], CATALOG, caps)
+        patched = LANGUAGES[kind].patch(text, None, answer).text
+        (declared,) = LANGUAGES[kind].read(patched)
+        service = Service.of(declared, (("f", declared),), LANGUAGES[kind].judged_by, CATALOG, caps)
         findings = [*lint(service), *against(service, made.proposal, "web.json")]
         assert [item for item in findings if item.severity is Severity.ERROR] == [], patched
 

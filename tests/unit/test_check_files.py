@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from capadvise.cli import main
+from capadvise.config import LANGUAGES, recognise
 from capadvise.gate.projects import projects
-from capadvise.gate.sources import recognize, service_name
 from capadvise.model.errors import BadInput
 from tests.support.gate_files import gated_folder
 
@@ -41,7 +41,16 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ],
 )
 def test_files_are_recognized(path: str, text: str, kind: str) -> None:
-    assert recognize(path, text) == kind
+    language = recognise(path, text)
+    assert language is not None
+    assert language.name == kind
+
+
+SERVICES = {
+    "systemd": "[Service]\n",
+    "quadlet": "[Container]\n",
+    "oci": '{"process": {"capabilities": {}}}',
+}
 
 
 @pytest.mark.parametrize(
@@ -57,7 +66,7 @@ def test_files_are_recognized(path: str, text: str, kind: str) -> None:
     ],
 )
 def test_the_only_service_of_a_file_is_called_after_it(path: str, kind: str, name: str) -> None:
-    assert service_name(path, kind) == name
+    assert LANGUAGES[kind].read(SERVICES[kind], path)[0].service == name
 
 
 def test_a_unit_is_judged_together_with_its_drop_ins(
@@ -124,7 +133,7 @@ def test_a_file_without_anything_to_judge_says_so(
 
 @pytest.mark.parametrize("text", ["", "a: 1\n", "x:\n      kind: Pod\n", "{}"])
 def test_other_files_are_not(text: str) -> None:
-    assert recognize("x.yaml", text) is None
+    assert recognise("x.yaml", text) is None
 
 
 @pytest.mark.parametrize(
@@ -137,7 +146,7 @@ def test_other_files_are_not(text: str) -> None:
 )
 def test_what_two_formats_claim_is_refused(text: str) -> None:
     with pytest.raises(BadInput, match="line 1: ambiguous"):
-        recognize("x.yaml", text)
+        recognise("x.yaml", text)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 
 from capadvise.catalog import default
 from capadvise.cli import main
-from capadvise.formats import FORMATS
+from capadvise.report.pages import FORMATS, PAGES
 from capadvise.report.save import save
 from tests.support.recordings import report
 
@@ -82,12 +82,12 @@ FORMATS_LOADED = """
 import os, sys
 from capadvise.cli import main
 from capadvise.cli.commands import emit  # what all share is loaded once, before the forks
-from capadvise.formats import FORMATS
-languages = {kind.module for kind in FORMATS.values()} | {"yaml"}
+from capadvise.report.pages import FORMATS
+modules = {kind.module for kind in FORMATS.values()} | {"yaml"}
 for name in FORMATS:
     if os.fork() == 0:
         main(["emit", sys.argv[1], "--format", name])
-        print("loaded", name, *sorted(languages & sys.modules.keys()), file=sys.stderr, flush=True)
+        print("loaded", name, *sorted(modules & sys.modules.keys()), file=sys.stderr, flush=True)
         os._exit(0)
     os.wait()
 """
@@ -100,5 +100,5 @@ def test_a_format_is_all_that_is_loaded(saved: str) -> None:
     done = subprocess.run(argv, capture_output=True, text=True)
     lines = [line for line in done.stderr.splitlines() if line.startswith("loaded ")]
     for name, line in zip(FORMATS, lines, strict=True):
-        catalog = {"yaml"} if FORMATS[name].is_page else set()
+        catalog = {"yaml"} if name in PAGES else set()
         assert {*line.split()} - catalog == {"loaded", name, FORMATS[name].module}

@@ -9,7 +9,7 @@ from typing import Any
 import kubernetes_validate
 import pytest
 
-from capadvise.formats.admission import PodOwner
+from capadvise.config.kubernetes.admission import PodOwner
 from capadvise.judgement.report import Report
 from capadvise.model.target import Target
 from capadvise.report.kubernetes import fleet

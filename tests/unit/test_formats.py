@@ -15,18 +15,20 @@ from hypothesis import strategies as st
 from pydantic_sarif.model import StaticAnalysisResultsFormatSarifVersion210JsonSchema as Sarif
 
 from capadvise.catalog import default
-from capadvise.formats import FORMATS
-from capadvise.formats.declared import Declared
-from capadvise.formats.snippet import Snippet, snippet_of
+from capadvise.config import LANGUAGES
+from capadvise.config.declared import Declared
+from capadvise.config.from_report import snippet_of
+from capadvise.config.snippet import Snippet
 from capadvise.model.caps import NAMES, Cap, CapSet, parse_set
 from capadvise.model.errors import BadInput
 from capadvise.model.target import Target
+from capadvise.report.pages import FORMATS
 from tests.support.golden import assert_golden
-from tests.support.readers import read
+from tests.support.readers import DECLARED, read
 from tests.support.recordings import report, snippet_with
 
 ALL = frozenset(map(Cap, range(len(NAMES))))
-CONFIGURATIONS = sorted(name for name, kind in FORMATS.items() if kind.is_configuration)
+CONFIGURATIONS = sorted(DECLARED)
 BIND = parse_set(["NET_BIND_SERVICE"])
 SETS = st.frozensets(st.sampled_from(sorted(ALL)))
 USERS = st.sampled_from(["0:0", "33:33", "1000", "65534:0", "0"])
@@ -92,7 +94,7 @@ def test_hostile_words_stay_words(text: str) -> None:
         shown = kind.render(hostile)
         assert "\x1b" not in shown, name
         shown.encode()
-        if kind.is_configuration:
+        if name in DECLARED:
             (was,) = read(name, kind.render(plain))
             (now,) = read(name, shown)
             assert _essence(now) == _essence(was), name
@@ -111,10 +113,10 @@ def _essence(declared: Declared) -> Declared:
 
 @pytest.mark.parametrize("name", ["true", "NO", "7", "1.5", "null", "-", "a b", "é", "x" * 300, ""])
 def test_a_service_is_called_by_a_name_that_everybody_takes(name: str) -> None:
-    text = FORMATS["compose"].render(snippet_with(frozenset(), name=name))
+    text = LANGUAGES["compose"].render(snippet_with(frozenset(), name=name))
     (service,) = yaml.safe_load(text)["services"]
     assert re.fullmatch(r"[A-Za-z][A-Za-z0-9._-]{0,62}", service)
-    text = FORMATS["kubernetes"].render(snippet_with(frozenset(), name=name))
+    text = LANGUAGES["kubernetes"].render(snippet_with(frozenset(), name=name))
     assert re.fullmatch(
         r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?", yaml.safe_load(text)["metadata"]["name"]
     )
@@ -127,7 +129,7 @@ def test_a_user_that_is_none_is_refused(user: str) -> None:
 
 
 def _compose(snippet: Snippet) -> dict[str, object]:
-    (service,) = yaml.safe_load(FORMATS["compose"].render(snippet))["services"].values()
+    (service,) = yaml.safe_load(LANGUAGES["compose"].render(snippet))["services"].values()
     found: dict[str, object] = service
     return found
 
@@ -159,7 +161,7 @@ def test_where_file_capabilities_are_the_way_new_privileges_stay_allowed() -> No
         "cap_drop": ["ALL"],
         "cap_add": ["CHOWN", "MKNOD"],
     }
-    assert "setcap cap_chown,cap_mknod=ep PROGRAM" in FORMATS["compose"].render(
+    assert "setcap cap_chown,cap_mknod=ep PROGRAM" in LANGUAGES["compose"].render(
         snippet_with(caps, user="33")
     )
 
@@ -204,12 +206,12 @@ def test_where_not_all_that_starts_was_seen_new_privileges_are_left_alone(
 def test_the_pod_security_level_is_named(
     caps: list[str], user: str, changes: dict[str, bool], level: str
 ) -> None:
-    text = FORMATS["kubernetes"].render(snippet_with(parse_set(caps), user=user, **changes))
+    text = LANGUAGES["kubernetes"].render(snippet_with(parse_set(caps), user=user, **changes))
     assert text.startswith(f"# Pod Security level: {level},")
 
 
 def test_a_pod_for_another_user() -> None:
-    pod = yaml.safe_load(FORMATS["kubernetes"].render(snippet_with(BIND, user="33:34")))
+    pod = yaml.safe_load(LANGUAGES["kubernetes"].render(snippet_with(BIND, user="33:34")))
     assert pod["spec"]["template"]["spec"] == {
         "securityContext": {
             "sysctls": [{"name": "net.ipv4.ip_unprivileged_port_start", "value": "0"}]
@@ -234,7 +236,7 @@ def test_a_pod_for_another_user() -> None:
 def test_the_user_of_a_process_that_was_found_is_not_emitted() -> None:
     """As whom its container begins, nobody knows."""
     found = replace(snippet_with(BIND, user="33:34"), of_process=True)
-    assert "runAs" not in FORMATS["kubernetes"].render(found)
+    assert "runAs" not in LANGUAGES["kubernetes"].render(found)
 
 
 @pytest.mark.parametrize(
@@ -250,7 +252,7 @@ def test_a_container_that_began_as_root_does_so_again(
 ) -> None:
     seen = report()
     target = replace(seen.target, kind=kind, argv=words)
-    text = FORMATS["compose"].render(
+    text = LANGUAGES["compose"].render(
         snippet_of(replace(seen, target=target), parse_set(["CHOWN"]), default())
     )
     assert ("recorded as root" in text) is noted
@@ -258,7 +260,7 @@ def test_a_container_that_began_as_root_does_so_again(
 
 def test_the_kernel_takes_sys_admin_for_escalation() -> None:
     """The API server refuses allowPrivilegeEscalation: false beside CAP_SYS_ADMIN."""
-    text = FORMATS["kubernetes"].render(snippet_with(parse_set(["SYS_ADMIN"])))
+    text = LANGUAGES["kubernetes"].render(snippet_with(parse_set(["SYS_ADMIN"])))
     assert "allowPrivilegeEscalation" not in text
 
 
@@ -273,7 +275,7 @@ def test_a_low_port_that_asked_for_nothing_asks_elsewhere() -> None:
 
 @pytest.mark.parametrize("argv", [("/bin/a b", "$(id)", "it's"), ("a\n\x1bb", "\\'\x07", "\udcff")])
 def test_the_shell_makes_the_same_words_again(argv: tuple[str, ...]) -> None:
-    command = FORMATS["setpriv"].render(replace(snippet_with(frozenset()), argv=argv, notes=()))
+    command = LANGUAGES["setpriv"].render(replace(snippet_with(frozenset()), argv=argv, notes=()))
     shown = command.replace("setpriv ", "printf '%s\\0' ", 1)
     done = subprocess.run(["bash", "-c", shown], capture_output=True, check=True)
     words = done.stdout.decode(errors="surrogateescape").split("\0")[:-1]
@@ -284,7 +286,7 @@ def test_setcap_gets_the_file_behind_the_name(tmp_path: Path) -> None:
     program = tmp_path / "real"
     program.touch(mode=0o755)
     (tmp_path / "my $prog").symlink_to(program)
-    text = FORMATS["setcap"].render(replace(snippet_with(BIND), argv=("my $prog",)))
+    text = LANGUAGES["setcap"].render(replace(snippet_with(BIND), argv=("my $prog",)))
     script = f"PATH=$PATH:{tmp_path}; setcap() {{ printf '%s|' \"$@\"; }}; {text}"
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True)
     assert done.stdout == f"cap_net_bind_service=ep|{program}|"
@@ -305,17 +307,18 @@ def test_a_client_is_not_the_program(kind: str, argv: tuple[str, ...]) -> None:
         replace(report(), target=Target(kind, "web", argv, "/", "0:0")), BIND, default()
     )
     assert (
-        FORMATS["setcap"].render(made).splitlines()[-1] == "setcap cap_net_bind_service=ep PROGRAM"
+        LANGUAGES["setcap"].render(made).splitlines()[-1]
+        == "setcap cap_net_bind_service=ep PROGRAM"
     )
     with pytest.raises(BadInput, match="would restrict"):
-        FORMATS["setpriv"].render(made)
+        LANGUAGES["setpriv"].render(made)
 
 
 def test_what_was_attached_to_is_its_own_program() -> None:
     target = Target("container", "web", ("nginx", "-g", "daemon off;"), "/", "0:0")
     made = snippet_of(replace(report(), target=target), BIND, default())
-    assert "-- nginx -g" in FORMATS["setpriv"].render(made)
-    assert "command -v -- nginx" in FORMATS["setcap"].render(made)
+    assert "-- nginx -g" in LANGUAGES["setpriv"].render(made)
+    assert "command -v -- nginx" in LANGUAGES["setcap"].render(made)
 
 
 def test_json_says_the_set() -> None:
@@ -348,7 +351,11 @@ def test_a_table_cell_holds_text_alone() -> None:
     caps = parse_set(["CHOWN"])
     evil = "a | b <img src=x> [click](http://x) `x`"
     hostile = snippet_with(caps)
-    hostile = replace(hostile, kept=(replace(hostile.kept[0], lost_without=evil),))
+    assert hostile.report is not None
+    proposal = hostile.report.proposal
+    need = replace(proposal.need(Cap.parse("CHOWN")), lost_without=evil)
+    report = replace(hostile.report, proposal=replace(proposal, needs=(need,)))
+    hostile = replace(hostile, report=report)
     (row,) = (line for line in FORMATS["markdown"].render(hostile).splitlines() if "CHOWN" in line)
     assert len(re.findall(r"(?<!\\)\|", row)) == 7
     assert not re.search(r"(?<!\\)[<`\[]", row)

@@ -15,9 +15,10 @@ import pytest
 
 from capadvise.catalog import default
 from capadvise.cli import main
-from capadvise.formats import systemd
-from capadvise.formats.declared import Declared, Exposure, ExposureAt
-from capadvise.gate.consumers import CONSUMERS, granted
+from capadvise.config import LANGUAGES
+from capadvise.config.declared import Declared, Exposure, ExposureAt
+from capadvise.config.systemd import file as systemd
+from capadvise.gate.consumers import granted
 from capadvise.gate.finding import Finding, Severity
 from capadvise.gate.level import reached
 from capadvise.gate.lint import lint
@@ -247,7 +248,7 @@ def test_a_file_of_exceptions_has_owners_and_an_end(
 
 def findings(kind: str, declared: Declared, *needed: str) -> list[tuple[str, str]]:
     service = Service.of(
-        declared, (("f", declared),), CONSUMERS[kind], CATALOG, parse_set(list(needed))
+        declared, (("f", declared),), LANGUAGES[kind].judged_by, CATALOG, parse_set(list(needed))
     )
     return [(item.rule, str(item.severity)) for item in lint(service)]
 
@@ -316,7 +317,7 @@ def test_a_need_that_a_report_shows_is_held_against_nobody() -> None:
 
 
 def of_user_namespaces(kind: str, service: Declared, known: Report = FITTING) -> list[Finding]:
-    judged = Service.of(service, (("f", service),), CONSUMERS[kind], CATALOG)
+    judged = Service.of(service, (("f", service),), LANGUAGES[kind].judged_by, CATALOG)
     return list(own_users(judged, known, "web.json"))
 
 
@@ -375,7 +376,7 @@ def test_what_no_program_can_gain_is_not_held(
 ) -> None:
     """The bounding set of a unit's user counts for set-id programs alone."""
     (read,) = systemd.read(f"[Service]\nExecStart=/bin/x\n{lines}\n")
-    assert granted(read, CONSUMERS["systemd"], CATALOG) == parse_set(held)
+    assert granted(read, LANGUAGES["systemd"].judged_by, CATALOG) == parse_set(held)
     rules_of = [rule for rule, _ in findings("systemd", read) if rule == "no-drop-all"]
     assert rules_of == expected
 
@@ -391,7 +392,7 @@ def test_a_unit_can_have_a_user_namespace_of_its_own(setting: str, own: bool) ->
 
 def test_what_a_setting_takes_away_is_not_granted() -> None:
     service = declared("CAP_MKNOD", "CAP_CHOWN", withheld=(("MKNOD", "PrivateDevices"),))
-    assert granted(service, CONSUMERS["systemd"], CATALOG) == parse_set(["CHOWN"])
+    assert granted(service, LANGUAGES["systemd"].judged_by, CATALOG) == parse_set(["CHOWN"])
 
 
 @pytest.mark.parametrize(
@@ -407,7 +408,7 @@ def test_what_a_setting_takes_away_is_not_granted() -> None:
     ],
 )
 def test_every_format_has_a_level(service: Declared, level: str) -> None:
-    assert reached(service, CONSUMERS["compose"], CATALOG).level == level
+    assert reached(service, LANGUAGES["compose"].judged_by, CATALOG).level == level
 
 
 def test_a_level_can_be_required(capsys: Out) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from capadvise.cli import main
+from capadvise.config.compose import COMPOSE
+from capadvise.config.language import Language
 from capadvise.gate.patching import patching
 from capadvise.model.errors import CannotPatch
 from capadvise.model.recording import Recording
@@ -113,11 +115,11 @@ def test_what_needs_no_change_is_not_spoken_of(capsys: Out) -> None:
 def test_a_program_that_answers_in_another_way_is_named(
     monkeypatch: pytest.MonkeyPatch, place: Path
 ) -> None:
-    def services(text: str, folder: Path) -> None:
+    def ask(language: Language, paths: list[str], texts: list[str]) -> str:
         raise ValueError("no JSON")
 
-    monkeypatch.setattr(ask_consumer, "services", services)
+    monkeypatch.setattr(ask_consumer, "ask", ask)
     (file := place / "compose.yaml").write_text(GRANTS)
-    made = patching(file, "compose", "web", snippet(USUAL), report_of(BIND))
+    made = patching(file, COMPOSE, "web", snippet(USUAL), report_of(BIND))
     with pytest.raises(CannotPatch, match="docker compose could not be asked: no JSON"):
         confirm(made)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from capadvise.formats.edit.systemd import patch
-from capadvise.formats.snippet import snippet_of
-from capadvise.formats.systemd import render
+from capadvise.config.from_report import snippet_of
+from capadvise.config.systemd.edit import patch
+from capadvise.config.systemd.file import render
 from capadvise.judgement.hardening import LINES, Hardening, largest, propose
 from capadvise.judgement.report import Report
 from capadvise.model.caps import parse_set

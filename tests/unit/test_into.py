@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from capadvise.cli import main
-from capadvise.formats.files import plan
+from capadvise.config import LANGUAGES
+from capadvise.gate.files import plan
 from capadvise.gate.installed import unit_file
 from capadvise.model.caps import Cap
 from capadvise.model.errors import CannotPatch
@@ -155,7 +156,7 @@ def test_mode_link_and_attributes_stay(saved: str, file: Path, tmp_path: Path) -
 
 
 def test_a_file_that_changed_meanwhile_is_left_alone(file: Path) -> None:
-    change = plan(file, "compose", None, snippet(USUAL))
+    change = plan(file, LANGUAGES["compose"], None, snippet(USUAL))
     file.write_text(WEB + "    tty: true\n")
     with pytest.raises(CannotPatch, match="was changed meanwhile"):
         change.write()
@@ -171,7 +172,7 @@ def test_a_drop_in_is_made_once(saved: str, tmp_path: Path) -> None:
     assert emit(saved, path, "--service", "web", language="systemd") == 0
     assert path.read_text().startswith("[Service]\nCapabilityBoundingSet=\n")
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
-    change = plan(tmp_path / "web.service.d" / "b.conf", "systemd", None, snippet(USUAL))
+    change = plan(tmp_path / "web.service.d" / "b.conf", LANGUAGES["systemd"], None, snippet(USUAL))
     assert change.diff().startswith("--- /dev/null\n")
     (tmp_path / "web.service.d" / "b.conf").write_text("mine\n")
     with pytest.raises(CannotPatch, match="was changed meanwhile"):
@@ -246,7 +247,7 @@ def test_a_folder_that_one_may_not_write_to() -> None:
         file = Path(folder) / "compose.yml"
         file.write_text(WEB)
         file.chmod(0o666)
-        change = plan(file, "compose", None, snippet(USUAL))
+        change = plan(file, LANGUAGES["compose"], None, snippet(USUAL))
         os.seteuid(65534)
         try:
             with pytest.raises(CannotPatch, match=r"cannot write .*: Permission denied"):
@@ -292,7 +293,7 @@ def check(cap: str, site: str, syscall: str) -> Check:
 def powers(*checks: Check, language: str = "compose", io_uring: bool = False) -> str:
     recording = replace(QUIET, checks=checks, io_uring=io_uring)
     made = report(recording)
-    return "\n".join(other_powers(made, CATALOG, made.proposal.recommended, language))
+    return "\n".join(other_powers(made, CATALOG, made.proposal.recommended, LANGUAGES[language]))
 
 
 def test_what_a_recording_cannot_tell_of_privileged_is_said() -> None:
@@ -369,7 +370,7 @@ def test_the_diff_shows_no_more_than_has_changed(tmp_path: Path) -> None:
     )
     text = "---\n".join(document.format(n=n) for n in range(40))
     (path := tmp_path / "pods.yaml").write_text(text)
-    change = plan(path, "kubernetes", "Pod/reviews-v7/reviews", snippet(("CHOWN",)))
+    change = plan(path, LANGUAGES["kubernetes"], "Pod/reviews-v7/reviews", snippet(("CHOWN",)))
     changed = [line for line in change.diff().splitlines()[2:] if line[:1] in ("+", "-")]
     old, new = text.splitlines(), change.patched.text.splitlines()
     assert len(changed) == len(new) - len(old) == 6

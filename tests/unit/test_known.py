@@ -11,13 +11,13 @@ from capadvise.catalog import default
 from capadvise.catalog.known import Known, index, parse_program
 from capadvise.catalog.known_index import KnownIndex, other_version, repository, tag
 from capadvise.cli import main
-from capadvise.formats import CONFIGURATIONS, FORMATS
-from capadvise.formats.from_known import known_snippet
+from capadvise.config import LANGUAGES
+from capadvise.config.from_known import known_snippet
 from capadvise.model.caps import parse_set
 from capadvise.model.errors import BadInput
 from capadvise.report.known_text import known_text
 from tests.proven.run import PROGRAMS, differences, names, programs, ways
-from tests.support.readers import read
+from tests.support.readers import DECLARED, read
 
 KNOWN = default().known
 NGINX = KNOWN.program("nginx")
@@ -255,7 +255,7 @@ def test_what_is_unknown_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     assert "no set is known for 'no-such\\x1b'" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", CONFIGURATIONS)
+@pytest.mark.parametrize("name", sorted(DECLARED))
 def test_a_set_in_every_language(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     """What the gate's own reader finds in it is the set."""
     assert main(["known", "nginx", "--format", name]) == 0
@@ -286,7 +286,7 @@ def test_a_variant_that_another_user_starts() -> None:
     assert (by_root.user, by_user.user) == ("root", "www-data")
     assert "started by: www-data" in " ".join(known_text(program, "nginx", default()))
     snippet = known_snippet(program, by_user, set_name="floor")
-    assert "AmbientCapabilities=CAP_CHOWN" in FORMATS["systemd"].render(snippet)
+    assert "AmbientCapabilities=CAP_CHOWN" in LANGUAGES["systemd"].render(snippet)
     raw["variants"] = raw["variants"][1:]
     assert parse_program(Path("nginx.yaml"), yaml.safe_dump(raw)).common == frozenset()
 

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from capadvise.cli import main
-from capadvise.formats import FORMATS
-from capadvise.formats.snippet import Snippet
+from capadvise.config import LANGUAGES
+from capadvise.config.snippet import Snippet
 from capadvise.model.caps import parse_set
 from capadvise.model.errors import BadInput
 from capadvise.model.image_labels import claim_of
@@ -30,7 +30,7 @@ LABELS = {"io.capadvise.floor": "CHOWN", "io.capadvise.recommended": "CHOWN,KILL
 
 def written(snippet: Snippet) -> dict[str, str]:
     """As a builder reads the lines."""
-    (line,) = re.findall(r"(?s)^LABEL (.*)\n\Z", FORMATS["label"].render(snippet), re.MULTILINE)
+    (line,) = re.findall(r"(?s)^LABEL (.*)\n\Z", LANGUAGES["label"].render(snippet), re.MULTILINE)
     found = re.findall(r'([a-z.]+)="((?:[^"\\]|\\.)*)"', line)
     return {name: re.sub(r"\\(.)", r"\1", value) for name, value in found}
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from capadvise.catalog import default
-from capadvise.formats import compose, kubernetes
-from capadvise.formats.declared import Declared
-from capadvise.gate.consumers import CONSUMERS, EVERY, granted
+from capadvise.config import LANGUAGES
+from capadvise.config.compose import file as compose
+from capadvise.config.declared import Declared
+from capadvise.config.kubernetes import file as kubernetes
+from capadvise.gate.consumers import EVERY, granted
 from capadvise.gate.finding import RULES, Finding, Severity
 from capadvise.gate.lint import lint
 from capadvise.gate.place import known
@@ -21,7 +23,7 @@ ALL = ("ALL",)
 
 
 def findings(declared: Declared, kind: str, needed: CapSet = frozenset()) -> tuple[Finding, ...]:
-    consumer = CONSUMERS[kind]
+    consumer = LANGUAGES[kind].judged_by
     return lint(Service.of(declared, (("f", declared),), consumer, CATALOG, needed))
 
 
@@ -107,7 +109,7 @@ def test_what_is_root_equivalent_is_what_the_catalog_says(name: str) -> None:
     found = [item.rule for item in findings(declared, "compose")]
     entry = CATALOG.entry(cap)
     assert entry is not None
-    risk = str(remaining(entry, known(declared, CONSUMERS["compose"])).risk)
+    risk = str(remaining(entry, known(declared, LANGUAGES["compose"].judged_by)).risk)
     by_risk = {"root": ["root-equivalent"], "high": ["high-risk"]}
     assert found == ([] if cap in DOCKER else by_risk.get(risk, ["beyond-default"]))
 
@@ -203,7 +205,7 @@ S = parse_set
     ],
 )  # fmt: skip
 def test_what_the_consumer_grants(kind: str, declared: Declared, caps: CapSet) -> None:
-    assert granted(declared, CONSUMERS[kind], CATALOG) == caps
+    assert granted(declared, LANGUAGES[kind].judged_by, CATALOG) == caps
 
 
 @pytest.mark.parametrize(
@@ -218,7 +220,7 @@ def test_what_the_consumer_grants(kind: str, declared: Declared, caps: CapSet) -
 )
 def test_how_consumers_spell(kind: str, taken: list[str]) -> None:
     spellings = ["NET_RAW", "net_raw", "CAP_NET_RAW", "cap_net_raw", "13", "CAP_CAP_NET_RAW", ""]
-    parse = CONSUMERS[kind].parse
+    parse = LANGUAGES[kind].judged_by.parse
     assert [name for name in spellings if parse(name) == Cap.parse("NET_RAW")] == taken
     assert {parse(name) for name in spellings if name not in taken} == {None}
 
@@ -234,7 +236,7 @@ def test_how_consumers_spell(kind: str, taken: list[str]) -> None:
     ],
 )
 def test_how_each_language_forbids_to_gain_privileges(kind: str, remedy: str) -> None:
-    name = CONSUMERS[kind].spelled(Cap.parse("CHOWN"))
+    name = LANGUAGES[kind].judged_by.spelled(Cap.parse("CHOWN"))
     declared = service((name,), no_new_privileges=False)
     (finding,) = [one for one in findings(declared, kind) if one.rule == "escalation"]
     assert finding.remedy == remedy

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from capadvise.formats import FORMATS
-from capadvise.formats.files import Change
+from capadvise.config import LANGUAGES
+from capadvise.gate.files import Change
 from tests.support.golden import FOLDER, assert_golden
 from tests.support.patching import CASES, POD, QUOTED, USUAL, Case, containers, load, patch
 
@@ -84,7 +82,7 @@ def test_what_podman_is_given_besides_gives_nothing(words: str) -> None:
     text = f"[Container]\nImage=x\nPodmanArgs={words} --env 'A=b --privileged'\n"
     patched = patch("quadlet", text, None, ()).text
     assert patched.splitlines()[2] == "PodmanArgs=--env 'A=b --privileged'"
-    (declared,) = FORMATS["quadlet"].read(patched)
+    (declared,) = LANGUAGES["quadlet"].read(patched)
     assert (declared.add, declared.drop, declared.privileged) == ((), ("all",), False)
 
 
@@ -108,7 +106,7 @@ def test_a_container_goes_by_its_own_name_too() -> None:
 
 def test_the_patcher_reads_words_as_the_gate_does() -> None:
     patched = patch("systemd", QUOTED, None, ("CHOWN", "NET_BIND_SERVICE")).text
-    (declared,) = FORMATS["systemd"].read(patched)
+    (declared,) = LANGUAGES["systemd"].read(patched)
     assert declared.add == ("CAP_CHOWN", "CAP_NET_BIND_SERVICE")
 
 
@@ -116,17 +114,13 @@ def test_the_gate_sees_every_patch() -> None:
     for case in CASES:
         name = case.patched().service
         text = case.patched().text.removeprefix("\ufeff")
-        kwargs = {"drop_in": True} if case.language in ("quadlet", "systemd") else {}
-        every = read_module(case.language)(text, **kwargs)
-        (declared,) = [item for item in every if kwargs or item.service == name]
+        path = {"quadlet": "x.container.d/x.conf", "systemd": "x.service.d/x.conf"}
+        every = LANGUAGES[case.language].read(text, path.get(case.language, ""))
+        (declared,) = [item for item in every if case.language in path or item.service == name]
         added = {item.upper().removeprefix("CAP_") for item in declared.add}
         assert added == set(case.caps), case.name
         assert {item.upper() for item in declared.drop} == {"ALL"}, case.name
         assert not declared.privileged, case.name
-
-
-def read_module(language: str) -> Any:
-    return import_module(f"capadvise.formats.{language}").read
 
 
 ROLLOUT = """apiVersion: argoproj.io/v1alpha1

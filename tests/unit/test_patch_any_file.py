@@ -11,7 +11,7 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from capadvise.formats import FORMATS
+from capadvise.config import LANGUAGES
 from capadvise.model.caps import NAMES
 from tests.support.patching import containers, load, patch
 
@@ -342,7 +342,7 @@ def unit(section: str, first: list[str], keys: list[str], values: st.SearchStrat
 
 def check_unit(language: str, text: str, caps: tuple[str, ...], *keys: str) -> None:
     patched = patch(language, text, None, caps).text
-    (declared,) = FORMATS[language].read(patched)
+    (declared,) = LANGUAGES[language].read(patched)
     assert [name.upper() for name in declared.drop] == ["ALL"]
     added = [name.upper().removeprefix("CAP_") for name in declared.add]
     assert sorted(added) == sorted(caps)

@@ -5,10 +5,9 @@ from __future__ import annotations
 
 import pytest
 
-from capadvise.formats.edit import PATCHES
-from capadvise.formats.edit.effect import effective
-from capadvise.formats.edit.patched import Patched
-from capadvise.formats.snippet import Snippet
+from capadvise.config import LANGUAGES
+from capadvise.config.patched import Patched
+from capadvise.config.snippet import Snippet
 from capadvise.model.errors import BadInput, CannotPatch, CapadviseError
 from tests.support.patching import POD, QUOTED, USUAL, patch, snippet
 
@@ -56,7 +55,7 @@ def test_what_cannot_be_patched_is_named(
     language: str, text: str, service: str | None, said: str, hint: str | None
 ) -> None:
     with pytest.raises(CapadviseError) as raised:
-        PATCHES[language](text, service, snippet(USUAL))
+        LANGUAGES[language].patch(text, service, snippet(USUAL))
     assert said in str(raised.value)
     assert "\n" not in str(raised.value)
     assert hint is None or hint in (raised.value.hint or "")
@@ -81,7 +80,7 @@ def test_what_cannot_be_patched_is_named(
 )
 def test_more_than_was_meant_is_refused(language: str, text: str, service: str) -> None:
     with pytest.raises((CannotPatch, BadInput)):
-        PATCHES[language](text, service, snippet(USUAL))
+        LANGUAGES[language].patch(text, service, snippet(USUAL))
 
 
 LATER_MERGE = """x: &c {capabilities: {add: [SYS_ADMIN]}}
@@ -135,7 +134,7 @@ def test_what_no_patch_can_give_is_refused(
     assert said in str(caught.value)
 
 
-def test_a_patch_without_effect_is_refused() -> None:
+def test_a_patch_without_effect_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever a patcher does: what its reader does not see is not written."""
 
     def no_patch(text: str, service: str | None, snippet: Snippet) -> Patched:
@@ -147,5 +146,6 @@ def test_a_patch_without_effect_is_refused() -> None:
         ("quadlet", "[Container]\nImage=x\nPodmanArgs=--privileged\nDropCapability=all\n"),
         ("kubernetes", POD),
     ):
+        monkeypatch.setattr(f"capadvise.config.{language}.edit.patch", no_patch)
         with pytest.raises((CannotPatch, BadInput), match=r"no effect|is missing after"):
-            effective(language, no_patch, text, None, snippet(()))
+            LANGUAGES[language].patch(text, None, snippet(()))

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from capadvise.catalog import default
-from capadvise.formats import FORMATS
-from capadvise.formats.snippet import snippet_of
+from capadvise.config import LANGUAGES
+from capadvise.config.from_report import snippet_of
 from capadvise.gate.finding import Level, Reached
 from capadvise.gate.kubernetes.pod import pods
 from capadvise.gate.kubernetes.pod_security import reached
@@ -189,6 +189,6 @@ def test_two_judges_agree() -> None:
 @pytest.mark.parametrize("caps", [[], ["NET_BIND_SERVICE"], ["CHOWN"], ["NET_RAW"], ["SYS_ADMIN"]])
 def test_emit_names_the_level_that_its_manifest_reaches(caps: list[str], user: str) -> None:
     made = replace(report(), target=replace(report().target, user=user))
-    text = FORMATS["kubernetes"].render(snippet_of(made, parse_set(caps), CATALOG))
+    text = LANGUAGES["kubernetes"].render(snippet_of(made, parse_set(caps), CATALOG))
     (found,) = pods(text, CATALOG)
     assert text.startswith(f"# Pod Security level: {reached(found).level},")

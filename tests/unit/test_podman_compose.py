@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from capadvise.formats.pflag import Option, words
+from capadvise.config.run.pflag import Option, words
 from capadvise.targets.containers.podman_compose import for_docker, written
 
 IN_POD, FILE = Option("in-pod", "false"), Option("file", "a.yaml")

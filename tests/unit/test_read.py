@@ -6,8 +6,13 @@ from collections.abc import Callable
 
 import pytest
 
-from capadvise.formats import compose, flags, kubernetes, oci, quadlet, systemd
-from capadvise.formats.declared import Declared
+from capadvise.config.compose import file as compose
+from capadvise.config.declared import Declared
+from capadvise.config.kubernetes import file as kubernetes
+from capadvise.config.oci import file as oci
+from capadvise.config.quadlet import file as quadlet
+from capadvise.config.run import flags
+from capadvise.config.systemd import file as systemd
 from capadvise.model.caps import NAMES
 from capadvise.model.errors import BadInput
 from tests.support.cost import at_most, is_linear

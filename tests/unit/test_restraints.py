@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from capadvise.cli import main
-from capadvise.formats import FORMATS
-from capadvise.formats.edit import PATCHES
-from capadvise.formats.files import plan
-from capadvise.formats.line_diff import unified
-from capadvise.formats.snippet import Snippet, snippet_of
+from capadvise.config import LANGUAGES
+from capadvise.config.from_report import snippet_of
+from capadvise.config.quadlet import QUADLET
+from capadvise.config.snippet import Snippet
+from capadvise.gate.files import plan
+from capadvise.gate.line_diff import unified
 from capadvise.model.caps import Cap
 from capadvise.model.errors import BadInput
 from capadvise.model.target import Target
@@ -29,8 +30,8 @@ DONE = "      capabilities:\n        drop: [ALL]\n        add: [CHOWN]\n"
 
 
 def patched(language: str, text: str, service: str | None = None) -> str:
-    new = PATCHES[language](text, service, SAFE).text
-    assert PATCHES[language](new, service, SAFE).text == new
+    new = LANGUAGES[language].patch(text, service, SAFE).text
+    assert LANGUAGES[language].patch(new, service, SAFE).text == new
     return new
 
 
@@ -64,7 +65,7 @@ def test_compose(options: str, expected: str) -> None:
     new = patched("compose", text, "web")
     assert expected in new
     assert new.endswith("\n  db:\n    image: y\n")
-    assert FORMATS["compose"].read(new)[0].no_new_privileges
+    assert LANGUAGES["compose"].read(new)[0].no_new_privileges
 
 
 @pytest.mark.parametrize(
@@ -80,7 +81,7 @@ def test_what_is_inherited_is_not_said_again(base: str, added: int) -> None:
 
 def test_what_another_file_may_say_is_left_to_it() -> None:
     text = "services:\n  web:\n    extends: {file: a.yaml, service: base}\n"
-    done = PATCHES["compose"](text, "web", SAFE)
+    done = LANGUAGES["compose"].patch(text, "web", SAFE)
     assert "no-new-privileges" not in done.text
     assert "in another file, which may say no-new-privileges already" in done.notes[-1]
 
@@ -97,7 +98,7 @@ def test_options_that_several_share_stay_those_of_the_others() -> None:
         "  db:\n    image: x\n    security_opt: *s\n"
     )
     new = patched("compose", text, "web")
-    web, db = FORMATS["compose"].read(new)
+    web, db = LANGUAGES["compose"].read(new)
     assert (web.no_new_privileges, db.no_new_privileges) == (True, None)
     assert new.startswith("x: &o\n  security_opt: &s [a=b]\n")
 
@@ -127,7 +128,7 @@ def test_kubernetes(context: str, expected: list[str]) -> None:
     assert all(line in new for line in expected), new
     assert "Unconfined" not in new
     assert "privileged: true" not in new
-    assert FORMATS["kubernetes"].read(new)[0].no_new_privileges
+    assert LANGUAGES["kubernetes"].read(new)[0].no_new_privileges
 
 
 @pytest.mark.parametrize("context", ["", ',"securityContext":{"privileged":true}'])
@@ -162,13 +163,13 @@ def test_privileged_is_taken_from_what_can_have_it(
     save(tmp_path / "report.json", of_container, CATALOG)
     of_container = load(tmp_path / "report.json", CATALOG)
     given = replace(snippet_of(of_container, frozenset(), CATALOG), default_seccomp=True)
-    assert ("privileged: false" in FORMATS[language].render(given)) is said
+    assert ("privileged: false" in LANGUAGES[language].render(given)) is said
 
 
 def test_what_was_privileged_is_said_not_to_be_whatever_it_needs() -> None:
     """An override without this line leaves it privileged, whatever its lists say."""
     given = Snippet("web", ((Cap.parse("SYS_ADMIN"), "mounts"),), privileged=True)
-    assert "    privileged: false" in FORMATS["compose"].render(given)
+    assert "    privileged: false" in LANGUAGES["compose"].render(given)
 
 
 OWN = "services:\n  web:\n    image: x\n"
@@ -200,11 +201,11 @@ def test_compose_is_told_where_the_line_alone_would_not_do(
 ) -> None:
     """In an override, a line that is only gone leaves the service privileged."""
     given = replace(snippet(("CHOWN",)), privileged=recorded)
-    done = PATCHES["compose"](text, None, given)
+    done = LANGUAGES["compose"].patch(text, None, given)
     assert (OFF in done.text) is says_no, done.text
     assert ON not in done.text
     assert any("was privileged when it was recorded" in each for each in done.notes) is note
-    again = PATCHES["compose"](done.text, None, given)
+    again = LANGUAGES["compose"].patch(done.text, None, given)
     assert again.text == done.text
     assert not any("was privileged when" in each for each in again.notes)
 
@@ -231,7 +232,7 @@ def test_where_it_would_do_harm_it_is_not_written(language: str) -> None:
         "systemd": "[Service]\nExecStart=/bin/x\n",
     }
     harmed = replace(SAFE, no_new_privileges=False, default_seccomp=False)
-    new = PATCHES[language](texts[language], None, harmed).text
+    new = LANGUAGES[language].patch(texts[language], None, harmed).text
     assert "rivileges" not in new.replace("Privileged", "")
     assert "seccomp" not in new
     assert "Escalation" not in new
@@ -248,31 +249,31 @@ TWO = "".join(
 
 
 def test_the_namespace_tells_two_of_one_name_apart() -> None:
-    names = [each.service for each in FORMATS["kubernetes"].read(TWO)]
+    names = [each.service for each in LANGUAGES["kubernetes"].read(TWO)]
     assert names == ["a/Deployment/web/c", "b/Deployment/web/c"]
     for asked in ("b/Deployment/web/c", "b/deployment/web"):
-        result = PATCHES["kubernetes"](TWO, asked, SAFE)
+        result = LANGUAGES["kubernetes"].patch(TWO, asked, SAFE)
         assert result.service == names[1]
         first, second, _ = result.text.split("---\n")
         assert first == TWO.split("---\n")[0]
         assert "CHOWN" in second
     with pytest.raises(BadInput, match="'Deployment/web' fits several"):
-        PATCHES["kubernetes"](TWO, "Deployment/web", SAFE)
+        LANGUAGES["kubernetes"].patch(TWO, "Deployment/web", SAFE)
 
 
 def test_a_namespace_need_not_be_said_where_one_is_enough() -> None:
     one = TWO.split("---\n")[0]
     for asked in ("Deployment/web/c", "a/Deployment/web/c", "web/c", "c"):
-        assert PATCHES["kubernetes"](one, asked, SAFE).service == "Deployment/web/c"
+        assert LANGUAGES["kubernetes"].patch(one, asked, SAFE).service == "Deployment/web/c"
 
 
 def test_a_quadlet_goes_by_its_file_and_by_its_container(tmp_path: Path) -> None:
     path = tmp_path / "web.container"
     path.write_text("[Container]\nImage=x\nContainerName=front\n")
     for name in ("web", "web.container", "front"):
-        assert "DropCapability=all" in plan(path, "quadlet", name, SAFE).patched.text
+        assert "DropCapability=all" in plan(path, QUADLET, name, SAFE).patched.text
     with pytest.raises(BadInput):
-        plan(path, "quadlet", "other", SAFE)
+        plan(path, QUADLET, "other", SAFE)
 
 
 @pytest.mark.parametrize("name", ["web", "front"])
@@ -329,5 +330,5 @@ def test_a_diff_has_the_fewest_lines() -> None:
 def test_no_key_of_compose_is_named_for_a_pod() -> None:
     """It was told to list devices under ``devices:``, which a pod does not have."""
     not_privileged = replace(SAFE, privileged=True)
-    assert "devices:" in FORMATS["compose"].render(not_privileged)
-    assert "devices:" not in FORMATS["kubernetes"].render(not_privileged)
+    assert "devices:" in LANGUAGES["compose"].render(not_privileged)
+    assert "devices:" not in LANGUAGES["kubernetes"].render(not_privileged)

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from capadvise.catalog import default
-from capadvise.formats import FORMATS
-from capadvise.formats.edit.systemd import patch
-from capadvise.formats.snippet import snippet_of
-from capadvise.formats.systemd import read
+from capadvise.config import LANGUAGES
+from capadvise.config.from_report import snippet_of
+from capadvise.config.systemd.edit import patch
+from capadvise.config.systemd.file import read
 from capadvise.judgement.report import Report
 from capadvise.kernel import procfs
 from capadvise.kernel.syscalls import Ids
@@ -247,17 +247,17 @@ def test_a_timer_need_not_run() -> None:
 )
 def test_a_trial_gives_exactly_the_set(user: str, ambient: tuple[str, ...]) -> None:
     unit = parse_unit(f"Id=web.service\nUser={user}\n")
-    (declared,) = read(drop_in.for_trial(unit, SOME), drop_in=True)
+    (declared,) = read(drop_in.for_trial(unit, SOME), "web.service.d/x.conf")
     assert (declared.drop, declared.add) == (("ALL",), ("CAP_KILL", "CAP_NET_BIND_SERVICE"))
     assert declared.ambient == ambient
-    (nothing,) = read(drop_in.for_trial(unit, frozenset()), drop_in=True)
+    (nothing,) = read(drop_in.for_trial(unit, frozenset()), "web.service.d/x.conf")
     assert (nothing.drop, nothing.add, nothing.ambient) == (("ALL",), (), ())
 
 
 @pytest.mark.parametrize("user", ["", "www-data"])
 def test_a_recording_gives_everything(user: str) -> None:
     unit = parse_unit(f"Id=web.service\nUser={user}\n")
-    (declared,) = read(drop_in.for_recording(unit), drop_in=True)
+    (declared,) = read(drop_in.for_recording(unit), "web.service.d/x.conf")
     assert (declared.drop, declared.add) == ((), ())
     assert declared.no_new_privileges is False
     assert len(declared.ambient or ()) == (0 if user == "" else len(NAMES))
@@ -287,7 +287,7 @@ def test_nothing_is_said_of_another_user_in_its_drop_in() -> None:
     """The unit ran as the user that its own files name."""
     snippet = snippet_of(of_unit(), SOME, default())
     assert patch("", None, snippet).notes == ()
-    assert "User=" not in FORMATS["systemd"].render(snippet)
+    assert "User=" not in LANGUAGES["systemd"].render(snippet)
     other = snippet_of(report(), SOME, default())
     assert "a user other than root" in " ".join(patch("", None, other).notes)
 
@@ -301,7 +301,7 @@ def test_what_a_unit_is_called() -> None:
     ]
     target = replace(of_unit().target, name="srv", argv=restart_of("srv.mount").argv)
     assert (target.unit, replace(target, argv=("x",)).unit) == ("srv.mount", "srv.service")
-    text = FORMATS["systemd"].render(
+    text = LANGUAGES["systemd"].render(
         snippet_of(replace(of_unit(), target=target), frozenset(), default())
     )
     assert "srv.mount.d" in text

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from capadvise.catalog import default
-from capadvise.formats import kubernetes
-from capadvise.formats.watch_files import CAPS, FILES
+from capadvise.config.kubernetes import file as kubernetes
+from capadvise.config.watch_files import CAPS, FILES
 from capadvise.judgement.watched import (
     Owner,
     OwnerKind,

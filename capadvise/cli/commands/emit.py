@@ -8,11 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from capadvise.catalog import default
-from capadvise.formats import FORMATS
-from capadvise.formats.snippet import Snippet, snippet_of
+from capadvise.config.from_report import snippet_of
+from capadvise.config.snippet import Snippet
 from capadvise.judgement.report import Report
 from capadvise.model.errors import BadInput, Exit
 from capadvise.report.load import load
+from capadvise.report.pages import FORMATS
 from capadvise.workflow.notice import notice
 
 
@@ -69,7 +70,7 @@ def _check(args: argparse.Namespace) -> None:
 
 def _drop_in(args: argparse.Namespace, report: Report) -> str:
     """Where the drop-in of the unit belongs that was recorded."""
-    from capadvise.formats.systemd import drop_in_of
+    from capadvise.config.systemd.file import drop_in_of
     from capadvise.gate.installed import UNIT_PATH, unit_file
     from capadvise.model.target import recorded_unit
 
@@ -98,6 +99,6 @@ def _digest(path: Path) -> str:
 def _values(answer: Snippet, args: argparse.Namespace) -> str:
     if args.format != "kubernetes":
         raise BadInput("--key is for --format kubernetes: values of a Helm chart")
-    from capadvise.formats.kubernetes import helm_values
+    from capadvise.config.kubernetes.file import helm_values
 
     return helm_values(answer, str(args.key))

@@ -7,8 +7,8 @@ import shlex
 import shutil
 from pathlib import Path
 
-from capadvise.formats.edit import PATCHES
-from capadvise.formats.snippet import Snippet
+from capadvise.config import LANGUAGES, languages
+from capadvise.config.snippet import Snippet
 from capadvise.gate.patching import patching
 from capadvise.judgement.report import Report
 from capadvise.model.errors import BadInput, Exit
@@ -18,12 +18,13 @@ from capadvise.workflow.patch_file import patch_file
 
 def patch(args: argparse.Namespace, report: Report, snippet: Snippet) -> int:
     """Patch the file that was named, and say of a drop-in when it takes effect."""
-    if args.format not in PATCHES:
-        raise BadInput(
-            f"--into cannot patch {args.format}", hint=f"what it can: {', '.join(PATCHES)}"
-        )
+    language = LANGUAGES.get(args.format)
+    if language is None or not language.can("edit"):
+        why = language.cannot["edit"] if language else "it is a page, which no program reads"
+        names = ", ".join(each.name for each in languages("edit"))
+        raise BadInput(f"--into cannot patch {args.format}: {why}", hint=f"what it can: {names}")
     path = Path(args.into)
-    made = patching(path, args.format, args.service, snippet, report, replaces=args.partial)
+    made = patching(path, language, args.service, snippet, report, replaces=args.partial)
     written = patch_file(made, with_dependents=args.with_dependents, dry_run=args.dry_run)
     if written and args.drop_in:
         if shutil.which("systemd-analyze") is None:

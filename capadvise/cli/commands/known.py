@@ -7,7 +7,7 @@ import argparse
 from capadvise.catalog import default
 from capadvise.catalog.known import KnownProgram, Variant
 from capadvise.catalog.known_index import other_version, repository
-from capadvise.formats import FORMATS
+from capadvise.config import LANGUAGES
 from capadvise.model.errors import BadInput, Exit
 from capadvise.model.escape import printable
 from capadvise.model.inspected import IMAGE, LAYOUT
@@ -35,7 +35,7 @@ def command(args: argparse.Namespace) -> int:
     if args.format is None:
         print("\n".join(known_text(program, args.name, default())))
         return Exit.OK
-    from capadvise.formats.from_known import known_snippet
+    from capadvise.config.from_known import known_snippet
 
     variant = _chosen(program, args.name, args.variant)
     if proven is None:
@@ -43,13 +43,13 @@ def command(args: argparse.Namespace) -> int:
     elif other := other_version(program.name, program.version, args.name):
         notice(f"note: {other}")
     snippet = known_snippet(program, variant, set_name=args.set, asked=args.name)
-    print(FORMATS[args.format].render(snippet), end="")
+    print(LANGUAGES[args.format].render(snippet), end="")
     return Exit.OK
 
 
 def _of_image(args: argparse.Namespace) -> int:
     """What an image says of itself; it is not started."""
-    from capadvise.formats.from_known import claimed_snippet
+    from capadvise.config.from_known import claimed_snippet
     from capadvise.model.image_labels import claim_of
     from capadvise.report.known_text import claim_text
     from capadvise.targets.labels import labels_of
@@ -73,7 +73,7 @@ def _of_image(args: argparse.Namespace) -> int:
     if caps is None:
         raise BadInput(f"{name}: no label names that set")
     snippet = claimed_snippet(name, claim, caps, set_name=set_name)
-    print(FORMATS[args.format].render(snippet), end="")
+    print(LANGUAGES[args.format].render(snippet), end="")
     return Exit.OK
 
 

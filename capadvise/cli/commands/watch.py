@@ -12,7 +12,7 @@ from pathlib import Path
 
 from capadvise.catalog import default
 from capadvise.cli.commands.screens import open_watch
-from capadvise.formats.watch_files import FILES
+from capadvise.config.watch_files import FILES
 from capadvise.judgement.watched import WatchFinding
 from capadvise.kernel.hangup import let_go_of_terminal
 from capadvise.model.errors import Exit

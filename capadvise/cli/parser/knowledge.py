@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from capadvise.cli.parser.verbs import Verbs, verb
-from capadvise.formats import CONFIGURATIONS
+from capadvise.config import LANGUAGES
 
 
 def catalog(verbs: Verbs) -> None:
@@ -54,7 +54,7 @@ def known(verbs: Verbs) -> None:
     parser.add_argument("name", nargs="?", metavar="NAME")
     parser.add_argument(
         "--format",
-        choices=(*CONFIGURATIONS, "label"),
+        choices=tuple(name for name, each in LANGUAGES.items() if not each.for_command),
         help="print the set in this language; label: lines of a Dockerfile",
     )
     parser.add_argument(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from capadvise.cli.parser.verbs import Verbs, verb
-from capadvise.formats import FORMATS
+from capadvise.report.pages import FORMATS
 
 
 def review(verbs: Verbs) -> None:

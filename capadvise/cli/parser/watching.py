@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from capadvise.cli.parser.verbs import Verbs, seconds, verb
-from capadvise.formats.watch_files import FILES
+from capadvise.config.watch_files import FILES
 
 _WATCH = """\
 A line for each new kind of refusal: whose call it was (container, pod, unit, user or program), what

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from capadvise.catalog import Catalog
-from capadvise.formats.manifest_containers import CONTAINERS
-from capadvise.formats.manifests import DIALECT, objects
-from capadvise.formats.yaml_reader import Documents, Entries, flag, line, optional_text
+from capadvise.config.kubernetes.manifests import CONTAINERS, DIALECT, objects
+from capadvise.config.yaml.reader import Documents, Entries, flag, line, optional_text
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from capadvise.formats.user_names import is_root
-from capadvise.formats.yaml_reader import Entries, flag, is_null, line, optional_text
-from capadvise.formats.yaml_tree import Node
+from capadvise.config.declared import is_root
+from capadvise.config.yaml.reader import Entries, flag, is_null, line, optional_text
+from capadvise.config.yaml.tree import Node
 from capadvise.gate.finding import Level, Reached, Violation
 from capadvise.gate.kubernetes.pod import Pod
 

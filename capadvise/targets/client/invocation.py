@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import PurePath
 
-from capadvise.formats.client_options import (
+from capadvise.config.run.client_options import (
     CLIENT,
     COMPOSE,
     COMPOSE_RUN,
@@ -15,7 +15,7 @@ from capadvise.formats.client_options import (
     PODMAN_COMPOSE,
     RUN,
 )
-from capadvise.formats.pflag import Option, is_on, value_of, words
+from capadvise.config.run.pflag import Option, is_on, value_of, words
 from capadvise.model.target import ENGINE_PROGRAMS
 
 _OF_EXISTING = frozenset(("start", "restart", "exec", "create", "unpause", "attach", "watch"))

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from capadvise.formats.pflag import Option
+from capadvise.config.run.pflag import Option
 from capadvise.model.errors import CannotObserve
 from capadvise.targets.containers import volumes
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping, Sequence
 
+from capadvise.config.compose import OFFLINE
 from capadvise.targets.client.answer import NoAnswer, answer_of
 
 SECONDS = 30.0
 """It reads files and variables; one that takes longer hangs."""
-_OFFLINE = {"COMPOSE_EXPERIMENTAL_GIT_REMOTE": "false", "COMPOSE_EXPERIMENTAL_OCI_REMOTE": "false"}
-"""A file under review must not make us fetch another from the network."""
 
 
 def resolved(paths: Sequence[str], *, variables: bool = True) -> str:
@@ -19,14 +18,7 @@ def resolved(paths: Sequence[str], *, variables: bool = True) -> str:
     Raises NoAnswer."""
     files = [word for path in paths for word in ("--file", path)]
     more = ["--no-consistency", *(() if variables else ("--no-interpolate",))]
-    return config(installed(), files, *more, environment=_OFFLINE)
-
-
-def resolved_text(text: str, folder: str, *, variables: bool = True) -> str:
-    """As ``resolved``, of one file that lies in a folder and need not be there yet."""
-    more = ["--no-consistency", *(() if variables else ("--no-interpolate",))]
-    options = ["--project-directory", folder, "--file", "-"]
-    return config(installed(), options, *more, environment=_OFFLINE, given=text)
+    return config(installed(), files, *more, environment=OFFLINE)
 
 
 def enabled(compose: Sequence[str], options: Sequence[str]) -> list[str]:
@@ -41,12 +33,10 @@ def config(
     options: Sequence[str],
     *more: str,
     environment: Mapping[str, str] | None = None,
-    given: str = "",
 ) -> str:
-    """What ``compose [options] config`` makes of a project, as JSON; ``given`` is what it reads
-    from its standard input. Raises NoAnswer."""
+    """What ``compose [options] config`` makes of a project, as JSON. Raises NoAnswer."""
     argv = [*compose, *options, "--profile", "*", "config", "--format", "json", *more]
-    return answer_of(argv, "docker compose", SECONDS, given=given, environment=environment).stdout
+    return answer_of(argv, "docker compose", SECONDS, environment=environment).stdout
 
 
 def installed() -> list[str]:

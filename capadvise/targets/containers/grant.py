@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from capadvise.formats.pflag import Option
+from capadvise.config.run.pflag import Option
 from capadvise.model.caps import CapSet
 from capadvise.targets.client.invocation import Invocation
 

@@ -6,7 +6,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from capadvise.formats.pflag import Option
+from capadvise.config.run.pflag import Option
 from capadvise.judgement.user_namespace import USUAL_IDS
 from capadvise.model.errors import BadInput
 from capadvise.model.posture import Posture, Sharing

@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from capadvise.formats.pflag import Option
+from capadvise.config.run.pflag import Option
 from capadvise.kernel.sudo import as_root
 from capadvise.model.errors import CannotObserve
 from capadvise.targets.client.client import Client

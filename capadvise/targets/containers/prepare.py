@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from capadvise.formats.pflag import Option, is_on, value_of
+from capadvise.config.run.pflag import Option, is_on, value_of
 from capadvise.kernel import procfs
 from capadvise.targets.client.client import RECORDING_LABEL, STOPPED_LABEL, TRIAL_LABEL, Client
 from capadvise.targets.client.container import Container

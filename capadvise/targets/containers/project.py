@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from capadvise.formats.pflag import Option, words
+from capadvise.config.run.pflag import Option, words
 from capadvise.model.errors import BadInput, CannotObserve
 from capadvise.targets.client.answer import NoAnswer
 from capadvise.targets.client.client import EngineError

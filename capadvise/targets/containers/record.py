@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
-from capadvise.formats.pflag import is_on
+from capadvise.config.run.pflag import is_on
 from capadvise.kernel import own_caps
 from capadvise.kernel.process_tree import remove_containers
 from capadvise.kernel.scratch import LARGE, scratch

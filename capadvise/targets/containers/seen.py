@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
-from capadvise.formats.pflag import value_of
+from capadvise.config.run.pflag import value_of
 from capadvise.kernel import procfs
 from capadvise.model.health import Health
 from capadvise.model.posture import Posture

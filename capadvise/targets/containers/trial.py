@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from capadvise.formats.pflag import Option
+from capadvise.config.run.pflag import Option
 from capadvise.kernel import procfs
 from capadvise.kernel.snapshot import Files, as_on_disk, snapshot
 from capadvise.model.caps import Cap, CapSet

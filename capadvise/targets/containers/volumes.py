@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
-from capadvise.formats.pflag import Option
+from capadvise.config.run.pflag import Option
 
 _Field = tuple[str, str, str]
 """Of a mount: its name, ``=``, its value."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from capadvise.formats.admission import PodOwner
+from capadvise.config.kubernetes.admission import PodOwner
 from capadvise.model.errors import BadInput
 from capadvise.targets.kubernetes.objects import Object, beginning_of, name_of, ours, template_of
 

@@ -19,7 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from capadvise.formats.admission import PodOwner
+from capadvise.config.kubernetes.admission import PodOwner
 from capadvise.judgement.differences import Observed
 from capadvise.judgement.outcome import Interrupted, TrialOutcome
 from capadvise.model.caps import CapSet

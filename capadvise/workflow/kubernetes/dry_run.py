@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from capadvise.formats.admission import PodOwner
-from capadvise.formats.object_names import POD_SPEC
+from capadvise.config.kubernetes.admission import PodOwner
+from capadvise.config.object_names import POD_SPEC
 from capadvise.model.caps import CapSet
 from capadvise.targets.kubernetes import copies, objects
 from capadvise.targets.kubernetes.kubectl import ClusterError, Kubectl

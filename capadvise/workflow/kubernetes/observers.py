@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from capadvise.formats.admission import PodOwner
+from capadvise.config.kubernetes.admission import PodOwner
 from capadvise.model.errors import CapadviseError
 from capadvise.targets.kubernetes import objects
 from capadvise.targets.kubernetes.kubectl import ClusterError, Kubectl

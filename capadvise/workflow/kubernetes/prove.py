@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from capadvise.catalog import default
-from capadvise.formats.admission import PodOwner
+from capadvise.config.kubernetes.admission import PodOwner
 from capadvise.judgement.outcome import Interrupted, NotProvable, TrialOutcome
 from capadvise.judgement.proven import ENDED_EARLY, Proven, Trial, conclude
 from capadvise.judgement.report import Report

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from capadvise.catalog import Catalog
-from capadvise.formats.admission import PodOwner
-from capadvise.formats.object_names import is_object_name
+from capadvise.config.kubernetes.admission import PodOwner
+from capadvise.config.object_names import is_object_name
 from capadvise.judgement.report import Report
 from capadvise.model.errors import BadInput
 from capadvise.report.kubernetes import fleet

@@ -1,0 +1,87 @@
+"""Configuration languages: a folder each. ``LANGUAGES`` is all of them, ``recognise`` says of
+which a file is.
+
+All of it may be imported. This file is light: what a language does is loaded when it is used, so
+that ``emit`` pays for one.
+"""
+
+from __future__ import annotations
+
+from capadvise.config.compose import COMPOSE
+from capadvise.config.kubernetes import KUBERNETES
+from capadvise.config.language import Language
+from capadvise.config.oci import OCI
+from capadvise.config.quadlet import QUADLET
+from capadvise.config.recognised import UnknownFile
+from capadvise.config.renderers import LABEL, SETCAP, SETPRIV
+from capadvise.config.run import DOCKER, PODMAN
+from capadvise.config.systemd import SYSTEMD
+
+LANGUAGES: dict[str, Language] = {
+    language.name: language
+    for language in (
+        COMPOSE,
+        KUBERNETES,
+        DOCKER,
+        PODMAN,
+        QUADLET,
+        SYSTEMD,
+        OCI,
+        LABEL,
+        SETCAP,
+        SETPRIV,
+    )
+}
+"""In the order in which they are shown, and asked whose a file is."""
+
+
+def languages(question: str) -> tuple[Language, ...]:
+    """Those that answer a question of ``language.QUESTIONS``."""
+    return tuple(language for language in LANGUAGES.values() if language.can(question))
+
+
+def recognise(path: str, text: str) -> Language | None:
+    """The language of a file, by name and content; None for a file of none. Raises BadInput, with
+    the line, for what is not YAML, and for what two languages claim."""
+    for language in LANGUAGES.values():
+        if language.named(path):
+            return language
+    from capadvise.model.errors import BadInput
+
+    file = UnknownFile(path, text)
+    odd = _odd_key(file)  # it reads the file: what is no YAML is refused here
+    claiming = [language for language in LANGUAGES.values() if language.claims(file)]
+    if len(claiming) > 1:
+        names = " and ".join(sorted(language.name for language in claiming))
+        raise BadInput(
+            f"line 1: ambiguous: it is {names} at once", hint="put each into a file of its own"
+        )
+    if not claiming and odd is not None:
+        from capadvise.config.yaml.tree import ambiguous
+
+        raise ambiguous(odd, "a key at the top that is no plain text")
+    return next(iter(claiming), None)
+
+
+def _odd_key(file: UnknownFile) -> int | None:
+    """The line of a key that some reader could take for ``kind`` or ``services``."""
+    from capadvise.config.yaml.tree import Mapping, Scalar, target
+
+    for root in map(target, file.roots):
+        for key, _ in root.pairs if isinstance(root, Mapping) else ():
+            if not isinstance(key, Scalar) or key.tag is not None:
+                return key.line
+    return None
+
+
+def can_be_ours(text: str) -> bool:
+    """Whether JSON that cannot be read as YAML can say something to somebody who reads JSON."""
+    import json
+    import re
+
+    keys = [key for language in LANGUAGES.values() for key in language.keys]
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return re.search(rf"""["'](?:{"|".join(keys)})["']\s*:|\\u00""", text) is not None
+    return isinstance(value, dict) and not value.keys().isdisjoint(keys)

@@ -1,0 +1,110 @@
+"""Who reads a language, and how: spelling of names, what is granted, what wins.
+
+Tried on docker 26.1, podman 5.4, systemd 257 and runc; containerd after its source
+(internal/cri/opts WithCapabilities). Pod Security Admission compares names exactly.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from capadvise.model.caps import NAMES, Cap
+
+if TYPE_CHECKING:
+    from capadvise.config.declared import Declared
+
+ALL = "ALL"
+
+
+class Prefix(StrEnum):
+    """``CAP_`` before a name."""
+
+    MAY = "may"
+    MUST = "must"
+    MUST_NOT = "must not"
+
+
+class Winner(StrEnum):
+    """Which counts when one name is both added and dropped."""
+
+    ADD = "add"
+    DROP = "drop"
+    NEITHER = "neither"
+    """The container is refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Consumer:
+    """What a program makes of the names in its file."""
+
+    title: str
+    """How messages call it."""
+    runtime: str | None
+    """Whose default set it starts from, as ``catalog/baselines`` calls it; None: none."""
+    prefix: Prefix
+    any_case: bool
+    refuses: bool
+    """A name that it does not know is an error; else it is left out without a word."""
+    winner: Winner
+    bounds_only: bool
+    """For a user other than root, what is added only bounds what can be gained."""
+    ambient: str = ""
+    """Where it is said what such a user has at the start; empty: nowhere."""
+    takes_all: bool = True
+    """``ALL`` stands for every capability. Else it only says, in ``Declared.drop``, that what is
+    added is everything."""
+    takes_numbers: bool = False
+    on_host: bool = False
+    """What it starts is no container: it sees the host's processes anyway."""
+    filters: bool = True
+    """It puts a seccomp filter and a MAC profile on what it starts, unless told otherwise."""
+    free_ports: str = ""
+    """Where it lets a container bind every port without a capability; empty: nowhere."""
+    opens_ports: bool = False
+    """It always does so, whatever its version, in each network that is not the host's."""
+    no_gain: str = "no-new-privileges:true"
+    """How a service forbids its programs to gain privileges."""
+    own_users: str = ""
+    """How a service gets a user namespace of its own; empty: not by its file."""
+
+    def spelled(self, cap: Cap) -> str:
+        """A capability as this consumer wants it."""
+        return cap.name if self.prefix is Prefix.MUST else cap.short
+
+    def drops_all(self, declared: Declared) -> bool:
+        """Whether nothing is left but what is added."""
+        return any(name.upper() == ALL for name in declared.drop)
+
+    def parse(self, name: str) -> Cap | str | None:
+        """What a name stands for: a capability, ``ALL``, or None where it has no effect."""
+        upper = name.upper() if self.any_case else name
+        if upper == ALL and self.takes_all:
+            return ALL
+        if self.takes_numbers:
+            number = capability_number(name)
+            return None if number is None or number >= len(NAMES) else Cap(number)
+        bare = upper.removeprefix("CAP_")
+        broken = Prefix.MUST if bare == upper else Prefix.MUST_NOT
+        return Cap.parse(bare) if bare in NAMES and self.prefix is not broken else None
+
+
+_NUMBER = r"([+-]?)(?:0[xX]([0-9a-fA-F]+)|0[bB]([01]+)|0[oO]?([0-7]+)|(0|[1-9][0-9]*))"
+_LAST = 62
+
+
+def capability_number(name: str) -> int | None:
+    """As systemd reads a name (capability_from_name): with its prefix, in any case, or a number,
+    which is octal with a zero before it. None for what it does not know."""
+    if number := re.fullmatch(_NUMBER, name):
+        sign, *digits = number.groups()
+        value = next(int(each, base) for each, base in zip(digits, _BASES, strict=True) if each)
+        return value if value <= (0 if sign == "-" else _LAST) else None
+    upper = name.upper() if name.isascii() else name
+    bare = upper.removeprefix("CAP_")
+    return NAMES.index(bare) if bare != upper and bare in NAMES else None
+
+
+_BASES = (16, 2, 8, 10)

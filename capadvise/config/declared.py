@@ -1,0 +1,125 @@
+"""What a configuration file says of one service: what every format's ``read`` returns."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+_OTHER_UID = r"[1-9][0-9]*"
+_NUMBER = r"[-+.]?[0-9][\w.+-]*"
+
+
+def is_root(user: str | None) -> bool:
+    """Whether a ``user:``, ``User=`` or ``runAsUser`` is root, says nothing, or is a number in a
+    spelling (``00``, ``0x0``, ``+0``) that some reader takes for 0."""
+    name = (user or "").partition(":")[0]
+    odd = re.fullmatch(_NUMBER, name) is not None and re.fullmatch(_OTHER_UID, name) is None
+    return name in ("", "root") or odd
+
+
+def has_group(user: str | None) -> bool:
+    """Whether ``user:group`` names a group that is not the user's own, nobody's or root's."""
+    name, _, group = (user or "").partition(":")
+    return group not in ("", name, "0", "root", "65534", "nobody", "nogroup")
+
+
+def may_be_root(user: str | None) -> bool:
+    """The same, or what is settled elsewhere: a variable, a specifier."""
+    return is_root(user) or not set((user or "").partition(":")[0]).isdisjoint("$%")
+
+
+class Exposure(StrEnum):
+    """What gives back to a container what capabilities take from it."""
+
+    HOST_NETWORK = "host-network"
+    HOST_PROCESSES = "host-processes"
+    SHARED_PROCESSES = "shared-processes"
+    HOST_IPC = "host-ipc"
+    HOST_NAME = "host-name"
+    HOST_CGROUP = "host-cgroup"
+    OWN_USERS = "own-users"
+    """A user namespace of its own: this one restrains."""
+    CONTROL_SOCKET = "control-socket"
+    """Whoever reaches it can start a privileged container."""
+    SYSTEM_BUS = "system-bus"
+    SYSTEM_FOLDER = "system-folder"
+    """Programs, settings or secrets of the host, for writing."""
+    READABLE_FOLDER = "readable-folder"
+    """The same, for reading."""
+    HOST_KERNEL = "host-kernel"
+    """The host's /proc or /sys, for reading."""
+    DISK = "disk"
+    """A disk, the memory, or all devices."""
+    DEVICE = "device"
+    UNFILTERED = "unfiltered"
+    """Without a seccomp filter."""
+    UNCONFINED = "unconfined"
+    """Without AppArmor or SELinux."""
+    UNMASKED = "unmasked"
+    """With all of /proc and /sys."""
+    PRIVILEGED_COMMAND = "privileged-command"
+    """A command of the service that runs with all capabilities, beside it."""
+    WINDOWS_HOST = "windows-host"
+    """On Windows, a container that is a process of the node (``hostProcess``)."""
+    HOST_COMMAND = "host-command"
+    """A command of the file that runs on the host, outside of the container."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExposureAt:
+    """One exposure, with where it is written."""
+
+    kind: Exposure
+    what: str
+    """As the file has it: ``/var/run/docker.sock``, ``pid: host``. Hostile."""
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """As written, not as the runtime takes it: names are not corrected, nothing is filled in."""
+
+    service: str
+    """As ``--service`` takes it: ``web``; for Kubernetes ``Deployment/web/app``. Where a file holds
+    one that has no name, the language's own word for it."""
+    line: int = 1
+    """Where the service begins in its file, counted from 1."""
+    drop: tuple[str, ...] = ()
+    add: tuple[str, ...] = ()
+    ambient: tuple[str, ...] | None = None
+    """What a user other than root has at the start. None: the language cannot say it, or did not
+    (systemd), or it follows from ``add`` (podman, quadlet)."""
+    privileged: bool = False
+    user: str | None = None
+    """None: the image or the unit's default decides."""
+    no_new_privileges: bool | None = None
+    """Kubernetes: ``allowPrivilegeEscalation: false``. None: not said."""
+    lines: tuple[tuple[str, int], ...] = ()
+    """(what, line) of single entries: ``privileged``, ``user``, ``no_new_privileges``, or a
+    capability as written. None for a format without lines (JSON)."""
+    unresolved: tuple[tuple[str, int], ...] = ()
+    """(key, line) of what only the engine can fill in: a compose service that ``extends``
+    another, and values of ours with a variable in them."""
+    exposed: tuple[ExposureAt, ...] = ()
+    """What else gives the service power over the host."""
+    unjudged: tuple[tuple[str, int], ...] = ()
+    """(sentence, line) of what may give more and cannot be judged from the file."""
+    profiles: tuple[tuple[str, int], ...] = ()
+    """(path, line) of seccomp filters that stand in files of their own."""
+    variables: tuple[tuple[str, int], ...] = ()
+    """(source, line) of volumes that a variable settles."""
+    withheld: tuple[tuple[str, str], ...] = ()
+    """(capability, setting) of what other settings of a unit take away."""
+    windows: bool = False
+    """It runs on Windows, which has no capabilities."""
+    aliases: tuple[str, ...] = ()
+    """What else it is called: a quadlet with a ContainerName by its file, too."""
+    image: str | None = None
+    """A reference, as written; None where the file names none."""
+    groups: bool = False
+    """It has groups besides its user's own: one can be that of a socket or a disk."""
+
+    def exposes(self, *kinds: Exposure) -> bool:
+        """Whether any of these is there."""
+        return any(item.kind in kinds for item in self.exposed)

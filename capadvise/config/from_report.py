@@ -1,0 +1,186 @@
+"""What a format gets to render, made from a report."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import PurePath
+
+from capadvise.catalog import Catalog
+from capadvise.config.comments import PORT_START, one_line
+from capadvise.config.object_names import POD_SPEC, is_object_name
+from capadvise.config.snippet import YAML_WORDS, Snippet
+from capadvise.judgement.decide import Need
+from capadvise.judgement.hardening import NO_NEW_PRIVILEGES
+from capadvise.judgement.report import Report
+from capadvise.model.caps import CapSet, parse_set
+from capadvise.model.errors import BadInput
+from capadvise.model.escape import printable
+from capadvise.model.posture import Sharing
+from capadvise.model.recording import Namespace
+from capadvise.model.target import CLIENTS, Target, is_user
+from capadvise.model.workload import needs_no_port_below
+
+_BIND = parse_set(["NET_BIND_SERVICE"])
+LONGEST_REASON = 90
+"""Characters of a comment beside a capability: a line of a file stays one line."""
+
+
+def snippet_of(
+    report: Report, caps: CapSet, catalog: Catalog, *, set_name: str = "recommended"
+) -> Snippet:
+    """What every format renders of a report and a set of it (or of the user's own choice).
+
+    Raises BadInput for a report whose user is no user.
+    """
+    user = report.target.user or "0:0"
+    if not is_user(user):
+        raise BadInput(f"the report's user {user!r:.60} is not of the form uid:gid")
+    needs = [report.proposal.need(cap) for cap in sorted(caps)]
+    return Snippet(
+        name=safe_name(report.target.name),
+        caps=tuple((need.cap, short_reason(need)) for need in needs),
+        notes=tuple(map(one_line, _notes(report, caps))),
+        cautions=tuple(map(one_line, _cautions(report, caps))),
+        user=user,
+        of_process=report.target.kind == "process",
+        own_user=_has_own_user(report),
+        argv=report.target.argv,
+        by_manager=_is_by_manager(report.target),
+        host_network=_on_host_network(report),
+        privileged=_was_privileged(report),
+        no_new_privileges=_no_new_privileges(report),
+        default_seccomp=_default_seccomp(report, catalog),
+        set_name=set_name,
+        hardening=_hardening(report, caps),
+        owner=_owner(report),
+        floor=report.proposal.floor,
+        report=report,
+    )
+
+
+def _owner(report: Report) -> tuple[str, str, str] | None:
+    """As a report says it, which anybody can write: names that Kubernetes takes, and no others."""
+    kind, _, name = (report.target.owner or "").partition("/")
+    known = kind in POD_SPEC and is_object_name(name) and is_object_name(report.target.name)
+    return (kind, name, report.target.name) if known else None
+
+
+def _no_new_privileges(report: Report) -> bool | None:
+    """Not where trials of a unit's options have left it out."""
+    hardening = report.proven and report.proven.hardening
+    tried = dict(hardening.left_out) if hardening else {}
+    return False if NO_NEW_PRIVILEGES in tried else gains_nothing(report)
+
+
+def _hardening(report: Report, caps: CapSet) -> tuple[str, ...] | None:
+    hardening = report.proven and report.proven.hardening
+    return hardening.lines if hardening and hardening.caps == caps else None
+
+
+def _on_host_network(report: Report) -> bool:
+    """One that ends at once is gone before its namespaces are read: then its options tell."""
+    sharing = report.posture.namespaces.get("net")
+    said = {"--network=host", "--net=host"} & set(report.target.argv)
+    return report.target.kind == "container" and (sharing is Sharing.HOST or bool(said))
+
+
+def _is_by_manager(target: Target) -> bool:
+    """``docker run``, ``systemctl restart``; of what was attached to, it is the process's own."""
+    is_client = not CLIENTS.isdisjoint(PurePath(word).name for word in target.argv)
+    return target.kind == "unit" or (target.kind == "container" and is_client)
+
+
+def _has_own_user(report: Report) -> bool:
+    """A service's own configuration is what is patched; of ``docker run`` nothing else is known
+    where its options say another user."""
+    target = report.target
+    said = any(word.startswith("--user=") for word in target.argv)
+    return target.kind == "container" and not said
+
+
+def _was_privileged(report: Report) -> bool | None:
+    """Where the engine described it no more, its command line tells, if it is not in a file."""
+    target = report.target
+    if target.privileged is not None:
+        return target.privileged
+    if target.kind != "container" or target.service is not None or "run" not in target.argv:
+        return None
+    return any(word.startswith("--privileged") for word in target.argv)
+
+
+def safe_name(name: str) -> str:
+    """What a service, a container or a unit can be called after it."""
+    safe = re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:63].strip("-._") or "app"
+    if not re.match(r"[A-Za-z]", safe) or safe.lower() in YAML_WORDS:
+        safe = f"app-{safe}"[:63]
+    return safe
+
+
+def short_reason(need: Need) -> str:
+    """What a reviewer of the file reads: who does what, to what.
+
+    ``chown: changing a file's owner or group (uid 999)``; without the remarks in brackets
+    that the catalog makes. At most ``LONGEST_REASON`` characters.
+    """
+    decided = max(need.evidence, key=lambda item: item.effect, default=None)
+    what = re.sub(r"\s+\([^)]*\)", "", need.reason.split(";")[0])
+    if decided is None:
+        return one_line(_cut(what, LONGEST_REASON))
+    check = decided.check
+    detail = f" ({_cut(check.detail, LONGEST_REASON // 2)})" if check.detail else ""
+    text = f"{printable(check.program) or '?'}: {what}"
+    return one_line(_cut(text, LONGEST_REASON - len(detail)) + detail)
+
+
+def _cut(text: str, room: int) -> str:
+    shown = printable(text)
+    return shown if len(shown) <= room else f"{shown[: room - 1]}…"
+
+
+def _cautions(report: Report, caps: CapSet) -> Iterator[str]:
+    hardening = report.proven and report.proven.hardening
+    if hardening and hardening.caps != caps:
+        yield "its options were proven with another set: they are left out"
+    for caution in report.proposal.cautions:
+        yield f"caution: {printable(caution)}"
+    for need in report.proposal.needs:
+        if need.uncertain and need.cap in caps:
+            yield f"{need.cap.short} is uncertain: {printable(need.uncertain)}"
+
+
+def _notes(report: Report, caps: CapSet) -> Iterator[str]:
+    if report.partial:
+        yield "partial: its start was not observed, and the next one may need more than this set"
+    start = report.posture.sysctls.get(PORT_START, "")
+    high = needs_no_port_below(1024, report.workload.check)
+    if start.isdecimal() and int(start) < 1024 and not caps & _BIND and not high:
+        yield (
+            f"recorded where {PORT_START} is {start}: elsewhere, a port below 1024 needs that "
+            "setting, or NET_BIND_SERVICE"
+        )
+    match gains_nothing(report):
+        case False:
+            yield "no_new_privs left out: it runs a set-id program, or one with file capabilities"
+        case None:
+            yield "no_new_privs left out: the start was not seen, and it may run a set-id program"
+
+
+def gains_nothing(report: Report) -> bool | None:
+    """Whether no program that was started gave more than its starter had. Retries alone and audit
+    records do not tell, nor does what was watched too late."""
+    recordings = report.recordings
+    if any(recording.setid_exec for recording in recordings):
+        return False
+    blind = any(item.attached or item.host.observer in ("retry", "audit") for item in recordings)
+    return None if blind else True
+
+
+def _default_seccomp(report: Report, catalog: Catalog) -> bool:
+    """Only calls that ask for a capability are recorded: of others nothing is known."""
+    closed = catalog.closed_calls
+    return not any(
+        recording.io_uring
+        or any(check.syscall in closed or check.ns is Namespace.CHILD for check in recording.checks)
+        for recording in report.recordings
+    )

@@ -1,0 +1,162 @@
+"""Which files and devices of the host give a container power over it, by their paths."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from posixpath import join, normpath
+
+from capadvise.config.declared import Exposure, ExposureAt
+
+SOCKET = (
+    r"(?:.*[/\\])?(?:(?:docker|podman|containerd|crio|cri-?dockerd|dockershim|buildkitd"
+    r"|balena-engine)[\w.-]*\.sock[\w.]*|(?:lxd|incus)/unix\.socket|libvirt-sock|kubelet\.sock"
+    r"|snapd\.socket|/run/systemd/private|(?:docker|podman)_engine)"
+)
+"""Sockets (and pipes of Windows) over which an engine or the machine is controlled."""
+SOCKET_FOLDER = (
+    r"(?:/var)?/run(?:/(?:docker|podman|containerd|crio|buildkit|libvirt|dockershim|cri-dockerd"
+    r"|balena-engine|lxd|incus|systemd|k3s|k3s/containerd|docker/containerd"
+    r"|user(?:/\d+(?:/(?:docker|podman|containerd\S*))?)?))?"
+    r"|/var/lib/(?:lxd|incus)|/var/snap/lxd/common/lxd"
+)
+"""Folders in which these usually lie."""
+BUS = r"(?:/var)?/run/dbus(?:/system_bus_socket)?"
+SYSTEM = (
+    *("/bin", "/boot", "/etc", "/lib", "/lib32", "/lib64", "/opt", "/root", "/sbin", "/usr"),
+    *("/dev", "/proc", "/sys", "/home", "/run", "/var", "/var/run", "/var/lib", "/var/spool"),
+    *("/etc/ld.so.cache", "/etc/ssl"),
+)
+"""Folders that are programs, settings or secrets of the host as a whole."""
+_ETC = (
+    *("NetworkManager", "anacrontab", "apt", "bash.bashrc", "cni", "containerd", "containers"),
+    *("cron.d", "cron.daily", "cron.hourly", "cron.monthly", "cron.weekly", "crontab", "crio"),
+    *("dbus-1", "default", "docker", "environment", "fstab", "group", "gshadow", "init.d"),
+    *("kubernetes", "ld.so.conf", "ld.so.conf.d", "ld.so.preload", "modprobe.d"),
+    *("modules-load.d", "nsswitch.conf", "pam.d", "passwd", "polkit-1", "profile", "profile.d"),
+    *("rancher", "rc.local", "security", "shadow", "ssh", "ssl/private", "sudoers", "sudoers.d"),
+    *("sysctl.conf", "sysctl.d", "systemd", "tmpfiles.d", "udev"),
+)
+TREES = (
+    *("/bin", "/boot", "/lib", "/lib32", "/lib64", "/opt/cni", "/sbin", "/usr"),
+    *(f"/etc/{name}" for name in _ETC),
+    *("/var/lib/containerd", "/var/lib/containers", "/var/lib/docker", "/var/lib/etcd"),
+    *("/var/lib/kubelet", "/var/lib/rancher", "/var/spool/cron"),
+    *("/proc", "/sys", "/run/systemd"),
+)
+"""The same with all that lies in them."""
+HOME = (
+    r"(?:/root|/home/[^/]+)(?:/\.(?:ssh|gnupg|aws|azure|kube|docker|netrc|bashrc|bash_profile"
+    r"|profile|zshrc|config|config/(?:systemd|autostart|gcloud)|local/bin)(?:/.*)?)?"
+)
+"""Somebody's home, and what in it is a secret or is run by a login."""
+PUBLIC = (
+    *("/bin", "/lib", "/lib32", "/lib64", "/opt", "/sbin", "/usr"),
+    *("/etc/bash.bashrc", "/etc/group", "/etc/init.d", "/etc/ld.so.cache", "/etc/ld.so.conf"),
+    *("/etc/ld.so.conf.d", "/etc/modprobe.d", "/etc/nsswitch.conf", "/etc/passwd"),
+    *("/etc/profile", "/etc/profile.d", "/etc/sysctl.conf", "/etc/sysctl.d", "/etc/udev"),
+)
+"""What anybody may read."""
+KERNEL = ("/proc", "/sys")
+DISK = (
+    r"/dev(?:/(?:mem|kmem|port|(?:mapper|disk|block|bsg|cpu|zvol|drbd|mtd)(?:/.*)?"
+    r"|(?:sd|hd|vd|xvd)[a-z]+\d*|nvme\d+(?:n\d+(?:p\d+)?)?|mmcblk\d+\w*|root|snapshot|zfs"
+    r"|(?:dm-|md|loop|sg|nbd|rbd|zd|mtd|mtdblock|pmem|drbd|bcache|ublkb|ram)\d+(?:p\d+)?"
+    r"|loop-control|btrfs-control))?"
+)
+"""Disks as a whole or in parts, the memory, and what gives either."""
+DISK_MAJORS = ("21", "90", "202")
+"""Character devices that give a disk or the processor: SCSI and MTD as such, model-specific
+registers."""
+MEMORY_MINORS = ("1", "2", "4")
+"""Of major 1: /dev/mem, /dev/kmem, /dev/port."""
+
+
+_DEFAULT = r"\$\{\w+:?[-+]([^{}]*)\}"
+_VARIABLE = r"\$(?:\w+|\{\w+[^}]*\})"
+_HOME = r"^(?:~|\$HOME|\$\{HOME\})(?=/|$)"
+_GLOB = r"/[^/]*[*?\[].*"
+_FAR = r"(?:\./)?(?:\.\./){2,}\.\.(?:/|$)"
+
+
+def expand(path: str) -> str:
+    """A path with the defaults of its variables, without detours. One that goes far up from where
+    its file lies is taken to begin at the root."""
+    path = re.sub(_HOME, "/home/~", expand_variables(path), count=1)
+    if re.match(_FAR, path):
+        path = "/" + normpath(path).replace("../", "").removesuffix("..")
+    path = re.sub(_GLOB, "", path) or "/" if path.startswith("/") else path
+    return "/" + normpath(path).lstrip("/") if path.startswith("/") else path
+
+
+def expand_variables(text: str) -> str:
+    """With the defaults that compose has for variables that are not set."""
+    while (expanded := re.sub(_DEFAULT, r"\1", text)) != text:
+        text = expanded
+    return text
+
+
+def has_variable(text: str) -> bool:
+    """Whether something is left that only the environment settles."""
+    left = re.sub(_HOME, "", expand_variables(text.replace("$$", "")))
+    return re.search(_VARIABLE, left) is not None
+
+
+def below(folder: str, path: str) -> str:
+    """A relative path that leaves the folder it is relative to, as one from the root."""
+    leaves = normpath(path).startswith("..") if path.startswith(".") else False
+    return normpath(join(folder, path)) if folder and leaves else path
+
+
+def mounted(path: str, line: int, *, writable: bool) -> Iterator[ExposureAt]:
+    """What a file or a folder of the host exposes that is mounted."""
+    place = expand(path)
+    if re.fullmatch(SOCKET, place):
+        yield ExposureAt(Exposure.CONTROL_SOCKET, path, line)
+    elif re.fullmatch(BUS, place):
+        yield ExposureAt(Exposure.SYSTEM_BUS, path, line)
+    elif place == "/" or re.fullmatch(SOCKET_FOLDER, place):
+        yield ExposureAt(Exposure.CONTROL_SOCKET, f"{path}, which holds control sockets", line)
+        yield from _folder(place, path, line, writable=True) if place == "/" and writable else ()
+    elif re.fullmatch(DISK, place):
+        yield ExposureAt(Exposure.DISK, path, line)
+    else:
+        yield from _folder(place, path, line, writable=writable)
+
+
+def _folder(place: str, path: str, line: int, *, writable: bool) -> Iterator[ExposureAt]:
+    of_system = place == "/" or place in SYSTEM or _below(place, TREES)
+    if not of_system and not re.fullmatch(HOME, place):
+        return
+    if writable:
+        yield ExposureAt(Exposure.SYSTEM_FOLDER, path, line)
+    elif _below(place, KERNEL):
+        yield ExposureAt(Exposure.HOST_KERNEL, path, line)
+    elif not _below(place, PUBLIC):
+        yield ExposureAt(Exposure.READABLE_FOLDER, path, line)
+
+
+def device(path: str, line: int) -> ExposureAt:
+    """What a device of the host exposes."""
+    disk = re.fullmatch(DISK, expand(path))
+    return ExposureAt(Exposure.DISK if disk else Exposure.DEVICE, path, line)
+
+
+def device_rule(rule: str, line: int) -> Iterator[ExposureAt]:
+    """What a rule of the devices cgroup exposes (``c 13:* rmw``)."""
+    kind, number, *_ = (*rule.split(), "", "")
+    major, _, minor = number.partition(":")
+    if is_disk(kind, major, minor):
+        yield ExposureAt(Exposure.DISK, f"device rule {rule}", line)
+
+
+def is_disk(kind: str, major: str, minor: str) -> bool:
+    """Whether a device is a disk or the memory, by its numbers; ``*`` and nothing are all."""
+    if kind in ("a", "b") or major in ("*", ""):
+        return True
+    memory = major == "1" and minor in (*MEMORY_MINORS, "*", "")
+    return memory or major in DISK_MAJORS
+
+
+def _below(place: str, folders: tuple[str, ...]) -> bool:
+    return any(place == folder or place.startswith(f"{folder}/") for folder in folders)

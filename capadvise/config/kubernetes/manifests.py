@@ -1,0 +1,336 @@
+"""Kubernetes manifests: where objects keep their pods, and containers wherever they are.
+
+Kinds that are not known can hold containers too (Rollout, Workflow, Task, Prometheus): these are
+found by what they look like.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from capadvise.config.object_names import POD_SPEC
+from capadvise.config.yaml.reader import (
+    Dialect,
+    Documents,
+    Entries,
+    is_null,
+    line,
+    optional_text,
+    wrong,
+)
+from capadvise.config.yaml.tree import Mapping, Node, Scalar, Sequence, ambiguous
+from capadvise.model.errors import BadInput
+
+CONTAINERS = ("containers", "initContainers", "ephemeralContainers")
+_LISTS = (*CONTAINERS, "steps", "sidecars", "sidecarContainers", "extraContainers")
+_SINGLE = ("container", "script", "stepTemplate")
+"""Where kinds of their own keep containers."""
+_OPEN = ("hostNetwork", "hostPID", "hostIPC")
+_RESTRAINTS = ("privileged", "capabilities", "allowPrivilegeEscalation", "procMount")
+"""What only the securityContext of a container has."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundContainer:
+    """A container, what it says of its rights, and the specification of its pod."""
+
+    service: str
+    """``KIND/NAME/CONTAINER``."""
+    line: int
+    keys: Entries
+    context: Entries
+    """Its ``securityContext``."""
+    pod: Entries
+    annotations: Entries
+    """Of its pod."""
+
+
+def _is_on(node: Node | None) -> bool:
+    return (
+        isinstance(node, Scalar) and not node.style and node.value.lower() in ("true", "yes", "on")
+    )
+
+
+def _named(keys: Entries) -> str | None:
+    """The name that a mapping has: that of a template is its container's, too."""
+    name = keys.get("name")
+    return name.value if isinstance(name, Scalar) and not name.is_null else None
+
+
+class ContainerFinder:
+    """Collects the containers of one object, each node once."""
+
+    def __init__(self, documents: Documents, owner: str) -> None:
+        self.documents = documents
+        self.owner = owner
+        self.annotations: Entries = {}
+        self.containers: list[FoundContainer] = []
+        self.taken: set[int] = set()
+        """Containers and securityContexts that were found."""
+        self.walked: set[int] = set()
+
+    def take_pod(self, spec: Entries) -> None:
+        """The containers of a pod, where everybody has them."""
+        for group in CONTAINERS:
+            for node in self.documents.items(spec.get(group), group):
+                self.documents.mapping(node, f"an item of {group}")
+                self.take(node, spec, "?")
+
+    def take(self, node: Node, pod: Entries, called: str) -> None:
+        keys = self.documents.mapping(node, "a container")
+        context = keys.get("securityContext")
+        self.taken.add(id(node))
+        if context is not None:
+            self.taken.add(id(context))
+        self.add(node, keys, self.documents.mapping(context, "securityContext"), pod, called)
+
+    def add(self, node: Node, keys: Entries, context: Entries, pod: Entries, called: str) -> None:
+        name = keys.get("name")
+        said = optional_text(name, "name") if isinstance(name, Scalar) else None
+        service = f"{self.owner}/{said or called}"
+        self.containers.append(
+            FoundContainer(service, line(node), keys, context, pod, self.annotations)
+        )
+
+    def _take_restrained(self, node: Node, keys: Entries, pod: Entries, called: str) -> None:
+        """What has a securityContext of a container, or is one."""
+        context = keys.get("securityContext")
+        if self.restrains(context) and id(context) not in self.taken:
+            self.take(node, pod, called)
+        elif self.restrains(node):
+            self.taken.add(id(node))
+            self.add(node, {}, keys, pod, called)
+
+    def _take_open(self, node: Node, keys: Entries, called: str) -> None:
+        """What shares something of the host with containers that are not written out: a kind of
+        its own makes them."""
+        if id(node) in self.taken or any(any(self.listed(key, keys[key])) for key in keys):
+            return
+        if any(map(_is_on, (keys.get(key) for key in _OPEN))) or self.has_host_path(keys):
+            self.taken.add(id(node))
+            self.add(node, keys, {}, keys, called)
+
+    def has_host_path(self, keys: Entries) -> bool:
+        """Whether a list of volumes has a folder of the host in it."""
+        volumes = keys.get("volumes")
+        items = self.documents.items(volumes, "volumes") if isinstance(volumes, Sequence) else []
+        mappings = [item for item in items if isinstance(item, Mapping)]
+        return any("hostPath" in self.documents.mapping(item, "a volume") for item in mappings)
+
+    def search(self, node: Node, pod: Entries, called: str) -> None:
+        """What looks like a container, anywhere below a node. Its pod is what stands around it."""
+        if id(node) in self.walked:
+            return
+        self.walked.add(id(node))
+        if isinstance(node, Sequence):
+            for item in self.documents.items(node, "a list"):
+                self.search(item, pod, called)
+        if not isinstance(node, Mapping):
+            return
+        keys = self.documents.mapping(node, "a mapping")
+        for key, value in keys.items():
+            for item in self.listed(key, value):
+                if id(item) not in self.taken:
+                    self.take(item, keys, _named(keys) or key)
+        if id(node) not in self.taken:
+            self._take_restrained(node, keys, pod, called)
+            self._take_open(node, keys, called)
+        around = keys if pod.keys().isdisjoint(CONTAINERS) else pod
+        for key, value in keys.items():
+            self.search(value, around, key)
+
+    def listed(self, key: str, value: Node) -> Iterator[Node]:
+        """The containers under a key: a list of them, a mapping by name, or one."""
+        if key in _SINGLE and isinstance(value, Mapping):
+            inner: list[Node] = [value]
+        elif key in _LISTS and isinstance(value, Sequence):
+            inner = self.documents.items(value, key)
+        elif key in _LISTS and isinstance(value, Mapping):
+            inner = list(self.documents.mapping(value, key).values())
+        else:
+            return
+        for item in inner:
+            if isinstance(item, Mapping):
+                keys = self.documents.mapping(item, f"an item of {key}")
+                if isinstance(keys.get("image"), Scalar) or "securityContext" in keys:
+                    yield item
+
+    def restrains(self, node: Node | None) -> bool:
+        """Whether a mapping says what only the securityContext of a container says."""
+        if not isinstance(node, Mapping):
+            return False
+        keys = self.documents.mapping(node, "a mapping")
+        values = {key: keys[key] for key in _RESTRAINTS if key in keys}
+        return isinstance(values.get("capabilities"), Mapping) or any(
+            isinstance(value, Scalar) and not value.is_null for value in values.values()
+        )
+
+
+DEFAULT_NAMESPACE = "default"
+NON_ROOT = "nonroot"
+"""The user of a container with ``runAsNonRoot``, whose image names it."""
+_NO_WORKLOADS = (
+    ("v1", "ConfigMap"),
+    ("v1", "Secret"),
+    ("apiextensions.k8s.io/v1", "CustomResourceDefinition"),
+    ("apiextensions.k8s.io/v1beta1", "CustomResourceDefinition"),
+)
+"""Kinds whose content only looks like containers."""
+REFERRING = {
+    "Application": "Argo CD",
+    "ApplicationSet": "Argo CD",
+    "Component": "kustomize",
+    "HelmChart": "k3s",
+    "HelmRelease": "Flux",
+    "Kustomization": "kustomize",
+}
+"""Kinds that bring in other files, and what resolves them."""
+DIALECT = Dialect(
+    merge_wins=True,
+    names=frozenset(
+        (
+            *("kind", "spec", "template", "jobTemplate", "metadata", "items", *CONTAINERS),
+            *("securityContext", "capabilities", "add", "drop", "privileged", "procMount"),
+            *("allowPrivilegeEscalation", "runAsUser", "runAsGroup", "runAsNonRoot"),
+            *("hostNetwork", "hostPID", "hostIPC", "hostUsers", "hostPath", "hostProcess"),
+            *("seccompProfile", "appArmorProfile", "windowsOptions", "seLinuxOptions", "sysctls"),
+            *("volumeMounts", "volumes", "readOnly", "shareProcessNamespace"),
+        )
+    ),
+)
+_SEPARATOR = r"---[ \t\r]*(?:[ \t]#.*)?"
+
+
+@dataclass(frozen=True, slots=True)
+class FoundPod:
+    """The specification of a pod, and what holds it (a template, with its metadata)."""
+
+    holder: Entries
+    spec: Entries
+
+
+@dataclass(frozen=True, slots=True)
+class FoundObject:
+    """An object of a manifest, with all containers in it."""
+
+    kind: str
+    name: str
+    namespace: str
+    line: int
+    keys: Entries
+    pod: FoundPod | None
+    containers: tuple[FoundContainer, ...]
+
+    @property
+    def title(self) -> str:
+        """``Deployment/web``."""
+        return f"{self.kind}/{self.name}"
+
+    def within_namespace(self) -> FoundObject:
+        """With the namespace before all names: another one has an object of the same name."""
+        containers = tuple(
+            replace(each, service=f"{self.namespace}/{each.service}") for each in self.containers
+        )
+        return replace(self, kind=f"{self.namespace}/{self.kind}", containers=containers)
+
+
+def check_separators(source: str) -> None:
+    """kubectl splits a file at ``---`` lines before anything reads it as YAML: one with something
+    after it begins a document for YAML, and none for kubectl. Raises BadInput."""
+    begun = False
+    for number, raw in enumerate(source.split("\n"), 1):
+        if raw.startswith("---") and begun and not re.fullmatch(_SEPARATOR, raw):
+            raise ambiguous(number, "a document that begins on the line of its separator")
+        begun = begun or not raw.lstrip().startswith("#")
+
+
+def objects(documents: Documents) -> list[FoundObject]:
+    """All objects of all documents; those in lists, too."""
+    every = [each for root in documents.roots for each in _objects(documents, root)]
+    shared = ambiguous_titles((each.title, each.namespace) for each in every)
+    return [each.within_namespace() if each.title in shared else each for each in every]
+
+
+def ambiguous_titles(objects: Iterable[tuple[str, str]]) -> set[str]:
+    """The KIND/NAME that stand in several namespaces, of pairs with the namespace."""
+    places: dict[str, set[str]] = {}
+    for title, namespace in objects:
+        places.setdefault(title, set()).add(namespace)
+    return {title for title, namespaces in places.items() if len(namespaces) > 1}
+
+
+def _objects(documents: Documents, root: Node) -> Iterator[FoundObject]:
+    keys = documents.mapping(root, "an object")
+    if not keys:  # an empty document
+        return
+    kind = optional_text(keys.get("kind"), "kind")
+    if kind is None:
+        raise BadInput(f"line {line(root)}: not a Kubernetes object: it has no kind")
+    if not _is_list(documents, kind, keys):
+        yield _object(documents, kind, root, root)
+        return
+    for item in documents.items(keys["items"], "items"):
+        inner = documents.mapping(item, "an item of a list")
+        # The items of a PodList need not say that they are pods.
+        named = optional_text(inner.get("kind"), "kind") or kind.removesuffix("List")
+        if named.endswith("List") or _is_list(documents, named, inner):
+            raise wrong(item, "an item of a list", "an object, not another list")
+        yield _object(documents, named, item, root)
+
+
+def _is_list(documents: Documents, kind: str, keys: Entries) -> bool:
+    """kubectl takes whatever has items for a list."""
+    items = keys.get("items")
+    if items is None or is_null(items):
+        return False
+    return kind.endswith("List") or (
+        isinstance(items, Sequence)
+        and any("kind" in documents.mapping(item, "an item") for item in _mappings(items))
+    )
+
+
+def _mappings(node: Sequence) -> list[Node]:
+    return [item for item in node.items if isinstance(item, Mapping)]
+
+
+def _object(documents: Documents, kind: str, node: Node, root: Node) -> FoundObject:
+    keys = documents.mapping(node, "an object")
+    metadata = documents.mapping(keys.get("metadata"), "metadata")
+    named = next((metadata[key] for key in ("name", "generateName") if key in metadata), None)
+    name = optional_text(named, "name") or "?"
+    pod = _pod(documents, kind, keys)
+    finder = ContainerFinder(documents, f"{kind}/{name}")
+    if pod is not None:
+        template = documents.mapping(pod.holder.get("metadata"), "metadata")
+        finder.annotations = documents.mapping(template.get("annotations"), "annotations")
+        finder.take_pod(pod.spec)
+        finder.annotations = {}
+    version = optional_text(keys.get("apiVersion"), "apiVersion")
+    if (version, kind) not in _NO_WORKLOADS:
+        finder.search(node, {}, "?")
+    namespace = optional_text(metadata.get("namespace"), "namespace") or DEFAULT_NAMESPACE
+    return FoundObject(kind, name, namespace, line(root), keys, pod, tuple(finder.containers))
+
+
+def _pod(documents: Documents, kind: str, keys: Entries) -> FoundPod | None:
+    """A kind that is not known can have a template of a pod as a Deployment has."""
+    holder = spec = keys
+    for key in POD_SPEC.get(kind, POD_SPEC["Deployment"]):
+        node = spec.get(key)
+        if kind not in POD_SPEC and not isinstance(node, Mapping):
+            return None
+        holder, spec = spec, documents.mapping(node, key)
+    return FoundPod(holder, spec) if kind in POD_SPEC or "containers" in spec else None
+
+
+def host_volumes(documents: Documents) -> Iterator[tuple[str, str, int]]:
+    """(name, folder of a node, line) of the PersistentVolumes that stand for one."""
+    for each in objects(documents):
+        if each.kind == "PersistentVolume":
+            spec = documents.mapping(each.keys.get("spec"), "spec")
+            for key in ("hostPath", "local"):
+                place = documents.mapping(spec.get(key), key)
+                if path := optional_text(place.get("path"), "path"):
+                    yield each.name, path, line(spec[key])

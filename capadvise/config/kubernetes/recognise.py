@@ -1,0 +1,50 @@
+"""Which files are manifests, and which of them only bring in others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from capadvise.config.kubernetes.manifests import REFERRING
+from capadvise.config.recognised import UnknownFile
+from capadvise.config.yaml.reader import Documents
+from capadvise.config.yaml.tree import EMPTY, Node, Scalar, entries, target
+from capadvise.model.errors import BadInput
+
+CHARTS = ("Chart.yaml", "kustomization.yaml", "kustomization.yml", "Kustomization")
+"""Files that say where others come from."""
+
+
+def claims(file: UnknownFile) -> bool:
+    """By kind or version of an object. Raises BadInput where it holds objects and brings in
+    others, too."""
+    said = {_refers(file.name, root) for root in file.roots if _is_object(file.name, root)}
+    if len(said) > 1:
+        raise BadInput(
+            "line 1: ambiguous: it is kubernetes and referring at once",
+            hint="put each into a file of its own",
+        )
+    return bool(said)
+
+
+def only_refers(path: str, text: str) -> bool:
+    """Whether a manifest is a kustomization or a chart, which holds no objects."""
+    file = UnknownFile(path, text)
+    return file.name in CHARTS and any(_refers(file.name, root) for root in file.roots)
+
+
+def references(text: str) -> Iterator[tuple[str, str, int]]:
+    """(kind, what resolves it, line) of the objects of a manifest that bring in other files."""
+    for root in Documents(text).roots:
+        kind = target(entries(root).get("kind", EMPTY))
+        if isinstance(kind, Scalar) and kind.value in REFERRING:
+            yield kind.value, REFERRING[kind.value], kind.line
+
+
+def _refers(name: str, root: Node) -> bool:
+    kind = target(entries(root).get("kind", EMPTY))
+    return name in CHARTS and isinstance(kind, Scalar) and kind.value in ("", *REFERRING)
+
+
+def _is_object(name: str, root: Node) -> bool:
+    keys = entries(root)
+    return "kind" in keys or "apiVersion" in keys or _refers(name, root)

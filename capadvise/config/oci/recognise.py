@@ -1,0 +1,25 @@
+"""Which files are the configuration of a bundle."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from capadvise.config.recognised import UnknownFile
+
+_OF_PROCESS = ("args", "capabilities")
+
+
+def claims(file: UnknownFile) -> bool:
+    """runc takes keys in any case, and a config.json that names no version."""
+    if not file.text.lstrip("\ufeff \t\r\n").startswith("{"):
+        return False
+    if file.json is None:
+        return '"ociVersion"' in file.text  # broken: its reader says where
+    keys = _any_case(file.json)
+    process = _any_case(keys.get("process"))
+    starts = file.name == "config.json" and not process.keys().isdisjoint(_OF_PROCESS)
+    return "ociversion" in keys or starts
+
+
+def _any_case(value: Any) -> dict[str, Any]:
+    return {key.casefold(): item for key, item in value.items()} if isinstance(value, dict) else {}

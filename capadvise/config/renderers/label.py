@@ -1,0 +1,44 @@
+"""Labels of an image that say which capabilities it needs: see ``image_labels``. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from capadvise import __version__
+from capadvise.config.comments import comment
+from capadvise.config.snippet import Snippet
+from capadvise.model.caps import CapSet
+from capadvise.model.escape import printable
+from capadvise.model.image_labels import PREFIX
+
+
+def render(snippet: Snippet) -> str:
+    """Lines of a Dockerfile: ``docker build``, ``podman build`` and ``buildah`` take them."""
+    reasons = [comment(f"{cap.short}: {reason}") for cap, reason in snippet.caps]
+    lines = [f'{name}="{_quoted(value)}"' for name, value in _labels(snippet)]
+    label = " \\\n      ".join(lines)
+    return "".join((snippet.comments(), *reasons, f"LABEL {label}\n"))
+
+
+def _labels(snippet: Snippet) -> Iterator[tuple[str, str]]:
+    caps = frozenset(cap for cap, _ in snippet.caps)
+    floor = caps if snippet.set_name == "floor" else snippet.floor
+    if floor is not None:
+        yield f"{PREFIX}floor", _short(floor)
+    if snippet.set_name != "floor":
+        yield f"{PREFIX}recommended", _short(caps)
+    yield f"{PREFIX}user", snippet.user
+    if snippet.variant:
+        yield f"{PREFIX}variant", snippet.variant
+    if snippet.digest:
+        yield f"{PREFIX}report", snippet.digest
+    yield f"{PREFIX}version", __version__
+
+
+def _short(caps: CapSet) -> str:
+    return ",".join(cap.short for cap in sorted(caps))
+
+
+def _quoted(text: str) -> str:
+    """In double quotes a Dockerfile knows these: docs.docker.com/reference/dockerfile."""
+    return printable(text).replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$")

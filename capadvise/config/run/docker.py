@@ -1,0 +1,17 @@
+"""docker run: its flags, on one line that can be pasted."""
+
+from __future__ import annotations
+
+from capadvise.config import engine
+from capadvise.config.run import flags
+from capadvise.config.snippet import Snippet
+
+
+def render(snippet: Snippet) -> str:
+    """The flags, with the reasons as comments before them."""
+    return flags.render(
+        snippet,
+        notes=tuple(engine.notes(snippet)),
+        no_new_privileges=engine.no_new_privileges(snippet),
+        sysctls=engine.sysctls(snippet),
+    )

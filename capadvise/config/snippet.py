@@ -1,0 +1,114 @@
+"""What a language gets to render."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from capadvise.config.comments import comment
+from capadvise.judgement.report import Report
+from capadvise.model.caps import NAMES, Cap, CapSet, parse_set
+
+_BIND = parse_set(["NET_BIND_SERVICE"])
+_OF_THE_HOST = parse_set(["MKNOD", "SYS_RAWIO", "SYS_MODULE", "SYS_ADMIN", "SYS_BOOT"])
+YAML_WORDS = ("true", "false", "null", "yes", "no", "on", "off", "y", "n")
+
+
+@dataclass(frozen=True, slots=True)
+class Snippet:
+    """All that a format can say. Every text is one line that is safe in a comment."""
+
+    name: str
+    """Letters, digits, ``.``, ``_``, ``-``; begins with a letter; no word of YAML."""
+    caps: tuple[tuple[Cap, str], ...]
+    """In the order of their numbers, each with its reason: what was seen, in one short line."""
+    notes: tuple[str, ...] = ()
+    """What who reads the file must know: settings of the host, what would do harm."""
+    cautions: tuple[str, ...] = ()
+    """What the recording did not see, and which needs are uncertain: for who makes the file, on a
+    terminal or in a page, and never in a configuration file."""
+    user: str = "0:0"
+    """``uid``, ``uid:gid``, or names."""
+    of_image: bool = False
+    """The image sets a user of its own, which is to stay: ``user`` is another one's name for it."""
+    of_process: bool = False
+    """The user is that of a process that ran already: it may have begun as another one."""
+    own_user: bool = False
+    """The container began as the user that its image or its configuration sets."""
+    argv: tuple[str, ...] = ()
+    """The target's command, as it was: hostile."""
+    by_manager: bool = False
+    """That command is one to an engine or to systemd, which start the program itself."""
+    host_network: bool = False
+    """It has the machine's network, of which no container may change a setting."""
+    privileged: bool | None = None
+    """Whether it was started so; None: nobody knows."""
+    no_new_privileges: bool | None = False
+    """No set-id program and none with file capabilities was started: forbidding it does no harm.
+    None: nobody looked at all that was started."""
+    default_seccomp: bool = False
+    """Nothing was seen that the default seccomp profile never lets through."""
+    set_name: str = "recommended"
+    hardening: tuple[str, ...] | None = None
+    """Lines of a systemd unit that were proven together with this set; None: none were tried."""
+    owner: tuple[str, str, str] | None = None
+    """Of a pod's container: kind and name of the workload, and its own name."""
+    floor: CapSet | None = None
+    """The minimal set, whichever this is; None: it is not proven."""
+    digest: str = ""
+    """``sha256:…`` of the report's file; empty where a format has no use for it."""
+    variant: str = ""
+    """Of a known program: how it is started."""
+    report: Report | None = field(default=None, compare=False)
+    """What it was made from: pages show more of it."""
+
+    @property
+    def set_title(self) -> str:
+        """``the floor``, ``the recommended set``."""
+        return "the floor" if self.set_name == "floor" else f"the {self.set_name} set"
+
+    @property
+    def root(self) -> bool:
+        """Whether the user is uid 0, which gets what the bounding set holds."""
+        user = self.ids[0]
+        return user == "root" or (user.isdecimal() and int(user) == 0)
+
+    @property
+    def says_user(self) -> bool:
+        """Whether a file has to set the user."""
+        return not self.root and not self.of_image
+
+    @property
+    def ids(self) -> tuple[str, str | None]:
+        """User and group."""
+        user, _, group = self.user.partition(":")
+        return user, group or None
+
+    @property
+    def only_low_ports(self) -> bool:
+        """Whether NET_BIND_SERVICE is all that is needed, by a user whom a sysctl serves better."""
+        return not self.root and {cap for cap, _ in self.caps} == _BIND
+
+    @property
+    def unprivileged(self) -> bool:
+        """Whether ``privileged: false`` is to be said: it was privileged, or nobody knows and
+        nothing needed reaches for devices or the kernel."""
+        if self.privileged is not None:
+            return self.privileged
+        return self.default_seccomp and not _OF_THE_HOST & {cap for cap, _ in self.caps}
+
+    @property
+    def file_capabilities(self) -> str:
+        """As ``setcap`` takes them; a number where there is no name."""
+        return setcap_words(cap for cap, _ in self.caps)
+
+    def comments(self, indent: str = "", more: tuple[str, ...] = ()) -> str:
+        """Which set it is, the notes and more, as comment lines."""
+        notes = (f"capadvise: {self.set_title}", *self.notes, *more)
+        return "".join(comment(note, indent) for note in notes)
+
+
+def setcap_words(caps: Iterable[Cap]) -> str:
+    """``cap_chown,cap_kill=ep``."""
+    named = (cap.name.lower() if cap < len(NAMES) else str(int(cap)) for cap in caps)
+    return f"{','.join(named)}=ep"

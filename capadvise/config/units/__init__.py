@@ -1,0 +1,4 @@
+"""Unit files, which systemd and podman read alike.
+
+All of it may be imported.
+"""

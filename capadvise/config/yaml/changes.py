@@ -1,0 +1,222 @@
+"""What is done to a mapping of a YAML text: entries added, taken out, their lists changed. Each
+function returns edits; nothing else of the text moves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from capadvise.config.text_edits import (
+    TextEdit,
+    insert_lines,
+    line_end,
+    line_start,
+    replace_lines,
+)
+from capadvise.config.yaml import flowing
+from capadvise.config.yaml.layout import (
+    Item,
+    Layout,
+    Listing,
+    Tree,
+    column,
+    comment,
+    dash,
+    entry,
+    flow,
+    layout,
+    local,
+    source,
+)
+from capadvise.config.yaml.tree import Alias, Mapping, Node, Scalar, Sequence, is_merge, target
+
+Pair = tuple[Node, Node]
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One document of a text."""
+
+    text: str
+    root: Node
+    layout: Layout
+
+    @classmethod
+    def of(cls, text: str, root: Node) -> Document:
+        return cls(text, root, layout(text, root))
+
+    def aliases(self, of: Node) -> list[Alias]:
+        """Where else a node is used, in the order of the text."""
+        return [node for node in walk(self.root) if isinstance(node, Alias) and node.target is of]
+
+
+def walk(node: Node) -> Iterator[Node]:
+    """All nodes that are written in a node, itself first; aliases are not followed."""
+    yield node
+    if isinstance(node, Sequence):
+        for item in node.items:
+            yield from walk(item)
+    elif isinstance(node, Mapping):
+        for key, value in node.pairs:
+            yield from walk(key)
+            yield from walk(value)
+
+
+def change(
+    doc: Document,
+    mapping: Mapping,
+    gone: Iterable[Pair],
+    new: dict[str, Tree],
+    *,
+    after: Pair | None = None,
+) -> list[TextEdit]:
+    """Take entries out and add others: in the place of the first that goes, else behind ``after``,
+    else at the end."""
+    gone = list(gone)
+    edits = [edit for _, value in gone for edit in hand_on(doc, value)]
+    if mapping.flow:
+        parts = [entry(key, tree, flowing.quote(mapping)) for key, tree in new.items()]
+        going = [key for key, _ in gone]
+        keep = [key not in going for key, _ in mapping.pairs]
+        if parts or gone:
+            edits += flowing.edit(doc.text, mapping, keep, parts)
+        return edits
+    text, at = doc.text, column(doc.text, mapping.pairs[0][0].start)
+    look = local(text, mapping, doc.layout)
+    lines = [line for key, tree in new.items() for line in look.lines(key, tree, at)]
+    for pair in gone:
+        if _begins_line(text, pair[0]):
+            edits += replace_lines(text, pair[0].start, pair[1].end, lines)
+            lines = []
+        else:
+            edits += _behind_dash(text, mapping, pair)
+    if lines:
+        edits.append(insert_lines(text, (after or mapping.pairs[-1])[1].end, lines))
+    return edits
+
+
+def _begins_line(text: str, key: Node) -> bool:
+    return not text[line_start(text, key.start) : key.start].strip()
+
+
+def _behind_dash(text: str, mapping: Mapping, pair: Pair) -> list[TextEdit]:
+    """Remove the entry that stands on the line of its mapping's dash: the dash stays."""
+    key, value = pair
+    following = [name for name, _ in mapping.pairs if name.start > key.start]
+    end = line_end(text, value.end)
+    if following and not text[end : following[0].start].strip():
+        return [TextEdit(key.start, following[0].start)]
+    return [TextEdit(key.start, value.end)]
+
+
+def open_up(doc: Document, within: Mapping, pair: Pair, tree: dict[str, Tree]) -> list[TextEdit]:
+    """Give a key whose value is nothing, ``{}`` or an alias a mapping, in lines of its own where it
+    can have them. What an alias stands for is merged in."""
+    key, value = pair
+    text = doc.text
+    edits = hand_on(doc, value)
+    if isinstance(value, Alias):
+        tree = {"<<": text[value.start : value.end], **tree}
+    if within.flow:
+        space = "" if value.end > value.start else " "
+        return [*edits, TextEdit(value.start, value.end, space + flow(tree, flowing.quote(within)))]
+    start = text.index(":", key.end) + 1
+    at = column(text, key.start) + doc.layout.step
+    lines = [line for name, item in tree.items() for line in doc.layout.lines(name, item, at)]
+    edits += [TextEdit(start, value.end)] if value.end > start else []
+    return [*edits, insert_lines(text, value.end, lines)]
+
+
+def merged(mapping: Mapping) -> Mapping:
+    """What a mapping takes from elsewhere, without its own entries."""
+    pairs = tuple(pair for pair in mapping.pairs if is_merge(pair[0]))
+    return Mapping(mapping.start, mapping.end, mapping.line, None, None, pairs, mapping.flow)
+
+
+# ------------------------------------------------------------------------------ lists
+
+
+def _staying(
+    value: Sequence, wanted: set[str], fits: Callable[[str], str | None]
+) -> tuple[list[str], set[str | None]]:
+    """For each entry the wanted name that it stays for, or nothing; and all names there are."""
+    keep: list[str] = []
+    seen: set[str | None] = set()
+    for item in value.items:
+        entry = target(item)
+        name = fits(entry.value) if isinstance(entry, Scalar) else None
+        keep.append(name if name is not None and name in wanted - seen else "")
+        seen.add(name)
+    return keep, seen
+
+
+def _respelled(value: Sequence, keep: list[str]) -> Iterator[TextEdit]:
+    for item, name in zip(value.items, keep, strict=True):
+        if name and isinstance(item, Scalar) and item.value != name:
+            yield TextEdit(item.start, item.end, f"{item.style}{name}{item.style}")
+
+
+def change_list(
+    doc: Document,
+    value: Sequence,
+    want: Listing,
+    fits: Callable[[str], str | None],
+    *,
+    exact: bool = False,
+) -> list[TextEdit]:
+    """Make a list hold what is wanted and nothing else. What stays keeps its line and its comment:
+    ``fits`` gives the name that is wanted for what is written, or None. With ``exact`` it is
+    written as it is wanted."""
+    keep, seen = _staying(value, {item.text for item in want.items}, fits)
+    edits = list(_respelled(value, keep)) if exact else []
+    new = [item for item in want.items if item.text not in seen]
+    quote = flowing.quote(value)
+    quoted = [Item(quote + item.text + quote, item.comment) for item in new]
+    stays = [bool(name) for name in keep]
+    if value.flow and (new or not all(stays)):
+        edits += flowing.edit(doc.text, value, stays, [item.text for item in quoted])
+    elif not value.flow:
+        edits += _change_lines(doc.text, value, stays, quoted)
+    return edits
+
+
+def _change_lines(text: str, value: Sequence, keep: list[bool], new: list[Item]) -> list[TextEdit]:
+    """``value`` is a block list; what is new comes after its last entry, or instead of it."""
+    first = dash(text, value.items[0])
+    lead = text[line_start(text, first) : first] + text[first : value.items[0].start]
+    lines = [f"{lead}{item.text}{comment(item)}" for item in new]
+    edits: list[TextEdit] = []
+    for item, stays in reversed(list(zip(value.items, keep, strict=True))):
+        if not stays:
+            edits += replace_lines(text, dash(text, item), item.end, lines)
+        elif lines:
+            edits.append(insert_lines(text, item.end, lines))
+        lines = []
+    return edits
+
+
+def release(doc: Document, node: Node) -> list[TextEdit]:
+    """Cuts after which a change to an anchored node changes no other place."""
+    moved = _hand_on(doc, node, node)
+    if not moved or node.anchor is None:
+        return []
+    begin, end = node.start, node.start + 1 + len(node.anchor)
+    if doc.text[end] in "\r\n":
+        begin = len(doc.text[:begin].rstrip(" "))
+    else:
+        end = flowing.skip(doc.text, end)
+    return [TextEdit(begin, end), *moved]
+
+
+def hand_on(doc: Document, gone: Node) -> list[TextEdit]:
+    """Cuts after which nothing outside of a node needs what is anchored in it."""
+    return [edit for node in walk(gone) if node.anchor for edit in _hand_on(doc, node, gone)]
+
+
+def _hand_on(doc: Document, node: Node, gone: Node) -> list[TextEdit]:
+    """The anchor moves to the first of its aliases, with what it stood for."""
+    for alias in doc.aliases(node):
+        if not gone.start <= alias.start < gone.end:
+            moved = f"&{node.anchor} {flow(source(doc.text, node))}"
+            return [TextEdit(alias.start, alias.end, moved)]
+    return []

@@ -1,0 +1,37 @@
+"""The proposal as JSON: small, without the evidence that the report holds."""
+
+from __future__ import annotations
+
+import json
+
+from capadvise.config.snippet import Snippet
+from capadvise.report.pages.page import kept_in
+
+SCHEMA = "capadvise.proposal/1"
+
+
+def render(snippet: Snippet) -> str:
+    """The set in the spelling of containers, and what is known of each member."""
+    proposal = {
+        "schema": SCHEMA,
+        "name": snippet.name,
+        "user": snippet.user,
+        "set": snippet.set_name,
+        "cap_drop": ["ALL"],
+        "cap_add": [cap.short for cap, _ in snippet.caps],
+        "no_new_privileges": snippet.no_new_privileges,
+        "needs": [
+            {
+                "cap": kept.cap.name,
+                "verdict": kept.verdict,
+                "proof": kept.proof,
+                "risk": kept.risk,
+                "reason": kept.reason,
+                "lost_without": kept.lost_without,
+                "uncertain": kept.uncertain,
+            }
+            for kept in kept_in(snippet)
+        ],
+        "notes": [*snippet.cautions, *snippet.notes],
+    }
+    return json.dumps(proposal, indent=2) + "\n"

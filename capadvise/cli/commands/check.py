@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from capadvise.catalog import Catalog, default
-from capadvise.gate.files import Gathered, gather, gather_units
 from capadvise.gate.finding import Level
+from capadvise.gate.gathering import Gathered, gather, gather_units
 from capadvise.gate.outcome import Demands, Examined, Outcome, examine
 from capadvise.model.errors import BadInput, Exit
 from capadvise.model.escape import printable

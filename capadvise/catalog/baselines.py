@@ -89,4 +89,6 @@ def pod_security_of(path: Path, raw: Any) -> PodSecurity:
 
 def _name(path: Path, raw: dict[str, object]) -> None:
     if raw["name"] != path.stem:
-        raise BadInput(f"{values.at(path, raw)}: name {raw['name']!r} is not that of the file")
+        raise BadInput(
+            f"{strict.place(path, raw, 'name')}: name {raw['name']!r} is not that of the file"
+        )

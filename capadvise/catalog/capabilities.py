@@ -182,7 +182,7 @@ def entry_of(path: Path, raw: Any) -> Entry:
 def _use(path: Path, raw: Any) -> Use:
     namespace = _text(path, raw, "namespace")
     if namespace not in ("owner", "initial"):
-        at = f"{path}: line {raw.get(strict.LINE, '?')}"
+        at = strict.place(path, raw, "namespace")
         raise BadInput(f"{at}: namespace {namespace!r} is neither owner nor initial")
     return Use(
         _text(path, raw, "name"),
@@ -200,14 +200,14 @@ def _use(path: Path, raw: Any) -> Use:
 def _text(path: Path, raw: Any, key: str) -> str:
     value = raw.get(key)
     if not isinstance(value, str) or not value.strip():
-        raise BadInput(f"{path}: line {raw.get(strict.LINE, '?')}: {key!r} must be a text")
+        raise BadInput(f"{strict.place(path, raw, key)}: {key!r} must be a text")
     return " ".join(value.split())
 
 
 def _texts(path: Path, raw: Any, key: str) -> tuple[str, ...]:
     value = raw.get(key)
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise BadInput(f"{path}: line {raw.get(strict.LINE, '?')}: {key!r} must be a list of texts")
+        raise BadInput(f"{strict.place(path, raw, key)}: {key!r} must be a list of texts")
     return tuple(" ".join(item.split()) for item in value)
 
 
@@ -216,7 +216,7 @@ def _items(
 ) -> list[Any]:
     value = raw.get(key, [])
     if not isinstance(value, list):
-        raise BadInput(f"{path}: line {raw.get(strict.LINE, '?')}: {key!r} must be a list")
+        raise BadInput(f"{strict.place(path, raw, key)}: {key!r} must be a list")
     for item in value:
         strict.keys(path, item, required=required, optional=optional)
     return value
@@ -236,6 +236,6 @@ def _caps(path: Path, raw: Any, key: str = "caps") -> tuple[Cap, ...]:
 def _risk(path: Path, raw: Any) -> Risk:
     value = raw.get("risk")
     if value not in {str(risk) for risk in Risk}:
-        at = f"{path}: line {raw.get(strict.LINE, '?')}"
+        at = strict.place(path, raw, "risk")
         raise BadInput(f"{at}: risk {value!r} is none of {', '.join(map(str, Risk))}")
     return Risk[str(value).upper()]

@@ -131,5 +131,5 @@ def _one(path: Path, raw: Any, text: str) -> tuple[Circumstance, bool]:
         return Circumstance(text.removeprefix("not ")), wanted
     except ValueError as error:
         names = ", ".join(Circumstance)
-        at = f"{path}: line {raw.get(strict.LINE, '?')}"
+        at = strict.place(path, raw, "where")
         raise BadInput(f"{at}: {text!r} in 'where' is none of {names}") from error

@@ -50,7 +50,7 @@ def parse_errnos(path: Path, text: str) -> tuple[ErrnoRow, ...]:
             candidates=values.caps(path, item, "candidates"),
             source=values.text(path, item, "source"),
         )
-        at = values.at(path, item)
+        at = strict.place(path, item)
         if row.errno not in _ERRNOS:
             raise BadInput(f"{at}: {row.errno!r} is not the name of an error")
         if not row.candidates:

@@ -213,11 +213,11 @@ def parse_program(path: Path, text: str) -> KnownProgram:
     raw = strict.load(path, text)
     strict.keys(path, raw, required=_PROGRAM, optional=("commands", "upstream"))
     if raw["name"] != path.stem:
-        raise BadInput(f"{values.at(path, raw)}: the name must be that of the file")
+        raise BadInput(f"{strict.place(path, raw, 'name')}: the name must be that of the file")
     made, variants = raw["made"], raw["variants"]
     strict.keys(path, made, required=_MADE)
     if not isinstance(variants, list) or not variants:
-        raise BadInput(f"{values.at(path, raw)}: 'variants' must be a list")
+        raise BadInput(f"{strict.place(path, raw, 'variants')}: 'variants' must be a list")
     return KnownProgram(
         name=values.text(path, raw, "name"),
         what=values.text(path, raw, "what"),
@@ -251,7 +251,7 @@ def _variant(path: Path, raw: Any) -> Variant:
     strict.keys(path, raw, required=_VARIANT, optional=("user",))
     trials, set_id = raw["trials"], raw["no_new_privileges"]
     if not isinstance(trials, int) or not isinstance(set_id, bool):
-        raise BadInput(f"{values.at(path, raw)}: 'trials' must be a number")
+        raise BadInput(f"{strict.place(path, raw, 'trials')}: 'trials' must be a number")
     return Variant(
         name=values.text(path, raw, "name"),
         workload=values.text(path, raw, "workload"),

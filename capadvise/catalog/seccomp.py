@@ -41,7 +41,9 @@ def _profile(path: Path, raw: Any) -> Profile:
     strict.keys(path, raw, required=("opens", "never", "notes", "source"))
     opens = raw["opens"]
     if not isinstance(opens, Mapping):
-        raise BadInput(f"{values.at(path, raw)}: 'opens' must map capabilities to system calls")
+        raise BadInput(
+            f"{strict.place(path, raw, 'opens')}: 'opens' must map capabilities to system calls"
+        )
     return Profile(
         opens=MappingProxyType(
             {

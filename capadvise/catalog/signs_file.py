@@ -34,10 +34,11 @@ def parse_signs(path: Path, text: str) -> dict[str, Any]:
     numbers = {key: _number(path, raw["numbers"][key]) for key in _NUMBERS}
     asked, entered = _texts(path, raw["asked"]), _texts(path, raw["entered"])
     if unknown := [flag for flag in entered.values() if flag not in clone_flags.NAMES.values()]:
-        raise BadInput(f"{values.at(path, raw['entered'])}: {unknown[0]!r} makes no namespace")
+        raise BadInput(f"{strict.place(path, raw, 'entered')}: {unknown[0]!r} makes no namespace")
     failed = values.texts(path, raw, "failed_anyway")
     if unknown := [name for name in failed if not hasattr(errno, name)]:
-        raise BadInput(f"{values.at(path, raw)}: {unknown[0]!r} is not the name of an error")
+        at = strict.place(path, raw, "failed_anyway")
+        raise BadInput(f"{at}: {unknown[0]!r} is not the name of an error")
     return {
         "functions": functions,
         "symbols": symbols,
@@ -66,5 +67,5 @@ def _named(path: Path, raw: Any, roles: Sequence[str]) -> dict[str, list[str]]:
 def _number(path: Path, raw: Any) -> int:
     strict.keys(path, raw, required=("value", "tells", "source"))
     if not isinstance(raw["value"], int):
-        raise BadInput(f"{values.at(path, raw)}: 'value' must be a number")
+        raise BadInput(f"{strict.place(path, raw, 'value')}: 'value' must be a number")
     return int(raw["value"])

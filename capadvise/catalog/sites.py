@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import errno
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from capadvise.catalog.askers import Asker, NamespaceScope, joined
 from capadvise.catalog.patterns import Patterns, among
@@ -214,6 +214,7 @@ class Sites:
         return Patterns(askers)
 
 
+_T = TypeVar("_T")
 _REQUIRED = ("id", "at", "meaning", "text", "source")
 _OPTIONAL = (
     "caps",
@@ -269,7 +270,7 @@ def parse_rules(path: Path, text: str) -> list[SiteRule]:
         strict.keys(path, item, required=_REQUIRED, optional=_OPTIONAL)
         rule = rule_of(path, item)
         if rule.id in seen:
-            raise BadInput(f"{path}: line {item[strict.LINE]}: rule {rule.id!r} appears twice")
+            raise BadInput(f"{strict.place(path, item, 'id')}: rule {rule.id!r} appears twice")
         seen.add(rule.id)
         rules.append(rule)
     return rules
@@ -277,23 +278,23 @@ def parse_rules(path: Path, text: str) -> list[SiteRule]:
 
 def rule_of(path: Path, raw: Any) -> SiteRule:
     """One rule from its keys and values; ``path`` is for messages."""
-    at = f"{path}: line {raw.get(strict.LINE, '?')}"
-    try:
-        meaning = Meaning(raw["meaning"])
-        caps = frozenset(map(Cap.parse, raw["caps"])) if "caps" in raw else None
-        alternatives = tuple(map(Cap.parse, raw.get("alternatives", ())))
-        implies = frozenset(map(Cap.parse, raw.get("implies", ())))
-        scope = NamespaceScope(raw["scope"]) if "scope" in raw else None
-        answers = frozenset(-int(getattr(errno, name)) for name in raw.get("answers", ()))
-    except (ValueError, TypeError, AttributeError) as error:
-        raise BadInput(f"{at}: {error}") from error
+    meaning = _read(path, raw, "meaning", Meaning)
+    caps, scope = None, None
+    if "caps" in raw:
+        caps = frozenset(_read(path, raw, "caps", _caps))
+    if "scope" in raw:
+        scope = _read(path, raw, "scope", NamespaceScope)
+    alternatives = _read(path, raw, "alternatives", _caps)
     for key in ("at", "below", "not_below", "co_syscalls"):
         value = raw.get(key, [])
         if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+            at = strict.place(path, raw, key)
             raise BadInput(f"{at}: {key!r} must be a list of function names")
     if meaning is Meaning.EITHER_OR and not alternatives:
+        at = strict.place(path, raw, "meaning")
         raise BadInput(f"{at}: an either-or rule names the others under 'alternatives'")
     if meaning in (Meaning.OPTIONAL, Meaning.SILENT, Meaning.LOOKING) and not raw.get("lost"):
+        at = strict.place(path, raw, "meaning")
         raise BadInput(f"{at}: 'lost' must say what is lost without the capability")
     return SiteRule(
         id=str(raw["id"]),
@@ -305,13 +306,13 @@ def rule_of(path: Path, raw: Any) -> SiteRule:
         not_below=tuple(raw.get("not_below", ())),
         alternatives=alternatives,
         when=_when(path, raw["when"]) if "when" in raw else None,
-        implies=implies,
+        implies=frozenset(_read(path, raw, "implies", _caps)),
         lost=raw.get("lost"),
-        refused=_errno(at, raw.get("refused")),
+        refused=_read(path, raw, "refused", _errno) if "refused" in raw else None,
         doubt=raw.get("doubt"),
         scope=scope,
         limit=raw.get("limit"),
-        answers=answers,
+        answers=_read(path, raw, "answers", _answers),
         co_syscalls=frozenset(raw.get("co_syscalls", ())),
         since=raw.get("since"),
         until=raw.get("until"),
@@ -319,9 +320,25 @@ def rule_of(path: Path, raw: Any) -> SiteRule:
     )
 
 
-def _errno(at: str, name: str | None) -> str | None:
-    if name is not None and not (hasattr(errno, name) or name in KERNEL_ERRORS):
-        raise BadInput(f"{at}: {name!r} is not the name of an error")
+def _read(path: Path, raw: Any, key: str, make: Callable[[Any], _T]) -> _T:
+    """The value of a key; a list that is not there is empty."""
+    try:
+        return make(raw.get(key, ()))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise BadInput(f"{strict.place(path, raw, key)}: {error}") from error
+
+
+def _caps(names: Iterable[str]) -> tuple[Cap, ...]:
+    return tuple(map(Cap.parse, names))
+
+
+def _answers(names: Iterable[str]) -> frozenset[int]:
+    return frozenset(-int(getattr(errno, name)) for name in names)
+
+
+def _errno(name: str) -> str:
+    if not (hasattr(errno, name) or name in KERNEL_ERRORS):
+        raise ValueError(f"{name!r} is not the name of an error")
     return name
 
 
@@ -329,7 +346,5 @@ def _when(path: Path, raw: Any) -> When:
     strict.keys(path, raw, required=("arg",), optional=("mask", "in"))
     mask, values = raw.get("mask"), raw.get("in")
     if isinstance(mask, int) == isinstance(values, list):
-        raise BadInput(
-            f"{path}: line {raw.get(strict.LINE, '?')}: 'when' has either a mask or a list 'in'"
-        )
+        raise BadInput(f"{strict.place(path, raw)}: 'when' has either a mask or a list 'in'")
     return When(raw["arg"], mask, None if values is None else frozenset(values))

@@ -10,16 +10,11 @@ from capadvise.model.caps import NAMES, Cap
 from capadvise.model.errors import BadInput
 
 
-def at(path: Path, raw: Any) -> str:
-    """Where a mapping stands, to begin a message with."""
-    return f"{path}: line {raw.get(strict.LINE, '?')}"
-
-
 def text(path: Path, raw: Any, key: str) -> str:
     """A text that is not empty; line breaks become blanks."""
     value = raw[key]
     if not isinstance(value, str) or not value.strip():
-        raise BadInput(f"{at(path, raw)}: {key!r} must be a text")
+        raise BadInput(f"{strict.place(path, raw, key)}: {key!r} must be a text")
     return " ".join(value.split())
 
 
@@ -27,17 +22,17 @@ def texts(path: Path, raw: Any, key: str) -> tuple[str, ...]:
     """A list of texts, none of them twice."""
     value = raw[key]
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise BadInput(f"{at(path, raw)}: {key!r} must be a list of texts")
+        raise BadInput(f"{strict.place(path, raw, key)}: {key!r} must be a list of texts")
     listed = tuple(" ".join(item.split()) for item in value)
     if twice := [item for item in listed if listed.count(item) > 1]:
-        raise BadInput(f"{at(path, raw)}: {twice[0]!r} appears twice in {key!r}")
+        raise BadInput(f"{strict.place(path, raw, key)}: {twice[0]!r} appears twice in {key!r}")
     return listed
 
 
 def cap(path: Path, raw: Any, name: Any) -> Cap:
     """A capability by the name that the kernel has for it; ``raw`` is where it was found."""
     if not isinstance(name, str) or name not in _CAPS:
-        raise BadInput(f"{at(path, raw)}: {name!r} is not the name of a capability")
+        raise BadInput(f"{strict.place(path, raw)}: {name!r} is not the name of a capability")
     return _CAPS[name]
 
 

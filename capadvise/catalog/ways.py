@@ -91,5 +91,5 @@ def parse_edits(path: Path, raw: Any) -> Edits:
     strict.keys(path, edits, required=(), optional=keys)
     for key in edits:
         if key != strict.LINE and not (isinstance(edits[key], str) and edits[key].strip()):
-            raise BadInput(f"{values.at(path, edits)}: {key!r} must be a text")
+            raise BadInput(f"{strict.place(path, edits, key)}: {key!r} must be a text")
     return tuple((place, edits[place.key].strip("\n")) for place in EditPlace if place.key in edits)

@@ -13,6 +13,12 @@ LINE = "__line__"
 """Key under which every mapping keeps the line that it starts on."""
 
 
+class _Lines(dict[str, Any]):
+    """A mapping of a file, which knows the line of each of its keys."""
+
+    lines: dict[str, int]
+
+
 @lru_cache(maxsize=1)
 def _loader() -> Any:
     """The loader class. PyYAML is imported here: 11 ms that ``run`` need not spend."""
@@ -25,13 +31,15 @@ def _loader() -> Any:
         pass
 
     def mapping(loader: Any, node: Any) -> dict[str, Any]:
-        values: dict[str, Any] = {LINE: node.start_mark.line + 1}
+        values = _Lines({LINE: node.start_mark.line + 1})
+        values.lines = {}
         for key_node, value_node in node.value:
             key = loader.construct_object(key_node)
+            line = key_node.start_mark.line + 1
             if key in values:
-                line = key_node.start_mark.line + 1
                 raise BadInput(f"line {line}: key {key!r} appears twice")
             values[key] = loader.construct_object(value_node, deep=True)
+            values.lines[key] = line
         return values
 
     StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, mapping)
@@ -64,15 +72,21 @@ def load_all(path: Path, text: str) -> list[Any]:
         raise BadInput(f"{path}: {error}") from error
 
 
+def place(path: Path, mapping: Any, key: str = "") -> str:
+    """Where a key stands, to begin a message with: file and line. Without the key, or where there
+    is none of the name, it is the mapping's."""
+    lines = mapping.lines if isinstance(mapping, _Lines) else {}
+    return f"{path}: line {lines.get(key) or mapping.get(LINE, '?')}"
+
+
 def keys(
     path: Path, mapping: Any, *, required: Iterable[str], optional: Iterable[str] = ()
 ) -> None:
     """Check the keys of one mapping; raises BadInput with file, line and key."""
     if not isinstance(mapping, Mapping):
         raise BadInput(f"{path}: expected keys and values, found {type(mapping).__name__}")
-    at = f"{path}: line {mapping.get(LINE, '?')}"
     required = tuple(required)
     if unknown := [key for key in mapping if key not in (*required, *optional, LINE)]:
-        raise BadInput(f"{at}: unknown key {unknown[0]!r}")
+        raise BadInput(f"{place(path, mapping, unknown[0])}: unknown key {unknown[0]!r}")
     if missing := [key for key in required if mapping.get(key) is None]:
-        raise BadInput(f"{at}: key {missing[0]!r} is missing")
+        raise BadInput(f"{place(path, mapping, missing[0])}: key {missing[0]!r} is missing")

@@ -11,6 +11,7 @@ import bisect
 import lzma
 import re
 import struct
+import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -179,12 +180,26 @@ def of_image(code: Code) -> list[Asked]:
 
 
 def of_module(path: Path) -> list[Asked]:
-    """Who asks in a module (.ko, .ko.xz)."""
-    data = path.read_bytes()
-    elf = lzma.decompress(data) if path.suffix == ".xz" else data
+    """Who asks in a module (.ko, .ko.xz, .ko.zst)."""
+    elf = _read_module(path)
     if b"capable" not in elf and b"has_" not in elf:
         return []
     return askers(*_module(elf))
+
+
+def functions_of_module(path: Path) -> Iterator[str]:
+    """The names of all functions in a module."""
+    elf = _read_module(path)
+    for name, section, _, kind in _symbols(elf, _sections(elf)):
+        if kind == 2 and section:
+            yield name
+
+
+def _read_module(path: Path) -> bytes:
+    data = path.read_bytes()
+    if path.suffix == ".zst":
+        return subprocess.run(["zstd", "-dcq"], input=data, capture_output=True, check=True).stdout
+    return lzma.decompress(data) if path.suffix == ".xz" else data
 
 
 _EXTERNAL = 1 << 26

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,17 +80,23 @@ def fetch(kernel: Kernel, flavour: str = CLOUD) -> Unpacked:
     parts = apt.parts(flavour + kernel.architecture.name)
     folder = place / parts[0]
     if not folder.exists():
-        fresh = folder.with_suffix(".new")
-        subprocess.run(["rm", "-rf", fresh], check=True)
-        fresh.mkdir(parents=True)
-        apt.run("apt-get", "-q", "download", *parts, cwd=fresh)
-        for package in fresh.glob("*.deb"):
-            subprocess.run(["dpkg", "-x", package, fresh], check=True)
-            package.unlink()
-        fresh.rename(folder)
+        _unpack(apt, parts, folder)
     (image,) = [*folder.glob("boot/vmlinuz-*"), *folder.glob("usr/lib/modules/*/vmlinuz")]
     (modules,) = [*folder.glob("lib/modules/*"), *folder.glob("usr/lib/modules/*")]
     return Unpacked(image, modules)
+
+
+def fetch_source(kernel: Kernel) -> Path:
+    """The archive of this kernel's source as Debian packages it; kept for the next time."""
+    place = _place(kernel.architecture) / kernel.name
+    apt = _Apt(place, kernel.suites, kernel.architecture)
+    depends = apt.run("apt-cache", "depends", "--no-recommends", "--no-suggests", "linux-source")
+    (name,) = re.findall(r"Depends: (linux-source-[\d.]+)", depends)
+    folder = place / name
+    if not folder.exists():
+        _unpack(apt, (name,), folder)
+    (archive,) = folder.glob("usr/src/linux-source-*.tar.xz")
+    return archive
 
 
 def fetch_programs(architecture: Architecture, names: tuple[str, ...]) -> list[Path]:
@@ -103,6 +110,17 @@ def fetch_programs(architecture: Architecture, names: tuple[str, ...]) -> list[P
     # what lies in the archives is not printed
     uris = apt.run("apt-get", f"-oDir::Cache::archives={folder}/none/", "--print-uris", *install)
     return [archives / name for name in re.findall(r"(?m)^\S+ (\S+\.deb) ", uris)]
+
+
+def _unpack(apt: _Apt, names: Sequence[str], folder: Path) -> None:
+    fresh = folder.with_suffix(".new")
+    subprocess.run(["rm", "-rf", fresh], check=True)
+    fresh.mkdir(parents=True)
+    apt.run("apt-get", "-q", "download", *names, cwd=fresh)
+    for package in fresh.glob("*.deb"):
+        subprocess.run(["dpkg", "-x", package, fresh], check=True)
+        package.unlink()
+    fresh.rename(folder)
 
 
 def _place(architecture: Architecture) -> Path:

@@ -70,6 +70,10 @@ def test_a_row_says_as_much_as_a_rule() -> None:
         ("query_memregion_info", "PERFMON", "optional", None, NamespaceScope.INITIAL),
         ("kfd_ioctl", "CHECKPOINT_RESTORE", "either-or", "EACCES", NamespaceScope.INITIAL),
         ("ublk_open", "SYS_ADMIN", "advisory", None, NamespaceScope.INITIAL),
+        # into these the function that a rule names is inlined
+        ("priv_restricted_transition", "MAC_OVERRIDE", "optional", None, NamespaceScope.INITIAL),
+        ("ima_match_policy", "SETUID", "optional", None, NamespaceScope.INITIAL),
+        ("build_mount_kattr", "SYS_ADMIN", "decides", None, NamespaceScope.OWNER),
     ],
 )
 def test_what_is_known_of_an_asker(

@@ -143,6 +143,37 @@ def test_a_broken_rule_is_refused_with_file_and_line(text: str, said: str) -> No
         parse_rules(Path("sites.yaml"), text)
 
 
+RULE_IN_LINES = """\
+- id: a
+  at: [f]
+  caps: [CAP_KILL]
+  meaning: decides
+  text: t
+  source: measured
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (("id:", "idd:"), 1),
+        (("at: [f]", "at: f"), 2),
+        (("CAP_KILL", "CAP_GOD"), 3),
+        (("decides", "maybe"), 4),
+        (("decides", "either-or"), 4),
+        (("text: t", "texts: t"), 5),
+        (("text: t", "text:"), 5),
+        (("measured", "measured\n  refused: EGOD"), 7),
+        (("measured", "measured\n  scope: moon"), 7),
+        (("measured", "measured\n  answers: [EGOD]"), 7),
+        (("measured", "measured\n  when:\n    arg: a\n    is: 3"), 9),
+    ],
+)
+def test_an_error_names_the_line_of_the_key(change: tuple[str, str], line: int) -> None:
+    with pytest.raises(BadInput, match=rf"^sites\.yaml: line {line}: "):
+        parse_rules(Path("sites.yaml"), RULE_IN_LINES.replace(*change))
+
+
 def test_the_compiled_file_is_made_from_its_sources() -> None:
     path = CATALOG.folder / compiled.FILE
     same = path.read_text() == compiled.dump(compiled.compiled(CATALOG.folder))

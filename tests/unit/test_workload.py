@@ -79,7 +79,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ("name: a\n", "line 1: key 'command' is missing"),
-        ("name: a\ncommand: x\nchek: y\n", "line 1: unknown key 'chek'"),
+        ("name: a\ncommand: x\nchek: y\n", "line 3: unknown key 'chek'"),
         (f"{DAEMON}steps: []\n", "'steps' must be a list of at most 50 steps"),
         (f"{DAEMON}steps: [check]\n", "'steps' must be begun with start"),
         (f"{DAEMON}steps: [start, hop]\n", "found 'hop'"),

@@ -35,9 +35,9 @@ def code_lines(text: str) -> int:
     return len(lines - docstring_lines(text))
 
 
-def one_importer(texts: dict[str, str]) -> list[str]:
-    """Modules of the package that one other module alone imports, in its own folder. What belongs
-    to a configuration language is not counted: its table names the folder."""
+def one_importer(texts: dict[str, str]) -> dict[str, str]:
+    """Modules of the package that one other module alone imports → that one. What belongs to a
+    configuration language is not counted: its table names the folder."""
     names = {name.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for name in texts}
     importers: dict[str, set[str]] = defaultdict(set)
     for path, text in texts.items():
@@ -50,15 +50,14 @@ def one_importer(texts: dict[str, str]) -> list[str]:
             elif isinstance(node, ast.Import):
                 for alias in node.names:
                     importers[alias.name].add(own)
-    return sorted(
-        module
-        for module, by in importers.items()
+    return {
+        module: next(iter(by))
+        for module, by in sorted(importers.items())
         if module in names
         and len(by) == 1
         and f"{module.replace('.', '/')}/__init__.py" not in texts
-        and next(iter(by)).rpartition(".")[0] in (module.rpartition(".")[0], "capadvise")
         and not module.startswith("capadvise.config.")
-    )
+    }
 
 
 def main(checkout: Path) -> None:
@@ -91,7 +90,10 @@ def main(checkout: Path) -> None:
     for room in sorted(files):
         print(f"{room:24} {files[room]:6} {lines[room]:7} {code[room] or '':>7}")
     alone = one_importer(package)
-    print(f"modules with one importer, in its own folder: {len(alone)}")
+    own = [
+        one for one, by in alone.items() if one.rpartition(".")[0] in (by, by.rpartition(".")[0])
+    ]
+    print(f"modules with one importer: {len(alone)}, {len(own)} of them in its folder")
 
 
 if __name__ == "__main__":

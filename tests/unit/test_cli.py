@@ -149,8 +149,10 @@ def test_a_quiet_run_loads_nothing_for_words_and_checks() -> None:
 
 def test_a_run_reads_no_yaml() -> None:
     """11 ms for the library and 40 ms for the files would be lost at each start."""
-    script = "import capadvise.cli.commands.run\n"
+    script = (
+        "import capadvise.cli.commands.run\n"
         "from capadvise.workflow.reports import preload; preload()"
+    )
     assert "yaml" not in loaded(script)
 
 

@@ -52,7 +52,7 @@ def claimed_needs(service: Service, claim: Claim) -> Iterator[Finding]:
     lacks something, no label proves."""
     for problem in claim.problems:
         yield _of_labels(service, printable(problem), "Who built the image can correct it.")
-    sets = [caps for caps in (claim.floor, claim.recommended) if caps is not None]
+    sets = [caps for caps in (claim.minimal, claim.recommended) if caps is not None]
     if not sets or service.bounded_only or service.declared.windows:
         return
     largest = frozenset[Cap]().union(*sets)

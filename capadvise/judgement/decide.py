@@ -26,15 +26,15 @@ class Verdict(StrEnum):
 
     REQUIRED = "required"
     """Shown by a trial: the workload fails without it."""
-    USED = "used"
+    NEEDED = "used"
     """The outcome of at least one system call depends on it."""
-    TOLERATED = "tolerated"
+    OPTIONAL = "tolerated"
     """As used, but a trial passed without it."""
-    ADVISORY = "advisory"
+    INCIDENTAL = "advisory"
     """Checked, but the result has no effect."""
     DENIED = "denied"
     """Refused without effect: the process had dropped it, or the call succeeded anyway."""
-    UNUSED = "unused"
+    NOT_CHECKED = "unused"
 
 
 class Proof(StrEnum):
@@ -98,7 +98,7 @@ class Need:
     @property
     def phases(self) -> tuple[str, ...]:
         """When in a lifecycle it is used, as far as checks tell."""
-        used = {judged.when for judged in self.evidence if judged.effect is Effect.USED}
+        used = {judged.when for judged in self.evidence if judged.effect is Effect.NEEDED}
         return tuple(phase for phase in PHASES if phase in used)
 
 
@@ -108,7 +108,7 @@ class Proposal:
 
     needs: tuple[Need, ...]
     recommended: CapSet
-    floor: CapSet | None = None
+    minimal: CapSet | None = None
     cautions: tuple[str, ...] = ()
     """What the recording could not see, one sentence each."""
 
@@ -158,7 +158,7 @@ def _undeliverable(needs: dict[Cap, Need], recordings: Sequence[Recording]) -> d
     return {
         cap: replace(need, verdict=Verdict.DENIED, proof=Proof.NONE)
         for cap, need in needs.items()
-        if need.verdict is Verdict.USED
+        if need.verdict is Verdict.NEEDED
         and remedies.undeliverable(cap, ((x.effect, x.check.granted) for x in need.evidence))
     }
 
@@ -183,7 +183,7 @@ def _needs(
         used = set()
         for cap, judged in _judged(recording, catalog):
             by_cap.setdefault(cap, []).append(judged)
-            used |= {cap} if judged.effect is Effect.USED else set()
+            used |= {cap} if judged.effect is Effect.NEEDED else set()
         seen.update(used)
     needs = {cap: _need(cap, judged) for cap, judged in by_cap.items()}
     for need in _fixed_capsets(recordings):
@@ -215,9 +215,9 @@ def _judged(recording: Recording, catalog: Catalog) -> Iterable[tuple[Cap, Judge
 
 
 _VERDICTS = {
-    Effect.USED: Verdict.USED,
-    Effect.TOLERATED: Verdict.TOLERATED,
-    Effect.ADVISORY: Verdict.ADVISORY,
+    Effect.NEEDED: Verdict.NEEDED,
+    Effect.OPTIONAL: Verdict.OPTIONAL,
+    Effect.INCIDENTAL: Verdict.INCIDENTAL,
     Effect.DENIED: Verdict.DENIED,
 }
 
@@ -229,10 +229,10 @@ def _need(cap: Cap, judged: Sequence[Judged]) -> Need:
     deciding = [item for item in ordered if item.effect == effect]
     others = [item for item in judged if item.effect != effect]
     optional = all(item.likely_optional for item in deciding)
-    used = effect is Effect.USED and not optional
+    used = effect is Effect.NEEDED and not optional
     return Need(
         cap=cap,
-        verdict=Verdict.ADVISORY if optional else _VERDICTS[effect],
+        verdict=Verdict.INCIDENTAL if optional else _VERDICTS[effect],
         proof=_proof(deciding) if used else Proof.NONE,
         reason=_sentence(deciding),
         uncertain=_doubt(effect, [item.uncertain for item in deciding]),
@@ -244,7 +244,7 @@ def _need(cap: Cap, judged: Sequence[Judged]) -> Need:
 
 def _doubt(effect: Effect, doubts: Sequence[str | None]) -> str | None:
     """One certain use is enough to be needed, and one doubt not to be certainly incidental."""
-    doubtful = any if effect is Effect.ADVISORY else all
+    doubtful = any if effect is Effect.INCIDENTAL else all
     return next(filter(None, doubts)) if doubtful(doubts) else None
 
 
@@ -268,7 +268,7 @@ def _sentence(judged: Sequence[Judged]) -> str:
 
 
 def _unused(cap: Cap) -> Need:
-    return Need(cap, Verdict.UNUSED, Proof.NONE, "not checked")
+    return Need(cap, Verdict.NOT_CHECKED, Proof.NONE, "not checked")
 
 
 def _fixed_capsets(recordings: Sequence[Recording]) -> Iterable[Need]:
@@ -279,7 +279,7 @@ def _fixed_capsets(recordings: Sequence[Recording]) -> Iterable[Need]:
     ):
         yield Need(
             cap,
-            Verdict.USED,
+            Verdict.NEEDED,
             Proof.NONE,
             "calling capset(2) with a fixed set that contains it",
             uncertain="the program calls capset(2) with a fixed set; it may also run with less",
@@ -294,11 +294,11 @@ def choose(needs: Iterable[Need], preference: Sequence[Cap]) -> CapSet:
     questions that are still open, what stands first in the preference list."""
     questions: list[frozenset[Cap]] = []
     for need in needs:
-        if need.verdict is Verdict.USED:
+        if need.verdict is Verdict.NEEDED:
             questions += [
                 frozenset({need.cap, *item.alternatives})
                 for item in need.evidence
-                if item.effect is Effect.USED and not item.likely_optional
+                if item.effect is Effect.NEEDED and not item.likely_optional
             ] or [frozenset({need.cap})]
     chosen = {cap for question in questions if len(question) == 1 for cap in question}
     rank = {cap: number for number, cap in enumerate(preference)}
@@ -310,26 +310,26 @@ def choose(needs: Iterable[Need], preference: Sequence[Cap]) -> CapSet:
 
 def _settle(need: Need, chosen: CapSet) -> Need:
     """Name the alternatives; say so where another capability answers in this one's place."""
-    if need.verdict is not Verdict.USED:
+    if need.verdict is not Verdict.NEEDED:
         return need
     others = {cap for item in need.evidence for cap in item.alternatives}
     if need.cap in chosen:
         forced = any(
-            item.effect is Effect.USED and not (item.alternatives or item.likely_optional)
+            item.effect is Effect.NEEDED and not (item.alternatives or item.likely_optional)
             for item in need.evidence
         )
         return need if forced else replace(need, alternatives=tuple((c,) for c in sorted(others)))
     answering = sorted(others & chosen)
     return replace(
         need,
-        verdict=Verdict.ADVISORY,
+        verdict=Verdict.INCIDENTAL,
         reason=f"{need.reason}: {' or '.join(cap.name for cap in answering)} would be enough, too",
         alternatives=tuple((cap,) for cap in answering),
     )
 
 
 def _used(need: Need | None) -> bool:
-    return need is not None and need.verdict is Verdict.USED
+    return need is not None and need.verdict is Verdict.NEEDED
 
 
 def _in_place_of(cap: Cap, needs: dict[Cap, Need]) -> Need:
@@ -340,7 +340,7 @@ def _in_place_of(cap: Cap, needs: dict[Cap, Need]) -> Need:
     evidence = tuple(item for need in asked for item in need.evidence if cap in item.alternatives)
     return Need(
         cap,
-        Verdict.USED,
+        Verdict.NEEDED,
         _proof(evidence),
         _sentence(evidence),
         next((item.uncertain for item in evidence if all(i.uncertain for i in evidence)), None),

@@ -242,7 +242,7 @@ def _hidden(check: Check, call: WatchedCall, catalog: Catalog, context: Context)
         if not asked.intersection(rule.alternatives):
             return f"{rule.text}: another capability was enough"
     judgement = judge(check, rule, context)
-    if judgement.effect is Effect.ADVISORY or (rule and rule.meaning is Meaning.SILENT):
+    if judgement.effect is Effect.INCIDENTAL or (rule and rule.meaning is Meaning.SILENT):
         lost = judgement.lost
         return f"{judgement.why}: only {lost} is lost" if lost else f"{judgement.why}: no effect"
     return None

@@ -24,7 +24,7 @@ _LONGEST = 2000
 class Claim:
     """What the labels of an image say."""
 
-    floor: CapSet | None
+    minimal: CapSet | None
     """The minimal set; None: no label says it."""
     recommended: CapSet | None
     user: str
@@ -44,9 +44,9 @@ def claim_of(labels: Mapping[str, str]) -> Claim | None:
     if not any(name in labels for name in NAMES):
         return None
     problems: list[str] = []
-    floor, recommended = (_set(labels, key, problems) for key in SETS)
+    minimal, recommended = (_set(labels, key, problems) for key in SETS)
     user, report, version, variant = (labels.get(PREFIX + key, "")[:_LONGEST] for key in WORDS)
-    return Claim(floor, recommended, user, report, version, variant, tuple(problems))
+    return Claim(minimal, recommended, user, report, version, variant, tuple(problems))
 
 
 def _set(labels: Mapping[str, str], key: str, problems: list[str]) -> CapSet | None:

@@ -70,26 +70,26 @@ def prove(
     known = beside.known if beside is not None else ()
     attempts = LikelyAttempts(proposal, everything, removal_order, known)
     search = _Search(attempts, first, run_trial, say, ahead, untried)
-    floor: CapSet | None = None
+    minimal: CapSet | None = None
     complete = True
     sound: bool | None = None
     try:
-        floor = search.floor()
+        minimal = search.minimal()
         if not search.flaky:
-            search.regain(search.recommended(floor))
-            floor = search.with_alternatives(floor, risk)
-            floor = search.with_what_is_kept(floor, search.recommended(floor) - untried, risk)
+            search.regain(search.recommended(minimal))
+            minimal = search.with_alternatives(minimal, risk)
+            minimal = search.with_what_is_kept(minimal, search.recommended(minimal) - untried, risk)
             if beside is not None:
-                search.try_companions(floor, beside)
-            sound = search.in_its_time(search.recommended(floor))
+                search.try_companions(minimal, beside)
+            sound = search.in_its_time(search.recommended(minimal))
     except Interrupted:
-        complete, floor = False, search.best
+        complete, minimal = False, search.best
     if search.flaky:
-        floor = None
+        minimal = None
     return Proven(
         isolation,
         search.comparisons.told(search.trials),
-        floor,
+        minimal,
         search.flaky,
         sound,
         complete,
@@ -153,9 +153,9 @@ class _Search:
             self.best = caps
         self.say(trial)
 
-    def recommended(self, floor: CapSet) -> CapSet:
+    def recommended(self, minimal: CapSet) -> CapSet:
         """What the trials so far recommend."""
-        interim = Proven("", self.comparisons.told(self.trials), floor, untried=self.untried)
+        interim = Proven("", self.comparisons.told(self.trials), minimal, untried=self.untried)
         return conclude(self.attempts.proposal, interim).recommended
 
     def _everything_again(self) -> Observed | None:
@@ -163,7 +163,7 @@ class _Search:
         self._note(self.attempts.everything, again, repeat=True)
         return again.observed if again.passed else None
 
-    def with_what_is_kept(self, floor: CapSet, recommended: CapSet, risk: Risk) -> CapSet:
+    def with_what_is_kept(self, minimal: CapSet, recommended: CapSet, risk: Risk) -> CapSet:
         """The floor, where a member's part can be done by what is recommended anyway; and nothing
         is that another one makes needless."""
 
@@ -175,9 +175,9 @@ class _Search:
 
         most = 3 + 2 * len(self.start)
         trials = Trials(passes, self._as_good, self.attempts.by_power, risk)
-        floor = shared(trials, floor, recommended - floor)
-        without_spare(trials, floor, recommended - floor)
-        return floor
+        minimal = shared(trials, minimal, recommended - minimal)
+        without_spare(trials, minimal, recommended - minimal)
+        return minimal
 
     def _tries(self) -> int:
         return sum(not trial.repeat for trial in self.trials)
@@ -231,7 +231,7 @@ class _Search:
         self.outcomes[caps] = again  # it is observed: the first one need not have been
         return again.passed
 
-    def floor(self) -> CapSet:
+    def minimal(self) -> CapSet:
         """A set that passes, and fails without any one member."""
         recommended = self.start = self.attempts.recommended
         self._announce(self.attempts.at_first())
@@ -273,27 +273,27 @@ class _Search:
         wanted = [one for one in attempts if one.beside or one.caps not in known]
         self.ahead(list(dict.fromkeys(wanted)))
 
-    def with_alternatives(self, floor: CapSet, risk: Risk) -> CapSet:
+    def with_alternatives(self, minimal: CapSet, risk: Risk) -> CapSet:
         """The floor, with what is less of a risk in the place of a member where that passes, too.
         Each alternative is tried, as far as the budget goes."""
         most = 3 + 2 * len(self.attempts.proposal.recommended)
-        for cap, group, _ in list(self.attempts.others(floor)):
-            if cap not in floor or frozenset(group) & floor:
+        for cap, group, _ in list(self.attempts.others(minimal)):
+            if cap not in minimal or frozenset(group) & minimal:
                 continue  # another one has taken its place
             if self._tries() >= most:
                 break
-            caps = floor - {cap} | frozenset(group)
+            caps = minimal - {cap} | frozenset(group)
             passed = self.passes(caps, without=cap, instead=tuple(one.short for one in group))
             if passed and max(map(risk, group)) < risk(cap):
-                floor = caps
-        return floor
+                minimal = caps
+        return minimal
 
-    def try_companions(self, floor: CapSet, beside: Beside) -> None:
+    def try_companions(self, minimal: CapSet, beside: Beside) -> None:
         """The floor without a member, with each of what may take its place beside it."""
-        for cap, companion in (*beside.known, *beside.find(floor)):
-            if cap in floor:
-                outcome = beside.run_trial(floor - {cap}, companion)
-                self._note(floor - {cap}, outcome, cap, instead=(companion.words,))
+        for cap, companion in (*beside.known, *beside.find(minimal)):
+            if cap in minimal:
+                outcome = beside.run_trial(minimal - {cap}, companion)
+                self._note(minimal - {cap}, outcome, cap, instead=(companion.words,))
 
     def regain(self, chosen: CapSet) -> None:
         """Where the set that is to be recommended fails, or loses what it began with: find out by

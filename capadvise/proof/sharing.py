@@ -23,19 +23,19 @@ class Trials:
     risk: Callable[[Cap], int]
 
 
-def shared(trials: Trials, floor: CapSet, kept: CapSet) -> CapSet:
+def shared(trials: Trials, minimal: CapSet, kept: CapSet) -> CapSet:
     """The floor, with what is kept anyway in the place of a member, where that passes. Only what
     was taken away before a member was tried can do its part: else the member had gone."""
-    whole = floor | kept
+    whole = minimal | kept
     order = trials.by_power(whole)
     for at, cap in enumerate(order):
         others = [one for one in order[:at] if one in kept]
         for other in sorted(others, key=lambda one: (trials.risk(one), one)):
-            caps = floor - {cap} | {other}
-            passes = cap in floor and trials.passes(caps, cap, (other.short,))
+            caps = minimal - {cap} | {other}
+            passes = cap in minimal and trials.passes(caps, cap, (other.short,))
             if passes and trials.as_good(whole - {cap}, whole):
                 return shared(trials, _smallest(trials, caps, other), kept - {other})
-    return floor
+    return minimal
 
 
 def _smallest(trials: Trials, caps: CapSet, new: Cap) -> CapSet:
@@ -46,13 +46,13 @@ def _smallest(trials: Trials, caps: CapSet, new: Cap) -> CapSet:
     return caps
 
 
-def without_spare(trials: Trials, floor: CapSet, kept: CapSet) -> CapSet:
+def without_spare(trials: Trials, minimal: CapSet, kept: CapSet) -> CapSet:
     """Of several that are kept, those of which something is lost when all the others are there."""
     for cap in trials.by_power(kept):
-        less = (floor | kept) - {cap}
+        less = (minimal | kept) - {cap}
         if len(kept) < 2:
             break
         instead = tuple(one.short for one in sorted(less))
-        if trials.passes(less, cap, instead) and trials.as_good(less, floor | kept):
+        if trials.passes(less, cap, instead) and trials.as_good(less, minimal | kept):
             kept = kept - {cap}
     return kept

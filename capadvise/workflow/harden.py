@@ -38,7 +38,7 @@ def hardened(report: Report, job: runner.Job | None = None) -> Report:
     """With what trials of options have shown, where its set is proven. Ctrl-C ends them: then
     nothing is said of options. ``job``: its trials, where they are not as the report says."""
     proven = report.proven
-    if proven is None or proven.floor is None or not proven.complete or proven.flaky:
+    if proven is None or proven.minimal is None or not proven.complete or proven.flaky:
         notice("not hardened: options are only tried with a set that is proven")
         return report
     try:

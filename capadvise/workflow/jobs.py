@@ -283,7 +283,7 @@ def _beforehand(report: Report) -> str | None:
         return None
     for need in report.proposal.needs:
         for item in need.evidence if need.cap in caps else ():
-            if item.effect is Effect.USED and not item.check.granted:
+            if item.effect is Effect.NEEDED and not item.check.granted:
                 return (
                     f"an engine gives user {uid} no capability: RUN setcap "
                     f"{setcap_words(sorted(caps))} on the file of {item.check.program} in the "

@@ -170,7 +170,7 @@ class _Proof:
             risk=default().risk_rank,
             beside=Beside(
                 known_before(self._job),
-                lambda floor: by_retries(self._job, floor, self._stop),
+                lambda minimal: by_retries(self._job, minimal, self._stop),
                 self.trials,
             ),
         )

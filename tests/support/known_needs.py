@@ -28,7 +28,11 @@ def proposal(text: str, self_restricting: str = "") -> Proposal:
     """One that needs all of these."""
     needs = tuple(
         Need(
-            cap, Verdict.USED, Proof.CALL_SITE, "r", self_restricting=cap in caps(self_restricting)
+            cap,
+            Verdict.NEEDED,
+            Proof.CALL_SITE,
+            "r",
+            self_restricting=cap in caps(self_restricting),
         )
         for cap in sorted(caps(text))
     )

@@ -39,14 +39,14 @@ def check(cap: int, how: Retried, call: str = "openat", **more: object) -> Check
 @pytest.mark.parametrize(
     ("seen", "verdict", "proof", "recommended"),
     [
-        (check(12, Retried.SHOWN, "ioctl"), Verdict.USED, Proof.RETRY, {12}),
+        (check(12, Retried.SHOWN, "ioctl"), Verdict.NEEDED, Proof.RETRY, {12}),
         # the preference list: DAC_OVERRIDE would do, and is in every runtime's default
-        (check(2, Retried.SHOWN), Verdict.ADVISORY, Proof.RETRY, {1}),
-        (check(2, Retried.SHOWN, "open_by_handle_at"), Verdict.USED, Proof.RETRY, {2}),
-        (check(2, Retried.SHOWN, result=-2), Verdict.ADVISORY, Proof.NONE, set()),
-        (check(1, Retried.PROBE), Verdict.ADVISORY, Proof.NONE, set()),
-        (check(12, Retried.ASKED, "sendmsg"), Verdict.USED, Proof.CALL_SITE, {12}),
-        (check(10, Retried.REFUSED, "bind", result=-13), Verdict.USED, Proof.NONE, {10}),
+        (check(2, Retried.SHOWN), Verdict.INCIDENTAL, Proof.RETRY, {1}),
+        (check(2, Retried.SHOWN, "open_by_handle_at"), Verdict.NEEDED, Proof.RETRY, {2}),
+        (check(2, Retried.SHOWN, result=-2), Verdict.INCIDENTAL, Proof.NONE, set()),
+        (check(1, Retried.PROBE), Verdict.INCIDENTAL, Proof.NONE, set()),
+        (check(12, Retried.ASKED, "sendmsg"), Verdict.NEEDED, Proof.CALL_SITE, {12}),
+        (check(10, Retried.REFUSED, "bind", result=-13), Verdict.NEEDED, Proof.NONE, {10}),
     ],
 )
 def test_verdicts_of_retried_calls(

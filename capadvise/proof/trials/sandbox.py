@@ -293,7 +293,7 @@ def _wanted(recording: Recording, failed_at: str | None) -> list[str]:
     return [
         need.cap.name
         for need in decide(judged, default()).needs
-        if need.verdict is Verdict.USED or (need.verdict is Verdict.DENIED and need.evidence)
+        if need.verdict is Verdict.NEEDED or (need.verdict is Verdict.DENIED and need.evidence)
     ]
 
 

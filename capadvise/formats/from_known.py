@@ -7,7 +7,7 @@ from capadvise.catalog.known_index import repository
 from capadvise.formats.comments import one_line
 from capadvise.formats.snippet import Snippet, safe_name
 from capadvise.model.caps import CapSet
-from capadvise.model.image_labels import CLAIMED, Claim
+from capadvise.model.image import CLAIMED, Claim
 from capadvise.model.target import is_user
 
 

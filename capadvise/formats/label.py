@@ -9,7 +9,7 @@ from capadvise.formats.comments import comment
 from capadvise.formats.snippet import Snippet
 from capadvise.model.caps import CapSet
 from capadvise.model.escape import printable
-from capadvise.model.image_labels import PREFIX
+from capadvise.model.image import PREFIX
 
 
 def render(snippet: Snippet) -> str:

@@ -14,7 +14,7 @@ from capadvise.gate.finding import Finding
 from capadvise.gate.service import Service
 from capadvise.model.caps import Cap, CapSet
 from capadvise.model.escape import printable
-from capadvise.model.image_labels import CLAIMED, Claim
+from capadvise.model.image import CLAIMED, Claim
 from capadvise.report.lines import listed, sentence
 
 _ROOT = ("root", "0")

@@ -10,7 +10,7 @@ from enum import IntEnum
 from capadvise.catalog import Meaning, SiteRule
 from capadvise.catalog.signs import Sign, Signs
 from capadvise.catalog.sites import asker
-from capadvise.judgement import asides
+from capadvise.judgement import incidental
 from capadvise.judgement.behaviour import Context, is_idle
 from capadvise.model.caps import Cap
 from capadvise.model.recording import Check, Namespace, Phase, Retried
@@ -118,7 +118,7 @@ def _by_meaning(check: Check, rule: SiteRule, context: Context) -> Judged | None
             return Judged(check, rule, Effect.INCIDENTAL, rule.text)
         case Meaning.SILENT:
             return _silent(check, rule)
-        case Meaning.LOOKING if not asides.looks_at_chosen(check, context):
+        case Meaning.LOOKING if not incidental.looks_at_chosen(check, context):
             return Judged(check, rule, Effect.INCIDENTAL, rule.text, lost=rule.lost)
     if _holds(check, rule) is False:
         return Judged(check, rule, Effect.INCIDENTAL, rule.text)
@@ -129,10 +129,10 @@ def _by_program(check: Check, rule: SiteRule, context: Context) -> Judged:
     """A check that decides, unless the program comes by it on its way to something else."""
     if any((check.program, call) in context.calls for call in rule.co_syscalls):
         return Judged(check, rule, Effect.INCIDENTAL, f"{rule.text}, by the way", lost=rule.lost)
-    if aside := asides.aside(check, context):
-        return Judged(check, rule, Effect.INCIDENTAL, aside.why, lost=aside.lost)
+    if use := incidental.incidental_use(check, context):
+        return Judged(check, rule, Effect.INCIDENTAL, use.why, lost=use.lost)
     judged = _decides(check, context, rule, rule.text)
-    doubt = asides.likely_optional(check, context)
+    doubt = incidental.likely_optional(check, context)
     if doubt and check.granted and judged.effect is Effect.NEEDED:
         return replace(judged, uncertain=doubt, likely_optional=True)
     if judged.uncertain is None and (check.program, check.syscall, check.cap) in context.idle_calls:
@@ -235,7 +235,7 @@ def _decides(check: Check, context: Context, rule: SiteRule | None, why: str) ->
     if (
         failed or context.signs.shows(Sign.NETLINK_REQUEST, check.site)
     ) and check.cap not in context.permitted:
-        effect = Effect.OPTIONAL if asides.did_without(check, context) else Effect.NEEDED
+        effect = Effect.OPTIONAL if incidental.did_without(check, context) else Effect.NEEDED
         alternatives = rule.alternatives if rule else ()
         return Judged(check, rule, effect, why, alternatives, mark, uncertain)
     return Judged(check, rule, Effect.DENIED, why, (), mark, uncertain)
@@ -254,7 +254,7 @@ def _missed(check: Check, rule: SiteRule, context: Context) -> str | None:
     refused = rule.refused is not None and not check.granted and (check.result or 0) < 0
     if refused and check.cap not in context.permitted and context.failed:
         return "programs usually go on without it; this run failed"
-    return asides.cannot_do_without(check, context)
+    return incidental.cannot_do_without(check, context)
 
 
 def one_question(judged: Sequence[Judged]) -> list[Judged]:
@@ -305,6 +305,6 @@ def implied(check: Check, rule: SiteRule | None, context: Context) -> Iterable[t
     if rule is not None and check.ns is Namespace.CHILD and check.granted and check.uid == 0:
         for cap in rule.implies:
             yield cap, Judged(check, rule, Effect.NEEDED, _MAPS_ROOT, uncertain=_INFERRED)
-    if (demand := asides.looks_for(check, context)) is not None:
+    if (demand := incidental.looks_for(check, context)) is not None:
         cap, why = demand
         yield cap, Judged(check, rule, Effect.NEEDED, why, uncertain="inferred from its imports")

@@ -153,8 +153,8 @@ def _without_doubt(need: Need, proven: Proven) -> Need:
 
 
 def _lost(proposal: Proposal, proven: Proven, minimal: CapSet) -> dict[Cap, tuple[str, ...]]:
-    """What goes with each capability that is not in the minimal set, from any set that passed with it.
-    The one that was never taken away goes where all do."""
+    """What is lost without each capability outside of the minimal set, by any set that passed with
+    it. One that was never removed alone is lost where all are."""
     told: dict[tuple[Cap, CapSet], tuple[str, ...]] = {}
     for trial in proven.trials:
         if trial.without is not None and trial.without not in minimal and not trial.instead:

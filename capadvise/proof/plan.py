@@ -8,19 +8,16 @@ pass through a check that an observer could see.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from capadvise.judgement.comparisons import Comparisons
 from capadvise.judgement.decide import Proposal
-from capadvise.judgement.differences import Observed
-from capadvise.judgement.outcome import Interrupted, NotProvable, TrialOutcome
+from capadvise.judgement.differences import Comparisons, Observed
 from capadvise.judgement.proven import Proven, Trial, conclude
+from capadvise.judgement.trial_outcome import Interrupted, NotProvable, TrialOutcome
 from capadvise.model.caps import Cap, CapSet
 from capadvise.model.companion import Companion, Pairs
-from capadvise.proof import growing
 from capadvise.proof.attempts import Attempt, LikelyAttempts
-from capadvise.proof.sharing import Trials, shared, without_spare
 
 RunTrial = Callable[[CapSet], TrialOutcome]
 Say = Callable[[Trial], None]
@@ -88,7 +85,7 @@ def prove(
         minimal = None
     return Proven(
         isolation,
-        search.comparisons.told(search.trials),
+        search.without_noise(),
         minimal,
         search.flaky,
         sound,
@@ -153,9 +150,18 @@ class _Search:
             self.best = caps
         self.say(trial)
 
+    def without_noise(self) -> tuple[Trial, ...]:
+        """The trials so far; what is known to be noise by now is no difference."""
+        return tuple(
+            trial
+            if (lost := self.comparisons.of_trial(number)) is None
+            else replace(trial, differences=lost)
+            for number, trial in enumerate(self.trials)
+        )
+
     def recommended(self, minimal: CapSet) -> CapSet:
         """What the trials so far recommend."""
-        interim = Proven("", self.comparisons.told(self.trials), minimal, untried=self.untried)
+        interim = Proven("", self.without_noise(), minimal, untried=self.untried)
         return conclude(self.attempts.proposal, interim).recommended
 
     def _everything_again(self) -> Observed | None:
@@ -175,8 +181,8 @@ class _Search:
 
         most = 3 + 2 * len(self.start)
         trials = Trials(passes, self._as_good, self.attempts.by_power, risk)
-        minimal = shared(trials, minimal, recommended - minimal)
-        without_spare(trials, minimal, recommended - minimal)
+        minimal = _shared(trials, minimal, recommended - minimal)
+        _without_spare(trials, minimal, recommended - minimal)
         return minimal
 
     def _tries(self) -> int:
@@ -327,14 +333,106 @@ class _Search:
             return caps
         own = self.first.kept & self.attempts.everything
         attempts = self.attempts
-        for grown in growing.grown(
-            caps, self._refused, own, attempts.everything, attempts.proposal
-        ):
+        for grown in _grown(caps, self._refused, own, attempts.everything, attempts.proposal):
             if self.in_its_time(grown):
                 return grown
             caps = grown
         rest = self.attempts.by_power(self.attempts.everything - caps)[::-1]
-        return caps | growing.halved(self.in_its_time, caps, rest)
+        return caps | _halved(self.in_its_time, caps, rest)
 
     def _refused(self, caps: CapSet) -> CapSet:
         return self.outcomes[caps].refused & self.attempts.everything
+
+
+def _grown(
+    caps: CapSet,
+    refused: Callable[[CapSet], CapSet],
+    own: CapSet,
+    everything: CapSet,
+    proposal: Proposal,
+) -> Iterator[CapSet]:
+    """The set, grown by what its own trials were refused, then by what programs keep for
+    themselves (``own``), then by the alternatives of its members."""
+    for _ in range(3):
+        missing = refused(caps)
+        if missing <= caps:
+            break
+        caps = caps | missing
+        yield caps
+    if own != everything and not own <= caps:
+        caps = caps | own
+        yield caps
+    alternatives = frozenset(
+        cap
+        for need in proposal.needs
+        if need.cap in caps
+        for group in need.alternatives
+        for cap in group
+    )
+    if not alternatives & everything <= caps:
+        yield caps | (alternatives & everything)
+
+
+def _halved(passes: Callable[[CapSet], bool], base: CapSet, candidates: Sequence[Cap]) -> CapSet:
+    """What must be added to ``base``; all candidates together are enough."""
+    if len(candidates) <= 1:
+        return frozenset(candidates)
+    middle = len(candidates) // 2
+    left, right = frozenset(candidates[:middle]), frozenset(candidates[middle:])
+    if passes(base | left):
+        return _halved(passes, base, candidates[:middle])
+    if passes(base | right):
+        return _halved(passes, base, candidates[middle:])
+    of_left = _halved(passes, base | right, candidates[:middle])
+    if passes(base | of_left):
+        return of_left
+    return of_left | _halved(passes, base | of_left, candidates[middle:])
+
+
+@dataclass(frozen=True, slots=True)
+class Trials:
+    """Those of one workload."""
+
+    passes: Callable[[CapSet, Cap, tuple[str, ...]], bool]
+    """The trial of a set: without a capability, and what it holds in its place. False, too, where
+    there were enough of them."""
+    as_good: Callable[[CapSet, CapSet], bool]
+    """Whether the smaller set passes, too, and loses nothing."""
+    by_power: Callable[[CapSet], list[Cap]]
+    """What takes an attacker farthest first, as it was taken away."""
+    risk: Callable[[Cap], int]
+
+
+def _shared(trials: Trials, minimal: CapSet, kept: CapSet) -> CapSet:
+    """The floor, with what is kept anyway in the place of a member, where that passes. Only what
+    was taken away before a member was tried can do its part: else the member had gone."""
+    whole = minimal | kept
+    order = trials.by_power(whole)
+    for at, cap in enumerate(order):
+        others = [one for one in order[:at] if one in kept]
+        for other in sorted(others, key=lambda one: (trials.risk(one), one)):
+            caps = minimal - {cap} | {other}
+            passes = cap in minimal and trials.passes(caps, cap, (other.short,))
+            if passes and trials.as_good(whole - {cap}, whole):
+                return _shared(trials, _smallest(trials, caps, other), kept - {other})
+    return minimal
+
+
+def _smallest(trials: Trials, caps: CapSet, new: Cap) -> CapSet:
+    """What the new member makes needless goes, too."""
+    for cap in trials.by_power(caps - {new}):
+        if trials.passes(caps - {cap}, cap, ()):
+            caps = caps - {cap}
+    return caps
+
+
+def _without_spare(trials: Trials, minimal: CapSet, kept: CapSet) -> CapSet:
+    """Of several that are kept, those of which something is lost when all the others are there."""
+    for cap in trials.by_power(kept):
+        less = (minimal | kept) - {cap}
+        if len(kept) < 2:
+            break
+        instead = tuple(one.short for one in sorted(less))
+        if trials.passes(less, cap, instead) and trials.as_good(less, minimal | kept):
+            kept = kept - {cap}
+    return kept

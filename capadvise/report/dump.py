@@ -12,7 +12,7 @@ from capadvise.judgement.behaviour import mounts_overlays
 from capadvise.judgement.decide import Need
 from capadvise.judgement.hardening import Hardening
 from capadvise.judgement.proven import Proven
-from capadvise.judgement.refused import refusals
+from capadvise.judgement.refusals import refusals
 from capadvise.judgement.report import SCHEMA, Report
 from capadvise.judgement.user_namespace import Fit, Placed, placements
 from capadvise.model.caps import names

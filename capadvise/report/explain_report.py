@@ -8,11 +8,18 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from capadvise.catalog import Catalog
-from capadvise.catalog.capabilities import Attack, Entry, Risk, Use
+from capadvise.catalog.capabilities import (
+    LABELS,
+    WHERE_TO,
+    Attack,
+    EditPlace,
+    Edits,
+    Entry,
+    Risk,
+    Use,
+)
 from capadvise.catalog.circumstances import Circumstance
-from capadvise.catalog.patterns import among
-from capadvise.catalog.sites import asker
-from capadvise.catalog.ways import LABELS, WHERE_TO, EditPlace, Edits
+from capadvise.catalog.sites import among, asker
 from capadvise.judgement.decide import ONLY_HEALTHCHECK, Need, Proof, Proposal, Verdict
 from capadvise.judgement.judge import Effect, Judged
 from capadvise.judgement.report import Report

@@ -9,7 +9,7 @@ from capadvise.catalog.known import KnownNeed, KnownProgram, Published, Variant
 from capadvise.catalog.known_index import other_version, repository
 from capadvise.model.caps import CapSet
 from capadvise.model.escape import printable
-from capadvise.model.image_labels import CLAIMED, Claim
+from capadvise.model.image import CLAIMED, Claim
 from capadvise.report.lines import bullet, paragraph, sentence
 from capadvise.report.proof_text import set_text
 

@@ -13,8 +13,7 @@ from capadvise.catalog.capabilities import Risk
 from capadvise.catalog.sites import asker
 from capadvise.judgement.decide import Need, Proposal, Verdict
 from capadvise.judgement.judge import WHILE_STOPPED, Judged
-from capadvise.judgement.refusal import Refusal
-from capadvise.judgement.refused import refusals
+from capadvise.judgement.refusals import Refusal, refusals
 from capadvise.judgement.report import Report
 from capadvise.judgement.user_namespace import USUAL_IDS, Fit
 from capadvise.model.caps import CapSet

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 
 from capadvise.catalog import default
 from capadvise.judgement.decide import Proposal, decide_all
-from capadvise.judgement.outcome import TrialOutcome
 from capadvise.judgement.proven import ENDED_EARLY, Proven, Trial, conclude, unfinished
 from capadvise.judgement.report import Report
+from capadvise.judgement.trial_outcome import TrialOutcome
 from capadvise.kernel.processors import busy_seconds
 from capadvise.model.caps import CapSet
 from capadvise.model.recording import Recording

@@ -9,8 +9,8 @@ from typing import Any
 from capadvise.catalog import default
 from capadvise.judgement.decide import Need, Proof, Proposal, Verdict
 from capadvise.judgement.differences import Observed
-from capadvise.judgement.outcome import TrialOutcome
 from capadvise.judgement.proven import Proven
+from capadvise.judgement.trial_outcome import TrialOutcome
 from capadvise.model.caps import Cap, CapSet, parse_set
 from capadvise.proof.plan import prove
 

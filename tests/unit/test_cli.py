@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-import capadvise
 from capadvise.cli import COMMANDS, main
 from capadvise.cli.manual.options import verbs
 from capadvise.cli.parser import build_parser

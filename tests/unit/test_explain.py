@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from capadvise.catalog import default
-from capadvise.catalog.capabilities import Risk
+from capadvise.catalog.capabilities import EditPlace, Risk
 from capadvise.catalog.circumstances import Circumstance as C
-from capadvise.catalog.ways import EditPlace
 from capadvise.judgement.decide import ONLY_HEALTHCHECK, Verdict, decide
 from capadvise.judgement.proven import Proven
 from capadvise.judgement.report import Report

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from capadvise.judgement.judge import Effect, Judged
-from capadvise.judgement.remedies import remediation_of
+from capadvise.judgement.remediation import remediation_of
 from capadvise.model.caps import Cap
 from capadvise.model.recording import FileChange, ImageFile
 from capadvise.targets.client.container import parse_inspect

@@ -17,7 +17,7 @@ from capadvise.formats import FORMATS
 from capadvise.formats.snippet import Snippet
 from capadvise.model.caps import parse_set
 from capadvise.model.errors import BadInput
-from capadvise.model.image_labels import claim_of
+from capadvise.model.image import claim_of
 from capadvise.targets import labels as engine_labels
 from capadvise.targets.client.client import Client
 from capadvise.targets.labels import labels_of

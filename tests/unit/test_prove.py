@@ -9,8 +9,8 @@ import pytest
 
 from capadvise.judgement.decide import Need, Proof, Proposal, Verdict
 from capadvise.judgement.differences import Observed
-from capadvise.judgement.outcome import Interrupted, NotProvable, TrialOutcome
 from capadvise.judgement.proven import conclude
+from capadvise.judgement.trial_outcome import Interrupted, NotProvable, TrialOutcome
 from capadvise.model.caps import Cap, CapSet
 from capadvise.proof.plan import prove
 from capadvise.report.proof_text import proof_lines

@@ -8,10 +8,9 @@ from dataclasses import replace
 
 import pytest
 
-from capadvise.judgement import comparisons
-from capadvise.judgement.comparisons import Comparisons
+from capadvise.judgement import differences
 from capadvise.judgement.decide import Need, Proof, Proposal, Verdict, decide_all
-from capadvise.judgement.differences import SILENCE, Noise, Observed, compare
+from capadvise.judgement.differences import SILENCE, Comparisons, Noise, Observed, compare
 from capadvise.judgement.judge import UNKNOWN_SITE, WHILE_STOPPED, Effect, Judged
 from capadvise.judgement.proven import Proven, Trial, conclude
 from capadvise.model.caps import Cap, CapSet
@@ -253,16 +252,15 @@ def test_what_a_trial_left_is_compared_once_as_long_as_no_noise_is_learned(
         said.append(less.stderr)
         return compare(full, less, noise)
 
-    monkeypatch.setattr(comparisons, "compare", compared)
+    monkeypatch.setattr(differences, "compare", compared)
     first, less = Observed(0), Observed(0, stderr=("it cannot",))
     known = Comparisons(first, lambda: Observed(0, stderr=("it cannot",)))
-    trials = [Trial(caps("CHOWN"), True, 0.1)] * 2
     known.note(1, first, less)
     for _ in range(3):
-        assert [trial.differences for trial in known.told(trials)] == [(), ("it says: it cannot",)]
+        assert [known.of_trial(0), known.of_trial(1)] == [None, ("it says: it cannot",)]
     assert said == [("it cannot",)]
     assert known.lost(first, less) == []  # it says so with everything, too
-    assert [trial.differences for trial in known.told(trials)] == [(), ()]
+    assert known.of_trial(1) == ()
 
 
 @pytest.mark.parametrize("isolation", ["command", "container", "none"])

@@ -15,7 +15,7 @@ import pytest
 
 from capadvise.catalog import default
 from capadvise.judgement.decide import Proof, Verdict, decide
-from capadvise.judgement.refused import refusals
+from capadvise.judgement.refusals import refusals
 from capadvise.kernel import json_lines
 from capadvise.model.caps import Cap, from_mask, parse_set
 from capadvise.model.recording import Check, DeniedCheck, Namespace, RefusedBy, RefusedCall, Retried

@@ -10,7 +10,7 @@ from capadvise.catalog.known_index import other_version, repository
 from capadvise.formats import FORMATS
 from capadvise.model.errors import BadInput, Exit
 from capadvise.model.escape import printable
-from capadvise.model.inspected import IMAGE, LAYOUT
+from capadvise.model.image import IMAGE, LAYOUT
 from capadvise.report.known_text import known_text, list_text, namesake_text
 from capadvise.workflow.notice import notice
 
@@ -50,7 +50,7 @@ def command(args: argparse.Namespace) -> int:
 def _of_image(args: argparse.Namespace) -> int:
     """What an image says of itself; it is not started."""
     from capadvise.formats.from_known import claimed_snippet
-    from capadvise.model.image_labels import claim_of
+    from capadvise.model.image import claim_of
     from capadvise.report.known_text import claim_text
     from capadvise.targets.labels import labels_of
 

@@ -16,8 +16,41 @@ PREFIX = "io.capadvise."
 SETS, WORDS = ("floor", "recommended"), ("user", "report", "version", "variant")
 NAMES = tuple(f"{PREFIX}{key}" for key in (*SETS, *WORDS))
 CLAIMED = "whoever built the image wrote it: a claim, not a proof"
+IMAGE, LAYOUT = "image:", "oci:"
+"""Begin the name of an image that an engine has, and of a folder, as skopeo calls it."""
 _LONGEST = 2000
 """Characters of a label that are read: every name of a capability fits in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Riser:
+    """A program of an image that gives its starter more than it has. The path is hostile."""
+
+    path: str
+    layer: int
+    """From 1 at the bottom."""
+    set_uid: int | None = None
+    """The user that it runs as."""
+    set_gid: int | None = None
+    caps: CapSet = frozenset()
+    """File capabilities: permitted."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageInspection:
+    """What an image says of itself, and what lies in it. All texts are hostile."""
+
+    name: str
+    engine: str
+    user: str
+    """As in the Dockerfile; empty: root."""
+    argv: tuple[str, ...]
+    ports: tuple[str, ...]
+    volumes: tuple[str, ...]
+    healthcheck: tuple[str, ...]
+    layers: int
+    risers: tuple[Riser, ...]
+    unread: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

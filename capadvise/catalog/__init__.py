@@ -19,12 +19,11 @@ from capadvise.model.caps import Cap, CapSet
 from capadvise.model.errors import BadInput
 
 if TYPE_CHECKING:  # `run` needs none of these, and must start quickly
-    from capadvise.catalog.baselines import Baselines
+    from capadvise.catalog.baselines import Baselines, Profile
     from capadvise.catalog.capabilities import Entry
     from capadvise.catalog.errnos import Errnos
     from capadvise.catalog.known import Known
     from capadvise.catalog.known_index import KnownIndex
-    from capadvise.catalog.seccomp import Profile
     from capadvise.catalog.syscalls import Syscalls
 
 __all__ = ["Catalog", "Meaning", "SiteRule", "Sites", "default"]
@@ -68,7 +67,12 @@ class Catalog:
 
     @cached_property
     def _compiled(self) -> dict[str, Any]:
-        return compiled.load(self.folder)
+        facts = compiled.load(self.folder)
+        if facts is None:
+            from capadvise.catalog import compiling
+
+            facts = compiling.compiled(self.folder)
+        return facts
 
     def load(self) -> None:
         """Read all that it takes to judge a recording, for those that are forked from this one."""
@@ -180,7 +184,7 @@ class Catalog:
     @cached_property
     def seccomp(self) -> Mapping[str, Profile]:
         """Engine → the system calls that its default seccomp profile ties to capabilities."""
-        from capadvise.catalog.seccomp import profiles_of
+        from capadvise.catalog.baselines import profiles_of
 
         return profiles_of(self.folder / "seccomp.yaml", self._compiled["seccomp"])
 

@@ -42,7 +42,7 @@ class Variant:
     command: str
     check: str
     recommended: CapSet
-    floor: CapSet
+    minimal: CapSet
     trials: int
     """How many were made."""
     no_new_privileges: bool
@@ -96,7 +96,7 @@ class KnownProgram:
     def beside(self, one: Published) -> Variant:
         """The variant that a set of others is compared with."""
         named = [variant for variant in self.variants if variant.name == one.variant]
-        return min(named or self.variants, key=lambda variant: len(variant.floor ^ one.caps))
+        return min(named or self.variants, key=lambda variant: len(variant.minimal ^ one.caps))
 
     @property
     def upstream(self) -> str:
@@ -111,7 +111,7 @@ class KnownProgram:
     @property
     def common(self) -> CapSet:
         """Without what no variant of it works that root starts."""
-        floors = [variant.floor for variant in self.variants if variant.user == "root"]
+        floors = [variant.minimal for variant in self.variants if variant.user == "root"]
         return frozenset.intersection(*floors) if floors else frozenset()
 
 
@@ -187,7 +187,7 @@ def index(programs: Iterable[KnownProgram]) -> dict[str, dict[str, Any]]:
                     "name": one.name,
                     "user": one.user,
                     "recommended": names(one.recommended),
-                    "floor": names(one.floor),
+                    "floor": names(one.minimal),
                 }
                 for one in program.variants
             ],
@@ -258,7 +258,7 @@ def _variant(path: Path, raw: Any) -> Variant:
         command=values.text(path, raw, "command"),
         check=raw["check"],
         recommended=frozenset(values.caps(path, raw, "recommended")),
-        floor=frozenset(values.caps(path, raw, "floor")),
+        minimal=frozenset(values.caps(path, raw, "floor")),
         trials=trials,
         no_new_privileges=set_id,
         user_namespace=values.text(path, raw, "user_namespace"),

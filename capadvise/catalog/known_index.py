@@ -41,7 +41,7 @@ class KnownSets:
     user: str
     """Who starts it."""
     recommended: CapSet
-    floor: CapSet
+    minimal: CapSet
 
 
 @dataclass(frozen=True, slots=True)

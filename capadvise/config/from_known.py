@@ -8,7 +8,7 @@ from capadvise.config.comments import one_line
 from capadvise.config.from_report import safe_name
 from capadvise.config.snippet import Snippet
 from capadvise.model.caps import CapSet
-from capadvise.model.image_labels import CLAIMED, Claim
+from capadvise.model.image import CLAIMED, Claim
 from capadvise.model.target import is_user
 
 
@@ -16,7 +16,7 @@ def known_snippet(
     program: KnownProgram, variant: Variant, *, set_name: str, asked: str = ""
 ) -> Snippet:
     """Of one variant. ``asked``: what the program was looked for by, perhaps an image."""
-    caps = variant.floor if set_name == "floor" else variant.recommended
+    caps = variant.minimal if set_name == "floor" else variant.recommended
     needs = [need for need in variant.needs if need.cap in caps]
     proven = f"{program.name} {program.upstream}, {variant.name}: proven on {program.date}"
     return Snippet(
@@ -28,7 +28,7 @@ def known_snippet(
         no_new_privileges=variant.no_new_privileges,
         default_seccomp=True,
         set_name=set_name,
-        floor=variant.floor,
+        minimal=variant.minimal,
         variant=one_line(f"{program.name} {program.upstream}, {variant.name}"),
     )
 
@@ -42,7 +42,7 @@ def claimed_snippet(name: str, claim: Claim, caps: CapSet, *, set_name: str) -> 
         user=claim.user if is_user(claim.user) else "0:0",
         no_new_privileges=None,
         set_name=set_name,
-        floor=claim.floor,
+        minimal=claim.minimal,
     )
 
 

@@ -54,7 +54,7 @@ def snippet_of(
         set_name=set_name,
         hardening=_hardening(report, caps),
         owner=_owner(report),
-        floor=report.proposal.floor,
+        minimal=report.proposal.minimal,
         report=report,
     )
 

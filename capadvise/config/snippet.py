@@ -53,7 +53,7 @@ class Snippet:
     """Lines of a systemd unit that were proven together with this set; None: none were tried."""
     owner: tuple[str, str, str] | None = None
     """Of a pod's container: kind and name of the workload, and its own name."""
-    floor: CapSet | None = None
+    minimal: CapSet | None = None
     """The minimal set, whichever this is; None: it is not proven."""
     digest: str = ""
     """``sha256:…`` of the report's file; empty where a format has no use for it."""

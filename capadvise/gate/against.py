@@ -13,10 +13,10 @@ from capadvise.report.words import without
 
 _BIND = Cap.parse("NET_BIND_SERVICE")
 _SAID = {
-    Verdict.UNUSED: "not checked",
-    Verdict.ADVISORY: "incidental",
+    Verdict.NOT_CHECKED: "not checked",
+    Verdict.INCIDENTAL: "incidental",
     Verdict.DENIED: "denied, no effect",
-    Verdict.TOLERATED: "optional",
+    Verdict.OPTIONAL: "optional",
 }
 
 
@@ -34,7 +34,7 @@ def against(
         return  # a finding of its own; what to add instead is the business of emit
     wanted = proposal.recommended
     missing = [cap for cap in sorted(wanted) if not _has(cap, proposal, service.granted)]
-    beyond = service.granted - wanted - (proposal.floor or frozenset())
+    beyond = service.granted - wanted - (proposal.minimal or frozenset())
     beyond -= _stand_ins(proposal, service.granted)
     open_ = frozenset(cap for cap in beyond if _is_open(cap, proposal))
     if partial:
@@ -87,7 +87,7 @@ def _lacking(
 
 def _is_open(cap: Cap, proposal: Proposal) -> bool:
     """Whether the recording could not see if it is needed, and no trial has shown it."""
-    tried = proposal.floor is not None or proposal.need(cap).verdict is Verdict.TOLERATED
+    tried = proposal.minimal is not None or proposal.need(cap).verdict is Verdict.OPTIONAL
     return bool(_doubt(cap, proposal)) and not tried
 
 
@@ -102,7 +102,7 @@ def _first(caps: CapSet, service: Service) -> str:
 
 
 def _severity(cap: Cap, service: Service, proposal: Proposal) -> Severity:
-    kept = proposal.floor is not None and cap not in proposal.floor
+    kept = proposal.minimal is not None and cap not in proposal.minimal
     free = cap == _BIND and service.consumer.free_ports
     return Severity.WARNING if kept or free else Severity.ERROR
 
@@ -110,7 +110,7 @@ def _severity(cap: Cap, service: Service, proposal: Proposal) -> Severity:
 def _why(cap: Cap, service: Service, proposal: Proposal) -> str:
     need = proposal.need(cap)
     text = f"{cap.short}: {need.reason}."
-    if need.verdict is Verdict.TOLERATED and need.lost_without:
+    if need.verdict is Verdict.OPTIONAL and need.lost_without:
         text += f" It works without, but {without(need)}."
     if cap == _BIND and service.consumer.free_ports:
         text += f" {service.consumer.free_ports}"

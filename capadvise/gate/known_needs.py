@@ -14,7 +14,7 @@ from capadvise.gate.finding import Finding
 from capadvise.gate.service import Service
 from capadvise.model.caps import Cap, CapSet
 from capadvise.model.escape import printable
-from capadvise.model.image_labels import CLAIMED, Claim
+from capadvise.model.image import CLAIMED, Claim
 from capadvise.report.lines import listed, sentence
 
 _ROOT = ("root", "0")
@@ -52,7 +52,7 @@ def claimed_needs(service: Service, claim: Claim) -> Iterator[Finding]:
     lacks something, no label proves."""
     for problem in claim.problems:
         yield _of_labels(service, printable(problem), "Who built the image can correct it.")
-    sets = [caps for caps in (claim.floor, claim.recommended) if caps is not None]
+    sets = [caps for caps in (claim.minimal, claim.recommended) if caps is not None]
     if not sets or service.bounded_only or service.declared.windows:
         return
     largest = frozenset[Cap]().union(*sets)

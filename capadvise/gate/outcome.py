@@ -21,7 +21,7 @@ from capadvise.model.escape import printable
 
 if TYPE_CHECKING:  # reports are imported only where there are some
     from capadvise.gate.baseline import Baseline
-    from capadvise.model.image_labels import Claim
+    from capadvise.model.image import Claim
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,12 +13,11 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from capadvise.catalog import Catalog
-from capadvise.judgement import remedies
+from capadvise.judgement import remediation
 from capadvise.judgement.behaviour import Context
 from capadvise.judgement.judge import UNKNOWN_SITE, Effect, Judged, implied, judge, one_question
-from capadvise.judgement.unseen import cautions_of, unseen
-from capadvise.model.caps import Cap, CapSet
-from capadvise.model.recording import Phase, Recording, Retried
+from capadvise.model.caps import SYS_ADMIN, Cap, CapSet
+from capadvise.model.recording import Namespace, Phase, Recording, Retried
 
 
 class Verdict(StrEnum):
@@ -26,15 +25,15 @@ class Verdict(StrEnum):
 
     REQUIRED = "required"
     """Shown by a trial: the workload fails without it."""
-    USED = "used"
+    NEEDED = "used"
     """The outcome of at least one system call depends on it."""
-    TOLERATED = "tolerated"
+    OPTIONAL = "tolerated"
     """As used, but a trial passed without it."""
-    ADVISORY = "advisory"
+    INCIDENTAL = "advisory"
     """Checked, but the result has no effect."""
     DENIED = "denied"
     """Refused without effect: the process had dropped it, or the call succeeded anyway."""
-    UNUSED = "unused"
+    NOT_CHECKED = "unused"
 
 
 class Proof(StrEnum):
@@ -98,7 +97,7 @@ class Need:
     @property
     def phases(self) -> tuple[str, ...]:
         """When in a lifecycle it is used, as far as checks tell."""
-        used = {judged.when for judged in self.evidence if judged.effect is Effect.USED}
+        used = {judged.when for judged in self.evidence if judged.effect is Effect.NEEDED}
         return tuple(phase for phase in PHASES if phase in used)
 
 
@@ -108,7 +107,7 @@ class Proposal:
 
     needs: tuple[Need, ...]
     recommended: CapSet
-    floor: CapSet | None = None
+    minimal: CapSet | None = None
     cautions: tuple[str, ...] = ()
     """What the recording could not see, one sentence each."""
 
@@ -133,7 +132,7 @@ def decide_all(recordings: Sequence[Recording], catalog: Catalog) -> Proposal:
     files = [file for item in recordings for file in item.image_files]
     settled |= {
         cap: replace(
-            settled[cap], remediation=remedies.remediation_of(cap, files, settled[cap].evidence)
+            settled[cap], remediation=remediation.remediation_of(cap, files, settled[cap].evidence)
         )
         for cap in chosen
     }
@@ -147,19 +146,19 @@ def decide_all(recordings: Sequence[Recording], catalog: Catalog) -> Proposal:
             for cap in sorted(settled)
         ),
         recommended=chosen,
-        cautions=(*cautions_of(recordings), *remedies.cautions_of(recordings)),
+        cautions=(*cautions_of(recordings), *remediation.cautions_of(recordings)),
     )
 
 
 def _undeliverable(needs: dict[Cap, Need], recordings: Sequence[Recording]) -> dict[Cap, Need]:
     """What a user other than root asked for in vain, because a folder of the host is another's."""
-    if not remedies.folders_of(recordings):
+    if not remediation.folders_of(recordings):
         return {}
     return {
         cap: replace(need, verdict=Verdict.DENIED, proof=Proof.NONE)
         for cap, need in needs.items()
-        if need.verdict is Verdict.USED
-        and remedies.undeliverable(cap, ((x.effect, x.check.granted) for x in need.evidence))
+        if need.verdict is Verdict.NEEDED
+        and remediation.undeliverable(cap, ((x.effect, x.check.granted) for x in need.evidence))
     }
 
 
@@ -183,7 +182,7 @@ def _needs(
         used = set()
         for cap, judged in _judged(recording, catalog):
             by_cap.setdefault(cap, []).append(judged)
-            used |= {cap} if judged.effect is Effect.USED else set()
+            used |= {cap} if judged.effect is Effect.NEEDED else set()
         seen.update(used)
     needs = {cap: _need(cap, judged) for cap, judged in by_cap.items()}
     for need in _fixed_capsets(recordings):
@@ -215,9 +214,9 @@ def _judged(recording: Recording, catalog: Catalog) -> Iterable[tuple[Cap, Judge
 
 
 _VERDICTS = {
-    Effect.USED: Verdict.USED,
-    Effect.TOLERATED: Verdict.TOLERATED,
-    Effect.ADVISORY: Verdict.ADVISORY,
+    Effect.NEEDED: Verdict.NEEDED,
+    Effect.OPTIONAL: Verdict.OPTIONAL,
+    Effect.INCIDENTAL: Verdict.INCIDENTAL,
     Effect.DENIED: Verdict.DENIED,
 }
 
@@ -229,10 +228,10 @@ def _need(cap: Cap, judged: Sequence[Judged]) -> Need:
     deciding = [item for item in ordered if item.effect == effect]
     others = [item for item in judged if item.effect != effect]
     optional = all(item.likely_optional for item in deciding)
-    used = effect is Effect.USED and not optional
+    used = effect is Effect.NEEDED and not optional
     return Need(
         cap=cap,
-        verdict=Verdict.ADVISORY if optional else _VERDICTS[effect],
+        verdict=Verdict.INCIDENTAL if optional else _VERDICTS[effect],
         proof=_proof(deciding) if used else Proof.NONE,
         reason=_sentence(deciding),
         uncertain=_doubt(effect, [item.uncertain for item in deciding]),
@@ -244,7 +243,7 @@ def _need(cap: Cap, judged: Sequence[Judged]) -> Need:
 
 def _doubt(effect: Effect, doubts: Sequence[str | None]) -> str | None:
     """One certain use is enough to be needed, and one doubt not to be certainly incidental."""
-    doubtful = any if effect is Effect.ADVISORY else all
+    doubtful = any if effect is Effect.INCIDENTAL else all
     return next(filter(None, doubts)) if doubtful(doubts) else None
 
 
@@ -268,7 +267,7 @@ def _sentence(judged: Sequence[Judged]) -> str:
 
 
 def _unused(cap: Cap) -> Need:
-    return Need(cap, Verdict.UNUSED, Proof.NONE, "not checked")
+    return Need(cap, Verdict.NOT_CHECKED, Proof.NONE, "not checked")
 
 
 def _fixed_capsets(recordings: Sequence[Recording]) -> Iterable[Need]:
@@ -279,7 +278,7 @@ def _fixed_capsets(recordings: Sequence[Recording]) -> Iterable[Need]:
     ):
         yield Need(
             cap,
-            Verdict.USED,
+            Verdict.NEEDED,
             Proof.NONE,
             "calling capset(2) with a fixed set that contains it",
             uncertain="the program calls capset(2) with a fixed set; it may also run with less",
@@ -294,11 +293,11 @@ def choose(needs: Iterable[Need], preference: Sequence[Cap]) -> CapSet:
     questions that are still open, what stands first in the preference list."""
     questions: list[frozenset[Cap]] = []
     for need in needs:
-        if need.verdict is Verdict.USED:
+        if need.verdict is Verdict.NEEDED:
             questions += [
                 frozenset({need.cap, *item.alternatives})
                 for item in need.evidence
-                if item.effect is Effect.USED and not item.likely_optional
+                if item.effect is Effect.NEEDED and not item.likely_optional
             ] or [frozenset({need.cap})]
     chosen = {cap for question in questions if len(question) == 1 for cap in question}
     rank = {cap: number for number, cap in enumerate(preference)}
@@ -310,26 +309,26 @@ def choose(needs: Iterable[Need], preference: Sequence[Cap]) -> CapSet:
 
 def _settle(need: Need, chosen: CapSet) -> Need:
     """Name the alternatives; say so where another capability answers in this one's place."""
-    if need.verdict is not Verdict.USED:
+    if need.verdict is not Verdict.NEEDED:
         return need
     others = {cap for item in need.evidence for cap in item.alternatives}
     if need.cap in chosen:
         forced = any(
-            item.effect is Effect.USED and not (item.alternatives or item.likely_optional)
+            item.effect is Effect.NEEDED and not (item.alternatives or item.likely_optional)
             for item in need.evidence
         )
         return need if forced else replace(need, alternatives=tuple((c,) for c in sorted(others)))
     answering = sorted(others & chosen)
     return replace(
         need,
-        verdict=Verdict.ADVISORY,
+        verdict=Verdict.INCIDENTAL,
         reason=f"{need.reason}: {' or '.join(cap.name for cap in answering)} would be enough, too",
         alternatives=tuple((cap,) for cap in answering),
     )
 
 
 def _used(need: Need | None) -> bool:
-    return need is not None and need.verdict is Verdict.USED
+    return need is not None and need.verdict is Verdict.NEEDED
 
 
 def _in_place_of(cap: Cap, needs: dict[Cap, Need]) -> Need:
@@ -340,10 +339,87 @@ def _in_place_of(cap: Cap, needs: dict[Cap, Need]) -> Need:
     evidence = tuple(item for need in asked for item in need.evidence if cap in item.alternatives)
     return Need(
         cap,
-        Verdict.USED,
+        Verdict.NEEDED,
         _proof(evidence),
         _sentence(evidence),
         next((item.uncertain for item in evidence if all(i.uncertain for i in evidence)), None),
         alternatives=tuple((need.cap,) for need in asked),
         evidence=evidence,
     )
+
+
+_SYS_PTRACE = Cap.parse("SYS_PTRACE")
+_IO_URING = ("DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "NET_RAW", "NET_BIND_SERVICE")
+"""What the operations of io_uring workers (open, rename, unlink, link, socket, bind) can be asked
+for."""
+_MOST_NUMBERS = 5
+"""More runs than that are counted, not listed."""
+
+
+def unseen(recordings: Sequence[Recording]) -> Iterable[tuple[Cap, str]]:
+    """Capabilities whose checks can have been made where nobody looks, or were lost, and why."""
+    if any(recording.io_uring for recording in recordings):
+        for name in _IO_URING:
+            yield (
+                Cap.parse(name),
+                "io_uring was used: the checks of its worker threads were not observed",
+            )
+    if any(recording.lost.sys_admin for recording in recordings):
+        yield SYS_ADMIN, "events were dropped"
+    if any(recording.lost.lookups for recording in recordings):
+        yield _SYS_PTRACE, "events were dropped"
+
+
+def cautions_of(recordings: Sequence[Recording]) -> Iterable[str]:
+    """The cautions of all runs, each once, with the numbers of its runs where there are several."""
+    runs: dict[str, list[int]] = {}
+    for number, recording in enumerate(recordings, 1):
+        for caution in _cautions(recording):
+            runs.setdefault(caution, []).append(number)
+    for caution, numbers in runs.items():
+        yield caution if len(recordings) == 1 else f"{_runs(numbers, len(recordings))}: {caution}"
+
+
+def _runs(numbers: Sequence[int], of: int) -> str:
+    if len(numbers) == of:
+        return "each run"
+    if len(numbers) > _MOST_NUMBERS:
+        return f"{len(numbers)} of {of} runs"
+    return f"run{'s' * (len(numbers) > 1)} {', '.join(map(str, numbers))}"
+
+
+def _refused_by_the_host(recording: Recording) -> list[str]:
+    """Calls that no capability of the target would have let through."""
+    return sorted(
+        {
+            check.syscall
+            for check in recording.checks
+            if check.ns is Namespace.HOST and check.syscall and (check.result or 0) < 0
+        }
+    )
+
+
+def _cautions(recording: Recording) -> Iterable[str]:
+    lost = recording.lost
+    if lost.signal:
+        yield f"{lost.signal} events dropped: needs can be missing"
+    if lost.sys_admin:
+        yield (f"{lost.sys_admin} events of {SYS_ADMIN} dropped: its absence is unconfirmed")
+    if lost.lookups:
+        yield f"{lost.lookups} lookups in /proc dropped: needs of {_SYS_PTRACE} can be missing"
+    yield from recording.cautions
+    if recording.host.observer == "audit":
+        yield "an audit log holds refusals only: it does not show what was granted and needed"
+    elif recording.attached and not recording.restarted:
+        yield "it was already running: its start was not observed"
+    if recording.io_uring:
+        yield "io_uring was used: the checks of its worker threads were not observed"
+    if recording.interrupted:
+        yield "it was stopped: what it does later, such as a reload, was not observed"
+    elif recording.succeeded is False:
+        yield "the run failed: what a successful run needs was not observed"
+    if refused := _refused_by_the_host(recording):
+        yield (
+            f"{', '.join(refused)} failed, which is checked against the host's user namespace: "
+            "capabilities in the target's own user namespace do not count there"
+        )

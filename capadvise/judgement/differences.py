@@ -7,8 +7,8 @@ learned from such trials, and not compared.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 _ANY = "*"
 """Stands for what is random in a name."""
@@ -174,3 +174,53 @@ def examples(lost: Sequence[str]) -> str:
     """The first of them, for people; the report holds all."""
     more = len(lost) - _MOST_EXAMPLES
     return "; ".join(lost[:_MOST_EXAMPLES]) + (f"; and {more} more" if more > 0 else "")
+
+
+@dataclass
+class Comparisons:
+    """Noise is learned once something differs: most trials leave the same."""
+
+    first: Observed
+    """Of the trial with everything."""
+    once_more: Callable[[], Observed | None]
+    """A second trial with everything; None: it failed."""
+    _noise: Noise | None = None
+    """None: nothing has differed yet."""
+    _compared: dict[int, tuple[Observed, Observed]] = field(default_factory=dict)
+    """What the trials that passed were measured by, and what they left, by their number."""
+    _lost: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    """How these differ, as long as nothing new is known for noise: thousands of files are compared,
+    and it is asked before each removal."""
+
+    @property
+    def know_noise(self) -> bool:
+        """Whether everything has been tried once more."""
+        return self._noise is not None
+
+    def lost(self, more: Observed, less: Observed) -> list[str]:
+        """What only the capabilities can have made."""
+        if not compare(more, less):
+            return []
+        if self._noise is None:
+            self._noise = SILENCE
+            if (again := self.once_more()) is not None:
+                self.equal(self.first, again)
+        return compare(more, less, self._noise)
+
+    def equal(self, one: Observed, other: Observed) -> None:
+        """Two trials of one set: what differs is noise."""
+        self._lost.clear()
+        self._noise = learn(self._noise or SILENCE, one, other)
+
+    def note(self, number: int, more: Observed, less: Observed) -> None:
+        """The trial of this number has passed."""
+        self._compared[number] = more, less
+
+    def of_trial(self, number: int) -> tuple[str, ...] | None:
+        """What the trial of this number lost, by what is known to be noise now; None: it failed."""
+        if number not in self._compared:
+            return None
+        if number not in self._lost:
+            noise = self._noise or SILENCE
+            self._lost[number] = tuple(compare(*self._compared[number], noise))
+        return self._lost[number]

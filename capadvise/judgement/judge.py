@@ -10,7 +10,7 @@ from enum import IntEnum
 from capadvise.catalog import Meaning, SiteRule
 from capadvise.catalog.signs import Sign, Signs
 from capadvise.catalog.sites import asker
-from capadvise.judgement import asides
+from capadvise.judgement import incidental
 from capadvise.judgement.behaviour import Context, is_idle
 from capadvise.model.caps import Cap
 from capadvise.model.recording import Check, Namespace, Phase, Retried
@@ -20,10 +20,10 @@ class Effect(IntEnum):
     """What one check says of its capability; the highest decides."""
 
     DENIED = 0
-    ADVISORY = 1
-    TOLERATED = 2
+    INCIDENTAL = 1
+    OPTIONAL = 2
     """Refused in a run that succeeded anyway."""
-    USED = 3
+    NEEDED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +81,9 @@ def judge(check: Check, rule: SiteRule | None, context: Context) -> Judged:
     """What one check says of its capability; of two answers that can be true, the one by which
     nothing is missed."""
     judged = _judge(check, rule, context)
-    if judged.effect is not Effect.USED and context.if_nobody_lists is not None:
+    if judged.effect is not Effect.NEEDED and context.if_nobody_lists is not None:
         other = _judge(check, rule, context.if_nobody_lists)
-        if other.effect is Effect.USED:
+        if other.effect is Effect.NEEDED:
             return replace(other, uncertain=_LOOKUPS_LOST)
     return judged
 
@@ -93,10 +93,10 @@ def _judge(check: Check, rule: SiteRule | None, context: Context) -> Judged:
         return _retried(check, check.retried, context.signs)
     if check.ns is Namespace.CHILD:
         return Judged(
-            check, rule, Effect.ADVISORY, "privileged in a user namespace that it made itself"
+            check, rule, Effect.INCIDENTAL, "privileged in a user namespace that it made itself"
         )
     if check.ns is Namespace.HOST and (rule is None or rule.meaning not in _IN_PASSING):
-        effect = Effect.ADVISORY if check.granted else Effect.DENIED
+        effect = Effect.INCIDENTAL if check.granted else Effect.DENIED
         return Judged(check, rule, effect, _asked_of_the_host(check, rule))
     if rule is None:
         return _decides(check, context, None, unknown(check))
@@ -108,32 +108,32 @@ def _by_meaning(check: Check, rule: SiteRule, context: Context) -> Judged | None
     match rule.meaning:
         case Meaning.OPTIONAL if doubt := _missed(check, rule, context):
             return Judged(
-                *(check, rule, Effect.USED, rule.text, rule.alternatives),
+                *(check, rule, Effect.NEEDED, rule.text, rule.alternatives),
                 uncertain=doubt,
                 lost=rule.lost,
             )
         case Meaning.ADVISORY | Meaning.OPTIONAL:
-            return Judged(check, rule, Effect.ADVISORY, rule.text, lost=rule.lost)
+            return Judged(check, rule, Effect.INCIDENTAL, rule.text, lost=rule.lost)
         case Meaning.FOREIGN_CREDENTIALS:
-            return Judged(check, rule, Effect.ADVISORY, rule.text)
+            return Judged(check, rule, Effect.INCIDENTAL, rule.text)
         case Meaning.SILENT:
             return _silent(check, rule)
-        case Meaning.LOOKING if not asides.looks_at_chosen(check, context):
-            return Judged(check, rule, Effect.ADVISORY, rule.text, lost=rule.lost)
+        case Meaning.LOOKING if not incidental.looks_at_chosen(check, context):
+            return Judged(check, rule, Effect.INCIDENTAL, rule.text, lost=rule.lost)
     if _holds(check, rule) is False:
-        return Judged(check, rule, Effect.ADVISORY, rule.text)
+        return Judged(check, rule, Effect.INCIDENTAL, rule.text)
     return None
 
 
 def _by_program(check: Check, rule: SiteRule, context: Context) -> Judged:
     """A check that decides, unless the program comes by it on its way to something else."""
     if any((check.program, call) in context.calls for call in rule.co_syscalls):
-        return Judged(check, rule, Effect.ADVISORY, f"{rule.text}, by the way", lost=rule.lost)
-    if aside := asides.aside(check, context):
-        return Judged(check, rule, Effect.ADVISORY, aside.why, lost=aside.lost)
+        return Judged(check, rule, Effect.INCIDENTAL, f"{rule.text}, by the way", lost=rule.lost)
+    if use := incidental.incidental_use(check, context):
+        return Judged(check, rule, Effect.INCIDENTAL, use.why, lost=use.lost)
     judged = _decides(check, context, rule, rule.text)
-    doubt = asides.likely_optional(check, context)
-    if doubt and check.granted and judged.effect is Effect.USED:
+    doubt = incidental.likely_optional(check, context)
+    if doubt and check.granted and judged.effect is Effect.NEEDED:
         return replace(judged, uncertain=doubt, likely_optional=True)
     if judged.uncertain is None and (check.program, check.syscall, check.cap) in context.idle_calls:
         return replace(judged, uncertain=_IDLE)
@@ -163,7 +163,10 @@ def _retried(check: Check, how: Retried, signs: Signs) -> Judged:
     match how:
         case Retried.PROBE:
             return Judged(
-                check, None, Effect.ADVISORY, "asking whether it would be allowed, without doing it"
+                check,
+                None,
+                Effect.INCIDENTAL,
+                "asking whether it would be allowed, without doing it",
             )
         case Retried.ASKED:
             why = signs.asked.get(call, "what its arguments ask for")
@@ -181,7 +184,7 @@ def _retried(check: Check, how: Retried, signs: Signs) -> Judged:
             uncertain = "with everything it succeeds, with none of the likely ones alone"
         case Retried.SHOWN:
             return _shown(check, call, signs)
-    return Judged(check, None, Effect.USED, why, alternatives, False, uncertain)
+    return Judged(check, None, Effect.NEEDED, why, alternatives, False, uncertain)
 
 
 def _shown(check: Check, call: str, signs: Signs) -> Judged:
@@ -189,12 +192,12 @@ def _shown(check: Check, call: str, signs: Signs) -> Judged:
     lacking = f"fails with {check.without}" if check.without else "loses a set-gid bit"
     why = f"calling {call}, which {lacking} without it"
     if check.result in signs.failed_anyway:
-        return Judged(check, None, Effect.ADVISORY, f"{why}, and fails anyway with it")
+        return Judged(check, None, Effect.INCIDENTAL, f"{why}, and fails anyway with it")
     reading = check.cap == _DAC_READ_SEARCH and call != "open_by_handle_at"
     return Judged(
         check,
         None,
-        Effect.USED,
+        Effect.NEEDED,
         why,
         alternatives=(_DAC_OVERRIDE,) if reading else (),
         self_restricting=call in signs.gives_up_rights,
@@ -211,9 +214,9 @@ def _silent(check: Check, rule: SiteRule) -> Judged:
     """The call succeeds either way: only the argument tells whether the outcome differs."""
     holds = _holds(check, rule)
     if holds is False:
-        return Judged(check, rule, Effect.ADVISORY, rule.text)
+        return Judged(check, rule, Effect.INCIDENTAL, rule.text)
     uncertain = None if holds else "the argument that decides was not recorded"
-    return Judged(check, rule, Effect.USED, rule.text, uncertain=uncertain, lost=rule.lost)
+    return Judged(check, rule, Effect.NEEDED, rule.text, uncertain=uncertain, lost=rule.lost)
 
 
 def _decides(check: Check, context: Context, rule: SiteRule | None, why: str) -> Judged:
@@ -222,17 +225,17 @@ def _decides(check: Check, context: Context, rule: SiteRule | None, why: str) ->
     uncertain = rule.doubt if rule else UNKNOWN_SITE
     if check.granted:
         if _failed_anyway(check, rule, context):
-            return Judged(check, rule, Effect.ADVISORY, f"{why}, which failed anyway")
+            return Judged(check, rule, Effect.INCIDENTAL, f"{why}, which failed anyway")
         if check.phase is Phase.STOP:
             why, doubt = f"{why}, while it was being stopped", _IN_DOUBT.get(check.cap)
-            return Judged(check, rule, Effect.ADVISORY, why, uncertain=doubt)
+            return Judged(check, rule, Effect.INCIDENTAL, why, uncertain=doubt)
         alternatives = rule.alternatives if rule else ()
-        return Judged(check, rule, Effect.USED, why, alternatives, mark, uncertain)
+        return Judged(check, rule, Effect.NEEDED, why, alternatives, mark, uncertain)
     failed = check.result is not None and check.result < 0
     if (
         failed or context.signs.shows(Sign.NETLINK_REQUEST, check.site)
     ) and check.cap not in context.permitted:
-        effect = Effect.TOLERATED if asides.did_without(check, context) else Effect.USED
+        effect = Effect.OPTIONAL if incidental.did_without(check, context) else Effect.NEEDED
         alternatives = rule.alternatives if rule else ()
         return Judged(check, rule, effect, why, alternatives, mark, uncertain)
     return Judged(check, rule, Effect.DENIED, why, (), mark, uncertain)
@@ -251,7 +254,7 @@ def _missed(check: Check, rule: SiteRule, context: Context) -> str | None:
     refused = rule.refused is not None and not check.granted and (check.result or 0) < 0
     if refused and check.cap not in context.permitted and context.failed:
         return "programs usually go on without it; this run failed"
-    return asides.cannot_do_without(check, context)
+    return incidental.cannot_do_without(check, context)
 
 
 def one_question(judged: Sequence[Judged]) -> list[Judged]:
@@ -283,7 +286,7 @@ def one_question(judged: Sequence[Judged]) -> list[Judged]:
 
 
 def _refused(item: Judged) -> bool:
-    return item.effect >= Effect.TOLERATED and not item.check.granted
+    return item.effect >= Effect.OPTIONAL and not item.check.granted
 
 
 def _call(item: Judged) -> tuple[object, ...]:
@@ -301,7 +304,7 @@ def implied(check: Check, rule: SiteRule | None, context: Context) -> Iterable[t
     they hold, and end."""
     if rule is not None and check.ns is Namespace.CHILD and check.granted and check.uid == 0:
         for cap in rule.implies:
-            yield cap, Judged(check, rule, Effect.USED, _MAPS_ROOT, uncertain=_INFERRED)
-    if (demand := asides.looks_for(check, context)) is not None:
+            yield cap, Judged(check, rule, Effect.NEEDED, _MAPS_ROOT, uncertain=_INFERRED)
+    if (demand := incidental.looks_for(check, context)) is not None:
         cap, why = demand
-        yield cap, Judged(check, rule, Effect.USED, why, uncertain="inferred from its imports")
+        yield cap, Judged(check, rule, Effect.NEEDED, why, uncertain="inferred from its imports")

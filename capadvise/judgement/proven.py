@@ -45,13 +45,13 @@ class Proven:
 
     isolation: str
     trials: tuple[Trial, ...]
-    floor: CapSet | None
+    minimal: CapSet | None
     """1-minimal: it passed, and failed without any one member. None: not established."""
     flaky: bool = False
     recommended_sound: bool | None = None
     """None: not tried."""
     complete: bool = True
-    """False: interrupted; ``floor`` is the smallest set that passed so far, if any."""
+    """False: interrupted; ``minimal`` is the smallest set that passed so far, if any."""
     untried: CapSet = frozenset()
     """Used in the recording, but not in the trial that had everything."""
     cautions: tuple[str, ...] = ()
@@ -83,17 +83,17 @@ def unfinished(isolation: str, trials: Sequence[Trial]) -> Proven:
 _UNTRIED = "unknown: no trial reached what used it in the recording"
 
 
-def _replaced(proven: Proven, floor: CapSet) -> set[Cap]:
+def _replaced(proven: Proven, minimal: CapSet) -> set[Cap]:
     """What is done without, since a trial passed with something else in its place: another member
-    of the floor, or so that nothing differed."""
+    of the minimal set, or so that nothing differed."""
     return {
         trial.without
         for trial in proven.trials
         if trial.without is not None
         and trial.passed
         and trial.instead
-        and (trial.caps == floor or not trial.differences)
-        and trial.without not in floor
+        and (trial.caps == minimal or not trial.differences)
+        and trial.without not in minimal
     }
 
 
@@ -101,7 +101,7 @@ def _tolerated(need: Need, lost: str, proven: Proven) -> Need:
     untried = _UNTRIED if need.cap in proven.untried else None
     return replace(
         need,
-        verdict=Verdict.TOLERATED,
+        verdict=Verdict.OPTIONAL,
         proof=Proof.TRIAL,
         reason=_reason(need),
         uncertain=need.uncertain if untried or need.of_unknown_site else None,
@@ -113,7 +113,7 @@ def _tolerated(need: Need, lost: str, proven: Proven) -> Need:
 def _is_kept(need: Need, proven: Proven) -> bool:
     """Whether the recommended set has it though the workload passes without."""
     return (
-        need.verdict is Verdict.TOLERATED
+        need.verdict is Verdict.OPTIONAL
         and bool(need.lost_without or need.self_restricting)
         and (not need.of_unknown_site or need.cap in proven.untried)
     )
@@ -122,42 +122,42 @@ def _is_kept(need: Need, proven: Proven) -> bool:
 def conclude(proposal: Proposal, proven: Proven) -> Proposal:
     """The proposal after trials: required and tolerated instead of used, and the two sets. That
     trials pass without what they never came to shows nothing: it is kept."""
-    if proven.flaky or proven.floor is None or not proven.complete:
+    if proven.flaky or proven.minimal is None or not proven.complete:
         return proposal
-    lost = _lost(proposal, proven, proven.floor)
+    lost = _lost(proposal, proven, proven.minimal)
     needs = {need.cap: _without_doubt(need, proven) for need in proposal.needs}
-    for cap in proven.floor:
-        needs[cap] = _required(needs.get(cap) or proposal.need(cap), proven.floor, proven)
+    for cap in proven.minimal:
+        needs[cap] = _required(needs.get(cap) or proposal.need(cap), proven.minimal, proven)
     lost_by_one = {cap for cap, said in lost.items() if said}
-    replaced = _replaced(proven, proven.floor)
+    replaced = _replaced(proven, proven.minimal)
     for cap in replaced:
-        needs[cap] = replace(proposal.need(cap), verdict=Verdict.TOLERATED, proof=Proof.TRIAL)
-    for cap in (proposal.recommended | lost_by_one) - proven.floor - replaced:
+        needs[cap] = replace(proposal.need(cap), verdict=Verdict.OPTIONAL, proof=Proof.TRIAL)
+    for cap in (proposal.recommended | lost_by_one) - proven.minimal - replaced:
         need = needs.get(cap) or proposal.need(cap)
         needs[cap] = _tolerated(need, examples(lost.get(cap, ())), proven)
     kept = {cap for cap, need in needs.items() if _is_kept(need, proven)}
     return replace(
         proposal,
         needs=tuple(needs[cap] for cap in sorted(needs)),
-        recommended=proven.floor | kept,
-        floor=proven.floor,
+        recommended=proven.minimal | kept,
+        minimal=proven.minimal,
     )
 
 
 def _without_doubt(need: Need, proven: Proven) -> Need:
     """Of what the recordings do not show to be used, trials have passed without, or tell that it is
     required. What outlasts a stop, not all of them look at."""
-    tried = need.verdict in (Verdict.UNUSED, Verdict.ADVISORY)
+    tried = need.verdict in (Verdict.NOT_CHECKED, Verdict.INCIDENTAL)
     tried &= need.uncertain != WHILE_STOPPED or proven.leaves_nothing
     return replace(need, uncertain=None) if tried else need
 
 
-def _lost(proposal: Proposal, proven: Proven, floor: CapSet) -> dict[Cap, tuple[str, ...]]:
-    """What goes with each capability that is not in the floor, from any set that passed with it.
-    The one that was never taken away goes where all do."""
+def _lost(proposal: Proposal, proven: Proven, minimal: CapSet) -> dict[Cap, tuple[str, ...]]:
+    """What is lost without each capability outside of the minimal set, by any set that passed with
+    it. One that was never removed alone is lost where all are."""
     told: dict[tuple[Cap, CapSet], tuple[str, ...]] = {}
     for trial in proven.trials:
-        if trial.without is not None and trial.without not in floor and not trial.instead:
+        if trial.without is not None and trial.without not in minimal and not trial.instead:
             why = trial.differences
             alone = proposal.recommended <= trial.caps | {trial.without}
             fails = _FAILS_ALONE if alone else _FAILS_TOO
@@ -186,12 +186,12 @@ _FAILS_AT = {
 """By the step that failed. Where the first start fails, there is nothing to add."""
 
 
-def _required(need: Need, floor: CapSet, proven: Proven) -> Need:
+def _required(need: Need, minimal: CapSet, proven: Proven) -> Need:
     failed = next(
         (
             trial
             for trial in reversed(proven.trials)
-            if trial.caps == floor - {need.cap} and not (trial.passed or trial.instead)
+            if trial.caps == minimal - {need.cap} and not (trial.passed or trial.instead)
         ),
         None,
     )
@@ -235,7 +235,7 @@ def _telling_first(evidence: Sequence[Judged], failed: Trial | None) -> tuple[Ju
     def distance(judged: Judged) -> tuple[bool, bool, bool]:
         name = judged.check.program
         is_named = re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w.-])", why) if name else None
-        return judged.effect is not Effect.USED, is_named is None, judged.when not in when
+        return judged.effect is not Effect.NEEDED, is_named is None, judged.when not in when
 
     return tuple(sorted(evidence, key=distance))
 
@@ -244,7 +244,7 @@ _WHEN = {"restart": "later-start", "reload": "reload", "stop": "stop"}
 
 
 def _reason(need: Need) -> str:
-    if need.verdict in (Verdict.USED, Verdict.TOLERATED, Verdict.REQUIRED):
+    if need.verdict in (Verdict.NEEDED, Verdict.OPTIONAL, Verdict.REQUIRED):
         return need.reason
     if any(judged.check.phase is Phase.STOP for judged in need.evidence):
         return need.reason

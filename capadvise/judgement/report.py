@@ -42,5 +42,7 @@ class Report:
     def partial(self) -> bool:
         """Whether no start of the target was seen, and no trial has shown that the set is enough:
         such a report tells what to add, not what to take away."""
-        proven = self.proven is not None and self.proven.floor is not None and self.proven.complete
+        proven = (
+            self.proven is not None and self.proven.minimal is not None and self.proven.complete
+        )
         return not proven and all(recording.attached for recording in self.recordings)

@@ -3,17 +3,18 @@ matters. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import OrderedDict
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Generic, TypeVar
 
 from capadvise.catalog import Catalog, Meaning
 from capadvise.catalog.signs import Sign, Signs
 from capadvise.judgement.behaviour import Context
 from capadvise.judgement.judge import Effect, judge
-from capadvise.judgement.refused import refusal
+from capadvise.judgement.refusals import refusal
 from capadvise.model.caps import Cap, CapSet, parse_set
-from capadvise.model.recent import Recent
 from capadvise.model.recording import (
     Check,
     DeniedCheck,
@@ -242,7 +243,7 @@ def _hidden(check: Check, call: WatchedCall, catalog: Catalog, context: Context)
         if not asked.intersection(rule.alternatives):
             return f"{rule.text}: another capability was enough"
     judgement = judge(check, rule, context)
-    if judgement.effect is Effect.ADVISORY or (rule and rule.meaning is Meaning.SILENT):
+    if judgement.effect is Effect.INCIDENTAL or (rule and rule.meaning is Meaning.SILENT):
         lost = judgement.lost
         return f"{judgement.why}: only {lost} is lost" if lost else f"{judgement.why}: no effect"
     return None
@@ -297,11 +298,43 @@ class Waiting:
         return over
 
 
+_K = TypeVar("_K", bound=Hashable)
+_V = TypeVar("_V")
+
+
+class LeastRecentlyUsed(Generic[_K, _V]):
+    """A table that is bounded: the value that was not used longest makes room."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._kept: OrderedDict[_K, _V] = OrderedDict()
+
+    def get(self, key: _K) -> _V | None:
+        """What is kept under a key; it is used by that."""
+        if key in self._kept:
+            self._kept.move_to_end(key)
+        return self._kept.get(key)
+
+    def put(self, key: _K, value: _V) -> None:
+        """Keep it, or replace what is kept."""
+        self._kept[key] = value
+        self._kept.move_to_end(key)
+        if len(self._kept) > self._most:
+            self._kept.popitem(last=False)
+
+    def values(self) -> Iterator[_V]:
+        """Those that are kept, the last used one last."""
+        return iter(self._kept.values())
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+
 class WatchFindings:
     """All kinds of refusals, up to a bound: those that were not seen longest make room."""
 
     def __init__(self, most: int = KEPT) -> None:
-        self._kept: Recent[tuple[object, ...], WatchFinding] = Recent(most)
+        self._kept: LeastRecentlyUsed[tuple[object, ...], WatchFinding] = LeastRecentlyUsed(most)
         self._numbered = 0
 
     def add(self, finding: WatchFinding) -> tuple[WatchFinding, bool]:

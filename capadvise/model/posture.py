@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from capadvise.model.caps import CapSet, Sets
+
 NAMESPACES = ("user", "mnt", "pid", "net", "ipc", "uts", "cgroup", "time")
 """As ``/proc/PID/ns`` calls them; the one that decides what a capability is worth stands first."""
 
@@ -117,3 +119,32 @@ class Posture:
     user: User | None = None
     sandbox: str | None = None
     """``gvisor`` or ``kata``: the kernel that answers is not the host's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """One process: what it holds and what restrains it. Names are hostile: escape them."""
+
+    pid: int
+    program: str
+    argv: tuple[str, ...]
+    sets: Sets
+    posture: Posture
+    container: str | None = None
+    """``docker container web``; None where nobody was asked."""
+    closed: tuple[tuple[str, CapSet], ...] | None = None
+    """Calls that the filter refuses though the granted capabilities would open them, and those
+    capabilities; None where the filter was not read."""
+    unread: tuple[str, ...] = ()
+    """What we may not look at, one sentence each."""
+
+    @property
+    def of_setuid_root(self) -> CapSet:
+        """What a set-user-ID root program started from here would get (capabilities(7): the
+        transformation at execve, with the whole set in the file)."""
+        sets, posture = self.sets, self.posture
+        if posture.no_new_privs:
+            return sets.permitted & sets.ambient
+        if "NOROOT" in (posture.securebits or ()):
+            return sets.ambient
+        return sets.bounding | sets.inheritable

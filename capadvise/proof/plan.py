@@ -8,19 +8,16 @@ pass through a check that an observer could see.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from capadvise.judgement.comparisons import Comparisons
 from capadvise.judgement.decide import Proposal
-from capadvise.judgement.differences import Observed
-from capadvise.judgement.outcome import Interrupted, NotProvable, TrialOutcome
+from capadvise.judgement.differences import Comparisons, Observed
 from capadvise.judgement.proven import Proven, Trial, conclude
+from capadvise.judgement.trial_outcome import Interrupted, NotProvable, TrialOutcome
 from capadvise.model.caps import Cap, CapSet
 from capadvise.model.companion import Companion, Pairs
-from capadvise.proof import growing
 from capadvise.proof.attempts import Attempt, LikelyAttempts
-from capadvise.proof.sharing import Trials, shared, without_spare
 
 RunTrial = Callable[[CapSet], TrialOutcome]
 Say = Callable[[Trial], None]
@@ -70,26 +67,26 @@ def prove(
     known = beside.known if beside is not None else ()
     attempts = LikelyAttempts(proposal, everything, removal_order, known)
     search = _Search(attempts, first, run_trial, say, ahead, untried)
-    floor: CapSet | None = None
+    minimal: CapSet | None = None
     complete = True
     sound: bool | None = None
     try:
-        floor = search.floor()
+        minimal = search.minimal()
         if not search.flaky:
-            search.regain(search.recommended(floor))
-            floor = search.with_alternatives(floor, risk)
-            floor = search.with_what_is_kept(floor, search.recommended(floor) - untried, risk)
+            search.regain(search.recommended(minimal))
+            minimal = search.with_alternatives(minimal, risk)
+            minimal = search.with_what_is_kept(minimal, search.recommended(minimal) - untried, risk)
             if beside is not None:
-                search.try_companions(floor, beside)
-            sound = search.in_its_time(search.recommended(floor))
+                search.try_companions(minimal, beside)
+            sound = search.in_its_time(search.recommended(minimal))
     except Interrupted:
-        complete, floor = False, search.best
+        complete, minimal = False, search.best
     if search.flaky:
-        floor = None
+        minimal = None
     return Proven(
         isolation,
-        search.comparisons.told(search.trials),
-        floor,
+        search.without_noise(),
+        minimal,
         search.flaky,
         sound,
         complete,
@@ -153,9 +150,18 @@ class _Search:
             self.best = caps
         self.say(trial)
 
-    def recommended(self, floor: CapSet) -> CapSet:
+    def without_noise(self) -> tuple[Trial, ...]:
+        """The trials so far; what is known to be noise by now is no difference."""
+        return tuple(
+            trial
+            if (lost := self.comparisons.of_trial(number)) is None
+            else replace(trial, differences=lost)
+            for number, trial in enumerate(self.trials)
+        )
+
+    def recommended(self, minimal: CapSet) -> CapSet:
         """What the trials so far recommend."""
-        interim = Proven("", self.comparisons.told(self.trials), floor, untried=self.untried)
+        interim = Proven("", self.without_noise(), minimal, untried=self.untried)
         return conclude(self.attempts.proposal, interim).recommended
 
     def _everything_again(self) -> Observed | None:
@@ -163,7 +169,7 @@ class _Search:
         self._note(self.attempts.everything, again, repeat=True)
         return again.observed if again.passed else None
 
-    def with_what_is_kept(self, floor: CapSet, recommended: CapSet, risk: Risk) -> CapSet:
+    def with_what_is_kept(self, minimal: CapSet, recommended: CapSet, risk: Risk) -> CapSet:
         """The floor, where a member's part can be done by what is recommended anyway; and nothing
         is that another one makes needless."""
 
@@ -175,9 +181,9 @@ class _Search:
 
         most = 3 + 2 * len(self.start)
         trials = Trials(passes, self._as_good, self.attempts.by_power, risk)
-        floor = shared(trials, floor, recommended - floor)
-        without_spare(trials, floor, recommended - floor)
-        return floor
+        minimal = _shared(trials, minimal, recommended - minimal)
+        _without_spare(trials, minimal, recommended - minimal)
+        return minimal
 
     def _tries(self) -> int:
         return sum(not trial.repeat for trial in self.trials)
@@ -231,7 +237,7 @@ class _Search:
         self.outcomes[caps] = again  # it is observed: the first one need not have been
         return again.passed
 
-    def floor(self) -> CapSet:
+    def minimal(self) -> CapSet:
         """A set that passes, and fails without any one member."""
         recommended = self.start = self.attempts.recommended
         self._announce(self.attempts.at_first())
@@ -273,27 +279,27 @@ class _Search:
         wanted = [one for one in attempts if one.beside or one.caps not in known]
         self.ahead(list(dict.fromkeys(wanted)))
 
-    def with_alternatives(self, floor: CapSet, risk: Risk) -> CapSet:
+    def with_alternatives(self, minimal: CapSet, risk: Risk) -> CapSet:
         """The floor, with what is less of a risk in the place of a member where that passes, too.
         Each alternative is tried, as far as the budget goes."""
         most = 3 + 2 * len(self.attempts.proposal.recommended)
-        for cap, group, _ in list(self.attempts.others(floor)):
-            if cap not in floor or frozenset(group) & floor:
+        for cap, group, _ in list(self.attempts.others(minimal)):
+            if cap not in minimal or frozenset(group) & minimal:
                 continue  # another one has taken its place
             if self._tries() >= most:
                 break
-            caps = floor - {cap} | frozenset(group)
+            caps = minimal - {cap} | frozenset(group)
             passed = self.passes(caps, without=cap, instead=tuple(one.short for one in group))
             if passed and max(map(risk, group)) < risk(cap):
-                floor = caps
-        return floor
+                minimal = caps
+        return minimal
 
-    def try_companions(self, floor: CapSet, beside: Beside) -> None:
+    def try_companions(self, minimal: CapSet, beside: Beside) -> None:
         """The floor without a member, with each of what may take its place beside it."""
-        for cap, companion in (*beside.known, *beside.find(floor)):
-            if cap in floor:
-                outcome = beside.run_trial(floor - {cap}, companion)
-                self._note(floor - {cap}, outcome, cap, instead=(companion.words,))
+        for cap, companion in (*beside.known, *beside.find(minimal)):
+            if cap in minimal:
+                outcome = beside.run_trial(minimal - {cap}, companion)
+                self._note(minimal - {cap}, outcome, cap, instead=(companion.words,))
 
     def regain(self, chosen: CapSet) -> None:
         """Where the set that is to be recommended fails, or loses what it began with: find out by
@@ -327,14 +333,106 @@ class _Search:
             return caps
         own = self.first.kept & self.attempts.everything
         attempts = self.attempts
-        for grown in growing.grown(
-            caps, self._refused, own, attempts.everything, attempts.proposal
-        ):
+        for grown in _grown(caps, self._refused, own, attempts.everything, attempts.proposal):
             if self.in_its_time(grown):
                 return grown
             caps = grown
         rest = self.attempts.by_power(self.attempts.everything - caps)[::-1]
-        return caps | growing.halved(self.in_its_time, caps, rest)
+        return caps | _halved(self.in_its_time, caps, rest)
 
     def _refused(self, caps: CapSet) -> CapSet:
         return self.outcomes[caps].refused & self.attempts.everything
+
+
+def _grown(
+    caps: CapSet,
+    refused: Callable[[CapSet], CapSet],
+    own: CapSet,
+    everything: CapSet,
+    proposal: Proposal,
+) -> Iterator[CapSet]:
+    """The set, grown by what its own trials were refused, then by what programs keep for
+    themselves (``own``), then by the alternatives of its members."""
+    for _ in range(3):
+        missing = refused(caps)
+        if missing <= caps:
+            break
+        caps = caps | missing
+        yield caps
+    if own != everything and not own <= caps:
+        caps = caps | own
+        yield caps
+    alternatives = frozenset(
+        cap
+        for need in proposal.needs
+        if need.cap in caps
+        for group in need.alternatives
+        for cap in group
+    )
+    if not alternatives & everything <= caps:
+        yield caps | (alternatives & everything)
+
+
+def _halved(passes: Callable[[CapSet], bool], base: CapSet, candidates: Sequence[Cap]) -> CapSet:
+    """What must be added to ``base``; all candidates together are enough."""
+    if len(candidates) <= 1:
+        return frozenset(candidates)
+    middle = len(candidates) // 2
+    left, right = frozenset(candidates[:middle]), frozenset(candidates[middle:])
+    if passes(base | left):
+        return _halved(passes, base, candidates[:middle])
+    if passes(base | right):
+        return _halved(passes, base, candidates[middle:])
+    of_left = _halved(passes, base | right, candidates[:middle])
+    if passes(base | of_left):
+        return of_left
+    return of_left | _halved(passes, base | of_left, candidates[middle:])
+
+
+@dataclass(frozen=True, slots=True)
+class Trials:
+    """Those of one workload."""
+
+    passes: Callable[[CapSet, Cap, tuple[str, ...]], bool]
+    """The trial of a set: without a capability, and what it holds in its place. False, too, where
+    there were enough of them."""
+    as_good: Callable[[CapSet, CapSet], bool]
+    """Whether the smaller set passes, too, and loses nothing."""
+    by_power: Callable[[CapSet], list[Cap]]
+    """What takes an attacker farthest first, as it was taken away."""
+    risk: Callable[[Cap], int]
+
+
+def _shared(trials: Trials, minimal: CapSet, kept: CapSet) -> CapSet:
+    """The floor, with what is kept anyway in the place of a member, where that passes. Only what
+    was taken away before a member was tried can do its part: else the member had gone."""
+    whole = minimal | kept
+    order = trials.by_power(whole)
+    for at, cap in enumerate(order):
+        others = [one for one in order[:at] if one in kept]
+        for other in sorted(others, key=lambda one: (trials.risk(one), one)):
+            caps = minimal - {cap} | {other}
+            passes = cap in minimal and trials.passes(caps, cap, (other.short,))
+            if passes and trials.as_good(whole - {cap}, whole):
+                return _shared(trials, _smallest(trials, caps, other), kept - {other})
+    return minimal
+
+
+def _smallest(trials: Trials, caps: CapSet, new: Cap) -> CapSet:
+    """What the new member makes needless goes, too."""
+    for cap in trials.by_power(caps - {new}):
+        if trials.passes(caps - {cap}, cap, ()):
+            caps = caps - {cap}
+    return caps
+
+
+def _without_spare(trials: Trials, minimal: CapSet, kept: CapSet) -> CapSet:
+    """Of several that are kept, those of which something is lost when all the others are there."""
+    for cap in trials.by_power(kept):
+        less = (minimal | kept) - {cap}
+        if len(kept) < 2:
+            break
+        instead = tuple(one.short for one in sorted(less))
+        if trials.passes(less, cap, instead) and trials.as_good(less, minimal | kept):
+            kept = kept - {cap}
+    return kept

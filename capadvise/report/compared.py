@@ -52,23 +52,23 @@ def compared(report: Report, index: KnownIndex, caps: CapSet | None = None) -> C
     if not variants:
         return None
     proven = report.proven
-    minimal = caps is None and proven is not None and proven.complete and not proven.flaky
-    floor = report.proposal.floor if minimal else None
-    own = _own(report, floor) if caps is None else caps
+    is_proven = caps is None and proven is not None and proven.complete and not proven.flaky
+    minimal = report.proposal.minimal if is_proven else None
+    own = _own(report, minimal) if caps is None else caps
 
     def set_of(variant: KnownSets) -> CapSet:
-        return variant.recommended if floor is None else variant.floor
+        return variant.recommended if minimal is None else variant.minimal
 
     nearest = min(variants, key=lambda one: len(set_of(one) ^ own))
     of_known = set_of(nearest)
     image = report.target.image or ""
     is_its_own = index.by_image(image) == name  # the tag of another image is no version of it
     other = other_version(name, program.version, image) if is_its_own else None
-    return Comparison(program, nearest, floor is not None, own - of_known, of_known - own, other)
+    return Comparison(program, nearest, minimal is not None, own - of_known, of_known - own, other)
 
 
-def _own(report: Report, floor: CapSet | None) -> CapSet:
-    return report.proposal.recommended if floor is None else floor
+def _own(report: Report, minimal: CapSet | None) -> CapSet:
+    return report.proposal.recommended if minimal is None else minimal
 
 
 def _name(report: Report, index: KnownIndex) -> str | None:
@@ -94,7 +94,7 @@ def compared_lines(report: Report, index: KnownIndex) -> Iterator[str]:
         return
     program, variant = comparison.program, comparison.variant
     name = f"{program.name} {program.upstream} ({variant.name})"
-    caps = variant.floor if comparison.minimal else variant.recommended
+    caps = variant.minimal if comparison.minimal else variant.recommended
     which = "minimal" if comparison.minimal else "recommended"
     if not (comparison.more or comparison.less):
         text = f"As known for {name}: the same {which} set was proven there."

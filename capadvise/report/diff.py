@@ -40,7 +40,7 @@ class Diff:
     """All changes from one report to another."""
 
     recommended: SetChange
-    floor: SetChange | None
+    minimal: SetChange | None
     """None where one of the two reports has no floor."""
     verdicts: tuple[VerdictChange, ...]
     gained_evidence: tuple[tuple[Cap, str], ...]
@@ -60,8 +60,10 @@ def diff(before: Report, after: Report) -> Diff:
     shown_before, shown_after = _evidence(before), _evidence(after)
     return Diff(
         recommended=_set_change(one.recommended, two.recommended),
-        floor=(
-            None if one.floor is None or two.floor is None else _set_change(one.floor, two.floor)
+        minimal=(
+            None
+            if one.minimal is None or two.minimal is None
+            else _set_change(one.minimal, two.minimal)
         ),
         verdicts=tuple(
             VerdictChange(cap, one.need(cap), two.need(cap))
@@ -83,7 +85,7 @@ def _evidence(report: Report) -> frozenset[tuple[Cap, str]]:
         (need.cap, _what(judged))
         for need in report.proposal.needs
         for judged in need.evidence
-        if judged.effect in (Effect.USED, Effect.TOLERATED)
+        if judged.effect in (Effect.NEEDED, Effect.OPTIONAL)
     )
 
 
@@ -100,13 +102,13 @@ def _what(judged: Judged) -> str:
 def diff_text(changes: Diff) -> Iterator[str]:
     """For people, at 80 columns: a line for each capability or piece of evidence."""
     yield from _set_text("Recommended", changes.recommended)
-    if changes.floor is not None:
-        yield from _set_text("Floor", changes.floor)
+    if changes.minimal is not None:
+        yield from _set_text("Floor", changes.minimal)
     for change in changes.verdicts:
         before, after = VERDICTS[change.before.verdict], VERDICTS[change.after.verdict]
         reason = (
             change.before.reason
-            if change.after.verdict is Verdict.UNUSED
+            if change.after.verdict is Verdict.NOT_CHECKED
             else (change.after.reason)
         )
         text = f"{change.cap.short}: {before} → {after}: {reason}"
@@ -135,7 +137,7 @@ def diff_json(changes: Diff) -> dict[str, Any]:
         "schema": SCHEMA,
         "same_set": changes.same_set,
         "recommended": _set_json(changes.recommended),
-        "floor": None if changes.floor is None else _set_json(changes.floor),
+        "floor": None if changes.minimal is None else _set_json(changes.minimal),
         "verdicts": [
             {
                 "cap": change.cap.name,

@@ -12,7 +12,7 @@ from capadvise.judgement.behaviour import mounts_overlays
 from capadvise.judgement.decide import Need
 from capadvise.judgement.hardening import Hardening
 from capadvise.judgement.proven import Proven
-from capadvise.judgement.refused import refusals
+from capadvise.judgement.refusals import refusals
 from capadvise.judgement.report import SCHEMA, Report
 from capadvise.judgement.user_namespace import Fit, Placed, placements
 from capadvise.model.caps import names
@@ -68,7 +68,7 @@ def dump(report: Report, catalog: Catalog) -> dict[str, Any]:
             "cap_drop": ["ALL"],
             "cap_add": [cap.short for cap in caps],
             "recommended": names(caps),
-            "floor": None if proposal.floor is None else names(proposal.floor),
+            "floor": None if proposal.minimal is None else names(proposal.minimal),
             "user_namespace": _fit(fit_of_report(report, catalog)),
         },
         "proof": None if report.proven is None else _proof(report.proven),
@@ -86,7 +86,7 @@ def _known(comparison: Comparison | None) -> dict[str, Any] | None:
         "variant": variant.name,
         "set": "floor" if comparison.minimal else "recommended",
         "recommended": names(variant.recommended),
-        "floor": names(variant.floor),
+        "floor": names(variant.minimal),
         "more": names(comparison.more),
         "less": names(comparison.less),
     }
@@ -240,8 +240,8 @@ def _proof(proven: Proven) -> dict[str, Any]:
         "hardening": None if proven.hardening is None else _hardening(proven.hardening),
         "recommended": {"sound": proven.recommended_sound},
         "floor": None
-        if proven.floor is None
-        else {"sound": True, "minimal": proven.complete, "caps": names(proven.floor)},
+        if proven.minimal is None
+        else {"sound": True, "minimal": proven.complete, "caps": names(proven.minimal)},
         "trials": [
             {
                 "caps": names(trial.caps),

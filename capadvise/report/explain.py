@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from capadvise.catalog import Catalog
-from capadvise.catalog.capabilities import Entry, Risk, Use
-from capadvise.catalog.ways import WHERE_TO, EditPlace, Edits
+from capadvise.catalog.capabilities import WHERE_TO, EditPlace, Edits, Entry, Risk, Use
 from capadvise.model.caps import Cap
 from capadvise.report.lines import bullet, edit_lines, listed, paragraph, sentence
 

@@ -8,11 +8,18 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from capadvise.catalog import Catalog
-from capadvise.catalog.capabilities import Attack, Entry, Risk, Use
+from capadvise.catalog.capabilities import (
+    LABELS,
+    WHERE_TO,
+    Attack,
+    EditPlace,
+    Edits,
+    Entry,
+    Risk,
+    Use,
+)
 from capadvise.catalog.circumstances import Circumstance
-from capadvise.catalog.patterns import among
-from capadvise.catalog.sites import asker
-from capadvise.catalog.ways import LABELS, WHERE_TO, EditPlace, Edits
+from capadvise.catalog.sites import among, asker
 from capadvise.judgement.decide import ONLY_HEALTHCHECK, Need, Proof, Proposal, Verdict
 from capadvise.judgement.judge import Effect, Judged
 from capadvise.judgement.report import Report
@@ -103,16 +110,16 @@ def _proof(report: Report) -> str:
         number = len(report.recordings)
         runs = "one recording" if number == 1 else f"{number} recordings"
         return f"Based on {runs}, not yet proven: `capadvise prove` tests it by trials."
-    if proven.floor is None or not proven.complete or proven.flaky:
+    if proven.minimal is None or not proven.complete or proven.flaky:
         return "The trials did not prove a set."
     if proven.recommended_sound is False:
         return (
-            f"Proven by trials: it works with {set_text(proven.floor)}, but not with all of the "
+            f"Proven by trials: it works with {set_text(proven.minimal)}, but not with all of the "
             "above. Use the minimal set."
         )
-    if proven.floor == report.proposal.recommended:
+    if proven.minimal == report.proposal.recommended:
         return "Proven by trials: it works with these, and fails without any one of them."
-    less = set_text(proven.floor)
+    less = set_text(proven.minimal)
     return f"Proven by trials: it also works with less ({less}), but loses something."
 
 
@@ -450,7 +457,7 @@ def _plain(names: list[str]) -> str:
 
 def needed_checks(need: Need) -> list[Judged]:
     """The checks that make it needed: the others are incidental."""
-    return [judged for judged in need.evidence if judged.effect is Effect.USED]
+    return [judged for judged in need.evidence if judged.effect is Effect.NEEDED]
 
 
 def _asked_by(need: Need) -> dict[str, int]:

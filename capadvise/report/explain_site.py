@@ -8,8 +8,7 @@ from functools import lru_cache
 
 from capadvise.catalog import Catalog, Meaning, SiteRule
 from capadvise.catalog.askers import NamespaceScope, joined
-from capadvise.catalog.patterns import Patterns, among
-from capadvise.catalog.sites import Sites, rule_of_asker
+from capadvise.catalog.sites import Patterns, Sites, among, rule_of_asker
 from capadvise.report.lines import bullet, listed, paragraph, sentence
 
 _REFUSED = {

@@ -37,7 +37,7 @@ def fit_of_report(
         return fit
     if proven.flaky or not proven.complete:
         return fit
-    return replace(fit, fits=proven.floor is not None, outside=(), open=(), without=())
+    return replace(fit, fits=proven.minimal is not None, outside=(), open=(), without=())
 
 
 def _volumes(report: Report) -> Iterator[tuple[str, str]]:

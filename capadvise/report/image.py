@@ -8,7 +8,7 @@ from typing import Any
 
 from capadvise.model.caps import names
 from capadvise.model.escape import printable
-from capadvise.model.inspected import ImageInspection, Riser
+from capadvise.model.image import ImageInspection, Riser
 from capadvise.report.lines import bullet, listed, paragraph
 
 SCHEMA = "capadvise.inspect.image/1"

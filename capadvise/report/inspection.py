@@ -10,8 +10,7 @@ from typing import Any
 from capadvise.catalog import Catalog
 from capadvise.model.caps import NAMES, Cap, CapSet, names
 from capadvise.model.escape import printable
-from capadvise.model.inspected import Inspection
-from capadvise.model.posture import Cgroup, Mac, Posture, Root, Sharing
+from capadvise.model.posture import Cgroup, Inspection, Mac, Posture, Root, Sharing
 from capadvise.report.lines import WIDTH, bullet, listed, paragraph
 from capadvise.report.posture import dump_posture
 

@@ -9,7 +9,7 @@ from capadvise.catalog.known import KnownNeed, KnownProgram, Published, Variant
 from capadvise.catalog.known_index import other_version, repository
 from capadvise.model.caps import CapSet
 from capadvise.model.escape import printable
-from capadvise.model.image_labels import CLAIMED, Claim
+from capadvise.model.image import CLAIMED, Claim
 from capadvise.report.lines import bullet, paragraph, sentence
 from capadvise.report.proof_text import set_text
 
@@ -19,7 +19,8 @@ def list_text(programs: Iterable[KnownProgram]) -> Iterator[str]:
     rows = [(each, variant) for each in programs for variant in each.variants]
     wide = max((len(each.name) for each, _ in rows), default=0)
     for each, variant in rows:
-        yield f"{each.name:{wide}}  {each.upstream:9}  {set_text(variant.floor)}  ({variant.name})"
+        minimal = set_text(variant.minimal)
+        yield f"{each.name:{wide}}  {each.upstream:9}  {minimal}  ({variant.name})"
 
 
 def known_text(program: KnownProgram, word: str, catalog: Catalog) -> Iterator[str]:
@@ -57,9 +58,9 @@ def known_text(program: KnownProgram, word: str, catalog: Catalog) -> Iterator[s
 def _variant_text(variant: Variant, catalog: Catalog) -> Iterator[str]:
     yield sentence(variant.name)[:-1]
     usual = catalog.baselines.default("docker").grants
-    yield from bullet(f"minimal set: {set_text(variant.floor)} ({variant.trials} trials)")
-    if variant.recommended != variant.floor:
-        yield from bullet(f"recommended besides: {set_text(variant.recommended - variant.floor)}")
+    yield from bullet(f"minimal set: {set_text(variant.minimal)} ({variant.trials} trials)")
+    if variant.recommended != variant.minimal:
+        yield from bullet(f"recommended besides: {set_text(variant.recommended - variant.minimal)}")
     spared = len(usual - variant.recommended)
     yield from bullet(f"of the {len(usual)} that docker grants by default, {spared} are not needed")
     for need in variant.needs:
@@ -89,9 +90,9 @@ def namesake_text(program: KnownProgram, word: str) -> str:
 
 def _published(program: KnownProgram, one: Published) -> str:
     nearest = program.beside(one)
-    beyond = beyond_text(one.caps, nearest.floor)
+    beyond = beyond_text(one.caps, nearest.minimal)
     named = f" ({nearest.name})" if len(program.variants) > 1 else ""
-    why = f" {one.difference}" if one.caps != nearest.floor else ""
+    why = f" {one.difference}" if one.caps != nearest.minimal else ""
     return f"{one.what}: {set_text(one.caps)}. {beyond}{named}.{why} Source: {one.source}"
 
 
@@ -113,7 +114,7 @@ def _need(need: KnownNeed) -> str:
 def claim_text(name: str, claim: Claim) -> Iterator[str]:
     """What the labels of an image say that it needs. ``name``: as it was asked for."""
     yield f"{printable(name)}, by its labels"
-    for title, caps in (("minimal set", claim.floor), ("recommended set", claim.recommended)):
+    for title, caps in (("minimal set", claim.minimal), ("recommended set", claim.recommended)):
         if caps is not None:
             yield from bullet(f"{title}: {set_text(caps)}")
     for title, text in (

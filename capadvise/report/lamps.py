@@ -44,9 +44,9 @@ SIGNS = {
     Light.DARK: "·",
 }
 _BY_VERDICT = {
-    Verdict.TOLERATED: Light.OPTIONAL,
+    Verdict.OPTIONAL: Light.OPTIONAL,
     Verdict.DENIED: Light.DENIED,
-    Verdict.ADVISORY: Light.INCIDENTAL,
+    Verdict.INCIDENTAL: Light.INCIDENTAL,
 }
 Risks = Mapping[Cap, Risk]
 
@@ -114,13 +114,13 @@ def lamps(
         if cap in kept:
             if cap not in base:
                 return Light.ADDED
-            if verdicts.get(cap) is Verdict.TOLERATED:
+            if verdicts.get(cap) is Verdict.OPTIONAL:
                 return Light.OPTIONAL_KEPT
             return Light.ROOT if risks.get(cap) is Risk.ROOT else Light.NEEDED
         if cap in base:
             return Light.DROPPED
         dark = Light.UNJUDGED if cap in checked and cap not in verdicts else Light.DARK
-        return _BY_VERDICT.get(verdicts.get(cap, Verdict.UNUSED), dark)
+        return _BY_VERDICT.get(verdicts.get(cap, Verdict.NOT_CHECKED), dark)
 
     return tuple(Lamp(cap, light(cap)) for cap in caps)
 
@@ -187,8 +187,8 @@ def _tried(proven: Proven, proposal: Proposal, caps: CapSet) -> str:
 
 
 def _proven(proven: Proven, proposal: Proposal, caps: CapSet) -> str:
-    if proven.complete and proven.floor is not None:
-        if caps == proven.floor:
+    if proven.complete and proven.minimal is not None:
+        if caps == proven.minimal:
             return "proven minimal"
         if caps == proposal.recommended and proven.recommended_sound is not False:
             return "proven"

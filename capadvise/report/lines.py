@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Sequence
 
-from capadvise.catalog.ways import LABELS, Edits
+from capadvise.catalog.capabilities import LABELS, Edits
 
 WIDTH = 80
 

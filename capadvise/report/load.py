@@ -148,7 +148,7 @@ def _steps(raw: Any) -> tuple[Step, ...] | None:
 
 
 def _load_proof(raw: Any) -> Proven:
-    floor = raw["floor"]
+    minimal = raw["floor"]
     return Proven(
         isolation=_isolation(raw["isolation"]),
         trials=tuple(
@@ -164,7 +164,7 @@ def _load_proof(raw: Any) -> Proven:
             )
             for item in raw["trials"]
         ),
-        floor=None if floor is None else _caps(floor["caps"]),
+        minimal=None if minimal is None else _caps(minimal["caps"]),
         flaky=bool(raw["flaky"]),
         recommended_sound=_optional(raw["recommended"]["sound"], bool),
         complete=bool(raw["complete"]),

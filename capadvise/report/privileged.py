@@ -35,7 +35,12 @@ def other_powers(
     needs them, else that it cannot be judged. A recording holds only what was checked;
     trials of a container had none of these."""
     proven = report.proven
-    if proven and proven.isolation == "container" and proven.floor is not None and proven.complete:
+    if (
+        proven
+        and proven.isolation == "container"
+        and proven.minimal is not None
+        and proven.complete
+    ):
         return ("privileged removed: the trials ran without it, and passed",)
     checks = [
         check

@@ -20,12 +20,12 @@ def how_proven(proven: Proven | None, caps: CapSet) -> str:
     """Of the recommended set, in a few words."""
     if proven is None:
         return "not yet proven"
-    floor = proven.floor if proven.complete and not proven.flaky else None
-    if floor == caps:
+    minimal = proven.minimal if proven.complete and not proven.flaky else None
+    if minimal == caps:
         return "proven minimal"
     if proven.recommended_sound and not proven.flaky:
         return "proven"
-    return "not proven" if floor is None else "not proven; the minimal set is"
+    return "not proven" if minimal is None else "not proven; the minimal set is"
 
 
 def proof_lines(proven: Proven) -> Iterator[str]:
@@ -38,18 +38,18 @@ def proof_lines(proven: Proven) -> Iterator[str]:
         for name, log in zip(("one", "the other"), proven.logs, strict=False):
             lines = [printable(line) for line in log.splitlines() if line.strip()][-3:]
             yield f"The log of {name} ends with: {' | '.join(lines) or 'nothing'}"
-    elif proven.floor is None:
+    elif proven.minimal is None:
         yield f"Not proven: the workload fails even with every capability ({trials})."
         if proven.isolation == "command":
             yield _ISOLATED
         yield from _cautions(proven)
     elif not proven.complete:
-        everything = proven.floor == proven.trials[0].caps
-        best = "every capability" if everything else set_text(proven.floor)
+        everything = proven.minimal == proven.trials[0].caps
+        best = "every capability" if everything else set_text(proven.minimal)
         yield f"Not proven: the search did not finish; it passed with {best} ({trials})."
         yield from _cautions(proven)
     else:
-        without = ", and fails without any one of its members" if proven.floor else ""
+        without = ", and fails without any one of its members" if proven.minimal else ""
         yield f"Proven: it works with the minimal set{without} ({trials})."
         if proven.recommended_sound is False:
             yield "Caution: the recommended set as a whole did not pass."

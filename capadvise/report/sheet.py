@@ -85,7 +85,7 @@ def sheet_of(report: Report, caps: CapSet, catalog: Catalog, set_name: str) -> S
     """What is shared of a report and a set of it, or one of the user's own."""
     risks = RisksHere(report, catalog)
     known = all_caps(report.recording.host.last_cap, report.proposal)
-    base = report.proposal.floor if set_name == "floor" else report.proposal.recommended
+    base = report.proposal.minimal if set_name == "floor" else report.proposal.recommended
     proven = report.proven
     everything = proven.trials[0].caps if proven and proven.trials else frozenset(known)
     return Sheet(
@@ -121,7 +121,7 @@ def _shown(report: Report, caps: CapSet) -> list[Cap]:
 
 def _need(report: Report, caps: CapSet, cap: Cap, risks: RisksHere) -> SheetNeed:
     need = report.proposal.need(cap)
-    deciding = [judged for judged in need.evidence if judged.effect is Effect.USED]
+    deciding = [judged for judged in need.evidence if judged.effect is Effect.NEEDED]
     call = evidence_line((deciding or list(need.evidence))[0]) if need.evidence else ""
     return SheetNeed(
         cap,

@@ -13,8 +13,7 @@ from capadvise.catalog.capabilities import Risk
 from capadvise.catalog.sites import asker
 from capadvise.judgement.decide import Need, Proposal, Verdict
 from capadvise.judgement.judge import WHILE_STOPPED, Judged
-from capadvise.judgement.refusal import Refusal
-from capadvise.judgement.refused import refusals
+from capadvise.judgement.refusals import Refusal, refusals
 from capadvise.judgement.report import Report
 from capadvise.judgement.user_namespace import USUAL_IDS, Fit
 from capadvise.model.caps import CapSet
@@ -39,11 +38,11 @@ ORIGINS = {
 """The evidence for a check that was not itself observed."""
 MARKS = {
     Verdict.REQUIRED: "●",
-    Verdict.USED: "●",
-    Verdict.TOLERATED: "◐",
-    Verdict.ADVISORY: "○",
+    Verdict.NEEDED: "●",
+    Verdict.OPTIONAL: "◐",
+    Verdict.INCIDENTAL: "○",
     Verdict.DENIED: "×",
-    Verdict.UNUSED: "·",
+    Verdict.NOT_CHECKED: "·",
 }
 NARROWEST, WIDEST = 60, 110
 """Columns: below, columns of a table cannot be told from each other; above, lines are hard to
@@ -119,14 +118,16 @@ def answer(report: Report, catalog: Catalog) -> str:
 
 def _sets(report: Report) -> Iterator[str]:
     caps, proven = report.proposal.recommended, report.proven
-    floor = proven.floor if proven is not None and proven.complete and not proven.flaky else None
-    if floor == caps:
+    minimal = (
+        proven.minimal if proven is not None and proven.complete and not proven.flaky else None
+    )
+    if minimal == caps:
         yield f"Recommended set, also the minimal set (floor): {set_text(caps)}"
         return
     if caps:
         yield f"Recommended set: {set_text(caps)}"
-    if floor is not None:
-        yield f"Minimal set (floor): {set_text(floor)}"
+    if minimal is not None:
+        yield f"Minimal set (floor): {set_text(minimal)}"
 
 
 def _headline(report: Report) -> str:
@@ -279,8 +280,8 @@ def judged_function(judged: Judged) -> str:
 def _rest(proposal: Proposal) -> Iterator[str]:
     """What was checked and is not needed: a line for each verdict."""
     for verdict, said in (
-        (Verdict.TOLERATED, "Optional, nothing was lost without it"),
-        (Verdict.ADVISORY, "Checked, but not needed (incidental)"),
+        (Verdict.OPTIONAL, "Optional, nothing was lost without it"),
+        (Verdict.INCIDENTAL, "Checked, but not needed (incidental)"),
         (Verdict.DENIED, "Denied, no effect"),
     ):
         caps = [
@@ -336,7 +337,7 @@ DROP_ALL = "No capability is needed: drop all."
 
 def no_need(report: Report) -> str:
     """Only trials, or a whole recording, say that there is none."""
-    if report.proposal.floor is not None:
+    if report.proposal.minimal is not None:
         return DROP_ALL
     for run in report.recordings:
         if said := _left_open(run):
@@ -378,7 +379,7 @@ def tested_lines(report: Report) -> Iterator[str]:
     """``Tested: …`` and ``Not tested: …``; nothing for audit logs and for what was already running,
     whose cautions say it."""
     proven, workload = report.proven, report.workload
-    if proven is not None and proven.floor is not None and not proven.flaky:
+    if proven is not None and proven.minimal is not None and not proven.flaky:
         yield f"Tested in each trial: {_trial(workload)}."
         yield f"Not tested: {_not_tested(workload)}."
     elif report.recording.host.observer != "audit" and not report.recording.attached:

@@ -8,11 +8,11 @@ from capadvise.model.escape import printable
 
 VERDICTS = {
     Verdict.REQUIRED: "required",
-    Verdict.USED: "needed",
-    Verdict.TOLERATED: "optional",
-    Verdict.ADVISORY: "incidental",
+    Verdict.NEEDED: "needed",
+    Verdict.OPTIONAL: "optional",
+    Verdict.INCIDENTAL: "incidental",
     Verdict.DENIED: "denied",
-    Verdict.UNUSED: "not checked",
+    Verdict.NOT_CHECKED: "not checked",
 }
 PROOFS = {
     Proof.TRIAL: "proven by trial",

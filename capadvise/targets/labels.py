@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from capadvise.model.errors import BadInput
-from capadvise.model.inspected import LAYOUT
+from capadvise.model.image import LAYOUT
 from capadvise.targets.client.client import EngineError
 from capadvise.targets.containers.registry import clients, holder
 from capadvise.targets.image.archive import config_of

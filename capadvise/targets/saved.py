@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 
 from capadvise.model.errors import BadInput
-from capadvise.model.inspected import ImageInspection, Riser
+from capadvise.model.image import ImageInspection, Riser
 from capadvise.targets.client.client import Client
 from capadvise.targets.containers.registry import holder
 from capadvise.targets.image.archive import Image, read_archive

@@ -23,7 +23,7 @@ class Base(StrEnum):
     """The set of the report that a choice starts from."""
 
     RECOMMENDED = "recommended"
-    FLOOR = "floor"
+    MINIMAL = "floor"
 
 
 class Decision(StrEnum):
@@ -48,8 +48,8 @@ class Choice:
     def start(self) -> CapSet:
         """The set of the report, unchanged."""
         proposal = self.report.proposal
-        if self.base is Base.FLOOR and proposal.floor is not None:
-            return proposal.floor
+        if self.base is Base.MINIMAL and proposal.minimal is not None:
+            return proposal.minimal
         return proposal.recommended
 
     @property
@@ -62,7 +62,7 @@ class Choice:
         """``the recommended set``, ``the minimal set``, or ``your set`` where it was changed."""
         if self.toggled:
             return "your set"
-        return "the minimal set" if self.base is Base.FLOOR else "the recommended set"
+        return "the minimal set" if self.base is Base.MINIMAL else "the recommended set"
 
     @property
     def set_name(self) -> str:
@@ -81,7 +81,7 @@ class Choice:
 
     def other_base(self) -> Choice:
         """Starting from the other set; changes by hand are taken back."""
-        base = Base.FLOOR if self.base is Base.RECOMMENDED else Base.RECOMMENDED
+        base = Base.MINIMAL if self.base is Base.RECOMMENDED else Base.RECOMMENDED
         return replace(self, base=base, toggled=frozenset())
 
     def of(self, report: Report) -> Choice:
@@ -175,7 +175,7 @@ def loss(choice: Choice, need: Need) -> str:
         if not trial.passed:
             return f"it fails ({lost or 'its check does not pass'}), proven by trial"
         return f"it works, but {lost} (proven by trial)" if lost else "nothing is lost (a trial)"
-    if need.verdict is Verdict.UNUSED:
+    if need.verdict is Verdict.NOT_CHECKED:
         return "nothing that was seen is lost"
     if need.lost_without:
         return f"{without(need)} ({PROOFS[need.proof]})"
@@ -198,9 +198,9 @@ def _why_out(need: Need) -> str:
     if _is_likely_optional(need):
         return "as far as one run tells, the program goes on without it"
     match need.verdict:
-        case Verdict.UNUSED:
+        case Verdict.NOT_CHECKED:
             return "the kernel never checked it"
-        case Verdict.ADVISORY:
+        case Verdict.INCIDENTAL:
             return "it was checked, and the result has no effect"
         case Verdict.DENIED:
             return "it was denied, and the program went on"

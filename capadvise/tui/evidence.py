@@ -55,9 +55,9 @@ MEANINGS = {
     Meaning.FOREIGN_CREDENTIALS: "checked against another's credentials",
 }
 EFFECTS = {
-    Effect.USED: "needed",
-    Effect.TOLERATED: "refused in a run that ended well",
-    Effect.ADVISORY: "incidental",
+    Effect.NEEDED: "needed",
+    Effect.OPTIONAL: "refused in a run that ended well",
+    Effect.INCIDENTAL: "incidental",
     Effect.DENIED: "no effect",
 }
 

@@ -245,7 +245,7 @@ class LiveTab(MainTab):
             said = "Capabilities appear when the kernel checks them."
             return Content.styled("" if state.now.ended else said, "dim")
         need = state.proposal.need(cap)
-        known = need.verdict is not Verdict.UNUSED
+        known = need.verdict is not Verdict.NOT_CHECKED
         reason = printable(need.reason) if known else "not judged yet"
         return Content.assemble(
             (f"{cap.short}: ", "bold"),

@@ -14,11 +14,11 @@ from capadvise.tui.choice import Decision
 
 VERDICT_STYLES = {
     Verdict.REQUIRED: "$text-success",
-    Verdict.USED: "$text-success",
-    Verdict.TOLERATED: "$text-warning",
-    Verdict.ADVISORY: "dim",
+    Verdict.NEEDED: "$text-success",
+    Verdict.OPTIONAL: "$text-warning",
+    Verdict.INCIDENTAL: "dim",
     Verdict.DENIED: "$text-error",
-    Verdict.UNUSED: "dim",
+    Verdict.NOT_CHECKED: "dim",
 }
 RISK_STYLES = {
     "low": "$text-success",

@@ -28,11 +28,11 @@ INCIDENTAL, NOT_CHECKED = "Incidental", "Not checked"
 TITLES = (JUST, NEEDED, OPTIONAL, DENIED, INCIDENTAL, NOT_CHECKED)
 _BY_VERDICT = {
     Verdict.REQUIRED: NEEDED,
-    Verdict.USED: NEEDED,
-    Verdict.TOLERATED: OPTIONAL,
+    Verdict.NEEDED: NEEDED,
+    Verdict.OPTIONAL: OPTIONAL,
     Verdict.DENIED: DENIED,
-    Verdict.ADVISORY: INCIDENTAL,
-    Verdict.UNUSED: NOT_CHECKED,
+    Verdict.INCIDENTAL: INCIDENTAL,
+    Verdict.NOT_CHECKED: NOT_CHECKED,
 }
 _BRIGHT = 1.5
 """Seconds that a capability stays lit after its first check."""
@@ -142,7 +142,7 @@ class Counts:
 def seen(need: Need) -> Seen:
     """What the evidence of a need adds up to."""
     checks = [judged.check for judged in need.evidence]
-    deciding = [judged.check for judged in need.evidence if judged.effect is Effect.USED]
+    deciding = [judged.check for judged in need.evidence if judged.effect is Effect.NEEDED]
     total = sum(check.count for check in checks)
     needed = sum(check.count for check in deciding)
     first = min((check.first for check in deciding or checks), default=1e9)
@@ -309,7 +309,7 @@ def _rank(word: str, cap: Cap, need: Need | None, catalog: Catalog) -> int | Non
     if plain in joined:
         return 2
     entry = catalog.entry(cap)
-    said = [VERDICTS[need.verdict], need.reason] if need else [VERDICTS[Verdict.UNUSED]]
+    said = [VERDICTS[need.verdict], need.reason] if need else [VERDICTS[Verdict.NOT_CHECKED]]
     text = " ".join((*said, risk_word(catalog.risk(cap)), *_facts(entry)))
     if any(part.startswith(word) for part in re.findall(r"\w+", text.lower())):
         return 3

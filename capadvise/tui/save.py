@@ -238,7 +238,7 @@ def _choices(choice: Choice) -> list[Choice]:
     """The chosen set, then the sets of the report, each once."""
     plain = replace(choice, toggled=frozenset(), base=Base.RECOMMENDED)
     all_of = [choice, plain]
-    if choice.report.proposal.floor is not None:
+    if choice.report.proposal.minimal is not None:
         all_of.append(plain.other_base())
     return [item for number, item in enumerate(all_of) if item not in all_of[:number]]
 

@@ -38,18 +38,18 @@ def say_proven(page: Page, proven: Proven, report: Report) -> None:
     bad, good = "bold $text-error", "bold $text-success"
     if proven.flaky:
         page.say(Content.assemble(("Not proven: ", bad), "the same set passed and failed: flaky."))
-    elif proven.floor is None:
+    elif proven.minimal is None:
         page.say(Content.assemble(("Not proven: ", bad), "it fails even with everything."))
     elif not proven.complete:
-        best = len(proven.floor)
+        best = len(proven.minimal)
         head = Content.styled("Not finished: ", "bold $text-warning")
         page.say(Content.assemble(head, f"it works with {best} so far. p starts again."))
     else:
-        lost = "; each removal failed" if proven.floor else ""
-        needed = f"{len(proven.floor)} needed{lost}. {set_text(proven.floor)}"
-        minimal = needed if proven.floor else "none needed."
+        lost = "; each removal failed" if proven.minimal else ""
+        needed = f"{len(proven.minimal)} needed{lost}. {set_text(proven.minimal)}"
+        minimal = needed if proven.minimal else "none needed."
         page.say(Content.assemble(("✓ Minimal: ", good), minimal))
-        kept = sorted(report.proposal.recommended - proven.floor)
+        kept = sorted(report.proposal.recommended - proven.minimal)
         if kept:
             names = ", ".join(cap.short for cap in kept)
             page.say(f"Recommended besides: {names}: it works without, and loses something.")

@@ -25,7 +25,9 @@ WHEN: dict[str, Condition] = {
     "keep": lambda main: main.choice is not None and main.place in ("review", "risk"),
     "undo": lambda main: main.choice is not None and main.state.can_undo,
     "reset": lambda main: main.choice is not None and bool(main.choice.toggled),
-    "base": lambda main: main.choice is not None and main.choice.report.proposal.floor is not None,
+    "base": lambda main: (
+        main.choice is not None and main.choice.report.proposal.minimal is not None
+    ),
     "prove": lambda main: (
         main.choice is not None
         and main.proof.can_tell

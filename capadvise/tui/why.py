@@ -20,7 +20,7 @@ from capadvise.tui.choice import Choice, Decision, consequence
 from capadvise.tui.look import DECISION_MARKS, VERDICT_STYLES, risk_text
 from capadvise.tui.page import Page
 
-_NEEDED = (Verdict.REQUIRED, Verdict.USED, Verdict.TOLERATED)
+_NEEDED = (Verdict.REQUIRED, Verdict.NEEDED, Verdict.OPTIONAL)
 
 
 class Uses:
@@ -60,11 +60,11 @@ def why(
             risk_text(risk),
         )
     )
-    if need.verdict is not Verdict.UNUSED:
+    if need.verdict is not Verdict.NOT_CHECKED:
         page.say(Content.styled(f"{_capital(PROOFS[need.proof])}.", "dim"))
     page.say(f"{entry.summary}." if entry else "Newer than this catalog: unknown.")
     _decision(page, choice, need, risk)
-    if need.verdict is not Verdict.UNUSED:
+    if need.verdict is not Verdict.NOT_CHECKED:
         _reason(page, choice, need)
     if place is not None and need.verdict in _NEEDED:
         page.say(printable(place_sentence(place)))

@@ -15,11 +15,11 @@ def known_before(job: runner.Job) -> Pairs:
     return KNOWN if job.takes_settings else ()
 
 
-def by_retries(job: runner.Job, floor: CapSet, stop: Stop) -> Pairs:
+def by_retries(job: runner.Job, minimal: CapSet, stop: Stop) -> Pairs:
     """The groups of the files that it has no right to: retries tell which these are. Containers and
     units have none: their processes are the engine's, or systemd's. Nor are there retries in a user
     namespace."""
-    needing = sorted(floor & groups.FILE_CAPS)
+    needing = sorted(minimal & groups.FILE_CAPS)
     if not needing or job.isolation not in ("command", "workload") or job.userns:
         return ()
     retried = replace(job, retry=True, choices=job.choices[:1])

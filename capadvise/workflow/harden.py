@@ -8,8 +8,8 @@ from functools import partial
 
 from capadvise.config.from_report import gains_nothing
 from capadvise.judgement.hardening import OPTION_KEYS, Hardening, largest, propose
-from capadvise.judgement.outcome import Interrupted, TrialOutcome
 from capadvise.judgement.report import Report
+from capadvise.judgement.trial_outcome import Interrupted, TrialOutcome
 from capadvise.model.companion import Companion, CompanionKind
 from capadvise.model.errors import BadInput, CapadviseError
 from capadvise.proof.trials import runner
@@ -38,7 +38,7 @@ def hardened(report: Report, job: runner.Job | None = None) -> Report:
     """With what trials of options have shown, where its set is proven. Ctrl-C ends them: then
     nothing is said of options. ``job``: its trials, where they are not as the report says."""
     proven = report.proven
-    if proven is None or proven.floor is None or not proven.complete or proven.flaky:
+    if proven is None or proven.minimal is None or not proven.complete or proven.flaky:
         notice("not hardened: options are only tried with a set that is proven")
         return report
     try:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from capadvise.catalog import default
 from capadvise.config.snippet import setcap_words
-from capadvise.judgement import remedies
+from capadvise.judgement import remediation
 from capadvise.judgement.judge import Effect
 from capadvise.judgement.report import Report
 from capadvise.kernel import standard_input
@@ -276,14 +276,14 @@ def _require_success(report: Report, *, new_check: bool) -> None:
 
 def _beforehand(report: Report) -> str | None:
     """What lets a container's user work to whom no engine gives a capability."""
-    for folder in remedies.in_the_way(report.recordings):
-        return f"{remedies.advice(folder)}, and record it again"
+    for folder in remediation.in_the_way(report.recordings):
+        return f"{remediation.advice(folder)}, and record it again"
     uid, caps = report.target.user.partition(":")[0], report.proposal.recommended
     if report.target.kind != "container" or uid == "0":
         return None
     for need in report.proposal.needs:
         for item in need.evidence if need.cap in caps else ():
-            if item.effect is Effect.USED and not item.check.granted:
+            if item.effect is Effect.NEEDED and not item.check.granted:
                 return (
                     f"an engine gives user {uid} no capability: RUN setcap "
                     f"{setcap_words(sorted(caps))} on the file of {item.check.program} in the "

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 
 from capadvise.catalog import default
 from capadvise.judgement.decide import Proposal, decide_all
-from capadvise.judgement.outcome import TrialOutcome
 from capadvise.judgement.proven import ENDED_EARLY, Proven, Trial, conclude, unfinished
 from capadvise.judgement.report import Report
+from capadvise.judgement.trial_outcome import TrialOutcome
 from capadvise.kernel.processors import busy_seconds
 from capadvise.model.caps import CapSet
 from capadvise.model.recording import Recording
@@ -170,7 +170,7 @@ class _Proof:
             risk=default().risk_rank,
             beside=Beside(
                 known_before(self._job),
-                lambda floor: by_retries(self._job, floor, self._stop),
+                lambda minimal: by_retries(self._job, minimal, self._stop),
                 self.trials,
             ),
         )

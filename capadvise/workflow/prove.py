@@ -12,9 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from capadvise.judgement.outcome import Interrupted
 from capadvise.judgement.proven import ENDED_EARLY, Proven, Trial
 from capadvise.judgement.report import Report
+from capadvise.judgement.trial_outcome import Interrupted
 from capadvise.kernel.background import Background
 from capadvise.model.errors import CapadviseError, Exit
 from capadvise.model.escape import printable
@@ -71,7 +71,7 @@ def exit_code(reports: Iterable[Report], *, interrupted: bool = False) -> Exit:
     if interrupted or any(proof is not None and _is_interrupted(proof) for proof in proofs):
         return Exit.INTERRUPTED
     proven = all(
-        proof is not None and proof.floor is not None and proof.complete for proof in proofs
+        proof is not None and proof.minimal is not None and proof.complete for proof in proofs
     )
     return Exit.OK if proven else Exit.FAILED
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from capadvise.judgement.outcome import TrialOutcome
+from capadvise.judgement.trial_outcome import TrialOutcome
 from capadvise.kernel import procfs
 from capadvise.model.caps import CapSet
 from capadvise.model.workload import ONE_START, TWO_RUNS

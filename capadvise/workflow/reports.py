@@ -199,7 +199,7 @@ def _has_answer(file: str, report: Report) -> bool:
     from capadvise.model.errors import CapadviseError
 
     proposal, target = report.proposal, report.target
-    sets = [caps for caps in (proposal.recommended, proposal.floor) if caps is not None]
+    sets = [caps for caps in (proposal.recommended, proposal.minimal) if caps is not None]
     for caps in sets:
         with suppress(CapadviseError):
             snippet = snippet_of(report, caps, default())

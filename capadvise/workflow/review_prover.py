@@ -9,9 +9,9 @@ from pathlib import Path
 
 from capadvise.catalog import default
 from capadvise.judgement.differences import compare
-from capadvise.judgement.outcome import TrialOutcome
 from capadvise.judgement.proven import Proven, Trial
 from capadvise.judgement.report import Report
+from capadvise.judgement.trial_outcome import TrialOutcome
 from capadvise.model.caps import CapSet
 from capadvise.model.errors import CapadviseError
 from capadvise.observe.ftrace.instances import require_place
@@ -93,10 +93,10 @@ class ReviewProver:
             failed_at=outcome.failed_at,
         )
         ended(trial)
-        best = known.floor
+        best = known.minimal
         if not known.complete and trial.passed and best is not None and len(caps) < len(best):
             best = caps
-        proven = replace(known, trials=(*known.trials, trial), floor=best)
+        proven = replace(known, trials=(*known.trials, trial), minimal=best)
         return self._kept(replace(report, proven=proven))
 
     def _reference(self, job: runner.Job, starting: Starting) -> tuple[runner.Job, TrialOutcome]:

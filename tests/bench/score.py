@@ -85,16 +85,16 @@ def score_proofs(oracle: str, names: list[str], folder: Path) -> None:
     over = 0
     floors, recommended = {}, {}
     for name, report in prove(oracle, names, folder).items():
-        floor = report["proposal"]["floor"]
+        minimal = report["proposal"]["floor"]
         trials = [t for t in report["proof"]["trials"] if not t["repeat"]]
         first = decide_again(report)
         budget = 3 + 2 * first
         over += len(trials) > budget
         mark = "over" if len(trials) > budget else ""
-        print(f"{name:24} {len(trials):3} trials of {budget:2} {mark:5} floor {floor}")
-        if floor is None:
+        print(f"{name:24} {len(trials):3} trials of {budget:2} {mark:5} floor {minimal}")
+        if minimal is None:
             continue
-        floors[name] = floor
+        floors[name] = minimal
         recommended[name] = report["proposal"]["recommended"]
     print(f"\nover budget: {over}\n\nfloor:")
     judge(oracle, floors, folder)

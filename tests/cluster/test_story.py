@@ -136,7 +136,7 @@ def test_copies_of_a_pod_prove_it_and_a_policy_keeps_it(namespace: str, folder: 
     verb = ("prove", "deploy/web", "-n", namespace, folder / "web.json", "--timeout", "30s")
     call(CAPADVISE, "kubernetes", *verb, "-o", proven)
     report = load(proven, CATALOG)
-    assert report.proposal.floor == load(folder / "web.json", CATALOG).proposal.recommended
+    assert report.proposal.minimal == load(folder / "web.json", CATALOG).proposal.recommended
     assert report.proven is not None
     assert report.proven.cautions == ()
     assert ours() == []

@@ -100,7 +100,7 @@ def test_copies_of_a_pod_prove_the_set(cluster: Cluster, tmp_path: Path) -> None
     done = subprocess.run([*words, "--timeout", "20", "-o", proven], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     report = load(proven, CATALOG)
-    assert report.proposal.floor == NEEDED
+    assert report.proposal.minimal == NEEDED
     assert report.proven is not None
     assert report.proven.cautions == ()
 

@@ -98,7 +98,7 @@ def test_probes_decide_on_two_starts(
     """What only the second one needs is found by trials: no recording has seen it."""
     code, report = prove(tmp_path)
     assert code == 0, capsys.readouterr().err
-    assert report.proposal.floor == parse_set(LATER)
+    assert report.proposal.minimal == parse_set(LATER)
     assert report.proven is not None
     assert report.proven.isolation == "container"
     assert {trial.failed_at for trial in report.proven.trials} >= {"start", "restart"}
@@ -123,7 +123,7 @@ def test_a_sidecar_is_started_again_too(cluster: Cluster, tmp_path: Path) -> Non
     cluster.changed = lambda server, pod: ends(server, pod, LATER, "initContainers")
     code, report = prove(tmp_path)
     assert code == 0
-    assert report.proposal.floor == parse_set(LATER)
+    assert report.proposal.minimal == parse_set(LATER)
     assert report.proven is not None
     assert not report.proven.cautions
 
@@ -161,7 +161,7 @@ def test_a_check_decides_where_it_is_asked(cluster: Cluster, tmp_path: Path) -> 
     without_probe(cluster)
     log = tmp_path / "log"
     code, report = prove(tmp_path, "--check", f"echo $NAMESPACE $POD $CONTAINER $POD_IP >>{log}")
-    assert (code, report.proposal.floor) == (0, parse_set(LATER))
+    assert (code, report.proposal.minimal) == (0, parse_set(LATER))
     told = log.read_text().split("\n")[0].split()
     assert (told[0], told[2:]) == ("prod", ["web", "192.0.2.2"])
     assert told[1].startswith("web-canary-")
@@ -173,7 +173,7 @@ def test_what_fails_with_all_that_it_has_is_not_proven(
     cluster.started = lambda server, pod: server.end(pod, 7, "no database")
     assert prove(tmp_path, workload="deploy/other")[0] == 3
     code, report = prove(tmp_path)
-    assert (code, report.proposal.floor) == (1, None)
+    assert (code, report.proposal.minimal) == (1, None)
     err = capsys.readouterr().err
     assert "fails even with all that it has today: exited with 7: no database" in err
     assert "privileged. That is more than capabilities" in err
@@ -247,7 +247,7 @@ def test_where_there_is_no_second_start_the_report_says_so(
 
     cluster.changed = changed
     code, report = prove(tmp_path)
-    assert (code, report.proposal.floor) == (0, parse_set(FIRST))
+    assert (code, report.proposal.minimal) == (0, parse_set(FIRST))
     assert report.proven is not None
     assert any("a second start was not tried" in one for one in report.proven.cautions)
 

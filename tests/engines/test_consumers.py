@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from capadvise.catalog import default
-from capadvise.catalog.ways import EditPlace
+from capadvise.catalog.capabilities import EditPlace
 from capadvise.config import LANGUAGES
 from capadvise.kernel.procfs import capability_sets
 from capadvise.model.caps import NAMES, Cap, CapSet, parse_set

@@ -204,7 +204,7 @@ def test_a_trial_ends_when_its_engine_finds_it_unhealthy(tmp_path: Path) -> None
     new = "cp /bin/busybox /tmp/n$n && (exec /tmp/n$n sleep 0.2)"
     script = f"chown 5 /data/file && touch /tmp/up; while :; do n=$((n + 1)); {new}; done"
     seen = record(tmp_path / "r.json", *start, "sh", "-c", script, options=("--prove",))
-    assert seen.floor == {"CHOWN"}, seen.stderr
+    assert seen.minimal == {"CHOWN"}, seen.stderr
     failed = [trial for trial in seen.report["proof"]["trials"] if not trial["passed"]]
     assert [trial["differences"][0].partition(",")[0] for trial in failed] == [
         "its engine found it unhealthy"

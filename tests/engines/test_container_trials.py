@@ -56,17 +56,17 @@ def _emitted(report: Path, form: str) -> list[str]:
     [("true", set()), ("chown 5 /data/file && hostname x", {"CHOWN", "SYS_ADMIN"})],
 )
 def test_a_proven_set_works_when_applied_and_no_member_can_go(
-    engine: str, script: str, floor: set[str], tmp_path: Path
+    engine: str, script: str, minimal: set[str], tmp_path: Path
 ) -> None:
     report = tmp_path / "report.json"
     words = (BOX, "sh", "-c", script)
     start = (*CLIENTS[engine], "run", "--rm", "--network=none", *words)
     seen = record(report, *start, options=("--prove",))
-    assert (seen.floor, seen.recommended) == (floor, floor), seen.stderr
+    assert (seen.minimal, seen.recommended) == (minimal, minimal), seen.stderr
     assert seen.report["proof"]["isolation"] == "container"
     assert _works(engine, _emitted(report, engine), words)
-    for member in floor:
-        rest = [f"--cap-add={cap}" for cap in floor - {member}]
+    for member in minimal:
+        rest = [f"--cap-add={cap}" for cap in minimal - {member}]
         assert not _works(engine, ["--cap-drop=ALL", *rest], words)
     assert not trials_of(BOX, engine)
 
@@ -90,7 +90,7 @@ def test_an_init_is_told_to_stop(tmp_path: Path) -> None:
 def test_what_a_stop_takes_is_proven_by_what_it_was_refused(tmp_path: Path) -> None:
     words = ("docker", "run", "--rm", "--init", "--network=none", DEBIAN, *_AS_ANOTHER)
     seen = record(tmp_path / "report.json", *words, options=("--prove", *_IS_UP))
-    assert seen.floor == {"KILL", "SETGID", "SETUID"}, seen.stdout
+    assert seen.minimal == {"KILL", "SETGID", "SETUID"}, seen.stdout
     assert len(seen.report["proof"]["trials"]) < 10  # not by halving
 
 
@@ -98,7 +98,7 @@ def test_redis_as_root_that_drops_is_proven_by_its_healthcheck(tmp_path: Path) -
     words = ("docker", "run", "--rm", "--network=none", REDIS)
     seen = record(tmp_path / "report.json", *words, options=("--prove",))
     expected = {"CHOWN", "SETUID", "SETGID"}
-    assert (seen.recommended, seen.floor) == (expected, expected), seen.stderr
+    assert (seen.recommended, seen.minimal) == (expected, expected), seen.stderr
     assert seen.report["known"]["program"] == "redis"
     assert seen.report["workload"]["check"] == (
         "docker exec \"$CONTAINER\" /bin/sh -c 'redis-cli ping'"
@@ -118,8 +118,8 @@ def test_nginx_as_root_is_proven(tmp_path: Path) -> None:
     """docker opens the low ports of a container's own network: no NET_BIND_SERVICE."""
     words = ("docker", "run", "--rm", "--network=none", DEBIAN, "sh", "-c", NGINX)
     seen = record(tmp_path / "report.json", *words, options=("--prove",))
-    assert seen.floor == {"CHOWN", "SETUID", "SETGID"}, seen.stderr
-    assert seen.recommended == seen.floor
+    assert seen.minimal == {"CHOWN", "SETUID", "SETGID"}, seen.stderr
+    assert seen.recommended == seen.minimal
 
 
 def test_nginx_needs_to_bind_where_low_ports_are_privileged(tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_without_any_check_what_listens_and_runs_tells(tmp_path: Path) -> None:
     serve = "chown 5 /data/file; nc -ll -p 81 -e true & exec httpd -f -p 80 -h /data"
     words = ("docker", "run", "--rm", "--network=none", BOX, "sh", "-ec", serve)
     seen = record(tmp_path / "report.json", *words, options=("--prove",))
-    assert (seen.floor, seen.code) == ({"CHOWN"}, 0), seen.stderr
+    assert (seen.minimal, seen.code) == ({"CHOWN"}, 0), seen.stderr
     assert "listens on tcp 80 and answers http, tcp 81; runs httpd, nc" in seen.stderr
     check = "$CAPADVISE_CHECK tcp:80/http tcp:81 httpd nc"
     assert seen.report["workload"]["check"] == check
@@ -175,7 +175,7 @@ def test_a_check_from_the_host_reaches_a_published_port(tmp_path: Path) -> None:
         seen = record(tmp_path / "report.json", *words, options=("--prove", "--check", check))
     finally:
         call("docker", "network", "rm", network)
-    assert (seen.floor, seen.code) == ({"CHOWN"}, 0), seen.stderr
+    assert (seen.minimal, seen.code) == ({"CHOWN"}, 0), seen.stderr
     assert seen.report["workload"]["check"] == check
 
 
@@ -236,7 +236,7 @@ def test_volumes_of_the_user_stay_as_they_are(tmp_path: Path) -> None:
         seen = record(tmp_path / "report.json", *words, options=("--prove",))
     finally:
         subprocess.run(["docker", "volume", "rm", f"{MARK}-kept"], capture_output=True)
-    assert seen.floor == {"CHOWN"}, seen.stderr
+    assert seen.minimal == {"CHOWN"}, seen.stderr
     assert (own / "count").read_text() == "x\n"  # the recording alone
 
 

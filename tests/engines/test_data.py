@@ -48,7 +48,7 @@ def volume() -> Iterator[str]:
 def test_a_proof_on_a_new_volume_covers_the_second_start(volume: str, tmp_path: Path) -> None:
     words = (*RUN, f"--volume={volume}:/data", BOX, "sh", "-c", SERVER)
     seen = record(tmp_path / "r.json", *words, options=CHECK)
-    assert seen.floor == {"CHOWN", "FOWNER"}, seen.stderr
+    assert seen.minimal == {"CHOWN", "FOWNER"}, seen.stderr
     needs = {need["cap"]: need["phases"] for need in seen.report["needs"]}
     assert needs["CAP_CHOWN"] == ["first-start"]
     assert needs["CAP_FOWNER"] == ["later-start"]
@@ -74,14 +74,14 @@ def _prepared(folder: Path, script: str) -> Result:
 
 def test_what_prepares_a_volume_is_proven_over_two_runs(tmp_path: Path) -> None:
     seen = _prepared(tmp_path, "echo x >> /data/f && chown 5 /data/f")
-    assert seen.floor == {"CHOWN", "DAC_OVERRIDE"}, seen.stderr
+    assert seen.minimal == {"CHOWN", "DAC_OVERRIDE"}, seen.stderr
     needs = {need["cap"]: need["phases"] for need in seen.report["needs"]}
     assert needs["CAP_DAC_OVERRIDE"] == ["later-start"]
 
 
 def test_what_works_but_once_is_proven_once(tmp_path: Path) -> None:
     seen = _prepared(tmp_path, "mkdir /data/f && chown 5 /data/f")
-    assert seen.floor == {"CHOWN"}, seen.stderr
+    assert seen.minimal == {"CHOWN"}, seen.stderr
     assert seen.report["workload"]["steps"] is None
     assert "a second start fails even with every capability" in " ".join(seen.stderr.split())
 
@@ -91,7 +91,7 @@ def test_a_proof_on_data_that_was_there_covers_a_new_host_too(volume: str, tmp_p
     docker("run", "--rm", f"--volume={volume}:/data", BOX, "sh", "-c", fill)
     words = (*RUN, f"--volume={volume}:/data", BOX, "sh", "-c", SERVER)
     seen = record(tmp_path / "r.json", *words, options=CHECK)
-    assert seen.floor == {"CHOWN", "FOWNER"}, seen.stderr
+    assert seen.minimal == {"CHOWN", "FOWNER"}, seen.stderr
     assert docker("run", "--rm", f"--volume={volume}:/data", BOX, "cat", "/data/count") == "x"
 
 
@@ -101,7 +101,7 @@ def test_a_folder_is_as_it_was_before_the_recording(tmp_path: Path) -> None:
     folder.mkdir()
     words = (*RUN, f"--volume={folder}:/data", BOX, "sh", "-c", SERVER)
     seen = record(tmp_path / "r.json", *words, options=CHECK)
-    assert seen.floor == {"CHOWN", "FOWNER"}, seen.stderr
+    assert seen.minimal == {"CHOWN", "FOWNER"}, seen.stderr
     assert (folder / "count").read_text() == "x\n"
 
 
@@ -150,8 +150,8 @@ def test_a_new_volume_begins_with_the_files_of_the_image(
     report = json.loads(
         (tmp_path / "out" / "web.json" if compose else tmp_path / "out").read_text()
     )
-    floor = report["proposal"]["floor"]
-    assert floor in (["CAP_DAC_OVERRIDE"], ["CAP_DAC_READ_SEARCH"]), seen.stderr
+    minimal = report["proposal"]["floor"]
+    assert minimal in (["CAP_DAC_OVERRIDE"], ["CAP_DAC_READ_SEARCH"]), seen.stderr
     (need,) = (one for one in report["needs"] if one["verdict"] == "required")
     assert need["lost_without"].endswith("on a new volume, which begins with files of the image")
     assert not any("new volume" in caution for caution in report["proof"]["cautions"])
@@ -169,7 +169,7 @@ def test_an_empty_folder_has_the_owner_that_it_had_before_the_recording(
     script = "test $(stat -c %u /data) = 7 || chown 7 /data"
     words = (*RUN, f"--volume={folder}:/data", BOX, "sh", "-c", script)
     seen = record(tmp_path / "r.json", *words, options=("--prove",))
-    assert seen.floor == {"CHOWN"}, seen.stderr
+    assert seen.minimal == {"CHOWN"}, seen.stderr
 
 
 def test_a_folder_that_it_needs_is_not_emptied(tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ def test_a_folder_that_it_needs_is_not_emptied(tmp_path: Path) -> None:
     script = 'touch /new && chown "$(cat /conf/name)" /new'
     words = (*RUN, f"--volume={tmp_path}/conf:/conf", BOX, "sh", "-c", script)
     seen = record(tmp_path / "r.json", *words, options=("--prove",))
-    assert seen.floor == {"CHOWN"}, seen.stderr
+    assert seen.minimal == {"CHOWN"}, seen.stderr
     (caution,) = seen.report["proof"]["cautions"]
     assert caution.startswith("with empty folders and new volumes it fails")
 

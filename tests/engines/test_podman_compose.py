@@ -65,9 +65,9 @@ def test_they_are_proven_with_both_starts(project: Path) -> None:
     """Each by its own health check, or by what it does."""
     seen = record(project / "reports", *COMPOSE, "up", options=("--prove",), cwd=project)
     assert seen.code == 0, seen.stderr
-    for name, floor in (("web", ["CAP_CHOWN"]), ("db", [])):
+    for name, minimal in (("web", ["CAP_CHOWN"]), ("db", [])):
         report = json.loads((project / "reports" / f"{name}.json").read_text())
-        assert report["proposal"]["floor"] == floor, seen.stderr
+        assert report["proposal"]["floor"] == minimal, seen.stderr
         assert max(one["start"] for one in report["recordings"]) == 2
     assert not _left()
 

@@ -21,9 +21,9 @@ pytestmark = [pytest.mark.kernel]
         ("fuse", {"DAC_OVERRIDE", "SYS_ADMIN"}),
     ],
 )
-def test_what_is_proven_without_any_option_holds(name: str, floor: set[str]) -> None:
+def test_what_is_proven_without_any_option_holds(name: str, minimal: set[str]) -> None:
     row = tried(recipe(name))
     assert row.proven, row.said
     assert not row.failures
     assert not row.spare
-    assert {*row.floor} == floor
+    assert {*row.minimal} == minimal

@@ -231,9 +231,9 @@ def test_the_floor_survives_restarts_and_a_volume_of_another_user(
         seen = record(
             tmp_path / "report.json", *words, database.image, options=("--prove", "--check", check)
         )
-        assert seen.floor is not None, seen.stderr
+        assert seen.minimal is not None, seen.stderr
         for volume in (fresh, foreign):
-            starts(database, volume, sorted(seen.floor))
+            starts(database, volume, sorted(seen.minimal))
     finally:
         for volume in (recorded, fresh, foreign):
             docker("volume", "rm", "--force", volume, check=False)

@@ -142,7 +142,7 @@ def test_a_rootless_podman_from_its_start(top: Path, tmp_path: Path) -> None:
         seen = record(tmp_path / "report.json", *words, options=("--prove",))
         assert not call(*client, "ps", "-aq").stdout
     assert seen.recommended == DROPS, seen.stderr
-    assert seen.floor == DROPS, seen.stderr
+    assert seen.minimal == DROPS, seen.stderr
     assert {(cap, "target") for cap in DROPS} <= namespaces(seen.report)
 
 

@@ -48,7 +48,7 @@ class Row:
 
     recipe: Recipe
     proven: bool
-    floor: tuple[str, ...]
+    minimal: tuple[str, ...]
     recommended: tuple[str, ...]
     seconds: float
     """Of ``capadvise run --prove``."""
@@ -84,8 +84,8 @@ class Row:
         cells = (
             self.recipe.name,
             "yes" if self.proven else "**no**",
-            " ".join(self.floor) or "nothing",
-            " ".join(sorted({*self.recommended} - {*self.floor})) or "–",
+            " ".join(self.minimal) or "nothing",
+            " ".join(sorted({*self.recommended} - {*self.minimal})) or "–",
             *(seen if self.proven else ["–"] * 4),
             f"{self.seconds:.0f}",
             str(self.trials),
@@ -100,12 +100,12 @@ def tried(recipe: Recipe) -> Row:
         if not row.proven:
             return row
         began = time.monotonic()
-        failures = [*_failing(recipe, name, "floor", row.floor)]
+        failures = [*_failing(recipe, name, "floor", row.minimal)]
         # what has come up without one capability is given twice as long
         hasty = replace(recipe, patience=max(3, time.monotonic() - began))
-        if row.recommended != row.floor:
+        if row.recommended != row.minimal:
             failures += _failing(recipe, name, "recommended", row.recommended)
-        return replace(row, failures=tuple(failures), spare=tuple(_spare(hasty, name, row.floor)))
+        return replace(row, failures=tuple(failures), spare=tuple(_spare(hasty, name, row.minimal)))
 
 
 def _proven(recipe: Recipe, name: str) -> Row:
@@ -122,8 +122,8 @@ def _proven(recipe: Recipe, name: str) -> Row:
     trials = proof.get("trials", ())
     return Row(
         recipe,
-        proven=seen.code == 0 and seen.floor is not None,
-        floor=tuple(sorted(seen.floor or ())),
+        proven=seen.code == 0 and seen.minimal is not None,
+        minimal=tuple(sorted(seen.minimal or ())),
         recommended=tuple(sorted(seen.recommended)) if seen.report else (),
         seconds=time.monotonic() - began,
         trials=len(trials),
@@ -151,11 +151,11 @@ def _failing(
                 yield Failure(label, data, failed.at, failed.words)
 
 
-def _spare(recipe: Recipe, name: str, floor: tuple[str, ...]) -> Iterator[str]:
+def _spare(recipe: Recipe, name: str, minimal: tuple[str, ...]) -> Iterator[str]:
     """Those without which nothing fails: it does not fail to stop, either, if it stops at all."""
-    stops = next(_failing(recipe, name, "", floor, must_stop=True), None) is None
-    for cap in floor:
-        less = tuple({*floor} - {cap})
+    stops = next(_failing(recipe, name, "", minimal, must_stop=True), None) is None
+    for cap in minimal:
+        less = tuple({*minimal} - {cap})
         if next(_failing(recipe, name, "", less, must_stop=stops), None) is None:
             yield cap
 

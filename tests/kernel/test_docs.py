@@ -68,9 +68,9 @@ WORKLOADS = re.findall(r"(?s)```yaml\n(.*?)```\n\nFloor: ([A-Z_, ]+)\.", page("w
 
 @pytest.mark.parametrize("number", [0, 1])
 def test_a_workload_has_the_floor_that_the_page_says(tmp_path: Path, number: int) -> None:
-    text, floor = WORKLOADS[number]
+    text, minimal = WORKLOADS[number]
     path, report = tmp_path / "w.yaml", tmp_path / "r.json"
     path.write_text(text)
     subprocess.run([CAPADVISE, "prove", str(path), "-o", str(report)], check=True)
     found = json.loads(report.read_text())["proposal"]["floor"]
-    assert found == [f"CAP_{name}" for name in floor.split(", ")]
+    assert found == [f"CAP_{name}" for name in minimal.split(", ")]

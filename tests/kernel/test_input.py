@@ -19,7 +19,7 @@ def test_trials_read_the_file_that_the_command_read(run: Run, tmp_path: Path) ->
     script.write_text("touch f; chown nobody f || exit 1; rm f\n")
     with script.open() as given:
         result = run("sh", options=("--prove",), stdin=given)
-    assert result.floor == {"CHOWN"}
+    assert result.minimal == {"CHOWN"}
     report.write_text(json.dumps(result.report))
     words = [CAPADVISE, "prove", "-o", str(report), str(report)]
     with script.open() as given:

@@ -30,17 +30,17 @@ def prove(tmp_path: Path, text: str, *, code: int = 0) -> dict[str, Any]:
 
 
 def phases(report: dict[str, Any]) -> dict[str, list[str]]:
-    floor = report["proposal"]["floor"]
+    minimal = report["proposal"]["floor"]
     return {
-        n["cap"].removeprefix("CAP_"): n["phases"] for n in report["needs"] if n["cap"] in floor
+        n["cap"].removeprefix("CAP_"): n["phases"] for n in report["needs"] if n["cap"] in minimal
     }
 
 
 def failed_at(report: dict[str, Any]) -> dict[str, str]:
     """Each member of the floor, and what failed without it."""
-    floor = frozenset(report["proposal"]["floor"])
+    minimal = frozenset(report["proposal"]["floor"])
     tried = {frozenset(trial["caps"]): trial["failed_at"] for trial in report["proof"]["trials"]}
-    return {cap.removeprefix("CAP_"): tried[floor - {cap}] for cap in floor}
+    return {cap.removeprefix("CAP_"): tried[minimal - {cap}] for cap in minimal}
 
 
 def lost_without(report: dict[str, Any], cap: str) -> str:

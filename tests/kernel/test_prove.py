@@ -72,13 +72,13 @@ ROWS = [
 
 
 @pytest.mark.parametrize(("text", "floor", "recommended"), ROWS, ids=lambda text: text[:40])
-def test_floor_and_recommended(tmp_path: Path, text: str, floor: str, recommended: str) -> None:
+def test_floor_and_recommended(tmp_path: Path, text: str, minimal: str, recommended: str) -> None:
     report, _ = prove(workload(tmp_path, f"name: w\n{text}\n"))
 
     def named(key: str) -> set[str]:
         return {name.removeprefix("CAP_") for name in report["proposal"][key]}
 
-    assert named("floor") == set(floor.split())
+    assert named("floor") == set(minimal.split())
     assert named("recommended") == set(recommended.split())
     assert report["proof"]["recommended"]["sound"]
     for need in report["needs"]:

@@ -29,14 +29,14 @@ def test_a_proof_from_the_screen_is_shown_and_kept_in_the_report(run: Run, tmp_p
     app = CapadviseApp(lambda: main)
 
     async def script(pilot: Pilot[Any]) -> None:
-        assert kept_report(app).proposal.need(CHOWN).verdict is Verdict.USED
+        assert kept_report(app).proposal.need(CHOWN).verdict is Verdict.NEEDED
         await press(pilot, "space", "y")  # the user's own set: nothing
         assert main.choice is not None
         assert main.choice.trial() is not None
         await press(pilot, "2")
         assert "A trial failed" in shows(app, "#status")
         await press(pilot, "z", "p")
-        assert kept_report(app).proposal.floor == parse_set(["CHOWN"])
+        assert kept_report(app).proposal.minimal == parse_set(["CHOWN"])
         await press(pilot, "2")
         assert "required" in shows(app, "#why-text")
 

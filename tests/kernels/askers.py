@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from capadvise.catalog import Catalog, default
 from capadvise.catalog.askers import Asker, NamespaceScope
-from capadvise.catalog.patterns import among
+from capadvise.catalog.sites import among
 from capadvise.model.caps import Cap
 from tests.kernels import image, machine_code, packages
 

@@ -78,7 +78,7 @@ def main() -> int:
     parser.add_argument("names", nargs="*")
     args = parser.parse_args()
     args.folder.mkdir(exist_ok=True)
-    chosen = {way.key: (way, floor) for way, floor in floors(args.names)}
+    chosen = {way.key: (way, minimal) for way, minimal in floors(args.names)}
     with Stop() as stop, ThreadPoolExecutor(args.jobs) as pool:
         told = pool.map(partial(_line, args.folder, stop), chosen.values())
         marks = [mark for mark, text in told if print(text, flush=True) is None]
@@ -90,7 +90,7 @@ def main() -> int:
 
 
 def _line(folder: Path, stop: Stop, each: tuple[Way, CapSet]) -> tuple[str, str]:
-    way, floor = each
+    way, minimal = each
     path = folder / f"{way.key}.json"
     try:
         if not path.exists():
@@ -104,10 +104,10 @@ def _line(folder: Path, stop: Stop, each: tuple[Way, CapSet]) -> tuple[str, str]
     now = decide_all(recordings, default()).recommended
     faults = [
         f"{word} {' '.join(cap.short for cap in sorted(caps))}"
-        for word, caps in (("excess", now - floor), ("missing", floor - now))
+        for word, caps in (("excess", now - minimal), ("missing", minimal - now))
         if caps
     ]
-    mark = "UNSOUND" if floor - now else "sound" if faults else "exact"
+    mark = "UNSOUND" if minimal - now else "sound" if faults else "exact"
     return mark, f"{way.key:40} {mark:8} {'; '.join(faults)}"
 
 

@@ -151,7 +151,7 @@ def _upstream(one: dict[str, Any]) -> dict[str, Any]:
 def variant(way: Way, report: Report) -> dict[str, Any]:
     """What a proof has shown. Raises ValueError where it has shown nothing."""
     proven, proposal = report.proven, report.proposal
-    if proven is None or proposal.floor is None or not proven.complete or proven.flaky:
+    if proven is None or proposal.minimal is None or not proven.complete or proven.flaky:
         raise ValueError("not proven")
     if not proven.recommended_sound:
         raise ValueError("the recommended set did not pass")
@@ -162,7 +162,7 @@ def variant(way: Way, report: Report) -> dict[str, Any]:
         **({"user": way.raw["user"]} if "user" in way.raw else {}),
         "check": (way.raw.get("check") or "its exit status").strip(),
         "recommended": _names(proposal.recommended),
-        "floor": _names(proposal.floor),
+        "floor": _names(proposal.minimal),
         "trials": len(proven.trials),
         "no_new_privileges": gains_nothing(report) is True,
         "user_namespace": in_short(fit_of_report(report, default())),
@@ -299,7 +299,7 @@ def main() -> int:
             continue
         (MADE / f"{made['name']}.yaml").write_text(text(made), encoding="utf-8")
         sets = "; ".join(
-            f"{one['name']}: {' '.join(one['floor']) or '-'}" for one in made["variants"]
+            f"{one['name']}: {' '.join(one['minimal']) or '-'}" for one in made["variants"]
         )
         print(f"{made['name']} {made['version']}: {sets}", flush=True)
     if not args.compare:

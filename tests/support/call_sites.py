@@ -34,7 +34,7 @@ RULES = """
 """
 CHECK = Check(1, Cap(13), True, Namespace.TARGET, ("ns_capable", "decides"), "p", 1, 1, 0.0)
 EPERM = -1
-USED, ADVISORY, DENIED = Verdict.USED, Verdict.ADVISORY, Verdict.DENIED
+NEEDED, INCIDENTAL, DENIED = Verdict.NEEDED, Verdict.INCIDENTAL, Verdict.DENIED
 OVERRIDE = Cap(1)
 
 

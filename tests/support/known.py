@@ -40,7 +40,7 @@ def _program(index: KnownIndex) -> KnownProgram:
     row = index.row("nginx")
     variants = tuple(
         Variant(
-            *(one.name, "tests nginx", "nginx", "true", one.recommended, one.floor),
+            *(one.name, "tests nginx", "nginx", "true", one.recommended, one.minimal),
             trials=1,
             no_new_privileges=True,
             user_namespace="yes",

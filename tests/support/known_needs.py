@@ -9,8 +9,8 @@ from typing import Any
 from capadvise.catalog import default
 from capadvise.judgement.decide import Need, Proof, Proposal, Verdict
 from capadvise.judgement.differences import Observed
-from capadvise.judgement.outcome import TrialOutcome
 from capadvise.judgement.proven import Proven
+from capadvise.judgement.trial_outcome import TrialOutcome
 from capadvise.model.caps import Cap, CapSet, parse_set
 from capadvise.proof.plan import prove
 
@@ -28,7 +28,11 @@ def proposal(text: str, self_restricting: str = "") -> Proposal:
     """One that needs all of these."""
     needs = tuple(
         Need(
-            cap, Verdict.USED, Proof.CALL_SITE, "r", self_restricting=cap in caps(self_restricting)
+            cap,
+            Verdict.NEEDED,
+            Proof.CALL_SITE,
+            "r",
+            self_restricting=cap in caps(self_restricting),
         )
         for cap in sorted(caps(text))
     )

@@ -142,13 +142,13 @@ def report_of(*checks: Check, **more: Any) -> Report:
     return report(recording(*checks, **{"refused_calls": QUIET.refused_calls, **more}))
 
 
-def proven(unproven: Report, floor: CapSet) -> Report:
+def proven(unproven: Report, minimal: CapSet) -> Report:
     """The report with a proof that ended in this floor."""
     trials = tuple(
-        Trial(unproven.proposal.recommended - {cap}, cap not in floor, 0.1, without=cap)
+        Trial(unproven.proposal.recommended - {cap}, cap not in minimal, 0.1, without=cap)
         for cap in sorted(unproven.proposal.recommended)
     )
-    proof = Proven("command", trials, floor, recommended_sound=True)
+    proof = Proven("command", trials, minimal, recommended_sound=True)
     return replace(unproven, proposal=conclude(unproven.proposal, proof), proven=proof)
 
 

@@ -27,9 +27,9 @@ class Result:
         return set(self.report["proposal"]["cap_add"])
 
     @property
-    def floor(self) -> set[str] | None:
-        floor = self.report["proposal"]["floor"]
-        return None if floor is None else {name.removeprefix("CAP_") for name in floor}
+    def minimal(self) -> set[str] | None:
+        minimal = self.report["proposal"]["floor"]
+        return None if minimal is None else {name.removeprefix("CAP_") for name in minimal}
 
     def need(self, name: str) -> dict[str, Any] | None:
         return next((n for n in self.report["needs"] if n["cap"] == f"CAP_{name}"), None)

@@ -58,7 +58,7 @@ def test_trials_come_in_and_their_result_flows_back_into_the_review() -> None:
         ]
         assert "✓ Minimal: 2 needed; each removal failed." in shows(app, "#proof-sum")
         assert "41 → 3 · root-equivalent → medium · proven" in shows(app, "#board")
-        assert kept_report(app).proposal.need(SETUID).verdict is Verdict.TOLERATED
+        assert kept_report(app).proposal.need(SETUID).verdict is Verdict.OPTIONAL
         await press(pilot, "2", "down", "down")
         assert "Kept. Without it: it works, but nginx runs as 0:0 (proven by trial)." in " ".join(
             shows(app, "#why-text").split()
@@ -90,7 +90,7 @@ def test_a_search_that_is_ended_keeps_the_best_set() -> None:
         await press(pilot, "p")
         assert kept_report(app).proven is not None
         assert not kept_report(app).proven.complete
-        assert kept_report(app).proven.floor == NGINX.proposal.recommended
+        assert kept_report(app).proven.minimal == NGINX.proposal.recommended
         assert page(app).proof.can_start
 
     drive(app, script)

@@ -163,7 +163,7 @@ def test_the_set_can_be_switched_only_after_a_proof() -> None:
         assert kept_choice(app).caps == NGINX.proposal.recommended - {Cap.parse("SETUID")}
         assert shows(app, "#status").startswith("The minimal set: 2 kept. Proven minimal")
 
-    assert NGINX.proposal.floor is None
+    assert NGINX.proposal.minimal is None
     drive(app, script)
 
 
@@ -363,7 +363,7 @@ def test_a_report_without_any_check_can_be_reviewed() -> None:
         for key in ("space", "1", "3", "4", "2", "u", "down", "space", "f"):
             await press(pilot, key)
         assert [need.verdict for need in kept_report(app).proposal.needs] == []
-        assert kept_report(app).proposal.need(Cap(0)).verdict is Verdict.UNUSED
+        assert kept_report(app).proposal.need(Cap(0)).verdict is Verdict.NOT_CHECKED
 
     drive(app, script)
 

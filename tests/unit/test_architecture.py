@@ -33,7 +33,7 @@ COMPLEX = {
 }
 """What has to branch more often, and why."""
 OTHER_NUMBERS = {
-    "capadvise/judgement/either_namespace.py",  # MS_PRIVATE … are bits of another call
+    "capadvise/judgement/user_namespace.py",  # MS_PRIVATE … are bits of another call
     "capadvise/kernel/uapi.py",
     "capadvise/kernel/seccomp_program.py",  # the bit of x32's calls
 }

@@ -9,8 +9,7 @@ import pytest
 
 from capadvise.catalog import Meaning, default
 from capadvise.catalog.askers import COLUMNS, NamespaceScope, parse_askers
-from capadvise.catalog.patterns import among
-from capadvise.catalog.sites import KERNEL_ERRORS, rule_of_asker
+from capadvise.catalog.sites import KERNEL_ERRORS, among, rule_of_asker
 from capadvise.model.caps import Cap
 from capadvise.model.errors import BadInput
 from capadvise.report.explain_site import rules_of, site_text

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from capadvise.judgement.decide import Need, Proof, Proposal, Verdict
 from capadvise.judgement.differences import Observed
-from capadvise.judgement.outcome import TrialOutcome
 from capadvise.judgement.proven import conclude
+from capadvise.judgement.trial_outcome import TrialOutcome
 from capadvise.model.caps import Cap, CapSet
 from capadvise.model.companion import KNOWN, Companion
 from capadvise.proof.attempts import Attempt, LikelyAttempts
@@ -38,17 +38,17 @@ def test_an_alternative_that_is_less_of_a_risk_takes_the_place_of_a_member() -> 
     either = KnownWorkload(lambda given: bool(given & caps("SYS_ADMIN PERFMON")))
     known = with_alternative("SYS_ADMIN", "SYS_ADMIN", "PERFMON")
     proven = search(either, known)
-    assert proven.floor == caps("PERFMON")
+    assert proven.minimal == caps("PERFMON")
     concluded = conclude(known, proven)
     assert concluded.recommended == caps("PERFMON")
-    assert concluded.need(Cap.parse("SYS_ADMIN")).verdict is Verdict.TOLERATED
+    assert concluded.need(Cap.parse("SYS_ADMIN")).verdict is Verdict.OPTIONAL
 
 
 def test_an_alternative_that_is_more_of_a_risk_is_tried_and_said_to_pass() -> None:
     either = KnownWorkload(lambda given: bool(given & caps("DAC_OVERRIDE DAC_READ_SEARCH")))
     known = with_alternative("DAC_OVERRIDE", "DAC_OVERRIDE", "DAC_READ_SEARCH")
     proven = search(either, known)
-    assert proven.floor == caps("DAC_OVERRIDE")
+    assert proven.minimal == caps("DAC_OVERRIDE")
     assert conclude(known, proven).needs[0].tried == (("DAC_READ_SEARCH", True),)
     (last,) = [trial for trial in proven.trials if trial.instead]
     assert (last.without, last.passed) == (Cap.parse("DAC_OVERRIDE"), True)
@@ -66,7 +66,7 @@ def test_a_setting_that_makes_a_capability_needless_is_tried() -> None:
     proven = search(KnownWorkload(needing("NET_BIND_SERVICE CHOWN")), known, beside=beside)
     setting = "net.ipv4.ip_unprivileged_port_start=0"
     assert asked == [(caps("CHOWN"), setting)]
-    assert proven.floor == caps("NET_BIND_SERVICE CHOWN")
+    assert proven.minimal == caps("NET_BIND_SERVICE CHOWN")
     need = conclude(known, proven).need(Cap.parse("NET_BIND_SERVICE"))
     assert (need.verdict, need.tried) == (Verdict.REQUIRED, ((setting, True),))
     (trial,) = [one for one in proven.trials if one.beside]
@@ -122,7 +122,7 @@ def test_what_is_kept_in_the_end_is_begun_beside_the_last_removals() -> None:
 def test_what_should_pass_is_begun_before_what_should_fail() -> None:
     """A set with an alternative in it takes as long as two starts; it was begun when the removals
     had ended."""
-    need = Need(Cap.parse("DAC_OVERRIDE"), Verdict.USED, Proof.CALL_SITE, "r")
+    need = Need(Cap.parse("DAC_OVERRIDE"), Verdict.NEEDED, Proof.CALL_SITE, "r")
     other = (Cap.parse("DAC_READ_SEARCH"),)
     known = proposal("CHOWN DAC_OVERRIDE")
     needs = tuple(

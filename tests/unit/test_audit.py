@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from capadvise.catalog import default
 from capadvise.catalog.syscalls import parse_syscalls
 from capadvise.cli import main
-from capadvise.judgement.refusal import Refusal, with_denials
+from capadvise.judgement.refusals import Refusal, with_denials
 from capadvise.model.recording import RefusedBy
 from capadvise.observe.audit.denials import Denial, counted, denials
 from capadvise.observe.audit.records import parse_line, parse_lines

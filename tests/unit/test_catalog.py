@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from capadvise.catalog import Catalog, compiled, default
-from capadvise.catalog.capabilities import entry_of
+from capadvise.catalog import Catalog, compiled, compiling, default
+from capadvise.catalog.capabilities import EditPlace, entry_of
 from capadvise.catalog.sites import SiteRule, parse_rules
-from capadvise.catalog.ways import EditPlace
 from capadvise.model import strict
 from capadvise.model.caps import NAMES, Cap
 from capadvise.model.errors import BadInput
@@ -176,7 +175,7 @@ def test_an_error_names_the_line_of_the_key(change: tuple[str, str], line: int) 
 
 def test_the_compiled_file_is_made_from_its_sources() -> None:
     path = CATALOG.folder / compiled.FILE
-    same = path.read_text() == compiled.dump(compiled.compiled(CATALOG.folder))
+    same = path.read_text() == compiling.dump(compiling.compiled(CATALOG.folder))
     assert same, "run: python -m capadvise.cli.manual"
 
 

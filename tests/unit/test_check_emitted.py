@@ -57,7 +57,7 @@ def test_what_emit_prints_passes_the_gate(caps: frozenset[Cap], user: str) -> No
 def written(name: str, caps: frozenset[Cap], user: str = "0:0") -> Report:
     """A report that recommends the set."""
     made = report_of(BIND)
-    needs = tuple(Need(cap, Verdict.USED, Proof.CALL_SITE, "it") for cap in sorted(caps))
+    needs = tuple(Need(cap, Verdict.NEEDED, Proof.CALL_SITE, "it") for cap in sorted(caps))
     return replace(
         made,
         target=replace(made.target, name=name, user=user),

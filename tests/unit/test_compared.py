@@ -28,12 +28,12 @@ def _known(monkeypatch: pytest.MonkeyPatch) -> None:
     nginx_alone(monkeypatch)
 
 
-def of(caps: str, *, floor: bool = False, program: str = "nginx", **target: Any) -> Report:
+def of(caps: str, *, minimal: bool = False, program: str = "nginx", **target: Any) -> Report:
     """A report with this set, proven or not."""
     made = report(replace(RECORDING, program=program))
     wanted: CapSet = parse_set(caps.split())
-    proposal = replace(made.proposal, recommended=wanted, floor=wanted if floor else None)
-    proven = Proven("command", (), wanted) if floor else None
+    proposal = replace(made.proposal, recommended=wanted, minimal=wanted if minimal else None)
+    proven = Proven("command", (), wanted) if minimal else None
     user = replace(made.target, **{"user": "0:0", **target})
     return replace(made, target=user, proposal=proposal, proven=proven)
 
@@ -43,7 +43,7 @@ def said_of(made: Report) -> str:
 
 
 def test_the_same_set() -> None:
-    made = of("CHOWN SETGID SETUID NET_BIND_SERVICE", floor=True)
+    made = of("CHOWN SETGID SETUID NET_BIND_SERVICE", minimal=True)
     name = "nginx 1.26.3 (port 80)"
     assert said_of(made) == f"As known for {name}: the same minimal set was proven there."
     assert said_of(replace(made, proven=None)).endswith(
@@ -57,27 +57,27 @@ def test_what_differs_from_the_variant_that_comes_nearest() -> None:
         "Known for nginx 1.26.3 (port 8080): the recommended set is CHOWN, SETGID, SETUID. "
         "Here also needed: KILL. Not observed here: CHOWN. `capadvise known nginx` shows why."
     )
-    proven = of("SETGID SETUID KILL NET_BIND_SERVICE", floor=True)
+    proven = of("SETGID SETUID KILL NET_BIND_SERVICE", minimal=True)
     assert "Not needed here: CHOWN." in said_of(proven)
 
 
 @pytest.mark.parametrize(("start", "said"), [("0", True), ("1024", False), ("x", False)])
 def test_where_low_ports_are_open_that_is_the_difference(start: str, said: bool) -> None:
-    made = of("CHOWN SETGID SETUID DAC_OVERRIDE FOWNER NET_RAW KILL", floor=True)
+    made = of("CHOWN SETGID SETUID DAC_OVERRIDE FOWNER NET_RAW KILL", minimal=True)
     name = "net.ipv4.ip_unprivileged_port_start"
     made = replace(made, posture=replace(made.posture, sysctls={name: start}))
     assert ("NET_BIND_SERVICE (net.ipv4.ip_unprivileged_port_start is 0)." in said_of(made)) is said
 
 
 def test_trials_are_compared_with_trials() -> None:
-    comparison = compared(of("SETGID SETUID", floor=True), INDEX)
+    comparison = compared(of("SETGID SETUID", minimal=True), INDEX)
     assert comparison is not None
     assert (comparison.variant.name, comparison.more, comparison.less) == (
         "port 8080",
         set(),
         set(),
     )
-    made = of("SETGID SETUID", floor=True)
+    made = of("SETGID SETUID", minimal=True)
     assert made.proven is not None
     flaky = replace(made, proven=replace(made.proven, flaky=True))
     comparison = compared(flaky, INDEX)
@@ -162,7 +162,7 @@ def test_a_choice_on_a_screen() -> None:
     made, chosen = of("SETGID SETUID KILL"), parse_set(["SETGID", "SETUID", "KILL"])
     said = compared_in_short(made, INDEX, chosen)
     assert said == "Known for nginx 1.26.3: 3 → 3 (+KILL, −CHOWN)"
-    proven = of("SETGID SETUID", floor=True)  # a choice has what is optional: compared with such
+    proven = of("SETGID SETUID", minimal=True)  # a choice has what is optional: compared with such
     assert compared_in_short(proven, INDEX, parse_set(["CHOWN", "SETGID", "SETUID"])) == (
         "As known for nginx 1.26.3"
     )

@@ -11,39 +11,48 @@ from capadvise.model.caps import Cap, parse_set
 from capadvise.model.recording import Check, Lost, Namespace, Phase
 from capadvise.report.text import drops_privileges
 from tests.support import recordings
-from tests.support.call_sites import ADVISORY, DENIED, EPERM, FACTS, OVERRIDE, USED, at, recorded
+from tests.support.call_sites import (
+    DENIED,
+    EPERM,
+    FACTS,
+    INCIDENTAL,
+    NEEDED,
+    OVERRIDE,
+    at,
+    recorded,
+)
 from tests.support.recordings import FULL
 
 
 @pytest.mark.parametrize(
     ("check", "verdict"),
     [
-        (at("decides"), USED),
-        (at("decides", result=0), USED),
-        (at("decides", result=-22), ADVISORY),
-        (at("decides", result=-16), USED),
-        (at("decides", result=-2), ADVISORY),
-        (at("list", result=-2), USED),
+        (at("decides"), NEEDED),
+        (at("decides", result=0), NEEDED),
+        (at("decides", result=-22), INCIDENTAL),
+        (at("decides", result=-16), NEEDED),
+        (at("decides", result=-2), INCIDENTAL),
+        (at("list", result=-2), NEEDED),
         (at("decides", granted=False, result=EPERM), DENIED),
         (at("decides", granted=False, result=0), DENIED),
-        (at("decides", ns=Namespace.CHILD), ADVISORY),
+        (at("decides", ns=Namespace.CHILD), INCIDENTAL),
         (at("decides", ns=Namespace.HOST, granted=False, result=EPERM), DENIED),
-        (at("decides", phase=Phase.STOP), ADVISORY),
-        (at("cond"), USED),
-        (at("cond", args=(("cmd", 7),)), USED),
-        (at("cond", args=(("cmd", 8),)), ADVISORY),
-        (at("either"), USED),
+        (at("decides", phase=Phase.STOP), INCIDENTAL),
+        (at("cond"), NEEDED),
+        (at("cond", args=(("cmd", 7),)), NEEDED),
+        (at("cond", args=(("cmd", 8),)), INCIDENTAL),
+        (at("either"), NEEDED),
         (at("either", granted=False), DENIED),
-        (at("silent", args=(("mode", 0o2755),)), USED),
-        (at("silent", args=(("mode", 0o2755),), granted=False), USED),
-        (at("silent", args=(("mode", 0o755),)), ADVISORY),
-        (at("silent"), USED),
-        (at("self"), USED),
+        (at("silent", args=(("mode", 0o2755),)), NEEDED),
+        (at("silent", args=(("mode", 0o2755),), granted=False), NEEDED),
+        (at("silent", args=(("mode", 0o755),)), INCIDENTAL),
+        (at("silent"), NEEDED),
+        (at("self"), NEEDED),
         (at("self", granted=False), DENIED),
-        (at("optional"), ADVISORY),
-        (at("advisory"), ADVISORY),
-        (at("foreign"), ADVISORY),
-        (at("somewhere else"), USED),
+        (at("optional"), INCIDENTAL),
+        (at("advisory"), INCIDENTAL),
+        (at("foreign"), INCIDENTAL),
+        (at("somewhere else"), NEEDED),
         (at("somewhere else", granted=False, result=EPERM), DENIED),
     ],
     ids=lambda value: "-".join(value.site[1:]) if isinstance(value, Check) else str(value),
@@ -51,18 +60,18 @@ from tests.support.recordings import FULL
 def test_verdict(check: Check, verdict: Verdict) -> None:
     (need,) = decide(recorded(check), FACTS).needs
     assert need.verdict is verdict
-    assert need.cap in decide(recorded(check), FACTS).recommended or verdict is not USED
+    assert need.cap in decide(recorded(check), FACTS).recommended or verdict is not NEEDED
 
 
 def test_a_refusal_of_what_the_target_could_not_have_is_a_need() -> None:
     refused = at("decides", granted=False, result=EPERM)
     lacking = recorded(refused, permitted=FULL - {Cap(13)})
-    assert decide(lacking, FACTS).needs[0].verdict is USED
+    assert decide(lacking, FACTS).needs[0].verdict is NEEDED
     went_on = recorded(replace(refused, result=0), permitted=FULL - {Cap(13)})
     assert decide(went_on, FACTS).needs[0].verdict is DENIED
     request = replace(refused, result=None, site=(*refused.site, "netlink_sendmsg"))
     answered = recorded(request, permitted=FULL - {Cap(13)})
-    assert decide(answered, FACTS).needs[0].verdict is USED
+    assert decide(answered, FACTS).needs[0].verdict is NEEDED
 
 
 def no(site: str, cap: Cap, **change: object) -> Check:
@@ -108,7 +117,7 @@ def test_a_message_in_the_name_of_another_process_may_be_sent_in_its_own() -> No
     site = "ns_capable scm_check_creds __scm_send unix_dgram_sendmsg ____sys_sendmsg"
     sent = recordings.check("SYS_ADMIN", site, "sendmsg")
     need = decide(recorded(sent), recordings.CATALOG).need(sent.cap)
-    assert need.verdict is Verdict.USED
+    assert need.verdict is Verdict.NEEDED
     assert "send it in their own name" in str(need.uncertain)
 
 
@@ -135,20 +144,20 @@ def test_either_or_questions_are_answered_together(checks: list[Check], chosen: 
     proposal = decide(recorded(*checks), FACTS)
     assert sorted(cap.name for cap in proposal.recommended) == chosen
     for cap in proposal.recommended:
-        assert proposal.need(cap).verdict is USED
+        assert proposal.need(cap).verdict is NEEDED
         assert proposal.need(cap).evidence
 
 
 def test_the_alternative_is_named() -> None:
     proposal = decide(recorded(at("read", cap=Cap(2))), FACTS)
     assert proposal.need(OVERRIDE).alternatives == ((Cap(2),),)
-    assert proposal.need(Cap(2)).verdict is ADVISORY
+    assert proposal.need(Cap(2)).verdict is INCIDENTAL
 
 
 def test_a_use_outweighs_any_number_of_other_checks() -> None:
     many = [at("advisory", count=10**6), at("decides"), at("decides", ns=Namespace.CHILD)]
     (need,) = decide(recorded(*many), FACTS).needs
-    assert need.verdict is USED
+    assert need.verdict is NEEDED
     assert need.evidence[0].check.site[-1] == "decides"
     assert need.asked == 10**6 + 2
 
@@ -166,7 +175,7 @@ def test_one_use_that_gives_up_rights_is_enough_to_be_kept() -> None:
 def test_a_set_of_its_own_is_proposed_and_uncertain() -> None:
     own = (("bird", parse_set(["NET_ADMIN"])),)
     proposal = decide(recorded(fixed_capsets=own), FACTS)
-    assert proposal.need(Cap(12)).verdict is USED
+    assert proposal.need(Cap(12)).verdict is NEEDED
     assert "capset(2) with a fixed set" in str(proposal.need(Cap(12)).uncertain)
     assert proposal.recommended == parse_set(["NET_ADMIN"])
 
@@ -174,13 +183,13 @@ def test_a_set_of_its_own_is_proposed_and_uncertain() -> None:
 def test_what_a_good_run_was_refused_is_tolerated() -> None:
     refused = at("decides", granted=False, result=EPERM)
     lacking = recorded(refused, permitted=FULL - {Cap(13)}, succeeded=True)
-    assert decide(lacking, FACTS).needs[0].verdict is Verdict.TOLERATED
+    assert decide(lacking, FACTS).needs[0].verdict is Verdict.OPTIONAL
     assert decide(lacking, FACTS).recommended == frozenset()
 
 
 def test_what_is_asked_by_the_way_is_no_need() -> None:
     beside = at("optional", cap=Cap(38), syscall="perf_event_open")
-    for program, verdict in (("p", ADVISORY), ("other", USED)):
+    for program, verdict in (("p", INCIDENTAL), ("other", NEEDED)):
         proposal = decide(recorded(at("list"), replace(beside, program=program)), FACTS)
         assert proposal.need(Cap(13)).verdict is verdict
 
@@ -191,7 +200,7 @@ def test_mapping_root_implies_what_no_check_asks_for() -> None:
     assert decide(recorded(replace(mapping, uid=1000)), FACTS).recommended == frozenset()
     assert (
         decide(recorded(replace(mapping, ns=Namespace.TARGET)), FACTS).need(Cap(31)).verdict
-        is Verdict.UNUSED
+        is Verdict.NOT_CHECKED
     )
 
 

@@ -11,7 +11,16 @@ from capadvise.catalog import default
 from capadvise.judgement.decide import Verdict, decide
 from capadvise.model.caps import Cap
 from capadvise.model.recording import Check, Lost, Origin
-from tests.support.call_sites import ADVISORY, CHECK, FACTS, OVERRIDE, USED, at, looking, recorded
+from tests.support.call_sites import (
+    CHECK,
+    FACTS,
+    INCIDENTAL,
+    NEEDED,
+    OVERRIDE,
+    at,
+    looking,
+    recorded,
+)
 
 
 @pytest.mark.parametrize(
@@ -31,7 +40,7 @@ def test_of_what_was_dropped_nobody_says_that_it_listed() -> None:
     for checks in ((looking("p"),), (looking("q"), state)):
         unknown = recorded(*checks, proc_scanners=frozenset({"p"}), lost=Lost(lookups=1))
         need = decide(unknown, FACTS).need(Cap.parse("SYS_PTRACE"))
-        assert need.verdict is Verdict.USED
+        assert need.verdict is Verdict.NEEDED
         assert "lookups in /proc were dropped" in str(need.uncertain)
 
 
@@ -91,9 +100,9 @@ def test_a_debugger_asks_by_ptrace_where_a_file_is_refused() -> None:
 @pytest.mark.parametrize(
     ("beside", "verdict"),
     [
-        ([], USED),  # ip netns pids
-        ([at("do_task_stat", program="p", count=138)], ADVISORY),  # pstree
-        ([at("call_proc_get_link", program="p", count=144)], ADVISORY),  # userdel
+        ([], NEEDED),  # ip netns pids
+        ([at("do_task_stat", program="p", count=138)], INCIDENTAL),  # pstree
+        ([at("call_proc_get_link", program="p", count=144)], INCIDENTAL),  # userdel
     ],
 )
 def test_who_looks_at_nothing_but_namespaces_is_there_for_them(
@@ -129,25 +138,25 @@ def test_who_lists_processes_for_their_maps_looks_into_them(
 @pytest.mark.parametrize(
     ("beside", "verdict"),
     [
-        ([], USED),
-        ([at("do_task_stat", program="p")], ADVISORY),
-        ([at("do_task_stat", program="other")], USED),
-        ([at("do_task_stat", program="p"), at("proc_fd_permission", program="p")], USED),
-        ([at("call_proc_get_link", program="p", count=30)], USED),
+        ([], NEEDED),
+        ([at("do_task_stat", program="p")], INCIDENTAL),
+        ([at("do_task_stat", program="other")], NEEDED),
+        ([at("do_task_stat", program="p"), at("proc_fd_permission", program="p")], NEEDED),
+        ([at("call_proc_get_link", program="p", count=30)], NEEDED),
         (
             [
                 at("call_proc_get_link", program="p", count=30),
                 at("proc_ns_readlink", program="p", count=10),
             ],
-            ADVISORY,
+            INCIDENTAL,
         ),
-        ([at("call_proc_get_link", program="other", count=400)], USED),
+        ([at("call_proc_get_link", program="other", count=400)], NEEDED),
         (
             [
                 at("call_proc_get_link", program="p", count=400),
                 at("proc_fd_permission", program="p"),
             ],
-            USED,
+            NEEDED,
         ),
     ],
 )
@@ -160,7 +169,11 @@ def test_who_looks_at_chosen_processes_needs_what_a_lister_does_not(
 
 @pytest.mark.parametrize(
     ("asked", "count", "verdict"),
-    [("proc_mem_open", 9, ADVISORY), ("do_io_accounting", 9, ADVISORY), ("proc_mem_open", 8, USED)],
+    [
+        ("proc_mem_open", 9, INCIDENTAL),
+        ("do_io_accounting", 9, INCIDENTAL),
+        ("proc_mem_open", 8, NEEDED),
+    ],
 )
 def test_a_lister_reads_files_of_the_processes_that_it_lists(
     asked: str, count: int, verdict: Verdict
@@ -169,10 +182,10 @@ def test_a_lister_reads_files_of_the_processes_that_it_lists(
     opened = replace(CHECK, cap=Cap(2), site=site, count=9, program="p")
     beside = at("do_task_stat", program="p"), at(asked, program="p", count=count)
     proposal = decide(recorded(opened, *beside), FACTS)
-    assert proposal.need(OVERRIDE if verdict is USED else Cap(2)).verdict is verdict
+    assert proposal.need(OVERRIDE if verdict is NEEDED else Cap(2)).verdict is verdict
 
 
-@pytest.mark.parametrize(("met", "verdict"), [(1, USED), (9, ADVISORY)])
+@pytest.mark.parametrize(("met", "verdict"), [(1, NEEDED), (9, INCIDENTAL)])
 def test_who_reads_the_maps_of_few_processes_was_told_of_them(met: int, verdict: Verdict) -> None:
     site = ("ns_capable", "looking", "mm_access", "pid_maps_open")
     beside = at("do_task_stat", program="p", count=met)

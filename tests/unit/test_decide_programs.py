@@ -13,7 +13,7 @@ from capadvise.judgement.judge import WHILE_STOPPED
 from capadvise.model.caps import Cap, parse_set
 from capadvise.model.recording import Check, Phase
 from tests.support import recordings
-from tests.support.call_sites import ADVISORY, CHECK, EPERM, FACTS, USED, at, recorded
+from tests.support.call_sites import CHECK, EPERM, FACTS, INCIDENTAL, NEEDED, at, recorded
 from tests.support.recordings import FULL
 
 
@@ -35,7 +35,7 @@ def test_who_stops_processes_of_others_may_need_to() -> None:
     sends = replace(at("x", cap=Cap(5), syscall="kill", result=0, phase=Phase.STOP), site=site)
     sent = replace(sends, args=(("signal", 15), ("foreign", 0)))
     need = decide(recorded(sent), default()).need(Cap(5))
-    assert need.verdict is ADVISORY
+    assert need.verdict is INCIDENTAL
     assert need.uncertain == WHILE_STOPPED
     continued = replace(sent, args=(("signal", 18), ("foreign", 0), ("same_session", 1)))
     need = decide(recorded(sent, continued), default()).need(Cap(5))
@@ -45,7 +45,7 @@ def test_who_stops_processes_of_others_may_need_to() -> None:
 def test_sigcont_within_a_session_needs_nothing() -> None:
     site = ("ns_capable", "check_kill_permission", "group_send_sig_info")
     sends = replace(at("x", cap=Cap(5), syscall="kill", result=0), site=site)
-    for same, verdict in ((1, ADVISORY), (0, USED)):
+    for same, verdict in ((1, INCIDENTAL), (0, NEEDED)):
         sent = replace(sends, args=(("signal", 18), ("foreign", 0), ("same_session", same)))
         assert decide(recorded(sent), default()).need(Cap(5)).verdict is verdict
 
@@ -151,9 +151,9 @@ def test_who_becomes_another_user_may_insist_on_what_access_says(
 @pytest.mark.parametrize(
     ("call", "running", "verdict"),
     [
-        ("prlimit64", "p", Verdict.TOLERATED),
-        ("prlimit64", "other", USED),
-        ("ioctl", "p", USED),  # it may wait for the interface that it could not set up
+        ("prlimit64", "p", Verdict.OPTIONAL),
+        ("prlimit64", "other", NEEDED),
+        ("ioctl", "p", NEEDED),  # it may wait for the interface that it could not set up
     ],
 )
 def test_who_serves_with_a_lower_limit_does_without_a_higher_one(
@@ -183,7 +183,7 @@ def test_what_a_tracer_is_asked_at_an_exec_is_still_no_need() -> None:
     assert not decide(recordings.recording(seen), recordings.CATALOG).recommended
 
 
-@pytest.mark.parametrize(("interrupted", "verdict"), [(False, USED), (True, ADVISORY)])
+@pytest.mark.parametrize(("interrupted", "verdict"), [(False, NEEDED), (True, INCIDENTAL)])
 def test_a_run_that_was_stopped_did_not_fail_for_what_was_refused(
     interrupted: bool, verdict: Verdict
 ) -> None:

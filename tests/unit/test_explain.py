@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from capadvise.catalog import default
-from capadvise.catalog.capabilities import Risk
+from capadvise.catalog.capabilities import EditPlace, Risk
 from capadvise.catalog.circumstances import Circumstance as C
-from capadvise.catalog.ways import EditPlace
 from capadvise.judgement.decide import ONLY_HEALTHCHECK, Verdict, decide
 from capadvise.judgement.proven import Proven
 from capadvise.judgement.report import Report
@@ -229,7 +228,7 @@ def test_that_no_need_was_seen_is_no_proof_that_there_is_none(
     for lines in (report_text(told, CATALOG), proposal_text(told, CATALOG, None)):
         text = " ".join(" ".join(lines).split())
         assert said in text
-    proven = replace(told, proposal=replace(told.proposal, floor=frozenset()))
+    proven = replace(told, proposal=replace(told.proposal, minimal=frozenset()))
     assert no_need(proven) == "No capability is needed: drop all."
 
 
@@ -247,9 +246,9 @@ def test_a_set_is_compared_with_what_the_engine_grants(engine: str | None, count
 
 def test_a_recommended_set_that_failed_is_not_praised() -> None:
     told = report()
-    floor = parse_set(["CHOWN"])
-    proven = Proven("command", (), floor, recommended_sound=False)
-    proposal = replace(told.proposal, floor=floor)
+    minimal = parse_set(["CHOWN"])
+    proven = Proven("command", (), minimal, recommended_sound=False)
+    proposal = replace(told.proposal, minimal=minimal)
     text = " ".join(report_text(replace(told, proven=proven, proposal=proposal), CATALOG))
     assert "not with all of the above. Use the minimal set." in " ".join(text.split())
     lines = proposal_text(replace(told, proven=proven, proposal=proposal), CATALOG, None)

@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 
 from capadvise.catalog import default
-from capadvise.catalog.baselines import pod_security_of, runtime_of
+from capadvise.catalog.baselines import pod_security_of, profiles_of, runtime_of
+from capadvise.catalog.compiling import parse_signs
 from capadvise.catalog.errnos import parse_errnos
-from capadvise.catalog.seccomp import profiles_of
-from capadvise.catalog.signs_file import parse_signs
 from capadvise.model import strict
 from capadvise.model.caps import NAMES, Cap, parse_set
 from capadvise.model.errors import BadInput

@@ -10,7 +10,7 @@ import pytest
 
 from capadvise.catalog import default
 from capadvise.judgement.decide import Verdict, decide_all
-from capadvise.judgement.remedies import folders_of
+from capadvise.judgement.remediation import folders_of
 from capadvise.model.caps import Cap
 from capadvise.model.recording import ForeignFolder, Held
 from capadvise.targets.containers.foreign_folders import _may_write

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from capadvise.judgement.judge import Effect, Judged
-from capadvise.judgement.remedies import remediation_of
+from capadvise.judgement.remediation import remediation_of
 from capadvise.model.caps import Cap
 from capadvise.model.recording import FileChange, ImageFile
 from capadvise.targets.client.container import parse_inspect
@@ -45,7 +45,7 @@ def test_what_root_has_put_into_its_own_folder_and_given_away_is_no_reason() -> 
     """It was said that the new owner writes there, and that the container is to run as root."""
     cap = Cap.parse("DAC_OVERRIDE")
     given_away = replace(PUT, owner="0:0", became="5:0")
-    by_root, by_5 = ([Judged(replace(BIND, uid=uid), None, Effect.USED, "")] for uid in (0, 5))
+    by_root, by_5 = ([Judged(replace(BIND, uid=uid), None, Effect.NEEDED, "")] for uid in (0, 5))
     assert remediation_of(cap, [given_away], by_root) is None
     assert "5:0 writes there" in (remediation_of(cap, [given_away], by_5) or "")
     assert "as USER 999:999" in (remediation_of(cap, [PUT], by_root) or "")

@@ -11,8 +11,18 @@ import pytest
 from capadvise.catalog import default
 from capadvise.cli import main
 from capadvise.model.caps import Sets, parse_set
-from capadvise.model.inspected import ImageInspection, Inspection, Riser
-from capadvise.model.posture import Cgroup, Exposed, Mac, Posture, Root, Seccomp, Sharing, User
+from capadvise.model.image import ImageInspection, Riser
+from capadvise.model.posture import (
+    Cgroup,
+    Exposed,
+    Inspection,
+    Mac,
+    Posture,
+    Root,
+    Seccomp,
+    Sharing,
+    User,
+)
 from capadvise.report.image import dump_image, image_text
 from capadvise.report.inspection import dump_inspection, inspection_text, table
 from tests.support.golden import assert_golden

@@ -90,7 +90,7 @@ def test_every_file_is_read_and_in_the_index() -> None:
     assert index(every) == KNOWN.index.raw
     for program in every:
         for variant in program.variants:
-            assert variant.floor <= variant.recommended
+            assert variant.minimal <= variant.recommended
             assert {need.cap for need in variant.needs} == variant.recommended
 
 
@@ -118,7 +118,7 @@ def test_the_sets_of_others_are_explained_where_they_differ() -> None:
     for program in map(KNOWN.program, KNOWN.names()):
         for one in program.published:
             assert one.variant in ("", *(each.name for each in program.variants)), program.name
-            same = one.caps == program.beside(one).floor
+            same = one.caps == program.beside(one).minimal
             assert same or one.difference, (program.name, one.what)
 
 

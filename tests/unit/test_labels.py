@@ -17,7 +17,7 @@ from capadvise.config import LANGUAGES
 from capadvise.config.snippet import Snippet
 from capadvise.model.caps import parse_set
 from capadvise.model.errors import BadInput
-from capadvise.model.image_labels import claim_of
+from capadvise.model.image import claim_of
 from capadvise.targets import labels as engine_labels
 from capadvise.targets.client.client import Client
 from capadvise.targets.labels import labels_of
@@ -36,20 +36,20 @@ def written(snippet: Snippet) -> dict[str, str]:
 
 
 def test_what_is_written_is_read() -> None:
-    snippet = replace(snippet_with(CAPS), floor=parse_set(["CHOWN"]), digest="sha256:ab")
+    snippet = replace(snippet_with(CAPS), minimal=parse_set(["CHOWN"]), digest="sha256:ab")
     claim = claim_of(written(replace(snippet, variant='an "odd" $one')))
     assert claim is not None
-    assert (claim.recommended, claim.floor) == (CAPS, parse_set(["CHOWN"]))
+    assert (claim.recommended, claim.minimal) == (CAPS, parse_set(["CHOWN"]))
     assert (claim.user, claim.report, claim.variant) == ("0:0", "sha256:ab", 'an "odd" $one')
     assert claim.problems == ()
 
 
 def test_the_minimal_set_alone_and_no_capability() -> None:
-    floor = replace(snippet_with(frozenset()), set_name="floor")
-    assert "io.capadvise.recommended" not in written(floor)
-    claim = claim_of(written(floor))
+    minimal = replace(snippet_with(frozenset()), set_name="floor")
+    assert "io.capadvise.recommended" not in written(minimal)
+    claim = claim_of(written(minimal))
     assert claim is not None
-    assert (claim.floor, claim.recommended) == (frozenset(), None)
+    assert (claim.minimal, claim.recommended) == (frozenset(), None)
 
 
 @pytest.mark.parametrize("value", ["CHOWN;KILL", "\x1b[2J", "x" * 9_000_000, "CHOWN," * 999_999])
@@ -57,7 +57,7 @@ def test_hostile_values_are_cut_and_named(value: str) -> None:
     claim = claim_of({"io.capadvise.floor": value, "io.capadvise.version": value})
     assert claim is not None
     assert len(claim.version) <= 2000
-    assert claim.floor is None
+    assert claim.minimal is None
     (problem,) = claim.problems
     assert problem.startswith("the label io.capadvise.floor holds no capabilities: ")
     assert len(problem) < 150

@@ -45,7 +45,7 @@ def test_each_check_is_judged_by_what_its_own_run_held() -> None:
     cap = CHOWN.cap
     assert dropped.proposal.need(cap).verdict is Verdict.DENIED
     for pair in ((dropped, missing), (missing, dropped)):
-        assert merged(*pair).report.proposal.need(cap).verdict is Verdict.USED
+        assert merged(*pair).report.proposal.need(cap).verdict is Verdict.NEEDED
 
 
 def test_a_run_that_is_given_twice_counts_once() -> None:
@@ -143,14 +143,14 @@ def test_a_proof_holds_where_no_other_run_needs_more() -> None:
     made = merged(report_of(BIND), one)
     assert made.notes == ()
     assert made.report.proven == one.proven
-    assert made.report.proposal.floor == one.proposal.floor
+    assert made.report.proposal.minimal == one.proposal.minimal
     assert made.report.proposal.need(CHOWN.cap).verdict is Verdict.REQUIRED
 
 
 def test_a_proof_does_not_hold_beyond_what_was_proven() -> None:
     made = merged(proven(report_of(BIND), parse_set(["NET_BIND_SERVICE"])), report_of(CHOWN))
     assert made.report.proven is None
-    assert made.report.proposal.floor is None
+    assert made.report.proposal.minimal is None
     assert made.report.proposal.recommended == parse_set(["CHOWN", "NET_BIND_SERVICE"])
     assert made.notes == (
         "the proof of 1.json no longer holds and is left out: other runs need CHOWN",

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 import pytest
 
 from capadvise.catalog import default
-from capadvise.catalog.patterns import Patterns, among, like
+from capadvise.catalog.sites import Patterns, among, like
 
 PATTERNS = sorted(
     {

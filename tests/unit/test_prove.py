@@ -9,8 +9,8 @@ import pytest
 
 from capadvise.judgement.decide import Need, Proof, Proposal, Verdict
 from capadvise.judgement.differences import Observed
-from capadvise.judgement.outcome import Interrupted, NotProvable, TrialOutcome
 from capadvise.judgement.proven import conclude
+from capadvise.judgement.trial_outcome import Interrupted, NotProvable, TrialOutcome
 from capadvise.model.caps import Cap, CapSet
 from capadvise.proof.plan import prove
 from capadvise.report.proof_text import proof_lines
@@ -30,7 +30,7 @@ from tests.support.known_needs import EVERYTHING, ORDER, KnownWorkload, caps, ne
 def test_a_recommended_set_that_works_is_within_budget(truth: str, recommended: str) -> None:
     fake = KnownWorkload(needing(truth))
     proven = fake.prove(proposal(recommended))
-    assert proven.floor == caps(truth)
+    assert proven.minimal == caps(truth)
     assert not proven.flaky
     once = [trial for trial in proven.trials if not trial.repeat]
     assert len(once) <= 3 + 2 * len(caps(recommended))
@@ -43,7 +43,7 @@ def test_a_recommended_set_that_works_is_within_budget(truth: str, recommended: 
 def test_what_no_check_named_is_found_by_search(truth: str, recommended: str) -> None:
     fake = KnownWorkload(needing(truth))
     proven = fake.prove(proposal(recommended))
-    assert proven.floor == caps(truth)
+    assert proven.minimal == caps(truth)
     found = len(caps(truth) - caps(recommended))
     once = [trial for trial in proven.trials if not trial.repeat]
     assert len(once) <= 3 + 2 * len(caps(truth)) + 12 * found
@@ -55,23 +55,23 @@ def test_what_no_check_named_is_found_by_search(truth: str, recommended: str) ->
 def test_what_a_trial_was_refused_is_added_first() -> None:
     fake = KnownWorkload(needing("CHOWN MKNOD"), refused=lambda given: caps("MKNOD") - given)
     proven = fake.prove(proposal("CHOWN"))
-    assert proven.floor == caps("CHOWN MKNOD")
+    assert proven.minimal == caps("CHOWN MKNOD")
     assert len([trial for trial in proven.trials if not trial.repeat]) <= 6
 
 
 def test_either_of_two_is_enough_and_the_more_powerful_goes() -> None:
     works: Callable[[CapSet], bool] = lambda given: bool(caps("BPF SYS_ADMIN") & given)  # noqa: E731
-    assert KnownWorkload(works).prove(proposal("BPF SYS_ADMIN")).floor == caps("BPF")
+    assert KnownWorkload(works).prove(proposal("BPF SYS_ADMIN")).minimal == caps("BPF")
 
 
 def test_the_floor_fails_without_any_one_member() -> None:
     fake = KnownWorkload(
         lambda given: caps("SETUID SETGID") <= given and bool(given & caps("CHOWN FOWNER"))
     )
-    floor = fake.prove(proposal("SETUID SETGID CHOWN FOWNER")).floor
-    assert floor is not None
-    assert fake.works(floor)
-    assert not any(fake.works(floor - {cap}) for cap in floor)
+    minimal = fake.prove(proposal("SETUID SETGID CHOWN FOWNER")).minimal
+    assert minimal is not None
+    assert fake.works(minimal)
+    assert not any(fake.works(minimal - {cap}) for cap in minimal)
 
 
 def test_a_workload_that_never_passes_is_no_verdict() -> None:
@@ -83,7 +83,7 @@ def test_a_flaky_workload_is_called_flaky() -> None:
     answers = iter([True, False, False, True] + [False, True] * 50)
     proven = KnownWorkload(lambda _: next(answers)).prove(proposal("CHOWN"))
     assert proven.flaky
-    assert proven.floor is None
+    assert proven.minimal is None
     assert conclude(proposal("CHOWN"), proven) == proposal("CHOWN")
 
 
@@ -97,8 +97,8 @@ def test_an_interrupted_search_keeps_the_best_set() -> None:
 
     proven = KnownWorkload(works).prove(proposal("CHOWN FOWNER KILL"))
     assert not proven.complete
-    assert proven.floor is not None
-    assert caps("CHOWN") <= proven.floor < EVERYTHING
+    assert proven.minimal is not None
+    assert caps("CHOWN") <= proven.minimal < EVERYTHING
 
 
 def test_the_floor_is_minimal_where_less_asks_for_less() -> None:
@@ -109,7 +109,7 @@ def test_the_floor_is_minimal_where_less_asks_for_less() -> None:
 
     known = proposal("CHOWN KILL SETUID", self_restricting="SETUID")
     proven = KnownWorkload(works).prove(known)
-    assert proven.floor == caps("KILL")
+    assert proven.minimal == caps("KILL")
     after = conclude(known, proven)
     assert after.recommended == caps("CHOWN KILL SETUID")
     assert proven.recommended_sound
@@ -149,7 +149,7 @@ def _any_of(given: CapSet) -> bool:
 
 def test_of_several_that_would_do_the_one_of_the_lowest_risk_is_taken() -> None:
     proven = KnownWorkload(_any_of).prove(proposal(f"SETUID {ANY_OF}"))
-    assert proven.floor == caps("SETUID NET_BIND_SERVICE")
+    assert proven.minimal == caps("SETUID NET_BIND_SERVICE")
 
 
 @pytest.mark.parametrize("others", ["SYS_NICE", "NET_BIND_SERVICE SYS_NICE"])
@@ -160,7 +160,7 @@ def test_of_several_that_would_do_the_one_that_is_kept_anyway_is_taken(others: s
     known = proposal(f"SETUID CHOWN {others}")
     proven = KnownWorkload(_any_of, observe).prove(known)
     concluded = conclude(known, proven)
-    assert (proven.floor, concluded.recommended) == (caps("SETUID CHOWN"),) * 2
+    assert (proven.minimal, concluded.recommended) == (caps("SETUID CHOWN"),) * 2
     once = [trial for trial in proven.trials if not trial.repeat]
     assert len(once) <= 3 + 2 * len(known.recommended)
 
@@ -187,7 +187,7 @@ class AtTheFullMinute(KnownWorkload):
 def test_what_was_late_is_not_taken_for_a_failure(recommended: str) -> None:
     fake = AtTheFullMinute(needing("DAC_OVERRIDE SETUID"), refused=lambda _: caps("SETUID"))
     proven = fake.prove(proposal(recommended))
-    assert proven.floor == caps("DAC_OVERRIDE SETUID")
+    assert proven.minimal == caps("DAC_OVERRIDE SETUID")
     assert not proven.flaky
 
 
@@ -219,13 +219,13 @@ def test_what_was_late_tells_nothing_once_a_late_one_has_passed(
     lates = frozenset((caps(text), number) for text, number in late)
     known = proposal("CHOWN KILL SETUID")
     proven = Late(needing("SETUID"), late=lates).prove(known)
-    assert proven.floor == caps("SETUID")
+    assert proven.minimal == caps("SETUID")
     assert not proven.flaky
     assert conclude(known, proven).recommended == caps("SETUID")
 
 
 def test_a_doubtful_need_is_given_all_its_time() -> None:
-    need = Need(Cap(21), Verdict.USED, Proof.CALL_SITE, "r", uncertain="most programs go on")
+    need = Need(Cap(21), Verdict.NEEDED, Proof.CALL_SITE, "r", uncertain="most programs go on")
     known = Proposal((need, *proposal("SETUID").needs), caps("SETUID") | {Cap(21)})
     fake = Late(needing("SETUID"), late=frozenset({(caps("SETUID"), 0)}))
-    assert fake.prove(known).floor == caps("SETUID")
+    assert fake.prove(known).minimal == caps("SETUID")

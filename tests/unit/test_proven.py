@@ -8,10 +8,9 @@ from dataclasses import replace
 
 import pytest
 
-from capadvise.judgement import comparisons
-from capadvise.judgement.comparisons import Comparisons
+from capadvise.judgement import differences
 from capadvise.judgement.decide import Need, Proof, Proposal, Verdict, decide_all
-from capadvise.judgement.differences import SILENCE, Noise, Observed, compare
+from capadvise.judgement.differences import SILENCE, Comparisons, Noise, Observed, compare
 from capadvise.judgement.judge import UNKNOWN_SITE, WHILE_STOPPED, Effect, Judged
 from capadvise.judgement.proven import Proven, Trial, conclude
 from capadvise.model.caps import Cap, CapSet
@@ -25,7 +24,7 @@ from tests.support.recordings import BIND, check
 def test_an_unknown_check_that_a_trial_did_without_is_not_recommended() -> None:
     """sysctl -a on a kernel that the catalog does not know: two keys are missing, and nobody asked
     for them."""
-    need = Need(Cap(21), Verdict.USED, Proof.NONE, "r", uncertain=UNKNOWN_SITE)
+    need = Need(Cap(21), Verdict.NEEDED, Proof.NONE, "r", uncertain=UNKNOWN_SITE)
     known = Proposal((need,), frozenset({Cap(21)}))
     trials = (Trial(frozenset(), True, 0.1, without=Cap(21), differences=("stderr differs",)),)
     proven = Proven("command", trials, frozenset())
@@ -44,7 +43,7 @@ def test_what_is_kept_beside_an_empty_floor_is_tried_as_a_whole() -> None:
 
         known = proposal("SETGID SETUID", self_restricting="SETGID SETUID")
         proven = KnownWorkload(lambda _: True, observe).prove(known)
-        assert proven.floor == frozenset()
+        assert proven.minimal == frozenset()
         assert conclude(known, proven).recommended >= lost
 
 
@@ -56,10 +55,10 @@ def test_tolerated_with_a_loss_is_kept_and_without_one_is_not() -> None:
     known = proposal("CHOWN SYS_NICE FOWNER")
     proven = KnownWorkload(needing("CHOWN"), observe).prove(known)
     after = conclude(known, proven)
-    assert after.floor == caps("CHOWN")
+    assert after.minimal == caps("CHOWN")
     assert after.recommended == caps("CHOWN SYS_NICE")
     assert after.need(Cap.parse("SYS_NICE")).lost_without == "it says: cannot set niceness"
-    assert after.need(Cap.parse("FOWNER")).verdict is Verdict.TOLERATED
+    assert after.need(Cap.parse("FOWNER")).verdict is Verdict.OPTIONAL
     assert after.need(Cap.parse("FOWNER")).lost_without is None
     assert after.need(Cap.parse("CHOWN")).verdict is Verdict.REQUIRED
 
@@ -68,7 +67,7 @@ def test_what_no_trial_came_to_is_kept() -> None:
     known = proposal("CHOWN KILL")
     proven = KnownWorkload(needing("CHOWN")).prove(known)
     after = conclude(known, replace(proven, untried=caps("KILL")))
-    assert after.floor == caps("CHOWN")
+    assert after.minimal == caps("CHOWN")
     assert after.recommended == caps("CHOWN KILL")
     assert "no trial reached" in (after.need(Cap.parse("KILL")).lost_without or "")
 
@@ -90,7 +89,7 @@ def test_what_nothing_requires_can_still_be_lost() -> None:
 
     known = proposal("CHOWN FSETID")
     after = conclude(known, KnownWorkload(lambda _: True, observe).prove(known))
-    assert after.floor == frozenset()
+    assert after.minimal == frozenset()
     assert after.recommended == caps("FSETID")
 
 
@@ -98,7 +97,7 @@ def test_giving_up_rights_is_kept_whatever_a_check_says() -> None:
     known = proposal("SETUID NET_BIND_SERVICE", self_restricting="SETUID")
     after = conclude(known, KnownWorkload(needing("NET_BIND_SERVICE")).prove(known))
     assert after.recommended == caps("SETUID NET_BIND_SERVICE")
-    assert after.floor == caps("NET_BIND_SERVICE")
+    assert after.minimal == caps("NET_BIND_SERVICE")
 
 
 def test_differences_are_sentences() -> None:
@@ -132,7 +131,7 @@ def test_what_is_lost_by_two_together_is_not_left_out(
 
     known = proposal(f"CHOWN FOWNER SYS_NICE {needed}")
     proven = KnownWorkload(needing(needed), observe).prove(known)
-    assert proven.floor == caps(needed)
+    assert proven.minimal == caps(needed)
     assert conclude(known, proven).recommended == caps(f"{recommended} {needed}")
     once = [trial for trial in proven.trials if not trial.repeat]
     assert len(once) <= 3 + 2 * len(known.recommended)
@@ -148,7 +147,7 @@ def test_what_differs_by_itself_is_not_recommended() -> None:
     known = proposal("CHOWN FOWNER")
     proven = KnownWorkload(needing("CHOWN"), observe).prove(known)
     concluded = conclude(known, proven)
-    assert concluded.recommended == proven.floor == caps("CHOWN")
+    assert concluded.recommended == proven.minimal == caps("CHOWN")
     assert not any(trial.differences for trial in proven.trials if trial.passed)
 
 
@@ -181,7 +180,7 @@ def test_what_another_one_makes_needless_is_not_recommended() -> None:
     assert concluded.recommended == caps("SETUID CHOWN FSETID")
 
 
-@pytest.mark.parametrize("verdict", [Verdict.UNUSED, Verdict.ADVISORY])
+@pytest.mark.parametrize("verdict", [Verdict.NOT_CHECKED, Verdict.INCIDENTAL])
 def test_what_trials_passed_without_is_not_uncertain_any_more(verdict: Verdict) -> None:
     """io_uring was used, and its workers were not seen: the trials had them, too."""
     unseen = Need(Cap(10), verdict, Proof.NONE, "not checked", uncertain="io_uring")
@@ -193,7 +192,7 @@ def test_what_trials_passed_without_is_not_uncertain_any_more(verdict: Verdict) 
 
 @pytest.mark.parametrize(("leaves_nothing", "doubt"), [(False, WHILE_STOPPED), (True, None)])
 def test_what_outlasts_a_stop_not_all_trials_tell(leaves_nothing: bool, doubt: str | None) -> None:
-    stopping = Need(Cap(5), Verdict.ADVISORY, Proof.NONE, "kill", uncertain=WHILE_STOPPED)
+    stopping = Need(Cap(5), Verdict.INCIDENTAL, Proof.NONE, "kill", uncertain=WHILE_STOPPED)
     known = Proposal((*proposal("CHOWN").needs, stopping), caps("CHOWN"))
     proven = KnownWorkload(needing("CHOWN")).prove(known)
     after = conclude(known, replace(proven, leaves_nothing=leaves_nothing))
@@ -231,12 +230,12 @@ def test_what_made_the_trial_fail_is_told_first(why: str, failed_at: str, told: 
     evidence = tuple(
         Judged(
             check("DAC_OVERRIDE", "generic_permission", "openat", program=program, phase=phase),
-            *(None, Effect.USED, "r"),
+            *(None, Effect.NEEDED, "r"),
             start=start,
         )
         for program, phase, start in used
     )
-    need = Need(cap, Verdict.USED, Proof.CALL_SITE, "r", evidence=evidence)
+    need = Need(cap, Verdict.NEEDED, Proof.CALL_SITE, "r", evidence=evidence)
     trial = Trial(frozenset(), False, 0.1, cap, differences=(why,), failed_at=failed_at)
     after = conclude(Proposal((need,), frozenset({cap})), Proven("c", (trial,), frozenset({cap})))
     assert after.need(cap).evidence[0].check.program == told
@@ -253,16 +252,15 @@ def test_what_a_trial_left_is_compared_once_as_long_as_no_noise_is_learned(
         said.append(less.stderr)
         return compare(full, less, noise)
 
-    monkeypatch.setattr(comparisons, "compare", compared)
+    monkeypatch.setattr(differences, "compare", compared)
     first, less = Observed(0), Observed(0, stderr=("it cannot",))
     known = Comparisons(first, lambda: Observed(0, stderr=("it cannot",)))
-    trials = [Trial(caps("CHOWN"), True, 0.1)] * 2
     known.note(1, first, less)
     for _ in range(3):
-        assert [trial.differences for trial in known.told(trials)] == [(), ("it says: it cannot",)]
+        assert [known.of_trial(0), known.of_trial(1)] == [None, ("it says: it cannot",)]
     assert said == [("it cannot",)]
     assert known.lost(first, less) == []  # it says so with everything, too
-    assert [trial.differences for trial in known.told(trials)] == [(), ()]
+    assert known.of_trial(1) == ()
 
 
 @pytest.mark.parametrize("isolation", ["command", "container", "none"])
@@ -277,12 +275,12 @@ def test_what_fails_with_everything_may_need_what_a_trial_shuts_out(isolation: s
 def test_what_is_kept_anyway_is_no_alternative_that_failed() -> None:
     """It is tried in the place of each member, and told only where it is enough."""
     cap, other = Cap.parse("NET_BIND_SERVICE"), Cap.parse("CHOWN")
-    need = Need(cap, Verdict.USED, Proof.CALL_SITE, "r")
-    floor = frozenset({cap})
+    need = Need(cap, Verdict.NEEDED, Proof.CALL_SITE, "r")
+    minimal = frozenset({cap})
 
     def tried(need: Need, *instead: str) -> tuple[tuple[str, bool], ...]:
         trials = (Trial(frozenset(), False, 0.1, cap, instead=instead),)
-        return conclude(Proposal((need,), floor), Proven("c", trials, floor)).need(cap).tried
+        return conclude(Proposal((need,), minimal), Proven("c", trials, minimal)).need(cap).tried
 
     assert tried(need, "CHOWN") == ()
     assert tried(need, "ports=81") == (("ports=81", False),)

@@ -9,7 +9,7 @@ import pytest
 
 from capadvise.catalog import Catalog
 from capadvise.catalog.sites import Meaning, SiteRule, Sites
-from capadvise.judgement.refused import refusal, refusals
+from capadvise.judgement.refusals import refusal, refusals
 from capadvise.model.caps import Cap
 from capadvise.model.posture import Mac
 from capadvise.model.recording import (

@@ -15,7 +15,7 @@ import pytest
 
 from capadvise.catalog import default
 from capadvise.judgement.decide import Proof, Verdict, decide
-from capadvise.judgement.refused import refusals
+from capadvise.judgement.refusals import refusals
 from capadvise.kernel import json_lines
 from capadvise.model.caps import Cap, from_mask, parse_set
 from capadvise.model.recording import Check, DeniedCheck, Namespace, RefusedBy, RefusedCall, Retried
@@ -39,14 +39,14 @@ def check(cap: int, how: Retried, call: str = "openat", **more: object) -> Check
 @pytest.mark.parametrize(
     ("seen", "verdict", "proof", "recommended"),
     [
-        (check(12, Retried.SHOWN, "ioctl"), Verdict.USED, Proof.RETRY, {12}),
+        (check(12, Retried.SHOWN, "ioctl"), Verdict.NEEDED, Proof.RETRY, {12}),
         # the preference list: DAC_OVERRIDE would do, and is in every runtime's default
-        (check(2, Retried.SHOWN), Verdict.ADVISORY, Proof.RETRY, {1}),
-        (check(2, Retried.SHOWN, "open_by_handle_at"), Verdict.USED, Proof.RETRY, {2}),
-        (check(2, Retried.SHOWN, result=-2), Verdict.ADVISORY, Proof.NONE, set()),
-        (check(1, Retried.PROBE), Verdict.ADVISORY, Proof.NONE, set()),
-        (check(12, Retried.ASKED, "sendmsg"), Verdict.USED, Proof.CALL_SITE, {12}),
-        (check(10, Retried.REFUSED, "bind", result=-13), Verdict.USED, Proof.NONE, {10}),
+        (check(2, Retried.SHOWN), Verdict.INCIDENTAL, Proof.RETRY, {1}),
+        (check(2, Retried.SHOWN, "open_by_handle_at"), Verdict.NEEDED, Proof.RETRY, {2}),
+        (check(2, Retried.SHOWN, result=-2), Verdict.INCIDENTAL, Proof.NONE, set()),
+        (check(1, Retried.PROBE), Verdict.INCIDENTAL, Proof.NONE, set()),
+        (check(12, Retried.ASKED, "sendmsg"), Verdict.NEEDED, Proof.CALL_SITE, {12}),
+        (check(10, Retried.REFUSED, "bind", result=-13), Verdict.NEEDED, Proof.NONE, {10}),
     ],
 )
 def test_verdicts_of_retried_calls(

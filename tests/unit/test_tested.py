@@ -13,7 +13,7 @@ from capadvise.model.workload import Act, Step, Workload, only_greets, only_list
 from capadvise.report.text import tested_lines as exercised
 from tests.support.screens import NGINX
 
-PROVEN = Proven(isolation="command", trials=(), floor=parse_set(["CHOWN"]), complete=True)
+PROVEN = Proven(isolation="command", trials=(), minimal=parse_set(["CHOWN"]), complete=True)
 RELOAD = (Step(Act.START), Step(Act.CHECK), Step(Act.RELOAD), Step(Act.CHECK), Step(Act.STOP))
 
 

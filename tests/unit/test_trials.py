@@ -19,7 +19,7 @@ from capadvise.model.errors import BadInput
 from capadvise.model.workload import Workload
 from capadvise.observe.supervise.health_check import Checker
 from capadvise.proof.trials import runner, sandbox
-from capadvise.proof.trials.printed import end_of
+from capadvise.proof.trials.sandbox import end_of
 from capadvise.proof.trials.stages import Stage, Stages
 from capadvise.proof.trials.stop import Stop
 

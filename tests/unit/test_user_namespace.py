@@ -149,9 +149,9 @@ def test_what_programs_go_on_without_is_lost_there() -> None:
     """The kernel says in a user namespace that it has no audit, and a login goes on; who is for
     audit alone does not."""
     asked = check("AUDIT_WRITE", "audit_netlink_ok audit_receive_msg", "sendto")
-    judged = Judged(asked, CATALOG.sites.match(asked.cap, asked.site), Effect.USED, "", ())
+    judged = Judged(asked, CATALOG.sites.match(asked.cap, asked.site), Effect.NEEDED, "", ())
     needs = [
-        Need(Cap.parse(cap), Verdict.USED, Proof.CALL_SITE, "", evidence=(judged,))
+        Need(Cap.parse(cap), Verdict.NEEDED, Proof.CALL_SITE, "", evidence=(judged,))
         for cap in ("AUDIT_WRITE", "AUDIT_CONTROL")
     ]
     assert [bool(place(need, CATALOG, OWN).lost) for need in needs] == [True, False]
@@ -334,7 +334,7 @@ def test_trials_there_say_more_than_checks() -> None:
     assert page_of(device, posture=CONTAINER, proven=PROVEN).startswith(
         "Fits a user namespace: yes"
     )
-    failed = page_of(device, posture=CONTAINER, proven=replace(PROVEN, floor=None))
+    failed = page_of(device, posture=CONTAINER, proven=replace(PROVEN, minimal=None))
     assert failed.startswith("Fits a user namespace: no: it fails there even with every capability")
 
 

@@ -44,7 +44,7 @@ class Row:
     unit: str
     granted: int | None
     """How many its own unit gives it; None where it says nothing."""
-    floor: frozenset[str] | None
+    minimal: frozenset[str] | None
     """None: not proven."""
     recommended: frozenset[str]
     superfluous: frozenset[str]
@@ -66,13 +66,13 @@ class Row:
     @property
     def cells(self) -> Sequence[str]:
         """As the table has them."""
-        floor = f"not proven; recorded: {_short(self.recommended, 'none')}"
+        minimal = f"not proven; recorded: {_short(self.recommended, 'none')}"
         more = self.recommended
-        if self.floor is not None:
-            floor, more = _short(self.floor, "none"), self.recommended - self.floor
+        if self.minimal is not None:
+            minimal, more = _short(self.minimal, "none"), self.recommended - self.minimal
         return (
             *(self.unit, "all" if self.granted is None else str(self.granted)),
-            *(floor, _short(more) if self.floor is not None else "–"),
+            *(minimal, _short(more) if self.minimal is not None else "–"),
             *(_short(self.superfluous), _short(self.missing)),
             "–" if self.works is None else "works" if self.works else "FAILS",
             "yes" if self.undone else "NO",
@@ -108,14 +108,14 @@ def row_of(guest: Guest, recipe: dict[str, Any]) -> Row:
     undone = _shown(guest, unit) == before and guest.traces() == []
     raw = json.loads(report.read_text()) if report.exists() else {"proof": None, "proposal": {}}
     proposal = raw["proposal"]
-    floor, recommended = proposal.get("floor"), frozenset(proposal.get("recommended", ()))
+    minimal, recommended = proposal.get("floor"), frozenset(proposal.get("recommended", ()))
     killed = sum(killed_at(guest, recipe, moment) for moment in MOMENTS)
     undone &= _shown(guest, unit) == before and guest.traces() == []
-    works = None if floor is None else _installed(guest, recipe)
+    works = None if minimal is None else _installed(guest, recipe)
     complaint = "" if report.exists() else "no report"
-    if "floor" in recipe and floor != _long(recipe["floor"]):
-        complaint = f"minimal set: {recipe['floor']} is expected"
-    elif "floor" not in recipe and floor is None:
+    if "floor" in recipe and minimal != _long(recipe["floor"]):
+        complaint = f"minimal set: {recipe['minimal']} is expected"
+    elif "floor" not in recipe and minimal is None:
         complaint = "not proven"
     if not killed:
         complaint = "capadvise had ended before it could be killed once"
@@ -124,10 +124,10 @@ def row_of(guest: Guest, recipe: dict[str, Any]) -> Row:
     return Row(
         unit=name,
         granted=None if granted is None else len(granted),
-        floor=None if floor is None else frozenset(floor),
+        minimal=None if minimal is None else frozenset(minimal),
         recommended=recommended,
-        superfluous=granted - recommended if granted is not None and floor is not None else _NONE,
-        missing=recommended - granted if granted is not None and floor is not None else _NONE,
+        superfluous=granted - recommended if granted is not None and minimal is not None else _NONE,
+        missing=recommended - granted if granted is not None and minimal is not None else _NONE,
         works=works,
         undone=undone,
         killed=killed,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
-from capadvise.catalog import compiled, default
+from capadvise.catalog import compiled, compiling, default
 from capadvise.model.caps import NAMES, Cap
 from capadvise.model.errors import BadInput, Exit
 from capadvise.report.explain import capability_text
@@ -37,7 +37,7 @@ def _check(_: argparse.Namespace) -> int:
     """Load every file: the loader refuses what breaks the schema."""
     facts = default()
     path = facts.folder / compiled.FILE
-    if path.read_text(encoding="utf-8") != compiled.dump(compiled.compiled(facts.folder)):
+    if path.read_text(encoding="utf-8") != compiling.dump(compiling.compiled(facts.folder)):
         raise BadInput(
             f"{path} does not match its sources",
             hint="to update it: python -m capadvise.cli.manual",

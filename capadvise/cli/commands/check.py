@@ -20,7 +20,7 @@ from capadvise.workflow.resolve import AskingConsumers
 
 if TYPE_CHECKING:
     from capadvise.gate.baseline import Baseline
-    from capadvise.model.image_labels import Claim
+    from capadvise.model.image import Claim
 
 
 def command(args: argparse.Namespace) -> int:
@@ -64,7 +64,7 @@ def _gathered(args: argparse.Namespace, catalog: Catalog) -> Gathered:
 
 def _claims(gathered: Gathered) -> dict[str, Claim]:
     """What the images of the services say that they need, each by its name in the file."""
-    from capadvise.model.image_labels import claim_of
+    from capadvise.model.image import claim_of
     from capadvise.targets.labels import labels_of_all
 
     services = (service for source in gathered.sources for service in source.declared)

@@ -25,12 +25,12 @@ def command(args: argparse.Namespace) -> int:
         args.format, args.into = "systemd", _drop_in(args, report)
     caps = report.proposal.recommended
     if args.set == "floor":
-        if report.proposal.floor is None:
+        if report.proposal.minimal is None:
             raise BadInput(
                 f"{args.report}: it has no minimal set: no trials were made",
                 hint=f"capadvise prove {args.report}",
             )
-        caps = report.proposal.floor
+        caps = report.proposal.minimal
     answer = snippet_of(report, caps, default(), set_name=args.set)
     # What is imported below, 8 ms and more, the usual answer on stdout need not wait for.
     if args.into is not None:

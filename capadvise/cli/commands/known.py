@@ -10,7 +10,7 @@ from capadvise.catalog.known_index import other_version, repository
 from capadvise.config import LANGUAGES
 from capadvise.model.errors import BadInput, Exit
 from capadvise.model.escape import printable
-from capadvise.model.inspected import IMAGE, LAYOUT
+from capadvise.model.image import IMAGE, LAYOUT
 from capadvise.report.known_text import known_text, list_text, namesake_text
 from capadvise.workflow.notice import notice
 
@@ -50,7 +50,7 @@ def command(args: argparse.Namespace) -> int:
 def _of_image(args: argparse.Namespace) -> int:
     """What an image says of itself; it is not started."""
     from capadvise.config.from_known import claimed_snippet
-    from capadvise.model.image_labels import claim_of
+    from capadvise.model.image import claim_of
     from capadvise.report.known_text import claim_text
     from capadvise.targets.labels import labels_of
 
@@ -66,9 +66,9 @@ def _of_image(args: argparse.Namespace) -> int:
     if args.format is None:
         print("\n".join(claim_text(name, claim)))
         return Exit.OK
-    set_name, caps = args.set, claim.floor if args.set == "floor" else claim.recommended
-    if caps is None and claim.floor is not None:
-        set_name, caps = "floor", claim.floor
+    set_name, caps = args.set, claim.minimal if args.set == "floor" else claim.recommended
+    if caps is None and claim.minimal is not None:
+        set_name, caps = "floor", claim.minimal
         notice("note: no label names the recommended set: this is the minimal one")
     if caps is None:
         raise BadInput(f"{name}: no label names that set")

@@ -6,8 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from capadvise.catalog import Catalog, SiteRule
-from capadvise.catalog.capabilities import Entry
-from capadvise.catalog.ways import WHERE_TO, Edits
+from capadvise.catalog.capabilities import WHERE_TO, Edits, Entry
 from capadvise.cli.manual.words import code, head, prose, row
 from capadvise.model.caps import NAMES, Cap
 from capadvise.report.explain import defaults_sentences, seccomp_sentences

@@ -86,9 +86,9 @@ _PUBLISHED_TITLES = ("program", "variant", "whose set", "beyond ours", "without"
 
 def _published(program: KnownProgram, one: Published) -> str:
     variant = program.beside(one)
-    floor = variant.floor
-    more, less = _names(one.caps - floor), _names(floor - one.caps)
-    why = "the same" if one.caps == floor else one.difference
+    minimal = variant.minimal
+    more, less = _names(one.caps - minimal), _names(minimal - one.caps)
+    why = "the same" if one.caps == minimal else one.difference
     return row(program.name, prose(variant.name), prose(one.what), more, less, prose(why))
 
 
@@ -100,14 +100,14 @@ _TITLES = (
 
 def _row(program: KnownProgram, variant: Variant, catalog: Catalog) -> str:
     usual = catalog.baselines.default("docker").grants
-    risks = [_worst(caps, catalog) for caps in (usual, variant.floor)]
+    risks = [_worst(caps, catalog) for caps in (usual, variant.minimal)]
     return row(
         program.name,
         program.upstream,
         prose(variant.name),
-        _names(variant.floor),
-        _names(variant.recommended - variant.floor),
-        f"{len(usual)} → {len(variant.floor)}",
+        _names(variant.minimal),
+        _names(variant.recommended - variant.minimal),
+        f"{len(usual)} → {len(variant.minimal)}",
         " → ".join(risks),
         variant.user_namespace.partition(":")[0],
     )

@@ -9,7 +9,7 @@ from capadvise.config.comments import comment
 from capadvise.config.snippet import Snippet
 from capadvise.model.caps import CapSet
 from capadvise.model.escape import printable
-from capadvise.model.image_labels import PREFIX
+from capadvise.model.image import PREFIX
 
 
 def render(snippet: Snippet) -> str:
@@ -22,9 +22,9 @@ def render(snippet: Snippet) -> str:
 
 def _labels(snippet: Snippet) -> Iterator[tuple[str, str]]:
     caps = frozenset(cap for cap, _ in snippet.caps)
-    floor = caps if snippet.set_name == "floor" else snippet.floor
-    if floor is not None:
-        yield f"{PREFIX}floor", _short(floor)
+    minimal = caps if snippet.set_name == "floor" else snippet.minimal
+    if minimal is not None:
+        yield f"{PREFIX}floor", _short(minimal)
     if snippet.set_name != "floor":
         yield f"{PREFIX}recommended", _short(caps)
     yield f"{PREFIX}user", snippet.user

@@ -248,7 +248,7 @@ def _brief(need: Need) -> Need:
     one that does not, likewise."""
     kinds: dict[bool, list[Judged]] = {}
     for judged in need.evidence:  # the deciding ones come first
-        kinds.setdefault(judged.effect is Effect.USED, []).append(judged)
+        kinds.setdefault(judged.effect is Effect.NEEDED, []).append(judged)
     return replace(need, evidence=tuple(map(_summed, kinds.values())))
 
 

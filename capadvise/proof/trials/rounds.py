@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import shlex
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -12,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from capadvise.model.recording import Phase, Recording
-from capadvise.model.workload import Act, Step
+from capadvise.model.workload import Act, Round, Step
 from capadvise.observe.supervise.command import ANOTHER_FOLLOWS, Command
 from capadvise.observe.supervise.observation import Observation
-from capadvise.proof.trials import steps
 
 CLEAN = frozenset({0, *(128 + number for number in (1, 2, 13, 15))})
 """Exit statuses of what was told to stop, as systemd has them: SIGHUP, SIGINT, SIGPIPE, SIGTERM."""
@@ -55,7 +55,7 @@ def run_rounds(
         steps_ = tuple(Step(Act(act), text) for act, text in texts)
         folder = top / f"round{number}"
         folder.mkdir()
-        script = steps.script(steps_, plan["check"], folder, lambda step: _reload(plan, step))
+        script = _script(steps_, plan["check"], folder, lambda step: _reload(plan, step))
         judged = plan["last_stop"] or number < len(plan["rounds"])
         patience = command.patience if judged else 0.0
         began = time.time()
@@ -68,7 +68,7 @@ def run_rounds(
         times = began, time.time()
         result = _result(plan, observation, folder, times, last_line(), judged_stop=judged)
         recordings = tuple(
-            _labelled(recording, number, steps.reloaded_at(folder, steps_))
+            _labelled(recording, number, _reloaded_at(folder, steps_))
             for recording in observation.recordings
         )
         if result.passed and plan["kind"] != "daemon":
@@ -141,9 +141,9 @@ def _result(
     if plan["kind"] != "daemon":
         why, late = _oneshot_failed(plan, observation, seconds, words), _late(plan, seconds)
         return RoundResult((), observation, why is None, why or "", why and "start", None, late)
-    passed_at = steps.passed_at(folder)
+    passed_at = _passed_at(folder)
     if not observation.check_passed or passed_at is None:
-        failed = steps.failed_act(folder)
+        failed = _failed_act(folder)
         why = _daemon_failed(plan, observation, seconds, failed, words)
         late = bool(observation.given_up) or _late(plan, seconds)
         return RoundResult((), observation, False, why, failed or "start", None, late)
@@ -213,3 +213,76 @@ def _stop_failed(plan: dict[str, Any], stop: dict[str, Any]) -> str | None:
     if expected["clean"] and not stop["clean"]:
         return f"exited with {stop['status']} when it was told to stop"
     return None
+
+
+APART = 0.3
+"""Seconds before a reload, so that what it needs is told from what the start needs: the times of
+checks and ours do not begin at the same moment."""
+Reload = Callable[[Step], str]
+"""How a target is told to reload, as a shell command."""
+_FAIL = """fail() {
+    echo "$1" > FOLDER/failed
+    kill -KILL $(echo "$PIDS" | tr , ' ') 2>/dev/null
+    exit 1
+}"""
+_CHECK = """if [ ! -e DONE ]; then
+    SHELL -ec COMMAND || exit 1
+    : > DONE
+fi"""
+_ONCE = """if [ ! -e DONE ]; then
+    [ ! -e BEGUN ] || fail ACT # it took longer than one try may
+    : > BEGUN
+    WAIT
+    SHELL -ec COMMAND || fail ACT
+    : > DONE
+fi"""
+
+
+def _script(steps: Round, check: str | None, folder: Path, reload: Reload) -> str | None:
+    """All steps of a round; None where there is nothing to be done. ``folder``: of the round, whose
+    path a shell takes as it is."""
+    lines = []
+    for number, step in enumerate(steps):
+        if step.act is Act.CHECK and check is None:
+            continue
+        command = reload(step) if step.act is Act.RELOAD else step.text or check or ""
+        text = _CHECK if step.act is Act.CHECK else _ONCE
+        for word, value in (
+            ("DONE", f"{folder}/{number}.done"),
+            ("BEGUN", f"{folder}/{number}.{step.act}"),
+            ("ACT", str(step.act)),
+            ("WAIT", f"sleep {APART}" if step.act is Act.RELOAD else ":"),
+            ("SHELL", shutil.which("bash") or "/bin/sh"),
+            ("COMMAND", shlex.quote(command)),
+        ):
+            text = text.replace(word, value)
+        lines.append(text)
+    if not lines:
+        return None
+    return "\n".join([_FAIL.replace("FOLDER", str(folder)), *lines, f": > {folder}/passed"])
+
+
+def _passed_at(folder: Path) -> float | None:
+    """When all steps had been done; None: they were not."""
+    return _time(folder / "passed")
+
+
+def _reloaded_at(folder: Path, steps: Round) -> float | None:
+    """When the first reload began."""
+    begun = (folder / f"{number}.{Act.RELOAD}" for number, _ in enumerate(steps))
+    return next((time for path in begun if (time := _time(path)) is not None), None)
+
+
+def _failed_act(folder: Path) -> str | None:
+    """Which act failed that is done once; None: none did."""
+    try:
+        return (folder / "failed").read_text().strip()
+    except OSError:
+        return None
+
+
+def _time(path: Path) -> float | None:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return None

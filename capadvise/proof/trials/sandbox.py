@@ -16,8 +16,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -39,7 +39,6 @@ from capadvise.observe.supervise.record import observe
 from capadvise.proof.trials.apart import Apart, Tell
 from capadvise.proof.trials.groups import numbers, of_refused_files
 from capadvise.proof.trials.isolation import isolate
-from capadvise.proof.trials.printed import ERR, OUT, end_of, last_words, logged
 from capadvise.proof.trials.rounds import RoundResult, run_rounds
 from capadvise.proof.trials.stages import SO_FAR, serve
 from capadvise.report.dump import dump_recording
@@ -293,7 +292,7 @@ def _wanted(recording: Recording, failed_at: str | None) -> list[str]:
     return [
         need.cap.name
         for need in decide(judged, default()).needs
-        if need.verdict is Verdict.USED or (need.verdict is Verdict.DENIED and need.evidence)
+        if need.verdict is Verdict.NEEDED or (need.verdict is Verdict.DENIED and need.evidence)
     ]
 
 
@@ -341,3 +340,42 @@ def shell(script: str | None, top: Path, name: str, seconds: float, *, needed: b
 
 if __name__ == "__main__":
     main()
+
+
+OUT, ERR = "stdout", "stderr"
+"""The files of a trial's folder that hold what its target printed."""
+Given = tuple[str, int]
+"""A file, and where in it to begin."""
+
+
+@contextmanager
+def logged(out: Path, err: Path, given: Given | None) -> Iterator[None]:
+    """Our output, and so the target's, in files, and on the standard input what it is given."""
+    saved = os.dup(2)
+    for path, fd in ((out, 1), (err, 2)):
+        _put(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), fd)
+    _put(os.open(given[0] if given else os.devnull, os.O_RDONLY if given else os.O_RDWR), 0)
+    if given:
+        os.lseek(0, given[1], os.SEEK_SET)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+
+
+def _put(opened: int, fd: int) -> None:
+    os.dup2(opened, fd)
+    os.close(opened)
+
+
+def end_of(path: Path, size: int) -> str:
+    """The last bytes of what was printed, which can be more than memory holds."""
+    with path.open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - size))
+        return file.read(size).decode(errors="backslashreplace")
+
+
+def last_words(text: str) -> str:
+    """The last line that was said."""
+    return next((line[:200] for line in reversed(text.splitlines()) if line.strip()), "")

@@ -84,7 +84,7 @@ def _of_all(pods: int, report: Report) -> str:
 def seen_in(report: Report, need: Need) -> str:
     """``seen in 2 of 3 replicas``; nothing where it was seen in each that was recorded."""
     of_check = {check.id: item.pod for item in report.recordings for check in item.checks}
-    used = [judged.check.id for judged in need.evidence if judged.effect is Effect.USED]
+    used = [judged.check.id for judged in need.evidence if judged.effect is Effect.NEEDED]
     pods, recorded = {of_check[number] for number in used}, {one.pod for one in report.recordings}
     return f"seen in {_of_all(len(pods), report)}" if 0 < len(pods) < len(recorded) else ""
 

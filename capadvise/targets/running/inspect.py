@@ -19,8 +19,7 @@ from capadvise.kernel.posture.seccomp_filters import filters_of
 from capadvise.model import clone_flags
 from capadvise.model.caps import Cap, CapSet
 from capadvise.model.errors import BadInput, CannotObserve
-from capadvise.model.inspected import Inspection
-from capadvise.model.posture import Posture, Sharing
+from capadvise.model.posture import Inspection, Posture, Sharing
 from capadvise.targets.names import running
 from capadvise.targets.running.pods import in_pod
 from capadvise.targets.running.target import by_name

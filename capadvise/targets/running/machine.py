@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from capadvise.catalog import Catalog
 from capadvise.catalog.syscalls import AUDIT_ARCHS, MACHINES
 from capadvise.judgement.watched import (
+    LeastRecentlyUsed,
     Waiting,
     WatchedCall,
     WatchFinding,
@@ -19,7 +20,6 @@ from capadvise.judgement.watched import (
 )
 from capadvise.kernel import own_caps, procfs
 from capadvise.model.errors import CannotObserve
-from capadvise.model.recent import Recent
 from capadvise.observe.audit.denials import denials, sends_signal
 from capadvise.observe.audit.live import AuditListener
 from capadvise.observe.audit.logs import since_boot
@@ -66,7 +66,7 @@ class MachineWatch:
         self.findings = WatchFindings()
         self.last_cap = procfs.last_cap()
         # Those that the kernel still counts are looked up each time: others make room.
-        self._counted = Recent[bytes, _Counted](2 * KINDS)
+        self._counted = LeastRecentlyUsed[bytes, _Counted](2 * KINDS)
         self._reader = CallReader(Symbols.load(), names, Owners())
         self._denials = MachineRefusals(numbers, every_call=every_call)
         now = time.time()

@@ -10,10 +10,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from itertools import dropwhile, takewhile
 
-from capadvise.judgement.watched import Owner, OwnerKind
+from capadvise.judgement.watched import LeastRecentlyUsed, Owner, OwnerKind
 from capadvise.kernel import procfs
 from capadvise.model.errors import CapadviseError
-from capadvise.model.recent import Recent
 from capadvise.model.target import UNIT_KINDS
 from capadvise.targets.client.cgroup_path import Place, parse_place
 from capadvise.targets.client.container import PROJECT_LABEL, Container
@@ -32,7 +31,7 @@ class Owners:
     """Asks each engine once for each container."""
 
     def __init__(self) -> None:
-        self._known: Recent[str, Owner] = Recent(_KEPT)
+        self._known: LeastRecentlyUsed[str, Owner] = LeastRecentlyUsed(_KEPT)
 
     def of(self, pid: int, program: str, groups: Sequence[str]) -> Owner:
         """``groups``: its control group and those above it, the outermost first, as the kernel

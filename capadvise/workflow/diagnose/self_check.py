@@ -85,7 +85,7 @@ def compare(report: Report, known: CapSet, *, traced: bool) -> str | None:
     proposed = report.proposal.recommended - _OF_PATHS
     wrong = [f"{cap.short} is needed, but was not proposed" for cap in sorted(known - proposed)]
     wrong += [f"{cap.short} is proposed, but not needed" for cap in sorted(proposed - known)]
-    if traced and report.proposal.need(SYS_ADMIN).verdict is not Verdict.ADVISORY:
+    if traced and report.proposal.need(SYS_ADMIN).verdict is not Verdict.INCIDENTAL:
         wrong.append("the checks for SYS_ADMIN that change nothing were not seen")
     return "; ".join(wrong) or None
 

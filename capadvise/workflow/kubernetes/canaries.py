@@ -21,7 +21,7 @@ from typing import Any
 
 from capadvise.config.kubernetes.admission import PodOwner
 from capadvise.judgement.differences import Observed
-from capadvise.judgement.outcome import Interrupted, TrialOutcome
+from capadvise.judgement.trial_outcome import Interrupted, TrialOutcome
 from capadvise.model.caps import CapSet
 from capadvise.model.errors import BadInput, CannotObserve
 from capadvise.targets.kubernetes import copies, objects

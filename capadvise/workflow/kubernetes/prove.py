@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 from capadvise.catalog import default
 from capadvise.config.kubernetes.admission import PodOwner
-from capadvise.judgement.outcome import Interrupted, NotProvable, TrialOutcome
 from capadvise.judgement.proven import ENDED_EARLY, Proven, Trial, conclude
 from capadvise.judgement.report import Report
+from capadvise.judgement.trial_outcome import Interrupted, NotProvable, TrialOutcome
 from capadvise.model.caps import Cap, CapSet
 from capadvise.model.errors import BadInput
 from capadvise.proof.plan import fewest, prove

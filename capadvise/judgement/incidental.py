@@ -27,25 +27,27 @@ _COMM = 15
 _SETS_UP_NETWORKS = ("ioctl", "sendto", "sendmsg")
 
 
-class Aside(NamedTuple):
+class IncidentalUse(NamedTuple):
     """What a program does by the way."""
 
     why: str
     lost: str | None = None
 
 
-def aside(check: Check, context: Context) -> Aside | None:
+def incidental_use(check: Check, context: Context) -> IncidentalUse | None:
     """What a check is about that does not decide whether the program does its job."""
     if _continues_within_a_session(check):
-        return Aside("continuing a process of its own session")
+        return IncidentalUse("continuing a process of its own session")
     if _would_make_a_descriptor(check, context):
-        return Aside("opening a file in /proc/PID/fd that may be made, where none can be made")
+        return IncidentalUse(
+            "opening a file in /proc/PID/fd that may be made, where none can be made"
+        )
     if _looks_up_owners(check, context):
-        return Aside("looking up the owners of the sockets that it lists")
+        return IncidentalUse("looking up the owners of the sockets that it lists")
     if _is_a_lister_reading_processes(check, context):
-        return Aside("reading /proc files of the processes that it lists")
+        return IncidentalUse("reading /proc files of the processes that it lists")
     if _is_a_debugger_reading_processes(check, context):
-        return Aside(
+        return IncidentalUse(
             "opening files of the process that it traces",
             "reading and writing its memory through /proc: ptrace(2) does it word by word",
         )

@@ -16,15 +16,48 @@ PREFIX = "io.capadvise."
 SETS, WORDS = ("floor", "recommended"), ("user", "report", "version", "variant")
 NAMES = tuple(f"{PREFIX}{key}" for key in (*SETS, *WORDS))
 CLAIMED = "whoever built the image wrote it: a claim, not a proof"
+IMAGE, LAYOUT = "image:", "oci:"
+"""Begin the name of an image that an engine has, and of a folder, as skopeo calls it."""
 _LONGEST = 2000
 """Characters of a label that are read: every name of a capability fits in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Riser:
+    """A program of an image that gives its starter more than it has. The path is hostile."""
+
+    path: str
+    layer: int
+    """From 1 at the bottom."""
+    set_uid: int | None = None
+    """The user that it runs as."""
+    set_gid: int | None = None
+    caps: CapSet = frozenset()
+    """File capabilities: permitted."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageInspection:
+    """What an image says of itself, and what lies in it. All texts are hostile."""
+
+    name: str
+    engine: str
+    user: str
+    """As in the Dockerfile; empty: root."""
+    argv: tuple[str, ...]
+    ports: tuple[str, ...]
+    volumes: tuple[str, ...]
+    healthcheck: tuple[str, ...]
+    layers: int
+    risers: tuple[Riser, ...]
+    unread: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
     """What the labels of an image say."""
 
-    floor: CapSet | None
+    minimal: CapSet | None
     """The minimal set; None: no label says it."""
     recommended: CapSet | None
     user: str
@@ -44,9 +77,9 @@ def claim_of(labels: Mapping[str, str]) -> Claim | None:
     if not any(name in labels for name in NAMES):
         return None
     problems: list[str] = []
-    floor, recommended = (_set(labels, key, problems) for key in SETS)
+    minimal, recommended = (_set(labels, key, problems) for key in SETS)
     user, report, version, variant = (labels.get(PREFIX + key, "")[:_LONGEST] for key in WORDS)
-    return Claim(floor, recommended, user, report, version, variant, tuple(problems))
+    return Claim(minimal, recommended, user, report, version, variant, tuple(problems))
 
 
 def _set(labels: Mapping[str, str], key: str, problems: list[str]) -> CapSet | None:

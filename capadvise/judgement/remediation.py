@@ -28,7 +28,7 @@ def remediation_of(
     have nothing to do with it."""
     change = _CHANGES.get(cap)
     changed = [file for file in files if file.change is change]
-    users = {item.check.uid for item in evidence if item.effect >= Effect.TOLERATED}
+    users = {item.check.uid for item in evidence if item.effect >= Effect.OPTIONAL}
     only_root = users == {0}  # it may write to its own folder, and then give the file away
     if change is FileChange.MODE or (change is FileChange.FOLDER and only_root):
         changed = [file for file in changed if file.owner.partition(":")[0] != "0"]
@@ -94,5 +94,5 @@ def _refused(check: Check) -> bool:
 def undeliverable(cap: Cap, effects: Iterable[tuple[Effect, bool]]) -> bool:
     """Whether the folders are why a capability was asked for, in vain. ``effects``: of the checks,
     and whether each was granted."""
-    used = [granted for effect, granted in effects if effect is Effect.USED]
+    used = [granted for effect, granted in effects if effect is Effect.NEEDED]
     return cap in _FOR_FOLDERS and bool(used) and not any(used)

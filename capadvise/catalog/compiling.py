@@ -1,0 +1,190 @@
+"""Reads and checks the YAML files of the catalog, and makes ``compiled.json`` of them.
+
+A run reads that file instead: this module, and the readers of single files, are not imported then.
+"""
+
+from __future__ import annotations
+
+import errno
+import fnmatch
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from capadvise.catalog import values
+from capadvise.catalog.askers import ASKERS, Asker, by_function, joined, parse_askers
+from capadvise.catalog.baselines import FILES, baselines_of, profiles_of
+from capadvise.catalog.capabilities import entry_of, file_name, raw_entry
+from capadvise.catalog.compiled import digest
+from capadvise.catalog.errnos import parse_errnos
+from capadvise.catalog.signs import ImportSign, Sign
+from capadvise.catalog.sites import parse_rules, rule_of
+from capadvise.model import clone_flags, strict
+from capadvise.model.caps import NAMES, Cap
+from capadvise.model.errors import BadInput
+
+
+def compiled(folder: Path) -> dict[str, Any]:
+    """The facts from their sources, as they stand there once they were checked; of capabilities,
+    their risk besides."""
+    path, errors = folder / "preference.yaml", folder / "errnos.yaml"
+    places, rows_of = folder / "signs.yaml", folder / ASKERS
+    closed, usual = folder / "seccomp.yaml", folder / "baselines"
+    try:
+        preference = strict.load(path, path.read_text(encoding="utf-8"))
+        raw_profiles = strict.load(closed, closed.read_text(encoding="utf-8"))
+        profiles_of(closed, raw_profiles)
+        paths = {name: usual / f"{name}.yaml" for name in FILES}
+        raw_baselines = {
+            name: strict.load(path, path.read_text(encoding="utf-8"))
+            for name, path in paths.items()
+        }
+        baselines_of(usual, raw_baselines)
+        rows = parse_errnos(errors, errors.read_text(encoding="utf-8"))
+        signs = parse_signs(places, places.read_text(encoding="utf-8"))
+        askers = parse_askers(rows_of, rows_of.read_text(encoding="utf-8"))
+        fingerprint = digest(folder)
+    except OSError as error:
+        raise BadInput(f"{error.filename}: {error.strerror}") from error
+    strict.keys(path, preference, required=("preference", "removal_order"))
+    risks, entries = {}, {}
+    for cap in map(Cap, range(len(NAMES))):
+        raw = raw_entry(folder / "capabilities", cap)
+        risks[cap.name] = str(entry_of(folder / "capabilities" / file_name(cap), raw).risk)
+        entries[cap.name] = json.dumps(raw, ensure_ascii=False)
+    return {
+        "digest": fingerprint,
+        "preference": preference["preference"],
+        "removal_order": preference["removal_order"],
+        "signs": signs,
+        "risk": risks,
+        "entries": entries,  # each as text: a run needs few of them, or none
+        "seccomp": _without_lines(raw_profiles),
+        "baselines": _without_lines(raw_baselines),
+        "errnos": {
+            f"{row.syscall} {row.errno}": [int(cap) for cap in row.candidates] for row in rows
+        },
+        "sites": [
+            {key: value for key, value in rule.items() if key != strict.LINE}
+            for rule in with_scopes(folder / "sites", askers)
+        ],
+    }
+
+
+def _without_lines(raw: Any) -> Any:
+    if isinstance(raw, list):
+        return list(map(_without_lines, raw))
+    if isinstance(raw, Mapping):
+        return {key: _without_lines(item) for key, item in raw.items() if key != strict.LINE}
+    return raw
+
+
+def with_scopes(folder: Path, askers: Iterable[Asker]) -> list[dict[str, Any]]:
+    """The rules, each with whose user namespace the kernels' own code asks about."""
+    named = by_function(askers)
+    raw = _raw_rules(folder)
+    for item in raw:
+        rule = rule_of(folder, item)
+        scope = joined(
+            asker.scope
+            for pattern in rule.at
+            for function in _named(pattern.partition("<")[0], named)
+            for asker in named[function]
+            if rule.caps is None or asker.cap in rule.caps
+        )
+        if scope and "*" not in rule.at:
+            item.setdefault("scope", str(scope))
+    return raw
+
+
+def _named(pattern: str, functions: Mapping[str, object]) -> list[str]:
+    if "*" in pattern:
+        return fnmatch.filter(functions, pattern)
+    return [pattern] if pattern in functions else []
+
+
+def dump(facts: dict[str, Any]) -> str:
+    """The text of the compiled file: a rule a line, so that changes can be read."""
+    head = {key: value for key, value in facts.items() if key != "sites"}
+    lines = ",\n".join(json.dumps(rule, default=dict) for rule in facts["sites"])
+    return f'{json.dumps(head)[:-1]}, "sites": [\n{lines}\n]}}\n'
+
+
+def _raw_rules(folder: Path) -> list[dict[str, Any]]:
+    """The rules of all files of a folder as they stand there, in order, checked.
+
+    Raises BadInput with file, line and key.
+    """
+    rules: list[dict[str, Any]] = []
+    try:
+        for path in sorted(folder.glob("*.yaml")):
+            text = path.read_text(encoding="utf-8")
+            parse_rules(path, text)
+            rules += strict.load(path, text)
+    except OSError as error:
+        raise BadInput(f"{error.filename}: {error.strerror}") from error
+    for name, times in Counter(rule["id"] for rule in rules).items():
+        if times > 1:
+            raise BadInput(f"{folder}: rule {name!r} stands in two files")
+    return rules
+
+
+_NUMBERS = ("many-links", "few-states", "many-settings")
+_CALLS = ("gives-up-rights", "about-itself")
+_SECTIONS = (
+    *("functions", "symbols", "numbers", "calls", "asked", "entered", "overlay_prefix"),
+    "failed_anyway",
+)
+
+
+def parse_signs(path: Path, text: str) -> dict[str, Any]:
+    """The facts of a text, checked, as JSON values; ``path`` is for messages.
+
+    Raises BadInput with file and line.
+    """
+    raw = strict.load(path, text)
+    strict.keys(path, raw, required=_SECTIONS)
+    functions = _roles(path, raw["functions"], tuple(Sign))
+    symbols = _roles(path, raw["symbols"], tuple(ImportSign))
+    calls = _roles(path, raw["calls"], _CALLS)
+    strict.keys(path, raw["numbers"], required=_NUMBERS)
+    numbers = {key: _number(path, raw["numbers"][key]) for key in _NUMBERS}
+    asked, entered = _texts(path, raw["asked"]), _texts(path, raw["entered"])
+    if unknown := [flag for flag in entered.values() if flag not in clone_flags.NAMES.values()]:
+        raise BadInput(f"{strict.place(path, raw, 'entered')}: {unknown[0]!r} makes no namespace")
+    failed = values.texts(path, raw, "failed_anyway")
+    if unknown := [name for name in failed if not hasattr(errno, name)]:
+        at = strict.place(path, raw, "failed_anyway")
+        raise BadInput(f"{at}: {unknown[0]!r} is not the name of an error")
+    return {
+        "functions": functions,
+        "symbols": symbols,
+        "numbers": numbers,
+        "calls": calls,
+        "asked": asked,
+        "entered": entered,
+        "overlay_prefix": values.text(path, raw, "overlay_prefix"),
+        "failed_anyway": list(failed),
+    }
+
+
+def _texts(path: Path, raw: Any) -> dict[str, str]:
+    return {key: values.text(path, raw, key) for key in raw if key != strict.LINE}
+
+
+def _roles(path: Path, raw: Any, roles: Sequence[str]) -> dict[str, list[str]]:
+    strict.keys(path, raw, required=roles)
+    for role in roles:
+        strict.keys(path, raw[role], required=("names", "tells", "source"))
+        values.text(path, raw[role], "tells")
+        values.text(path, raw[role], "source")
+    return {str(role): list(values.texts(path, raw[role], "names")) for role in roles}
+
+
+def _number(path: Path, raw: Any) -> int:
+    strict.keys(path, raw, required=("value", "tells", "source"))
+    if not isinstance(raw["value"], int):
+        raise BadInput(f"{strict.place(path, raw, 'value')}: 'value' must be a number")
+    return int(raw["value"])

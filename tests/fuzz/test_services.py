@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from capadvise.cli import main
-from capadvise.kernel.elf import imported
+from capadvise.kernel.executables import imported
 from capadvise.observe.ftrace import proc_lookups
 from capadvise.targets.systemd.unit import PROPERTIES, parse_commands, parse_unit
 from capadvise.targets.systemd.unit_starts import is_of

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from capadvise.judgement.decide import decide
 from capadvise.judgement.report import Report
 from capadvise.kernel.posture import cbpf
-from capadvise.kernel.syscall_arguments import SIGNATURES
+from capadvise.kernel.syscalls import SIGNATURES
 from capadvise.model.posture import Posture
 from capadvise.model.target import Target
 from capadvise.model.workload import Workload

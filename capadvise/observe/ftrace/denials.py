@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from capadvise.kernel import btf, libc, syscall_arguments, uapi
+from capadvise.kernel import btf, libc, syscalls, uapi
 from capadvise.kernel.sudo import with_sudo
 from capadvise.model.errors import CannotObserve
 from capadvise.observe.ftrace import denial_record as at
@@ -129,7 +129,7 @@ class MachineRefusals:
             ended=made(lru, 4, 8, _THREADS) if every_call else None,
         )
         for name, number in self._numbers.items():
-            kinds = [kind for _, kind in syscall_arguments.signature(name)]
+            kinds = [kind for _, kind in syscalls.signature(name)]
             kind = next((kind for kind in ("path", "address") if kind in kinds), None)
             if kind and number < _MOST_PATHS:
                 place = struct.pack("<Q", kinds.index(kind) + (1 if kind == "path" else at.ADDRESS))

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from capadvise.kernel import procfs
-from capadvise.kernel.hangup import let_go_of_terminal
+from capadvise.kernel.own_streams import replace_dead_streams
 from capadvise.model.health import Health
 from capadvise.model.recording import Held, Host, Recording
 from capadvise.observe.supervise import decisions
@@ -221,7 +221,7 @@ class EventLoop:
     def _take_signals(self) -> None:
         for number, from_process in self._signals.received():
             if number == signal.SIGHUP and self._signals.hung_up:
-                let_go_of_terminal()
+                replace_dead_streams()
                 self._decide(decisions.HungUp())
                 continue
             # what it does from its signal on is its end: noted before, however quick it is

@@ -9,7 +9,7 @@ import os
 from dataclasses import replace
 from typing import Any
 
-from capadvise.kernel import procfs
+from capadvise.kernel import procfs, user_namespaces
 from capadvise.kernel.background import Background
 from capadvise.kernel.posture.read import posture_at_exec
 from capadvise.model import recording
@@ -42,7 +42,7 @@ class EngineClients:
     def sighted(self, pid: int, path: str) -> None:
         """A program was executed just now."""
         if os.path.basename(path) in _WATCHED and (words := procfs.arguments(pid)):
-            ids = procfs.ids(pid)
+            ids = user_namespaces.ids(pid)
             self.seen[ids[0][0] if ids else 0, words] = None
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from capadvise.kernel import libc, procfs
-from capadvise.kernel.own_cgroup import OwnCgroup
+from capadvise.kernel.process_tree import OwnCgroup
 
 _PREFIX = "capadvise-"
 _FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC

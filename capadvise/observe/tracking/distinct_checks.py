@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 
-from capadvise.kernel import syscall_arguments, syscalls, user_namespaces
+from capadvise.kernel import syscalls, user_namespaces
 from capadvise.model.caps import Cap
 from capadvise.model.recording import Check, CheckOption, Namespace, Origin, Phase, Tally
 from capadvise.observe.ftrace.kallsyms import Symbols, call_site, syscall_of
@@ -265,7 +265,7 @@ class DistinctChecks:
     ) -> Check:
         site, syscall = self.site(key.stack)
         args = self.shown.ids(key, scope) or key.args
-        detail = syscall_arguments.detail(syscall, dict(args)) if syscall and args else None
+        detail = syscalls.detail(syscall, dict(args)) if syscall and args else None
         detail = self.shown.ports(key.cap, count.pid) or detail
         if syscall in _MOUNTING and (types := self._types(scope, count)):
             detail = f"file system {', '.join(types)}"

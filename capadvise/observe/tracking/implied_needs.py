@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Protocol
 
-from capadvise.kernel import elf, file_caps, procfs, syscall_arguments, syscalls, uapi
+from capadvise.kernel import executables, procfs, syscalls, uapi
 from capadvise.model.caps import Cap, CapSet, is_reduced
 from capadvise.model.recording import Phase
 from capadvise.observe.ftrace.proc_lookups import Lookup
@@ -120,9 +120,9 @@ class ImpliedNeeds:
         """What a task becomes by the file that it executes."""
         near = [f"/proc/{known}" for known in (task.parent, scope.root) if known]
         places = [*near, *["/proc/self"] * self._here]
-        gain = file_caps.Gain()
-        if (handle := file_caps.open_executed(pid, path, places)) is not None:
-            gain = file_caps.gain_of(handle)
+        gain = executables.Gain()
+        if (handle := executables.open_executed(pid, path, places)) is not None:
+            gain = executables.gain_of(handle)
             self._note_imports(handle, os.path.basename(path), scope)
             os.close(handle)
         scope.setid_exec |= gain.changes
@@ -138,7 +138,7 @@ class ImpliedNeeds:
         place = file.st_dev, file.st_ino, file.st_mtime_ns
         if place not in self._imports and len(self._imports) < _FILES:
             wanted = frozenset[str]().union(*_imports_that_tell().values())
-            self._imports[place] = elf.imported(handle, wanted)
+            self._imports[place] = executables.imported(handle, wanted)
         scope.imports |= {(program, name) for name in self._imports.get(place, ())}
 
     def ended(self, time: int, pid: int, task: Task, call: str, result: int, phase: Phase) -> None:
@@ -294,7 +294,7 @@ class ImpliedNeeds:
         if not self._here or task.other_pids:
             return
         if call in _BY_PIDFD:
-            other = dict(task.pidfds).get(syscall_arguments.signed(task.values[0]))
+            other = dict(task.pidfds).get(syscalls.signed(task.values[0]))
             reached = None if other is None else (other, _TRACE)
         else:
             args = syscalls.arguments(call, task.values, task.uids, task.gids)

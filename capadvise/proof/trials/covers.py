@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from capadvise.kernel import libc, uapi
-from capadvise.kernel.overlay import copy_folder, path_of, put_overlay
+from capadvise.kernel.mounting import copy_folder, path_of, put_overlay
 from capadvise.kernel.posture.mounts import Mount, parse_mounts
 
 _KERNELS_OWN = frozenset(

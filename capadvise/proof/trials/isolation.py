@@ -9,7 +9,7 @@ import struct
 from pathlib import Path
 
 from capadvise.kernel import libc, uapi
-from capadvise.kernel.private_mounts import make_mounts_private
+from capadvise.kernel.mounting import make_mounts_private
 from capadvise.model import clone_flags
 from capadvise.proof.trials import user_namespace
 from capadvise.proof.trials.covers import Covers

@@ -12,7 +12,7 @@ from typing import Any
 
 from capadvise.formats.pflag import Option
 from capadvise.kernel import procfs
-from capadvise.kernel.snapshot import Files, as_on_disk, snapshot
+from capadvise.kernel.folders import Files, as_on_disk, snapshot
 from capadvise.model.caps import Cap, CapSet
 from capadvise.model.errors import BadInput
 from capadvise.model.recording import Recording

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
 from capadvise.kernel import procfs
-from capadvise.kernel.file_caps import FileCaps
+from capadvise.kernel.executables import FileCaps
 from capadvise.model.caps import CapSet
 from capadvise.model.errors import BadInput
 from capadvise.targets.client.client import TRIAL_LABEL, Client, EngineError

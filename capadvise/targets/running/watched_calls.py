@@ -10,8 +10,8 @@ from dataclasses import replace
 from itertools import groupby
 
 from capadvise.judgement.watched import WatchedCall
-from capadvise.kernel import start_times, syscalls
-from capadvise.kernel.syscall_arguments import signature, signed
+from capadvise.kernel import procfs, syscalls
+from capadvise.kernel.syscalls import signature, signed
 from capadvise.model.caps import Cap, from_mask
 from capadvise.model.recording import UNKNOWN_CALL, Check, Namespace, RefusedBy, Told
 from capadvise.observe.audit.denials import Denial
@@ -96,7 +96,7 @@ class CallReader:
         """What an audit log says. Since then, another process can have got the number."""
         for denial in denials:
             pid = denial.pid or 0
-            lives = denial.time is not None and start_times.began(pid) <= denial.time
+            lives = denial.time is not None and procfs.began(pid) <= denial.time
             yield replace(self._audited(denial, pid if lives else 0), pid=pid, time=denial.time)
 
     def _audited(self, denial: Denial, pid: int) -> WatchedCall:

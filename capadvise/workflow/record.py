@@ -20,8 +20,8 @@ from capadvise.workflow.reports import judge_and_save, keep, preload
 
 if TYPE_CHECKING:
     from capadvise.observe.supervise.command import Command
+    from capadvise.observe.supervise.event_loop import Onlooker
     from capadvise.observe.supervise.observation import Observation
-    from capadvise.observe.supervise.onlooker import Onlooker
     from capadvise.proof.trials.stages import Stages
     from capadvise.workflow.live import LiveRecorder
     from capadvise.workflow.protocols import Over, ShowLive

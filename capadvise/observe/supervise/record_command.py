@@ -19,10 +19,9 @@ from capadvise.model.workload import Workload
 from capadvise.observe.supervise.command import Command, name_of
 from capadvise.observe.supervise.command_subject import CommandSubject
 from capadvise.observe.supervise.decisions import Limits
-from capadvise.observe.supervise.event_loop import EventLoop
+from capadvise.observe.supervise.event_loop import EventLoop, Onlooker, TargetSoFar
 from capadvise.observe.supervise.held import HeldCommand
 from capadvise.observe.supervise.observation import Observation
-from capadvise.observe.supervise.onlooker import Onlooker, TargetSoFar
 from capadvise.observe.supervise.session import Session
 from capadvise.observe.supervise.sources import CheckTracker, NoTracker, Sources
 from capadvise.observe.tracking.tasks import OneCommand, Scope

@@ -12,16 +12,29 @@ from typing import NamedTuple, Protocol
 from capadvise.kernel import procfs, syscalls, user_namespaces
 from capadvise.model.caps import CapSet
 from capadvise.model.recording import Phase
-from capadvise.observe.tracking.refusals import Raw
 
 Known = Callable[[int], "Task | None"]
 """The thread of a pid, if it is a target's own."""
+Denied = tuple[int, int, bytes]
+"""A check that was denied: capability, user namespace, stack."""
 _PIDFDS = 64
 _REPEATS = 32
 """Checks between two calls of a task that are remembered."""
 _PROGRAMS = 4
 _NAME_LENGTH = 15
 """So much of a program's name does its thread bear."""
+
+
+class RawRefusal(NamedTuple):
+    """One kind of refusal, as the events tell it."""
+
+    call: str
+    code: int
+    program: str
+    uid: int
+    entered: bool | None
+    denied: tuple[Denied, ...]
+    nested: bool
 
 
 @dataclass(slots=True, eq=False)
@@ -60,7 +73,7 @@ class Scope:
     made: int = 0
     """How many user namespaces were made, as far as was seen."""
     fixed_capsets: dict[tuple[str, CapSet], None] = field(default_factory=dict)
-    refusals: Counter[Raw] = field(default_factory=Counter)
+    refusals: Counter[RawRefusal] = field(default_factory=Counter)
 
     @property
     def listers(self) -> frozenset[str] | None:

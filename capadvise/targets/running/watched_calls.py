@@ -15,8 +15,8 @@ from capadvise.kernel.syscalls import signature, signed
 from capadvise.model.caps import Cap, from_mask
 from capadvise.model.recording import UNKNOWN_CALL, Check, Namespace, RefusedBy, Told
 from capadvise.observe.audit.denials import Denial
-from capadvise.observe.ftrace import denial_record
-from capadvise.observe.ftrace.denial_record import ADDRESS_SIZE
+from capadvise.observe.ftrace import denial_programs
+from capadvise.observe.ftrace.denial_programs import ADDRESS_SIZE
 from capadvise.observe.ftrace.denials import RefusedCheck
 from capadvise.observe.ftrace.kallsyms import Symbols, call_site, syscall_of
 from capadvise.observe.retry import decode
@@ -121,9 +121,9 @@ def _call_of(denial: RefusedCheck) -> tuple[object, ...]:
 
 
 def _namespace(relation: int) -> Namespace:
-    if relation & denial_record.OWN:
+    if relation & denial_programs.OWN:
         return Namespace.TARGET
-    return Namespace.HOST if relation & denial_record.OUTSIDE else Namespace.OTHER
+    return Namespace.HOST if relation & denial_programs.OUTSIDE else Namespace.OTHER
 
 
 def about(call: str, denial: RefusedCheck) -> str:

@@ -1,4 +1,4 @@
 """Reading the kernel's own files, and one function for each of its facilities that we call.
 
-Imports nothing else of ``linux``. All of it may be imported, by every other room.
+All of it may be imported by every room above. It imports ``model`` alone.
 """

@@ -10,7 +10,7 @@ _T = TypeVar("_T")
 
 
 class Background(Generic[_T]):
-    """Starts a call at once; ``result`` waits for it, and raises what it raised."""
+    """Start a call at once; ``result`` waits for it, and raises what it raised."""
 
     def __init__(self, call: Callable[[], _T]) -> None:
         self._call = call
@@ -26,15 +26,15 @@ class Background(Generic[_T]):
 
     @property
     def ended(self) -> bool:
-        """Whether ``result`` would not wait."""
+        """True if ``result`` returns without waiting."""
         return not self._thread.is_alive()
 
     def wait(self, seconds: float | None = None) -> None:
-        """Until the call has ended, however; or no longer than so."""
+        """Wait until the call has returned or raised, or for at most ``seconds``."""
         self._thread.join(seconds)
 
     def result(self) -> _T:
-        """What the call returned."""
+        """Wait for the call, and return what it returned."""
         self.wait()
         if self._error is not None:
             raise self._error

@@ -1,4 +1,4 @@
-"""The kernel's own description of its structures (BTF), as far as a BPF program has to know it.
+"""The kernel's description of its structures (BTF), as far as our BPF programs need it.
 
 Reference: Documentation/bpf/btf.rst of the kernel.
 """
@@ -25,7 +25,7 @@ _BEHIND_EACH = {4: 12, 5: 12, 6: 8, 13: 8, 15: 12, 19: 12}
 
 @dataclass(frozen=True, slots=True)
 class Btf:
-    """What was asked of it."""
+    """The answer to ``load``: places and numbers in the kernel's BTF."""
 
     offsets: Mapping[tuple[str, str], int]
     """(structure, member) → where it stands, in bytes."""
@@ -41,8 +41,8 @@ def load(
     functions: Sequence[str] = (),
     path: Path = VMLINUX,
 ) -> Btf:
-    """Look these up. What the kernel does not have is not in the answer. Raises CannotObserve
-    where it has no BTF at all."""
+    """Look these up; the answer lacks those that the kernel lacks. Raises CannotObserve if it has
+    no BTF at all."""
     try:
         raw = path.read_bytes()
     except OSError as error:

@@ -1,7 +1,7 @@
 """Values over a pipe, as JSON, one a line.
 
-Whoever writes cannot fill our memory: of a line that is too long only the beginning is kept, which
-is no JSON, and what is written faster than it is read is read the next time.
+A writer cannot fill our memory: only the beginning of an overlong line is kept, which is no valid
+JSON, and one read takes no more than a pipe can hold.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class LineReader:
         return [json.loads(line) for line in self._read()]
 
     def wait(self) -> Any:
-        """The next value, where no more than one is under way; None at the end of the pipe."""
+        """The next value, if the writer sends one at a time; None at the end of the pipe."""
         values: list[Any] = []
         while not values and not self.ended:
             values = self.read()
@@ -67,7 +67,7 @@ class LineReader:
 
 
 def send(fd: int, value: Any) -> None:
-    """Write a value. Where nobody reads any more it is lost: that is noticed elsewhere."""
+    """Write a value. It is lost if nobody reads any more: the caller notices that elsewhere."""
     data = json.dumps(value).encode() + b"\n"
     with contextlib.suppress(BrokenPipeError):
         while data:

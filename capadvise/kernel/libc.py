@@ -25,7 +25,7 @@ _libc.syscall.restype = ctypes.c_long
 
 
 def oserror(call: str) -> NoReturn:
-    """Raise what the last call left in errno."""
+    """Raise the errno of the last call."""
     code = ctypes.get_errno()
     raise OSError(code, f"{call}: {os.strerror(code)}")
 
@@ -57,7 +57,7 @@ def mount(
 
 
 def unmount(target: str) -> None:
-    """Take a mount away, from where it is seen; who still uses it goes on."""
+    """Detach a mount: processes that use it can go on."""
     if _libc.umount2(os.fsencode(target), uapi.MNT_DETACH) < 0:
         oserror(f"umount {target}")
 
@@ -94,8 +94,8 @@ def set_parent_death_signal(number: int) -> None:
 
 
 def call_this_process(name: str, arguments: str) -> None:
-    """Its name in ps(1), of at most 15 bytes, and its arguments there, cut to the length of those
-    that it was started with."""
+    """Set the name of this process in ps(1), at most 15 bytes, and its arguments there, cut to the
+    length of those that it was started with."""
     with open("/proc/self/comm", "w") as file:
         file.write(name)
     with open("/proc/self/stat") as file:
@@ -178,8 +178,8 @@ def bpf_array(size: int, entries: int) -> int:
 
 
 def bpf_popping(queue: int, size: int) -> Callable[[], bytes | None]:
-    """What takes the oldest value out of a queue; it returns None where that is empty. Values can
-    be many: all is prepared once."""
+    """A function that takes the oldest value out of a queue, or returns None if the queue is empty.
+    There can be many values: the call is prepared once."""
     value = ctypes.create_string_buffer(size)
     attributes = _bpf_attributes("<IIQQQ", queue, 0, 0, ctypes.addressof(value), 0)
     command, number = uapi.BPF_MAP_LOOKUP_AND_DELETE_ELEM, _bpf_number()
@@ -254,7 +254,8 @@ def bpf_lookup(table: int, key: bytes, size: int) -> bytes | None:
 
 
 def bpf_entries(table: int, key: int, value: int) -> Iterator[tuple[bytes, bytes]]:
-    """What a map holds, with keys and values of these sizes. It may change meanwhile."""
+    """The entries of a map, with keys and values of these sizes. The map may change during the
+    iteration."""
     keys, values = (ctypes.create_string_buffer(size * _BATCH) for size in (key, value))
     token, before = ctypes.c_uint64(), 0
     at, to_keys, to_values = map(ctypes.addressof, (token, keys, values))

@@ -1,6 +1,5 @@
-"""What a caller can leave us without: standard streams, descriptors, memory. We make do, and the
-target is started as it would have been. The standard library alone, for the launcher's sake.
-"""
+"""Standard streams, descriptors and memory that a caller may have withheld from us. We work around
+that, and restore it for the target. Imports the standard library alone, for the launcher's sake."""
 
 from __future__ import annotations
 
@@ -10,7 +9,7 @@ import sys
 from collections.abc import Iterable
 
 NEEDED_DESCRIPTORS = 32 + 6 * os.sysconf("SC_NPROCESSORS_CONF")
-"""That many can be open at once: each trace buffer takes one for each processor."""
+"""The most that we have open at once: each trace buffer takes one for each processor."""
 _NEEDED_MEMORY = 768 << 20
 """Bytes of addresses: most are for stacks of threads, and are never used."""
 _MEMORY = (resource.RLIMIT_AS, resource.RLIMIT_DATA)
@@ -18,7 +17,7 @@ _ENOUGH = {
     resource.RLIMIT_NOFILE: max(256, NEEDED_DESCRIPTORS),
     **dict.fromkeys(_MEMORY, resource.RLIM_INFINITY),
 }
-"""What we need to work at all."""
+"""The limits that we need to work."""
 Limits = list[tuple[int, int, int]]
 """(RLIMIT_*, soft, hard)."""
 _given: Limits = []
@@ -61,12 +60,12 @@ def require() -> None:
 
 
 def is_limited() -> bool:
-    """Whether our memory may run out before the machine's does."""
+    """True if a limit on our memory is set."""
     return any(resource.getrlimit(kind)[0] != resource.RLIM_INFINITY for kind in _MEMORY)
 
 
 def given_limits() -> Limits:
-    """What was raised, as it was given to us."""
+    """The limits that ``lift_limits`` raised, as they were before."""
     return list(_given)
 
 
@@ -77,7 +76,7 @@ def restore_limits(limits: Iterable[tuple[int, int, int]]) -> None:
 
 
 def adopt_limits(limits: Iterable[tuple[int, int, int]]) -> None:
-    """Remember what another process of ours was given: its targets are ours now."""
+    """Remember the limits that another process of ours raised: its targets are ours now."""
     _given.extend((kind, soft, hard) for kind, soft, hard in limits)
 
 

@@ -1,11 +1,11 @@
 """The capabilities that the supervisor keeps once all is set up: capadvise's advice to itself.
 
 ``keep`` cuts the permitted and effective sets of the *calling thread*, for capset(2) knows no
-processes; threads that it starts later inherit that. So whoever starts a thread before the set-up
-is over has it call ``keep`` first of all. What such a thread forks has
-no more than it: the guardian is forked before.
+processes; threads that it starts later inherit that. A thread that is started before the end of the
+set-up must call ``keep`` first. Its children have no more than it has: the guardian is forked
+before.
 
-What this is not: the supervisor stays uid 0, and what it *executes* as root gets the bounding set
+The limit of this: the supervisor stays uid 0, and what it *executes* as root gets the bounding set
 again, which check scripts, trials and engine clients need. It takes power from mistakes and from
 single system calls that somebody tricks it into, not from code that runs in it.
 """
@@ -33,7 +33,7 @@ class KeptCap(NamedTuple):
     """Only on kernels that are older than this one."""
 
     def applies(self, *, sudo: bool, kernel: str = os.uname().release) -> bool:
-        """Whether it is kept."""
+        """True if this capability is kept."""
         version = re.match(r"(\d+)\.(\d+)", kernel)
         old = self.before is None or (
             version is not None and (int(version[1]), int(version[2])) < self.before
@@ -61,21 +61,22 @@ TABLE = (
     # Until "bpf: refine kernel.unprivileged_bpf_disabled behaviour", each bpf(2) takes it.
     KeptCap("BPF", 39, "reads what its BPF programs have noted", before=(5, 19)),
 )
-"""What the supervisor keeps. It needs none for the trace buffers: they are open, and root's."""
+"""The capabilities that the supervisor keeps. It needs none for the trace buffers: they are open,
+and root's."""
 
 GUARDIAN = frozenset([5])
-"""What the guardian keeps while the target runs: KILL."""
+"""The guardian keeps KILL while the target runs."""
 
 
 def kept() -> frozenset[int]:
-    """The numbers of what the supervisor keeps, as it was started."""
+    """The numbers of the capabilities that the supervisor keeps."""
     sudo = "SUDO_UID" in os.environ
     return frozenset(row.number for row in TABLE if row.applies(sudo=sudo))
 
 
 def keep(numbers: Iterable[int] | None = None) -> None:
     """Give up all else, in the calling thread. Only as root: what another user executes would not
-    get it back. Where a seccomp filter refuses capset(2), we go on with what we were given."""
+    get it back. If a seccomp filter refuses capset(2), we keep all that we have."""
     if os.geteuid() != 0:
         return
     mask = sum(1 << number for number in (kept() if numbers is None else numbers))

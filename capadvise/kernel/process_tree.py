@@ -9,7 +9,74 @@ import signal
 import time
 from collections.abc import Callable, Iterable
 
-from capadvise.kernel.own_cgroup import OwnCgroup
+_EMPTYING_SECONDS = 5.0
+"""Seconds for what was killed to be gone."""
+
+
+class OwnCgroup:
+    """A group below the one that we are in."""
+
+    def __init__(self, parent: int, name: str) -> None:
+        """``parent``: a descriptor of our own group: the target can mount over its path. Raises
+        OSError where it is none."""
+        self.parent, self.name = parent, name
+        self._folder = f"/proc/self/fd/{parent}/{name}"
+        self.events = os.open(f"{self._folder}/cgroup.events", os.O_RDONLY | os.O_CLOEXEC)
+        """``select`` calls it exceptional when ``populated`` changes."""
+
+    def join(self) -> None:
+        """Move this process into it. A failure is ignored: only the group's advantages are lost."""
+        with contextlib.suppress(OSError):
+            self._write("cgroup.procs", "0")
+
+    def populated(self) -> bool:
+        """True if a process is in it, or in a group below it."""
+        try:
+            return b"populated 1" in os.pread(self.events, 4096, 0)
+        except OSError:  # it was removed
+            return False
+
+    def pids(self) -> list[int]:
+        """The processes in it, without those of pid namespaces that we do not see."""
+        pids: list[int] = []
+        for folder, _, _ in os.walk(self._folder):
+            with contextlib.suppress(OSError), open(f"{folder}/cgroup.procs") as file:
+                pids += [pid for line in file if (pid := int(line))]
+        return pids
+
+    def kill(self) -> None:
+        """SIGKILL to all that is in it."""
+        try:
+            self._write("cgroup.kill", "1")
+        except OSError:  # before Linux 5.14
+            for number in (signal.SIGSTOP, signal.SIGKILL):
+                for pid in self.pids():
+                    with contextlib.suppress(OSError):
+                        os.kill(pid, number)
+
+    def end(self) -> None:
+        """Kill the processes in it, and remove it."""
+        end = time.monotonic() + _EMPTYING_SECONDS
+        while self.populated() and time.monotonic() < end:
+            self.kill()
+            time.sleep(0.002)
+        for folder, _, _ in os.walk(self._folder, topdown=False):
+            with contextlib.suppress(OSError):
+                try:
+                    os.rmdir(folder)
+                except PermissionError:  # a folder of the caller's: what is executed may do it
+                    import subprocess  # rarely, and it takes its time
+
+                    subprocess.run(
+                        ["rmdir", folder], pass_fds=[self.parent], stderr=subprocess.DEVNULL
+                    )
+
+    def _write(self, name: str, text: str) -> None:
+        fd = os.open(f"{self._folder}/{name}", os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(fd, text.encode())
+        finally:
+            os.close(fd)
 
 
 def descendants(root: int) -> list[int]:
@@ -30,8 +97,8 @@ def descendants(root: int) -> list[int]:
 
 
 def seen_below(root: int) -> list[int]:
-    """As ``descendants``, for those who look again and again: its threads name their children, and
-    nothing else of /proc is read. One that ends meanwhile can hide another from this look."""
+    """Like ``descendants``, but cheap enough for repeated calls: reads only the lists of children
+    of each thread. A process that ends during the call can hide another."""
     if not os.path.exists("/proc/thread-self/children"):  # without CONFIG_PROC_CHILDREN
         return descendants(root)
     pids: list[int] = []
@@ -56,8 +123,9 @@ def kill_descendants(reap: Callable[[], bool], cgroup: OwnCgroup | None = None) 
     """Kill all descendants of this process until ``reap`` (False: there is none) says so, and what
     is in a group, which is removed then.
 
-    What is there after the first time may fork faster than it is killed: from then on all are
-    stopped first. Not at once: if we are killed in between, what is stopped stays.
+    A process that survives the first round may fork faster than we kill: from the second round on,
+    all are stopped first. The first round does not stop: if we were killed in between, stopped
+    processes would stay.
     """
     if cgroup is not None:
         cgroup.kill()
@@ -74,7 +142,7 @@ def kill_descendants(reap: Callable[[], bool], cgroup: OwnCgroup | None = None) 
 
 
 def reap_all() -> bool:
-    """Collect what has ended, whatever it was; False when no child is left."""
+    """Reap all children that have ended; False if no child is left."""
     try:
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
@@ -97,7 +165,7 @@ def remove_containers(sweep: Iterable[list[list[str]]], pause: float = 0.0) -> N
 
 
 def _output_of(argv: list[str]) -> str:
-    """What a command prints; empty when it cannot be run."""
+    """The output of a command; empty if it cannot be run."""
     import subprocess  # here, for the sake of the start-up of every other run
 
     try:

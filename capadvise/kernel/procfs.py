@@ -1,7 +1,8 @@
-"""What /proc tells of a process. Each reader takes the root, so that it can be tested."""
+"""Readers of /proc. Each takes the root folder as a parameter, for tests."""
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import struct
@@ -94,30 +95,6 @@ def cgroup(pid: int, proc: Path = PROC) -> str:
         return ""
 
 
-Ids = tuple[int, int, int]
-
-
-def ids(pid: int, proc: Path = PROC) -> tuple[Ids, Ids] | None:
-    """Real, effective and saved user and group ids, as its own user namespace has them; None when
-    it is gone."""
-    folder = proc / str(pid)
-    try:
-        fields = parse_status((folder / "status").read_text(errors="backslashreplace"))
-        maps = [(folder / name).read_text() for name in ("uid_map", "gid_map")]
-        ours = (folder / "ns/user").stat().st_ino == (proc / "self/ns/user").stat().st_ino
-    except OSError:
-        return None
-    from capadvise.kernel import id_maps  # start-up does without
-
-    kinds = []
-    for name, text in zip(("Uid", "Gid"), maps, strict=True):
-        seen = map(int, fields[name].split()[:3])
-        rows = id_maps.inverse(id_maps.parse_map(text))
-        real, effective, saved = (id if ours else id_maps.inside(id, rows) for id in seen)
-        kinds.append((real, effective, saved))
-    return kinds[0], kinds[1]
-
-
 def processes(proc: Path = PROC) -> Iterator[int]:
     """All pids."""
     return (int(name) for name in os.listdir(proc) if name.isdecimal())
@@ -132,7 +109,7 @@ def threads(pid: int, proc: Path = PROC) -> list[int]:
 
 
 def is_busy(pid: int, proc: Path = PROC) -> bool:
-    """Whether a thread of it runs, or waits for a processor or a disk."""
+    """True if one of its threads runs, or waits for a processor or a disk."""
     return any(state(thread, proc) in ("R", "D") for thread in threads(pid, proc))
 
 
@@ -162,7 +139,7 @@ def namespace(pid: int, kind: str, proc: Path = PROC) -> int | None:
 
 
 def lives(pid: int, started: int, proc: Path = PROC) -> bool:
-    """Whether the process that started then is still there, and no zombie."""
+    """True if the process that started then still exists and is no zombie."""
     try:
         fields = (proc / str(pid) / "stat").read_bytes().rpartition(b")")[2].split()
     except OSError:
@@ -185,7 +162,8 @@ def available_memory() -> int:
 
 
 def abandoned(folder: Path, prefix: str) -> list[Path]:
-    """What lies in a folder, by names of ``prefix`` and a ``mark``, and whose process is gone."""
+    """The entries of a folder that are named by ``prefix`` and a ``mark``, and whose process is
+    gone."""
     marked = []
     for name in os.listdir(folder) if os.access(folder, os.R_OK) else ():
         fields = name.removeprefix(prefix).split("-") if name.startswith(prefix) else []
@@ -195,9 +173,9 @@ def abandoned(folder: Path, prefix: str) -> list[Path]:
 
 
 def is_there(pid: int, started: int, proc: Path = PROC) -> bool:
-    """Whether the process that started then is there, also as a zombie: those who wait for it clean
-    up. To be asked about what was listed before: it may have begun only just now. One that cannot
-    be looked at (too many files are open) is there: nobody's work is removed in doubt."""
+    """True if the process that started then exists, even as a zombie: its parent cleans up. List
+    first, then ask: a listed process may have just begun. True also if the process cannot be read
+    (too many open files): in doubt, nothing of it is removed."""
     try:
         return start_time(pid, proc) == started
     except (FileNotFoundError, ProcessLookupError):
@@ -207,7 +185,7 @@ def is_there(pid: int, started: int, proc: Path = PROC) -> bool:
 
 
 def is_marked(mark: str) -> bool:
-    """As ``is_there``, of a ``mark``."""
+    """``is_there`` for a ``mark``."""
     pid, _, started = mark.partition("-")
     return pid.isdecimal() and started.isdecimal() and is_there(int(pid), int(started))
 
@@ -267,14 +245,14 @@ def low_ports(pid: int, proc: Path = PROC) -> list[str]:
 
 
 def is_first(pid: int, proc: Path = PROC) -> bool:
-    """Whether it is process 1 of a pid namespace."""
+    """True if it is process 1 of a pid namespace."""
     return _status_field(pid, "NSpid", proc).split()[1:][-1:] == ["1"]
 
 
 def handles(pid: int, number: int, proc: Path = PROC) -> bool:
-    """Whether a process catches a signal, or waits for it: tini by sigtimedwait(2), which lifts the
-    block meanwhile, systemd by signalfd(2). Also where it is gone, and nobody knows. Who is about
-    to wait seems not to for a moment: so a no is asked for again."""
+    """True if a process catches a signal or waits for it: tini by sigtimedwait(2), which lifts the
+    block while it waits, systemd by signalfd(2). True also if the process is gone. Between two
+    waits a process does not show it: a negative answer is checked again."""
     return any(_handles(pid, number, proc, after) for after in (0, 0.01, 0.02))
 
 
@@ -299,7 +277,7 @@ def _status_field(pid: int, name: str, proc: Path) -> str:
 
 
 def sysctl_file(name: str, proc: Path = PROC) -> Path:
-    """Where a setting stands."""
+    """The file of a setting."""
     return proc / "sys" / name.replace(".", "/")
 
 
@@ -338,7 +316,7 @@ def credentials(pids: list[int]) -> tuple[tuple[str, int, int], ...]:
 
 
 def mount_points(folder: Path) -> list[str]:
-    """Where something is mounted below a folder, in the order in which it was."""
+    """The mount points below a folder, in the order of mounting."""
     lines = Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines()
     escaped = str(folder).translate({32: "\\040", 9: "\\011", 92: "\\134"})
     targets = (line.split(" ")[4] for line in lines)
@@ -347,3 +325,24 @@ def mount_points(folder: Path) -> list[str]:
         for target in targets
         if target.startswith(f"{escaped}/")
     ]
+
+
+def boot_time() -> float:
+    """When the machine was booted, in seconds since 1970."""
+    line = re.search(r"^btime (\d+)", (PROC / "stat").read_text(), re.MULTILINE)
+    return float(line[1]) if line else 0.0
+
+
+def began(pid: int) -> float:
+    """When a process began, in seconds since 1970; infinity if it does not exist."""
+    try:
+        return boot_time() + start_time(pid) / os.sysconf("SC_CLK_TCK")
+    except (OSError, IndexError):
+        return math.inf
+
+
+def busy_seconds() -> float:
+    """The working time of all processors together since the machine started."""
+    with open("/proc/stat", encoding="ascii") as file:
+        user, nice, system, _idle, _waiting, *interrupts = map(int, file.readline().split()[1:9])
+    return (user + nice + system + sum(interrupts)) / os.sysconf("SC_CLK_TCK")

@@ -1,4 +1,4 @@
-"""Folders of our own below /tmp or /var/tmp, and what a killed capadvise left of them."""
+"""Folders of ours below /tmp or /var/tmp, and those that a killed capadvise left there."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def scratch(place: Path = SMALL) -> Iterator[Path]:
 
 @contextmanager
 def scratch_of_child() -> Iterator[Path]:
-    """Where a child may make a folder; what it made is removed at the end.
+    """A path at which a child may make a folder; the folder is removed at the end.
 
-    A child that sees us die removes it: were it made here, kill -9 before the child runs would
-    leave it to nobody.
+    The child removes it if it sees us die: if we made the folder, kill -9 before the child runs
+    would leave it behind.
     """
     sweep()
     folder = SMALL / f"{_PREFIX}{procfs.mark()}-{secrets.token_hex(4)}"
@@ -51,7 +51,8 @@ def sweep() -> None:
 
 
 def remove(folder: Path) -> None:
-    """Remove a folder, and what is mounted in it first: of that, nothing is deleted."""
+    """Unmount all that is mounted in a folder, then remove the folder: no mounted file is
+    deleted."""
     unmount(folder)
     if not procfs.mount_points(folder):
         shutil.rmtree(folder, ignore_errors=True)

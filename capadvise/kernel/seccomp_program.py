@@ -22,7 +22,7 @@ _STOP: Instruction = (_RETURN, 0, 0, _TRACE)
 
 
 class How(IntEnum):
-    """What is asked of an argument."""
+    """The kinds of test for an argument."""
 
     EQUAL = 0
     BITS = 1
@@ -51,9 +51,9 @@ class Only:
 
 
 def program(tables: Iterable[tuple[int, Iterable[int], Mapping[int, Only]]]) -> bytes:
-    """The filter. Of each way into the kernel (an AUDIT_ARCH number): the calls to stop, and
-    those that are stopped only with some arguments. Any call of another way is stopped, so that
-    it is known of."""
+    """The filter, from the calls to stop and the arguments with which some are stopped, for each
+    way into the kernel (an AUDIT_ARCH number). It stops each call that enters another way, so that
+    we learn of it."""
     code: list[Instruction] = [(_LOAD, 0, 0, _ARCH_AT)]
     for arch, calls, only in tables:
         section = _section(calls, only)

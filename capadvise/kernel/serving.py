@@ -1,4 +1,4 @@
-"""At which ports processes listen, and which programs run in them."""
+"""The ports at which processes listen, and the programs that run in them."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class RunningProgram(NamedTuple):
 
 
 def running(pids: Iterable[int]) -> frozenset[RunningProgram]:
-    """What of them has not ended."""
+    """Those of the processes that have not ended."""
     seen = set()
     for pid in pids:
         with suppress(OSError):  # it is gone

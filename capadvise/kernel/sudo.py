@@ -6,14 +6,14 @@ import os
 import sys
 
 SECURE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-"""Where sudo looks for a command (``secure_path`` of Debian and Ubuntu): in nobody's home, which is
-where pipx and uv put commands."""
+"""The folders that sudo searches for a command (``secure_path`` of Debian and Ubuntu): no home
+folder, and pipx and uv install into a home folder."""
 
 
 def as_root() -> str:
-    """How to call capadvise as root: ``sudo capadvise``, without sudo for who is root already, and
-    with the path where pipx or uv put it, which sudo would not search. The path of a virtual
-    environment is never shown: it means nothing in a hint that is copied elsewhere."""
+    """How to call capadvise as root: ``sudo capadvise``; without sudo for root, and with the path
+    if sudo would not find it (pipx, uv). The path of a virtual environment is never shown: it means
+    nothing in a hint that is copied elsewhere."""
     if os.geteuid() == 0:
         return "capadvise"
     import shlex  # only hints need these two
@@ -31,5 +31,5 @@ def as_root() -> str:
 
 
 def with_sudo(command: str = "…") -> str:
-    """The hint for what takes root: how ``command`` is called with it."""
+    """The hint for a command that needs root: how to call it."""
     return f"run it as root: {as_root()} {command}"

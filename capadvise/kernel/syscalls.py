@@ -1,4 +1,5 @@
-"""The system calls whose arguments and results are recorded, and how to read them.
+"""System calls: their arguments and how people read them, which are recorded, and which errors are
+refusals. Pure.
 
 Only calls that are rare are listed: an event on each open or stat would cost more than all the
 rest of the observer (measured: 1.15 of the native time). Names are those of the kernel's
@@ -8,15 +9,209 @@ rest of the observer (measured: 1.15 of the native time). Names are those of the
 from __future__ import annotations
 
 import errno
-from collections.abc import Mapping
+import os
+import signal
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 
-from capadvise.kernel import syscall_arguments, uapi
+from capadvise.kernel import uapi
 from capadvise.model import clone_flags
 from capadvise.model.caps import Cap, CapSet
 
+SIGNATURES: dict[str, str] = {
+    **dict.fromkeys(("stat", "lstat", "readlink", "chdir", "chroot", "rmdir", "unlink"), "path"),
+    **dict.fromkeys(("access", "truncate", "statfs", "swapon", "swapoff", "acct"), "path"),
+    **dict.fromkeys(("utime", "utimes", "execve", "umount", "umount2", "creat"), "path"),
+    **dict.fromkeys(("listxattr", "llistxattr"), "path"),
+    **dict.fromkeys(("newfstatat", "statx", "readlinkat", "unlinkat", "utimensat"), "dirfd path"),
+    **dict.fromkeys(("faccessat2", "execveat", "name_to_handle_at", "futimesat"), "dirfd path"),
+    **dict.fromkeys(("open_tree", "mount_setattr", "fspick", "openat2"), "dirfd path"),
+    "open": "path open mode",
+    "openat": "dirfd path open mode",
+    "mkdir": "path mode",
+    "mkdirat": "dirfd path mode",
+    "mknod": "path mode device",
+    "mknodat": "dirfd path mode device",
+    "chmod": "path mode:mode",
+    "fchmod": "fd mode:mode",
+    "fchmodat": "dirfd path mode:mode",
+    "fchmodat2": "dirfd path mode:mode",
+    "chown": "path uid:id gid:id",
+    "lchown": "path uid:id gid:id",
+    "fchown": "fd uid:id gid:id",
+    "fchownat": "dirfd path uid:id gid:id",
+    **dict.fromkeys(("fchdir", "ftruncate", "fsync", "read", "pread64", "write", "writev"), "fd"),
+    **dict.fromkeys(("pwrite64", "fallocate", "sendfile", "fsmount"), "fd"),
+    **dict.fromkeys(("rename", "link", "symlink", "pivot_root"), "path path"),
+    **dict.fromkeys(("renameat", "renameat2", "linkat", "move_mount"), "dirfd path dirfd path"),
+    "symlinkat": "path dirfd path",
+    **dict.fromkeys(("setxattr", "lsetxattr", "getxattr", "lgetxattr"), "path name"),
+    **dict.fromkeys(("removexattr", "lremovexattr"), "path name"),
+    **dict.fromkeys(("fsetxattr", "fgetxattr", "fremovexattr"), "fd name"),
+    "bind": "- address",
+    "connect": "- address",
+    "sendto": "- - - - address",
+    "socket": "family:family type:type protocol:-",
+    "setsockopt": "- level:level name:option",
+    "getsockopt": "- level option",
+    "ioctl": "fd cmd:request",
+    "fcntl": "fd control",
+    "kill": "pid:- signal:signal",  # a pid is another in each run
+    "tkill": "pid:- signal:signal",
+    "tgkill": "- pid:- signal:signal",
+    "rt_sigqueueinfo": "- signal",
+    "ptrace": "request:number pid:pid",
+    "process_vm_readv": "pid:pid",
+    "process_vm_writev": "pid:pid",
+    "kcmp": "pid pid",
+    "pidfd_open": "pid:pid",
+    "pidfd_getfd": "pidfd:-",
+    "pidfd_send_signal": "pidfd:- signal:signal",
+    **dict.fromkeys(("get_robust_list", "move_pages", "migrate_pages"), "pid:pid"),
+    "sched_setscheduler": "pid:pid",
+    "sched_setaffinity": "pid:pid",
+    "sched_setattr": "pid:pid",
+    "sched_setparam": "pid:pid",
+    "setpriority": "which:- who:- prio:priority",
+    "ioprio_set": "which:- who:pid",
+    "prlimit64": "pid:pid resource:resource",
+    "setrlimit": "resource",
+    "mount": "name path name flags:-",
+    **dict.fromkeys(("fsopen", "sethostname", "setdomainname", "mq_open"), "name"),
+    "setuid": "uid:id",
+    "setgid": "gid:id",
+    "setfsuid": "uid:id",
+    "setfsgid": "gid:id",
+    "setreuid": "ruid:id euid:id",
+    "setregid": "rgid:id egid:id",
+    "setresuid": "ruid:id euid:id suid:id",
+    "setresgid": "rgid:id egid:id sgid:id",
+    "setgroups": "count",
+    "unshare": "flags:namespaces",
+    "clone": "flags:namespaces",
+    "setns": "fd flags:namespaces",
+    "prctl": "option:prctl arg2:-",
+    "mlock": "- size",
+    "bpf": "cmd:bpf",
+    "perf_event_open": "- pid",
+    "inotify_add_watch": "- path",
+    "syslog": "number",
+    "fanotify_init": "flags:-",
+    "fanotify_mark": "- flags:-",
+    "capget": "- data:-",
+}
+"""Call → what its arguments are, in order: a kind, ``-`` for one that tells nothing. The observer
+records those with a name before the colon: the ones that can decide, or that people want to see."""
+
+
+@cache
+def signature(call: str) -> tuple[tuple[str, str], ...]:
+    """(name, kind) of each argument; the name is empty where the observer does not record it."""
+    words = SIGNATURES.get(call, "").split()
+    return tuple((name, kind) for name, _, kind in (word.rpartition(":") for word in words))
+
+
+def recorded() -> dict[str, dict[str, int]]:
+    """Call → the arguments that the observer records, by position."""
+    return {
+        call: {name: at for at, (name, _) in enumerate(signature(call)) if name}
+        for call, words in SIGNATURES.items()
+        if ":" in words
+    }
+
+
+def detail(call: str, args: Mapping[str, int]) -> str | None:
+    """Recorded arguments for people: ``mode 2755``, ``SIGTERM``; None where there are none."""
+    words = (in_words(name, kind, args[name]) for name, kind in signature(call) if name in args)
+    return ", ".join(filter(None, words)) or None
+
+
+def in_words(name: str, kind: str, value: int) -> str:
+    """One argument; empty where it tells nothing. Pointers and descriptors are not followed."""
+    if kind == "id":
+        value &= 0xFFFFFFFF
+        return "" if value == 0xFFFFFFFF else f"{name} {value}"
+    return _WORDS[kind](value) if kind in _WORDS else ""
+
+
+def signed(value: int) -> int:
+    """An argument of 32 bits as the kernel reads it."""
+    value &= 0xFFFFFFFF
+    return value - (1 << 32) if value >> 31 else value
+
+
+_ACCESS = {0: "reading", 1: "writing", 2: "reading and writing", 3: ""}
+
+
+def _open(flags: int) -> str:
+    more = ", O_NOATIME" if flags & 0o1000000 else ""
+    return _ACCESS[flags & 3] + more
+
+
+def _signal(number: int) -> str:
+    try:
+        return signal.Signals(number & 0xFF).name
+    except ValueError:
+        return f"signal {number & 0xFF}"
+
+
+_FAMILIES = {1: "AF_UNIX", 2: "AF_INET", 10: "AF_INET6", 16: "AF_NETLINK", 17: "AF_PACKET"}
+_TYPES = {1: "SOCK_STREAM", 2: "SOCK_DGRAM", 3: "SOCK_RAW", 5: "SOCK_SEQPACKET"}
+_REQUESTS = {
+    **{0x8914: "SIOCSIFFLAGS", 0x8916: "SIOCSIFADDR", 0x891C: "SIOCSIFNETMASK"},
+    **{0x8922: "SIOCSIFMTU", 0x8924: "SIOCSIFHWADDR", 0x890B: "SIOCADDRT", 0x890C: "SIOCDELRT"},
+    **{0x89A0: "SIOCBRADDBR", 0x89A1: "SIOCBRDELBR", 0x8946: "SIOCETHTOOL", 0x8955: "SIOCSARP"},
+    **{0x400454CA: "TUNSETIFF", 0x40086602: "FS_IOC_SETFLAGS", 0x1261: "BLKFLSBUF"},
+    **{0x4C00: "LOOP_SET_FD", 0x4C01: "LOOP_CLR_FD", 0x4C82: "LOOP_CTL_GET_FREE"},
+    **{0x5412: "TIOCSTI", 0x540E: "TIOCSCTTY", 0x541D: "TIOCCONS", 1: "FIBMAP"},
+    **{0x5602: "VT_SETMODE", 0x5606: "VT_ACTIVATE", 0x4B3A: "KDSETMODE", 0x5285: "SG_IO"},
+    **{0x80045430: "TIOCGPTN", 0xC0045877: "FIFREEZE", 0x125F: "BLKRRPART", 0x1269: "BLKPG"},
+}
+_CONTROLS = {4: "F_SETFL", 1024: "F_SETLEASE", 1031: "F_SETPIPE_SZ"}
+_RESOURCES = dict(
+    enumerate(
+        (
+            *("CPU", "FSIZE", "DATA", "STACK", "CORE", "RSS", "NPROC", "NOFILE", "MEMLOCK"),
+            *("AS", "LOCKS", "SIGPENDING", "MSGQUEUE", "NICE", "RTPRIO", "RTTIME"),
+        )
+    )
+)
+_BPF = {0: "BPF_MAP_CREATE", 5: "BPF_PROG_LOAD", 8: "BPF_PROG_ATTACH", 18: "BPF_BTF_LOAD"}
+
+
+def _named(
+    table: Mapping[int, str], otherwise: str, mask: int = 0xFFFFFFFF
+) -> Callable[[int], str]:
+    return lambda value: table.get(value & mask, f"{otherwise} {value & mask}")
+
+
+_WORDS: dict[str, Callable[[int], str]] = {
+    "pid": lambda value: f"pid {signed(value)}" if signed(value) else "itself",
+    "mode": lambda value: f"mode {value & 0o7777:04o}",
+    "device": lambda value: f"device {os.major(value)}:{os.minor(value)}" if value else "",
+    "open": _open,
+    "signal": _signal,
+    "family": _named(_FAMILIES, "family"),
+    "type": _named(_TYPES, "type", 0xF),
+    "request": lambda value: _REQUESTS.get(value & 0xFFFFFFFF, f"request {value & 0xFFFFFFFF:#x}"),
+    "control": _named(_CONTROLS, "command"),
+    "level": lambda value: f"level {value & 0xFFFF}",
+    "option": lambda value: f"option {value & 0xFFFF}",
+    "resource": lambda value: "RLIMIT_" + _RESOURCES.get(value & 0xFF, str(value & 0xFF)),
+    "prctl": _named(uapi.PRCTL, "option"),
+    "bpf": _named(_BPF, "command"),
+    "priority": lambda value: f"priority {signed(value)}",
+    "number": lambda value: f"request {signed(value)}",
+    "count": lambda value: f"{value} groups",
+    "size": lambda value: f"{value} bytes",
+    "namespaces": lambda value: "|".join(n for bit, n in clone_flags.NAMES.items() if value & bit),
+}
+"""Kind → its value in words."""
+
+
 ARGUMENTS: dict[str, dict[str, int]] = {
-    **syscall_arguments.recorded(),
+    **recorded(),
     "pivot_root": {},
     "chroot": {},
 }
@@ -75,44 +270,45 @@ _RARE = frozenset(_FILE_CALLS) - {"open", "openat", "openat2", "connect"} | {"cl
 
 
 def refusable(missing: CapSet) -> list[str]:
-    """The calls whose refusals tell something, when these capabilities are missing: the rare ones
-    in any case, for a filter, a limit or a read-only mount refuses whatever is held."""
+    """The calls whose refusals are recorded when these capabilities are missing: the rare ones
+    always, since a filter, a limit or a read-only mount refuses with any capabilities."""
     names = {cap.short for cap in missing}
     return [call for call, caps in REFUSABLE.items() if call in _RARE or names.intersection(caps)]
 
 
 def makes_users(flags: int) -> bool:
-    """Whether the flags of unshare, clone or setns are for a user namespace."""
+    """True if the flags of unshare, clone or setns are for a user namespace."""
     return bool(flags & clone_flags.CLONE_NEWUSER)
 
 
 def makes_namespaces(flags: int) -> bool:
-    """Whether the flags of clone are for any."""
+    """True if the flags of clone make any namespace."""
     return bool(flags & clone_flags.ALL)
 
 
 def makes_pids(flags: int) -> bool:
-    """Whether they are for a pid namespace, in which children will be."""
+    """True if they make a pid namespace, which the children will be in."""
     return bool(flags & clone_flags.CLONE_NEWPID)
 
 
 def made_ambient(values: tuple[int, ...]) -> CapSet:
-    """What this prctl lets the next program keep (PR_CAP_AMBIENT_RAISE): the kernel
-    asks whether it is permitted without a check (cap_task_prctl() of security/commoncap.c)."""
+    """The capability that this prctl lets the next program keep (PR_CAP_AMBIENT_RAISE): the
+    kernel tests the permitted set without a capability check (cap_task_prctl() of
+    security/commoncap.c)."""
     option, operation, cap, *_ = (*values, 0, 0, 0)
     wanted = (option, operation) == (uapi.PR_CAP_AMBIENT, uapi.PR_CAP_AMBIENT_RAISE)
     return frozenset({Cap(cap)} if wanted and 0 <= cap < 64 else ())
 
 
 ONE_PROCESS = {"setpriority": 0, "ioprio_set": 1}
-"""Calls that are about one process for this ``which`` (PRIO_PROCESS, IOPRIO_WHO_PROCESS)."""
+"""Calls that act on one process for this ``which`` (PRIO_PROCESS, IOPRIO_WHO_PROCESS)."""
 _TRACING = (uapi.PTRACE_ATTACH, uapi.PTRACE_SEIZE)
 _NICE, _TRACE = Cap.parse("SYS_NICE"), Cap.parse("SYS_PTRACE")
 
 
 def reaches(call: str, args: Mapping[str, int]) -> tuple[int, Cap] | None:
-    """The process that a call is about, and the capability that it takes where that process holds
-    more than the caller; None for the caller itself."""
+    """The process that a call acts on, and the capability it takes if that process holds more than
+    the caller; None for the caller itself."""
     if call in ONE_PROCESS and args.get("which") != ONE_PROCESS[call]:
         return None
     if call == "ptrace" and args.get("request") not in _TRACING:
@@ -166,14 +362,14 @@ class Ids:
     saved: int
 
     def changes(self, wanted: Mapping[str, int]) -> bool:
-        """Whether a call asks for an id that the task has nowhere yet."""
+        """True if a call sets an id that the task does not have in any place."""
         own = {self.real, self.effective, self.saved, 0xFFFFFFFF}
         return any(value not in own for name, value in wanted.items() if name.endswith("id"))
 
     def differ(self, wanted: Mapping[str, int]) -> bool:
-        """Whether a call that sets all three changes the real one, too. Without the capability it
-        sets the effective id alone, if that is the saved one: what a set-uid program has of its
-        file it can use then, and not keep (setuid(2))."""
+        """True if a call that sets all three changes the real id, too. Without the capability it
+        sets only the effective id, to the saved one: a set-uid program can use the id of its file
+        then, but not give it up for good (setuid(2))."""
         return self.real not in [value for name, value in wanted.items() if name.endswith("id")]
 
     def after(self, call: str, args: Mapping[str, int]) -> Ids:
@@ -198,7 +394,7 @@ class Ids:
 def arguments(call: str, values: tuple[int, ...], uids: Ids, gids: Ids) -> dict[str, int]:
     """The recorded arguments of a call by name, as the kernel reads them.
 
-    Calls that set ids get ``changes`` besides: 1 when they ask for an id that is not the task's.
+    Calls that set ids get ``changes`` in addition: 1 if they set an id that the task does not have.
     """
     wanted = ARGUMENTS.get(call, {})
     args = {name: _signed(name, values[at]) for name, at in wanted.items() if at < len(values)}
@@ -209,14 +405,14 @@ def arguments(call: str, values: tuple[int, ...], uids: Ids, gids: Ids) -> dict[
 
 
 def sets_uids(call: str) -> bool:
-    """Whether the call changes user ids."""
+    """True if the call changes user ids."""
     return call in _UIDS
 
 
 def sets_gids(call: str) -> bool:
-    """Whether the call changes group ids."""
+    """True if the call changes group ids."""
     return call in _GIDS
 
 
 def _signed(name: str, value: int) -> int:
-    return syscall_arguments.signed(value) if name in ("pid", "prio", "who") else value & 0xFFFFFFFF
+    return signed(value) if name in ("pid", "prio", "who") else value & 0xFFFFFFFF

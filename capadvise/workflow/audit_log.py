@@ -13,8 +13,7 @@ from capadvise.model.errors import BadInput
 from capadvise.model.posture import Posture
 from capadvise.model.target import Target
 from capadvise.model.workload import Workload
-from capadvise.observe.audit.denials import Denial, denials
-from capadvise.observe.audit.recording import programs, recorded
+from capadvise.observe.audit.denials import Denial, denials, programs, recorded
 from capadvise.observe.audit.records import MAX_LINE, Record, parse_lines
 
 MOST_RECORDS = 500_000

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from capadvise.kernel.hangup import let_go_of_terminal
+from capadvise.kernel.own_streams import replace_dead_streams
 
 
 class Ending:
@@ -32,7 +32,7 @@ class Ending:
 
         def note(number: int, _frame: FrameType | None) -> None:
             if number == signal.SIGHUP:
-                let_go_of_terminal()
+                replace_dead_streams()
             self._event.set()
 
         numbers = [signal.SIGINT, signal.SIGTERM]

@@ -12,8 +12,8 @@ from capadvise.config.snippet import setcap_words
 from capadvise.judgement import remediation
 from capadvise.judgement.judge import Effect
 from capadvise.judgement.report import Report
-from capadvise.kernel import standard_input
-from capadvise.kernel.before import MOST_CONTENT, changed_since
+from capadvise.kernel import own_streams
+from capadvise.kernel.folders import MOST_CONTENT, changed_since
 from capadvise.model import workload
 from capadvise.model.errors import BadInput
 from capadvise.model.workload import TWO_RUNS, Workload
@@ -151,7 +151,7 @@ def job_of(
     if ways.data or ways.reuse_volumes:
         raise BadInput("--fresh-only, --data-only and --reuse-volumes are for containers")
     uid = target.user.partition(":")[0]
-    given = standard_input.state() if before is None else before  # of a report: what it has now
+    given = own_streams.state() if before is None else before  # of a report: what it has now
     return Job(
         target.argv,
         work,
@@ -159,10 +159,10 @@ def job_of(
         cwd=target.cwd,
         user=None if uid == "0" else uid,
         before=before,
-        stdin=standard_input.offset(given),
+        stdin=own_streams.offset(given),
         cautions=(
             *_not_kept(before, [("cwd", target.cwd or "")]),
-            *standard_input.cautions(before or {}),
+            *own_streams.cautions(before or {}),
         ),
         in_place=ways.in_place,
         userns=ways.userns,
@@ -187,7 +187,7 @@ def _of_container(report: Report, work: Workload, ways: Ways, before: Before | N
     if ways.userns:
         argv = own_users.chosen(invocation, client, report.posture).argv()
     not_kept = _not_kept(before, [(source.key, source.place) for source in data])
-    unread = standard_input.cautions(before or {}, of_container=True) if invocation.reads else ()
+    unread = own_streams.cautions(before or {}, of_container=True) if invocation.reads else ()
     return Job(
         argv,
         _runs(work, again=bool(data) and invocation.verb == "compose up"),

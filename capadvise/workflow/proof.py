@@ -11,7 +11,7 @@ from capadvise.judgement.decide import Proposal, decide_all
 from capadvise.judgement.proven import ENDED_EARLY, Proven, Trial, conclude, unfinished
 from capadvise.judgement.report import Report
 from capadvise.judgement.trial_outcome import TrialOutcome
-from capadvise.kernel.processors import busy_seconds
+from capadvise.kernel.procfs import busy_seconds
 from capadvise.model.caps import CapSet
 from capadvise.model.recording import Recording
 from capadvise.model.workload import only_greets, only_listens

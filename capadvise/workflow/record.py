@@ -20,8 +20,8 @@ from capadvise.workflow.reports import judge_and_save, keep, preload
 
 if TYPE_CHECKING:
     from capadvise.observe.supervise.command import Command
+    from capadvise.observe.supervise.event_loop import Onlooker
     from capadvise.observe.supervise.observation import Observation
-    from capadvise.observe.supervise.onlooker import Onlooker
     from capadvise.proof.trials.stages import Stages
     from capadvise.workflow.live import LiveRecorder
     from capadvise.workflow.protocols import Over, ShowLive
@@ -98,13 +98,13 @@ def _kept(wishes: Wishes) -> Iterator[dict[str, str] | None]:
     if not wishes.prove:
         yield None
         return
-    from capadvise.kernel import before, standard_input
+    from capadvise.kernel import folders, own_streams
     from capadvise.kernel.scratch import scratch
 
     with scratch() as folder:
         store = folder / "cwd"
-        cwd = str(store) if before.keep(working_directory(), store) else ""
-        yield {"cwd": cwd, **standard_input.state()}
+        cwd = str(store) if folders.keep(working_directory(), store) else ""
+        yield {"cwd": cwd, **own_streams.state()}
 
 
 def _on_screen(
@@ -306,14 +306,14 @@ def _data_kept(invocation: Invocation, wishes: Wishes) -> Iterator[dict[str, str
     if not wishes.prove:
         yield None
         return
-    from capadvise.kernel import standard_input
+    from capadvise.kernel import own_streams
     from capadvise.kernel.scratch import scratch
     from capadvise.targets.containers.data import keep_before
     from capadvise.targets.containers.record import engine_of
 
     client = engine_of(invocation)
     with scratch() as folder:
-        yield keep_before(invocation, client, folder) | standard_input.state()
+        yield keep_before(invocation, client, folder) | own_streams.state()
 
 
 def is_several(invocation: Invocation | None) -> bool:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from capadvise.observe.supervise.command import Command
-    from capadvise.observe.supervise.onlooker import Onlooker
+    from capadvise.observe.supervise.event_loop import Onlooker
     from capadvise.targets.kubernetes.cri.bundle import CriContainer
     from capadvise.targets.running.pods import Pods
     from capadvise.targets.running.target import Running

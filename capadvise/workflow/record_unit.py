@@ -12,7 +12,7 @@ from capadvise.workflow.reports import keep, preload
 
 if TYPE_CHECKING:
     from capadvise.observe.supervise.command import Command
-    from capadvise.observe.supervise.onlooker import Onlooker
+    from capadvise.observe.supervise.event_loop import Onlooker
     from capadvise.targets.systemd.invocation import UnitOrder
     from capadvise.workflow.protocols import Over, ShowLive
 

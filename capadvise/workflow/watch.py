@@ -13,7 +13,7 @@ from pathlib import Path
 from capadvise.catalog import Catalog
 from capadvise.gate.baseline import Baseline
 from capadvise.judgement.watched import Owner, OwnerKind, WatchFinding
-from capadvise.kernel.hangup import let_go_of_terminal
+from capadvise.kernel.own_streams import replace_dead_streams
 from capadvise.model.errors import BadInput
 from capadvise.observe.supervise.guardian_client import Signals
 from capadvise.targets.running.machine import MachineWatch
@@ -86,7 +86,7 @@ def watch_on_screen(
                 _tell_counts(machine, reporter)
 
         open_watch(machine, seconds, note, counted, everything=everything)
-        let_go_of_terminal()  # where it is gone
+        replace_dead_streams()  # where it is gone
         for _ in machine.news(all_=True):
             pass
         machine.count()
@@ -133,7 +133,7 @@ def _is_told_to_end(signals: Signals, machine: MachineWatch, reporter: Reporter)
     """By a signal, or by the loss of its terminal. SIGHUP from a process wants a summary."""
     told = [number for number, _ in signals.received()]
     if signals.hung_up:
-        let_go_of_terminal()
+        replace_dead_streams()
         return True
     if any(number != signal.SIGHUP for number in told):
         return True

@@ -16,7 +16,7 @@ from _thread import get_ident  # noqa: E402
 PARTS = {
     "arguments": ["capadvise.cli.parser:build_parser", "argparse:ArgumentParser.parse_args"],
     "kernel symbols": ["capadvise.observe.ftrace.kallsyms:Reading.__init__"],
-    "control group": ["capadvise.observe.supervise.target_cgroup:_open_own"],
+    "control group": ["capadvise.observe.supervise.record:_open_own"],
     "BPF programs": ["capadvise.observe.ftrace.pointers:Pointers.open"],
     "start of the guardian": [
         "capadvise.observe.supervise.guardian_client:GuardianProcess.__init__"

@@ -14,8 +14,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capadvise.kernel import id_maps
-from capadvise.kernel.posture import cgroups, mounts
+from capadvise.kernel import user_namespaces
+from capadvise.kernel.posture import mounts, read
 from capadvise.model.errors import BadInput
 from capadvise.targets.client.cgroup_path import parse_place
 from capadvise.targets.client.client import Client
@@ -200,7 +200,7 @@ GROUPS = st.lists(
 def test_any_text_of_proc_is_read(text: str) -> None:
     place = parse_place(text)
     assert place is None or len(place.container) == 64
-    cgroups.parse_groups(text)
+    read.parse_groups(text)
     mounts.parse_mounts(text)
-    id_maps.parse_map(text)
+    user_namespaces.parse_map(text)
     container_id(text.split())

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from capadvise.cli import main
-from capadvise.kernel.elf import imported
-from capadvise.observe.ftrace import proc_lookups
+from capadvise.kernel.executables import imported
+from capadvise.observe.ftrace import pointer_readers
 from capadvise.targets.systemd.unit import PROPERTIES, parse_commands, parse_unit
 from capadvise.targets.systemd.unit_starts import is_of
 from tests.fuzz.strategies import CHANGES, TEXTS, changed, steering
@@ -111,6 +111,8 @@ def test_a_damaged_program_imports_something_or_nothing(
 
 @given(st.binary(max_size=400) | TEXTS.map(lambda text: text.encode(errors="surrogatepass")))
 def test_any_path_is_of_a_process_or_not(raw: bytes) -> None:
-    place = proc_lookups.parse(proc_lookups.text(b"/proc/" + raw))
+    place = pointer_readers.parse(pointer_readers.text(b"/proc/" + raw))
     assert place is None or place[0] >= 0
-    assert all(number >= 0 for number in proc_lookups.processes_named(proc_lookups.words_of(raw)))
+    assert all(
+        number >= 0 for number in pointer_readers.processes_named(pointer_readers.words_of(raw))
+    )

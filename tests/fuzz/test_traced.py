@@ -14,13 +14,12 @@ from hypothesis import strategies as st
 from capadvise.judgement.decide import decide
 from capadvise.judgement.report import Report
 from capadvise.kernel.posture import cbpf
-from capadvise.kernel.syscall_arguments import SIGNATURES
+from capadvise.kernel.syscalls import SIGNATURES
 from capadvise.model.posture import Posture
 from capadvise.model.target import Target
 from capadvise.model.workload import Workload
 from capadvise.observe.audit import live
-from capadvise.observe.audit.denials import denials
-from capadvise.observe.audit.recording import recorded
+from capadvise.observe.audit.denials import denials, recorded
 from capadvise.observe.audit.records import parse_line, parse_lines
 from capadvise.observe.retry import decode
 from capadvise.report.dump import dump

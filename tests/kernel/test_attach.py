@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from capadvise.kernel import procfs
+from capadvise.kernel import user_namespaces
 from capadvise.kernel.process_tree import descendants
 from tests.support.attaching import attach, start
 from tests.support.runs import CAPADVISE, Result
@@ -94,7 +94,7 @@ def test_every_thread_is_watched(tmp_path: Path) -> None:
 
 def workers_of_nobody(master: int) -> set[int]:
     """Those that have given up root."""
-    ids = {pid: procfs.ids(pid) for pid in descendants(master)}
+    ids = {pid: user_namespaces.ids(pid) for pid in descendants(master)}
     return {pid for pid, found in ids.items() if found and 0 not in found[0]}
 
 

@@ -13,9 +13,8 @@ from pathlib import Path
 import pytest
 
 from capadvise.kernel import libc, procfs
-from capadvise.observe.ftrace.capset_args import CapsetArguments
 from capadvise.observe.ftrace.instances import require
-from capadvise.observe.ftrace.proc_lookups import ProcLookups
+from capadvise.observe.ftrace.pointer_readers import CapsetArguments, ProcLookups
 from tests.support.runs import Run
 from tests.support.wait import until
 

@@ -13,7 +13,7 @@ import pytest
 from capadvise.observe.ftrace.bpf_probe import Followed
 from capadvise.observe.ftrace.instances import Buffers, require
 from capadvise.observe.ftrace.kallsyms import Symbols
-from capadvise.observe.ftrace.proc_lookups import ProcLookups
+from capadvise.observe.ftrace.pointer_readers import ProcLookups
 from capadvise.observe.tracking.tasks import OneCommand, Scope
 from capadvise.observe.tracking.tracker import Tracker
 

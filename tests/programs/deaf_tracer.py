@@ -13,9 +13,9 @@ import time
 from capadvise.catalog import default
 from capadvise.catalog.syscalls import AUDIT_ARCHS, INTERFACES
 from capadvise.observe.retry import machine
-from capadvise.observe.retry.evidence import EvidenceLog
 from capadvise.observe.retry.thread import Thread
 from capadvise.observe.retry.tracer import Tracer
+from capadvise.observe.retry.tree import EvidenceLog
 
 
 class Deaf(Tracer):

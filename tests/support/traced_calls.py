@@ -10,13 +10,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from capadvise.catalog import default
-from capadvise.observe.retry.actions import Action, RetryWith
 from capadvise.observe.retry.bookkeeping import Bookkeeping
 from capadvise.observe.retry.calls import HANDLING, Call, Handling
-from capadvise.observe.retry.evidence import EvidenceLog
-from capadvise.observe.retry.policy import Policy
+from capadvise.observe.retry.policy import Action, Policy, RetryWith
 from capadvise.observe.retry.thread import KEPT, Process, Thread
-from capadvise.observe.retry.tree import Tree
+from capadvise.observe.retry.tree import EvidenceLog, Tree
 from tests.support.bpf import six
 
 ALL = (1 << 41) - 1

@@ -29,7 +29,7 @@ TEST_COMPLEXITY = 25
 COMPLEX = {
     "capadvise/kernel/posture/cbpf.py:run": "an interpreter: one branch for each instruction",
     "capadvise/targets/client/container.py:_container": "each field of the answer may be absent",
-    "capadvise/observe/ftrace/event_order.py:_read": "the hot loop: calls are too slow",
+    "capadvise/observe/ftrace/check_events.py:_read": "the hot loop: calls are too slow",
 }
 """What has to branch more often, and why."""
 OTHER_NUMBERS = {

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from capadvise.kernel.start_times import boot_time
+from capadvise.kernel.procfs import boot_time
 from capadvise.observe.audit import logs
 
 LINE = 'type=AVC msg=audit({}:7): apparmor="DENIED" operation="open" profile="web" comm="{}"\n'

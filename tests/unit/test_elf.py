@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from capadvise.kernel.elf import imported
+from capadvise.kernel.executables import imported
 
 
 def of(path: Path | str, *names: str) -> frozenset[str]:

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from capadvise.observe.ftrace.event_order import EventSorter
+from capadvise.observe.ftrace.check_events import EventSorter
 from capadvise.observe.ftrace.kallsyms import Symbols
 from capadvise.observe.tracking.tasks import OneCommand, Scope
 from capadvise.observe.tracking.tracker import Tracker

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from capadvise.kernel.file_caps import FileCaps
+from capadvise.kernel.executables import FileCaps
 from capadvise.model.caps import from_mask, parse_set
 from capadvise.model.errors import BadInput
 from capadvise.targets.image import layers, tarball

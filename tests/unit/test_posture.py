@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capadvise.kernel import id_maps, procfs
-from capadvise.kernel.posture import cgroups, lsm_labels, mounts
+from capadvise.kernel import procfs
+from capadvise.kernel.posture import mounts, read
 from capadvise.kernel.posture.own_state import own_sysctls, text_of
 from capadvise.kernel.posture.read import Machine, posture_of
 from capadvise.model.posture import Cgroup, Exposed, Mac, Root, Sharing, User
@@ -139,7 +139,7 @@ def test_control_groups(text: str, files: dict[str, str], found: Cgroup, tmp_pat
         f"2 0 0:2 / {tmp_path}/memory rw - cgroup c rw,memory\n"
         f"3 0 0:3 / {tmp_path}/pids rw - cgroup c rw,cpu,pids\n"
     )
-    assert cgroups.cgroup_of(cgroups.parse_groups(text), (), own, {}) == found
+    assert read.cgroup_of(read.parse_groups(text), (), own, {}) == found
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_control_groups(text: str, files: dict[str, str], found: Cgroup, tmp_pat
     ],
 )
 def test_labels(text: str, found: Mac | None) -> None:
-    assert lsm_labels.parse_label(text, ("capability", "smack"), True) == found
+    assert read.parse_label(text, ("capability", "smack"), True) == found
 
 
 STATUS = {
@@ -179,19 +179,19 @@ INSIDE = {"Uid": "5 5 5 5", "Gid": "7 7 7 7", "Groups": ""}
 )
 def test_users(status: dict[str, str], sharing: Sharing, ours: bool, found: User | None) -> None:
     table = "         0     100000      65536\n"
-    assert id_maps.parse_user(status, table, table, sharing, ours=ours) == found
+    assert read.parse_user(status, table, table, sharing, ours=ours) == found
 
 
 def test_sandboxes() -> None:
     gvisor = "Linux version 4.4.0 #1 SMP Sun Jan 10 15:06:54 PST 2016\n"
     kata = "reboot=k panic=1 systemd.unit=kata-containers.target agent.log=debug\n"
-    assert lsm_labels.sandbox_inside(gvisor, "", "") == "gvisor"
-    assert lsm_labels.sandbox_inside("Linux version 6.12", kata, "") == "kata"
-    assert lsm_labels.sandbox_inside("", "", "1 0 0:1 /x / rw - virtiofs kataShared rw\n") == "kata"
-    assert lsm_labels.sandbox_inside("Linux version 6.18", "root=/dev/vda", DOCKER) is None
-    assert lsm_labels.sandbox_outside("/usr/bin/containerd-shim-kata-v2\0-id\0x") == "kata"
-    assert lsm_labels.sandbox_outside("runsc-sandbox\0--root=/x") == "gvisor"
-    assert lsm_labels.sandbox_outside("vim\0runsc") is None
+    assert read.sandbox_inside(gvisor, "", "") == "gvisor"
+    assert read.sandbox_inside("Linux version 6.12", kata, "") == "kata"
+    assert read.sandbox_inside("", "", "1 0 0:1 /x / rw - virtiofs kataShared rw\n") == "kata"
+    assert read.sandbox_inside("Linux version 6.18", "root=/dev/vda", DOCKER) is None
+    assert read.sandbox_outside("/usr/bin/containerd-shim-kata-v2\0-id\0x") == "kata"
+    assert read.sandbox_outside("runsc-sandbox\0--root=/x") == "gvisor"
+    assert read.sandbox_outside("vim\0runsc") is None
 
 
 @settings(max_examples=100, deadline=None)
@@ -200,10 +200,10 @@ def test_no_text_of_a_foreign_kernel_breaks_the_readers(text: str, known: str) -
     for mixed in (text, known + text, text + known, known.replace(" ", text[:3])):
         found = mounts.parse_mounts(mixed)
         mounts.root_of(found, Path("/nonexistent"), host=None, of_host=found)
-        cgroups.cgroup_of(cgroups.parse_groups(mixed), found, found, {})
-        lsm_labels.parse_label(mixed, (), None)
+        read.cgroup_of(read.parse_groups(mixed), found, found, {})
+        read.parse_label(mixed, (), None)
         status = procfs.parse_status(mixed)
-        id_maps.parse_user(status, mixed, mixed, Sharing.OWN, ours=False)
+        read.parse_user(status, mixed, mixed, Sharing.OWN, ours=False)
 
 
 def test_a_kernel_that_says_little(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from capadvise.observe.ftrace import proc_lookups
+from capadvise.observe.ftrace import pointer_readers
 from capadvise.observe.ftrace.bpf_probe import only_if_begins
 
 
@@ -26,7 +26,7 @@ from capadvise.observe.ftrace.bpf_probe import only_if_begins
     ],
 )
 def test_a_path_names_process_and_file(path: str, place: tuple[int, str] | None) -> None:
-    assert proc_lookups.parse(path) == place
+    assert pointer_readers.parse(path) == place
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_a_path_names_process_and_file(path: str, place: tuple[int, str] | None)
 )
 def test_an_option_names_processes(words: str, named: set[int]) -> None:
     """A number by itself can be anything: top -n 1, pidstat 1."""
-    assert proc_lookups.processes_named(words.split()) == named
+    assert pointer_readers.processes_named(words.split()) == named
 
 
 def test_a_jump_over_the_end_lands_behind_it() -> None:
@@ -74,7 +74,7 @@ def test_a_jump_over_the_end_lands_behind_it() -> None:
 def test_who_opens_the_folder_itself_lists_all_processes(
     call: str, path: bytes, lists: bool
 ) -> None:
-    assert proc_lookups.Lookup(7, "ps", call, path, b"").lists_processes is lists
+    assert pointer_readers.Lookup(7, "ps", call, path, b"").lists_processes is lists
 
 
 @pytest.mark.parametrize(
@@ -88,4 +88,4 @@ def test_who_opens_the_folder_itself_lists_all_processes(
 def test_calls_that_the_kernel_does_not_have(tmp_path: Path, had: str, calls: list[str]) -> None:
     for call in had.split():
         (tmp_path / "events/syscalls" / f"sys_enter_{call}").mkdir(parents=True)
-    assert proc_lookups.calls_of(tmp_path) == calls
+    assert pointer_readers.calls_of(tmp_path) == calls

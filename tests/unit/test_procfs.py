@@ -11,7 +11,7 @@ import pytest
 
 from capadvise.catalog.syscalls import AUDIT_ARCHS, MACHINES
 from capadvise.kernel import procfs
-from capadvise.kernel.processors import busy_seconds
+from capadvise.kernel.procfs import busy_seconds
 from capadvise.targets.containers import naps
 from capadvise.targets.running import newcomers
 from tests.support.recordings import CATALOG

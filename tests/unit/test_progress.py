@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from capadvise.observe.supervise.progress import StandingStill
+from capadvise.observe.supervise.event_loop import StandingStill
 
 CRASH_LOOP = ["init", "init web", "init", "init web", "init", "init web", *["init"] * 20]
 GETS_ON = ["init", "init", "init", "init a", "init a", "init a", "init b", "init b", "init c"]

@@ -10,9 +10,8 @@ from typing import Any, cast
 
 from capadvise.model.recording import Lost, Tally
 from capadvise.observe.supervise.decisions import State
-from capadvise.observe.supervise.event_loop import EventLoop
+from capadvise.observe.supervise.event_loop import EventLoop, TargetSoFar
 from capadvise.observe.supervise.live_recorder import Failed, RecorderProcess
-from capadvise.observe.supervise.onlooker import TargetSoFar
 from capadvise.observe.supervise.pty import Pty
 from tests.support.recordings import BIND
 

@@ -7,10 +7,9 @@ import struct
 
 import pytest
 
-from capadvise.observe.retry import decode, netlink, subids
+from capadvise.observe.retry import bookkeeping, decode, mode
 from capadvise.observe.retry.arguments import of_family
-from capadvise.observe.retry.attempts import Attempts, bit, members, order
-from capadvise.observe.retry.thread import after_uids, is_pseudo
+from capadvise.observe.retry.thread import Attempts, after_uids, bit, is_pseudo, members, order
 
 DAC_OVERRIDE, DAC_READ_SEARCH, SYS_ADMIN = 1, 2, 21
 EVERYTHING = (1 << 41) - 1
@@ -157,19 +156,19 @@ def message(kind: int, more: bytes = b"") -> bytes:
 @pytest.mark.parametrize(
     ("protocol", "sent", "wanted"),
     [
-        (netlink.ROUTE, message(20), ("NET_ADMIN", "RTM_NEWADDR")),
-        (netlink.ROUTE, message(18), None),  # RTM_GETLINK
-        (netlink.ROUTE, message(18) + message(17), ("NET_ADMIN", "RTM_DELLINK")),
-        (netlink.NETFILTER, message(0x0A00), ("NET_ADMIN", "netfilter")),
-        (netlink.AUDIT, message(1112), ("AUDIT_WRITE", "audit message 1112")),
-        (netlink.AUDIT, message(1001), ("AUDIT_CONTROL", "audit message 1001")),
+        (bookkeeping.ROUTE, message(20), ("NET_ADMIN", "RTM_NEWADDR")),
+        (bookkeeping.ROUTE, message(18), None),  # RTM_GETLINK
+        (bookkeeping.ROUTE, message(18) + message(17), ("NET_ADMIN", "RTM_DELLINK")),
+        (bookkeeping.NETFILTER, message(0x0A00), ("NET_ADMIN", "netfilter")),
+        (bookkeeping.AUDIT, message(1112), ("AUDIT_WRITE", "audit message 1112")),
+        (bookkeeping.AUDIT, message(1001), ("AUDIT_CONTROL", "audit message 1001")),
         (16, message(0x10), None),  # the generic family: the kernel's table is not ours
-        (netlink.ROUTE, b"\0" * 16, None),
-        (netlink.ROUTE, b"short", None),
+        (bookkeeping.ROUTE, b"\0" * 16, None),
+        (bookkeeping.ROUTE, b"short", None),
     ],
 )
 def test_netlink_requests(protocol: int, sent: bytes, wanted: tuple[str, str] | None) -> None:
-    assert netlink.wanted(protocol, sent) == wanted
+    assert bookkeeping.capability_wanted(protocol, sent) == wanted
 
 
 @pytest.mark.parametrize(
@@ -188,4 +187,4 @@ SUBUID = "root:100000:65536\nann:165536:65536\n1001:300000:10\nbad:x:y\n\n"
     [("ann", 1000, (165536, 65536)), ("bob", 1001, (300000, 10)), ("bad", 7, None)],
 )
 def test_subordinate_ids(name: str, number: int, found: tuple[int, int] | None) -> None:
-    assert subids.subordinate(SUBUID, name, number) == found
+    assert mode.subordinate(SUBUID, name, number) == found

@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
-from capadvise.observe.retry.attempts import bit
 from capadvise.observe.retry.calls import I386
-from capadvise.observe.retry.thread import CallStep, Gone, Process, Thread
+from capadvise.observe.retry.thread import CallStep, Gone, Process, Thread, bit
 from tests.support.traced_calls import (
     HOME,
     NET_ADMIN,

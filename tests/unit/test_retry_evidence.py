@@ -20,7 +20,7 @@ from capadvise.kernel import json_lines
 from capadvise.model.caps import Cap, from_mask, parse_set
 from capadvise.model.recording import Check, DeniedCheck, Namespace, RefusedBy, RefusedCall, Retried
 from capadvise.observe.retry.client import Listener
-from capadvise.observe.retry.evidence import EvidenceLog
+from capadvise.observe.retry.tree import EvidenceLog
 from tests.support.recordings import HOST, recording
 from tests.support.recordings import check as checked
 

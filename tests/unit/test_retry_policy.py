@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from capadvise.observe.retry.actions import RESUME, Action, BeginWith, Detach, Interrupt, RetryWith
-from capadvise.observe.retry.attempts import bit
-from capadvise.observe.retry.thread import KEPT
+from capadvise.observe.retry.policy import RESUME, Action, BeginWith, Detach, Interrupt, RetryWith
+from capadvise.observe.retry.thread import KEPT, bit
 from tests.support.traced_calls import (
     ALL,
     AT_FDCWD,

@@ -9,10 +9,8 @@ from typing import Any
 
 import pytest
 
-from capadvise.observe.retry.actions import RESUME, BeginWith, RetryWith
-from capadvise.observe.retry.attempts import Attempts, bit
-from capadvise.observe.retry.policy import ENOUGH, telling_errors
-from capadvise.observe.retry.thread import KEPT
+from capadvise.observe.retry.policy import ENOUGH, RESUME, BeginWith, RetryWith, telling_errors
+from capadvise.observe.retry.thread import KEPT, Attempts, bit
 from tests.support.traced_calls import (
     ALL,
     AT_FDCWD,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from capadvise.kernel import standard_input
+from capadvise.kernel import own_streams
 from capadvise.targets.client.invocation import recognize
 
 
@@ -16,7 +16,7 @@ from capadvise.targets.client.invocation import recognize
 def given(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, int]]:
     """A pipe in the place of the standard input."""
     reading, writing = os.pipe()
-    monkeypatch.setattr(standard_input, "_STDIN", reading)
+    monkeypatch.setattr(own_streams, "_STDIN", reading)
     yield reading, writing
     os.close(reading)
 
@@ -27,12 +27,12 @@ def test_a_file_is_read_again_from_where_it_began(
     (tmp_path / "f").write_text("first\nsecond\n")
     with (tmp_path / "f").open("rb", buffering=0) as file:
         file.read(6)
-        monkeypatch.setattr(standard_input, "_STDIN", file.fileno())
-        before = standard_input.state()
+        monkeypatch.setattr(own_streams, "_STDIN", file.fileno())
+        before = own_streams.state()
         file.read()
-        assert standard_input.offset(before) == 6
-        assert standard_input.cautions(before) == ()
-        assert len(standard_input.cautions(before, of_container=True)) == 1
+        assert own_streams.offset(before) == 6
+        assert own_streams.cautions(before) == ()
+        assert len(own_streams.cautions(before, of_container=True)) == 1
 
 
 @pytest.mark.parametrize("name", [os.devnull, "closed", "write-only"])
@@ -40,8 +40,8 @@ def test_nothing_is_read_from_what_holds_nothing(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fd = os.open(name if name == os.devnull else tmp_path / name, os.O_WRONLY | os.O_CREAT)
-    monkeypatch.setattr(standard_input, "_STDIN", 1 << 20 if name == "closed" else fd)
-    assert standard_input.state() == {}
+    monkeypatch.setattr(own_streams, "_STDIN", 1 << 20 if name == "closed" else fd)
+    assert own_streams.state() == {}
     os.close(fd)
 
 
@@ -50,13 +50,13 @@ def test_what_came_through_a_pipe_is_missed(given: tuple[int, int], written: str
     reading, writing = given
     if written == "before":
         os.write(writing, b"x")
-    before = standard_input.state()
+    before = own_streams.state()
     if written == "meanwhile":
         os.write(writing, b"x")
     os.read(reading, 1)
     os.close(writing)
-    assert standard_input.offset(before) is None
-    assert len(standard_input.cautions(before)) == 1
+    assert own_streams.offset(before) is None
+    assert len(own_streams.cautions(before)) == 1
 
 
 @pytest.mark.parametrize("closed", [True, False])
@@ -64,7 +64,7 @@ def test_a_pipe_into_which_nobody_writes_is_no_input(given: tuple[int, int], clo
     writing = given[1]
     if closed:
         os.close(writing)
-    assert standard_input.cautions(standard_input.state()) == ()
+    assert own_streams.cautions(own_streams.state()) == ()
     if not closed:
         os.close(writing)
 

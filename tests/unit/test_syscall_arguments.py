@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from capadvise.kernel.syscall_arguments import SIGNATURES, detail, in_words, recorded
+from capadvise.kernel.syscalls import SIGNATURES, detail, in_words, recorded
 
 
 @pytest.mark.parametrize(

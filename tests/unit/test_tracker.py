@@ -17,12 +17,11 @@ from capadvise.model import clone_flags
 from capadvise.model.caps import SYS_ADMIN, Cap
 from capadvise.model.recording import Check, Phase
 from capadvise.observe.ftrace.kallsyms import Symbols
-from capadvise.observe.ftrace.proc_lookups import Lookup
+from capadvise.observe.ftrace.pointer_readers import Lookup
 from capadvise.observe.tracking import implied_needs
-from capadvise.observe.tracking.process_files import takes_trace
+from capadvise.observe.tracking.implied_needs import LATE_ROUNDS, UNPLACED, Unplaced, takes_trace
 from capadvise.observe.tracking.tasks import OneCommand, Scope, Task
 from capadvise.observe.tracking.tracker import Tracker
-from capadvise.observe.tracking.unplaced import LATE_ROUNDS, UNPLACED, Unplaced
 from tests.support.ring_pages import (
     CHECK,
     CHOWN,

@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 
 from capadvise.kernel import procfs
-from capadvise.kernel.before import changed_since, keep, restore
-from capadvise.kernel.snapshot import snapshot
+from capadvise.kernel.folders import changed_since, keep, restore, snapshot
 from capadvise.model.errors import BadInput
 from capadvise.model.workload import Workload
 from capadvise.observe.supervise.health_check import Checker
@@ -51,7 +50,7 @@ def test_a_folder_is_what_it_was_when_it_was_kept(tmp_path: Path) -> None:
 def test_of_a_file_that_is_too_large_to_be_kept_owner_and_mode_are(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("capadvise.kernel.before.MOST_CONTENT", 3)
+    monkeypatch.setattr("capadvise.kernel.folders.MOST_CONTENT", 3)
     folder, store = tmp_path / "folder", tmp_path / "store"
     folder.mkdir()
     (folder / "large").write_text("four")
@@ -175,7 +174,7 @@ def test_a_file_whose_content_cannot_be_kept_stays(
     (folder := tmp_path / "folder").mkdir()
     (folder / "file").write_text("x")
     monkeypatch.setattr("shutil.copyfileobj", no_room)
-    monkeypatch.setattr("capadvise.kernel.before.ioctl", no_room)
+    monkeypatch.setattr("capadvise.kernel.folders.ioctl", no_room)
     assert keep(str(folder), tmp_path / "store")
     restore(str(folder), tmp_path / "store")
     assert (folder / "file").read_text() == "x"

@@ -14,7 +14,7 @@ from capadvise.catalog import default
 from capadvise.cli.commands.screens import open_watch
 from capadvise.config.watch_files import FILES
 from capadvise.judgement.watched import WatchFinding
-from capadvise.kernel.hangup import let_go_of_terminal
+from capadvise.kernel.own_streams import replace_dead_streams
 from capadvise.model.errors import Exit
 from capadvise.report import watch_json, watch_text
 from capadvise.report.prometheus import metrics
@@ -109,7 +109,7 @@ def _print(lines: Iterable[str]) -> None:
     except OSError as error:
         if error.errno != errno.EIO:
             raise
-        let_go_of_terminal()  # SIGHUP comes, and ends it; with nohup it goes on
+        replace_dead_streams()  # SIGHUP comes, and ends it; with nohup it goes on
 
 
 def _time(seconds: float | None = None) -> str:

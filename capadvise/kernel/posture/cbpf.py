@@ -31,7 +31,7 @@ class Action(IntEnum):
 
     @property
     def refuses(self) -> bool:
-        """Whether the call is not made. What a supervisor or tracer says is not known here."""
+        """True if the call is not made. The answer of a supervisor or tracer is not known here."""
         return self in (Action.KILL_PROCESS, Action.KILL_THREAD, Action.TRAP, Action.ERRNO)
 
 
@@ -51,7 +51,7 @@ class Program:
 
 
 def answer(filters: Sequence[Program], number: int, arch: int, args: Sequence[int] = ()) -> Action:
-    """What all filters together say of a call: the strictest wins (seccomp_run_filters())."""
+    """The answer of all filters together to a call: the strictest wins (seccomp_run_filters())."""
     padded = (*args, 0, 0, 0, 0, 0, 0)[:6]
     data = _DATA.pack(number, arch, 0, *padded)
     values = [run(program, data) & 0xFFFF0000 for program in filters]

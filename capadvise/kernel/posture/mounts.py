@@ -1,4 +1,4 @@
-"""What is mounted for a process, and which of it lets the host in.
+"""The mounts of a process, and which of them expose the host.
 
 ``/proc/PID/mountinfo`` is described in proc_pid_mountinfo(5).
 """
@@ -36,7 +36,8 @@ _ORDINARY_NODES = frozenset(
         *("mqueue", "fd", "stdin", "stdout", "stderr", "core", "log", "initctl"),
     ]
 )
-"""What a container has below /dev anyway: the default devices of the OCI runtime specification."""
+"""The nodes that every container has below /dev: the default devices of the OCI runtime
+specification."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ class Mount:
     read_only: bool
     """By the mount or by the file system."""
     options: str
-    """Of the file system."""
+    """Those of the file system."""
 
 
 @lru_cache(maxsize=4)  # ours are most often the target's, and the machine's, too
@@ -98,14 +99,14 @@ def layers(mount: Mount) -> int | None:
 
 
 def cgroup_writable(mounts: Sequence[Mount]) -> bool:
-    """Whether a cgroup hierarchy is mounted for writing."""
+    """True if a cgroup hierarchy is mounted for writing."""
     return any(m.type in ("cgroup", "cgroup2") and not m.read_only for m in mounts)
 
 
 def root_of(
     mounts: Sequence[Mount], inside: Path, *, host: bool | None, of_host: Sequence[Mount]
 ) -> Root | None:
-    """The root file system and what of the host is let in.
+    """The root file system, and the exposed parts of the host.
 
     ``inside`` leads to it (``/proc/PID/root``); ``host``: it is the machine's own, and there is
     nothing to let in; ``of_host``: what is mounted on the machine, empty where that is not seen.
@@ -132,8 +133,8 @@ def _exposed(mounts: Sequence[Mount], inside: Path, of_host: Sequence[Mount]) ->
         if mount.type in _NO_IDMAP:
             yield Exposed("no-idmap", mount.target, not mount.read_only, mount.type)
         if kind := _KERNEL_TREES.get(mount.type):
-            # A part of /proc is bound over itself, read-only. Where that is done for /proc/sys,
-            # what decides over the machine is covered.
+            # Runtimes bind parts of /proc over themselves, read-only. A mount over /proc/sys covers
+            # the settings of the machine.
             harmless = mount.read_only or (mount.target == "/proc" and "/proc/sys" in covered)
             if mount.root == "/" and not harmless:
                 yield Exposed(kind, mount.target, True, mount.source)
@@ -165,7 +166,7 @@ def _exposed_path(mount: Mount, path: str, inside: Path) -> Iterator[Exposed]:
 
 
 def host_path(mount: Mount, of_host: Sequence[Mount]) -> str | None:
-    """Where the machine itself has what a mount shows; None where it has it nowhere."""
+    """The path of a mount's folder on the machine itself; None if it is not visible there."""
     for other in of_host:
         top = PurePosixPath(other.root)
         if other.device == mount.device and PurePosixPath(mount.root).is_relative_to(top):
@@ -201,7 +202,7 @@ def _is_system(inside: Path, target: str) -> bool:
 
 
 def _nodes(inside: Path) -> Iterator[Exposed]:
-    """Device nodes below /dev that a container does not have of itself; very many as one."""
+    """The device nodes below /dev that not every container has; very many are summed up as one."""
     try:
         entries = sorted(os.scandir(inside / "dev"), key=lambda entry: entry.name)
     except OSError:

@@ -1,6 +1,6 @@
-"""What a process may not share with the one that forked it.
+"""The state in which a process may differ from the one that forked it.
 
-Read while a command is held. What is made of it takes longer, and no target waits for that.
+It is read while a command is held; parsing it takes longer, and no target waits for that.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class OwnState:
 
 
 def own_state(folder: Path) -> OwnState:
-    """Of a process, by its folder. Raises OSError when it is gone."""
+    """The state of a process, by its folder in /proc. Raises OSError if it is gone."""
     return OwnState(
         (folder / "status").read_text(errors="backslashreplace"),
         text_of(folder / "cgroup"),
@@ -54,7 +54,7 @@ def own_sysctls(proc: Path = procfs.PROC) -> dict[str, str]:
 
 
 def text_of(path: Path) -> str:
-    """What a file says, to the letter; nothing where it cannot be read."""
+    """The whole text of a file; empty if it cannot be read."""
     try:
         return path.read_bytes().decode(errors="backslashreplace")
     except OSError:

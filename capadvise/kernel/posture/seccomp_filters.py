@@ -20,7 +20,7 @@ from capadvise.model.errors import CannotObserve
 
 _MOST = 64
 _SECONDS = 10.0
-_SAID = {
+_REASONS = {
     errno.EPERM: "it may not be traced: that needs root, and no other tracer",
     errno.EACCES: (
         "its filters may not be read: that needs SYS_ADMIN, and no seccomp filter on capadvise"
@@ -54,7 +54,7 @@ def main() -> None:
         for raw in _read(pid):
             print(raw.hex())
     except OSError as error:
-        print(f"error {_SAID.get(error.errno or 0, error.strerror)}")
+        print(f"error {_REASONS.get(error.errno or 0, error.strerror)}")
 
 
 def _read(pid: int) -> Iterator[bytes]:

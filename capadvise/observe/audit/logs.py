@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from capadvise.kernel.start_times import boot_time
+from capadvise.kernel.procfs import boot_time
 from capadvise.observe.audit.records import MAX_LINE, Record, parse_lines
 
 _FOLDER, _MESSAGES = Path("/var/log/audit"), Path("/dev/kmsg")

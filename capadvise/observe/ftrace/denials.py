@@ -14,18 +14,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from capadvise.kernel import btf, libc, syscall_arguments, uapi
+from capadvise.kernel import btf, libc, syscalls, uapi
 from capadvise.kernel.sudo import with_sudo
 from capadvise.model.errors import CannotObserve
-from capadvise.observe.ftrace import denial_record as at
-from capadvise.observe.ftrace import refusal_programs
-from capadvise.observe.ftrace.denial_program import program
-from capadvise.observe.ftrace.denial_record import (
+from capadvise.observe.ftrace import denial_programs
+from capadvise.observe.ftrace import denial_programs as at
+from capadvise.observe.ftrace.denial_programs import (
     FUNCTION,
     TRACEPOINT,
     Calls,
     DenialMaps,
     KernelLayout,
+    program,
 )
 
 KINDS = 4096
@@ -129,7 +129,7 @@ class MachineRefusals:
             ended=made(lru, 4, 8, _THREADS) if every_call else None,
         )
         for name, number in self._numbers.items():
-            kinds = [kind for _, kind in syscall_arguments.signature(name)]
+            kinds = [kind for _, kind in syscalls.signature(name)]
             kind = next((kind for kind in ("path", "address") if kind in kinds), None)
             if kind and number < _MOST_PATHS:
                 place = struct.pack("<Q", kinds.index(kind) + (1 if kind == "path" else at.ADDRESS))
@@ -147,11 +147,11 @@ class MachineRefusals:
             return program(context, self._layout, self._maps, calls, own)
 
         raw, layout, maps = uapi.BPF_PROG_TYPE_RAW_TRACEPOINT, self._layout, self._maps
-        self._run(raw, refusal_programs.at_exit(layout, maps, own), "sched_process_exit")
-        self._run(raw, refusal_programs.at_signal(layout, maps, own), "signal_deliver")
+        self._run(raw, denial_programs.at_exit(layout, maps, own), "sched_process_exit")
+        self._run(raw, denial_programs.at_signal(layout, maps, own), "signal_deliver")
         if maps.ended is not None:
-            self._run(raw, refusal_programs.at_begin(layout, maps.ended), "sys_enter")
-            self._run(raw, refusal_programs.at_end(layout, maps, own), "sys_exit")
+            self._run(raw, denial_programs.at_begin(layout, maps.ended), "sys_enter")
+            self._run(raw, denial_programs.at_end(layout, maps, own), "sys_exit")
         try:
             self._run(raw, code(TRACEPOINT), "cap_capable")
             return

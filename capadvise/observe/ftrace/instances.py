@@ -27,8 +27,7 @@ from capadvise.observe.ftrace.removal import BUSY, remove_instances
 
 if TYPE_CHECKING:
     from capadvise.model.recording import Lost
-    from capadvise.observe.ftrace.check_events import Types
-    from capadvise.observe.ftrace.event_order import Page
+    from capadvise.observe.ftrace.check_events import Page, Types
 
 EXEC_EVENT, FORK_EVENT = "sched:sched_process_exec", "sched:sched_process_fork"
 _TREE = (FORK_EVENT, EXEC_EVENT, "sched:sched_process_exit")

@@ -15,10 +15,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from capadvise.model.caps import CapSet
     from capadvise.observe.ftrace.bpf_probe import Followed, Probe
-    from capadvise.observe.ftrace.capset_args import CapsetArguments
-    from capadvise.observe.ftrace.container_ids import ContainerIds
-    from capadvise.observe.ftrace.file_systems import FileSystems
-    from capadvise.observe.ftrace.proc_lookups import Lookup, ProcLookups
+    from capadvise.observe.ftrace.pointer_readers import (
+        CapsetArguments,
+        ContainerIds,
+        FileSystems,
+        Lookup,
+        ProcLookups,
+    )
 
 _READINGS = 5
 _UNREAD = "what was looked up in /proc could not be read ({}): needs of SYS_PTRACE can be missing"
@@ -51,10 +54,12 @@ class Pointers:
     def _open(self, root: Path, *, containers: bool) -> None:
         # Loaded now: meanwhile, the kernel makes the buffers.
         from capadvise.observe.ftrace.bpf_probe import Followed
-        from capadvise.observe.ftrace.capset_args import CapsetArguments
-        from capadvise.observe.ftrace.container_ids import ContainerIds
-        from capadvise.observe.ftrace.file_systems import FileSystems
-        from capadvise.observe.ftrace.proc_lookups import ProcLookups
+        from capadvise.observe.ftrace.pointer_readers import (
+            CapsetArguments,
+            ContainerIds,
+            FileSystems,
+            ProcLookups,
+        )
 
         self._capset_arguments = CapsetArguments(root)
         with contextlib.suppress(OSError):  # then those of all threads are read

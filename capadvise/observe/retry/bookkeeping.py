@@ -4,11 +4,11 @@ Pure: what /proc shows is asked for through ``Process.proc``."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import struct
+from collections.abc import Callable, Iterator, Sequence
 
 from capadvise.kernel.uapi import LINUX_CAPABILITY_VERSION_1
 from capadvise.model.caps import NAMES
-from capadvise.observe.retry import netlink
 from capadvise.observe.retry.arguments import (
     installs_filter,
     is_silent,
@@ -20,9 +20,39 @@ from capadvise.observe.retry.arguments import (
 )
 from capadvise.observe.retry.calls import Handling
 from capadvise.observe.retry.decode import detail
-from capadvise.observe.retry.evidence import EvidenceLog
 from capadvise.observe.retry.thread import SETFCAP, SETGID, SETUID, Thread, after_uids, is_pseudo
-from capadvise.observe.retry.tree import Tree
+from capadvise.observe.retry.tree import EvidenceLog, Tree
+
+ROUTE, XFRM, AUDIT, NETFILTER = 0, 6, 9, 12
+_HEADER = struct.Struct("=IHHII")
+_NAMES = {16: "NEWLINK", 20: "NEWADDR", 24: "NEWROUTE", 28: "NEWNEIGH", 32: "NEWRULE"}
+_NAMES |= {36: "NEWQDISC", 40: "NEWTCLASS", 44: "NEWTFILTER"}
+_VERBS = ("NEW", "DEL", "GET", "SET")
+
+
+def capability_wanted(protocol: int, message: bytes) -> tuple[str, str] | None:
+    """(capability without CAP_, what for) of the first message of a request that wants one."""
+    for kind in _types(message):
+        if protocol == ROUTE and kind >= 16 and kind % 4 != 2:
+            name = _NAMES.get(kind - kind % 4, "")
+            return "NET_ADMIN", "RTM_" + (_VERBS[kind % 4] + name[3:] if name else str(kind))
+        if protocol in (NETFILTER, XFRM) and kind >= 16:
+            return "NET_ADMIN", "netfilter" if protocol == NETFILTER else "IPsec"
+        if protocol == AUDIT and kind >= 1000:
+            user = 1100 <= kind < 1200 or 2100 <= kind < 3000 or kind == 1005
+            return ("AUDIT_WRITE" if user else "AUDIT_CONTROL"), f"audit message {kind}"
+    return None
+
+
+def _types(message: bytes) -> Iterator[int]:
+    at = 0
+    while at + _HEADER.size <= len(message):
+        length, kind, *_ = _HEADER.unpack_from(message, at)
+        yield kind
+        if length < _HEADER.size:
+            return
+        at += (length + 3) & ~3
+
 
 AF_NETLINK = 16
 _SOCKETS = 4096
@@ -153,7 +183,7 @@ class Bookkeeping:
         if not self.alone or not self.is_netlink(thread):
             return
         protocol = self.netlink[link(thread, thread.args[0])]
-        wanted = netlink.wanted(protocol, sent(thread))
+        wanted = capability_wanted(protocol, sent(thread))
         if wanted is not None:
             self._concluded(thread, NAMES.index(wanted[0]), wanted[1])
 

@@ -9,7 +9,7 @@ import struct
 from collections.abc import Sequence
 from typing import Protocol
 
-from capadvise.kernel.syscall_arguments import in_words, signature, signed
+from capadvise.kernel.syscalls import in_words, signature, signed
 
 
 class Memory(Protocol):

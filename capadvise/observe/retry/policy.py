@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
-from capadvise.observe.retry.actions import RESUME, Action, BeginWith, Detach, Interrupt, RetryWith
 from capadvise.observe.retry.arguments import (
     ATTACH,
     PATH_ARG,
@@ -26,12 +26,47 @@ from capadvise.observe.retry.arguments import (
     sends_nothing,
     writes,
 )
-from capadvise.observe.retry.attempts import Attempts, bit, order
 from capadvise.observe.retry.bookkeeping import AF_NETLINK, Bookkeeping, follow_descriptors, note
 from capadvise.observe.retry.calls import Handling
 from capadvise.observe.retry.decode import detail
-from capadvise.observe.retry.thread import FSETID, KEPT, SYS_ADMIN, Thread
+from capadvise.observe.retry.thread import FSETID, KEPT, SYS_ADMIN, Attempts, Thread, bit, order
 from capadvise.observe.retry.tree import Tree
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Let it go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class BeginWith:
+    """Let the call that it is about to enter begin with this effective set."""
+
+    mask: int
+
+
+@dataclass(frozen=True, slots=True)
+class RetryWith:
+    """Make the call that it came back from again, with this effective set."""
+
+    mask: int
+
+
+@dataclass(frozen=True, slots=True)
+class Detach:
+    """Detach from it: something else is to trace it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupt:
+    """Stop another thread, detach from it, then resume this one."""
+
+    thread: Thread
+
+
+Action = Resume | BeginWith | RetryWith | Detach | Interrupt
+RESUME = Resume()
+
 
 ENOUGH = 5
 """After so many equal proofs a capability stays raised for that program."""

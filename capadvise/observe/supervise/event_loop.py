@@ -7,23 +7,51 @@ import select
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from capadvise.kernel import procfs
-from capadvise.kernel.hangup import let_go_of_terminal
+from capadvise.kernel.own_streams import replace_dead_streams
 from capadvise.model.health import Health
-from capadvise.model.recording import Held, Host, Recording
+from capadvise.model.recording import Held, Host, Recording, Tally
 from capadvise.observe.supervise import decisions
 from capadvise.observe.supervise.command import Command
 from capadvise.observe.supervise.decisions import Due, Happening, Limits, Order, State
 from capadvise.observe.supervise.guardian_client import Signals
-from capadvise.observe.supervise.progress import StandingStill
 from capadvise.observe.supervise.sources import Sources
 from capadvise.observe.tracking.tasks import Scope
 
 if TYPE_CHECKING:
     from capadvise.observe.supervise.health_check import Checker
+
+_EVERY = 0.25
+"""Seconds between two looks, at most: each reads all of /proc."""
+
+
+class StandingStill:
+    """Told what runs, and when."""
+
+    def __init__(self, limit: float) -> None:
+        """``limit``: seconds without anything new, after which nothing is expected any more; up to
+        twice as long where it computes all that time, or has no processor to do so."""
+        self._limit, self._every = limit, min(_EVERY, limit / 2)
+        self._known: set[str] = set()
+        self._next = self._looked = self._changed = self._busy = 0.0
+
+    def look(self, now: float, running: Callable[[], tuple[set[str], bool]]) -> bool:
+        """Whether it has stood still for too long. ``running``: the names of its programs, and
+        whether one of them is busy; asked for now and then."""
+        if now < self._next:
+            return False
+        programs, busy = running()
+        self._busy += busy * (now - self._looked)
+        self._next, self._looked = now + self._every, now
+        if not programs <= self._known:
+            self._known |= programs
+            self._changed, self._busy = now, 0.0
+        still = now - self._changed - min(self._limit, self._busy)
+        return bool(self._known) and still > self._limit
+
 
 _UNREAD_CAPSET = (
     "a program called capset(2), and its arguments were not read: it may need more than was "
@@ -221,7 +249,7 @@ class EventLoop:
     def _take_signals(self) -> None:
         for number, from_process in self._signals.received():
             if number == signal.SIGHUP and self._signals.hung_up:
-                let_go_of_terminal()
+                replace_dead_streams()
                 self._decide(decisions.HungUp())
                 continue
             # what it does from its signal on is its end: noted before, however quick it is
@@ -399,3 +427,31 @@ def _iso(seconds: float) -> str:
     """A time of the clock in words; importing ``datetime`` takes 2 ms."""
     whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
     return f"{whole}.{int(seconds % 1 * 1000):03}+00:00"
+
+
+@dataclass(frozen=True, slots=True)
+class TargetSoFar:
+    """One target: a command, a service, a container."""
+
+    name: str
+    """Empty where there can be only one."""
+    recordings: tuple[Recording, ...]
+    ended: bool = False
+    health: Health | None = None
+    """What a health check of its own says."""
+    exit_status: int | None = None
+    """Where it has ended, and the others go on."""
+
+    def tallies(self) -> tuple[Tally, ...]:
+        """How often each capability was checked for it, and by whom last."""
+        counts: dict[int, Tally] = {}
+        for recording in self.recordings:
+            for check in recording.checks:
+                before = counts.get(check.cap)
+                count = check.count + (before.count if before else 0)
+                counts[check.cap] = Tally(count, check)
+        return tuple(counts.values())
+
+
+Onlooker = Callable[[EventLoop, Callable[[], Sequence[TargetSoFar]]], None]
+"""Called between two rounds of reading, with what gives the targets so far."""

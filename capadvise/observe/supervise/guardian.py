@@ -28,8 +28,12 @@ from collections.abc import Iterable
 from typing import Any, NoReturn
 
 from capadvise.kernel import json_lines, libc, own_caps
-from capadvise.kernel.own_cgroup import OwnCgroup
-from capadvise.kernel.process_tree import descendants, kill_descendants, remove_containers
+from capadvise.kernel.process_tree import (
+    OwnCgroup,
+    descendants,
+    kill_descendants,
+    remove_containers,
+)
 from capadvise.observe.ftrace.removal import remove_instances, remove_probes
 from capadvise.observe.retry import launch as retry
 from capadvise.observe.supervise.target_start import start

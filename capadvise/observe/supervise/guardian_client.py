@@ -15,9 +15,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from capadvise.kernel import json_lines, libc, own_caps
-from capadvise.kernel.hangup import has_terminal, relays
-from capadvise.kernel.own_cgroup import OwnCgroup
-from capadvise.kernel.process_tree import kill_descendants, reap_all
+from capadvise.kernel.own_streams import has_terminal, relays
+from capadvise.kernel.process_tree import OwnCgroup, kill_descendants, reap_all
 from capadvise.model.errors import CannotStart
 from capadvise.observe.supervise import guardian
 

@@ -18,7 +18,7 @@ if __name__ == "__main__":
 
 from capadvise.kernel import libc
 from capadvise.kernel.odd_start import fill_streams
-from capadvise.kernel.own_cgroup import OwnCgroup
+from capadvise.kernel.process_tree import OwnCgroup
 from capadvise.observe.supervise.target_start import Refused, start
 
 

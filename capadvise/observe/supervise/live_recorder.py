@@ -30,8 +30,7 @@ from capadvise.judgement.judge import Effect, Judged
 from capadvise.model.errors import CapadviseError, Exit
 from capadvise.model.health import Health
 from capadvise.model.recording import Lost, Recording, Tally
-from capadvise.observe.supervise.event_loop import EventLoop
-from capadvise.observe.supervise.onlooker import Onlooker, TargetSoFar
+from capadvise.observe.supervise.event_loop import EventLoop, Onlooker, TargetSoFar
 from capadvise.observe.supervise.pty import Pty
 from capadvise.observe.supervise.sources import CheckTracker
 

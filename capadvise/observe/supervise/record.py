@@ -7,23 +7,24 @@ recording ends is killed.
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from capadvise.kernel import own_caps
+from capadvise.kernel import libc, own_caps, procfs
+from capadvise.kernel.process_tree import OwnCgroup
 from capadvise.model.errors import CannotObserve
 from capadvise.observe.ftrace.instances import require
-from capadvise.observe.supervise import target_cgroup
 from capadvise.observe.supervise.command import Command, user_of
 from capadvise.observe.supervise.observation import Observation
 from capadvise.observe.supervise.session import Tracing, session
 
 if TYPE_CHECKING:
     from capadvise.observe.ftrace.kallsyms import Reading
-    from capadvise.observe.supervise.onlooker import Onlooker
+    from capadvise.observe.supervise.event_loop import Onlooker
 
 
 def observe(
@@ -49,7 +50,7 @@ def observe(
 
         listener = make_listener(command.retry)
     with (
-        target_cgroup.made() as cgroup,
+        own_group() as cgroup,
         session(
             command,
             user=user,
@@ -101,3 +102,69 @@ def _require_retry() -> None:
 
 def _load() -> None:
     import capadvise.observe.supervise.record_command  # noqa: F401 - no target waits for it
+
+
+_PREFIX = "capadvise-"
+_FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+@contextlib.contextmanager
+def own_group() -> Iterator[OwnCgroup | None]:
+    """A group for one target, ended and removed with the block; None where there cannot be one."""
+    try:
+        parent = _open_own()
+    except OSError:
+        yield None
+        return
+    try:
+        cgroup = _make(parent)
+        try:
+            yield cgroup
+        finally:
+            if cgroup is not None:
+                cgroup.end()
+                os.close(cgroup.events)
+    finally:
+        os.close(parent)
+
+
+def _make(parent: int) -> OwnCgroup | None:
+    # A pid means a process only in its own namespace, and a group can be seen from several.
+    namespace = f"-{os.stat('/proc/self/ns/pid').st_ino}"
+    for left in procfs.abandoned(Path(f"/proc/self/fd/{parent}"), _PREFIX):
+        if left.name.endswith(namespace):
+            with contextlib.suppress(OSError):
+                group = OwnCgroup(parent, left.name)
+                group.end()
+                os.close(group.events)
+    name = f"{_PREFIX}{procfs.mark()}{namespace}"
+    try:
+        os.mkdir(name, 0o755, dir_fd=parent)
+        return OwnCgroup(parent, name)
+    except OSError:
+        return None
+
+
+def _open_own() -> int:
+    """The folder of the group that we are in."""
+    lines = procfs.cgroup(os.getpid()).splitlines()
+    place = next((line[4:] for line in lines if line.startswith("0::/")), None)
+    if place is None:
+        raise FileNotFoundError("no control groups of version 2")
+    if (point := _mount_point()) is not None:
+        return os.open(f"{point}/{place}", _FOLDER)
+    mount = libc.mount_detached("cgroup2")  # only where there is none: it would set its options
+    try:
+        return os.open(place or ".", _FOLDER, dir_fd=mount)
+    finally:
+        os.close(mount)
+
+
+def _mount_point() -> str | None:
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+        for line in file:
+            mount, _, kind = line.partition(" - ")
+            fields = mount.split()
+            if kind.startswith("cgroup2 ") and fields[3] == "/":
+                return fields[4]
+    return None

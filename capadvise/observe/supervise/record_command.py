@@ -9,7 +9,7 @@ import os
 from dataclasses import replace
 from typing import Any
 
-from capadvise.kernel import procfs
+from capadvise.kernel import procfs, user_namespaces
 from capadvise.kernel.background import Background
 from capadvise.kernel.posture.read import posture_at_exec
 from capadvise.model import recording
@@ -19,10 +19,9 @@ from capadvise.model.workload import Workload
 from capadvise.observe.supervise.command import Command, name_of
 from capadvise.observe.supervise.command_subject import CommandSubject
 from capadvise.observe.supervise.decisions import Limits
-from capadvise.observe.supervise.event_loop import EventLoop
+from capadvise.observe.supervise.event_loop import EventLoop, Onlooker, TargetSoFar
 from capadvise.observe.supervise.held import HeldCommand
 from capadvise.observe.supervise.observation import Observation
-from capadvise.observe.supervise.onlooker import Onlooker, TargetSoFar
 from capadvise.observe.supervise.session import Session
 from capadvise.observe.supervise.sources import CheckTracker, NoTracker, Sources
 from capadvise.observe.tracking.tasks import OneCommand, Scope
@@ -42,7 +41,7 @@ class EngineClients:
     def sighted(self, pid: int, path: str) -> None:
         """A program was executed just now."""
         if os.path.basename(path) in _WATCHED and (words := procfs.arguments(pid)):
-            ids = procfs.ids(pid)
+            ids = user_namespaces.ids(pid)
             self.seen[ids[0][0] if ids else 0, words] = None
 
 

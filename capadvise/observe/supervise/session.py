@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from capadvise.kernel import own_caps, procfs
 from capadvise.kernel.background import Background
-from capadvise.kernel.hangup import leads_without_terminal
 from capadvise.kernel.odd_start import given_limits
-from capadvise.kernel.own_cgroup import OwnCgroup
-from capadvise.kernel.process_tree import remove_containers
+from capadvise.kernel.own_streams import leads_without_terminal
+from capadvise.kernel.process_tree import OwnCgroup, remove_containers
 from capadvise.model.caps import Cap, CapSet
 from capadvise.model.errors import CannotStart
 from capadvise.observe.ftrace.instances import Buffers, remove_leftovers, require

@@ -12,7 +12,7 @@ from capadvise.observe.ftrace.removal import BUSY
 
 if TYPE_CHECKING:
     from capadvise.observe.audit.live import AuditListener
-    from capadvise.observe.ftrace.event_order import Page
+    from capadvise.observe.ftrace.check_events import Page
     from capadvise.observe.retry.client import Listener
     from capadvise.observe.tracking.tasks import Scope
 

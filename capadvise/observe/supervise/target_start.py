@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 from capadvise.kernel import libc
 from capadvise.kernel.odd_start import restore_limits
-from capadvise.kernel.own_cgroup import OwnCgroup
+from capadvise.kernel.process_tree import OwnCgroup
 from capadvise.model import clone_flags
 from capadvise.observe.retry import launch as retry
 

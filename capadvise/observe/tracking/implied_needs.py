@@ -7,18 +7,83 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
-from capadvise.kernel import elf, file_caps, procfs, syscall_arguments, syscalls, uapi
+from capadvise.kernel import executables, procfs, syscalls, uapi
 from capadvise.model.caps import Cap, CapSet, is_reduced
 from capadvise.model.recording import Phase
-from capadvise.observe.ftrace.proc_lookups import Lookup
+from capadvise.observe.ftrace.pointer_readers import Lookup
 from capadvise.observe.tracking.distinct_checks import DistinctChecks
-from capadvise.observe.tracking.process_files import is_descriptor, takes_trace
 from capadvise.observe.tracking.tasks import Scope, Task
-from capadvise.observe.tracking.unplaced import Unplaced
+
+_LINKS = r"exe\Z|(root|cwd)(/|\Z)|(fd|ns|map_files)/."
+_PRIVATE_FILES = (
+    r"(environ|maps|smaps\w*|numa_maps|mem|auxv|io|pagemap|syscall|stack|personality|timers)\Z"
+    r"|fdinfo(/|\Z)"
+)
+_READ_LINK = ("readlink", "readlinkat")
+_STAT = ("stat", "newfstatat", "statx")
+
+
+def takes_trace(call: str, pid: int, file: str, target: int) -> bool:
+    """Whether what a call does with a file takes the right to trace the process. stat(2) takes it
+    where a link leads on alone. Programs look at the ancestors of the ``target`` to know where they
+    run; their namespaces they open to enter them, and files in their root for what is there."""
+    private = _LINKS if call in _STAT else f"{_LINKS}|{_PRIVATE_FILES}"
+    return bool(re.match(private, file)) and (
+        _is_wanted_itself(call, file) or pid not in _ancestors(target)
+    )
+
+
+def is_descriptor(file: str) -> bool:
+    """Whether it is a single one: a folder of all can be listed by the process's user."""
+    return file.startswith("fd/") and len(file) > len("fd/")
+
+
+def _is_wanted_itself(call: str, file: str) -> bool:
+    if call in _READ_LINK:
+        return False
+    places = "(root|cwd)/." if call in _STAT else "(ns|root|cwd)/"
+    return bool(re.match(places, file))
+
+
+def _ancestors(pid: int) -> set[int]:
+    above = {1}
+    while (pid := procfs.parent(pid)) > 0 and pid not in above:
+        above.add(pid)
+    return above
+
+
+LATE_ROUNDS, UNPLACED = 50, 8192
+"""For so many rounds what a thread did may wait for its start, and so much of it."""
+T = TypeVar("T")
+
+
+class Unplaced(Generic[T]):
+    """What threads have done, until it is known whose they are: the start of a thread can be read
+    some rounds after that, as events wait for those of other processors."""
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[int, int, T]] = []
+        """Rounds for which it may wait yet, thread, and what it did."""
+
+    def add(self, done: Iterable[tuple[int, T]]) -> None:
+        """What is new; each waits for one round at least."""
+        self._waiting += ((LATE_ROUNDS, thread, what) for thread, what in done)
+
+    def placed(self, tasks: Mapping[int, Task]) -> Iterator[tuple[Task, Scope, int, T]]:
+        """Of the target's threads: task, scope, thread, and what it did."""
+        waiting, self._waiting = self._waiting, []
+        for rounds, thread, what in waiting:
+            task = tasks.get(thread)
+            if task is None and rounds and len(self._waiting) < UNPLACED:
+                self._waiting.append((rounds - 1, thread, what))
+            elif task is not None and task.scope is not None:
+                yield task, task.scope, thread, what
+
 
 _OPENS, _BY_PIDFD = "pidfd_open", ("setns", "pidfd_getfd")
 CALLS = syscalls.REACHING | {"capget", "capset", "prctl", _OPENS, *_BY_PIDFD}
@@ -120,9 +185,9 @@ class ImpliedNeeds:
         """What a task becomes by the file that it executes."""
         near = [f"/proc/{known}" for known in (task.parent, scope.root) if known]
         places = [*near, *["/proc/self"] * self._here]
-        gain = file_caps.Gain()
-        if (handle := file_caps.open_executed(pid, path, places)) is not None:
-            gain = file_caps.gain_of(handle)
+        gain = executables.Gain()
+        if (handle := executables.open_executed(pid, path, places)) is not None:
+            gain = executables.gain_of(handle)
             self._note_imports(handle, os.path.basename(path), scope)
             os.close(handle)
         scope.setid_exec |= gain.changes
@@ -138,7 +203,7 @@ class ImpliedNeeds:
         place = file.st_dev, file.st_ino, file.st_mtime_ns
         if place not in self._imports and len(self._imports) < _FILES:
             wanted = frozenset[str]().union(*_imports_that_tell().values())
-            self._imports[place] = elf.imported(handle, wanted)
+            self._imports[place] = executables.imported(handle, wanted)
         scope.imports |= {(program, name) for name in self._imports.get(place, ())}
 
     def ended(self, time: int, pid: int, task: Task, call: str, result: int, phase: Phase) -> None:
@@ -294,7 +359,7 @@ class ImpliedNeeds:
         if not self._here or task.other_pids:
             return
         if call in _BY_PIDFD:
-            other = dict(task.pidfds).get(syscall_arguments.signed(task.values[0]))
+            other = dict(task.pidfds).get(syscalls.signed(task.values[0]))
             reached = None if other is None else (other, _TRACE)
         else:
             args = syscalls.arguments(call, task.values, task.uids, task.gids)

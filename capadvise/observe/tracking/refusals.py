@@ -5,32 +5,18 @@ from __future__ import annotations
 import errno
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
 
 from capadvise.kernel import syscalls
 from capadvise.model.caps import Cap
 from capadvise.model.recording import DeniedCheck, Namespace, RefusedCall
+from capadvise.observe.tracking.tasks import Denied, RawRefusal, Scope, Task
 
 SIGSYS = 0
 """In the place of an error number: the process was sent this signal instead."""
 _DISTINCT = 4096
-Denied = tuple[int, int, bytes]
-"""A check that was denied: capability, user namespace, stack."""
 
 
-class Raw(NamedTuple):
-    """One kind of refusal, as the events tell it."""
-
-    call: str
-    code: int
-    program: str
-    uid: int
-    entered: bool | None
-    denied: tuple[Denied, ...]
-    nested: bool
-
-
-def count(refusals: Counter[Raw], raw: Raw) -> None:
+def count(refusals: Counter[RawRefusal], raw: RawRefusal) -> None:
     """Count one more. Kinds beyond a bound are thrown together, without their checks."""
     if raw not in refusals and len(refusals) >= _DISTINCT:
         raw = raw._replace(program="?", uid=0, denied=())
@@ -38,7 +24,7 @@ def count(refusals: Counter[Raw], raw: Raw) -> None:
 
 
 def named(
-    refusals: Mapping[Raw, int],
+    refusals: Mapping[RawRefusal, int],
     site_of: Callable[[bytes], tuple[str, ...]],
     namespace_of: Callable[[int], Namespace],
 ) -> tuple[RefusedCall, ...]:
@@ -65,3 +51,34 @@ def is_begun(call: str, result: int, begins: Mapping[int, str]) -> bool:
     if call == "clone":
         return result == -errno.EPERM
     return call in begins.values() and call not in syscalls.FILTERS
+
+
+_DISTINCT_PIDS = 4096
+
+
+class RefusalLog:
+    """Of one run."""
+
+    def __init__(self) -> None:
+        self._scopes: dict[int, Scope] = {}
+
+    def scope_of(self, pid: int) -> Scope | None:
+        """Of a thread that a call was refused to; it may have ended."""
+        return self._scopes.get(pid)
+
+    def note(
+        self,
+        pid: int,
+        task: Task,
+        call: str,
+        code: int,
+        entered: bool | None,
+        denied: tuple[Denied, ...],
+    ) -> None:
+        """A call has failed with this error. ``entered``: see ``Tracker._note_refusal``."""
+        if task.scope is not None:
+            if len(self._scopes) < _DISTINCT_PIDS:
+                self._scopes[pid] = task.scope
+            uid = task.uids.effective
+            raw = RawRefusal(call, code, task.program, uid, entered, denied, task.nested)
+            count(task.scope.refusals, raw)

@@ -9,19 +9,32 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import NamedTuple, Protocol
 
-from capadvise.kernel import procfs, syscall_arguments, syscalls
+from capadvise.kernel import procfs, syscalls, user_namespaces
 from capadvise.model.caps import CapSet
 from capadvise.model.recording import Phase
-from capadvise.observe.tracking.refusals import Raw
 
 Known = Callable[[int], "Task | None"]
 """The thread of a pid, if it is a target's own."""
+Denied = tuple[int, int, bytes]
+"""A check that was denied: capability, user namespace, stack."""
 _PIDFDS = 64
 _REPEATS = 32
 """Checks between two calls of a task that are remembered."""
 _PROGRAMS = 4
 _NAME_LENGTH = 15
 """So much of a program's name does its thread bear."""
+
+
+class RawRefusal(NamedTuple):
+    """One kind of refusal, as the events tell it."""
+
+    call: str
+    code: int
+    program: str
+    uid: int
+    entered: bool | None
+    denied: tuple[Denied, ...]
+    nested: bool
 
 
 @dataclass(slots=True, eq=False)
@@ -60,7 +73,7 @@ class Scope:
     made: int = 0
     """How many user namespaces were made, as far as was seen."""
     fixed_capsets: dict[tuple[str, CapSet], None] = field(default_factory=dict)
-    refusals: Counter[Raw] = field(default_factory=Counter)
+    refusals: Counter[RawRefusal] = field(default_factory=Counter)
 
     @property
     def listers(self) -> frozenset[str] | None:
@@ -140,7 +153,7 @@ class Task:
     def of_running(cls, pid: int, scope: Scope | None, root: Task | None) -> Task:
         """A thread that ran before it was followed; where it is gone, it had those of ``root``."""
         uids = gids = syscalls.Ids(0, 0, 0)
-        if (ids := procfs.ids(pid)) is not None:
+        if (ids := user_namespaces.ids(pid)) is not None:
             uids, gids = syscalls.Ids(*ids[0]), syscalls.Ids(*ids[1])
         elif root is not None:
             uids, gids = root.uids, root.gids
@@ -206,11 +219,11 @@ class Task:
         args = syscalls.arguments(self.call, self.values, self.uids, self.gids)
         pid = args.pop("pid", None)
         if (fd := args.pop("pidfd", None)) is not None:
-            pid = dict(self.pidfds).get(syscall_arguments.signed(fd))
+            pid = dict(self.pidfds).get(syscalls.signed(fd))
         if args.get("which", -1) == syscalls.ONE_PROCESS.get(self.call):
             pid = args.pop("who", None)
         if pid is not None and known is not None:
-            other = abs(syscall_arguments.signed(pid))  # below 0: a group, by its leader
+            other = abs(syscalls.signed(pid))  # below 0: a group, by its leader
             task = self if other == 0 else known(other)
             args["foreign"] = int(task is None)
             if args.get("signal") == signal.SIGCONT:

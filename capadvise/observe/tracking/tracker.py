@@ -11,14 +11,23 @@ from capadvise.kernel import syscalls
 from capadvise.model.caps import Cap
 from capadvise.model.recording import UNKNOWN_CALL, Check, Phase, RefusedCall, Tally
 from capadvise.observe.ftrace import ringbuffer
-from capadvise.observe.ftrace.check_events import EXEC, Answered, Asked, Pairing, Types
-from capadvise.observe.ftrace.event_order import Event, EventSorter, Noise, Page
+from capadvise.observe.ftrace.check_events import (
+    EXEC,
+    Answered,
+    Asked,
+    Event,
+    EventSorter,
+    Noise,
+    Page,
+    Pairing,
+    Types,
+)
 from capadvise.observe.ftrace.kallsyms import Symbols
-from capadvise.observe.tracking import implied_needs, refusals, shown_in_proc
+from capadvise.observe.tracking import distinct_checks, implied_needs, refusals
 from capadvise.observe.tracking.distinct_checks import DistinctChecks
 from capadvise.observe.tracking.implied_needs import NO_POINTERS, PointerReader
-from capadvise.observe.tracking.refusal_log import RefusalLog
-from capadvise.observe.tracking.tasks import Key, OneCommand, Repeat, Scope, Starts, Task
+from capadvise.observe.tracking.refusals import RefusalLog
+from capadvise.observe.tracking.tasks import Denied, Key, OneCommand, Repeat, Scope, Starts, Task
 
 _RESULT = struct.Struct("<16xq")
 _SETPCAP = Cap.parse("SETPCAP")
@@ -213,7 +222,7 @@ class Tracker:
         counted = self.counts.add(key, None, pid, time, count)
         if waits := syscall in syscalls.RESULTS or syscall in syscalls.REFUSABLE:
             task.wait_for_result(key)
-        if asked.answer is not None and (result != 0 or cap not in shown_in_proc.CAPS):
+        if asked.answer is not None and (result != 0 or cap not in distinct_checks.CAPS):
             task.note_check((asked.raw, stack), Repeat(key, counted, waits))
         elif result == 0:
             self.counts.shown.allowed(task.scope, pid, cap, stack, first=counted.pid == pid)
@@ -238,9 +247,9 @@ class Tracker:
             self._note_refusal(time, pid, task, call, result, denied)
         task.end()
 
-    def _settle_checks(self, task: Task, call: str, result: int) -> tuple[refusals.Denied, ...]:
+    def _settle_checks(self, task: Task, call: str, result: int) -> tuple[Denied, ...]:
         """Give the checks of a call its result; those that were denied."""
-        denied: dict[refusals.Denied, None] = {}
+        denied: dict[Denied, None] = {}
         for key in task.pending:
             if self.counts.site(key.stack)[1] == call:
                 self.counts.settle(key, min(result, 0))
@@ -255,7 +264,7 @@ class Tracker:
         task: Task,
         call: str,
         result: int,
-        denied: tuple[refusals.Denied, ...],
+        denied: tuple[Denied, ...],
     ) -> None:
         """A call that has failed; ``entered``: it got past the seccomp filter, if that is known."""
         entered, begins = True if task.call == call else None, self.types.enters

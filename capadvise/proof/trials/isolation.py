@@ -14,9 +14,8 @@ from pathlib import Path
 
 from capadvise.judgement.user_namespace import USUAL_IDS
 from capadvise.kernel import libc, uapi
-from capadvise.kernel.overlay import copy_folder, path_of, put_overlay
+from capadvise.kernel.mounting import copy_folder, make_mounts_private, path_of, put_overlay
 from capadvise.kernel.posture.mounts import Mount, parse_mounts
-from capadvise.kernel.private_mounts import make_mounts_private
 from capadvise.model import clone_flags
 
 FRESH = ("/etc", "/var/log", "/var/spool", "/var/tmp")

@@ -25,11 +25,11 @@ from typing import Any, cast
 
 from capadvise.catalog import default
 from capadvise.judgement.decide import Verdict, decide
-from capadvise.kernel import before, libc
+from capadvise.kernel import folders, libc
+from capadvise.kernel.folders import Files, snapshot
 from capadvise.kernel.odd_start import adopt_limits
 from capadvise.kernel.process_tree import kill_descendants, reap_all
 from capadvise.kernel.scratch import unmount
-from capadvise.kernel.snapshot import Files, snapshot
 from capadvise.model.caps import Cap
 from capadvise.model.errors import CapadviseError
 from capadvise.model.recording import Recording
@@ -187,7 +187,7 @@ def _isolate(plan: dict[str, Any], top: Path) -> None:
         Path("/proc/sys", *name.split(".")).write_text(value)
     store = (plan["before"] or {}).get("cwd")
     if plan["isolation"] == "command" and not plan["in_place"] and store:
-        before.restore(plan["cwd"], Path(store))
+        folders.restore(plan["cwd"], Path(store))
 
 
 def _rounds(

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from capadvise.kernel import before, libc, procfs
-from capadvise.kernel.overlay import LARGEST_COPY_KB, copy_folder, put_overlay, same_root
+from capadvise.kernel import folders, libc, procfs
+from capadvise.kernel.mounting import LARGEST_COPY_KB, copy_folder, put_overlay, same_root
 from capadvise.model.errors import BadInput
 from capadvise.targets.client.client import Client, EngineError
 from capadvise.targets.client.invocation import Invocation
@@ -75,7 +75,7 @@ def keep_before(invocation: Invocation, client: Client, folder: Path) -> dict[st
     kept = {}
     for number, source in enumerate(sources(invocation, client)):
         store = folder / f"before{number}"
-        kept[source.key] = str(store) if before.keep(source.place, store) else ""
+        kept[source.key] = str(store) if folders.keep(source.place, store) else ""
     return kept
 
 
@@ -85,7 +85,7 @@ def _was_full(kept: Before | None, key: str) -> bool:
     if kept is None:
         return True
     store = kept.get(key)
-    return store is not None and (store == "" or before.was_full(Path(store)))
+    return store is not None and (store == "" or folders.was_full(Path(store)))
 
 
 def choices(
@@ -194,7 +194,7 @@ class TrialData:
         with _opened(path) as fd:
             same_root(fd, folder)
         if store := (self._kept or {}).get(key):  # the recording may have given it to another user
-            before.restore_root(str(folder), Path(store))
+            folders.restore_root(str(folder), Path(store))
         return folder
 
     def _file(self, path: str) -> Path:
@@ -223,7 +223,7 @@ class TrialData:
                 copy_folder(fd, folder, path)
         store = (self._kept or {}).get(key)
         if store:
-            before.restore(str(folder), Path(store))
+            folders.restore(str(folder), Path(store))
         return folder
 
 

@@ -23,9 +23,8 @@ from capadvise.observe.ftrace.instances import require
 from capadvise.observe.supervise.command import Command
 from capadvise.observe.supervise.command_subject import CommandSubject
 from capadvise.observe.supervise.decisions import Limits
-from capadvise.observe.supervise.event_loop import EventLoop
+from capadvise.observe.supervise.event_loop import EventLoop, Onlooker
 from capadvise.observe.supervise.observation import Observation
-from capadvise.observe.supervise.onlooker import Onlooker
 from capadvise.observe.supervise.session import Session, Tracing, everything, session
 from capadvise.observe.supervise.sources import CheckTracker, NoTracker, Sources
 from capadvise.observe.tracking.tracker import Tracker

@@ -13,9 +13,8 @@ from capadvise.model.posture import Posture
 from capadvise.model.recording import Held, Recording
 from capadvise.model.target import Target
 from capadvise.model.workload import Workload
-from capadvise.observe.supervise.event_loop import EventLoop
+from capadvise.observe.supervise.event_loop import EventLoop, TargetSoFar
 from capadvise.observe.supervise.observation import Observation, working_directory
-from capadvise.observe.supervise.onlooker import TargetSoFar
 from capadvise.observe.tracking.tasks import Scope
 from capadvise.targets.containers.container_starts import StartedContainer
 from capadvise.targets.containers.container_subject import ContainerSubject

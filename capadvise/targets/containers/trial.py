@@ -12,15 +12,13 @@ from typing import Any
 
 from capadvise.config.run.pflag import Option
 from capadvise.kernel import procfs
-from capadvise.kernel.snapshot import Files, as_on_disk, snapshot
+from capadvise.kernel.folders import Files, as_on_disk, snapshot
 from capadvise.model.caps import Cap, CapSet
 from capadvise.model.errors import BadInput
 from capadvise.model.recording import Recording
 from capadvise.observe.supervise.command import Command
-from capadvise.observe.supervise.event_loop import EventLoop
+from capadvise.observe.supervise.event_loop import EventLoop, Onlooker, StandingStill, TargetSoFar
 from capadvise.observe.supervise.observation import Observation
-from capadvise.observe.supervise.onlooker import Onlooker, TargetSoFar
-from capadvise.observe.supervise.progress import StandingStill
 from capadvise.targets.client.client import TRIAL_LABEL, Client, EngineError, made_for
 from capadvise.targets.client.invocation import Invocation, recognize
 from capadvise.targets.containers import beside, grant, own_users, project, volumes

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import IO, cast
 
-from capadvise.kernel.file_caps import FileCaps
+from capadvise.kernel.executables import FileCaps
 from capadvise.targets.image.tarball import BadArchive, Body, Kind, Member, Stream, entries
 
 _MAX_PATHS = 8 << 20

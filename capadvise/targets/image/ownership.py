@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from capadvise.judgement.differences import ORIGINAL
-from capadvise.kernel import id_maps, procfs
-from capadvise.kernel.snapshot import Files, FileText, described
+from capadvise.kernel import procfs, user_namespaces
+from capadvise.kernel.folders import Files, FileText, described
 from capadvise.model.recording import FileChange, ImageFile
 from capadvise.targets.client.container import Container
 
@@ -77,7 +77,9 @@ class MappedOwners:
         """``pid``: one of its processes, if there is one."""
         told = (container.raw.get("HostConfig") or {}).get("IDMappings") or {}  # podman's
         self._maps = [
-            id_maps.inverse(id_maps.parse_map(_map(told.get(f"{kind.title()}Map"), pid, kind)))
+            user_namespaces.inverse(
+                user_namespaces.parse_map(_map(told.get(f"{kind.title()}Map"), pid, kind))
+            )
             for kind in ("uid", "gid")
         ]
 
@@ -90,7 +92,7 @@ class MappedOwners:
         """Its user and group. What the map does not have is of an image whose layers are kept as
         they are, and mounted with mapped ids."""
         uid, gid = (
-            number if (mapped := id_maps.translated(number, rows)) is None else mapped
+            number if (mapped := user_namespaces.translated(number, rows)) is None else mapped
             for number, rows in zip((status.st_uid, status.st_gid), self._maps, strict=True)
         )
         return uid, gid

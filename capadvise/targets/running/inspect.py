@@ -13,8 +13,7 @@ from capadvise.catalog import Catalog
 from capadvise.catalog.syscalls import AUDIT_ARCHS, MACHINES
 from capadvise.kernel import procfs
 from capadvise.kernel.posture.cbpf import Program, answer
-from capadvise.kernel.posture.lsm_labels import sandbox_of_runtime
-from capadvise.kernel.posture.read import Machine, posture_of
+from capadvise.kernel.posture.read import Machine, posture_of, sandbox_of_runtime
 from capadvise.kernel.posture.seccomp_filters import filters_of
 from capadvise.model import clone_flags
 from capadvise.model.caps import Cap, CapSet

@@ -23,9 +23,8 @@ from capadvise.model.workload import Workload
 from capadvise.observe.audit.live import AuditListener
 from capadvise.observe.supervise.command import Command
 from capadvise.observe.supervise.decisions import Limits
-from capadvise.observe.supervise.event_loop import EventLoop
+from capadvise.observe.supervise.event_loop import EventLoop, Onlooker, TargetSoFar
 from capadvise.observe.supervise.observation import Observation
-from capadvise.observe.supervise.onlooker import Onlooker, TargetSoFar
 from capadvise.observe.supervise.session import Session, Tracing, everything, session
 from capadvise.observe.supervise.sources import Sources
 from capadvise.observe.tracking.tasks import Scope

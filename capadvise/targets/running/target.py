@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from capadvise.kernel import procfs
+from capadvise.kernel import procfs, user_namespaces
 from capadvise.kernel.process_tree import descendants
 from capadvise.model.errors import BadInput, CannotObserve
 from capadvise.model.target import Target
@@ -212,7 +212,7 @@ def _in_container(pid: int, target: Target, description: Container | None) -> Ru
 
 def target_of(pid: int, kind: str) -> Target:
     """What /proc tells of a process."""
-    uids, gids = procfs.ids(pid) or ((0, 0, 0), (0, 0, 0))
+    uids, gids = user_namespaces.ids(pid) or ((0, 0, 0), (0, 0, 0))
     try:
         cwd = os.readlink(f"/proc/{pid}/cwd")
     except OSError:

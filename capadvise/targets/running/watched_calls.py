@@ -10,13 +10,13 @@ from dataclasses import replace
 from itertools import groupby
 
 from capadvise.judgement.watched import WatchedCall
-from capadvise.kernel import start_times, syscalls
-from capadvise.kernel.syscall_arguments import signature, signed
+from capadvise.kernel import procfs, syscalls
+from capadvise.kernel.syscalls import signature, signed
 from capadvise.model.caps import Cap, from_mask
 from capadvise.model.recording import UNKNOWN_CALL, Check, Namespace, RefusedBy, Told
 from capadvise.observe.audit.denials import Denial
-from capadvise.observe.ftrace import denial_record
-from capadvise.observe.ftrace.denial_record import ADDRESS_SIZE
+from capadvise.observe.ftrace import denial_programs
+from capadvise.observe.ftrace.denial_programs import ADDRESS_SIZE
 from capadvise.observe.ftrace.denials import RefusedCheck
 from capadvise.observe.ftrace.kallsyms import Symbols, call_site, syscall_of
 from capadvise.observe.retry import decode
@@ -96,7 +96,7 @@ class CallReader:
         """What an audit log says. Since then, another process can have got the number."""
         for denial in denials:
             pid = denial.pid or 0
-            lives = denial.time is not None and start_times.began(pid) <= denial.time
+            lives = denial.time is not None and procfs.began(pid) <= denial.time
             yield replace(self._audited(denial, pid if lives else 0), pid=pid, time=denial.time)
 
     def _audited(self, denial: Denial, pid: int) -> WatchedCall:
@@ -121,9 +121,9 @@ def _call_of(denial: RefusedCheck) -> tuple[object, ...]:
 
 
 def _namespace(relation: int) -> Namespace:
-    if relation & denial_record.OWN:
+    if relation & denial_programs.OWN:
         return Namespace.TARGET
-    return Namespace.HOST if relation & denial_record.OUTSIDE else Namespace.OTHER
+    return Namespace.HOST if relation & denial_programs.OUTSIDE else Namespace.OTHER
 
 
 def about(call: str, denial: RefusedCheck) -> str:

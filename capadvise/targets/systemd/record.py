@@ -20,9 +20,8 @@ from capadvise.observe.ftrace.instances import require
 from capadvise.observe.supervise.command import Command
 from capadvise.observe.supervise.command_subject import CommandSubject
 from capadvise.observe.supervise.decisions import Limits
-from capadvise.observe.supervise.event_loop import EventLoop
+from capadvise.observe.supervise.event_loop import EventLoop, Onlooker, TargetSoFar
 from capadvise.observe.supervise.observation import Observation
-from capadvise.observe.supervise.onlooker import Onlooker, TargetSoFar
 from capadvise.observe.supervise.session import Session, Tracing, everything, session
 from capadvise.observe.supervise.sources import Sources
 from capadvise.observe.tracking.tasks import Scope

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from capadvise.kernel.snapshot import Files
+from capadvise.kernel.folders import Files
 from capadvise.model.caps import Cap
 from capadvise.model.errors import BadInput
 from capadvise.observe.supervise.command import Command

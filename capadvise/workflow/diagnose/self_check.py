@@ -19,7 +19,7 @@ from pathlib import Path
 from capadvise.catalog import default
 from capadvise.judgement.decide import Verdict
 from capadvise.judgement.report import Report
-from capadvise.kernel import id_maps, libc
+from capadvise.kernel import libc, user_namespaces
 from capadvise.model import clone_flags
 from capadvise.model.caps import SYS_ADMIN, CapSet, parse_set
 from capadvise.model.errors import CapadviseError
@@ -141,8 +141,8 @@ def _has_other_ids() -> bool:
     maps = own_maps()
     if maps is not None:
         return all(len(ranges) > 1 for ranges in maps.values())
-    rows = id_maps.parse_map(Path("/proc/self/uid_map").read_text())
-    return id_maps.translated(self_check_target.ID, rows) is not None
+    rows = user_namespaces.parse_map(Path("/proc/self/uid_map").read_text())
+    return user_namespaces.translated(self_check_target.ID, rows) is not None
 
 
 def _told(stderr: str, word: str) -> str | None:

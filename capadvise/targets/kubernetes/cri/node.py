@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from capadvise.kernel import procfs
+from capadvise.kernel import procfs, user_namespaces
 from capadvise.kernel.process_tree import descendants
 from capadvise.model.errors import CannotObserve
 from capadvise.targets.kubernetes.cri.bundle import ID, CriContainer, parse
@@ -47,7 +47,7 @@ def is_shim_of_pods(pid: int) -> bool:
 
 def is_roots(pid: int) -> bool:
     """Whether root runs a process, in the machine's own pid namespace."""
-    ids = procfs.ids(pid)
+    ids = user_namespaces.ids(pid)
     mine = procfs.namespace(pid, "pid") == procfs.INITIAL_PID_NAMESPACE
     return mine and ids is not None and not any(ids[0])
 

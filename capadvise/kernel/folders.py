@@ -1,8 +1,9 @@
-"""A folder as it was before a recording, to begin trials with.
+"""The folders that trials write to: kept before a recording, restored for each trial, compared
+after it.
 
-All owners and modes are kept, and the content of files: by reflink where the file system has that,
-else by copy, up to a limit for the whole folder. What is larger than that is taken as it is later,
-with the owner and mode that it had.
+``keep`` stores all owners and modes, and the content of files: by reflink where the file system has
+that, else by copy, up to a limit for the whole folder. A file above the limit keeps its later
+content, with the owner and mode that it had.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ import json
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from fcntl import ioctl
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +28,8 @@ _LISTING, _CONTENT = "listing.json", "content"
 
 
 def keep(folder: str, store: Path) -> bool:
-    """Keep a folder in a folder of ours; False where it has too many entries for that. Raises
-    BadInput where it is gone, or there is no room."""
+    """Store a folder in ``store``; False if it has too many entries. Raises BadInput if it is gone,
+    or no space is left."""
     try:
         return _keep(folder, store)
     except OSError as error:
@@ -62,12 +64,12 @@ def _keep(folder: str, store: Path) -> bool:
 
 
 def was_full(store: Path) -> bool:
-    """Whether there was anything in the folder."""
+    """True if the folder had any entry."""
     return len(_listing(store)) > 1
 
 
 def restore_root(folder: str, store: Path) -> None:
-    """Give an empty folder the owner and the mode that the one that was kept had."""
+    """Give an empty folder the owner and mode of the folder that was kept."""
     uid, gid, mode, *_ = _listing(store)["."]
     os.chown(folder, uid, gid)
     os.chmod(folder, stat.S_IMODE(mode))
@@ -79,7 +81,7 @@ def _listing(store: Path) -> dict[str, Any]:
 
 
 def restore(folder: str, store: Path) -> None:
-    """Make a folder what it was: the copy or overlay of the one that was kept."""
+    """Make a folder (a copy or overlay of the one that was kept) what that was."""
     listing = _listing(store)
     for path, name in list(_below(folder)):
         if name not in listing:
@@ -99,8 +101,8 @@ def restore(folder: str, store: Path) -> None:
 
 
 def changed_since(folder: str, store: Path) -> list[str]:
-    """The files that are others now, and whose content was too much to be kept: they stay as they
-    are now when the folder is restored."""
+    """The files that have changed and whose content was too large to keep: restoring the folder
+    leaves them as they are now."""
     listing = json.loads((store / _LISTING).read_text())
     return [
         os.path.join(folder, name)
@@ -121,7 +123,7 @@ def _differs(path: str, mode: int, size: int, time: int) -> bool:
 
 
 def _remake(path: str, mode: int, kept: str | None, content: Path | None) -> None:
-    """What has another kind or content now, or is gone."""
+    """Make an entry anew that has another kind or content now, or is gone."""
     if stat.S_ISDIR(mode):
         _remove(path)
         os.mkdir(path)
@@ -155,8 +157,8 @@ def _device(path: str) -> int | None:
 
 
 def _copied(path: str, copy: Path, affordable: bool) -> bool:
-    """Whether the content was kept: without a copy where files can share it, else if it is small
-    enough. Not where it cannot be read, or there is no room for it."""
+    """Keep the content: shared where the file system can, else copied if it is small enough. False
+    if it was not kept: too large, unreadable, or no space is left."""
     with suppress(OSError), open(path, "rb") as old, open(copy, "wb") as new:
         with suppress(OSError):
             ioctl(new, _FICLONE, old.fileno())
@@ -175,3 +177,41 @@ def _remove(path: str) -> None:
             shutil.rmtree(path)
         else:
             os.unlink(path)
+
+
+MOST_FILES = 5000
+FileText = tuple[str, str]
+"""Path below a folder → owner, group, mode, file capabilities."""
+Files = tuple[FileText, ...]
+
+
+def as_on_disk(status: os.stat_result) -> str:
+    """``UID:GID``, as the host calls them."""
+    return f"{status.st_uid}:{status.st_gid}"
+
+
+def snapshot(folder: Path, owner: Callable[[os.stat_result], str] = as_on_disk) -> Files:
+    """Owner, group, mode and file capabilities of a folder and of what lies below it. ``owner``:
+    how ``UID:GID`` is called."""
+    files, top = [], str(folder)
+    for path in islice(_sorted_below(folder), MOST_FILES):
+        try:
+            status = os.lstat(path)
+            kept = os.listxattr(path, follow_symlinks=False)
+        except OSError:
+            continue
+        caps = " with capabilities" if "security.capability" in kept else ""
+        files.append((path[len(top) + 1 :] or ".", f"{described(status, owner)}{caps}"))
+    return tuple(files)
+
+
+def described(status: os.stat_result, owner: Callable[[os.stat_result], str]) -> str:
+    """Owner, group and mode."""
+    return f"{owner(status)} {status.st_mode & 0o7777:04o}"
+
+
+def _sorted_below(folder: Path) -> Iterator[str]:
+    yield str(folder)
+    for root, folders, files in os.walk(folder):
+        for name in sorted((*folders, *files)):
+            yield os.path.join(root, name)

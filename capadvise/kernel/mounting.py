@@ -1,7 +1,8 @@
-"""An overlay over a folder: it is seen as it is, and what is written goes elsewhere."""
+"""Mounts of trials: a mount namespace whose mounts do not spread, and overlays over folders."""
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import subprocess
@@ -9,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from capadvise.kernel import libc, uapi
+from capadvise.model import clone_flags
 from capadvise.model.errors import CapadviseError
 
 LARGEST_COPY_KB = 256 << 10
@@ -18,7 +20,7 @@ _OPTIONS = ("redirect_dir=on,metacopy=on,index=off,volatile", "index=off", "")
 
 
 class CannotCover(CapadviseError):
-    """A folder can be neither overlaid nor copied, and trials do not run on the real one."""
+    """A folder can be neither overlaid nor copied; trials never run on the real one."""
 
 
 def put_overlay(lower: int, layer: Path, target: str) -> bool:
@@ -51,12 +53,12 @@ def same_root(folder: int, copy: Path) -> None:
 
 
 def path_of(fd: int) -> str:
-    """A path of what is open, whatever its name and whatever hides it."""
+    """A path of an open file, independent of its name and of mounts over it."""
     return f"/proc/self/fd/{fd}"
 
 
 def copy_folder(folder: int, copy: Path, name: str) -> None:
-    """Copy an open folder, called ``name``, for where there can be no overlay of it.
+    """Copy an open folder, called ``name``, that cannot be overlaid.
 
     Raises CannotCover where it is too large for that.
     """
@@ -73,7 +75,35 @@ def copy_folder(folder: int, copy: Path, name: str) -> None:
         )
     words = ["cp", "-a", f"{path_of(folder)}/.", str(copy)]
     done = subprocess.run(words, capture_output=True, text=True, pass_fds=[folder])
-    if done.returncode:  # a file that vanished meanwhile makes the first copy fail
+    if done.returncode:  # a file that vanishes during the copy makes it fail
         done = subprocess.run(words, capture_output=True, text=True, pass_fds=[folder])
     if done.returncode:
         raise CannotCover(f"{name}: cannot be copied: {done.stderr.strip()[-300:]}")
+
+
+def make_mounts_private() -> None:
+    """Let no mount spread to other namespaces, or come from there. Raises OSError."""
+    root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        libc.mount(None, "/", uapi.MS_REC | uapi.MS_PRIVATE)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # "/" is no mount point
+            raise
+        _leave_chroot()
+        libc.mount(None, "/", uapi.MS_REC | uapi.MS_PRIVATE)
+        place = os.readlink(f"/proc/self/fd/{root}")  # as it is called from the outside
+        libc.mount(place, place, uapi.MS_BIND | uapi.MS_REC)
+        os.chroot(place)
+        os.chdir("/")
+    finally:
+        os.close(root)
+
+
+def _leave_chroot() -> None:
+    """Entering a mount namespace, even the own one, sets the root to its root: mntns_install() in
+    fs/namespace.c."""
+    own = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        libc.setns(own, clone_flags.CLONE_NEWNS)
+    finally:
+        os.close(own)

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import re
 import struct
+from collections import deque
 from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from capadvise.kernel import procfs, uapi
+from capadvise.model.caps import CapSet, from_mask
 from capadvise.observe.ftrace.bpf_probe import (
     FIRST,
     FOURTH,
@@ -26,11 +29,13 @@ from capadvise.observe.ftrace.bpf_probe import (
     begin_uncleared,
     clear,
     follow,
+    keep_result,
     name,
     note,
     only_if_begins,
     only_if_followed,
     only_if_lacks,
+    only_if_length,
     only_if_may_begin,
     only_if_over_or_at_most,
     push,
@@ -195,3 +200,125 @@ def _program_of_exec(maps: Maps) -> bytes:
         pointer = _TEXT_AT + 8 * (number + 1)
         code += follow(size, pointer, _WORDS_AT + _LENGTH * number, _LENGTH)
     return b"".join([*code, *name(size, _NAME_AT), *push(size, maps)])
+
+
+_CAPSET_RECORD = struct.Struct("<IIIi6I")
+"""Thread, process, version of the header, error of reading, and what was read: effective,
+permitted, inheritable, twice."""
+_CAPSETS_KEPT = 4096
+"""So many calls that nobody has asked for: every process of this machine makes them."""
+
+
+class CapsetArguments:
+    """By thread. Threads are those of the initial pid namespace."""
+
+    def __init__(self, root: Path) -> None:
+        """Raises OSError as ``Probe``."""
+        self.probe = Probe(root, _CAPSET_RECORD.size, {"capset": _program_of_capset})
+        self._of: dict[int, deque[CapSet | None]] = {}
+        self._kept = 0
+        self._known = (2 << procfs.last_cap()) - 1
+        """The kernel ignores the bits above: programs that fill both words alike set some."""
+        self._lost: set[int] = set()
+        """Threads with calls that are not known, so that which is which is not known either; 0:
+        all."""
+
+    def take(self, tid: int) -> CapSet | None:
+        """The permitted set of the oldest call of this thread that was not taken yet; None where it
+        could not be read. To be asked at the end of each call."""
+        for record in self.probe.records():
+            thread, _, version, error, *masks = _CAPSET_RECORD.unpack(record)
+            if self._kept >= _CAPSETS_KEPT:
+                self._of.clear()
+                self._kept = 0
+            self._of.setdefault(thread, deque()).append(self._asked(version, error, masks))
+            self._kept += 1
+        self._lost |= self.probe.lost().keys()
+        if self._lost & {0, tid}:
+            return None
+        waiting = self._of.get(tid)
+        if not waiting:
+            return None
+        self._kept -= 1
+        asked = waiting.popleft()
+        if not waiting:
+            del self._of[tid]
+        return asked
+
+    def _asked(self, version: int, error: int, masks: list[int]) -> CapSet | None:
+        if error:
+            return None
+        high = 0 if version == uapi.LINUX_CAPABILITY_VERSION_1 else masks[4]
+        return from_mask((masks[1] | high << 32) & self._known)
+
+
+def _program_of_capset(maps: Maps) -> bytes:
+    size = _CAPSET_RECORD.size
+    code = [*begin(size), *read(size, SECOND, 16, 24), *keep_result(size, 12)]
+    return b"".join([*code, *read(size, FIRST, 8, 4), *push(size, maps)])
+
+
+_ID = 64
+"""Letters of an id, of every engine."""
+_PLACE = 4
+"""Which argument it is: ``containerd-shim-runc-v2 -namespace N -id ID``, ``conmon --api-version 1
+-c ID``. Other programs with one of that length there are distinguished by their names."""
+_POINTERS_AT, _ID_AT = 8, 8 + 8 * (_PLACE + 1)
+_ID_RECORD = struct.Struct(f"<II{_ID_AT - _POINTERS_AT}x{_ID}s8x")
+"""Thread, process, where the arguments stand, and the id with its end."""
+_IDS_KEPT = 4096
+"""Ids of so many programs: every one on this machine that has such an argument."""
+
+
+class ContainerIds:
+    """By process, of the initial pid namespace."""
+
+    def __init__(self, root: Path) -> None:
+        """Raises OSError as ``Probe``."""
+        self.probe = Probe(root, _ID_RECORD.size, {"execve": _program_of_id})
+        self._of: dict[int, str] = {}
+
+    def of(self, pid: int) -> str | None:
+        """The container that this process keeps, if it is a shim; None where that was not read."""
+        for record in self.probe.records():
+            _, process, read_ = _ID_RECORD.unpack(record)
+            if len(self._of) >= _IDS_KEPT:
+                self._of.clear()
+            self._of[process] = read_.decode("ascii", errors="replace")
+        return self._of.get(pid)
+
+
+def _program_of_id(maps: Maps) -> bytes:
+    size = _ID_RECORD.size
+    code = [*begin(size), *read(size, SECOND, _POINTERS_AT, _ID_AT - _POINTERS_AT)]
+    code += follow(size, _POINTERS_AT + 8 * _PLACE, _ID_AT, _ID + 1)
+    return b"".join([*code, *only_if_length(_ID), *push(size, maps)])
+
+
+_TYPE_LENGTH = 32
+_TYPE_RECORD = struct.Struct(f"<II{_TYPE_LENGTH}s")
+"""Thread, process, and what was read."""
+_TYPE_CALLS = {"mount": THIRD, "fsopen": FIRST}
+"""Call, and which argument is the type."""
+
+
+class FileSystems:
+    """Threads of the initial pid namespace."""
+
+    def __init__(self, root: Path) -> None:
+        """Raises OSError as ``Probe``."""
+        programs = {call: partial(_program_of_type, at) for call, at in _TYPE_CALLS.items()}
+        self.probe = Probe(root, _TYPE_RECORD.size, programs)
+
+    def take(self) -> Iterator[tuple[int, str]]:
+        """(thread, type) of each call since the last time that names one."""
+        for record in self.probe.records():
+            thread, _, raw = _TYPE_RECORD.unpack(record)
+            if name := raw.partition(b"\0")[0].decode(errors="replace"):
+                yield thread, name
+
+
+def _program_of_type(argument: int, maps: Maps) -> bytes:
+    size = _TYPE_RECORD.size
+    code = [*begin(size), *read(size, argument, 8, _TYPE_LENGTH, text=True)]
+    return b"".join([*code, *push(size, maps)])

@@ -8,38 +8,122 @@ the first of each is told.
 
 from __future__ import annotations
 
+import errno
+import signal
+from collections.abc import Iterable
+from dataclasses import dataclass
+
 from capadvise.model import clone_flags
 from capadvise.model.caps import SYS_ADMIN
 from capadvise.observe.ftrace.bpf_assembler import FRAME, Assembler
-from capadvise.observe.ftrace.denial_record import (
-    ADDRESS,
-    ADDRESS_SIZE,
-    ARGUMENTS,
-    CALL,
-    CAP,
-    FRAMES,
-    GROUP,
-    IDS,
-    KEY_SIZE,
-    LEVELS,
-    NAME_SIZE,
-    NAMES,
-    OUTSIDE,
-    OWN,
-    PATH,
-    PATH_SIZE,
-    PROGRAM,
-    RECORD_SIZE,
-    RELATION,
-    SETS,
-    STACK,
-    THREAD,
-    UID,
-    Calls,
-    CheckArguments,
-    DenialMaps,
-    KernelLayout,
-)
+
+CAP, CALL, UID, RELATION, PROGRAM, GROUP, STACK = 0, 4, 8, 12, 16, 32, 40
+FRAMES = 28
+KEY_SIZE = STACK + 8 * FRAMES
+THREAD, ARGUMENTS, IDS, SETS, PATH = 264, 272, 320, 352, 392
+PATH_SIZE, ADDRESS_SIZE = 256, 28
+ADDRESS = 16
+"""Added to the number of an argument that is the address of a socket."""
+NAMES, LEVELS, NAME_SIZE = PATH + PATH_SIZE, 6, 96
+"""The control group and those above it, the innermost first."""
+RECORD_SIZE = NAMES + LEVELS * NAME_SIZE
+"""Where the parts of a record stand. It begins with what is its key in the kernel's table."""
+OUTSIDE, OWN = 2, 4
+"""Bits of RELATION: the process is in another user namespace than the machine's; the check was
+against the namespace that the process is in."""
+NO_CALL = 0xFFFFFFFF
+NO_CAP = 0xFFFFFFFF
+"""In the place of the capability: a call that was refused without a check that was told."""
+ERROR, FILTERED = STACK, STACK + 4
+"""Where such a call has its error, 0 for SIGSYS, and whether a seccomp filter answered it."""
+ASKED_SIZE = 24
+
+
+@dataclass(frozen=True, slots=True)
+class KernelLayout:
+    """Where the kernel keeps things, in bytes."""
+
+    call: int
+    call_size: int
+    arguments: tuple[int, ...]
+    """Of ``struct pt_regs``: the number of the call, how many bytes it has, and the arguments as
+    they were at its begin."""
+    named: int | None
+    """Of ``struct pt_regs``: the register that named the call, where the kernel forgets the number
+    itself before it delivers a signal; it has 4 bytes."""
+    ids: int
+    sets: int
+    users: int
+    """Of ``struct cred``."""
+    above: int
+    """Of ``struct user_namespace``: the one above it."""
+    seccomp: int
+    exit_code: int
+    cred: int
+    groups: int
+    """Of ``struct task_struct``."""
+    group: int
+    """Of ``struct css_set``: the group of version 2, or a subsystem's state."""
+    of_state: int | None
+    """Of ``struct cgroup_subsys_state``; None for version 2."""
+    group2: int
+    """Of ``struct css_set``: the group of version 2, which tells where the process is in none of
+    the subsystem's."""
+    node: int
+    """Of ``struct cgroup``."""
+    node_id: int
+    node_name: int
+    node_parent: int
+    """Of ``struct kernfs_node``."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckArguments:
+    """Where the program finds the arguments and the answer of a check, in 8 bytes each."""
+
+    cred: int
+    namespace: int
+    cap: int
+    answer: int
+
+
+TRACEPOINT = CheckArguments(cred=0, namespace=8, cap=24, answer=32)
+"""``capability:cap_capable``"""
+FUNCTION = CheckArguments(cred=0, namespace=8, cap=16, answer=32)
+"""At the return of ``cap_capable()``."""
+
+
+@dataclass(frozen=True, slots=True)
+class DenialMaps:
+    """Descriptors."""
+
+    scratch: int
+    """One record for each processor."""
+    counts: int
+    ring: int
+    paths: int
+    """By the number of a call: which of its arguments is a path, counted from 1, or ADDRESS and
+    which one is the address of a socket."""
+    dropped: int
+    """How many records the ring did not take."""
+    failed: int
+    """Process → its name, of those that did not end with 0."""
+    asked: int | None = None
+    """By thread: its last call in which a check was refused. Where the end of each is seen."""
+    ended: int | None = None
+    """By thread that a seccomp filter stands before: 1 where the end of a call was seen, and not
+    the begin of the next one yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """Numbers of system calls."""
+
+    memory: Iterable[int]
+    """Those in which CAP_SYS_ADMIN is only asked for in accounting."""
+    clone: int | None
+    clone3: int | None
+
 
 _LOOKUP, _UPDATE, _DELETE, PID_TGID, COMM, TASK = 1, 2, 3, 14, 16, 35
 _GET_STACK, _READ_USER, READ, _READ_USER_TEXT, _READ_TEXT = 67, 112, 113, 114, 115
@@ -341,3 +425,174 @@ def _note_path(code: Assembler, maps: DenialMaps) -> None:
     code.label("text")
     read(code, _READ_USER_TEXT, RECORD, PATH, PATH_SIZE)
     code.label("no path")
+
+
+_FILTER, _DEAD = 2, 3
+"""SECCOMP_MODE_FILTER, and SECCOMP_MODE_DEAD: killed by its filter (kernel/seccomp.c)."""
+_SIGNAL_CODE, _FROM_SECCOMP = 8, 1
+"""Where struct kernel_siginfo has si_code, and SYS_SECCOMP."""
+_ASKING = (errno.EPERM, errno.EACCES)
+"""Errors of which a check that was refused in the same call tells already."""
+_ANSWER = 8
+"""Where the event of a call's end has the result."""
+_ERROR, _FILTERED = -56, -64
+"""Places on the stack."""
+
+
+def at_exit(layout: KernelLayout, maps: DenialMaps, own: int) -> bytes:
+    """At the end of a thread: was it killed by a seccomp filter, and at which call? Of processes
+    that end in another way, those that failed are noted."""
+    code = Assembler()
+    _load_task(code, layout)
+    code.load(4, 3, 0, layout.exit_code)
+    code.jump_if(3, "==", 0, "end")
+    code.jump_if(2, "==", _DEAD, "killed")
+    code.call(PID_TGID)
+    code.store(8, FRAME, -8, 0)
+    code.move(1, FRAME)
+    code.add(1, -24)
+    code.set(2, 16)
+    code.call(COMM)
+    put(code, maps.failed, -24)
+    code.jump("end")
+    code.label("killed")
+    _tell_of_signal(code, layout, maps, own)
+    code.label("end")
+    code.exit()
+    return code.code
+
+
+def at_signal(layout: KernelLayout, maps: DenialMaps, own: int) -> bytes:
+    """At the delivery of a signal: is it SIGSYS, and from a filter that lets the thread live, or
+    end by the signal? ``at_exit`` tells of those that are killed."""
+    code = Assembler()
+    code.move(CONTEXT, 1)
+    code.load(8, 2, CONTEXT, 0)
+    code.jump_if(2, "!=", signal.SIGSYS, "end")
+    code.load(8, 3, CONTEXT, 8)
+    code.add(3, _SIGNAL_CODE)
+    code.store_value(8, FRAME, -8, 0)
+    read(code, READ, FRAME, -8, 4)
+    code.load(4, 2, FRAME, -8)
+    code.jump_if(2, "!=", _FROM_SECCOMP, "end")
+    _load_task(code, layout)
+    code.jump_if(2, "!=", _FILTER, "end")
+    _tell_of_signal(code, layout, maps, own)
+    code.label("end")
+    code.exit()
+    return code.code
+
+
+def _tell_of_signal(code: Assembler, layout: KernelLayout, maps: DenialMaps, own: int) -> None:
+    code.store_value(8, FRAME, _ERROR, 0)
+    code.store_value(8, FRAME, _FILTERED, 1)
+    _tell(code, layout, maps, own, named=layout.named)
+
+
+def at_begin(layout: KernelLayout, ended: int) -> bytes:
+    """At the begin of a call."""
+    code = Assembler()
+    _load_task(code, layout)
+    code.jump_if(2, "!=", _FILTER, "end")
+    _look_up_thread(code, ended)
+    code.jump_if(0, "==", 0, "end")
+    code.store_value(8, 0, 0, 0)
+    code.label("end")
+    code.exit()
+    return code.code
+
+
+def at_end(layout: KernelLayout, maps: DenialMaps, own: int) -> bytes:
+    """At the end of a call: was it refused, and was it begun?"""
+    if maps.ended is None or maps.asked is None:
+        raise ValueError("the end of calls takes its maps")
+    code = Assembler()
+    code.move(CONTEXT, 1)
+    code.store_value(8, FRAME, _FILTERED, 0)
+    _load_task(code, layout)
+    code.jump_if(2, "!=", _FILTER, "entered")
+    _note_end(code, maps.ended)
+    code.label("entered")
+    code.load(8, 2, CONTEXT, _ANSWER)
+    for error in (errno.EROFS, *_ASKING):
+        code.jump_if(2, "==", -error, f"error {error}")
+    code.jump("end")
+    for error in (errno.EROFS, *_ASKING):
+        code.label(f"error {error}")
+        code.store_value(8, FRAME, _ERROR, error)
+        code.jump("asked?" if error in _ASKING else "tell")
+    code.label("asked?")
+    code.load(8, 2, FRAME, _FILTERED)
+    code.jump_if(2, "!=", 0, "tell")
+    _leave_what_was_told(code, layout, maps.asked)
+    code.label("tell")
+    _tell(code, layout, maps, own)
+    code.label("end")
+    code.exit()
+    return code.code
+
+
+def _load_task(code: Assembler, layout: KernelLayout) -> None:
+    """Load how seccomp treats the thread into register 2."""
+    code.call(TASK_BTF)
+    code.load(4, 2, 0, layout.seccomp)
+
+
+def _look_up_thread(code: Assembler, table: int) -> None:
+    code.call(PID_TGID)
+    code.store(4, FRAME, -4, 0)
+    look_up(code, table)
+
+
+def _note_end(code: Assembler, ended: int) -> None:
+    """Remember the end of a call. Of two ends in a row, the second had no begin. Nothing is said of
+    a thread that was never seen: a table that is full can hide a refusal, not make one up."""
+    _look_up_thread(code, ended)
+    code.jump_if(0, "==", 0, "first")
+    code.load(8, 2, 0, 0)
+    code.store_value(8, 0, 0, 1)
+    code.store(8, FRAME, _FILTERED, 2)
+    code.jump("entered")
+    code.label("first")
+    code.store_value(8, FRAME, -16, 1)
+    put(code, ended, -16)
+
+
+def _leave_what_was_told(code: Assembler, layout: KernelLayout, asked: int) -> None:
+    """End where a check of this call was told."""
+    _look_up_thread(code, asked)
+    code.jump_if(0, "==", 0, "tell")
+    code.move(CRED, 0)
+    load_registers(code)
+    copy_call(code, layout)
+    for number in range(3):
+        code.load(8, 2, CRED, 8 * number)
+        code.load(8, 3, FRAME, -32 + 8 * number)
+        code.jump_if_register(2, "!=", 3, "tell")
+    code.store_value(8, CRED, 0, -1)  # the same call can be made again, with another answer
+    code.jump("end")
+
+
+def _tell(
+    code: Assembler, layout: KernelLayout, maps: DenialMaps, own: int, named: int | None = None
+) -> None:
+    """Count the call, or send it. ``named``: see ``KernelLayout``."""
+    load_registers(code)
+    scratch(code, maps)
+    code.store_value(4, RECORD, CAP, -1)  # NO_CAP
+    if named is None:
+        load_call(code, layout, 2)
+    else:
+        code.load(4, 2, REGISTERS, named)
+    code.store(4, RECORD, CALL, 2)
+    code.load(8, 2, FRAME, _ERROR)
+    code.store(4, RECORD, ERROR, 2)
+    code.load(8, 2, FRAME, _FILTERED)
+    code.store(4, RECORD, FILTERED, 2)
+    code.call(TASK)
+    code.move(3, 0)
+    code.add(3, layout.cred)
+    read(code, READ, FRAME, -8, 8)
+    code.load(8, CRED, FRAME, -8)
+    note_who(code, layout, own)
+    count_or_tell(code, layout, maps)

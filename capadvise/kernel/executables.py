@@ -1,4 +1,5 @@
-"""File capabilities: what an exec of a file gives."""
+"""Files of programs: the capabilities and ids that an exec gives, and the library functions that a
+program imports."""
 
 from __future__ import annotations
 
@@ -43,19 +44,19 @@ class FileCaps:
 
 @dataclass(frozen=True, slots=True)
 class Gain:
-    """What an exec of a file changes."""
+    """The changes that an exec of a file makes to its process."""
 
     changes: bool = False
     """The identity: it has set-id bits or capabilities."""
     user: int | None = None
-    """Whose it becomes, where it has the set-uid bit."""
+    """The effective uid afterwards, if the file has the set-uid bit."""
     demanded: CapSet = frozenset()
-    """What must be within the bounding set, root's too: else the exec fails with EPERM
-    (bprm_caps_from_vfs_caps() of security/commoncap.c). No check asks for it."""
+    """Capabilities that must be in the bounding set, root's too: else the exec fails with EPERM
+    (bprm_caps_from_vfs_caps() of security/commoncap.c), without a capability check."""
 
 
 def gain(path: str) -> Gain:
-    """What an exec of this file changes; nothing for one that is not there."""
+    """The changes that an exec of this file makes; none if the file does not exist."""
     try:
         return _gain_of(path)
     except OSError:
@@ -77,7 +78,7 @@ def open_executed(pid: int, path: str, places: Iterable[str]) -> int | None:
 
 
 def gain_of(handle: int) -> Gain:
-    """What an exec of an open file changes."""
+    """The changes that an exec of an open file makes."""
     return gain(f"/proc/self/fd/{handle}")
 
 
@@ -89,3 +90,52 @@ def _gain_of(path: str) -> Gain:
         caps = FileCaps.decode(os.getxattr(path, "security.capability"))
         return Gain(True, demanded=caps.permitted if caps and caps.effective else frozenset())
     return Gain()
+
+
+_HEADER = struct.Struct("<4sBB48xHH6x")
+"""Magic number, class, byte order; size and number of program headers: those of 64 bits alone."""
+_HEADERS_AT = 32
+_SEGMENT = struct.Struct("<IIQQQQQQ")
+"""Type, flags, offset, virtual and physical address, size in the file."""
+_ENTRY = struct.Struct("<qQ")
+_LOAD, _DYNAMIC = 1, 2
+_STRTAB, _STRSZ = 5, 10
+_MOST = 4 << 20
+"""Bytes of names that are looked at: the file can be anybody's."""
+
+
+def imported(handle: int, names: Iterable[str]) -> frozenset[str]:
+    """Those of ``names`` that stand in the dynamic string table of an open file (O_PATH will do);
+    none if it is no 64-bit ELF program."""
+    try:
+        fd = os.open(f"/proc/self/fd/{handle}", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        return frozenset()
+    try:
+        table = b"\0" + _names(fd) + b"\0"
+    except (OSError, OverflowError, struct.error):  # the second: a place beyond any file
+        return frozenset()
+    finally:
+        os.close(fd)
+    return frozenset(name for name in names if b"\0%s\0" % name.encode() in table)
+
+
+def _names(fd: int) -> bytes:
+    """The dynamic string table."""
+    header = os.pread(fd, 64, 0)
+    magic, kind, order, size, count = _HEADER.unpack(header)
+    if (magic, kind, order, size) != (b"\x7fELF", 2, 1, _SEGMENT.size):
+        return b""
+    (start,) = struct.unpack_from("<Q", header, _HEADERS_AT)
+    raw = os.pread(fd, size * count, start)
+    segments = [_SEGMENT.unpack_from(raw, at) for at in range(0, size * count, size)]
+    dynamic = next((item for item in segments if item[0] == _DYNAMIC), None)
+    if dynamic is None:
+        return b""
+    entries = os.pread(fd, min(dynamic[5], _MOST), dynamic[2])
+    tags = dict(_ENTRY.iter_unpack(entries[: len(entries) // _ENTRY.size * _ENTRY.size]))
+    address, length = tags.get(_STRTAB, 0), min(tags.get(_STRSZ, 0), _MOST)
+    for kind_, _, offset, virtual, _, in_file, *_ in segments:
+        if kind_ == _LOAD and virtual <= address < virtual + in_file:
+            return os.pread(fd, length, offset + address - virtual)
+    return b""

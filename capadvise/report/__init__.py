@@ -2,4 +2,5 @@
 ``load`` and ``save``.
 
 All of it may be imported. ``judgement.report.Report`` is the value; whatever comes from a target
-passes ``escape.printable`` before it is shown. """
+passes ``escape.printable`` before it is shown.
+"""

@@ -1,8 +1,13 @@
-"""What a configuration file grants, judged by rules and by what was recorded. Pure, but
-for ``files``, which reads and writes the user's file, and ``patching``, which also reads those that
-compose joins with it.
+"""The gate judges what a configuration file grants, by rules and by reports.
 
-``outcome.Outcome`` is the answer; ``text``, ``machine`` and ``installed_text`` show it. For others
-besides: ``accepting``, ``baseline``, ``consumers``, ``finding``, ``patching``, ``pod``,
-``pod_security``, ``projects``, ``sources``.
+Four steps: ``gathering`` reads the files, ``outcome.examine`` judges their services and returns
+values (``finding``), ``accepting`` marks what somebody accepts, and ``text`` or ``machine`` shows
+the ``outcome.Outcome``.
+
+Four modules read the disc: ``gathering``, ``installed`` (the unit files of this machine),
+``baseline`` (the reports) and ``files``, which alone writes: ``patching`` plans a change of the
+user's file and makes it through ``files``. The others are pure: values in, values out.
+
+Others import the modules that are named here, and ``service`` (``service.granted``: what a file
+grants a service).
 """

@@ -1,5 +1,6 @@
 """Findings that somebody accepts, with a reason: by a comment in the file, or by a file of
-exceptions. What is accepted is counted and shown, and what accepts nothing is a finding. Pure."""
+exceptions. The outputs count and show accepted findings; an exception that accepts nothing is a
+finding itself. Pure."""
 
 from __future__ import annotations
 
@@ -26,23 +27,23 @@ EXAMPLE = "# capadvise: accept privileged, reason: it starts containers"
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:
-    """What is accepted, where, by whom, until when."""
+    """Accepts findings of some rules in one place, perhaps until a day."""
 
     rules: tuple[str, ...]
     reason: str
     path: str
-    """Of the file it is for; in a file of exceptions a pattern."""
+    """The file it is for; in a file of exceptions a pattern."""
     lines: tuple[int, ...] = ()
-    """The lines it is for; none for all."""
+    """The lines it is for; empty for all."""
     service: str = "*"
     """A pattern."""
     owner: str = ""
     expires: date | None = None
     written: tuple[str, int] = ("", 1)
-    """Where it stands itself."""
+    """(file, line) of the exception itself."""
 
     def covers(self, finding: Finding) -> bool:
-        """Whether it is about a finding."""
+        """True if the finding has one of its rules and lies in its place."""
         return (
             finding.rule in self.rules
             and fnmatchcase(normpath(finding.path), normpath(self.path))
@@ -51,13 +52,13 @@ class Acceptance:
         )
 
     def has_expired(self, today: date) -> bool:
-        """Whether its time is over."""
+        """True if its last day is over."""
         return self.expires is not None and self.expires < today
 
 
 def comments(path: str, text: str) -> Iterator[Acceptance]:
-    """What comments of a file accept, on their own line and on the one that follows. Raises
-    BadInput, with the line, for one that cannot be read."""
+    """Yield an acceptance for each such comment of a file; it covers its own line and the next.
+    Raises BadInput, with the line, for a comment that cannot be read."""
     if "capadvise:" not in text:
         return
     lines = text.split("\n")
@@ -81,7 +82,7 @@ def comments(path: str, text: str) -> Iterator[Acceptance]:
 
 
 def _next(lines: Sequence[str], number: int) -> int:
-    """The line after a comment that is none itself."""
+    """The first line after a comment that is no comment itself."""
     while number < len(lines) and lines[number].lstrip().startswith(("#", ";")):
         number += 1
     return number + 1
@@ -95,7 +96,7 @@ _REQUIRED = ("rule", "path", "owner", "reason", "expires")
 
 
 def load(path: Path, text: str) -> tuple[Acceptance, ...]:
-    """A file of exceptions. Raises BadInput with file and line."""
+    """Read a file of exceptions. Raises BadInput with file and line."""
     raw = strict.load(path, text)
     strict.keys(path, raw, required=("exceptions",))
     return tuple(_exception(path, item) for item in raw["exceptions"] or ())
@@ -134,7 +135,7 @@ def _date(at: str, text: str) -> date:
 def accepted(
     findings: Iterable[Finding], acceptances: Sequence[Acceptance], today: date
 ) -> tuple[Finding, ...]:
-    """The findings, with the reason at those that are accepted."""
+    """Return the findings, with the reason at those that are accepted."""
     live = [item for item in acceptances if not item.has_expired(today)]
     return tuple(
         next((replace(f, accepted=item.reason) for item in live if item.covers(f)), f)
@@ -145,7 +146,7 @@ def accepted(
 def left_over(
     findings: Sequence[Finding], acceptances: Iterable[Acceptance], today: date
 ) -> Iterator[Finding]:
-    """A finding for each acceptance that has expired, and for each that accepts nothing."""
+    """Yield a finding for each acceptance that has expired or accepts nothing."""
     for item in acceptances:
         used = any(item.covers(finding) for finding in findings)
         if used and not item.has_expired(today):

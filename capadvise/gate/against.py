@@ -1,14 +1,21 @@
-"""What a service is granted, beside what its report shows that it needs. Pure."""
+"""Compare what a service is granted with what its report shows that it needs. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from capadvise.catalog.circumstances import Circumstance
+from capadvise.config.declared import Exposure
 from capadvise.gate.finding import Finding, Severity
-from capadvise.gate.service import Service
+from capadvise.gate.service import Service, circumstances_of
 from capadvise.judgement.decide import Proposal, Verdict
+from capadvise.judgement.report import Report
+from capadvise.judgement.user_namespace import USUAL_IDS
 from capadvise.model.caps import Cap, CapSet
 from capadvise.model.escape import printable
+from capadvise.report.fit import can_move, fit_of_report
+from capadvise.report.lines import listed
+from capadvise.report.risk import remaining, risk_word
 from capadvise.report.words import without
 
 _BIND = Cap.parse("NET_BIND_SERVICE")
@@ -25,9 +32,9 @@ def against(
 ) -> Iterator[Finding]:
     """Over- and under-permissioned, by the report that is called ``report``.
 
-    What was shown to be required must be granted. What is recommended beyond that should be: its
-    lack is a warning. Where another capability would do as well, either counts. ``partial``: the
-    report has not seen a start, and can tell neither what is not needed nor that it suffices.
+    An error: a required capability is not granted. A warning: one that is only recommended is not.
+    If another capability would do as well, either counts. ``partial``: the report did not observe
+    a start, so it shows neither what the service does not need nor that the set suffices.
     """
     report = printable(report)
     if service.declared.privileged:
@@ -86,7 +93,7 @@ def _lacking(
 
 
 def _is_open(cap: Cap, proposal: Proposal) -> bool:
-    """Whether the recording could not see if it is needed, and no trial has shown it."""
+    """True if neither the recording nor a trial shows whether it is needed."""
     tried = proposal.minimal is not None or proposal.need(cap).verdict is Verdict.OPTIONAL
     return bool(_doubt(cap, proposal)) and not tried
 
@@ -96,7 +103,7 @@ def _doubt(cap: Cap, proposal: Proposal) -> str:
 
 
 def _first(caps: CapSet, service: Service) -> str:
-    """The first of these as the file adds it; empty where it adds none."""
+    """The first of these as the file spells it; empty if the file adds none of them."""
     parse = service.consumer.parse
     return next((name for name in service.declared.add if parse(name) in caps), "")
 
@@ -118,7 +125,7 @@ def _why(cap: Cap, service: Service, proposal: Proposal) -> str:
 
 
 def _why_not(caps: CapSet, service: Service, proposal: Proposal) -> str:
-    """By what the report says of them; the worst by name."""
+    """The report's verdicts on them; names the root-equivalent ones."""
     parts = []
     for verdict, said in _SAID.items():
         if of_verdict := [cap for cap in caps if proposal.need(cap).verdict is verdict]:
@@ -134,14 +141,14 @@ def _names(caps: Iterable[Cap]) -> str:
 
 
 def _has(cap: Cap, proposal: Proposal, granted: CapSet) -> bool:
-    """It is granted, or what would do instead is."""
+    """True if it is granted, or an alternative to it is."""
     return cap in granted or any(
         frozenset(group) <= granted for group in proposal.need(cap).alternatives
     )
 
 
 def _stand_ins(proposal: Proposal, granted: CapSet) -> CapSet:
-    """What is granted in place of a recommended capability."""
+    """The granted capabilities that replace a recommended one."""
     return frozenset(
         other
         for cap in proposal.recommended - granted
@@ -149,3 +156,49 @@ def _stand_ins(proposal: Proposal, granted: CapSet) -> CapSet:
         if frozenset(group) <= granted
         for other in group
     )
+
+
+# ------------------------------------------------------------ user namespaces
+
+_EXCLUDING = (Exposure.HOST_NETWORK, Exposure.HOST_PROCESSES, Exposure.HOST_IPC)
+"""Kubernetes and docker's userns-remap refuse these together with one."""
+
+
+def own_users(service: Service, report: Report, path: str) -> Iterator[Finding]:
+    """One finding if the report shows that the set works in a user namespace, at lower risk."""
+    if _may_not(service) or not can_move(report):
+        return
+    milder = list(_milder(service, report))
+    fit = fit_of_report(report, service.catalog)
+    if not milder or not fit.fits or fit.volumes:
+        return
+    lost = listed([cap.short for cap, _ in fit.without])
+    yield service.finding(
+        "user-namespace",
+        next((name for name, cap in service.added() if cap == milder[0][0]), ""),
+        f"it would run in a user namespace of its own, where {listed([s for _, s in milder])}",
+        f"{printable(path)} shows that what it needs works there, too."
+        + f" {lost} would have no effect there." * bool(lost),
+        f"{service.consumer.own_users}."
+        + f" Map the ids up to {fit.ids - 1}." * (fit.ids > USUAL_IDS)
+        + " `capadvise help user-namespaces` says what else it needs.",
+    )
+
+
+def _may_not(service: Service) -> bool:
+    """True if it has a user namespace, or can have none."""
+    declared = service.declared
+    if not service.consumer.own_users or declared.privileged:
+        return True
+    return any(map(declared.exposes, (Exposure.OWN_USERS, *_EXCLUDING)))
+
+
+def _milder(service: Service, report: Report) -> Iterator[tuple[Cap, str]]:
+    """Yield each needed capability whose risk is lower in a user namespace, and a sentence."""
+    here = circumstances_of(service.declared, service.consumer)
+    there = {**here, Circumstance.HOST_USER: False}
+    for cap in sorted(service.granted & report.proposal.recommended):
+        if entry := service.catalog.entry(cap):
+            now, then = remaining(entry, here).risk, remaining(entry, there).risk
+            if then < now:
+                yield cap, f"the risk of {cap.short} is {risk_word(then)}, not {risk_word(now)}"

@@ -18,10 +18,10 @@ from capadvise.report.load import load
 
 
 class Baseline:
-    """A folder of reports, or one. Reports are read when they are asked for."""
+    """A folder of reports, or one report. A report is read when it is first asked for."""
 
     def __init__(self, place: Path, catalog: Catalog, *, alone: bool = False) -> None:
-        """``alone`` says that there is one service: a single report is its, however it is called.
+        """``alone``: there is one service, so a single report is its, whatever its name.
 
         Raises BadInput for a folder without reports.
         """
@@ -37,19 +37,18 @@ class Baseline:
             )
 
     def report(self, path: Path) -> Report:
-        """One of the reports. Raises BadInput for what is none."""
+        """Load one of the reports. Raises BadInput for a file that is no report."""
         if path not in self._reports:
             self._reports[path] = load(path, self.catalog)
         return self._reports[path]
 
     def of(self, declared: Declared) -> Path | None:
-        """The report of a service, by any of its names; None where there is none. Raises BadInput
-        where several fit."""
+        """The report of a service by any of its names, or None. Raises BadInput if several fit."""
         paths = (self.find(name) for name in (declared.service, *declared.aliases))
         return next((path for path in paths if path is not None), None)
 
     def find(self, service: str) -> Path | None:
-        """As ``of``, by one name."""
+        """The report of a service by one name. Raises as ``of`` does."""
         if self.single and self.alone:
             return self.paths[0]
         parts = service.split("/")

@@ -23,22 +23,22 @@ from capadvise.report.place import folder_of
 
 _CONTAINER_NAME = re.compile(r"^[ \t]*ContainerName[ \t]*=[ \t]*(\S+)[ \t]*$", re.MULTILINE)
 MAX_BYTES = 16 << 20
-"""A larger file is none that people keep by hand."""
+"""Nobody maintains a larger file by hand."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A file, what is in it and what is to be in it."""
+    """A file with its text before and after the patch."""
 
     path: Path
-    """As it was named; a link is followed when it is written."""
+    """The path as the user named it; ``write`` follows a link."""
     before: bytes | None
     """None: there is no such file yet."""
     patched: Patched
 
     @property
     def empty(self) -> bool:
-        """Whether nothing has to change."""
+        """True if nothing has to change."""
         return self.before == self._after
 
     @property
@@ -46,7 +46,7 @@ class Change:
         return self.patched.text.encode()
 
     def diff(self) -> str:
-        """As ``diff -u`` writes it, safe to print; empty where nothing changes."""
+        """The change in the format of ``diff -u``, safe to print; empty if nothing changes."""
         old = (self.before or b"").decode().split("\n")
         new = self.patched.text.split("\n")
         name = printable(str(self.path))
@@ -54,8 +54,8 @@ class Change:
         return "".join(map(_shown, unified(_lines(old), _lines(new), names)))
 
     def write(self) -> None:
-        """Put the new text in the place of the old one, with its mode and owner. Raises CannotPatch
-        where the file is not any more what was read, and where it cannot be written to."""
+        """Replace the old text by the new one, and keep mode and owner. Raises CannotPatch if the
+        file has changed since it was read, or cannot be written."""
         try:
             with folder_of(self.path):  # no link of another user's is followed
                 _write(self.path.resolve(), self.before, self._after)
@@ -70,9 +70,9 @@ def plan(
     snippet: Snippet,
     was: Change | None = None,
 ) -> Change:
-    """What a patch would do. ``was``: what was planned with another set, whose file is not read
-    again. Raises BadInput, with file and line, for a file or a service that is none, CannotPatch
-    where more would change than is meant."""
+    """Plan a patch. ``was``: an earlier plan with another set; its file is not read again. Raises
+    BadInput, with file and line, if the file or the service does not exist, and CannotPatch if
+    more would change than intended."""
     may_be_new = language.drop_ins and path.parent.suffix == ".d"
     before = was.before if was else _read(path, new=may_be_new)
     try:
@@ -106,8 +106,8 @@ def _read(path: Path, *, new: bool) -> bytes | None:
 
 
 def _check_name(path: Path, service: str | None, text: str) -> None:
-    """A unit file is one service: its own, or that of the folder of drop-ins it lies in. A
-    quadlet's container can have a name of its own."""
+    """Check that a unit file, or the unit of its folder of drop-ins, is the named service. A
+    quadlet's container can have another name than its file."""
     unit = path.parent.name.removesuffix(".d") if path.parent.suffix == ".d" else path.name
     called = set(_CONTAINER_NAME.findall(text))
     if service not in (None, unit, unit.rpartition(".")[0], *called):
@@ -115,12 +115,12 @@ def _check_name(path: Path, service: str | None, text: str) -> None:
 
 
 def _lines(parts: list[str]) -> list[str]:
-    """With their line breaks; the last one has none where the text lacks it."""
+    """Add the line breaks; the last line has none if the text lacks it."""
     return [f"{part}\n" for part in parts[:-1]] + ([parts[-1]] if parts[-1] else [])
 
 
 def _shown(line: str) -> str:
-    """Escaped, but for what a diff needs to be one: tabs, and the end of a Windows line."""
+    """Escape a line, but keep what a diff needs: tabs, and the end of a Windows line."""
     end = "\r\n" if line.endswith("\r\n") else "\n"
     body = line.removesuffix(end)
     shown = "\t".join(map(printable, body.split("\t")))
@@ -131,7 +131,7 @@ def _shown(line: str) -> str:
 
 
 def _write(path: Path, before: bytes | None, after: bytes) -> None:
-    """A new file beside the old one takes its place. Raises OSError and CannotPatch."""
+    """Write a new file beside the old one and rename it. Raises OSError and CannotPatch."""
     if before is None:
         path.parent.mkdir(exist_ok=True)
     elif (
@@ -158,7 +158,7 @@ def _write(path: Path, before: bytes | None, after: bytes) -> None:
 
 
 def _take_after(fd: int, path: Path) -> None:
-    """Owner, mode and extended attributes (labels, access lists) of the file that goes."""
+    """Copy owner, mode and extended attributes (labels, access lists) of the old file."""
     was = path.stat()
     mine = os.fstat(fd)
     if (was.st_uid, was.st_gid) != (mine.st_uid, mine.st_gid):

@@ -1,4 +1,4 @@
-"""What the gate can find, as values. The names in ``RULES`` are public."""
+"""The gate's rules and findings, as values. The names in ``RULES`` are public."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Rule:
     """One kind of finding."""
 
     severity: Severity
-    """What its findings usually have."""
+    """The usual severity of its findings."""
     summary: str
     """One sentence, for a list of rules."""
 
@@ -77,7 +77,7 @@ RULES: dict[str, Rule] = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is not as it should be, in one place."""
+    """One thing that is wrong, in one place."""
 
     rule: str
     severity: Severity
@@ -85,15 +85,15 @@ class Finding:
     path: str
     line: int
     what: str
-    """As found, without a full stop."""
+    """The fact, without a full stop."""
     why: str
-    """What follows from it: sentences."""
+    """The consequence: sentences."""
     remedy: str
-    """What to do: sentences."""
+    """The action to take: sentences."""
     snippet: str = ""
-    """Lines to paste; empty where nobody knows what is needed."""
+    """Lines to paste; empty if no report says what is needed."""
     accepted: str = ""
-    """Why it is accepted; empty where it is not."""
+    """The reason why it is accepted; empty if it is not."""
 
 
 class Level(StrEnum):
@@ -111,7 +111,7 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """What keeps a pod from a level."""
+    """One thing that keeps a pod from a level."""
 
     level: Level
     """The level that forbids it."""
@@ -129,8 +129,17 @@ class Reached:
     line: int
     level: Level
     violations: tuple[Violation, ...]
-    """What keeps it from the levels above."""
+    """Everything that keeps it from the levels above."""
+
+    @classmethod
+    def by(cls, pod: str, line: int, violations: tuple[Violation, ...]) -> Reached:
+        """The highest level that no violation forbids."""
+        level = Level.RESTRICTED
+        if violations:
+            forbidden = min(violation.level.rank for violation in violations)
+            level = list(Level)[forbidden - 1]
+        return cls(pod, line, level, violations)
 
     def reaches(self, level: Level) -> bool:
-        """Whether it is at this level or above."""
+        """True if it is at this level or above."""
         return self.level.rank >= level.rank

@@ -1,25 +1,30 @@
-"""From the arguments of ``check`` to what is judged: files found, read, resolved, or reported."""
+"""Turn the arguments of ``check`` into sources: find, read and resolve files, or report why not."""
 
 from __future__ import annotations
 
+import json
 import os
+import stat
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from errno import EACCES
+from glob import escape, glob
+from pathlib import Path
 
 from capadvise.catalog import Catalog
 from capadvise.config import LANGUAGES, can_be_ours, host_paths, languages, recognise
 from capadvise.config.compose.project import named_by_env
-from capadvise.config.declared import Declared
+from capadvise.config.declared import Declared, Exposure, ExposureAt
 from capadvise.config.kubernetes import KUBERNETES
 from capadvise.config.language import Language
-from capadvise.config.units.names import called_after
+from capadvise.config.oci.exposed import filters
+from capadvise.config.units.names import called_after, dropped_in
 from capadvise.config.yaml.tree import template_hint
 from capadvise.gate.accepting import Acceptance, comments
 from capadvise.gate.finding import Reached
 from capadvise.gate.outcome import Remark, Resolver, Source, Unusable
-from capadvise.gate.paths import STDIN, empty_folders, in_chart, left_out, paths_of, with_profiles
 from capadvise.gate.projects import projects
 from capadvise.model.errors import BadInput
 
@@ -30,14 +35,14 @@ _OF_STDIN = "standard input is YAML or JSON; units and quadlets are recognised b
 
 @dataclass(slots=True)
 class Gathered:
-    """All that the arguments come to."""
+    """Everything that was gathered from the arguments."""
 
     sources: list[Source] = field(default_factory=list)
     unusable: list[Unusable] = field(default_factory=list)
     acceptances: list[Acceptance] = field(default_factory=list)
-    """What comments in the files accept."""
+    """The acceptances in comments of the files."""
     skipped: int = 0
-    """Files of a folder that are nothing of ours."""
+    """The number of files in folders that are not ours."""
 
 
 @dataclass(slots=True)
@@ -48,13 +53,13 @@ class _Read:
     texts: dict[str, str] = field(default_factory=dict)
     languages: dict[str, Language] = field(default_factory=dict)
     templates: set[str] = field(default_factory=set)
-    """Those of a chart, of which helm makes manifests."""
+    """Templates of a chart, from which helm makes manifests."""
     unnamed: set[str] = field(default_factory=set)
-    """Those that lay in a folder: nobody named them."""
+    """Files that were met in a folder: nobody named them."""
     seen: set[str] = field(default_factory=set)
 
     def visit(self, path: str, *, in_folder: bool) -> None:
-        """A file, and those that its consumer reads with it."""
+        """Read a file, and those that its consumer reads with it."""
         if (known := os.path.normpath(path)) in self.seen and path != STDIN:
             return
         self.seen.add(known)
@@ -79,8 +84,8 @@ class _Read:
                 self.visit(other, in_folder=False)
 
     def _language(self, path: str, text: str, *, in_folder: bool) -> Language | None:
-        """The language of a file. In a folder, what is no YAML at all is nothing of ours, but for
-        a template, and others are written as ours are."""
+        """The language of a file. In a folder, a file that is not YAML at all is not ours, except a
+        template; and a file of another program may look like ours."""
         with _in(path, text):
             try:
                 language = recognise(path, text)
@@ -102,7 +107,7 @@ class _Read:
 
 
 def gather(arguments: Sequence[str], catalog: Catalog, resolver: Resolver) -> Gathered:
-    """Read everything; what cannot be used does not stop the rest."""
+    """Read everything; a file that cannot be used does not stop the rest."""
     gathered = Gathered()
     read = _Read(gathered)
     for path, in_folder in paths_of(arguments):
@@ -137,7 +142,7 @@ def gather(arguments: Sequence[str], catalog: Catalog, resolver: Resolver) -> Ga
 
 
 def gather_units(groups: Iterable[Sequence[str]], catalog: Catalog, resolver: Resolver) -> Gathered:
-    """Units that are known already: the file of each, and its drop-ins."""
+    """Read units that are already known: each group is a unit's file and its drop-ins."""
     gathered = Gathered()
     for group in groups:
         try:
@@ -152,20 +157,20 @@ def gather_units(groups: Iterable[Sequence[str]], catalog: Catalog, resolver: Re
 
 
 def _nothing(folder: str) -> Source:
-    """A folder in which nothing was judged: whoever named it expected something."""
+    """A source for a folder without any file of ours: whoever named it expected one."""
     titles = _titles("or").replace("a ", "")
     remark = Remark(folder, 1, f"no {titles} is in this folder")
     return Source((folder,), KUBERNETES, (), (), remarks=(remark,))
 
 
 def _titles(last: str) -> str:
-    """What is judged: ``a compose file, a Kubernetes manifest or a unit``."""
+    """The kinds of files: ``a compose file, a Kubernetes manifest or a unit``."""
     *titles, title = (language.title for language in languages("read"))
     return f"{', '.join(titles)} {last} {title}"
 
 
 def _of_last(source: Source) -> Source:
-    """The services that the last of several files says something of: the others were judged."""
+    """Keep the services that the last of several files mentions: the others were judged."""
     named = {item.service for item in source.written[-1][1]}
     return replace(source, declared=tuple(x for x in source.declared if x.service in named))
 
@@ -180,7 +185,7 @@ def _source(
     catalog: Catalog,
     resolver: Resolver,
 ) -> Source:
-    """One file, or several that belong together. Raises BadInput with file and line."""
+    """Read one file, or several that belong together. Raises BadInput with file and line."""
     first = paths[0]
     if language.pods and _only_refers(first, texts[first]):
         return _referring(first, resolver, catalog)
@@ -207,7 +212,7 @@ def _only_refers(path: str, text: str) -> bool:
 def _referring(
     path: str, resolver: Resolver, catalog: Catalog, *, template: bool = False
 ) -> Source:
-    """A kustomization or a chart: what it comes to, where something here resolves it."""
+    """A kustomization or a chart, rendered if its tool is here and the user asks for it."""
     if template and resolver.covers(path):
         return Source((path,), KUBERNETES, (), ())
     rendered = None if template else resolver.folder(path)
@@ -233,8 +238,7 @@ def _references(path: str, text: str) -> Iterator[Remark]:
 
 
 def _levels(path: str, text: str, catalog: Catalog) -> tuple[Reached, ...]:
-    from capadvise.gate.kubernetes.pod import pods
-    from capadvise.gate.kubernetes.pod_security import reached
+    from capadvise.gate.pod_security import pods, reached
 
     with _in(path, text):
         return tuple(map(reached, pods(text, catalog)))
@@ -247,7 +251,7 @@ def _declared(path: str, language: Language, text: str) -> tuple[Declared, ...]:
 
 @contextmanager
 def _in(path: str, text: str) -> Iterator[None]:
-    """What is wrong in a text is said with the file's name."""
+    """Put the file's name in front of an error in its text."""
     try:
         yield
     except BadInput as error:
@@ -255,7 +259,7 @@ def _in(path: str, text: str) -> Iterator[None]:
 
 
 def _text(path: str) -> str:
-    """Line ends as they are: a lone carriage return is one to some readers."""
+    """Read a file and keep its line ends: some readers take a lone carriage return for one."""
     try:
         if path == STDIN:
             data = sys.stdin.buffer.read(4 * MAX_CHARACTERS + 1)
@@ -270,3 +274,104 @@ def _text(path: str) -> str:
     if len(text) > MAX_CHARACTERS:
         raise BadInput(f"{path}: too large for a configuration")
     return text
+
+
+# ---------------------------------------------------------- files and folders
+
+STDIN = "-"
+_ENDINGS = tuple({each for language in LANGUAGES.values() for each in language.endings})
+
+
+def paths_of(arguments: Sequence[str]) -> Iterator[tuple[str, bool]]:
+    """Yield (path, True if it was met in a folder), each path once."""
+    seen: set[str] = set()
+    for argument in arguments:
+        inside = _walk(argument) if argument != STDIN and os.path.isdir(argument) else None
+        for path in [argument] if inside is None else inside:
+            if path not in seen:
+                seen.add(path)
+                yield path, inside is not None
+
+
+def _walk(folder: str) -> Iterator[str]:
+    """The files of a tree that can be ours, in the order of their names, and folders that cannot be
+    read. A link to a file counts, as its consumer follows it too; a link to a folder is followed
+    only if the folder holds drop-ins."""
+    unreadable: list[str] = []
+    walk = os.walk(folder, onerror=lambda error: unreadable.append(str(error.filename)))
+    for root, folders, names in walk:
+        folders[:] = sorted(name for name in folders if name not in (".git", "node_modules"))
+        paths = [os.path.join(root, name) for name in sorted(names)]
+        for link in (os.path.join(root, name) for name in folders):
+            if os.path.islink(link) and dropped_in(os.path.join(link, "a.conf")):
+                paths += sorted(glob(f"{escape(link)}/*.conf"))
+        yield from filter(_can_be_read, paths)
+    yield from unreadable
+
+
+def _can_be_read(path: str) -> bool:
+    """True if a path has an ending of ours and is a file, or masks a drop-in (``/dev/null``). A
+    file that we may not read is an error later."""
+    name = os.path.basename(path)
+    if not name.endswith(_ENDINGS):
+        return False
+    try:
+        mode = os.stat(path).st_mode
+    except OSError as error:
+        return error.errno == EACCES  # else it is a link to nothing
+    return stat.S_ISREG(mode) or (dropped_in(path) and os.path.realpath(path) == os.devnull)
+
+
+def in_chart(path: str) -> bool:
+    """True if helm makes a manifest of a file, with the values of its chart."""
+    return "templates" in Path(path).parts and any(
+        (folder / "Chart.yaml").exists() for folder in Path(path).parents
+    )
+
+
+def empty_folders(arguments: Sequence[str], paths: Iterable[str]) -> list[str]:
+    """The folders that the user named and that hold none of these files."""
+    judged = [os.path.abspath(path) for path in paths]
+    folders = [each for each in arguments if each != STDIN and os.path.isdir(each)]
+    return [
+        each
+        for each in folders
+        if not any(path.startswith(os.path.join(os.path.abspath(each), "")) for path in judged)
+    ]
+
+
+def with_profiles(source: Source, folder: str) -> Source:
+    """Judge the seccomp filters of its services."""
+    return replace(source, declared=tuple(_with_profiles(x, folder) for x in source.declared))
+
+
+def _with_profiles(declared: Declared, folder: str) -> Declared:
+    """Read the seccomp filters that stand in files of their own: some let everything through."""
+    for path, line in declared.profiles:
+        try:
+            profile = json.loads(Path(folder, path).read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
+            unread = (f"its seccomp profile {path} could not be read", line)
+            declared = replace(declared, unjudged=(*declared.unjudged, unread))
+            continue
+        if not filters(profile):
+            open_ = ExposureAt(Exposure.UNFILTERED, f"seccomp={path}, which forbids nothing", line)
+            declared = replace(declared, exposed=(*declared.exposed, open_))
+    return declared
+
+
+def left_out(
+    language: Language, group: Sequence[str], texts: dict[str, str], known: set[str]
+) -> Iterator[Remark]:
+    """Yield a remark for each override or drop-in beside the files that nobody named, and for each
+    file that these or ``.env`` name and that could not be read. ``known``: the normalized paths of
+    all files that were read."""
+    seen = set(known)
+    for path in group:
+        for beside, why in language.unasked(path):
+            if (place := os.path.normpath(beside)) not in seen:
+                seen.add(place)
+                yield Remark(path, 1, f"{beside} was not named: {why}")
+        for used in language.used_by(path, texts[path]):
+            if os.path.normpath(used) not in known:
+                yield Remark(path, 1, f"{used}, which it names, could not be read")

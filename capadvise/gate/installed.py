@@ -22,13 +22,13 @@ UNIT_PATH = (
     "/usr/lib/systemd/system",
     "/run/systemd/generator.late",
 )
-"""Of the system manager, see systemd.unit(5): the first file of a name counts."""
+"""The folders of the system manager, see systemd.unit(5): the first file of a name counts."""
 
 
 def installed(folders: Sequence[str]) -> Iterator[list[str]]:
-    """The file of each service and its drop-ins, by name. One that is masked cannot be started, and
-    another name of a unit is no other unit. Of an instance that only has drop-ins, the file is its
-    template's."""
+    """Yield the file of each service and its drop-ins, by name. A masked unit is left out, since it
+    cannot be started, and so is an alias. An instance that only has drop-ins has its template's
+    file."""
     files: dict[str, str] = {}
     for folder in folders:
         for name in _names(folder, ".service"):
@@ -47,7 +47,7 @@ def installed(folders: Sequence[str]) -> Iterator[list[str]]:
 
 
 def unit_file(name: str, folders: Sequence[str]) -> str | None:
-    """The file of a unit that is not masked; of an instance, its template's."""
+    """The file of a unit, or None if it is masked. An instance may have its template's file."""
     first, at, rest = name.partition("@")
     template = f"{first}@{PurePath(rest).suffix}" if at else name
     for wanted in dict.fromkeys((name, template)):
@@ -78,8 +78,8 @@ def _is_alias(path: str) -> bool:
 
 
 def _drop_ins(names: Sequence[str], folders: Sequence[str]) -> list[str]:
-    """Those of a unit by all its names, in the order of their own names; of two with one name, the
-    one that systemd meets first. It looks for those of all services last."""
+    """The drop-ins of a unit under all its names, sorted by their own names. If two have the same
+    name, systemd takes the one that it meets first; it looks into ``service.d`` last."""
     lists = [drop_in_folders(os.path.join(folder, name)) for name in names for folder in folders]
     by_name: dict[str, str] = {}
     for place in (*(p for places in lists for p in places[:-1]), *(each[-1] for each in lists)):

@@ -1,6 +1,6 @@
-"""Where there is no report: what the program of a service was proven to need before. Pure.
+"""Compare a service without a report with what its program was proven to need before. Pure.
 
-Weaker than a report: another version, configuration or entrypoint can need something else.
+This is weaker than a report: another version, configuration or entrypoint can need something else.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ _ROOT = ("root", "0")
 
 
 def known_needs(service: Service, unit: str, known: Known) -> Iterator[Finding]:
-    """One finding, where a service that starts as root holds more than any variant of its program
-    needs; or, where its file says itself that it is root's, less than all do. ``unit``: the name of
-    its unit; empty where it is none."""
+    """One finding, if a service that starts as root holds more than any variant of its program
+    needs; or less than all variants need, if its file names root as the user. ``unit``: the name
+    of its unit; empty if it is no unit."""
     image = service.declared.image or ""
     program = known.by_unit(unit) if unit else known.by_image(image) if image else None
     if program is None or service.bounded_only or service.declared.windows:
@@ -48,8 +48,8 @@ def known_needs(service: Service, unit: str, known: Known) -> Iterator[Finding]:
 
 
 def claimed_needs(service: Service, claim: Claim) -> Iterator[Finding]:
-    """By the labels of its image: what it holds besides, and labels that cannot be read. That it
-    lacks something, no label proves."""
+    """Findings by the labels of its image: the service holds more than they say, or they cannot be
+    read. No label proves that it lacks something."""
     for problem in claim.problems:
         yield _of_labels(service, printable(problem), "Who built the image can correct it.")
     sets = [caps for caps in (claim.minimal, claim.recommended) if caps is not None]
@@ -71,7 +71,7 @@ def _more(service: Service, largest: CapSet) -> Iterator[str]:
 
 
 def _less(service: Service, common: CapSet) -> Iterator[str]:
-    """Only where the file says itself that it is root's."""
+    """Yields only if the file itself names root as the user."""
     if service.declared.user is None or service.uid not in _ROOT:
         return
     on_host = any(one.kind is Exposure.HOST_NETWORK for one in service.declared.exposed)
@@ -81,7 +81,7 @@ def _less(service: Service, common: CapSet) -> Iterator[str]:
 
 
 def _needed(program: KnownProgram) -> str:
-    """What its variants have in common, and what one or another has a use for."""
+    """The common needs of its variants, and those of single variants."""
     some = program.largest - program.common
     if some and not program.common:
         return f"at most {_names(some)}"

@@ -1,6 +1,6 @@
-"""The Pod Security level of a service of any format, in the words of its own file. Pure.
+"""The Pod Security level of a service in any other language than Kubernetes. Pure.
 
-For Kubernetes ``pod_security`` judges the whole pod; here is what the other formats can say of it.
+``pod_security`` judges the whole pod of a Kubernetes manifest.
 """
 
 from __future__ import annotations
@@ -32,20 +32,16 @@ _BASELINE: dict[Exposure, str] = {
 
 
 def reached(declared: Declared, consumer: Consumer, catalog: Catalog) -> Reached:
-    """The level of one service, and what keeps it from those above."""
+    """The level of one service, and the violations that keep it from those above."""
     violations = (
         *_of_baseline(declared, consumer, catalog),
         *_of_restricted(declared, consumer, catalog),
     )
-    levels = {violation.level for violation in violations}
-    level = Level.RESTRICTED
-    if levels:
-        level = Level.PRIVILEGED if Level.BASELINE in levels else Level.BASELINE
-    return Reached(declared.service, declared.line, level, violations)
+    return Reached.by(declared.service, declared.line, violations)
 
 
 def _adds(declared: Declared, consumer: Consumer) -> Iterator[tuple[str, str]]:
-    """(short name, as written)."""
+    """Yield (short name, name as written) of each addition."""
     for name in declared.add:
         cap = consumer.parse(name)
         yield (cap.short if isinstance(cap, Cap) else ALL if cap == ALL else name), name

@@ -1,8 +1,8 @@
-"""The difference of two texts as ``diff -u`` writes it, in the fewest lines there are.
+"""The difference of two texts in the format of ``diff -u``, with the fewest changed lines.
 
 ``difflib`` looks for the longest run that is the same anywhere: in a file of many similar documents
-it shows changes where there are none, or takes minutes. What stays is found by Myers' algorithm (An
-O(ND) Difference Algorithm), and grouped by difflib.
+it shows changes where there are none, or takes minutes. Myers' algorithm (An O(ND) Difference
+Algorithm) finds the lines that stay, and difflib groups them.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from difflib import Match, SequenceMatcher
 
 CONTEXT = 3
 MAX_CHANGES = 400
-"""Of more lines that differ, the fewest would take too long to find."""
+"""Above this many differing lines, the search would take too long."""
 Run = tuple[int, int, int]
 """(start in old, start in new, length) of lines that stay."""
 
 
 def unified(old: Sequence[str], new: Sequence[str], names: tuple[str, str]) -> Iterator[str]:
-    """The lines, headings first; none where nothing differs. Each line keeps its end."""
+    """Yield the lines, headings first; none if nothing differs. Each line keeps its end."""
     headings = [f"--- {names[0]}\n", f"+++ {names[1]}\n"]
     for hunk in _Least(old, new).get_grouped_opcodes(CONTEXT):
         yield from headings
@@ -34,7 +34,7 @@ def unified(old: Sequence[str], new: Sequence[str], names: tuple[str, str]) -> I
 
 
 def _range(start: int, stop: int) -> str:
-    """As in ``@@ -1,3 +1,4 @@``."""
+    """``1,3`` in ``@@ -1,3 +1,4 @@``."""
     length = stop - start
     if length == 1:
         return str(start + 1)
@@ -42,7 +42,7 @@ def _range(start: int, stop: int) -> str:
 
 
 class _Least(SequenceMatcher[str]):
-    """Groups the fewest changes."""
+    """A matcher that finds the fewest changes; difflib groups them."""
 
     def __init__(self, old: Sequence[str], new: Sequence[str]) -> None:
         super().__init__(None, "", "")
@@ -61,9 +61,9 @@ class _Least(SequenceMatcher[str]):
 
 
 def _runs(old: Sequence[str], new: Sequence[str]) -> list[Run]:
-    """What stays, with the fewest changes between; nothing, where too many would be needed."""
+    """The runs that stay, with the fewest changes between; none if there are too many changes."""
     reached: dict[int, tuple[int, tuple[Run, ...]]] = {1: (0, ())}
-    """Diagonal (place in old less place in new) → the farthest place in old, and what stayed."""
+    """Diagonal (place in old less place in new) → the farthest place in old, and its runs."""
     for changes in range(min(len(old) + len(new), MAX_CHANGES) + 1):
         for diagonal in range(-changes, changes + 1, 2):
             less, more = reached.get(diagonal - 1), reached.get(diagonal + 1)

@@ -1,4 +1,4 @@
-"""What can be said of one service without having seen it run. Pure; one function for each rule."""
+"""The rules that judge one service without a report. Pure; one function for each rule."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from capadvise.model.escape import printable
 
 
 def lint(service: Service) -> tuple[Finding, ...]:
-    """All findings, rule by rule. Windows has no capabilities to drop; whoever only says that it
-    runs there is judged by what else it says."""
+    """All findings, rule by rule. Windows has no capabilities to drop, so that rule is left out for
+    a service that runs there."""
     rules = (*LINTS, *POWERS)
     if service.declared.windows:
         rules = tuple(rule for rule in rules if rule is not _no_drop_all)
@@ -73,7 +73,7 @@ def _ignored_names(service: Service) -> Iterator[Finding]:
 
 
 def _meant(name: str) -> Cap | None:
-    """The capability that somebody meant, if one is near."""
+    """The capability with the nearest name, or None."""
     from difflib import get_close_matches  # most names are right
 
     bare = name.upper().removeprefix("CAP_")
@@ -202,7 +202,7 @@ def _escalation(service: Service) -> Iterator[Finding]:
 
 
 def _rejected(service: Service) -> Iterator[Finding]:
-    """Validation of the API server (ValidateSecurityContext), which spells it so."""
+    """The combinations that the API server refuses (ValidateSecurityContext)."""
     declared = service.declared
     if service.consumer.prefix is not Prefix.MUST_NOT or not declared.no_new_privileges:
         return
@@ -233,7 +233,7 @@ def _duplicates(service: Service) -> Iterator[Finding]:
 
 
 def _variables(service: Service) -> Iterator[Finding]:
-    """What is settled by the environment: another one settles it differently."""
+    """Values that depend on the environment: elsewhere they may be others."""
     if sources := [source for source, _ in service.declared.variables]:
         yield service.finding(
             "variable",
@@ -261,7 +261,7 @@ def _variables(service: Service) -> Iterator[Finding]:
 
 
 def _unresolved(service: Service) -> Iterator[Finding]:
-    """What is left open must not pass the gate unseen."""
+    """Values that nobody resolved: they must not pass the gate unseen."""
     for key, _ in service.declared.unresolved:
         yield service.finding(
             "unresolved",

@@ -1,4 +1,4 @@
-"""The outcome for machines: JSON of our own, SARIF 2.1.0, and GitHub's workflow commands."""
+"""The outcome for machines: JSON in our own schema, SARIF 2.1.0, and GitHub's workflow commands."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SCHEMA = "capadvise.check/1"
 
 
 def outcome_json(outcome: Outcome) -> str:
-    """Everything, in a shape of our own."""
+    """The whole outcome, in our own schema."""
     return json.dumps(
         {
             "schema": SCHEMA,
@@ -124,7 +124,7 @@ def _result(finding: Finding, index: int) -> sarif_log.Json:
 
 
 def _levels(outcome: Outcome) -> Iterator[Finding]:
-    """The Pod Security level of each pod, where no finding says it already."""
+    """The Pod Security level of each pod that no finding names already."""
     for file in outcome.files:
         said = {finding.service for finding in file.remarks if finding.rule == "pod-security"}
         for pod in file.source.pods:
@@ -152,7 +152,7 @@ def _message(finding: Finding) -> str:
 
 
 def _uri(path: str) -> str:
-    """Relative to where the gate runs, if it lies below: code scanning wants it so."""
+    """Relative to the working directory if it lies below, as code scanning wants it."""
     place = Path(path)
     if place.is_absolute():
         try:
@@ -166,7 +166,7 @@ def _uri(path: str) -> str:
 
 
 def outcome_github(outcome: Outcome) -> Iterator[str]:
-    """Workflow commands: each finding becomes a remark at its line."""
+    """Yield workflow commands of GitHub: each finding becomes a remark at its line."""
     for item in outcome.unusable:
         yield f"::error file={_property(item.path)}::{_data(printable(item.message))}"
     for finding in (*outcome.findings, *_levels(outcome)):

@@ -1,4 +1,4 @@
-"""What the gate says of all files: the value that every output shows. Pure."""
+"""Judge the services of all files; the outcome is the value that every output shows. Pure."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # reports are imported only where there are some
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """What could not be judged, and where it is written."""
+    """Something that could not be judged, and its place."""
 
     path: str
     line: int
@@ -35,7 +35,7 @@ class Remark:
 
 @dataclass(frozen=True, slots=True)
 class Unusable:
-    """A file that is not judged at all: the gate ends as for wrong input."""
+    """A file that could not be judged at all: the gate ends as for wrong input."""
 
     path: str
     message: str
@@ -49,27 +49,27 @@ class Source:
     paths: tuple[str, ...]
     language: Language
     declared: tuple[Declared, ...]
-    """As the engine takes it."""
+    """The services as the engine takes them."""
     written: tuple[tuple[str, tuple[Declared, ...]], ...]
-    """As each file says it, for places."""
+    """The services as each file declares them, for places."""
     pods: tuple[Reached, ...] = ()
     remarks: tuple[Remark, ...] = ()
-    """What of it is not judged."""
+    """The parts that are not judged."""
 
 
 class Resolver(Protocol):
-    """Asks the program that reads a file what it makes of it: ``workflow.gate_resolve``."""
+    """Asks the program that reads a file what it makes of it. See ``workflow.resolve``."""
 
     def resolved(self, source: Source, texts: Sequence[str], catalog: Catalog) -> Source:
-        """What the consumer makes of a file and of those that are read with it. Raises BadInput
-        where nobody can tell what a file includes."""
+        """Return the source as its consumer takes it, with the files that are read with it. Raises
+        BadInput if the files that it includes cannot be judged."""
 
     def folder(self, path: str) -> str | None:
-        """The manifests that a kustomization or a chart comes to; None where nobody is asked.
-        Raises BadInput where the tool refuses it."""
+        """Render the manifests of a kustomization or a chart; None if no tool is asked. Raises
+        BadInput if the tool refuses it."""
 
     def covers(self, template: str) -> bool:
-        """Whether a template is of a chart that is resolved as a whole."""
+        """True if a template belongs to a chart that is rendered as a whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +82,11 @@ class JudgedService:
     granted: CapSet
     findings: tuple[Finding, ...]
     report: str | None = None
-    """The report that it was held against."""
+    """The report that it was compared with."""
 
     @property
     def exact(self) -> bool:
-        """It is granted what its report recommends, no more and no less."""
+        """True if it is granted what its report recommends, no more and no less."""
         wrong = ("over-permissioned", "under-permissioned", "privileged")
         return self.report is not None and not any(
             finding.rule in wrong for finding in self.findings
@@ -100,15 +100,15 @@ class Examined:
     source: Source
     services: tuple[JudgedService, ...]
     remarks: tuple[Finding, ...] = ()
-    """Findings on the file as a whole."""
+    """Findings about the file as a whole."""
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """Of the file and of all its services."""
+        """The findings of the file and of all its services."""
         return (*self.remarks, *(item for each in self.services for item in each.findings))
 
     def accepting(self, acceptances: Sequence[Acceptance], today: date) -> Examined:
-        """With the reason at each finding that is accepted."""
+        """Return it with the reason at each finding that is accepted."""
         services = tuple(
             replace(each, findings=accepted(each.findings, acceptances, today))
             for each in self.services
@@ -124,22 +124,22 @@ class Outcome:
     strict: bool = False
     """Warnings fail the gate too."""
     unusable: tuple[Unusable, ...] = ()
-    """Files that could not be judged: with one of them nothing is passed."""
+    """Files that could not be judged: the gate does not pass with one of them."""
     skipped: int = 0
-    """Files of a folder that are nothing of ours."""
+    """The number of files in folders that are not ours."""
 
     @property
     def services(self) -> tuple[JudgedService, ...]:
-        """Of all files."""
+        """The services of all files."""
         return tuple(service for file in self.files for service in file.services)
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """Of all files."""
+        """The findings of all files."""
         return tuple(finding for file in self.files for finding in file.findings)
 
     def count(self, severity: Severity) -> int:
-        """How many findings are so bad and not accepted."""
+        """The number of findings of this severity that are not accepted."""
         return sum(f.severity is severity and not f.accepted for f in self.findings)
 
     @property
@@ -149,21 +149,21 @@ class Outcome:
 
     @property
     def passed(self) -> bool:
-        """Whether the gate lets it through."""
+        """True if the gate passes."""
         failing = (Severity.ERROR, Severity.WARNING) if self.strict else (Severity.ERROR,)
         return not any(map(self.count, failing)) and not self.unusable
 
 
 @dataclass(frozen=True, slots=True)
 class Demands:
-    """What the gate is asked to hold."""
+    """The user's demands on the files."""
 
     allow_unknown: bool = False
-    """A service that no report knows is only noted."""
+    """A service without a report is only noted."""
     require: Level | None = None
     """The Pod Security level that each service has to reach."""
     claims: Mapping[str, Claim] = field(default_factory=dict)
-    """What images say of themselves, by their names in the file."""
+    """The claims in the labels of images, by their names in the file."""
 
 
 def examine(
@@ -213,7 +213,7 @@ def _judge(
 
 
 def _known(service: Service, source: Source, claims: Mapping[str, Claim]) -> Iterator[Finding]:
-    """What its image says, and what was proven of its program before, where the file names one."""
+    """Compare with the labels of its image, and with what was proven of its program before."""
     if claim := claims.get(service.declared.image or ""):
         from capadvise.gate.known_needs import claimed_needs
 
@@ -249,9 +249,8 @@ def _compared(
     findings: list[Finding],
     language: Language,
 ) -> list[Finding]:
-    """With what the report of a service says."""
-    from capadvise.gate.against import against
-    from capadvise.gate.own_users import own_users
+    """Add the findings by the service's report, and its set where a remedy needs one."""
+    from capadvise.gate.against import against, own_users
 
     report = baseline.report(path)
     snippet = language.pasted(report.proposal.recommended)
@@ -262,13 +261,13 @@ def _compared(
     compared = list(against(service, report.proposal, str(path), partial=report.partial))
     compared += own_users(service, report, str(path))
     if any(finding.rule == "over-permissioned" for finding in compared):
-        # It says the same, and better.
+        # The comparison says the same in more detail.
         findings = [finding for finding in findings if finding.rule != "no-drop-all"]
     return [*findings, *compared]
 
 
 def _required(service: Service, source: Source, policy: Demands) -> Iterator[Finding]:
-    """The level of a service that is in no pod."""
+    """A finding if a service that is in no pod does not reach the level."""
     if policy.require is None or source.language.pods:
         return
     level_reached = reached(service.declared, service.consumer, service.catalog)
@@ -305,7 +304,7 @@ def _remark(item: Remark) -> Finding:
 
 
 def _judged(service: Service, findings: list[Finding], report: str | None) -> JudgedService:
-    """The worst first."""
+    """The service with its findings, the worst first."""
     path, line = service.place()
     ordered = sorted(findings, key=lambda item: (item.severity.rank, item.path, item.line))
     name = service.declared.service

@@ -1,5 +1,5 @@
-"""A set in the user's own file, seen with what else configures the service. Whatever changes such a
-file plans it here: ``emit --into``, ``check --fix`` and the screens."""
+"""Plan a patch of the user's own file, with a view to the other files of the service. Every change
+of such a file is planned here: by ``emit --into``, ``check --fix`` and the screens."""
 
 from __future__ import annotations
 
@@ -9,27 +9,29 @@ from pathlib import Path
 
 from capadvise.catalog import default
 from capadvise.config.declared import Declared
+from capadvise.config.from_report import snippet_of
 from capadvise.config.language import Language
 from capadvise.config.patched import Patched
 from capadvise.config.snippet import Snippet
-from capadvise.gate.adding import only_adding
 from capadvise.gate.files import Change, plan
+from capadvise.gate.service import EVERY, granted
 from capadvise.judgement.report import Report
 from capadvise.model.caps import CapSet
+from capadvise.model.errors import BadInput
 from capadvise.model.escape import printable
 from capadvise.report.privileged import other_powers
 
 
 @dataclass(frozen=True, slots=True)
 class Patching:
-    """What would be written; nothing is by making one."""
+    """A planned patch; making one writes nothing."""
 
     change: Change
     language: Language
     snippet: Snippet
-    """What is in it."""
+    """The lines that the patch puts into the file."""
     notes: tuple[str, ...] = ()
-    """What its owner must know, one sentence each."""
+    """Facts that the owner of the file must know, one sentence each."""
     recorded: tuple[str, ...] = ()
     """The command that was recorded: podman-compose reads a file otherwise than docker compose."""
 
@@ -45,13 +47,14 @@ def patching(
     dropped: CapSet = frozenset(),
     joined: Sequence[tuple[str, Declared]] = (),
 ) -> Patching:
-    """What a patch would do. ``replaces``: takes away, too, what a report that saw no start did not
-    see; ``dropped``: what the user takes away by hand; ``joined``: what compose files that were
-    named together with this one say of the service. Raises as ``plan`` and ``only_adding``."""
+    """Plan a patch. ``replaces``: even a report that observed no start takes capabilities away;
+    ``dropped``: the capabilities that the user removed by hand; ``joined``: the service in the
+    compose files that were named together with this one. Raises as ``plan`` and ``_only_adding``
+    do."""
     change, first = plan(path, language, service, snippet), snippet
     notes: list[str] = []
     if report.partial and not replaces:
-        snippet, notes = only_adding(report, snippet, change, language, dropped)
+        snippet, notes = _only_adding(report, snippet, change, language, dropped)
     name = change.patched.service
     others = _others(joined, language.said_beside(path, name, report.target))
     if any(one.no_new_privileges for _, one in others):  # compose refuses what is said twice
@@ -67,7 +70,7 @@ def patching(
 
 
 def _others(*said: Sequence[tuple[str, Declared]]) -> list[tuple[str, Declared]]:
-    """Each file once, by whatever path it was named."""
+    """The other files, each once, whatever path names it."""
     by_file = {Path(name).resolve(): (name, one) for each in said for name, one in each}
     return list(by_file.values())
 
@@ -89,8 +92,60 @@ def _on_others(
 
 
 def extending(patched: Patched) -> str:
-    """``child extends web: its capabilities``, of which something follows."""
+    """``child extends web: its capabilities``, the start of a sentence."""
     names = ", ".join(map(printable, patched.dependents))
     several = len(patched.dependents) > 1
     verb, whose = ("extend", "their") if several else ("extends", "its")
     return f"{names} {verb} {patched.service}: {whose} capabilities"
+
+
+# -------------------------------------------------- what is kept of a service
+
+_WAY_OUT = "record its start (run), or prove the report; emit --partial replaces the set anyway"
+
+
+def _only_adding(
+    report: Report,
+    snippet: Snippet,
+    change: Change,
+    language: Language,
+    dropped: CapSet = frozenset(),
+) -> tuple[Snippet, list[str]]:
+    """Add to the snippet what the service already holds; return it with notes. A report that has
+    observed no start may add to a set, and takes nothing away but ``dropped``, which the user does
+    not want.
+
+    Raises BadInput if the service holds every capability: nothing can be added to that.
+    """
+    caps = frozenset(cap for cap, _ in snippet.caps)
+    held = _held(change, language)
+    if held >= EVERY:
+        raise BadInput(
+            "the report did not observe the target's start, so it is not enough to replace all "
+            f"capabilities of {change.patched.service or 'it'}",
+            hint=_WAY_OUT,
+        )
+    kept = held - caps - dropped
+    if not kept:
+        return snippet, []
+    names = ", ".join(cap.short for cap in sorted(kept))
+    said = f"kept although no need was seen: {names}: the target's start was not recorded"
+    more = snippet_of(report, caps | kept, default(), set_name=snippet.set_name)
+    return more, [f"{said}; {_WAY_OUT}"]
+
+
+def _held(change: Change, language: Language) -> CapSet:
+    """The set that the file grants the service so far; every capability for a drop-in, since the
+    unit's own file is not known here."""
+    if change.before is None or change.path.parent.suffix == ".d":
+        return EVERY
+    declared = language.read(change.before.decode())
+    service = _service(declared, change.patched.service)
+    return EVERY if service is None else granted(service, language.judged_by, default())
+
+
+def _service(declared: tuple[Declared, ...], name: str | None) -> Declared | None:
+    named = [one for one in declared if name in (None, one.service)]
+    if not named and len(declared) == 1:
+        return declared[0]
+    return named[0] if len(named) == 1 else None

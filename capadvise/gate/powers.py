@@ -1,5 +1,5 @@
-"""What gives a service power over its host: risky capabilities, in the place where they stand, and
-what gives back what capabilities take. Pure; one function for each rule."""
+"""The rules about power over the host: capabilities by their risk where the service runs, and
+mounts, namespaces and devices that give the same power. Pure; one function for each rule."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterator
 from capadvise.catalog.capabilities import Risk
 from capadvise.config.declared import Exposure, ExposureAt, has_group
 from capadvise.gate.finding import Finding, Severity
-from capadvise.gate.place import known
-from capadvise.gate.service import Service
+from capadvise.gate.service import Service, circumstances_of
 from capadvise.model.caps import Cap, CapSet
 from capadvise.model.escape import printable
 from capadvise.report.risk import remaining
@@ -18,8 +17,8 @@ _ERROR, _WARNING, _NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
 
 
 def risky_capabilities(service: Service) -> Iterator[Finding]:
-    """Each capability that is added, by its risk where the service runs."""
-    circumstances = known(service.declared, service.consumer)
+    """Judge each added capability by its risk where the service runs."""
+    circumstances = circumstances_of(service.declared, service.consumer)
     rest = []
     for name, cap in service.added():
         entry = service.catalog.entry(cap)
@@ -177,13 +176,13 @@ _EXPOSURES: dict[Exposure, tuple[str, Severity, str, str]] = {
     ),
 }
 _OF_PRIVILEGED = (Exposure.UNFILTERED, Exposure.UNCONFINED, Exposure.UNMASKED, Exposure.DISK)
-"""What a privileged container has in any case."""
+"""A privileged container has these in any case."""
 _OF_ROOT = (Exposure.CONTROL_SOCKET, Exposure.SYSTEM_FOLDER, Exposure.DISK)
-"""What another user reaches only where its owner or mode lets it."""
+"""Another user than root reaches these only if owner or mode allow it."""
 
 
 def exposures(service: Service) -> Iterator[Finding]:
-    """What else gives power over the host."""
+    """Mounts, namespaces, devices and commands that give power over the host."""
     for item in dict.fromkeys(service.declared.exposed):
         if item.kind not in _EXPOSURES:
             continue
@@ -219,7 +218,7 @@ def _severity(service: Service, item: ExposureAt) -> Severity:
 
 
 def withheld(service: Service) -> Iterator[Finding]:
-    """What a unit adds and another of its settings takes away."""
+    """Capabilities that a unit adds and another of its settings takes away."""
     settings = dict(service.declared.withheld)
     parse = service.consumer.parse
     for name in dict.fromkeys(service.declared.add):
@@ -235,7 +234,7 @@ def withheld(service: Service) -> Iterator[Finding]:
 
 
 def not_judged(service: Service) -> Iterator[Finding]:
-    """What may give more and does not stand in the file."""
+    """Settings outside of the file that may grant more."""
     for what, _ in service.declared.unjudged:
         yield service.finding(
             "not-judged",

@@ -1,4 +1,4 @@
-"""Which files are one project: overrides of a compose file, drop-ins of a unit. Pure."""
+"""Group files into projects: a compose file with its overrides, a unit with its drop-ins. Pure."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ def projects(
     unnamed: Container[str] = (),
     together: Callable[[str], list[str]] = lambda path: [],
 ) -> list[list[str]]:
-    """Files that belong together; each other file by itself.
+    """Group the files that belong together; each other file is a group by itself.
 
     A compose file is an override of an earlier one in the same folder when it has the same name
     with a further part: ``compose.override.yaml`` and ``compose.prod.yaml`` of ``compose.yaml``.
-    They count in the order given. What is called override belongs to ``compose.yaml`` and to
-    ``docker-compose.yml`` alike. Where nobody named one (``unnamed``: met in a folder), docker
-    compose reads the first that is called override, and each other file is a project of its own
-    with what it overrides. ``together`` names those that make one project whatever they are called:
-    no override is read with these. A drop-in belongs to each unit beside its folder; those of an
-    instance make it a unit beside its template.
+    They count in the order given. A file that is called override belongs to ``compose.yaml`` and to
+    ``docker-compose.yml`` alike. Docker compose reads only the first such override that nobody
+    named (``unnamed``: met in a folder); each other one makes a project of its own with the file
+    that it overrides. ``together`` returns files that make one project whatever their names: no
+    override is read with these. A drop-in belongs to each unit beside its folder; the drop-ins of
+    an instance make it a unit beside its template.
     """
     grouping = _Grouping(unnamed)
     known = {normpath(path): path for path in paths}
-    # What is found comes in the order of names: compose.override.yaml before compose.yaml.
+    # A folder lists compose.override.yaml before compose.yaml.
     ordered = sorted(dict.fromkeys(paths), key=lambda p: p in unnamed and _main(p) is None)
     drop_ins: dict[str, dict[str, str]] = {}
     for path in filter(dropped_in, ordered):
@@ -49,18 +49,18 @@ def projects(
 
 
 class _Grouping:
-    """Projects as files come one after the other."""
+    """The projects so far; files are added one after the other."""
 
     def __init__(self, unnamed: Container[str]) -> None:
         self.unnamed = unnamed
         self.groups: dict[str, list[str]] = {}
-        """By their first file."""
+        """First file → the files of its project."""
         self.variants: list[list[str]] = []
         self.mains: dict[tuple[str, ...], str] = {}
         self.taken: set[str] = set()
 
     def add(self, path: str, named: list[str]) -> None:
-        """Put a file where it belongs. ``named``: a project that somebody made of it and others."""
+        """Put a file where it belongs. ``named``: a project that the user made of it and others."""
         if path in self.taken:
             return
         if named:
@@ -87,7 +87,7 @@ class _Grouping:
         return next((self.mains[name] for name in names if name in self.mains), None)
 
     def _add_override(self, group: list[str], path: str) -> None:
-        """Of several, docker compose takes the first."""
+        """Docker compose takes the first of several overrides."""
         for at, other in enumerate(group):
             if _is_override(other):
                 group[at], path = sorted((other, path), key=_rank)
@@ -97,8 +97,8 @@ class _Grouping:
 
 
 def _dropped_into(path: str, drop_ins: Mapping[str, Mapping[str, str]]) -> list[str]:
-    """The drop-ins of a unit in the order of their names; of two with one name, that of the more
-    special folder counts (unit_file_find_dropin_paths)."""
+    """The drop-ins of a unit in the order of their names. If two have the same name, the one in the
+    more special folder counts (unit_file_find_dropin_paths)."""
     by_name: dict[str, str] = {}
     for folder in drop_in_folders(path):
         for name, drop_in in drop_ins.get(folder, {}).items():
@@ -111,7 +111,7 @@ def _is_override(path: str) -> bool:
 
 
 def _rank(override: str) -> tuple[int, bool]:
-    """The order in which docker compose looks for them."""
+    """The place of an override in the order in which docker compose looks for one."""
     place = PurePath(override)
     return _OVERRIDES.index(place.stem), place.suffix != ".yml"
 
@@ -119,7 +119,7 @@ def _rank(override: str) -> tuple[int, bool]:
 def _instances(
     paths: Iterable[str], drop_ins: Mapping[str, Mapping[str, str]], read: Container[str]
 ) -> Iterator[list[str]]:
-    """Instances that have drop-ins and no file of their own."""
+    """Yield the instances that have drop-ins and no file of their own."""
     known = {normpath(path): path for path in paths}
     for folder in drop_ins:
         unit = folder.removesuffix(".d")
@@ -129,7 +129,7 @@ def _instances(
 
 
 def _main(path: str) -> tuple[str, ...] | None:
-    """The name under which a file's additions find it."""
+    """The name by which overrides refer to a compose file; None for another file."""
     place = PurePath(path)
     stem, *parts = place.name.split(".")
     if stem in NAMES and len(parts) == 1:
@@ -138,7 +138,7 @@ def _main(path: str) -> tuple[str, ...] | None:
 
 
 def _base(path: str) -> tuple[str, ...]:
-    """The name under which an addition finds what it is added to."""
+    """The name of the compose file that an override is for."""
     place = PurePath(path)
     stem, *parts = place.name.split(".")
     if stem in NAMES and len(parts) == 2:

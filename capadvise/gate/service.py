@@ -1,4 +1,4 @@
-"""One service of a file, with all that its judgement needs."""
+"""One service of a file: what its file grants it, where it runs, and the places of its settings."""
 
 from __future__ import annotations
 
@@ -7,27 +7,95 @@ from dataclasses import dataclass
 from itertools import chain
 
 from capadvise.catalog import Catalog
-from capadvise.config.consumer import Consumer, Winner
-from capadvise.config.declared import Declared, may_be_root
-from capadvise.gate.consumers import defaults, granted
+from capadvise.catalog.circumstances import Circumstance, Known
+from capadvise.config.consumer import ALL, Consumer, Winner
+from capadvise.config.declared import Declared, Exposure, may_be_root
 from capadvise.gate.finding import RULES, Finding, Severity
-from capadvise.model.caps import Cap, CapSet
+from capadvise.model.caps import NAMES, Cap, CapSet
+
+EVERY: CapSet = frozenset(Cap(number) for number in range(len(NAMES)))
+
+
+def granted(declared: Declared, consumer: Consumer, catalog: Catalog) -> CapSet:
+    """The bounding set that a service starts with, without names that have no effect. If a unit's
+    user can never gain more, the set that this user starts with."""
+    if declared.privileged:
+        return EVERY
+    if declared.windows and not declared.add:
+        return frozenset()
+    withheld = frozenset(Cap.parse(name) for name, _ in declared.withheld)
+    listed = _listed(declared, consumer, catalog) - withheld
+    if consumer.on_host and declared.no_new_privileges and not may_be_root(declared.user):
+        return listed & {consumer.parse(name) for name in declared.ambient or ()}
+    return listed
+
+
+def _listed(declared: Declared, consumer: Consumer, catalog: Catalog) -> CapSet:
+    add = {consumer.parse(name) for name in declared.add}
+    drop = {consumer.parse(name) for name in declared.drop}
+    adds = frozenset(cap for cap in add if isinstance(cap, Cap))
+    drops = frozenset(cap for cap in drop if isinstance(cap, Cap))
+    nothing = consumer.drops_all(declared)
+    if consumer.winner is Winner.DROP:
+        base = defaults(consumer.runtime, catalog) if ALL not in add else EVERY
+        return ((frozenset() if nothing else base) | adds) - drops
+    if ALL in add:
+        return EVERY - drops
+    if nothing:
+        return adds
+    return defaults(consumer.runtime, catalog) - drops | adds
+
+
+def defaults(runtime: str | None, catalog: Catalog) -> CapSet:
+    """The default set of a runtime; every capability without one."""
+    runtimes = catalog.baselines.runtimes
+    return next((item.grants for item in runtimes if item.name == runtime), EVERY)
+
+
+_BY_EXPOSURE = {
+    Circumstance.HOST_NETWORK: Exposure.HOST_NETWORK,
+    Circumstance.HOST_PROCESSES: Exposure.HOST_PROCESSES,
+    Circumstance.SHARED_PROCESSES: Exposure.SHARED_PROCESSES,
+    Circumstance.HOST_IPC: Exposure.HOST_IPC,
+    Circumstance.HOST_NAME: Exposure.HOST_NAME,
+    Circumstance.HOST_FILES: Exposure.SYSTEM_FOLDER,
+    Circumstance.ENGINE_SOCKET: Exposure.CONTROL_SOCKET,
+    Circumstance.HOST_DEVICE: Exposure.DISK,
+    Circumstance.UNFILTERED: Exposure.UNFILTERED,
+    Circumstance.UNCONFINED: Exposure.UNCONFINED,
+}
+_FILTERS = (Circumstance.UNFILTERED, Circumstance.UNCONFINED)
+
+
+def circumstances_of(declared: Declared, consumer: Consumer) -> Known:
+    """The place where a service runs, in the words of the catalog, as ``explain`` uses them.
+    A circumstance is left out if the file does not tell whether it holds."""
+    host_user = not declared.exposes(Exposure.OWN_USERS)
+    if consumer.on_host:
+        return {Circumstance.HOST_USER: host_user, Circumstance.HOST_PROCESSES: True}
+    circumstances: dict[Circumstance, bool] = {Circumstance.HOST_USER: host_user}
+    for circumstance, exposure in _BY_EXPOSURE.items():
+        if declared.exposes(exposure):
+            circumstances[circumstance] = True
+        elif circumstance not in _FILTERS or consumer.filters:
+            circumstances[circumstance] = False
+    return circumstances
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One service and who reads its file."""
+    """One service and the consumer of its file."""
 
     declared: Declared
-    """As the engine takes it: variables and what it extends filled in, if that was needed."""
+    """The declaration as the engine takes it, with variables and ``extends`` resolved if needed."""
     written: tuple[tuple[str, Declared], ...]
-    """(file, as written there), for places; later files override earlier ones."""
+    """(file, declaration there), for places; later files override earlier ones."""
     consumer: Consumer
     catalog: Catalog
     granted: CapSet
     """The bounding set that it is started with."""
     needed: CapSet = frozenset()
-    """What its report recommends; empty without a report."""
+    """The set that its report recommends; empty without a report."""
 
     @classmethod
     def of(
@@ -38,7 +106,7 @@ class Service:
         catalog: Catalog,
         needed: CapSet = frozenset(),
     ) -> Service:
-        """With what the consumer makes of the declaration."""
+        """A service with the set that the consumer grants it."""
         given = granted(declared, consumer, catalog)
         return cls(declared, written, consumer, catalog, given, needed)
 
@@ -49,22 +117,23 @@ class Service:
 
     @property
     def bounded_only(self) -> bool:
-        """Whether it starts as a user for whom additions only bound what can be gained."""
+        """True if its user gets no added capability: additions only bound what can be gained."""
         return self.consumer.bounds_only and not may_be_root(self.declared.user)
 
     @property
     def usual(self) -> CapSet:
-        """What an engine grants where nothing is said; for units and bundles, what docker does."""
+        """The default set of its engine; docker's for units and bundles."""
         return defaults(self.consumer.runtime or "docker", self.catalog)
 
     def beaten(self) -> set[Cap | str | None]:
-        """Additions that a drop takes back or makes impossible."""
+        """The additions that a drop takes back or makes impossible."""
         if self.consumer.winner is Winner.ADD:
             return set()
         return {self.consumer.parse(name) for name in self.declared.drop}
 
     def added(self) -> Iterator[tuple[str, Cap]]:
-        """(as written, capability) of all that is added and granted, each name once."""
+        """Yield (name as written, capability) of each addition that takes effect, each name
+        once."""
         beaten = self.beaten()
         withheld = {name for name, _ in self.declared.withheld}
         for name in dict.fromkeys((*self.declared.add, *(self.declared.ambient or ()))):
@@ -73,8 +142,8 @@ class Service:
                 yield name, cap
 
     def place(self, what: str = "", at: int = 0) -> tuple[str, int]:
-        """(file, line) where something was last written, else where the service begins. ``at``: the
-        line that is meant, where the same stands in several."""
+        """(file, line) of the last mention of ``what``, or of the service's first line. ``at``: the
+        line to prefer if several lines mention it."""
         for path, declared in reversed(self.written):
             exposed = ((item.what, item.line) for item in declared.exposed)
             lists = (

@@ -1,19 +1,25 @@
-"""The outcome for people: the worst first, by file, at 80 columns, without colour."""
+"""The outcome for people, without colour: findings by file, the worst first, at 80 columns; or the
+services of a machine, a line each."""
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Sequence
+from pathlib import PurePath
 
+from capadvise.config.declared import is_root
+from capadvise.config.units.names import called_after
 from capadvise.gate.finding import Finding, Level, Reached, Severity
 from capadvise.gate.outcome import Examined, JudgedService, Outcome
+from capadvise.gate.service import EVERY
+from capadvise.model.caps import CapSet
 from capadvise.model.escape import printable
 
 WIDTH = 80
 
 
 def outcome_text(outcome: Outcome) -> Iterator[str]:
-    """All lines."""
+    """Yield all lines."""
     for file in sorted(outcome.files, key=_worst):
         yield from _file_text(file)
     yield _summary(outcome)
@@ -46,7 +52,7 @@ def _file_text(file: Examined) -> Iterator[str]:
 
 
 def _groups(findings: Sequence[Finding]) -> list[list[Finding]]:
-    """Findings that say the same of several services are one; the worst come first."""
+    """Group findings that say the same about several services; the worst come first."""
     groups: dict[tuple[object, ...], list[Finding]] = {}
     for item in sorted(findings, key=lambda f: (f.severity.rank, f.path, f.line)):
         same = (item.severity, item.rule, item.path, item.what, item.why, item.remedy, item.snippet)
@@ -93,7 +99,7 @@ def _names(services: Sequence[JudgedService]) -> str:
 
 
 def _pod_text(pod: Reached) -> Iterator[str]:
-    """The level, and what keeps it from the next one."""
+    """Yield its level, and the violations that keep it from the next one."""
     yield from _wrapped(f"Pod Security of {printable(pod.pod)}: {pod.level}", "  ")
     if pod.level is Level.RESTRICTED:
         return
@@ -116,7 +122,7 @@ def _wrapped(text: str, indent: str = "", *, hang: str = "  ") -> list[str]:
 
 
 def _summary(outcome: Outcome) -> str:
-    """One sentence for whoever reads the end of a log."""
+    """One sentence that sums up, for the end of a log."""
     counts = [
         _count(count, str(severity)) for severity in Severity if (count := outcome.count(severity))
     ]
@@ -135,3 +141,58 @@ def _summary(outcome: Outcome) -> str:
 
 def _count(number: int, what: str) -> str:
     return f"{number} {what}{'s' * (number != 1)}"
+
+
+# -------------------------------------------------- the services of a machine
+
+_NAMED = 4
+_MARKS = {Severity.ERROR: "×", Severity.WARNING: "!"}
+
+
+def installed_text(outcome: Outcome) -> Iterator[str]:
+    """Yield a line for each service: those with the largest sets first."""
+    rows = [(file, service) for file in outcome.files for service in file.services]
+    most = len(EVERY)
+    yield f"  {'UNIT':32} {'USER':16} {'REPORT':8} HOLDS"
+    for file, service in sorted(rows, key=lambda row: (-len(row[1].granted), _unit(row[0]))):
+        yield _row(file, service, most)
+    yield ""
+    yield _installed_summary([service for _, service in rows], most)
+    if any(finding.severity in _MARKS for _, service in rows for finding in service.findings):
+        yield "× and ! mark errors and warnings, which --output json names."
+
+
+def _row(file: Examined, service: JudgedService, most: int) -> str:
+    declared = next(one for one in file.source.declared if one.service == service.name)
+    worst = min((f.severity for f in service.findings), key=lambda s: s.rank, default=None)
+    mark = " " if worst is None else _MARKS.get(worst, " ")
+    report = "none" if service.report is None else "exact" if service.exact else "differs"
+    held = held_text(service.granted, most)
+    if declared.ambient is None and not is_root(declared.user) and service.granted:
+        held += ", by set-id programs only"
+    user = printable(declared.user or "root")
+    return f"{mark} {_unit(file):32} {user:16.16} {report:8} {held}"
+
+
+def _unit(file: Examined) -> str:
+    """``web``, or ``web@`` for a template."""
+    return printable(PurePath(called_after(file.source.paths)).stem)
+
+
+def held_text(granted: CapSet, most: int) -> str:
+    """``all 41``, ``CHOWN, SETUID``, ``12 of them``."""
+    if not granted:
+        return "nothing"
+    if len(granted) == most:
+        return f"all {most}"
+    names = ", ".join(cap.short for cap in sorted(granted))
+    return names if len(granted) <= _NAMED else f"{len(granted)} of them"
+
+
+def _installed_summary(services: list[JudgedService], most: int) -> str:
+    unlimited = sum(len(one.granted) == most for one in services)
+    unknown = sum(one.report is None for one in services)
+    return (
+        f"{len(services)} services: {unlimited} have all {most} capabilities, "
+        f"{unknown} have no report. Record one: capadvise run -- systemctl restart UNIT"
+    )

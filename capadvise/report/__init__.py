@@ -1,6 +1,6 @@
 """The report file, and the texts that people read of it: values in, lines out. Pure but for
 ``load`` and ``save``.
 
-All of it may be imported. ``model.Report`` is the value; whatever comes from a target passes
-``escape.printable`` before it is shown.
+All of it may be imported. ``judgement.report.Report`` is the value; whatever comes from a target
+passes ``escape.printable`` before it is shown.
 """

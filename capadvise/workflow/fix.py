@@ -10,9 +10,9 @@ from capadvise.catalog import default
 from capadvise.config.declared import Declared
 from capadvise.config.from_report import snippet_of
 from capadvise.gate.baseline import Baseline
-from capadvise.gate.consumers import granted
 from capadvise.gate.outcome import Source
 from capadvise.gate.patching import patching
+from capadvise.gate.service import granted
 from capadvise.model.errors import CapadviseError
 from capadvise.workflow.notice import notice
 from capadvise.workflow.patch_file import patch_file

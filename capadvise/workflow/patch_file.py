@@ -3,9 +3,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path, PurePath
+
+from capadvise.config.language import Language
+from capadvise.config.snippet import Snippet
+from capadvise.gate.files import Change
+from capadvise.gate.installed import UNIT_PATH, unit_file
 from capadvise.gate.patching import Patching, extending
-from capadvise.model.errors import CannotPatch
-from capadvise.workflow.confirm import confirm
+from capadvise.model.errors import BadInput, CannotPatch
+from capadvise.model.escape import printable
+from capadvise.workflow import ask_consumer
 from capadvise.workflow.notice import notice
 
 
@@ -38,3 +45,84 @@ def patch_file(
     change.write()
     notice(f"{what}: written")
     return True
+
+
+# -------------------------------------------- the program that reads the file
+
+_OVERRIDE = "!override"
+
+
+def confirm(made: Patching) -> None:
+    """Raises CannotPatch where it takes the new text otherwise than it is meant, and where it
+    answers in a way that nobody understands."""
+    try:
+        _confirm(made)
+    except (OSError, ValueError) as error:
+        raise CannotPatch(
+            f"{made.change.path}: {_title(made.language)} could not be asked: {error}"
+        ) from error
+
+
+def _confirm(made: Patching) -> None:
+    change, language, snippet = made.change, made.language, made.snippet
+    if change.path.parent.suffix == ".d":
+        if language.command is not None and language.command.verifies_drop_ins:
+            _confirm_drop_in(change, language, snippet)
+        return
+    before = (change.before or b"").decode().removeprefix("\ufeff")
+    after = change.patched.text.removeprefix("\ufeff")
+    by_podman = any(PurePath(word).name == "podman-compose" for word in made.recorded)
+    if by_podman and _OVERRIDE in after and _OVERRIDE not in before:
+        raise CannotPatch(
+            f"{change.path}: {change.patched.service} extends another service, whose lists only "
+            f"{_OVERRIDE} replaces, and podman-compose does not read that",
+            hint="patch the service that it extends: --with-dependents",
+        )
+    new = _takes(after, made)
+    if new is None and _takes(before, made) is None:
+        return
+    if not new:
+        raise CannotPatch(
+            f"{change.path}: {_title(language)} would not give {change.patched.service or 'it'} "
+            "what the patch says",
+            hint="nothing was written: list the capabilities once, in the service itself",
+        )
+
+
+def _confirm_drop_in(change: Change, language: Language, snippet: Snippet) -> None:
+    """For a unit of this machine, with its other drop-ins, which systemd-analyze finds by itself.
+    Of any other drop-in nobody can say what it comes to."""
+    folder = change.path.parent
+    unit = folder.name.removesuffix(".d")
+    own = unit_file(unit, UNIT_PATH) if str(folder.parent) in UNIT_PATH else None
+    if own is None:
+        return
+    name = f"{folder.name}/{change.path.name}"
+    files = {
+        unit: Path(own).read_text(encoding="utf-8", errors="replace"),
+        name: change.patched.text.removeprefix("\ufeff"),
+    }
+    if said := ask_consumer.complaint(unit, files, name):
+        raise CannotPatch(f"{change.path}: systemd-analyze verify, line {printable(said)}")
+    shown = ask_consumer.ask_about(language, unit, files)
+    if shown and language.is_given(shown, unit, "", snippet) is False:
+        raise CannotPatch(
+            f"{change.path}: systemd would not give {unit} what the drop-in says",
+            hint=f"another drop-in counts for more: systemctl cat {unit}",
+        )
+
+
+def _title(language: Language) -> str:
+    return language.command.title if language.command is not None else language.title
+
+
+def _takes(text: str, made: Patching) -> bool | None:
+    """Whether a service gets what is meant; None where nobody can be asked."""
+    path = made.change.path
+    try:
+        shown = ask_consumer.ask(made.language, [str(path)], [text])
+        if shown is None:
+            return None
+        return made.language.is_given(shown, path.name, made.change.patched.service, made.snippet)
+    except BadInput:  # what it shows is not what this reader takes
+        return None

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from capadvise.observe.supervise.event_loop import Onlooker
     from capadvise.observe.supervise.observation import Observation
     from capadvise.proof.trials.stages import Stages
+    from capadvise.targets.systemd.invocation import UnitOrder
     from capadvise.workflow.live import LiveRecorder
     from capadvise.workflow.protocols import Over, ShowLive
 
@@ -86,7 +87,7 @@ def record_command(command: Command, wishes: Wishes) -> Over:
         notice(f"{alone}: only retries show what it needs")
     with _kept(wishes) as before:
         if show_live:
-            return _on_screen(command, wishes, before, show_live)
+            return _command_on_screen(command, wishes, before, show_live)
         meanwhile = partial(preload, shown=not wishes.quiet)
         over = over_of(observe(command, meanwhile=meanwhile, table=table), wishes)
         return proven_over(over, before) if wishes.prove else over
@@ -107,7 +108,7 @@ def _kept(wishes: Wishes) -> Iterator[dict[str, str] | None]:
         yield {"cwd": cwd, **own_streams.state()}
 
 
-def _on_screen(
+def _command_on_screen(
     command: Command, wishes: Wishes, before: dict[str, str] | None, show_live: ShowLive
 ) -> Over:
     from capadvise.observe.supervise.command import resolve
@@ -319,3 +320,66 @@ def _data_kept(invocation: Invocation, wishes: Wishes) -> Iterator[dict[str, str
 def is_several(invocation: Invocation | None) -> bool:
     """Whether there can be a report for each of several services."""
     return invocation is not None and invocation.verb == "compose up"
+
+
+# ---------------------------------------------------------------------- units
+
+
+def unit_order(argv: Sequence[str]) -> UnitOrder | None:
+    """The unit that a command starts; None for any other. Raises BadInput where it starts one in a
+    way that cannot be recorded."""
+    if not any(word.endswith(("systemctl", "systemd-run", "machinectl")) for word in argv[:4]):
+        return None
+    from capadvise.targets.systemd.invocation import recognize  # most runs do without
+
+    return recognize(argv)
+
+
+def record_unit(order: UnitOrder, command: Command, wishes: Wishes) -> tuple[Over, int | None]:
+    """Record it from its start to its end, and systemctl's exit status. The unit is as it was then.
+    Raises CannotObserve and BadInput where nothing ran."""
+    from capadvise.targets.systemd.activators import order_for
+    from capadvise.targets.systemd.manager import known
+    from capadvise.targets.systemd.record import SETTLES, active_check, observe_unit
+
+    say: Callable[[str], object] = (lambda sentence: None) if wishes.quiet else notice
+    asked, order = order.unit, order_for(order)
+    if order.unit != asked:
+        say(f"{asked} starts {order.unit}, which is recorded")
+    unasked = wishes.prove and command.check is None and command.seconds is None
+    if unasked and not known(order.unit).oneshot:
+        command = replace(command, check=active_check(order.unit), check_after=SETTLES)
+    if (show_live := wishes.on_screen) is not None:
+        over, status = _unit_on_screen(order, command, wishes, show_live)
+        return hardened_over(over) if wishes.harden else over, status
+    run = observe_unit(order, command, preload, say=say)
+    over = over_of(run.seen, wishes)
+    if wishes.prove:
+        over = proven_over(over, None)
+    return hardened_over(over) if wishes.harden and not over.interrupted else over, run.status
+
+
+def hardened_over(over: Over) -> Over:
+    """With the options of systemd that it works with, and saved so."""
+    from capadvise.workflow.harden import hardened
+
+    report = hardened(over.report)
+    return replace(over, report=report, path=over.path and keep(over.path, report))
+
+
+def _unit_on_screen(
+    order: UnitOrder, command: Command, wishes: Wishes, show_live: ShowLive
+) -> tuple[Over, int | None]:
+    from capadvise.targets.systemd.record import observe_unit
+    from capadvise.workflow.live import LiveRecorder
+
+    command = replace(command, announcer=None)
+
+    def job(terminal: int, onlooker: Onlooker) -> list[Over]:
+        here = replace(command, terminal=terminal)
+        run = observe_unit(order, here, preload, onlooker=onlooker)
+        return [over_of(run.seen, wishes, say=lambda sentence: None)]
+
+    recorder = LiveRecorder(command.argv, job, check=command.check)
+    over = show_live(recorder, prove=wishes.prove)[0]
+    return over, over.report.recording.exit_status

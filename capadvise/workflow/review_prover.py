@@ -18,11 +18,9 @@ from capadvise.observe.ftrace.instances import require_place
 from capadvise.proof.trials import choices, runner
 from capadvise.proof.trials.stop import Stop
 from capadvise.report.save import save
-from capadvise.workflow.check_proposal import with_check
-from capadvise.workflow.jobs import Candidate, job_of
-from capadvise.workflow.proof import TrialListener, prove_job
+from capadvise.workflow.jobs import Candidate, job_of, with_check
+from capadvise.workflow.proof import Reference, TrialListener, first_trial, prove_job
 from capadvise.workflow.protocols import Ended, Starting
-from capadvise.workflow.reference import Reference, first_trial
 
 
 class ReviewProver:

@@ -18,7 +18,7 @@ from capadvise.model.caps import parse_set
 from capadvise.model.target import Target
 from capadvise.report.load import load
 from capadvise.report.save import save
-from capadvise.workflow.kubernetes.canaries import other_name
+from capadvise.workflow.kubernetes.prove import other_name
 from tests.support.cluster import Cluster
 from tests.support.cluster_server import serving
 from tests.support.recordings import BIND, CATALOG, report_of

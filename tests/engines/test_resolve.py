@@ -19,7 +19,7 @@ from capadvise.gate.files import Change
 from capadvise.gate.patching import Patching
 from capadvise.model.errors import CannotPatch
 from capadvise.workflow import ask_consumer
-from capadvise.workflow.confirm import confirm
+from capadvise.workflow.patch_file import confirm
 from tests.support.patching import CASES, Case, snippet
 from tests.support.required import tool
 

@@ -8,8 +8,7 @@ import pytest
 
 from capadvise.judgement.report import Report
 from capadvise.model.errors import BadInput
-from capadvise.workflow.check_proposal import check_proposal, how_to_check, with_check
-from capadvise.workflow.jobs import job_of
+from capadvise.workflow.jobs import check_proposal, how_to_check, job_of, with_check
 from tests.support.recordings import BIND, CHOWN, report_of
 
 

@@ -18,13 +18,12 @@ from capadvise.cli import main
 from capadvise.config import LANGUAGES
 from capadvise.config.declared import Declared, Exposure, ExposureAt
 from capadvise.config.systemd import file as systemd
-from capadvise.gate.consumers import granted
+from capadvise.gate.against import own_users
 from capadvise.gate.finding import Finding, Severity
 from capadvise.gate.level import reached
 from capadvise.gate.lint import lint
-from capadvise.gate.own_users import own_users
 from capadvise.gate.projects import projects
-from capadvise.gate.service import Service
+from capadvise.gate.service import Service, granted
 from capadvise.judgement.report import Report
 from capadvise.model.caps import NAMES, parse_set
 from capadvise.model.posture import Posture, Sharing

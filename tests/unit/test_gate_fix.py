@@ -16,7 +16,7 @@ from capadvise.model.recording import Recording
 from capadvise.model.target import Target
 from capadvise.report.save import save
 from capadvise.workflow import ask_consumer
-from capadvise.workflow.confirm import confirm
+from capadvise.workflow.patch_file import confirm
 from tests.support.patching import USUAL, snippet
 from tests.support.recordings import BIND, CATALOG, CHOWN, report, report_of
 

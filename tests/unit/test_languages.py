@@ -10,7 +10,7 @@ from capadvise.catalog import default
 from capadvise.config import LANGUAGES, languages, recognise
 from capadvise.config.declared import Declared, Exposure
 from capadvise.config.language import QUESTIONS, Language
-from capadvise.gate.consumers import granted
+from capadvise.gate.service import granted
 from capadvise.model.caps import parse_set
 from capadvise.model.errors import BadInput
 from tests.support.recordings import snippet_with

@@ -9,11 +9,9 @@ from capadvise.config import LANGUAGES
 from capadvise.config.compose import file as compose
 from capadvise.config.declared import Declared
 from capadvise.config.kubernetes import file as kubernetes
-from capadvise.gate.consumers import EVERY, granted
 from capadvise.gate.finding import RULES, Finding, Severity
 from capadvise.gate.lint import lint
-from capadvise.gate.place import known
-from capadvise.gate.service import Service
+from capadvise.gate.service import EVERY, Service, circumstances_of, granted
 from capadvise.model.caps import NAMES, Cap, CapSet, parse_set
 from capadvise.report.risk import remaining
 
@@ -109,7 +107,7 @@ def test_what_is_root_equivalent_is_what_the_catalog_says(name: str) -> None:
     found = [item.rule for item in findings(declared, "compose")]
     entry = CATALOG.entry(cap)
     assert entry is not None
-    risk = str(remaining(entry, known(declared, LANGUAGES["compose"].judged_by)).risk)
+    risk = str(remaining(entry, circumstances_of(declared, LANGUAGES["compose"].judged_by)).risk)
     by_risk = {"root": ["root-equivalent"], "high": ["high-risk"]}
     assert found == ([] if cap in DOCKER else by_risk.get(risk, ["beyond-default"]))
 

@@ -18,8 +18,7 @@ from capadvise.catalog import default
 from capadvise.config import LANGUAGES
 from capadvise.config.from_report import snippet_of
 from capadvise.gate.finding import Level, Reached
-from capadvise.gate.kubernetes.pod import pods
-from capadvise.gate.kubernetes.pod_security import reached
+from capadvise.gate.pod_security import pods, reached
 from capadvise.model.caps import parse_set
 from capadvise.model.errors import BadInput
 from tests.support.recordings import report

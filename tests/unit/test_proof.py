@@ -16,8 +16,7 @@ from capadvise.proof.attempts import Attempt
 from capadvise.proof.trials.runner import Job, TrialEvidence
 from capadvise.proof.trials.stop import Stop
 from capadvise.workflow.jobs import Candidate
-from capadvise.workflow.proof import TrialListener, _Proof
-from capadvise.workflow.reference import Reference
+from capadvise.workflow.proof import Reference, TrialListener, _Proof
 from tests.support.recordings import BIND, check, recording, report
 
 CHOWN, BINDS = Cap.parse("CHOWN"), Cap.parse("NET_BIND_SERVICE")

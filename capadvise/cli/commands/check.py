@@ -142,7 +142,7 @@ def _print(outcome: Outcome, output: str) -> None:
 
     match output:
         case "installed":
-            from capadvise.gate.installed_text import installed_text
+            from capadvise.gate.text import installed_text
 
             print("\n".join(installed_text(outcome)))
         case "json":

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from capadvise.kernel import own_caps
 from capadvise.model.errors import Exit
 from capadvise.model.escape import printable
-from capadvise.workflow.diagnose.doctor import examine
+from capadvise.workflow.doctor import examine
 
 
 def command(args: argparse.Namespace) -> int:
@@ -39,7 +39,7 @@ def command(args: argparse.Namespace) -> int:
 
 def _self_test() -> int:
     """Print one line for each way of observing; fail where one gives a wrong answer."""
-    from capadvise.workflow.diagnose.self_check import self_test
+    from capadvise.workflow.self_check import self_test
 
     print("A small program whose needs are known, recorded in every way that works here:")
     passed: list[str] = []

@@ -16,8 +16,9 @@ from capadvise.workflow.record import (
     is_several,
     record_command,
     record_containers,
+    record_unit,
+    unit_order,
 )
-from capadvise.workflow.record_unit import record_unit, unit_order
 from capadvise.workflow.reports import (
     StderrAnnouncer,
     check_writable,
@@ -100,7 +101,7 @@ def _refuse_what_does_not_fit(args: argparse.Namespace, invocation: Invocation |
         if args.replace:
             raise BadInput("--replace is for containers, not for commands")
         if args.prove and args.kind == "daemon" and not args.check:
-            from capadvise.workflow.check_proposal import CHECKS  # the usual run has no use for it
+            from capadvise.workflow.jobs import CHECKS  # the usual run has no use for it
 
             raise BadInput(
                 "--prove needs --check SHELL: without it, a trial of a daemon cannot tell "

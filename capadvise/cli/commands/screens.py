@@ -92,7 +92,7 @@ def prover(path: Path, before: dict[str, str] | None = None) -> Prover:
 
 def confirm(made: Patching) -> None:
     """See ``protocols.Confirm``: loaded when something is saved."""
-    from capadvise.workflow.confirm import confirm
+    from capadvise.workflow.patch_file import confirm
 
     confirm(made)
 

@@ -2,27 +2,316 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+import json
+import os
+import re
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from capadvise.catalog import default
 from capadvise.config.kubernetes.admission import PodOwner
+from capadvise.judgement.differences import Observed
 from capadvise.judgement.proven import ENDED_EARLY, Proven, Trial, conclude
 from capadvise.judgement.report import Report
 from capadvise.judgement.trial_outcome import Interrupted, NotProvable, TrialOutcome
 from capadvise.model.caps import Cap, CapSet
-from capadvise.model.errors import BadInput
+from capadvise.model.errors import BadInput, CannotObserve
 from capadvise.proof.plan import fewest, prove
 from capadvise.report.proof_text import trial_text
-from capadvise.targets.kubernetes import objects
+from capadvise.targets.kubernetes import copies, objects
 from capadvise.targets.kubernetes.kubectl import ClusterError, Kubectl
+from capadvise.targets.kubernetes.objects import Object
 from capadvise.targets.kubernetes.remover import removed_if_killed
-from capadvise.targets.kubernetes.sets import containers, granted
+from capadvise.targets.kubernetes.sets import containers, granted, with_sets
 from capadvise.workflow.ending import Ending
-from capadvise.workflow.kubernetes.canaries import Canaries, deciding
 from capadvise.workflow.kubernetes.observers import delete, sweep
 from capadvise.workflow.kubernetes.record import empty_claims, get_workload, new_run
 from capadvise.workflow.notice import notice, progress
+
+_ROUND = 0.3
+"""Seconds between two looks at a pod."""
+_PATIENCE = 300.0
+"""Seconds for a node to be found, and for images and other containers, which no set is tried on."""
+_AGAIN = 60.0
+"""Seconds for a kubelet to start a container a second time."""
+_GRACE = 10
+"""Seconds for a program to end: of a canary nobody waits for the rest."""
+_LINES = 400
+"""Of a log."""
+_NUMBER = re.compile(r"\d+")
+_ID = re.compile(r"sha256:[0-9a-f]{64}")
+_PULLED = re.compile(r"(?P<repository>[^@]+)@(?P<digest>sha256:[0-9a-f]{64})")
+
+
+@dataclass(frozen=True, slots=True)
+class Deciding:
+    """What says that a start has worked."""
+
+    check: str | None
+    """A shell command on this machine; None: the probes, or for what ends the exit status."""
+    oneshot: bool
+    timeout: float
+
+
+def deciding(
+    template: Object, owner: PodOwner, container: str, check: str | None, timeout: float
+) -> Deciding:
+    """Raises BadInput where nothing does."""
+    by_name = {one["name"]: one for one in containers(template["spec"])}
+    if container not in by_name:
+        raise BadInput(
+            f"{owner} has no container {container}", hint=f"there are: {', '.join(sorted(by_name))}"
+        )
+    initial = [one["name"] for one in template["spec"].get("initContainers") or ()]
+    ends = container in initial and by_name[container].get("restartPolicy") != "Always"
+    oneshot = ends or owner.kind in ("Job", "CronJob")
+    probed = any(by_name[container].get(key) for key in ("readinessProbe", "startupProbe"))
+    if not (check or oneshot or probed):
+        raise BadInput(
+            f"{owner}: {container} has no readinessProbe: nothing says whether it works",
+            hint="--check 'kubectl exec -n $NAMESPACE $POD -c $CONTAINER -- …'",
+        )
+    return Deciding(check, oneshot, timeout)
+
+
+@dataclass
+class Canaries:
+    """The trials of one container of a workload."""
+
+    kubectl: Kubectl
+    owner: PodOwner
+    template: Object
+    container: str
+    deciding: Deciding
+    claims: Mapping[str, str]
+    run_id: str
+    stop: Ending
+    made: list[str] = field(default_factory=list)
+    cautions: set[str] = field(default_factory=set)
+    once: bool = False
+    """Whether no second start can be had."""
+    pod: Object = field(default_factory=dict)
+    """The last copy, as last seen."""
+
+    @property
+    def own_users(self) -> bool:
+        """Whether the copies have a user namespace of their own."""
+        return self.template["spec"].get("hostUsers") is False
+
+    def run(self, caps: CapSet) -> TrialOutcome:
+        """One trial. Raises Interrupted, ClusterError where the server refuses the pod or it does
+        not run for other reasons than its set, and CannotObserve where it gets no user namespace.
+        """
+        began = time.monotonic()
+        path = self._create(caps)
+        try:
+            hindered = self._until_started(path, 0, _PATIENCE)
+            if hindered is not None:
+                raise ClusterError(f"{self.made[-1]} was not started: {hindered}")
+            failed_at, why = "start", self._worked(path)
+            if why is None and not self.deciding.oneshot and not self.once:
+                failed_at, why = "restart", self._again(path)
+            return TrialOutcome(
+                passed=why is None,
+                why=why or "",
+                seconds=round(time.monotonic() - began, 2),
+                observed=Observed(self._exit_status(), self._log(path)),
+                failed_at=None if why is None else failed_at,
+                output="" if why is None else "\n".join(self._log(path, blank=False)),
+            )
+        finally:
+            self.kubectl.delete(path)
+
+    def _create(self, caps: CapSet) -> str:
+        if self.stop.is_set:
+            raise Interrupted
+        spec = with_sets(self.template["spec"], {self.container: caps})
+        patience = spec.get("terminationGracePeriodSeconds", 30)
+        spec["terminationGracePeriodSeconds"] = min(patience, _GRACE)
+        pod = copies.canary(
+            dict(self.template, spec=spec),
+            self.owner,
+            self.run_id,
+            len(self.made) + 1,
+            seconds=int(4 * self.deciding.timeout) + 600,
+            claims=self.claims,
+        )
+        self.made.append(objects.name_of(pod))
+        made = self.kubectl.create(objects.pods_path(self.owner.namespace), pod)
+        if self.own_users and made["spec"].get("hostUsers") is not False:
+            raise CannotObserve(
+                "the server has dropped hostUsers: false from a copy of the pod",
+                hint="Kubernetes 1.33 or later, or its feature gate UserNamespacesSupport",
+            )
+        return objects.pods_path(self.owner.namespace, self.made[-1])
+
+    def _until_started(self, path: str, restarts: int, patience: float) -> str | None:
+        """Wait for a start; why there was none."""
+        end, told = time.monotonic() + patience, ""
+        while not self.stop.is_set:
+            late = time.monotonic() >= end
+            pod = self.pod = self.kubectl.get(path)
+            status = status_of(pod, self.container)
+            state = status.get("state") or {}
+            waiting = (state.get("waiting") or {}).get("reason")
+            if status.get("restartCount", 0) >= restarts and (
+                "running" in state or "terminated" in state or waiting == "RunContainerError"
+            ):
+                return None
+            if late or objects.cannot_start(pod) or objects.disturbance(pod):
+                return objects.disturbance(pod) or objects.trouble(pod) or objects.delay(pod)
+            if (why := objects.delay(pod)) != told:
+                progress(f"  {objects.name_of(pod)}: {(told := why)}")
+            self.stop.wait(_ROUND)
+        raise Interrupted
+
+    def _worked(self, path: str) -> str | None:
+        """Wait until a start has worked; why it has not. Raises ClusterError where something else
+        has ended it."""
+        end = time.monotonic() + self.deciding.timeout
+        last, late = "it was not ready", False
+        while not self.stop.is_set:
+            if (ended := objects.disturbance(self.pod)) is not None:
+                raise ClusterError(f"{objects.name_of(self.pod)}: {ended}")
+            done, said = self._look(self.pod)
+            if done:
+                return said
+            last = said or last
+            if late:
+                return f"{last} in {self.deciding.timeout:.0f} s"
+            self.stop.wait(_ROUND)
+            late = time.monotonic() >= end  # before the look: a slow answer counts, too
+            self.pod = self.kubectl.get(path)
+        raise Interrupted
+
+    def _look(self, pod: Object) -> tuple[bool, str | None]:
+        """Whether it is decided, and why it has failed or does not work yet."""
+        status = status_of(pod, self.container)
+        ended = (status.get("state") or {}).get("terminated")
+        if ended is not None:
+            code = ended.get("exitCode")
+            if not self.deciding.oneshot or code != 0:
+                return True, _ending(ended)
+            return True, self._check(pod)
+        why = objects.trouble(pod)
+        if why is not None:
+            return True, why
+        if self.deciding.oneshot:
+            return False, "it did not end"
+        if self.deciding.check is not None:
+            running = (status.get("state") or {}).get("running") is not None
+            why = self._check(pod) if running else "it did not run"
+            return why is None, why
+        return bool(status.get("ready")), None
+
+    def _check(self, pod: Object) -> str | None:
+        """Why the check fails; None where it passes, or there is none."""
+        if self.deciding.check is None:
+            return None
+        environment = {
+            "NAMESPACE": self.owner.namespace,
+            "POD": objects.name_of(pod),
+            "CONTAINER": self.container,
+            "POD_IP": str((pod.get("status") or {}).get("podIP") or ""),
+        }
+        try:
+            done = subprocess.run(
+                ["/bin/sh", "-c", self.deciding.check],
+                env=os.environ | environment,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=self.deciding.timeout,
+                process_group=0,
+            )
+        except subprocess.TimeoutExpired:
+            return "the check did not end"
+        said = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
+        return None if done.returncode == 0 else f"the check failed{f': {said[0]}' if said else ''}"
+
+    def _again(self, path: str) -> str | None:
+        """Start it a second time, in its place. Where the first trial does not get that, none
+        does."""
+        pod = self.pod
+        status, spec = status_of(pod, self.container), self._spec(pod)
+        again = int(status.get("restartCount") or 0) + 1
+        pulls = spec.get("imagePullPolicy") == "Always"
+        image = other_name(str(spec["image"]), str(status.get("imageID") or ""), pulls=pulls)
+        if image is None:
+            self._only_once("the image has no digest")
+            return None
+        is_sidecar = spec in (pod["spec"].get("initContainers") or ())
+        kind = "initContainers" if is_sidecar else "containers"
+        patch = {"spec": {kind: [{"name": self.container, "image": image}]}}
+        words = ("patch", "pod", objects.name_of(pod), f"--namespace={self.owner.namespace}")
+        try:
+            self.kubectl.call(*words, "--type=strategic", "-p", json.dumps(patch))
+        except ClusterError as error:
+            self._only_once(str(error))
+            return None
+        why = self._until_started(path, again, _AGAIN)
+        if why is None:
+            return self._worked(path)
+        if len(self.made) == 1:
+            self._only_once(f"the kubelet did not start it again: {why}")
+            return None
+        if objects.disturbance(self.pod) or objects.trouble(self.pod) is None:
+            raise ClusterError(f"{objects.name_of(pod)} was not started again: {why}")
+        return why  # it had ended by itself
+
+    def _only_once(self, why: str) -> None:
+        self.once = True
+        self.cautions.add(f"a second start was not tried: {why}")
+
+    def _spec(self, pod: Object) -> Object:
+        return next(one for one in containers(pod["spec"]) if one["name"] == self.container)
+
+    def _exit_status(self) -> int | None:
+        if not self.deciding.oneshot:
+            return None
+        state = status_of(self.pod, self.container).get("state") or {}
+        return (state.get("terminated") or {}).get("exitCode")
+
+    def _log(self, path: str, *, blank: bool = True) -> tuple[str, ...]:
+        """What it has printed; nothing where that may not be read."""
+        name = path.rsplit("/", 1)[1]
+        words = ("logs", name, f"--namespace={self.owner.namespace}", f"--tail={_LINES}")
+        with suppress(ClusterError):
+            lines = self.kubectl.call(*words, f"--container={self.container}").splitlines()
+            return tuple(_NUMBER.sub("N", line) for line in lines) if blank else tuple(lines[-20:])
+        return ()
+
+
+def status_of(pod: Object, container: str) -> dict[str, Any]:
+    """What the kubelet tells of a container."""
+    status = pod.get("status") or {}
+    kinds = ("containerStatuses", "initContainerStatuses")
+    every = [one for kind in kinds for one in status.get(kind) or ()]
+    return next((one for one in every if one["name"] == container), {})
+
+
+def other_name(image: str, pulled: str, *, pulls: bool) -> str | None:
+    """Another name of the very same image; None where there is none. ``pulled``: what the kubelet
+    says that it has; ``pulls``: whether it asks the registry for each start."""
+    match = _PULLED.search(pulled.removeprefix("docker-pullable://"))
+    if match is None:  # of an image that came from no registry, the id alone is known
+        return pulled if _ID.fullmatch(pulled) and image != pulled and not pulls else None
+    repository, digest = match["repository"], match["digest"]
+    plain = f"{repository}@{digest}"
+    # Where a digest is given, the tag before it is not looked at.
+    return plain if image != plain else f"{repository}:again@{digest}"
+
+
+def _ending(ended: Mapping[str, Any]) -> str:
+    code, reason = ended.get("exitCode"), ended.get("reason") or ""
+    said = (ended.get("message") or "").strip().splitlines()[-1:]
+    more = f": {said[0]}" if said else f" ({reason})" if reason not in ("", "Error") else ""
+    return f"exited with {code}{more}"
 
 
 @dataclass(frozen=True, slots=True)

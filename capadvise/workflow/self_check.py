@@ -27,7 +27,7 @@ from capadvise.observe.ftrace import probes, tracefs
 from capadvise.observe.ftrace.instances import require_place
 from capadvise.observe.retry.mode import own_maps, require_retry
 from capadvise.report.load import load
-from capadvise.workflow.diagnose import self_check_target
+from capadvise.workflow import self_check_target
 
 _PATIENCE = 60.0
 """Seconds for one run; half a second is usual."""

@@ -1,37 +1,115 @@
-"""Which of the Pod Security Standards of Kubernetes a pod reaches: every control of the standards
-as of 1.37 that can be judged from the pod's specification. Pure.
+"""The Pod Security level of a Kubernetes pod: every control of the standards as of 1.37 that can be
+judged from the pod's specification. Pure.
 
-Baseline and restricted are cumulative. What an admission controller adds, or a namespace exempts,
-is not in the file and is not judged.
+Baseline and restricted are cumulative. The file does not show what an admission controller adds or
+a namespace exempts, so that is not judged.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
+from capadvise.catalog import Catalog
 from capadvise.config.declared import is_root
-from capadvise.config.yaml.reader import Entries, flag, is_null, line, optional_text
+from capadvise.config.kubernetes.manifests import CONTAINERS, DIALECT, objects
+from capadvise.config.yaml.reader import Documents, Entries, flag, is_null, line, optional_text
 from capadvise.config.yaml.tree import Node
 from capadvise.gate.finding import Level, Reached, Violation
-from capadvise.gate.kubernetes.pod import Pod
+
+
+@dataclass(frozen=True, slots=True)
+class PodContainer:
+    """A container's keys, and those of its ``securityContext``."""
+
+    name: str
+    keys: Entries
+    context: Entries
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """The fields of a pod that the controls look at."""
+
+    documents: Documents
+    name: str
+    line: int
+    spec: Entries
+    annotations: Entries
+    baseline_addable: frozenset[str]
+    restricted_addable: frozenset[str]
+
+    @property
+    def context(self) -> Entries:
+        """The pod's own ``securityContext``."""
+        return self.inner(self.spec, "securityContext")
+
+    def inner(self, keys: Entries, *path: str) -> Entries:
+        """Keys and values further inside; empty if there are none."""
+        for key in path:
+            keys = self.documents.mapping(keys.get(key), key)
+        return keys
+
+    def containers(self) -> Iterator[PodContainer]:
+        """Yield all containers, init and ephemeral ones too."""
+        for group in CONTAINERS:
+            for node in self.documents.items(self.spec.get(group), group):
+                keys = self.documents.mapping(node, f"an item of {group}")
+                name = optional_text(keys.get("name"), "name") or "?"
+                yield PodContainer(name, keys, self.inner(keys, "securityContext"), line(node))
+
+    def contexts(self) -> Iterator[tuple[str, Entries, int]]:
+        """Yield (owner, securityContext, line) of the pod and of each container."""
+        yield "the pod", self.context, self.line
+        for container in self.containers():
+            yield container.name, container.context, container.line
+
+    @property
+    def windows(self) -> bool:
+        """True if it runs on Windows: controls about Linux do not apply."""
+        return optional_text(self.inner(self.spec, "os").get("name"), "name") == "windows"
+
+    @property
+    def own_users(self) -> bool:
+        """True if it has a user namespace of its own (since 1.35 root there is no violation)."""
+        return flag(self.spec.get("hostUsers"), "hostUsers") is False
+
+
+def pods(source: str, catalog: Catalog) -> Iterator[Pod]:
+    """Yield the pods of a manifest. Raises BadInput, with the line, if it is malformed."""
+    baseline, restricted = (
+        frozenset(cap.short for cap in catalog.pod_addable[level])
+        for level in ("baseline", "restricted")
+    )
+    documents = Documents(source, DIALECT)
+    for each in objects(documents):
+        if each.pod is None:
+            continue
+        metadata = documents.mapping(each.pod.holder.get("metadata"), "metadata")
+        yield Pod(
+            documents,
+            f"{each.kind}/{each.name}",
+            each.line,
+            each.pod.spec,
+            documents.mapping(metadata.get("annotations"), "annotations"),
+            baseline,
+            restricted,
+        )
+
 
 Said = tuple[str, int]
-"""What violates a control, and where."""
+"""(violation, line)."""
 
 
 def reached(pod: Pod) -> Reached:
-    """The level of a pod, and what keeps it from higher ones."""
+    """The level of a pod, and the violations that keep it from higher ones."""
     violations = tuple(
         Violation(level, control, what, at)
         for level, control, judge in CONTROLS
         for what, at in judge(pod)
     )
-    levels = {violation.level for violation in violations}
-    if Level.BASELINE in levels:
-        level = Level.PRIVILEGED
-    else:
-        level = Level.BASELINE if levels else Level.RESTRICTED
-    return Reached(pod.name, pod.line, level, violations)
+    return Reached.by(pod.name, pod.line, violations)
 
 
 # ------------------------------------------------------------------------------ baseline
@@ -109,7 +187,7 @@ def _apparmor(pod: Pod) -> Iterator[Said]:
 
 
 def _profile(pod: Pod, key: str, whose: str, context: Entries) -> Iterator[Said]:
-    """AppArmor and seccomp profiles: the runtime's or one from the node."""
+    """AppArmor and seccomp profiles must be the runtime's or one from the node."""
     node = context.get(key)
     if node is None or is_null(node):
         return

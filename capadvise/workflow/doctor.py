@@ -6,23 +6,26 @@ import importlib.util
 import os
 import platform
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from capadvise.kernel import procfs
+from capadvise.kernel import libc, procfs
 from capadvise.kernel.posture.read import Machine, posture_of
 from capadvise.kernel.sudo import with_sudo
 from capadvise.model.caps import Cap
 from capadvise.model.errors import CannotObserve, CapadviseError
 from capadvise.model.escape import printable
 from capadvise.model.posture import Sharing
+from capadvise.model.recording import Check
 from capadvise.observe.audit.live import AuditListener
 from capadvise.observe.ftrace import probes, tracefs
-from capadvise.observe.ftrace.instances import observer, require
+from capadvise.observe.ftrace.instances import Buffers, observer, require
 from capadvise.observe.ftrace.kallsyms import Symbols
 from capadvise.observe.retry.mode import own_maps, require_retry, restriction
-from capadvise.workflow.diagnose import canary
+from capadvise.observe.tracking.tasks import OneCommand, Scope
+from capadvise.observe.tracking.tracker import Tracker
 
 LOCKDOWN = Path("/sys/kernel/security/lockdown")
 
@@ -142,7 +145,7 @@ def observers() -> Iterator[HostFact]:
         yield HostFact(each, not missing, said, needed=False, chosen=used)
     yield _try(
         "self-check",
-        lambda: canary.fire(root),
+        lambda: _self_check(root),
         lambda check: f"seen, {' ← '.join(check.site)}",
     )
 
@@ -199,3 +202,41 @@ def _try(probe: str, attempt: Callable[[], _T], said: Callable[[_T], str]) -> Ho
         return HostFact(probe, True, said(attempt()))
     except CapadviseError as error:
         return HostFact(probe, False, str(error), error.hint)
+
+
+# ------------------------------------------------------------- the self-check
+
+_NO_CAPABILITY = 255
+"""The kernel asks for SETPCAP first, and then finds that there is no such capability to drop."""
+_SETPCAP = Cap.parse("SETPCAP")
+
+
+def _self_check(root: Path) -> Check:
+    """Make the kernel ask for SETPCAP, and return what was seen of it.
+
+    Raises CannotObserve where nothing was seen, or the kernel lets us see nothing.
+    """
+    pid = os.getpid()
+    symbols = Symbols.load()
+    buffers = Buffers(root, missing=frozenset())
+    scope = Scope(0, pid, 0)
+    try:
+        buffers.open(lambda: [pid])
+        tracker = Tracker(buffers.types, symbols, OneCommand(pid), pid, os.getuid(), os.getgid())
+        tracker.adopt(pid, scope)
+        with suppress(OSError):
+            libc.drop_bounding(_NO_CAPABILITY)
+        buffers.stop()
+        buffers.drain(tracker)
+        tracker.finish()
+    finally:
+        buffers.close()
+        buffers.remove()
+    for check in tracker.checks(scope):
+        if check.cap == _SETPCAP and check.syscall == "prctl":
+            return check
+    raise CannotObserve(
+        f"the {buffers.source.observer} missed a capability check that was made: this kernel "
+        "checks in another function",
+        hint="choose another observer: CAPADVISE_OBSERVER=kprobe capadvise doctor",
+    )

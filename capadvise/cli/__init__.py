@@ -8,10 +8,12 @@ from __future__ import annotations
 import errno
 import gc
 import io
+import keyword
 import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from capadvise.kernel import odd_start
@@ -43,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         where = f" {error.filename}" if error.filename else ""
         return _exhausted(f"{what}{where}: {error.strerror}", hint)
     except (MemoryError, RuntimeError, ImportError, SystemError) as error:
-        # Modules and threads fail in many ways for want of memory.
+        # Without memory, modules and threads fail in many ways.
         known = isinstance(error, MemoryError) or "can't start new thread" in str(error)
         if not known and not odd_start.is_limited():
             raise
@@ -72,11 +74,18 @@ def _call(argv: Sequence[str] | None) -> int:
             stream.reconfigure(errors="backslashreplace")  # latin-1 has no arrow
     words = sys.argv[1:] if argv is None else argv
     args = build_parser(*words[:1]).parse_args(words)
-    code = COMMANDS[args.subcommand](args)
+    code = command_of(args.subcommand)(args)
     sys.stdout.flush()
     if argv is None:
         gc.freeze()  # else Python searches everything for garbage before it ends: 15 ms
     return int(code)
+
+
+def command_of(subcommand: str) -> Callable[[Namespace], int]:
+    """The function of a subcommand, from the module of its name in ``commands``."""
+    name = f"{subcommand}_" if keyword.iskeyword(subcommand) else subcommand
+    command: Callable[[Namespace], int] = import_module(f"capadvise.cli.commands.{name}").command
+    return command
 
 
 _EXHAUSTED = {
@@ -96,136 +105,6 @@ def _exhausted(text: str, hint: str | None) -> int:
 
 
 def _close_stdout() -> None:
-    """So that Python's own flush is quiet."""
+    """Keep Python's own flush at exit from failing."""
     with suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-
-
-def _attach(args: Namespace) -> int:
-    from capadvise.cli.commands.attach import command
-
-    return command(args)
-
-
-def _catalog(args: Namespace) -> int:
-    from capadvise.cli.commands.catalog import command
-
-    return command(args)
-
-
-def _check(args: Namespace) -> int:
-    from capadvise.cli.commands.check import command
-
-    return command(args)
-
-
-def _completions(args: Namespace) -> int:
-    from capadvise.cli.commands.completions import command
-
-    return command(args)
-
-
-def _diff(args: Namespace) -> int:
-    from capadvise.cli.commands.diff import command
-
-    return command(args)
-
-
-def _doctor(args: Namespace) -> int:
-    from capadvise.cli.commands.doctor import command
-
-    return command(args)
-
-
-def _emit(args: Namespace) -> int:
-    from capadvise.cli.commands.emit import command
-
-    return command(args)
-
-
-def _explain(args: Namespace) -> int:
-    from capadvise.cli.commands.explain import command
-
-    return command(args)
-
-
-def _help(args: Namespace) -> int:
-    from capadvise.cli.commands.help import command
-
-    return command(args)
-
-
-def _import(args: Namespace) -> int:
-    from capadvise.cli.commands.import_ import command
-
-    return command(args)
-
-
-def _inspect(args: Namespace) -> int:
-    from capadvise.cli.commands.inspect import command
-
-    return command(args)
-
-
-def _known(args: Namespace) -> int:
-    from capadvise.cli.commands.known import command
-
-    return command(args)
-
-
-def _kubernetes(args: Namespace) -> int:
-    from capadvise.cli.commands.kubernetes import command
-
-    return command(args)
-
-
-def _merge(args: Namespace) -> int:
-    from capadvise.cli.commands.merge import command
-
-    return command(args)
-
-
-def _prove(args: Namespace) -> int:
-    from capadvise.cli.commands.prove import command
-
-    return command(args)
-
-
-def _review(args: Namespace) -> int:
-    from capadvise.cli.commands.review import command
-
-    return command(args)
-
-
-def _run(args: Namespace) -> int:
-    from capadvise.cli.commands.run import command
-
-    return command(args)
-
-
-def _watch(args: Namespace) -> int:
-    from capadvise.cli.commands.watch import command
-
-    return command(args)
-
-
-COMMANDS: dict[str, Callable[[Namespace], int]] = {
-    "attach": _attach,
-    "catalog": _catalog,
-    "check": _check,
-    "completions": _completions,
-    "diff": _diff,
-    "doctor": _doctor,
-    "emit": _emit,
-    "explain": _explain,
-    "help": _help,
-    "import": _import,
-    "inspect": _inspect,
-    "known": _known,
-    "kubernetes": _kubernetes,
-    "merge": _merge,
-    "prove": _prove,
-    "review": _review,
-    "run": _run,
-    "watch": _watch,
-}

@@ -22,7 +22,7 @@ from textual.theme import BUILTIN_THEMES, Theme
 from capadvise.tui.driver import TerminalDriver, gone
 from capadvise.tui.early import EarlyKeys
 from capadvise.tui.main import Main
-from capadvise.tui.remembered import remember
+from capadvise.tui.theme import remember
 
 _ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 """What a closed terminal sends, and what somebody sends who wants us to end."""

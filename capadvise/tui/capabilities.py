@@ -13,7 +13,6 @@ from textual.widgets.option_list import Option
 
 from capadvise.model.caps import Cap
 from capadvise.report.lamps import SIGNS, Light
-from capadvise.tui.keys import KeyedList
 from capadvise.tui.look import DECISION_MARKS, LIGHT_STYLES, worded_risk
 from capadvise.tui.page import Wrapped
 from capadvise.tui.rows import (
@@ -25,6 +24,7 @@ from capadvise.tui.rows import (
     fitted,
     short_count,
 )
+from capadvise.tui.widgets import KeyedList
 
 _NAME, _RISK, _COUNT, _PLACE, _RATE = 19, 16, 8, 11, 9
 _Part = Content | str | tuple[str, str]

@@ -10,11 +10,13 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from capadvise.tui.fitting import Fitting
-from capadvise.tui.help import LAMPS
-from capadvise.tui.keys import KeyedScroll, Keys
 from capadvise.tui.page import Page, Wrapped
+from capadvise.tui.widgets import Fitting, KeyedScroll, Keys
 
+LAMPS = """\
+The lamps: ● needed   ◆ needed, root-equivalent   ○ incidental   ◐ optional   × denied
++ added by you   − dropped   · not checked   ? checked a moment ago
+"""
 _COLUMN = 50
 
 

@@ -22,17 +22,15 @@ from capadvise.judgement.decide import Verdict
 from capadvise.model.caps import Cap
 from capadvise.model.escape import printable
 from capadvise.report.lamps import SIGNS
-from capadvise.tui import help
 from capadvise.tui.capabilities import Capabilities
 from capadvise.tui.events import clock
-from capadvise.tui.keys import KeyedList
 from capadvise.tui.look import LIGHT_STYLES, end_text, ended_well, risk_text
-from capadvise.tui.messages import Moved
 from capadvise.tui.output import BORDERS, Output
 from capadvise.tui.page import Wrapped
 from capadvise.tui.rows import INCIDENTAL, fitted
 from capadvise.tui.state import TargetState
-from capadvise.tui.tab import MainTab, Shown
+from capadvise.tui.tab import MainTab, Moved, Opened, Shown
+from capadvise.tui.widgets import KeyedList
 from capadvise.workflow.protocols import Now
 
 _WHY = 4
@@ -114,10 +112,23 @@ def health_text(now: Now) -> Content:
     return Content.styled(f"health check: failing for {seconds:.0f} s{more}", "$text-warning")
 
 
+_HELP = """\
+What the kernel checks while the program runs. Use the program as it will be used: only what it \
+does now can be seen.
+
+needed: a call depends on it (so far), and the call that decides is shown.
+incidental: checked, but the result has no effect.
+denied: refused, and the program went on.
+
+q stops the program as a container runtime would: SIGTERM, and SIGKILL ten seconds later. The \
+report is saved in any case. When it has ended, ← and → go through what happened.
+"""
+
+
 class LiveTab(MainTab):
     """The tab."""
 
-    HELP = help.LIVE
+    HELP = _HELP
     FOCUS = "#live-caps"
     LISTS_CAPS = True
 
@@ -131,15 +142,15 @@ class LiveTab(MainTab):
             super().__init__()
             self.number = number
 
-    def __init__(self, title: Sequence[str], *, has_terminal: bool, recording: bool) -> None:
-        super().__init__(id="live")
+    def __init__(self, name: str, opened: Opened) -> None:
+        super().__init__(name, opened)
         self.output = Output()
         self.caps = Capabilities("live-caps", folds=(INCIDENTAL,))
         self.event: int | None = None
         """The event that is looked at, once it has ended."""
-        self._title = printable(shlex.join(title)[:LONGEST])
-        self._has_terminal = has_terminal
-        self._recording = recording
+        self._title = printable(shlex.join(opened.argv)[:LONGEST])
+        self._recording = opened.source is not None
+        self._has_terminal = opened.source is not None and opened.source.has_terminal
         self._targets: list[str] = []
         self._state: TargetState | None = None
 

@@ -1,52 +1,62 @@
-"""The one screen: four tabs on one state. A recording flows into its review by itself.
+"""The one screen: the tabs, all on one state. A recording flows into its review by itself.
 
-It looks at a recorder (``protocols``) and shows what it saw. Whatever happens here, the recording
-goes its own way.
+It looks at a recorder (``protocols``) and shows what it saw. Nothing that happens here changes the
+recording.
 """
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 from textual.actions import parse
 from textual.app import ComposeResult, SystemCommand
 from textual.content import Content
 from textual.events import Resize
+from textual.message import Message
 from textual.reactive import reactive
-from textual.screen import Screen
-from textual.widgets import ContentSwitcher
+from textual.screen import ModalScreen, Screen
+from textual.widgets import ContentSwitcher, Input
 
 from capadvise.catalog import Catalog
+from capadvise.config.compose import COMPOSE
 from capadvise.model.caps import Cap
 from capadvise.model.errors import CapadviseError
 from capadvise.model.escape import printable
 from capadvise.report.pages import ON_TERMINAL
-from capadvise.tui.acting import Actions
+from capadvise.tui.capabilities import Capabilities
 from capadvise.tui.choice import Choice
-from capadvise.tui.fitting import Fitting
-from capadvise.tui.header import Board, Lamps, Tabs, shape_of
-from capadvise.tui.keys import Keys
+from capadvise.tui.files import nearest
+from capadvise.tui.header import Board, Lamps, Tabs, doing, shape_of
+from capadvise.tui.helpscreen import HelpScreen
 from capadvise.tui.livetab import LONGEST, LiveTab
-from capadvise.tui.messages import Begun
 from capadvise.tui.output import Output
-from capadvise.tui.palette import BINDINGS, COMMANDS
+from capadvise.tui.palette import BINDINGS, COMMANDS, WHEN, described
 from capadvise.tui.prooftab import ProofTab
 from capadvise.tui.reviewtab import ReviewTab
-from capadvise.tui.risktab import RiskTab
+from capadvise.tui.snippets import COPIED, rendered
 from capadvise.tui.state import TargetState
-from capadvise.tui.status import doing
-from capadvise.tui.tab import MainTab, Shown
+from capadvise.tui.tab import MainTab, Opened, Shown
+from capadvise.tui.tabs import TABS
+from capadvise.tui.widgets import Fitting, Keys
 from capadvise.workflow.protocols import Confirm, LiveSource, Over, Prover, unconfirmed
 
 _BUSY, _QUIET = 0.1, 0.5
 """Seconds between two looks at a recording: where something moves, and where nothing does."""
 
 
-class Main(Actions, Fitting, Screen[None]):
+class Begun(Message):
+    """The screen is there, and its keys work."""
+
+
+_Tab = TypeVar("_Tab", bound=MainTab)
+
+
+class Main(Fitting, Screen[None]):
     """The screen. ``overs``: what has been recorded already."""
 
     BINDINGS: ClassVar = list(BINDINGS)
@@ -71,10 +81,10 @@ class Main(Actions, Fitting, Screen[None]):
         super().__init__()
         self.catalog = catalog
         self.source = source
-        self.leaving = False
-        self.prove_at_once = prove
+        self._leaving = False
+        self._prove = prove
         self._prover = prover
-        self.confirm = confirm
+        self._confirm = confirm
         self._started = False
         self._asleep = False
         self.states = [TargetState(over.report.target.name, catalog) for over in overs]
@@ -84,17 +94,15 @@ class Main(Actions, Fitting, Screen[None]):
         title = source.argv if source else overs[0].report.target.argv
         self.set_reactive(Main.over, source is None)
         self.set_reactive(Main.place, "live" if source else "review")
-        shown = source is not None and source.has_terminal
-        self.live = LiveTab(title, has_terminal=shown, recording=source is not None)
-        self.review = ReviewTab(catalog)
-        self.proof = ProofTab()
-        self.tabs: dict[str, MainTab] = {
-            "live": self.live,
-            "review": self.review,
-            "proof": self.proof,
-            "risk": RiskTab(catalog),
-        }
+        opened = Opened(catalog, title, source)
+        self.tabs = {name: entry.load()(name, opened) for name, entry in TABS.items()}
+        self.live = self._tab(LiveTab)
+        self.review = self._tab(ReviewTab)
+        self.proof = self._tab(ProofTab)
         self._title = printable(shlex.join(title)[:LONGEST])
+
+    def _tab(self, kind: type[_Tab]) -> _Tab:
+        return next(tab for tab in self.tabs.values() if isinstance(tab, kind))
 
     def compose(self) -> ComposeResult:
         self.live.lay_out(self.app.size)  # the target is told a size once, not twice
@@ -105,14 +113,13 @@ class Main(Actions, Fitting, Screen[None]):
         yield Keys()
 
     def on_mount(self) -> None:
-        """Where to begin."""
         self.app.app_resume_signal.subscribe(self, self._resumed)
         self.watch_place(self.place)
         if self.source is not None:
             if not self.source.has_terminal:
                 self._begin(80, 24)
             self.set_timer(_BUSY, self.look)
-        elif self.prove_at_once:
+        elif self._prove:
             self.call_after_refresh(self._prove_at_once)
         self.post_message(Begun())
 
@@ -130,11 +137,10 @@ class Main(Actions, Fitting, Screen[None]):
 
     @property
     def choice(self) -> Choice | None:
-        """What the user wants of it; None before its report is there."""
+        """The set that the user wants; None before there is a report."""
         return self.state.choice
 
-    def choose(self, choice: Choice) -> None:
-        """Another choice, which can be taken back."""
+    def _choose(self, choice: Choice) -> None:
         self.state.choose(choice)
         self.show()
 
@@ -150,24 +156,40 @@ class Main(Actions, Fitting, Screen[None]):
 
     @property
     def takes_keys(self) -> bool:
-        """While the user types into the target."""
+        """True while the user types into the target."""
         return self.live.output.typing
+
+    @property
+    def running(self) -> bool:
+        """True while something is being recorded."""
+        return self.source is not None and not self.over
+
+    @property
+    def in_field(self) -> bool:
+        """True if a field takes all keys, or the search is open."""
+        return (self.place == "review" and self.review.searching) or isinstance(self.focused, Input)
+
+    @property
+    def language(self) -> str:
+        """The configuration language that the user chose, else the target's own."""
+        known = self.choice.report.target.language if self.choice is not None else COMPOSE.name
+        return self.format_name or known
 
     # ------------------------------------------------------------------------ state to screen
 
     def show(self) -> None:
-        """Draw the tab that is shown, and what is over all of them."""
+        """Draw the tab that is shown, and the top line and the board over it."""
         with self.app.batch_update():
             if self.place != "proof":
                 self.tab.show(self._shown)
-            self.show_board()
+            self._show_board()
         if self.place == "proof":
             self._show_proof()
         else:
             self.call_after_refresh(self._show_proof)  # what can be proven takes a look around
 
     def _show_proof(self) -> None:
-        """Its keys work on every tab."""
+        """Trials can be started from every tab."""
         self.proof.show(self._shown)
         self.refresh_bindings()
 
@@ -175,8 +197,7 @@ class Main(Actions, Fitting, Screen[None]):
     def _shown(self) -> Shown:
         return Shown(self.states, self.states.index(self.state), self.language)
 
-    def show_board(self) -> None:
-        """The lamps, and what goes on."""
+    def _show_board(self) -> None:
         state = self.state
         event = self.live.event if self.place == "live" else None
         board = Board(
@@ -189,18 +210,16 @@ class Main(Actions, Fitting, Screen[None]):
         self.query_one(Lamps).show(board)
 
     def watch_place(self, place: str) -> None:
-        """Another tab, and the focus on its list."""
         focused = self.tab.FOCUS
         if place == "live" and len(self.states) > 1:
             focused = "#targets"
         with self.app.batch_update():  # drawn once, not for each of these
             self.query_one(ContentSwitcher).current = place
-            self.mark()
+            self._show_top()
             self.query_one(focused).focus()
             self.show()
 
-    def mark(self) -> None:
-        """The top line."""
+    def _show_top(self) -> None:
         lost = max(state.dropped for state in self.states)
         name = (
             self._title
@@ -213,18 +232,15 @@ class Main(Actions, Fitting, Screen[None]):
         self.query_one(Tabs).mark(self.place, title, live=self.source is not None)
 
     def watch_current(self) -> None:
-        """Another target."""
-        self.mark()
+        self._show_top()
         self.show()
 
     def watch_format_name(self) -> None:
-        """Another language, in sight."""
         if self.review.has_class("narrow"):
             self.review.view = "snippet"
         self.show()
 
     def on_resize(self, event: Resize) -> None:
-        """The lamps are laid out for the size."""
         shape = shape_of(*event.size)
         for name in ("small", "usual", "named"):
             self.query_one("#board").set_class(name == shape, f"-{name}")
@@ -235,7 +251,7 @@ class Main(Actions, Fitting, Screen[None]):
     # -------------------------------------------------------------------------------- looking
 
     def look(self) -> None:
-        """See what the recorder has seen meanwhile."""
+        """Show what the recorder has seen since the last look."""
         source = self.source
         if source is None or self.over or not self.is_attached:
             return
@@ -252,15 +268,15 @@ class Main(Actions, Fitting, Screen[None]):
         self.live.output.feed(data)
         wants = source.wants_keys()
         if wants and not self._asleep and self.place == "live" and self.is_current:
-            self.give_keys()
-        self._asleep = wants  # once for each time that it waits: who takes them back, has them
+            self.action_type()
+        self._asleep = wants  # once for each time that it waits: the user can take the keys back
         return bool(data)
 
     def _look_at(self, source: LiveSource) -> bool:
         try:
             overs = source.over()
         except CapadviseError:
-            self.app.exit()  # who owns the recorder hears of it, too, and says so
+            self.app.exit()  # the owner of the recorder gets the same error, and prints it
             return False
         nows = source.now()
         if len(self.states) < len(nows):
@@ -275,27 +291,27 @@ class Main(Actions, Fitting, Screen[None]):
         if overs is not None:
             self._ended(overs)
         elif changed and not self.frozen:
-            self.mark()
+            self._show_top()
             self.show()
         else:
-            self.show_board()
+            self._show_board()
         return changed
 
     def _ended(self, overs: Sequence[Over]) -> None:
-        """On to the review, or away, where that is wanted."""
+        """Go on to the review, or leave if the user wants to."""
         self.states = self.states[: max(len(overs), 1)]
         for state, over in zip(self.states, overs, strict=False):
             state.ended(over, self._prover)
             state.name = over.report.target.name if len(overs) > 1 else state.name
         self.live.output.typing = self.frozen = False
         self.over = True
-        if self.leaving:
+        if self._leaving:
             self.app.exit()
-        elif self.prove_at_once:
+        elif self._prove:
             self._prove_at_once()
         elif all(over.report.recording.exit_status == 0 or _stopped(over) for over in overs):
             self.place = "review"
-        self.mark()
+        self._show_top()
         self.show()
 
     def _prove_at_once(self) -> None:
@@ -310,12 +326,11 @@ class Main(Actions, Fitting, Screen[None]):
             self.source.start(columns, rows)
 
     def on_output_typed(self, event: Output.Typed) -> None:
-        """Keys for the target."""
         if self.source is not None and not self.over:
             self.source.type(event.data)
 
     def on_output_room(self, event: Output.Room) -> None:
-        """The target starts when it is known how much room it has."""
+        """The target starts once the size of its terminal is known."""
         if self.source is None or self.over:
             return
         if self._started:
@@ -324,7 +339,6 @@ class Main(Actions, Fitting, Screen[None]):
             self.call_after_refresh(self._begin_in_pane)
 
     def _begin_in_pane(self) -> None:
-        """The panes have found their places."""
         if not self._started:
             screen = self.live.output.terminal.screen
             self._begin(screen.columns, screen.lines)
@@ -333,16 +347,280 @@ class Main(Actions, Fitting, Screen[None]):
 
     def offers(self) -> Iterator[SystemCommand]:
         """All actions that would do something now, and every format."""
-        for name, action, said in COMMANDS:
+        for name, action, explanation in COMMANDS:
             _, verb, parameters = parse(action)
             if self.check_action(verb, parameters):
-                yield SystemCommand(name, said, partial(self.run_action, action))
+                yield SystemCommand(name, explanation, partial(self.run_action, action))
         if self.choice is not None:
             for name in ON_TERMINAL:
-                use = partial(self.use_format, name)
+                use = partial(self._use_format, name)
                 yield SystemCommand(f"snippet: {name}", "Show it in this language", use)
+
+    # ------------------------------------------------------------------------------ the keys
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """True if an action would do something now; the keys of the others are hidden."""
+        if self.takes_keys:
+            return action == "give_back"
+        if (action, *parameters) == ("go", "live"):
+            return self.source is not None
+        condition = WHEN.get(action)
+        return condition is None or bool(condition(self))
+
+    def action_go(self, place: str) -> None:
+        self.place = place
+
+    def action_review(self) -> None:
+        """Show the review, with the same capability highlighted."""
+        cap, self.place = self.live.caps.selected, "review"
+        if cap is not None:
+            self.review.caps.select(cap)
+
+    def action_lamp(self, number: int) -> None:
+        if not self.tab.LISTS_CAPS:
+            self.place = "review"
+        self.tab.select(Cap(number))
+        self._show_board()
+
+    def action_target(self, by: int = 1) -> None:
+        self.current = (self.current + by) % len(self.states)
+
+    def action_step(self, by: int = 1) -> None:
+        self.live.step(by)
+        self.show()
+
+    def action_view(self, by: int = 1) -> None:
+        self.review.next_view(by)
+
+    def action_zoom(self) -> None:
+        if self.focused is not None:
+            self.maximize(self.focused, container=False)
+
+    def watch_maximized(self) -> None:
+        self.refresh_bindings()
+
+    def action_unzoom(self) -> None:
+        self.minimize()
+
+    def action_fold(self) -> None:
+        (self.live if self.place == "live" else self.review).caps.fold()
+
+    def action_sort(self) -> None:
+        order = self.review.caps.order.following
+        self.live.caps.sort(order)
+        self.review.caps.sort(order)
+        self.query_one("#left").border_subtitle = f"by {order} · / search"
+        self.query_one("#caps-pane").border_subtitle = f"by {order}"
+
+    def action_search(self) -> None:
+        self.review.search()
+        self.refresh_bindings()
+
+    def action_back(self) -> None:
+        """Leave what fills the screen, the search, or a field."""
+        if self.maximized is not None:
+            self.minimize()
+        elif self.place == "review":
+            self.review.end_search()
+        else:
+            self.query_one("#trials").focus()
+        self.refresh_bindings()
+
+    def action_help(self) -> None:
+        """The keys of this tab, and what it is about."""
+        order = [binding.id for binding in BINDINGS]
+        ours = [item.binding for item in self.active_bindings.values() if item.binding.id in order]
+        keys = [
+            (self.app.get_key_display(binding), described(binding))
+            for binding in sorted(ours, key=lambda binding: order.index(binding.id))
+        ]
+        self.app.push_screen(HelpScreen(keys, self.tab.HELP))
+
+    def action_type(self) -> None:
+        """Give the keyboard to the target."""
+        self.set_focus(self.live.output)
+        self.live.output.typing = True
+
+    def action_give_back(self) -> None:
+        """Does nothing: the pane takes the key, and this is its line among the keys."""
+
+    def action_freeze(self) -> None:
+        self.frozen = True
+        self._show_board()
+
+    def action_thaw(self) -> None:
+        self.frozen = False
+        self.show()
+
+    def action_stop(self) -> None:
+        if self.source is not None:
+            self.source.stop()
+
+    def action_kill(self) -> None:
+        """The same as ``stop``, under the name that the key has once the target was asked."""
+        self.action_stop()
+
+    def action_interrupt(self) -> None:
+        """End the target; leave, where it has ended."""
+        if self.running:
+            self.action_stop()
+        elif self.get_selected_text():
+            self.action_copy_text()
+        else:
+            self.leave()
+
+    def action_suspend(self) -> None:
+        """Suspend the screen; the recording goes on."""
+        self.app.action_suspend_process()
+
+    def action_leave(self) -> None:
+        self.leave()
+
+    def leave(self, code: int = 0) -> None:
+        """End the target first, then the application."""
+        self.proof.stop()
+        if not self.running:
+            self.app.exit(return_code=code)
+        elif not self._leaving:
+            self._leaving = True
+            self.action_stop()
+
+    # ------------------------------------------------------------------------- the chosen set
+
+    def action_keep(self) -> None:
+        """Keep or drop the highlighted capability."""
+        if self.choice is not None and self.selected is not None:
+            self._choose(self.choice.toggle(self.selected))
+
+    def on_capabilities_marked(self, event: Capabilities.Marked) -> None:
+        if self.choice is not None and self.place == "review":
+            self._choose(self.choice.toggle(event.cap))
+
+    def action_undo(self) -> None:
+        self.state.undo()
+        self.show()
+
+    def action_reset(self) -> None:
+        """Take back all changes."""
+        if self.choice is not None:
+            self._choose(replace(self.choice, toggled=frozenset()))
+
+    def action_base(self) -> None:
+        """Switch between the recommended and the minimal set."""
+        if self.choice is not None:
+            self._choose(self.choice.other_base())
+
+    def action_format(self, by: int = 1) -> None:
+        at = ON_TERMINAL.index(self.language) + by
+        self.format_name = ON_TERMINAL[at % len(ON_TERMINAL)]
+
+    def _use_format(self, name: str) -> None:
+        self.place = "review"
+        self.format_name = name
+
+    def action_save(self) -> None:
+        """Ask for the file; nothing is written before the user confirms."""
+        if self.choice is not None:
+            self._save(self.language, None)
+
+    def action_apply(self) -> None:
+        """Offer to change the file here that the set belongs to; the change is shown first."""
+        if self.choice is None:
+            return
+        here = nearest(self.choice.report.target)
+        if here is None:
+            self.notify("No compose file, manifest or unit is here. s saves a new one.")
+        else:
+            path, name = here
+            self._save(name, path)
+
+    def _save(self, format_name: str, path: Path | None) -> None:
+        from capadvise.tui.save import Save  # with all that changes files: 40 ms
+
+        if self.choice is not None:
+            self._ask(Save(self.choice, format_name, self.catalog, self._confirm, path=path))
+
+    def action_export(self) -> None:
+        """Ask for a name; nothing is written before the user confirms."""
+        from capadvise.tui.save import Export
+
+        if self.choice is not None:
+            self._ask(Export(self.choice, self.catalog))
+
+    def _ask(self, screen: ModalScreen[str | None]) -> None:
+        self.app.clear_notifications()  # they would be in its way
+        self.app.push_screen(screen, self._saved)
+
+    def _saved(self, what: str | None) -> None:
+        if what is not None:
+            self.state.saved = True
+            more = "" if all(state.saved for state in self.states) else " n: the next target."
+            self.notify(f"{printable(what)}.{more}", title="Saved", markup=False)
+
+    def action_copy(self) -> None:
+        """Copy the snippet to the terminal's clipboard."""
+        if self.choice is not None:
+            self.app.copy_to_clipboard(rendered(self.choice, self.language, self.catalog))
+            self.notify(f"The {self.language} snippet is {COPIED}.")
+
+    # ------------------------------------------------------------------------------ the trials
+
+    def action_prove(self) -> None:
+        """Search for the minimal set; where that cannot be done, the tab says why."""
+        self.place = "proof"
+        if self.proof.wants_check:
+            self.query_one("#check").focus()
+        elif self.proof.can_start:
+            self.proof.prove()
+        self.refresh_bindings()
+
+    def action_try(self) -> None:
+        """One trial of the chosen set."""
+        self.place = "proof"
+        self.proof.try_chosen()
+        self.refresh_bindings()
+
+    def action_stop_trials(self) -> None:
+        """End the trials."""
+        self.proof.stop()
+
+    def on_proof_tab_health_check(self, event: ProofTab.HealthCheck) -> None:
+        if self.choice is not None:
+            self.state.choice = self.choice.of(event.report)
+            self.query_one("#trials").focus()
+            self.show()
+            if self.proof.can_start:
+                self.action_prove()
+
+    def on_proof_tab_trial_started(self, event: ProofTab.TrialStarted) -> None:
+        """Switch off the lamps of the capabilities that the trial goes without."""
+        self.state.trial_caps = event.caps
+        passed = [trial.caps for trial in self.proof.trials if trial.passed]
+        self.state.trial_base = min(passed, key=len, default=event.caps)
+        self._show_board()
+
+    def on_proof_tab_proof_ended(self, event: ProofTab.ProofEnded) -> None:
+        """Take the proof into the review."""
+        self.state.trial_caps = None
+        if event.report is not None and self.choice is not None:
+            self.state.choice = self.choice.of(event.report)
+        self.show()
+
+    # ------------------------------------------------------------------------------ the panes
+
+    def on_moved(self) -> None:
+        """Mark the lamp of the highlighted capability."""
+        self._show_board()
+
+    def on_live_tab_chosen(self) -> None:
+        if self.over:
+            self.action_review()
+
+    def on_live_tab_service_chosen(self, event: LiveTab.ServiceChosen) -> None:
+        if event.number < len(self.states):
+            self.current = event.number
 
 
 def _stopped(over: Over) -> bool:
-    """Whether we or the user ended it."""
+    """True if the user ended the recording, or capadvise did since its check passed."""
     return over.report.recording.interrupted or over.check_passed is True

@@ -18,7 +18,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.widget import Widget
 
-from capadvise.tui.keys import SCROLLING
+from capadvise.tui.widgets import SCROLLING
 
 if TYPE_CHECKING:
     from pyte.screens import Char

@@ -1,9 +1,14 @@
-"""What the keys of all tabs do, and what the command palette offers: every action, by area."""
+"""The actions: the key of each, its name in the command palette, and when it does something."""
 
 from __future__ import annotations
 
-from textual.binding import Binding
+from collections.abc import Callable
+from typing import Any
 
+from textual.binding import Binding
+from textual.widgets import Input
+
+from capadvise.tui.files import might_apply
 from capadvise.tui.output import GIVE_BACK
 from capadvise.tui.tabs import TABS
 
@@ -60,16 +65,16 @@ BINDINGS = (
     Binding("ctrl+c", "interrupt", "Stop, or quit", show=False, id="interrupt"),
     Binding("ctrl+z", "suspend", "Suspend", show=False, id="suspend"),
 )
-"""In the order of the bottom line; its end goes where there is no room."""
+"""In the order of the bottom line, which is cut at its end if there is no room."""
 
 
 def described(binding: Binding) -> str:
-    """What a key does, in a line of the help."""
+    """The line of the help for a key."""
     return f"{binding.description}: {binding.tooltip}" if binding.tooltip else binding.description
 
 
-COMMANDS = (
-    *((f"go: {tab}", f"go('{tab}')", explanation) for tab, explanation in TABS.items()),
+COMMANDS: tuple[tuple[str, str, str], ...] = (
+    *((f"go: {tab}", f"go('{tab}')", entry.explanation) for tab, entry in TABS.items()),
     ("proof: start", "prove", "Find the smallest set that works"),
     ("proof: test this set", "try", "One trial of the chosen set"),
     ("proof: stop", "stop_trials", "End the trials, keep the best set"),
@@ -93,3 +98,48 @@ COMMANDS = (
     ("target: stop", "stop", "SIGTERM, and SIGKILL for what ignores it"),
 )
 """Name, action and explanation."""
+
+
+WHEN: dict[str, Callable[[Any], object]] = {
+    "give_back": lambda main: False,
+    "type": lambda main: main.running and main.source.has_terminal and main.place == "live",
+    "freeze": lambda main: main.running and main.place == "live" and not main.frozen,
+    "thaw": lambda main: main.running and main.frozen,
+    "stop": lambda main: main.running and main.state.now.stopping is None,
+    "kill": lambda main: main.running and main.state.now.stopping is not None,
+    "leave": lambda main: not main.running,
+    "review": lambda main: main.over and main.place == "live",
+    "step": lambda main: main.over and main.place == "live" and main.state.history.events,
+    "target": lambda main: len(main.states) > 1,
+    "keep": lambda main: main.choice is not None and main.place in ("review", "risk"),
+    "undo": lambda main: main.choice is not None and main.state.can_undo,
+    "reset": lambda main: main.choice is not None and bool(main.choice.toggled),
+    "base": lambda main: (
+        main.choice is not None and main.choice.report.proposal.minimal is not None
+    ),
+    "prove": lambda main: (
+        main.choice is not None
+        and main.proof.can_tell
+        and (main.place != "proof" or main.proof.can_start or main.proof.wants_check)
+    ),
+    "try": lambda main: main.proof.can_start and main.choice.trial() is None,
+    "stop_trials": lambda main: main.proof.running,
+    "format": lambda main: main.choice is not None and main.place == "review",
+    "view": lambda main: (
+        main.choice is not None and main.place == "review" and main.review.has_class("narrow")
+    ),
+    "search": lambda main: (
+        main.choice is not None and main.place == "review" and not isinstance(main.focused, Input)
+    ),
+    "sort": lambda main: main.place in ("live", "review"),
+    "fold": lambda main: main.place in ("live", "review"),
+    "apply": lambda main: main.choice is not None and might_apply(),
+    "save": lambda main: main.choice is not None,
+    "copy": lambda main: main.choice is not None,
+    "export": lambda main: main.choice is not None,
+    "back": lambda main: main.maximized is not None or main.in_field,
+    "unzoom": lambda main: main.maximized is not None,
+    "zoom": lambda main: main.maximized is None and main.focused is not None,
+}
+"""When an action does something: else neither the bottom line nor the palette shows it. An action
+that is not here always does."""

@@ -18,7 +18,7 @@ from textual.widgets.option_list import Option
 from capadvise.model.escape import printable
 from capadvise.tui.driver import TerminalDriver
 from capadvise.tui.early import EarlyKeys
-from capadvise.tui.keys import KeyedList, Keys
+from capadvise.tui.widgets import KeyedList, Keys
 
 
 class Reports(KeyedList):

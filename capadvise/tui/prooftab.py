@@ -15,30 +15,37 @@ from textual.reactive import reactive
 from textual.widgets import Button, Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from capadvise.judgement.proven import Trial
+from capadvise.judgement.proven import Proven, Trial
 from capadvise.judgement.report import Report
 from capadvise.judgement.trial_outcome import Interrupted
 from capadvise.model.caps import CapSet
 from capadvise.model.errors import CapadviseError
 from capadvise.model.escape import printable
 from capadvise.report.proof_text import set_text
-from capadvise.tui import help
-from capadvise.tui.choice import Choice
-from capadvise.tui.keys import KeyedList, KeyedScroll
-from capadvise.tui.page import Page
-from capadvise.tui.tab import MainTab, Shown
+from capadvise.tui.choice import Choice, brief
+from capadvise.tui.page import Page, Wrapped
+from capadvise.tui.tab import MainTab, Opened, Shown
 from capadvise.tui.trials import about, guessed_check, progress, tried
-from capadvise.tui.trialtext import TrialLine, say_proven
+from capadvise.tui.widgets import KeyedList, KeyedScroll
 from capadvise.workflow.protocols import Prover
 
 _FAILURE = "failure"
 ASKED = "Shell command that succeeds when the program works:"
 
 
+_HELP = """\
+A trial runs the command again with fewer capabilities, isolated from the system.
+
+The minimal set (floor) is the smallest that works: it fails without any one member. The \
+recommended set is the minimal one, and what loses something when it is missing: workers that \
+stay root, for example.
+"""
+
+
 class ProofTab(MainTab):
     """The tab. Trials run in a thread, which posts messages."""
 
-    HELP = help.PROOF
+    HELP = _HELP
     FOCUS = "#trials"
 
     @dataclass
@@ -68,8 +75,8 @@ class ProofTab(MainTab):
 
     running: reactive[bool] = reactive(False, init=False)
 
-    def __init__(self) -> None:
-        super().__init__(id="proof")
+    def __init__(self, name: str, opened: Opened) -> None:
+        super().__init__(name, opened)
         self.trials: list[Trial] = []
         self.wants_check = False
         """Trials can be made once there is a health check."""
@@ -333,3 +340,50 @@ class ProofTab(MainTab):
                 page.say(Content.styled(f"  {printable(line)}", "dim"))
         if trial.passed and not trial.differences and row:
             page.say("Nothing differed from the run with everything.")
+
+
+class TrialLine(Wrapped):
+    """One trial as a row: what it was about, how it ended, what differed."""
+
+    def __init__(self, number: int, what: str, trial: Trial) -> None:
+        self._number, self._what, self._trial = number, what, trial
+
+    def lines(self, width: int) -> list[Content]:
+        """One line."""
+        passed = self._trial.passed
+        word, style = ("✓ passes", "$text-success") if passed else ("✗ fails", "$text-error")
+        text = Content.assemble(
+            (f"{self._number:2}  ", "dim"),
+            f"{self._what:28}",
+            (f"{word:8}", style),
+            f"{self._trial.seconds:6.1f} s  ",
+            (brief(self._trial), "dim"),
+        )
+        return [text.truncate(width, ellipsis=True)]
+
+
+def say_proven(page: Page, proven: Proven, report: Report) -> None:
+    """The result, in a sentence or two."""
+    count = len(proven.trials)
+    trials = f"{count} trial{'s' * (count != 1)}, isolation: {proven.isolation}"
+    bad, good = "bold $text-error", "bold $text-success"
+    if proven.flaky:
+        page.say(Content.assemble(("Not proven: ", bad), "the same set passed and failed: flaky."))
+    elif proven.minimal is None:
+        page.say(Content.assemble(("Not proven: ", bad), "it fails even with everything."))
+    elif not proven.complete:
+        best = len(proven.minimal)
+        head = Content.styled("Not finished: ", "bold $text-warning")
+        page.say(Content.assemble(head, f"it works with {best} so far. p starts again."))
+    else:
+        lost = "; each removal failed" if proven.minimal else ""
+        needed = f"{len(proven.minimal)} needed{lost}. {set_text(proven.minimal)}"
+        minimal = needed if proven.minimal else "none needed."
+        page.say(Content.assemble(("✓ Minimal: ", good), minimal))
+        kept = sorted(report.proposal.recommended - proven.minimal)
+        if kept:
+            names = ", ".join(cap.short for cap in kept)
+            page.say(f"Recommended besides: {names}: it works without, and loses something.")
+        if proven.recommended_sound is False:
+            page.say("Caution: the recommended set as a whole did not pass.")
+    page.say(Content.styled(f"{trials[:1].upper()}{trials[1:]}.", "dim"))

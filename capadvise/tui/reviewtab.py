@@ -10,24 +10,21 @@ from textual.events import Resize
 from textual.reactive import reactive
 from textual.widgets import Input, OptionList, Static
 
-from capadvise.catalog import Catalog
 from capadvise.judgement.report import Report
 from capadvise.model.caps import Cap
 from capadvise.model.escape import printable
 from capadvise.report.compared import compared_in_short
 from capadvise.report.text import DROP_ALL, fit_told, in_short, no_need
-from capadvise.tui import help
 from capadvise.tui.capabilities import Capabilities
 from capadvise.tui.choice import Choice, compared, cost, status
 from capadvise.tui.evidence import EvidenceTree
-from capadvise.tui.keys import KeyedScroll
-from capadvise.tui.messages import Moved
 from capadvise.tui.page import Code, Page
 from capadvise.tui.rows import NOT_CHECKED, caps_of, search
 from capadvise.tui.snippets import rendered
 from capadvise.tui.state import TargetState
-from capadvise.tui.tab import MainTab, Shown
+from capadvise.tui.tab import MainTab, Moved, Opened, Shown
 from capadvise.tui.why import why
+from capadvise.tui.widgets import KeyedScroll
 
 VIEWS = ("why", "evidence", "snippet")
 """What stands beside the list; one at a time where there is little room."""
@@ -40,21 +37,34 @@ def _nothing(report: Report) -> Content:
     return Content.styled(said, "$text-warning")
 
 
+_HELP = """\
+A capability is a piece of root's power: the fewer a program is given, the less an attacker gets. \
+✓ is kept, + added by you, − dropped by you.
+
+required: a trial failed without it.   needed: a call depends on it.
+optional: it works without, and loses something.
+incidental: checked, but the result has no effect.
+denied: refused, and the program went on.
+
+user ns: it works in a user namespace of its own (hostUsers: false, userns-remap), too. \
+host only: it does not.
+"""
+
+
 class ReviewTab(MainTab):
     """The tab."""
 
-    HELP = help.REVIEW
+    HELP = _HELP
     FOCUS = "#caps"
     LISTS_CAPS = True
 
     view = reactive("why", init=False)
 
-    def __init__(self, catalog: Catalog) -> None:
-        super().__init__(id="review")
-        self.catalog = catalog
+    def __init__(self, name: str, opened: Opened) -> None:
+        super().__init__(name, opened)
         self.caps = Capabilities("caps", folds=(NOT_CHECKED,))
         self._state: TargetState | None = None
-        self._format = "compose"
+        self._format = ""
         self._evidence_of: tuple[Choice, Cap] | None = None
 
     def compose(self) -> ComposeResult:

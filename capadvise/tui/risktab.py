@@ -11,7 +11,6 @@ from textual.events import Resize
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
-from capadvise.catalog import Catalog
 from capadvise.catalog.capabilities import Entry
 from capadvise.model.caps import Cap, CapSet
 from capadvise.model.escape import printable
@@ -19,15 +18,13 @@ from capadvise.report.explain_report import place_sentences
 from capadvise.report.inspection import restraints
 from capadvise.report.lamps import Risks, worst
 from capadvise.report.risk import judged_in, remaining, risk_word
-from capadvise.tui import help
 from capadvise.tui.choice import Choice, Decision, loss
-from capadvise.tui.keys import KeyedList, KeyedScroll
 from capadvise.tui.look import DECISION_MARKS, worded_risk
-from capadvise.tui.messages import Moved
 from capadvise.tui.page import Page
 from capadvise.tui.state import TargetState
-from capadvise.tui.tab import MainTab, Shown
+from capadvise.tui.tab import MainTab, Moved, Opened, Shown
 from capadvise.tui.why import instead, risk_lines, use_lines
+from capadvise.tui.widgets import KeyedList, KeyedScroll
 
 _PLACE = "risk-place"
 
@@ -38,16 +35,23 @@ def by_risk(choice: Choice, risks: Risks) -> list[Cap]:
     return sorted(choice.caps | choice.start, key=lambda cap: (-int(risks.get(cap) or 9), cap))
 
 
+_HELP = """\
+What an attacker could do with exactly the chosen set, the worst first: root-equivalent, high, \
+medium, low; and what to do instead.
+
+Space drops the highlighted capability: its attacks are struck out, and what breaks is said.
+"""
+
+
 class RiskTab(MainTab):
     """The tab."""
 
-    HELP = help.RISK
+    HELP = _HELP
     FOCUS = "#risk-caps"
     LISTS_CAPS = True
 
-    def __init__(self, catalog: Catalog) -> None:
-        super().__init__(id="risk")
-        self.catalog = catalog
+    def __init__(self, name: str, opened: Opened) -> None:
+        super().__init__(name, opened)
         self._state: TargetState | None = None
 
     def compose(self) -> ComposeResult:

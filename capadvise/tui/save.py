@@ -17,25 +17,123 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Label, Select, Static
 
 from capadvise.catalog import Catalog
-from capadvise.model.errors import CapadviseError
+from capadvise.config import LANGUAGES
+from capadvise.config.patched import Patched
+from capadvise.gate.files import Change
+from capadvise.gate.patching import Patching, patching
+from capadvise.model.errors import BadInput, CapadviseError
 from capadvise.model.escape import printable
-from capadvise.report.pages import FORMATS
-from capadvise.tui import help
+from capadvise.report.pages import FORMATS, PAGES
+from capadvise.report.save import write
 from capadvise.tui.choice import Base, Choice
 from capadvise.tui.files import PathSuggester, format_of
-from capadvise.tui.fitting import Fitting
-from capadvise.tui.keys import KeyedScroll, Keys
 from capadvise.tui.look import diff_text
 from capadvise.tui.page import Code, Page
-from capadvise.tui.saving import Plan, file_name, in_one_line, plan
-from capadvise.tui.snippets import COPIED, rendered
+from capadvise.tui.snippets import COPIED, chosen, rendered
+from capadvise.tui.widgets import Fitting, KeyedScroll, Keys
 from capadvise.workflow.protocols import Confirm
+
+MAX_BYTES = 4 << 20
+"""A larger file is not a configuration."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What would be written, and how to say it. Nothing is written by making one."""
+
+    text: str
+    """The whole file as it would be."""
+    said: tuple[str, ...] = ()
+    """One sentence each."""
+    change: Change | None = None
+    """Where there is a file already."""
+    services: tuple[str, ...] = ()
+    """What the file declares; one of them is changed."""
+    problem: str | None = None
+    """Why nothing can be written."""
+    patching: Patching | None = None
+    """What is put into the user's own file, of which the program that reads it can be asked; None
+    where a whole file is written, or nothing changes."""
+
+    def write(self, path: Path) -> None:
+        """Write it. Raises CapadviseError where that cannot be done."""
+        if self.change is None:
+            write(path, self.text, private=False)
+        else:
+            self.change.write()
+
+
+def file_name(format_name: str) -> str:
+    """The file that is proposed."""
+    language = LANGUAGES.get(format_name)
+    return (language and language.file_name) or f"capadvise.{format_name}"
+
+
+def plan(
+    choice: Choice, format_name: str, catalog: Catalog, path: Path, service: str | None
+) -> Plan:
+    """What Save would do to this file."""
+    new = ""
+    try:
+        snippet = chosen(choice, catalog)
+        new = FORMATS[format_name].render(snippet)
+        before = _read(path)
+        if before is None:
+            return Plan(new, (f"Would create {path}.",))
+        language = LANGUAGES.get(format_name)
+        if language is None or not language.can("edit"):
+            change = Change(path, before, Patched(new, ""))
+            return Plan(new, (f"Would replace {path}.",), change)
+        services = tuple(item.service for item in language.read(before.decode()))
+        if len(services) == 1 or service not in services:
+            service = None  # the only one needs no name, and a unit's is not in its file
+        if service is None and len(services) > 1:
+            text = before.decode()
+            return Plan(text, services=services, problem="Several services are in it: choose one.")
+        dropped = choice.start & choice.toggled
+        made = patching(path, language, service, snippet, choice.report, dropped=dropped)
+        said = (_what_changes(made.change), *made.notes)
+        asked = None if made.change.empty else made
+        return Plan(made.change.patched.text, said, made.change, services, patching=asked)
+    except CapadviseError as error:
+        return Plan(new, problem=in_one_line(error))
+
+
+def in_one_line(error: CapadviseError) -> str:
+    """An error, with its hint behind it."""
+    return f"{error} ({error.hint})" if error.hint else str(error)
+
+
+def _what_changes(change: Change) -> str:
+    name = change.patched.service or "The service"
+    if change.empty:
+        return f"{name} already has this set: nothing to change."
+    more = "what extends it" if change.patched.dependents else "nothing else in the file"
+    return f"Changes {name}, and {more}."
+
+
+def _read(path: Path) -> bytes | None:
+    """What is in a file; None where there is none. Raises BadInput for what cannot be changed."""
+    try:
+        if not path.exists():
+            if not path.parent.is_dir():
+                raise BadInput(f"{path.parent} is not a folder")
+            return None
+        if not path.is_file():
+            raise BadInput(f"{path} is not a file")
+        if path.stat().st_size > MAX_BYTES:
+            raise BadInput(f"{path} is too large for a configuration")
+        data = path.read_bytes()
+        data.decode()
+        return data
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise BadInput(f"{path}: {reason}") from error
 
 
 class Save(Fitting, ModalScreen[str | None]):
     """Returns a sentence about what was written; None where nothing was."""
 
-    HELP = help.SAVE
     BINDINGS: ClassVar = [
         Binding("ctrl+s", "save", "Save", key_display="^s", id="save-file"),
         Binding("ctrl+y", "copy", "Copy", id="copy-file"),
@@ -245,3 +343,74 @@ def _choices(choice: Choice) -> list[Choice]:
 
 def _title(choice: Choice) -> str:
     return f"{choice.name} ({len(choice.caps)})"
+
+
+KINDS = {".svg": "svg", ".html": "html", ".md": "markdown"}
+
+
+def exported(choice: Choice, catalog: Catalog) -> dict[str, str]:
+    """The three texts, by the ending of their files."""
+    snippet = chosen(choice, catalog)
+    return {ending: PAGES[name].render(snippet) for ending, name in KINDS.items()}
+
+
+class Export(Fitting, ModalScreen[str | None]):
+    """Returns a sentence about what was written; None where nothing was."""
+
+    BINDINGS: ClassVar = [
+        Binding("ctrl+s", "save", "Export", id="do-export"),
+        Binding("escape", "cancel", "Cancel", id="cancel-export"),
+    ]
+
+    def __init__(self, choice: Choice, catalog: Catalog) -> None:
+        super().__init__()
+        self.choice = choice
+        self.catalog = catalog
+
+    def compose(self) -> ComposeResult:
+        name = f"{chosen(self.choice, self.catalog).name}-capabilities"
+        with Vertical(id="export"):
+            with Horizontal(id="export-field"):
+                yield Label("Name  ")
+                yield Input(name, id="export-name", compact=True)
+            yield Static(id="export-files", markup=False)
+            with Horizontal(id="export-buttons"):
+                yield Button("Export", id="export-do", variant="primary", compact=True)
+                yield Button("Cancel", id="export-cancel", compact=True)
+        yield Keys()
+
+    def on_mount(self) -> None:
+        """A title, and what would be written."""
+        self.query_one("#export").border_title = "Export lamps, needs and proof"
+        self._show()
+
+    def _paths(self) -> dict[str, Path]:
+        name = self.query_one("#export-name", Input).value.strip()
+        return {ending: Path(f"{name}{ending}").expanduser() for ending in KINDS}
+
+    @on(Input.Changed, "#export-name")
+    def _show(self) -> None:
+        page = Page()
+        for path in self._paths().values():
+            verb = "replaces" if path.exists() else "creates"
+            page.bullet(f"{verb} {printable(str(path))}")
+        self.query_one("#export-files", Static).update(page)
+
+    @on(Input.Submitted, "#export-name")
+    @on(Button.Pressed, "#export-do")
+    def action_save(self) -> None:
+        """Write them."""
+        paths = self._paths()
+        try:
+            for ending, text in exported(self.choice, self.catalog).items():
+                write(paths[ending], text, private=False)
+        except CapadviseError as error:
+            said = Content.styled(printable(str(error)), "$text-error")
+            self.query_one("#export-files", Static).update(said)
+            return
+        self.dismiss(", ".join(str(path) for path in paths.values()))
+
+    @on(Button.Pressed, "#export-cancel")
+    def action_cancel(self) -> None:
+        """Leave; nothing is written."""
+        self.dismiss(None)

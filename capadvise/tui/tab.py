@@ -7,10 +7,27 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.containers import Vertical
+from textual.message import Message
 
 if TYPE_CHECKING:
+    from capadvise.catalog import Catalog
     from capadvise.model.caps import Cap
     from capadvise.tui.state import TargetState
+    from capadvise.workflow.protocols import LiveSource
+
+
+class Moved(Message):
+    """Another capability is highlighted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What the screen was opened for."""
+
+    catalog: Catalog
+    argv: Sequence[str]
+    source: LiveSource | None
+    """None for a saved report."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +45,18 @@ class Shown:
 
 
 class MainTab(Vertical):
-    """One of them."""
+    """A tab: its line in ``tabs.TABS`` names its class."""
 
     HELP: ClassVar[str]
+    """What the help says of it, below its keys."""
     FOCUS: ClassVar[str]
     """What gets the keys when the user comes here."""
     LISTS_CAPS: ClassVar[bool] = False
-    """Whether it has a list of capabilities, in which a click on a lamp selects."""
+    """It has a list of capabilities, in which a click on a lamp selects."""
+
+    def __init__(self, name: str, opened: Opened) -> None:
+        super().__init__(id=name)
+        self.catalog = opened.catalog
 
     def show(self, shown: Shown) -> None:
         """Draw all of it."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
 from typing import ClassVar
 
 from textual.app import App, ComposeResult
@@ -16,24 +17,99 @@ from textual.theme import Theme
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
-from capadvise.judgement.watched import WatchFinding
+from capadvise.judgement.watched import Owner, WatchFinding
+from capadvise.model.caps import Cap
 from capadvise.model.escape import printable
+from capadvise.model.recording import RefusedBy
 from capadvise.report.cure import cure
 from capadvise.report.lamps import SIGNS, Light
-from capadvise.report.watch_text import said
-from capadvise.tui import help
+from capadvise.report.watch_text import called, said
 from capadvise.tui.driver import TerminalDriver, gone
 from capadvise.tui.early import EarlyKeys
-from capadvise.tui.fitting import Fitting
 from capadvise.tui.helpscreen import HelpScreen
-from capadvise.tui.keys import KeyedList, KeyedScroll, Keys
 from capadvise.tui.page import Page, Wrapped
-from capadvise.tui.watch_rows import FindingRow, OwnerRow, WatchRow, rows_of
+from capadvise.tui.widgets import Fitting, KeyedList, KeyedScroll, Keys
 from capadvise.workflow.protocols import WatchSource
 
 _TOGETHER, _COUNTED = 0.2, 2.0
 """Seconds between two looks at what is new, and at the counts."""
 _ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+
+
+_LONGEST = 60
+_FOR_WANT_OF_IT = (RefusedBy.CAPABILITY, RefusedBy.LIMIT)
+"""Where a capability would have been the cure."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnerRow:
+    """An owner, above its findings."""
+
+    owner: Owner
+    caps: frozenset[Cap]
+    """What it lacked."""
+    findings: int
+    count: int
+    """Refused calls."""
+    folded: bool
+
+    @property
+    def key(self) -> str:
+        """What makes it another row."""
+        return repr(self.owner)
+
+    @property
+    def name(self) -> str:
+        """Escaped."""
+        return printable(self.owner.label)[:_LONGEST]
+
+
+@dataclass(frozen=True, slots=True)
+class FindingRow:
+    """One finding, with its count at this moment."""
+
+    finding: WatchFinding
+    count: int
+
+    @property
+    def key(self) -> str:
+        """What makes it another row."""
+        return f"finding {self.finding.number}"
+
+    @property
+    def call(self) -> str:
+        """Whose call, and what came of it; escaped."""
+        return printable(called(self.finding))
+
+    @property
+    def why(self) -> str:
+        """What refused it; escaped."""
+        return "harmless" if self.finding.hidden else printable(said(self.finding))
+
+
+WatchRow = OwnerRow | FindingRow
+
+
+def rows_of(
+    findings: Iterable[WatchFinding], folded: Collection[str], *, everything: bool
+) -> list[WatchRow]:
+    """The owner that appeared last comes first, each with its findings, the most frequent first.
+    ``folded``: keys of owners that are closed; ``everything``: also what has no effect."""
+    groups: dict[Owner, list[WatchFinding]] = {}
+    for finding in sorted(findings, key=lambda finding: finding.number):
+        if everything or finding.hidden is None:
+            groups.setdefault(finding.call.owner, []).append(finding)
+    rows: list[WatchRow] = []
+    for owner, members in reversed(groups.items()):
+        caps = frozenset(
+            cap for finding in members if finding.by in _FOR_WANT_OF_IT for cap in finding.caps
+        )
+        closed = repr(owner) in folded
+        rows.append(OwnerRow(owner, caps, len(members), sum(one.count for one in members), closed))
+        if not closed:
+            members.sort(key=lambda finding: (-finding.count, finding.number))
+            rows += [FindingRow(finding, finding.count) for finding in members]
+    return rows
 
 
 class WatchLine(Wrapped):
@@ -64,6 +140,20 @@ class WatchLine(Wrapped):
 _NAME, _COUNT = 16, 13
 """Cells: the least that a name gets, and what sign and count take."""
 _STYLES = {Light.DENIED: "bold $text-error", Light.DARK: "dim"}
+
+
+_HELP = """\
+What is refused on this machine, by owner: a container, a pod, a unit, a user, or else the \
+program; who came last stands first. Below: what refused the highlighted call, and the cure.
+
+Harmless is what has no effect: the program goes on, or only a detail is lost. Without audit \
+records, refusals by AppArmor and SELinux are not seen.
+
+q ends the watch, with a summary.
+"""
+_LAMPS = """\
+The lamps, one for each capability: × a call was refused for lack of it   · none was
+"""
 
 
 class WatchScreen(Fitting, Screen[None]):
@@ -216,7 +306,7 @@ class WatchScreen(Fitting, Screen[None]):
                 text = binding.tooltip or binding.description
                 shown.setdefault(binding.action, (self.app.get_key_display(binding), text))
         keys = [("enter", "Open or close an owner"), *shown.values()]
-        self.app.push_screen(HelpScreen(keys, help.WATCH, signs=help.WATCH_LAMPS))
+        self.app.push_screen(HelpScreen(keys, _HELP, signs=_LAMPS))
 
     def action_leave(self) -> None:
         """End the watch."""

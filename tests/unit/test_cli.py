@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from capadvise.cli import COMMANDS, main
+from capadvise.cli import command_of, main
 from capadvise.cli.manual.options import verbs
 from capadvise.cli.parser import build_parser
 from capadvise.kernel import sudo
@@ -133,7 +133,9 @@ def test_the_parser_of_one_subcommand_is_that_of_all(name: str) -> None:
 
 
 def test_every_subcommand_of_the_parser_has_a_command() -> None:
-    assert set(COMMANDS) == {name for name, _, _ in verbs(build_parser())}
+    names = [name for name, _, _ in verbs(build_parser())]
+    assert len(names) > 15
+    assert [name for name in names if not callable(command_of(name))] == []
 
 
 def test_a_quiet_run_loads_nothing_for_words_and_checks() -> None:

@@ -8,8 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from capadvise.catalog import default
+from capadvise.config import LANGUAGES, languages
 from capadvise.config.from_report import snippet_of
+from capadvise.config.kubernetes import KUBERNETES
+from capadvise.config.renderers import LABEL
 from capadvise.config.snippet import Snippet
+from capadvise.config.systemd import SYSTEMD
 from capadvise.judgement.report import Report
 from capadvise.model.errors import BadInput, Exit
 from capadvise.report.load import load
@@ -22,7 +26,7 @@ def command(args: argparse.Namespace) -> int:
     _check(args)
     report = load(Path(args.report), default())
     if args.drop_in:
-        args.format, args.into = "systemd", _drop_in(args, report)
+        args.format, args.into = SYSTEMD.name, _drop_in(args, report)
     caps = report.proposal.recommended
     if args.set == "floor":
         if report.proposal.minimal is None:
@@ -32,14 +36,12 @@ def command(args: argparse.Namespace) -> int:
             )
         caps = report.proposal.minimal
     answer = snippet_of(report, caps, default(), set_name=args.set)
-    # What is imported below, 8 ms and more, the usual answer on stdout need not wait for.
+    # Imports in functions take 8 ms and more: the usual answer, on stdout, does without them.
     if args.into is not None:
         if args.key is not None:
             raise BadInput("--key prints values: leave --into out")
-        from capadvise.cli.commands.into import patch
-
-        return patch(args, report, answer)
-    if args.format == "label" and os.path.isfile(args.report):  # a pipe is read once
+        return _patch(args, report, answer)
+    if args.format == LABEL.name and os.path.isfile(args.report):  # a pipe is read once
         answer = replace(answer, digest=_digest(Path(args.report)))
     for caution in answer.cautions:
         notice(f"note: {caution}")
@@ -55,7 +57,7 @@ def command(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> None:
     """Raises BadInput for options that do not go together."""
-    if args.drop_in and (args.into is not None or args.format not in (None, "systemd")):
+    if args.drop_in and (args.into is not None or args.format not in (None, SYSTEMD.name)):
         raise BadInput("--drop-in is a file of systemd's: leave --into and other formats out")
     if args.format is None and not args.drop_in:
         raise BadInput("--format is missing", hint=f"one of: {', '.join(FORMATS)}")
@@ -69,7 +71,7 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _drop_in(args: argparse.Namespace, report: Report) -> str:
-    """Where the drop-in of the unit belongs that was recorded."""
+    """The path of the drop-in for the unit that was recorded."""
     from capadvise.config.systemd.file import drop_in_of
     from capadvise.gate.installed import UNIT_PATH, unit_file
     from capadvise.model.target import recorded_unit
@@ -89,15 +91,39 @@ def _drop_in(args: argparse.Namespace, report: Report) -> str:
     return drop_in_of(unit)
 
 
+def _patch(args: argparse.Namespace, report: Report, snippet: Snippet) -> int:
+    """Patch the file that was named, and say when a drop-in takes effect."""
+    import shlex
+    import shutil
+
+    from capadvise.gate.patching import patching
+    from capadvise.workflow.patch_file import patch_file
+
+    language = LANGUAGES.get(args.format)
+    if language is None or not language.can("edit"):
+        why = language.cannot["edit"] if language else "it is a page, which no program reads"
+        names = ", ".join(each.name for each in languages("edit"))
+        raise BadInput(f"--into cannot patch {args.format}: {why}", hint=f"what it can: {names}")
+    path = Path(args.into)
+    made = patching(path, language, args.service, snippet, report, replaces=args.partial)
+    written = patch_file(made, with_dependents=args.with_dependents, dry_run=args.dry_run)
+    if written and args.drop_in:
+        if shutil.which("systemd-analyze") is None:
+            notice("note: not checked: there is no systemd-analyze here")
+        unit = shlex.quote(path.parent.name.removesuffix(".d"))
+        notice(f"it takes effect after: systemctl daemon-reload && systemctl restart {unit}")
+    return Exit.OK
+
+
 def _digest(path: Path) -> str:
-    """Says which report a label speaks of, to who has the report."""
+    """Ties a label to its report, for a reader who has the report."""
     import hashlib
 
     return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
 
 
 def _values(answer: Snippet, args: argparse.Namespace) -> str:
-    if args.format != "kubernetes":
+    if args.format != KUBERNETES.name:
         raise BadInput("--key is for --format kubernetes: values of a Helm chart")
     from capadvise.config.kubernetes.file import helm_values
 

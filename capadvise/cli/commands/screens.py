@@ -33,8 +33,7 @@ def open_app(make: Callable[[], Main], early: Draw) -> int:
     with early_keys(sys.stdin.fileno()) as typed:
         with first_frame(early):
             from capadvise.tui.app import CapadviseApp
-            from capadvise.tui.remembered import remembered
-            from capadvise.tui.theme import ask_background, theme
+            from capadvise.tui.theme import ask_background, remembered, theme
 
             chosen, keys = remembered()
             look = theme(os.environ, ask_background(typed))

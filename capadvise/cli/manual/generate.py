@@ -1,19 +1,18 @@
-"""What is made of the catalog, the parser and the schema: file name → text. A test compares."""
+"""All generated pages: file name → text. A test compares them with the files."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import capadvise.report
 from capadvise.catalog import default
-from capadvise.cli.manual.facts import capabilities_page, sites_page
-from capadvise.cli.manual.markdown import command_line_page
+from capadvise.cli.manual.catalog_pages import capabilities_page, known_page, sites_page
+from capadvise.cli.manual.command_line import command_line_page, manual_page
 from capadvise.cli.manual.options import program
-from capadvise.cli.manual.proven import known_page
-from capadvise.cli.manual.schema import report_page
-from capadvise.cli.manual.troff import manual_page
+from capadvise.cli.manual.words import code, head, row
 
 _SCHEMA: Path = Path(capadvise.report.__file__).parent / "schema.json"
 
@@ -25,3 +24,46 @@ PAGES: dict[str, Callable[[], str]] = {
     "report.md": lambda: report_page(json.loads(_SCHEMA.read_text(encoding="utf-8"))),
     "capadvise.1": lambda: manual_page(program()),
 }
+
+
+_HEAD = """\
+# The report
+
+What `-o` writes, as `capadvise/report/schema.json` describes it (JSON Schema 2020-12). `[]` stands
+for each item of a list, `*` for any key. Every key is always there; what is not known is null or
+empty. Another `schema` is refused, never guessed at.
+"""
+
+
+def report_page(schema: Mapping[str, Any]) -> str:
+    """The page."""
+    lines = [*_HEAD.splitlines(), "", *head("key", "value")]
+    lines += [row(code([path]), kind) for path, kind in _keys(schema, "")]
+    return "\n".join(lines) + "\n"
+
+
+def _keys(schema: Mapping[str, Any], path: str) -> Iterator[tuple[str, str]]:
+    for kind in schema.get("anyOf", (schema,)):
+        for name, inner in kind.get("properties", {}).items():
+            below = f"{path}.{name}" if path else name
+            yield below, _kind(inner)
+            yield from _keys(inner, below)
+        if isinstance(items := kind.get("items"), dict):
+            yield from _keys(items, f"{path}[]")
+        if isinstance(values := kind.get("additionalProperties"), dict):
+            yield f"{path}.*", _kind(values)
+            yield from _keys(values, f"{path}.*")
+
+
+def _kind(schema: Mapping[str, Any]) -> str:
+    if "anyOf" in schema:
+        return " or ".join(map(_kind, schema["anyOf"]))
+    if "const" in schema:
+        return code([json.dumps(schema["const"])])
+    if "enum" in schema:
+        return "one of " + code(map(str, schema["enum"]))
+    if schema.get("type") == "array":
+        items = schema.get("items")
+        return f"list of {_kind(items)}" if isinstance(items, dict) else "list"
+    kind = schema.get("type", "anything")
+    return kind if isinstance(kind, str) else " or ".join(kind)

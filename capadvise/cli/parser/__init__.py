@@ -1,4 +1,5 @@
-"""The command line's arguments: one function for each subcommand. ``cli`` calls what they name.
+"""The command line's arguments: one function for each subcommand. ``cli`` calls the module of
+``commands`` that has its name.
 
 For others: ``build_parser``.
 """
@@ -9,7 +10,7 @@ import argparse
 from collections.abc import Callable
 
 from capadvise import __version__
-from capadvise.cli.parser import knowledge, kubernetes, observing, reports, watching
+from capadvise.cli.parser import kubernetes, observing, reading
 from capadvise.cli.parser.verbs import Help, Parser, Verbs
 
 _DESCRIPTION = """\
@@ -39,24 +40,24 @@ target, and for all other commands, the exit code says:
 VERBS: dict[str, Callable[[Verbs], None]] = {
     "run": observing.run,
     "attach": observing.attach,
-    "watch": watching.watch,
+    "watch": observing.watch,
     "prove": observing.prove,
-    "review": reports.review,
-    "emit": reports.emit,
-    "explain": reports.explain,
+    "review": reading.review,
+    "emit": reading.emit,
+    "explain": reading.explain,
     "inspect": observing.inspect,
-    "check": reports.check,
-    "merge": reports.merge,
-    "diff": reports.diff,
+    "check": reading.check,
+    "merge": reading.merge,
+    "diff": reading.diff,
     "import": observing.import_,
     "kubernetes": kubernetes.kubernetes,
     "doctor": observing.doctor,
-    "known": knowledge.known,
-    "catalog": knowledge.catalog,
-    "help": knowledge.help_,
-    "completions": knowledge.completions,
+    "known": reading.known,
+    "catalog": reading.catalog,
+    "help": reading.help_,
+    "completions": reading.completions,
 }
-"""What adds each subcommand, in the order of the help."""
+"""The functions that add the subcommands, in the order of the help."""
 
 
 def build_parser(only: str = "") -> argparse.ArgumentParser:

@@ -37,7 +37,6 @@ today; its readiness probe decides, of jobs the exit status. A copy does all tha
 
 
 def kubernetes(verbs: Verbs) -> None:
-    """``kubernetes``."""
     parser = verb(
         verbs,
         "kubernetes",

@@ -1,10 +1,11 @@
-"""The arguments of what looks at programs: run, attach, prove, import, inspect, doctor."""
+"""The arguments of what observes programs: run, attach, watch, prove, import, inspect, doctor."""
 
 from __future__ import annotations
 
 import argparse
 
 from capadvise.cli.parser.verbs import Verbs, seconds, verb
+from capadvise.config.watch_files import FILES
 
 _RUN = """\
 example: capadvise run --check 'curl -fs localhost' -- nginx -g 'daemon off;'
@@ -15,7 +16,6 @@ The recording ends when all that the command started has ended, a daemon include
 
 
 def run(verbs: Verbs) -> None:
-    """``run``."""
     parser = verb(
         verbs, "run", "[options] -- COMMAND …", "run a command and find what it needs", _RUN
     )
@@ -73,7 +73,6 @@ examples:
 
 
 def attach(verbs: Verbs) -> None:
-    """``attach``."""
     parser = verb(
         *(verbs, "attach", "[options] PID|CONTAINER|UNIT|NAMESPACE/POD"),
         "record something that is already running: a process, a container, a systemd unit, a pod",
@@ -100,7 +99,6 @@ def attach(verbs: Verbs) -> None:
 
 
 def _isolation(parser: argparse.ArgumentParser) -> None:
-    """What trials are kept apart from."""
     parser.add_argument(
         "--isolate",
         action="store_true",
@@ -130,6 +128,68 @@ def _isolation(parser: argparse.ArgumentParser) -> None:
     )
 
 
+_WATCH = """\
+A line for each new kind of refusal: whose call it was (container, pod, unit, user or program), what
+the call was, what refused it, and the cure. Repetitions are counted: Ctrl-C ends it with a summary,
+SIGHUP prints one meanwhile. On a terminal, a screen shows the same by owner. The kernel does the
+counting; it takes root and Linux 5.15.
+
+examples:
+  capadvise watch
+  capadvise watch --for 2h --json
+  capadvise watch --against reports/
+"""
+
+
+def watch(verbs: Verbs) -> None:
+    parser = verb(
+        *(verbs, "watch", "[options]"),
+        "watch the whole machine: what is refused, whose it is, and the cure",
+        _WATCH,
+    )
+    parser.add_argument("--all", action="store_true", help="show refusals that have no effect, too")
+    parser.add_argument(
+        "--against",
+        metavar="REPORT|DIR",
+        help="say of each refusal whether the report of its service knows of it",
+    )
+    parser.add_argument(
+        "--every-call",
+        action="store_true",
+        help="see the end of each system call, too: what seccomp answers with an error, read-only"
+        " mounts and other refusals without a capability check; system calls of the whole machine"
+        " take longer (1.07 to 1.2 times)",
+    )
+    parser.add_argument(
+        "--for",
+        dest="seconds",
+        type=seconds,
+        metavar="TIME",
+        help="end after this time: seconds, or 10m, 2h, 7d",
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.add_argument("--no-tui", action="store_true", help="disable the TUI: a line for each")
+    parser.add_argument(
+        "--prometheus",
+        metavar="FILE",
+        help="keep counters in this file, for the textfile collector of the node exporter",
+    )
+    parser.add_argument(
+        "--emit",
+        choices=tuple(FILES),
+        help="print a unit or a DaemonSet that runs it with the least that it needs",
+    )
+    parser.add_argument(
+        "--since-boot",
+        action="store_true",
+        help="begin with what the audit records of this boot tell: auditd's files, the journal, or"
+        " the kernel's messages",
+    )
+    parser.add_argument(
+        "-q", "--quiet", action="store_true", help="no TUI, and do not say that it has begun"
+    )
+
+
 _PROVE = """\
 The format of a workload file: capadvise help workloads.
 
@@ -138,7 +198,6 @@ example: capadvise prove web.json -o proven.json
 
 
 def prove(verbs: Verbs) -> None:
-    """``prove``."""
     parser = verb(
         *(verbs, "prove", "[options] WORKLOAD.yaml|REPORT"),
         "try exactly this set, and show that no member can be dropped",
@@ -188,7 +247,6 @@ example: journalctl -k | capadvise import - --program cupsd
 
 
 def import_(verbs: Verbs) -> None:
-    """``import``."""
     parser = verb(verbs, "import", "[options] FILE", "build a report from an audit log", _IMPORT)
     parser.add_argument("log", metavar="FILE", help="- for standard input")
     parser.add_argument(
@@ -209,7 +267,6 @@ examples:
 
 
 def inspect(verbs: Verbs) -> None:
-    """``inspect``."""
     parser = verb(
         *(verbs, "inspect", "[options] [TARGET …]"),
         "what a process or container holds, and what confines it",
@@ -231,7 +288,6 @@ def inspect(verbs: Verbs) -> None:
 
 
 def doctor(verbs: Verbs) -> None:
-    """``doctor``."""
     parser = verb(verbs, "doctor", "[options]", "what can be observed here, and how to get more")
     parser.add_argument(
         "--self-test",
@@ -267,7 +323,6 @@ def _check_after(parser: argparse.ArgumentParser) -> None:
 
 
 def _recording(parser: argparse.ArgumentParser, *, check: str, end: str) -> None:
-    """The options of what records."""
     parser.add_argument("--check", metavar="SHELL", help=check)
     _check_after(parser)
     parser.add_argument(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
@@ -90,3 +90,20 @@ class Keys(Static):
             (self.app.get_key_display(binding), "bold $footer-key-foreground"),
             f" {binding.description}",
         ).stylize(press)
+
+
+if TYPE_CHECKING:
+    from textual.screen import Screen
+
+    Base = Screen[Any]
+else:
+    Base = object
+
+
+class Fitting(Base):
+    """For a screen to inherit. Textual's own tells itself of each size that it was drawn in: where
+    two sizes wait in its queue, each brings up the other, for ever."""
+
+    def _screen_resized(self, size: Size) -> None:
+        if size == self.app.size:  # else another one follows
+            super()._screen_resized(size)

@@ -1,5 +1,5 @@
-"""The command line as a manual page, ``capadvise(1)``, in the man macros that groff and mandoc
-both read."""
+"""The command line as two pages: ``capadvise(1)``, in the man macros that groff and mandoc both
+read, and Markdown."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from capadvise.cli.manual.options import (
     DocumentedProgram,
     Note,
 )
+from capadvise.cli.manual.words import code, head, prose, row
 from capadvise.observe.ftrace.probes import FORCE, RETRY, Observer
 
 _FILES = (
@@ -88,3 +89,44 @@ def _escaped(line: str) -> str:
 
 
 _ESCAPES = {"\\": "\\e", "-": "\\-", "'": "\\(aq", "`": "\\(ga", '"': "\\(dq", "…": "..."}
+
+
+def command_line_page(program: DocumentedProgram) -> str:
+    """Every command and option, in the order of ``--help``."""
+    lines = [
+        "# Command line",
+        *_markdown_notes(program.about),
+        "",
+        *head("command", "what it does"),
+    ]
+    for command in program.commands:
+        if " " not in command.name:
+            lines.append(
+                row(f"[{command.name}](#capadvise-{command.name})", prose(command.summary))
+            )
+    lines += [*_markdown_options(program.options), *_markdown_notes(program.notes)]
+    for command in program.commands:
+        lines += _markdown_command(command)
+    return "\n".join(lines) + "\n"
+
+
+def _markdown_command(command: DocumentedCommand) -> Iterator[str]:
+    deeper = "#" * command.name.count(" ")
+    yield from ("", f"##{deeper} capadvise {command.name}", "")
+    yield from (prose(command.about), "")
+    yield from ("```", command.usage, "```")
+    yield from _markdown_options(command.options)
+    yield from _markdown_notes(command.notes)
+
+
+def _markdown_options(options: Sequence[DocumentedOption]) -> Iterator[str]:
+    if options:
+        yield from ("", *head("option", "what it does"))
+    for option in options:
+        yield row(code([option.written]), prose(option.help))
+
+
+def _markdown_notes(notes: Sequence[Note]) -> Iterator[str]:
+    for note in notes:
+        yield ""
+        yield from (("```", note.text, "```") if note.code else (prose(note.text),))

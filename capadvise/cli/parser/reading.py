@@ -1,13 +1,14 @@
-"""The arguments of what works with reports and files: review, emit, explain, check, merge, diff."""
+"""The arguments of what reads reports, files and facts: review, emit, explain, check, merge, diff;
+catalog, help, known, completions."""
 
 from __future__ import annotations
 
 from capadvise.cli.parser.verbs import Verbs, verb
+from capadvise.config import LANGUAGES
 from capadvise.report.pages import FORMATS
 
 
 def review(verbs: Verbs) -> None:
-    """``review``."""
     what = "open a report in the TUI: choose, prove, see the risk, save"
     parser = verb(verbs, "review", "[REPORT]", what)
     parser.add_argument(
@@ -21,7 +22,6 @@ example: capadvise emit web.json --format compose --into compose.yaml --service 
 
 
 def emit(verbs: Verbs) -> None:
-    """``emit``."""
     parser = verb(
         *(verbs, "emit", "REPORT --format FORMAT|--drop-in [options]"),
         "print the set in a runtime's language, or patch a file",
@@ -74,7 +74,6 @@ def emit(verbs: Verbs) -> None:
 
 
 def explain(verbs: Verbs) -> None:
-    """``explain``."""
     parser = verb(
         *(verbs, "explain", "CAP | REPORT | --site FUNCTION"),
         "explain a capability, a report, a kernel function",
@@ -103,7 +102,6 @@ example: capadvise check compose.yaml --against baseline/ --output github
 
 
 def check(verbs: Verbs) -> None:
-    """``check``."""
     parser = verb(
         *(verbs, "check", "[options] FILE|DIR …"),
         "gate: check what files grant against rules and reports",
@@ -157,7 +155,6 @@ def check(verbs: Verbs) -> None:
 
 
 def merge(verbs: Verbs) -> None:
-    """``merge``."""
     parser = verb(
         verbs, "merge", "[options] REPORT …", "combine several runs of one target into one report"
     )
@@ -174,9 +171,89 @@ def merge(verbs: Verbs) -> None:
 
 
 def diff(verbs: Verbs) -> None:
-    """``diff``."""
     parser = verb(verbs, "diff", "[options] A B", "show what changed between two reports")
     parser.add_argument("before", metavar="A", help="a report")
     parser.add_argument("after", metavar="B", help="a later one")
     parser.add_argument("-o", "--output", metavar="FILE", help="where to write it; default: stdout")
     parser.add_argument("--json", action="store_true", help="as JSON")
+
+
+def catalog(verbs: Verbs) -> None:
+    which = "list|show|check"
+    parser = verb(verbs, "catalog", which, "list, show or check the facts")
+    facts = parser.add_subparsers(
+        dest="verb", required=True, metavar=which, prog="capadvise catalog"
+    )
+    verb(facts, "list", "", "all capabilities, a line each")
+    show = verb(facts, "show", "CAP", "one capability, with every use that is known of it")
+    show.add_argument("cap", metavar="CAP")
+    verb(facts, "check", "", "check that every file keeps to its schema")
+
+
+_HELP = """\
+example: capadvise help judgement
+"""
+
+
+def help_(verbs: Verbs) -> None:
+    what = "documentation pages; without a name, their list"
+    verb(verbs, "help", "[PAGE]", what, _HELP).add_argument("topic", nargs="?", metavar="PAGE")
+
+
+_KNOWN = """\
+Each set was found by trials: with it the program starts, works, stops and starts again, and without
+any one member of the minimal set it fails. NAME is a program, a Debian package, an image or a unit.
+image:NAME is an image of this machine, and oci:FOLDER one in OCI's layout: what its labels say that
+it needs, which is a claim of who built it.
+
+examples:
+  capadvise known
+  capadvise known bitnami/redis:8.0
+  capadvise known postgres --format compose
+  capadvise known image:registry.example/team/web:2
+"""
+
+
+def known(verbs: Verbs) -> None:
+    parser = verb(
+        *(verbs, "known", "[NAME [--format FORMAT]]"),
+        "sets of well-known programs that were proven before",
+        _KNOWN,
+    )
+    parser.add_argument("name", nargs="?", metavar="NAME")
+    parser.add_argument(
+        "--format",
+        choices=tuple(name for name, each in LANGUAGES.items() if not each.for_command),
+        help="print the set in this language; label: lines of a Dockerfile",
+    )
+    parser.add_argument(
+        "--set",
+        choices=("recommended", "floor"),
+        default="recommended",
+        help="the recommended set (default), or the minimal set",
+    )
+    parser.add_argument(
+        "--variant",
+        metavar="WORDS",
+        help="the variant with these words in its name; else the first",
+    )
+
+
+_COMPLETIONS = """\
+Commands, options, their values and file names are completed, after:
+
+  capadvise completions bash > ~/.local/share/bash-completion/completions/capadvise
+  capadvise completions fish > ~/.config/fish/completions/capadvise.fish
+  capadvise completions zsh > ~/.zfunc/_capadvise
+
+For zsh, .zshrc needs fpath+=~/.zfunc before it calls compinit. The folders must be there.
+"""
+
+
+def completions(verbs: Verbs) -> None:
+    parser = verb(
+        *(verbs, "completions", "bash|zsh|fish"),
+        "print what a shell needs to complete a command line",
+        _COMPLETIONS,
+    )
+    parser.add_argument("shell", choices=("bash", "zsh", "fish"))

@@ -21,7 +21,7 @@ from capadvise.judgement.report import Report
 from capadvise.model.caps import CapSet
 from capadvise.model.errors import CapadviseError
 from capadvise.model.escape import printable
-from capadvise.report.proof_text import set_text
+from capadvise.report.words import set_text
 from capadvise.tui import help
 from capadvise.tui.choice import Choice
 from capadvise.tui.keys import KeyedList, KeyedScroll

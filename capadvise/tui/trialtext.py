@@ -6,7 +6,7 @@ from textual.content import Content
 
 from capadvise.judgement.proven import Proven, Trial
 from capadvise.judgement.report import Report
-from capadvise.report.proof_text import set_text
+from capadvise.report.words import set_text
 from capadvise.tui.choice import brief
 from capadvise.tui.page import Page, Wrapped
 

@@ -9,7 +9,7 @@ from capadvise.judgement.watched import Owner, WatchFinding
 from capadvise.model.caps import Cap
 from capadvise.model.escape import printable
 from capadvise.model.recording import RefusedBy
-from capadvise.report.watch_text import called, said
+from capadvise.report.watch import called, said
 
 _LONGEST = 60
 _FOR_WANT_OF_IT = (RefusedBy.CAPABILITY, RefusedBy.LIMIT)

@@ -18,9 +18,8 @@ from textual.widgets.option_list import Option
 
 from capadvise.judgement.watched import WatchFinding
 from capadvise.model.escape import printable
-from capadvise.report.cure import cure
 from capadvise.report.lamps import SIGNS, Light
-from capadvise.report.watch_text import said
+from capadvise.report.watch import cure, said
 from capadvise.tui import help
 from capadvise.tui.driver import TerminalDriver, gone
 from capadvise.tui.early import EarlyKeys

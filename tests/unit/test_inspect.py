@@ -13,8 +13,13 @@ from capadvise.cli import main
 from capadvise.model.caps import Sets, parse_set
 from capadvise.model.inspected import ImageInspection, Inspection, Riser
 from capadvise.model.posture import Cgroup, Exposed, Mac, Posture, Root, Seccomp, Sharing, User
-from capadvise.report.image import dump_image, image_text
-from capadvise.report.inspection import dump_inspection, inspection_text, table
+from capadvise.report.inspection import (
+    dump_image,
+    dump_inspection,
+    image_text,
+    inspection_text,
+    table,
+)
 from tests.support.golden import assert_golden
 
 CATALOG = default()

@@ -42,8 +42,7 @@ from capadvise.proof.trials.isolation import isolate
 from capadvise.proof.trials.printed import ERR, OUT, end_of, last_words, logged
 from capadvise.proof.trials.rounds import RoundResult, run_rounds
 from capadvise.proof.trials.stages import SO_FAR, serve
-from capadvise.report.dump import dump_recording
-from capadvise.report.posture import dump_posture
+from capadvise.report.dump import dump_posture, dump_recording
 
 _LARGEST_OUTPUT = 20000
 _ROOM = 64 << 10

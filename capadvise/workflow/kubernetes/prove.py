@@ -13,7 +13,7 @@ from capadvise.judgement.report import Report
 from capadvise.model.caps import Cap, CapSet
 from capadvise.model.errors import BadInput
 from capadvise.proof.plan import fewest, prove
-from capadvise.report.proof_text import trial_text
+from capadvise.report.words import trial_text
 from capadvise.targets.kubernetes import objects
 from capadvise.targets.kubernetes.kubectl import ClusterError, Kubectl
 from capadvise.targets.kubernetes.remover import removed_if_killed

@@ -19,7 +19,7 @@ from capadvise.config.snippet import Snippet
 from capadvise.gate.line_diff import unified
 from capadvise.model.errors import BadInput, CannotPatch
 from capadvise.model.escape import printable
-from capadvise.report.place import folder_of
+from capadvise.report.save import folder_of
 
 _CONTAINER_NAME = re.compile(r"^[ \t]*ContainerName[ \t]*=[ \t]*(\S+)[ \t]*$", re.MULTILINE)
 MAX_BYTES = 16 << 20

@@ -21,7 +21,7 @@ from capadvise.catalog.known_index import (
 from capadvise.judgement.report import Report
 from capadvise.model.caps import Cap, CapSet
 from capadvise.model.escape import printable
-from capadvise.report.proof_text import set_text
+from capadvise.report.words import set_text
 
 
 @dataclass(frozen=True, slots=True)

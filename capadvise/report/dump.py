@@ -16,14 +16,13 @@ from capadvise.judgement.refusals import refusals
 from capadvise.judgement.report import SCHEMA, Report
 from capadvise.judgement.user_namespace import Fit, Placed, placements
 from capadvise.model.caps import names
-from capadvise.model.posture import Mac
+from capadvise.model.posture import Mac, Posture, Sharing
 from capadvise.model.recording import AuditDenial, Check, ImageFile, Origin, Recording, RefusedCall
 from capadvise.model.target import Target
 from capadvise.model.workload import Workload
 from capadvise.report.compared import Comparison, compared
 from capadvise.report.fit import fit_of_report
 from capadvise.report.lamps import RisksHere
-from capadvise.report.posture import dump_posture
 
 
 def dump(report: Report, catalog: Catalog) -> dict[str, Any]:
@@ -298,3 +297,18 @@ def _audit_denial(denial: AuditDenial) -> dict[str, Any]:
         "of_a_call": denial.of_a_call,
         "count": denial.count,
     }
+
+
+def dump_posture(posture: Posture) -> dict[str, Any]:
+    """All parts; null for what could not be read."""
+    raw = _as_json(asdict(posture))
+    assert isinstance(raw, dict)
+    return raw
+
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _as_json(item) for name, item in value.items()}
+    if isinstance(value, tuple):
+        return [_as_json(item) for item in value]
+    return str(value) if isinstance(value, Sharing) else value

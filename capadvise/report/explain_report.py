@@ -31,7 +31,6 @@ from capadvise.report.compared import compared_lines
 from capadvise.report.fit import can_move, fit_of_report
 from capadvise.report.inspection import PLAIN
 from capadvise.report.lines import bullet, edit_lines, listed, paragraph, sentence
-from capadvise.report.proof_text import set_text
 from capadvise.report.risk import (
     Remaining,
     circumstances_of,
@@ -43,7 +42,7 @@ from capadvise.report.risk import (
     risk_word,
 )
 from capadvise.report.text import doubts, evidence_line, no_need, occasions, refusal_lines
-from capadvise.report.words import without
+from capadvise.report.words import set_text, without
 
 _MOST = 4
 """Pieces of evidence that are shown of one capability."""

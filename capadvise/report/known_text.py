@@ -11,7 +11,7 @@ from capadvise.model.caps import CapSet
 from capadvise.model.escape import printable
 from capadvise.model.image import CLAIMED, Claim
 from capadvise.report.lines import bullet, paragraph, sentence
-from capadvise.report.proof_text import set_text
+from capadvise.report.words import set_text
 
 
 def list_text(programs: Iterable[KnownProgram]) -> Iterator[str]:

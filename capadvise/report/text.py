@@ -24,9 +24,8 @@ from capadvise.report.compared import compared_lines
 from capadvise.report.fit import Places, can_move, fit_of_report
 from capadvise.report.lamps import Risks, RisksHere
 from capadvise.report.lines import listed
-from capadvise.report.proof_text import how_proven, proof_lines, set_text
 from capadvise.report.risk import risk_word
-from capadvise.report.words import VERDICTS, without
+from capadvise.report.words import VERDICTS, how_proven, proof_lines, set_text, without
 
 ORIGINS = {
     Origin.SECCOMP: "answered by the seccomp filter",

@@ -1,9 +1,15 @@
-"""The words that people read for the values of a report (its JSON keeps its own)."""
+"""Sets, trials and what they prove, in words."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from capadvise.judgement.decide import Need, Proof, Verdict
+from capadvise.judgement.differences import examples
+from capadvise.judgement.hardening import Hardening
 from capadvise.judgement.judge import Judged
+from capadvise.judgement.proven import Proven, Trial
+from capadvise.model.caps import CapSet
 from capadvise.model.escape import printable
 
 VERDICTS = {
@@ -38,3 +44,92 @@ def loss_of(judged: Judged) -> str:
         return ""
     named = judged.rule is None or judged.rule.lost == judged.lost
     return printable(f"the program loses {judged.lost}" if named else judged.lost)
+
+
+def set_text(caps: CapSet) -> str:
+    """``CHOWN, SETUID``, or ``nothing``."""
+    return ", ".join(cap.short for cap in sorted(caps)) or "nothing"
+
+
+def how_proven(proven: Proven | None, caps: CapSet) -> str:
+    """Of the recommended set, in a few words."""
+    if proven is None:
+        return "not yet proven"
+    minimal = proven.minimal if proven.complete and not proven.flaky else None
+    if minimal == caps:
+        return "proven minimal"
+    if proven.recommended_sound and not proven.flaky:
+        return "proven"
+    return "not proven" if minimal is None else "not proven; the minimal set is"
+
+
+def proof_lines(proven: Proven) -> Iterator[str]:
+    """What the trials say, in one sentence or two."""
+    count = len(proven.trials)
+    trials = f"{count} trial{'s' * (count != 1)}, isolation: {proven.isolation}"
+    trials += ", in a user namespace" * proven.user_namespace
+    if proven.flaky:
+        yield f"Not proven: the same set passed and failed ({trials}): the workload is flaky."
+        for name, log in zip(("one", "the other"), proven.logs, strict=False):
+            lines = [printable(line) for line in log.splitlines() if line.strip()][-3:]
+            yield f"The log of {name} ends with: {' | '.join(lines) or 'nothing'}"
+    elif proven.minimal is None:
+        yield f"Not proven: the workload fails even with every capability ({trials})."
+        if proven.isolation == "command":
+            yield _ISOLATED
+        yield from _cautions(proven)
+    elif not proven.complete:
+        everything = proven.minimal == proven.trials[0].caps
+        best = "every capability" if everything else set_text(proven.minimal)
+        yield f"Not proven: the search did not finish; it passed with {best} ({trials})."
+        yield from _cautions(proven)
+    else:
+        without = ", and fails without any one of its members" if proven.minimal else ""
+        yield f"Proven: it works with the minimal set{without} ({trials})."
+        if proven.recommended_sound is False:
+            yield "Caution: the recommended set as a whole did not pass."
+        if proven.hardening is not None:
+            yield from _hardening(proven.hardening)
+        yield from _cautions(proven)
+
+
+_ISOLATED = (
+    "In a trial, it reaches no network but its own loopback, and /run is empty: `capadvise prove "
+    "--no-isolate` tries it in the real environment."
+)
+
+
+def _hardening(hardening: Hardening) -> Iterator[str]:
+    if hardening.exposure is not None:
+        before, after = map(printable, hardening.exposure)
+        yield f"Exposure, as systemd-analyze security rates it: {before} → {after}."
+    trials = f"{hardening.trials} trial{'s' * (hardening.trials != 1)}"
+    if hardening.lines:
+        yield f"Also proven, all together ({trials}): {', '.join(hardening.lines)}."
+    for line, why in hardening.left_out:
+        yield f"Without {printable(line)}: {printable(why)}."
+
+
+def _cautions(proven: Proven) -> Iterator[str]:
+    return (f"Caution: {printable(caution)}." for caution in proven.cautions)
+
+
+def trial_name(trial: Trial, everything: CapSet) -> str:
+    """What a trial was about: ``without SETUID``, ``with everything``."""
+    if trial.without is not None and trial.instead:
+        what = f"{printable('+'.join(trial.instead))} in place of {trial.without.short}"
+    elif trial.without is not None:
+        what = f"without {trial.without.short}"
+    elif trial.caps == everything:
+        what = "with everything"
+    else:
+        many = len(trial.caps) > 6
+        what = f"with {len(trial.caps)} of them" if many else f"with {set_text(trial.caps)}"
+    return f"{what}, again" if trial.repeat else what
+
+
+def trial_text(trial: Trial, everything: CapSet) -> str:
+    """One trial, for those who watch: ``without SETUID: fails (0.4 s): exited with 1``."""
+    result = "passes" if trial.passed else "fails"
+    more = f": {examples(trial.differences)}" if trial.differences else ""
+    return f"{trial_name(trial, everything)}: {result} ({trial.seconds:.1f} s){more}"[:160]

@@ -21,7 +21,7 @@ from capadvise.judgement.trial_outcome import Interrupted
 from capadvise.model.caps import CapSet
 from capadvise.model.errors import CapadviseError
 from capadvise.model.escape import printable
-from capadvise.report.proof_text import set_text
+from capadvise.report.words import set_text
 from capadvise.tui.choice import Choice, brief
 from capadvise.tui.page import Page, Wrapped
 from capadvise.tui.tab import MainTab, Opened, Shown

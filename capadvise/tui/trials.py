@@ -13,7 +13,7 @@ from capadvise.model.caps import CapSet
 from capadvise.model.escape import printable
 from capadvise.model.workload import still_running
 from capadvise.proof.plan import fewest
-from capadvise.report.proof_text import set_text
+from capadvise.report.words import set_text
 
 _BLOCKS = " ▏▎▍▌▋▊▉█"
 _SECONDS = 5

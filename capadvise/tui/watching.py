@@ -21,9 +21,8 @@ from capadvise.judgement.watched import Owner, WatchFinding
 from capadvise.model.caps import Cap
 from capadvise.model.escape import printable
 from capadvise.model.recording import RefusedBy
-from capadvise.report.cure import cure
 from capadvise.report.lamps import SIGNS, Light
-from capadvise.report.watch_text import called, said
+from capadvise.report.watch import called, cure, said
 from capadvise.tui.driver import TerminalDriver, gone
 from capadvise.tui.early import EarlyKeys
 from capadvise.tui.helpscreen import HelpScreen

@@ -21,7 +21,7 @@ from capadvise.model.escape import printable
 from capadvise.proof.trials.runner import BrokenTrial
 from capadvise.proof.trials.stages import Stages
 from capadvise.proof.trials.stop import Stop
-from capadvise.report.proof_text import trial_text
+from capadvise.report.words import trial_text
 from capadvise.workflow.jobs import Candidate, job_of
 from capadvise.workflow.notice import notice, progress
 from capadvise.workflow.proof import TrialListener, prove_job

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from capadvise.kernel.sudo import as_root
 from capadvise.model.errors import BadInput
-from capadvise.report.place import folder_of, is_special
+from capadvise.report.save import folder_of, is_special
 from capadvise.workflow.notice import columns, notice
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def preload(*, shown: bool = True) -> None:
     """Import and read what is needed after the run, while the target runs. ``shown``: whether the
     proposal will be, too."""
     # Whoever replaces our own files meanwhile, as an upgrade does, takes nothing from us.
-    import capadvise.report.save
+    import capadvise.report.dump
     import capadvise.workflow.protocols
     import capadvise.workflow.started_containers
     from capadvise.catalog import default

@@ -13,8 +13,8 @@ from itertools import pairwise
 
 from capadvise.model.caps import Cap
 from capadvise.model.target import Target
+from capadvise.report import fleet
 from capadvise.report.dump import dump
-from capadvise.report.kubernetes import fleet
 from capadvise.report.load import loaded
 from tests.support.recordings import BIND, CATALOG, CHOWN, report_of
 

@@ -24,8 +24,8 @@ from functools import partial
 from pathlib import Path
 
 from capadvise.catalog import default
+from capadvise.report import fleet
 from capadvise.report.dump import dump
-from capadvise.report.kubernetes import fleet
 from capadvise.report.load import loaded
 from capadvise.report.merge import merge
 from tests.bench.fleet import texts

@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, cast
 
-from capadvise.catalog.patterns import like
+from capadvise.catalog.sites import like
 from tests.kernels import image, named, packages
 from tests.kernels.machine_code import base_name, functions_of_module
 from tests.kernels.named import Function, Kernel

@@ -12,7 +12,7 @@ from capadvise.catalog.askers import COLUMNS, NamespaceScope, parse_askers
 from capadvise.catalog.sites import KERNEL_ERRORS, among, rule_of_asker
 from capadvise.model.caps import Cap
 from capadvise.model.errors import BadInput
-from capadvise.report.explain_site import rules_of, site_text
+from capadvise.report.explain import rules_of, site_text
 
 CATALOG = default()
 ROW = "f\tCAP_KILL\t6.12\tm\tdrivers/m.c\tinitial\tdecides\tEPERM\t-\tdoing it\t-"

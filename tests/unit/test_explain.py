@@ -16,9 +16,8 @@ from capadvise.judgement.report import Report
 from capadvise.model.caps import Cap, parse_set
 from capadvise.model.posture import Cgroup, Exposed, Posture, Root, Seccomp, Sharing
 from capadvise.model.recording import Check, Lost, Origin, Retried
-from capadvise.report.explain import capability_text
+from capadvise.report.explain import capability_text, rules_of, site_text
 from capadvise.report.explain_report import report_text, ways_out
-from capadvise.report.explain_site import rules_of, site_text
 from capadvise.report.risk import circumstances_of, remaining
 from capadvise.report.text import no_need, proposal_text
 from tests.support.golden import assert_golden

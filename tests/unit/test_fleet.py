@@ -12,7 +12,7 @@ import pytest
 from capadvise.config.kubernetes.admission import PodOwner
 from capadvise.judgement.report import Report
 from capadvise.model.target import Target
-from capadvise.report.kubernetes import fleet
+from capadvise.report import fleet
 from capadvise.targets.kubernetes import copies, objects
 from tests.bench import fleet as bench
 from tests.support.recordings import BIND, CATALOG, CHOWN, report_of

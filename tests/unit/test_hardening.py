@@ -18,7 +18,7 @@ from capadvise.model.errors import BadInput
 from capadvise.model.recording import Check, Namespace
 from capadvise.report.dump import dump
 from capadvise.report.load import load
-from capadvise.report.proof_text import proof_lines
+from capadvise.report.words import proof_lines
 from tests.support import schema
 from tests.support.recordings import BIND, CATALOG, check, proven, recording, report
 

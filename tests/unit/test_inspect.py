@@ -23,8 +23,13 @@ from capadvise.model.posture import (
     Sharing,
     User,
 )
-from capadvise.report.image import dump_image, image_text
-from capadvise.report.inspection import dump_inspection, inspection_text, table
+from capadvise.report.inspection import (
+    dump_image,
+    dump_inspection,
+    image_text,
+    inspection_text,
+    table,
+)
 from tests.support.golden import assert_golden
 
 CATALOG = default()

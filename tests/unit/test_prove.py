@@ -13,7 +13,7 @@ from capadvise.judgement.proven import conclude
 from capadvise.judgement.trial_outcome import Interrupted, NotProvable, TrialOutcome
 from capadvise.model.caps import Cap, CapSet
 from capadvise.proof.plan import prove
-from capadvise.report.proof_text import proof_lines
+from capadvise.report.words import proof_lines
 from tests.support.known_needs import EVERYTHING, ORDER, KnownWorkload, caps, needing, proposal
 
 

@@ -15,7 +15,7 @@ from capadvise.judgement.judge import UNKNOWN_SITE, WHILE_STOPPED, Effect, Judge
 from capadvise.judgement.proven import Proven, Trial, conclude
 from capadvise.model.caps import Cap, CapSet
 from capadvise.model.recording import Phase
-from capadvise.report.proof_text import proof_lines
+from capadvise.report.words import proof_lines
 from tests.support import recordings
 from tests.support.known_needs import EVERYTHING, KnownWorkload, caps, needing, proposal
 from tests.support.recordings import BIND, check

@@ -27,10 +27,14 @@ from capadvise.observe.audit.records import parse_line
 from capadvise.observe.ftrace.bpf_assembler import Assembler
 from capadvise.observe.ftrace.denials import RefusedCheck
 from capadvise.observe.ftrace.kallsyms import Symbols
-from capadvise.report.cure import cure
-from capadvise.report.prometheus import metrics
-from capadvise.report.watch_json import finding_json, summary_json
-from capadvise.report.watch_text import finding_line, summary_lines
+from capadvise.report.watch import (
+    cure,
+    finding_json,
+    finding_line,
+    metrics,
+    summary_json,
+    summary_lines,
+)
 from capadvise.targets.running.owners import Owners, unit_or_user
 from capadvise.targets.running.watched_calls import CallReader
 from tests.support import schema

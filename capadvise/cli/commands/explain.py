@@ -44,7 +44,7 @@ def _lines(args: argparse.Namespace, catalog: Catalog) -> Iterator[str]:
 
 def _site(function: str, catalog: Catalog) -> Iterator[str]:
     from capadvise.catalog.sites import is_wrapper
-    from capadvise.report.explain_site import rules_of, similar, site_text, wrapper_text
+    from capadvise.report.explain import rules_of, similar, site_text, wrapper_text
 
     if is_wrapper(function):
         return wrapper_text(function)

@@ -10,8 +10,13 @@ from capadvise.kernel.posture.read import Machine
 from capadvise.model.errors import BadInput, Exit
 from capadvise.model.image import IMAGE, ImageInspection
 from capadvise.model.posture import Inspection
-from capadvise.report.image import dump_image, image_text
-from capadvise.report.inspection import dump_inspection, inspection_text, table
+from capadvise.report.inspection import (
+    dump_image,
+    dump_inspection,
+    image_text,
+    inspection_text,
+    table,
+)
 from capadvise.targets.running.inspect import holders, inspect_target, with_filter
 from capadvise.targets.saved import inspect_image
 

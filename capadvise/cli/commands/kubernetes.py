@@ -24,7 +24,7 @@ def command(args: argparse.Namespace) -> int:
 
 def _record(args: argparse.Namespace) -> int:
     """Write a report for each container and image into a folder; stdout says what they cover."""
-    from capadvise.report.kubernetes.fleet import file_name, summary
+    from capadvise.report.fleet import file_name, summary
     from capadvise.report.save import save
     from capadvise.targets.kubernetes.kubectl import Kubectl
     from capadvise.workflow.kubernetes.record import ClusterWishes, record

@@ -16,9 +16,14 @@ from capadvise.config.watch_files import FILES
 from capadvise.judgement.watched import WatchFinding
 from capadvise.kernel.own_streams import replace_dead_streams
 from capadvise.model.errors import Exit
-from capadvise.report import watch_json, watch_text
-from capadvise.report.prometheus import metrics
 from capadvise.report.save import write
+from capadvise.report.watch import (
+    finding_json,
+    finding_line,
+    metrics,
+    summary_json,
+    summary_lines,
+)
 from capadvise.targets.running.machine import MachineWatch
 from capadvise.workflow.notice import has_screens, notice
 from capadvise.workflow.reports import check_writable
@@ -75,17 +80,17 @@ class _Said:
         if finding.hidden is None or self.args.all:
             note = self.note_of(finding)
             when = _time(finding.call.time)
-            line = watch_json.finding_json(finding, when, note) if self.args.json else None
-            _print([line or watch_text.finding_line(finding, note)])
+            line = finding_json(finding, when, note) if self.args.json else None
+            _print([line or finding_line(finding, note)])
 
     def summary(self, machine: MachineWatch) -> None:
         """All of them, at the end."""
         shown = [each for each in machine.findings if self.args.all or each.hidden is None]
         seconds, dropped = machine.seconds, machine.dropped
         if self.args.json:
-            _print(watch_json.summary_json(shown, seconds, _time(), dropped=dropped))
+            _print(summary_json(shown, seconds, _time(), dropped=dropped))
         else:
-            lines = watch_text.summary_lines(
+            lines = summary_lines(
                 machine.findings, seconds, dropped=dropped, everything=self.args.all
             )
             _print(lines)

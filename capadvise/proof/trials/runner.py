@@ -27,8 +27,7 @@ from capadvise.model.workload import Workload
 from capadvise.observe.ftrace.instances import remove_left_by_killed
 from capadvise.proof.trials.stages import Stage
 from capadvise.proof.trials.stop import Stop
-from capadvise.report.load import load_recording
-from capadvise.report.posture import load_posture
+from capadvise.report.load import load_posture, load_recording
 from capadvise.targets.systemd.undo import undo_abandoned
 
 ENVIRONMENT = {

@@ -41,8 +41,7 @@ from capadvise.proof.trials.groups import numbers, of_refused_files
 from capadvise.proof.trials.isolation import isolate
 from capadvise.proof.trials.rounds import RoundResult, run_rounds
 from capadvise.proof.trials.stages import SO_FAR, serve
-from capadvise.report.dump import dump_recording
-from capadvise.report.posture import dump_posture
+from capadvise.report.dump import dump_posture, dump_recording
 
 _LARGEST_OUTPUT = 20000
 _ROOM = 64 << 10

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from capadvise.config.snippet import Snippet
-from capadvise.report.pages.page import kept_in
+from capadvise.report.pages.sheet import kept_in
 
 SCHEMA = "capadvise.proposal/1"
 

@@ -8,8 +8,7 @@ from html import escape
 
 from capadvise.config.snippet import Snippet
 from capadvise.report.lamps import SIGNS, Light
-from capadvise.report.pages.page import CLASSES, set_word, sheet_in
-from capadvise.report.sheet import Sheet, SheetNeed
+from capadvise.report.pages.sheet import CLASSES, Sheet, SheetNeed, set_word, sheet_in
 
 _STYLE = """\
 :root{color-scheme:light dark;--fg:#1f2328;--bg:#fff;--line:#d0d7de;--dim:#656d76;--card:#f6f8fa;

@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from capadvise.config.snippet import Snippet
 from capadvise.judgement.decide import Proof, Verdict
 from capadvise.report.lamps import SIGNS
-from capadvise.report.pages.page import kept_in, sheet_in
+from capadvise.report.pages.sheet import Sheet, kept_in, sheet_in
 from capadvise.report.risk import risk_word
-from capadvise.report.sheet import Sheet
 from capadvise.report.words import PROOFS, VERDICTS
 
 _STEERING = re.compile(r"[\\`*_\[\]<>|&~]")

@@ -7,7 +7,7 @@ import json
 from capadvise.config.snippet import Snippet
 from capadvise.judgement.decide import Proof, Verdict
 from capadvise.report import sarif_log
-from capadvise.report.pages.page import Kept, kept_in
+from capadvise.report.pages.sheet import Kept, kept_in
 from capadvise.report.risk import risk_of
 from capadvise.report.words import PROOFS, VERDICTS
 

@@ -7,8 +7,7 @@ from html import escape
 
 from capadvise.config.snippet import Snippet
 from capadvise.report.lamps import SIGNS, Light
-from capadvise.report.pages.page import CLASSES, set_word, sheet_in
-from capadvise.report.sheet import Sheet
+from capadvise.report.pages.sheet import CLASSES, Sheet, set_word, sheet_in
 
 _ACROSS, _WIDTH, _LEFT, _CELL = 6, 900, 24, 144
 _LINE = 22

@@ -21,7 +21,7 @@ from capadvise.judgement.trial_outcome import Interrupted, NotProvable, TrialOut
 from capadvise.model.caps import Cap, CapSet
 from capadvise.model.errors import BadInput, CannotObserve
 from capadvise.proof.plan import fewest, prove
-from capadvise.report.proof_text import trial_text
+from capadvise.report.words import trial_text
 from capadvise.targets.kubernetes import copies, objects
 from capadvise.targets.kubernetes.kubectl import ClusterError, Kubectl
 from capadvise.targets.kubernetes.objects import Object

@@ -18,7 +18,7 @@ from capadvise.config.kubernetes.admission import PodOwner
 from capadvise.config.object_names import is_object_name
 from capadvise.judgement.report import Report
 from capadvise.model.errors import BadInput
-from capadvise.report.kubernetes import fleet
+from capadvise.report import fleet
 from capadvise.report.load import loaded
 from capadvise.targets.kubernetes import copies, objects
 from capadvise.targets.kubernetes.kubectl import ClusterError, Kubectl

@@ -1,5 +1,4 @@
-"""What is shared of a report: lamps, needs and proof, in words that are safe to show. Pure; the
-pages that are exported are made of it."""
+"""What the pages share: how a stylesheet calls the lights, and what a page is made of."""
 
 from __future__ import annotations
 
@@ -7,17 +6,21 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from capadvise.catalog import Catalog
+from capadvise.catalog import Catalog, default
+from capadvise.catalog.capabilities import Risk
+from capadvise.config.comments import one_line
+from capadvise.config.snippet import Snippet
+from capadvise.judgement.decide import Need
 from capadvise.judgement.judge import Effect
 from capadvise.judgement.report import Report
 from capadvise.model.caps import Cap, CapSet
+from capadvise.model.errors import BadInput
 from capadvise.model.escape import printable
 from capadvise.report.explain_report import possibilities
-from capadvise.report.lamps import Lamp, RisksHere, Score, all_caps, how_known, lamps, score
-from capadvise.report.proof_text import proof_lines, trial_name
+from capadvise.report.lamps import Lamp, Light, RisksHere, Score, all_caps, how_known, lamps, score
 from capadvise.report.risk import judged_in, remaining, risk_word
 from capadvise.report.text import evidence_line, tested_lines
-from capadvise.report.words import PROOFS, VERDICTS, without
+from capadvise.report.words import PROOFS, VERDICTS, proof_lines, trial_name, without
 
 _LONGEST = 300
 """Characters of a text that a program chose."""
@@ -89,24 +92,24 @@ def sheet_of(report: Report, caps: CapSet, catalog: Catalog, set_name: str) -> S
     proven = report.proven
     everything = proven.trials[0].caps if proven and proven.trials else frozenset(known)
     return Sheet(
-        name=_text(report.target.name),
-        command=_text(shlex.join(report.target.argv)),
+        name=_plain(report.target.name),
+        command=_plain(shlex.join(report.target.argv)),
         set_name=set_name,
         score=score(known, caps, risks, how_known(report, caps)),
         lamps=lamps(known, report.proposal, caps, base or frozenset(), risks),
-        needs=tuple(_need(report, caps, cap, risks) for cap in _shown(report, caps)),
+        needs=tuple(_sheet_need(report, caps, cap, risks) for cap in _shown(report, caps)),
         proof=tuple(proof_lines(proven)) if proven else ("Not tested: no trial was made.",),
         trials=tuple(
             SheetTrial(
                 trial_name(trial, everything),
                 trial.passed,
                 trial.seconds,
-                tuple(map(_text, trial.differences)),
+                tuple(map(_plain, trial.differences)),
             )
             for trial in (proven.trials if proven else ())
         ),
-        tested=tuple(map(_text, tested_lines(report))),
-        place=_text(judged_in(report)[1] or "Where it ran"),
+        tested=tuple(map(_plain, tested_lines(report))),
+        place=_plain(judged_in(report)[1] or "Where it ran"),
         attacks=tuple(_attacks(report, caps, catalog, risks)),
         notes=tuple(_notes(report)),
         recorded=_recorded(report),
@@ -119,7 +122,7 @@ def _shown(report: Report, caps: CapSet) -> list[Cap]:
     return sorted(caps | checked, key=lambda cap: (cap not in caps, cap))
 
 
-def _need(report: Report, caps: CapSet, cap: Cap, risks: RisksHere) -> SheetNeed:
+def _sheet_need(report: Report, caps: CapSet, cap: Cap, risks: RisksHere) -> SheetNeed:
     need = report.proposal.need(cap)
     deciding = [judged for judged in need.evidence if judged.effect is Effect.NEEDED]
     call = evidence_line((deciding or list(need.evidence))[0]) if need.evidence else ""
@@ -129,9 +132,9 @@ def _need(report: Report, caps: CapSet, cap: Cap, risks: RisksHere) -> SheetNeed
         VERDICTS[need.verdict],
         risk_word(risks.get(cap)),
         PROOFS[need.proof],
-        _text(need.why),
-        _text(call),
-        _text(without(need)),
+        _plain(need.why),
+        _plain(call),
+        _plain(without(need)),
     )
 
 
@@ -144,14 +147,14 @@ def _attacks(
     for entry in sorted(entries, key=lambda entry: -(risks.get(entry.cap) or 0)):
         for mark, text in possibilities(remaining(entry, place), lambda attack: attack.what):
             if mark != "×":
-                yield SheetAttack(entry.cap, _text(text))
+                yield SheetAttack(entry.cap, _plain(text))
 
 
 def _notes(report: Report) -> list[str]:
     doubts = [
         f"{n.cap.short} is uncertain: {n.uncertain}" for n in report.proposal.needs if n.uncertain
     ]
-    return [_text(text) for text in (*report.proposal.cautions, *doubts)]
+    return [_plain(text) for text in (*report.proposal.cautions, *doubts)]
 
 
 def _recorded(report: Report) -> str:
@@ -160,12 +163,76 @@ def _recorded(report: Report) -> str:
     lost = sum(item.lost.total for item in report.recordings)
     dropped = f"{lost} events dropped" if lost else "none dropped"
     seconds = sum(item.seconds for item in report.recordings)
-    return _text(
+    return _plain(
         f"Recorded {first.started[:16].replace('T', ' ')}, {seconds:.1f} s, {checks} capability "
         f"checks, {dropped}, {first.host.observer}, Linux {first.host.kernel}"
     )
 
 
-def _text(text: str) -> str:
+def _plain(text: str) -> str:
     text = text.replace("\n", " ")
     return printable(text[:_LONGEST]) + ("…" if len(text) > _LONGEST else "")
+
+
+CLASSES = {
+    Light.ROOT: "root",
+    Light.NEEDED: "needed",
+    Light.ADDED: "added",
+    Light.DROPPED: "dropped",
+    Light.OPTIONAL_KEPT: "optional",
+    Light.OPTIONAL: "optional",
+    Light.DENIED: "denied",
+    Light.INCIDENTAL: "incidental",
+    Light.UNJUDGED: "incidental",
+    Light.DARK: "dark",
+}
+"""How a stylesheet calls the lights."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A capability of the set, and what is known of it."""
+
+    cap: Cap
+    verdict: str
+    proof: str
+    reason: str
+    risk: str | None
+    lost_without: str | None = None
+    uncertain: str | None = None
+
+
+def kept_in(snippet: Snippet) -> tuple[Kept, ...]:
+    """The capabilities of the set; none where the snippet comes from no report."""
+    if snippet.report is None:
+        return ()
+    risks = RisksHere(snippet.report, default())
+    needs = (snippet.report.proposal.need(cap) for cap, _ in snippet.caps)
+    return tuple(_kept(need, risks.get(need.cap)) for need in needs)
+
+
+def _kept(need: Need, risk: Risk | None) -> Kept:
+    return Kept(
+        need.cap,
+        str(need.verdict),
+        str(need.proof),
+        one_line(need.why),
+        None if risk is None else str(risk),
+        need.lost_without and one_line(need.lost_without),
+        need.uncertain and one_line(need.uncertain),
+    )
+
+
+def sheet_in(snippet: Snippet) -> Sheet:
+    """What a page is made of."""
+    if snippet.report is None:
+        raise BadInput(
+            f"{snippet.name}: it does not come from a report, so there is no page to make"
+        )
+    caps = frozenset(cap for cap, _ in snippet.caps)
+    return sheet_of(snippet.report, caps, default(), snippet.set_name)
+
+
+def set_word(name: str) -> str:
+    """``minimal``, ``recommended``, ``chosen``."""
+    return "minimal" if name == "floor" else name

@@ -1,4 +1,0 @@
-"""Reports of the replicas of one workload, joined.
-
-``fleet`` may be imported.
-"""

@@ -1,0 +1,285 @@
+"""What ``watch`` prints: a line for each new finding, and a summary."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import PurePosixPath
+from typing import Any
+
+from capadvise.judgement.watched import OwnerKind, PathPart, WatchFinding
+from capadvise.model.caps import Cap
+from capadvise.model.escape import printable
+from capadvise.model.recording import RefusedBy
+
+_MOST = 20
+"""Findings of a summary."""
+
+
+def finding_line(finding: WatchFinding, note: str | None = None) -> str:
+    """Whose call, what it was, what refused it, and the cure."""
+    call, owner = finding.call, finding.call.owner
+    parts = [
+        f"{owner.name} (uid {call.uid})" if owner.kind is OwnerKind.PROGRAM else owner.label,
+        called(finding),
+        *((f"harmless: {finding.hidden}",) if finding.hidden else (said(finding), cure(finding))),
+    ]
+    if note:
+        parts.append(note)
+    return printable(" · ".join(parts))
+
+
+def called(finding: WatchFinding) -> str:
+    """The call and its error, after the program where the owner does not tell which. Hostile."""
+    call, owner = finding.call, finding.call.owner
+    told = owner.kind is OwnerKind.PROGRAM or call.program == owner.name
+    program = "" if told else f"{call.program}: "
+    return f"{program}{call.syscall}({call.about}) → {finding.errno}"
+
+
+def said(finding: WatchFinding) -> str:
+    """What refused it, in a few words."""
+    match finding.by:
+        case RefusedBy.SECCOMP:
+            alone = "" if finding.opener else ", a capability alone is no cure"
+            return f"seccomp refused it{alone}"
+        case RefusedBy.MAC:
+            return finding.evidence
+        case RefusedBy.MODE:
+            what = "file" if finding.part is PathPart.ITSELF else "directory"
+            return f"not its {what}: mode and owner refuse uid {finding.call.uid}"
+        case RefusedBy.MOUNT:
+            return "the file system is mounted read-only"
+        case RefusedBy.LIMIT:
+            return f"a limit: {finding.evidence}"
+        case RefusedBy.NAMESPACE:
+            return f"{_names(finding.caps)} was checked against the machine's user namespace"
+    if not finding.caps:
+        return finding.evidence
+    if any(map(finding.call.gave_up, finding.caps)):
+        return f"gave up {_names(finding.caps)} itself"
+    return f"lacks {_names(finding.caps)}"
+
+
+def _names(caps: Iterable[Cap]) -> str:
+    return " or ".join(cap.name for cap in caps)
+
+
+def summary_lines(
+    findings: Iterable[WatchFinding], seconds: float, *, dropped: int, everything: bool
+) -> Iterator[str]:
+    """What was refused so far, the most frequent first."""
+    findings = list(findings)
+    shown = [finding for finding in findings if everything or finding.hidden is None]
+    harmless = len(findings) - len(shown)
+    total = sum(finding.count for finding in shown)
+    kinds = f"{len(shown)} finding{'s' * (len(shown) != 1)}"
+    yield f"In {seconds:.0f} s: {kinds}, {total} refused call{'s' * (total != 1)}."
+    for finding in sorted(shown, key=lambda finding: (-finding.count, finding.number))[:_MOST]:
+        yield f"  {finding.count:>8}× {finding_line(finding)}"
+    if len(shown) > _MOST:
+        yield f"  and {len(shown) - _MOST} more"
+    if harmless:
+        many = "s" * (harmless != 1)
+        yield f"{harmless} harmless kind{many} of refusal not shown; --all shows them."
+    if dropped:
+        yield f"{dropped} new kinds of refusal came too fast to be read."
+
+
+_NO_CURE = {
+    RefusedBy.SECCOMP: "its seccomp filter has to allow {call}",
+    RefusedBy.MAC: "its security profile has to allow this",
+    RefusedBy.MOUNT: "mount it writable, or write elsewhere",
+    RefusedBy.LIMIT: "raise the limit",
+}
+_INSTEAD = {
+    "CHOWN": "chown {where} once, beforehand",
+    "FOWNER": "give {where} to {who}",
+    "NET_BIND_SERVICE": "listen on a port from 1024 on",
+    "SETUID": "start it as that user",
+    "SETGID": "start it as that user",
+    "SETPCAP": "let whoever starts it set its capabilities",
+}
+"""What does without the capability, where that fits into a few words; the catalog has the rest."""
+_OF_MODES = ("DAC_OVERRIDE", "DAC_READ_SEARCH")
+_FILES = {
+    PathPart.ITSELF: "give {where} to {who}, or to one of its groups",
+    PathPart.ENTRY: "let {who} write to {directory}",
+    PathPart.ABOVE: "let {who} search the directories above {where}",
+}
+_TWO_PATHS = ("link", "symlink", "rename")
+"""Beginnings of the names of calls that have two: only the first one is known."""
+
+
+def cure(finding: WatchFinding) -> str:
+    """One line, unescaped."""
+    call = finding.call
+    if finding.by in _NO_CURE:
+        way = _NO_CURE[finding.by].format(call=call.syscall)
+        opener = finding.opener
+        return f"{way}: its engine's default one does with {opener.name}" if opener else way
+    if finding.by is RefusedBy.NAMESPACE:
+        return "no capability is a cure in its own user namespace: let the machine do this for it"
+    if not finding.caps:
+        return "no capability is a cure"
+    return "; or ".join(dict.fromkeys(filter(None, _ways(finding, finding.caps[0]))))
+
+
+def _ways(finding: WatchFinding, cap: Cap) -> Iterator[str]:
+    """What to do, the first choice first."""
+    instead = _instead(finding, cap)
+    if finding.by is RefusedBy.MODE:
+        yield instead
+        return
+    if finding.by is RefusedBy.CAPABILITY and finding.call.gave_up(cap):
+        yield f"let the program keep {cap.name}, which it was started with"
+    elif finding.call.uid and finding.call.owner.kind is not OwnerKind.UNIT:
+        yield from _of_user(finding, cap)
+    else:
+        yield f'"{_grant(finding, cap)}"'
+    yield instead
+
+
+def _of_user(finding: WatchFinding, cap: Cap) -> Iterator[str]:
+    """Who is not root holds nothing of what an engine adds."""
+    owner = finding.call.owner
+    if owner.kind is OwnerKind.CONTAINER and owner.engine == "podman":
+        yield f'"{_grant(finding, cap)}"'
+    elif owner.kind in (OwnerKind.CONTAINER, OwnerKind.POD):
+        held = "holds" if cap in finding.call.bounding else f'with "{_grant(finding, cap)}" holds'
+        yield f"run it as root: uid {finding.call.uid} {held} no capability"
+    else:
+        yield "run it as root (sudo)"
+
+
+def _grant(finding: WatchFinding, cap: Cap) -> str:
+    """What gives it the capability, as it is written there."""
+    owner = finding.call.owner
+    if owner.kind is OwnerKind.POD:
+        return f"securityContext: {{capabilities: {{add: [{cap.short}]}}}}"
+    if owner.kind is OwnerKind.CONTAINER:
+        if owner.project:
+            return f"cap_add: [{cap.short}]"
+        return f"{owner.engine or 'docker'} run --cap-add={cap.short}"
+    if owner.kind is OwnerKind.UNIT:
+        name = cap.name
+        bounding = f"CapabilityBoundingSet={name}"
+        if not finding.call.uid:
+            return bounding
+        ambient = f"AmbientCapabilities={name}"
+        return ambient if cap in finding.call.bounding else f"{bounding} and {ambient}"
+    return f"start it with {cap.name} in its bounding set"
+
+
+def _instead(finding: WatchFinding, cap: Cap) -> str:
+    text = _FILES[finding.part] if cap.short in _OF_MODES else _INSTEAD.get(cap.short)
+    if text is None:
+        return f"see: capadvise explain {cap.short}"
+    call = finding.call
+    where = call.about.split(", ")[0] if call.about.startswith("/") else "the file"
+    if where == "the file" and cap.short == "CHOWN":
+        where = "the file or volume"
+    named = where.startswith("/") and not call.syscall.startswith(_TWO_PATHS)
+    directory = str(PurePosixPath(where).parent) if named else "the directory"
+    who = f"uid {call.uid}" if call.uid else "root"
+    return text.format(where=where, directory=directory, who=who)
+
+
+SCHEMA = "capadvise.watch/1"
+_WARNING, _INFO = 4, 6
+"""Levels of syslog(3)."""
+
+
+def finding_json(finding: WatchFinding, time: str, against: str | None = None) -> str:
+    """A line for a new finding."""
+    return _json_line(
+        "refusal", time, finding_line(finding, against), _finding_fields(finding, against)
+    )
+
+
+def summary_json(
+    findings: Iterable[WatchFinding], seconds: float, time: str, *, dropped: int
+) -> Iterable[str]:
+    """A line for each finding with its count so far, and one for all."""
+    findings = list(findings)
+    for finding in findings:
+        yield _json_line("count", time, finding_line(finding), _finding_fields(finding, None))
+    first = next(summary_lines(findings, seconds, dropped=dropped, everything=False))
+    more = {"seconds": round(seconds, 1), "findings": len(findings), "dropped": dropped}
+    yield _json_line("summary", time, first, more)
+
+
+def _finding_fields(finding: WatchFinding, against: str | None) -> dict[str, Any]:
+    call, owner = finding.call, finding.call.owner
+    return {
+        "owner": owner.name,
+        "owner_kind": str(owner.kind),
+        "engine": owner.engine,
+        "project": owner.project,
+        "pod": owner.pod,
+        "container": owner.container,
+        "program": call.program,
+        "pid": call.pid,
+        "uid": call.uid,
+        "syscall": call.syscall,
+        "about": call.about,
+        "errno": finding.errno,
+        "by": str(finding.by),
+        "caps": [cap.name for cap in finding.caps],
+        "evidence": finding.evidence,
+        "cure": None if finding.hidden else cure(finding),
+        "harmless": finding.hidden,
+        "against": against,
+        "number": finding.number,
+        "count": max(1, finding.count),
+    }
+
+
+def _json_line(event: str, time: str, message: str, fields: dict[str, Any]) -> str:
+    refused = event == "refusal" and not fields["harmless"]
+    head = {
+        "schema": SCHEMA,
+        "event": event,
+        "time": time,
+        "PRIORITY": _WARNING if refused else _INFO,
+        "MESSAGE": message,
+    }
+    return json.dumps(head | fields, ensure_ascii=True)
+
+
+_MOST_ROWS = 500
+"""Rows; what is beyond is counted together, with ``other`` in the place of the owner's name."""
+_LONGEST = 80
+_OTHER = ("other", "other", "", "")
+_HEAD = """\
+# HELP capadvise_refused_calls_total Calls that were refused, by owner, capability and mechanism.
+# TYPE capadvise_refused_calls_total counter
+"""
+_DROPPED = """\
+# HELP capadvise_unread_refusals_total New kinds of refusals that came too fast to be read.
+# TYPE capadvise_unread_refusals_total counter
+capadvise_unread_refusals_total {}
+"""
+
+
+def metrics(findings: Iterable[WatchFinding], dropped: int) -> str:
+    """The text of the file."""
+    counts: Counter[tuple[str, str, str, str]] = Counter()
+    for finding in findings:
+        if finding.hidden is None:
+            owner = finding.call.owner
+            cap = finding.caps[0].name if finding.caps else ""
+            row = owner.label[:_LONGEST], str(owner.kind), cap, str(finding.by)
+            counts[row if row in counts or len(counts) < _MOST_ROWS else _OTHER] += finding.count
+    rows = (
+        f'capadvise_refused_calls_total{{owner="{_label(owner)}",kind="{kind}",'
+        f'capability="{cap}",by="{by}"}} {count}\n'
+        for (owner, kind, cap, by), count in sorted(counts.items())
+    )
+    return _HEAD + "".join(rows) + _DROPPED.format(dropped)
+
+
+def _label(text: str) -> str:
+    """A value between quotes (the exposition format escapes three characters)."""
+    return printable(text).replace("\\", "\\\\").replace('"', '\\"')

@@ -17,7 +17,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from functools import cached_property
 from importlib import import_module
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from capadvise.config.consumer import Consumer, capability_number
@@ -28,13 +30,42 @@ if TYPE_CHECKING:
 
     from capadvise.config.declared import Declared
     from capadvise.config.patched import Patched
-    from capadvise.config.recognised import UnknownFile
     from capadvise.config.snippet import Snippet
+    from capadvise.config.yaml.tree import Node
     from capadvise.model.caps import CapSet
     from capadvise.model.target import Target
 
 QUESTIONS = ("recognise", "read", "expose", "render", "edit", "consumer", "lines", "ask", "name")
 """What a language answers, or else says in ``cannot``."""
+
+
+class UnknownFile:
+    """A file of which nobody has said in which language it is; JSON is YAML, too."""
+
+    def __init__(self, path: str, text: str) -> None:
+        self.path, self.text = path, text
+
+    @property
+    def name(self) -> str:
+        """Without its folder."""
+        return PurePath(self.path).name
+
+    @cached_property
+    def roots(self) -> tuple[Node, ...]:
+        """One for each document. Raises BadInput, with the line, for what is not YAML."""
+        from capadvise.config.yaml.reader import Documents
+
+        return tuple(Documents(self.text).roots)
+
+    @cached_property
+    def json(self) -> object:
+        """The value; None for what is not JSON."""
+        import json
+
+        try:
+            return json.loads(self.text)
+        except (ValueError, RecursionError):
+            return None
 
 
 class Resolves(Enum):
@@ -141,8 +172,9 @@ class Language:
         from capadvise.config.units.names import dropped_in, unit_suffix
 
         suffix = unit_suffix(path)
-        by_unit = suffix in self.endings and suffix != ".conf"
-        return by_unit or (".conf" in self.endings and dropped_in(path))
+        if suffix in self.endings and suffix != ".conf":
+            return True
+        return ".conf" in self.endings and dropped_in(path)  # of a kind that nobody here knows
 
     def claims(self, file: UnknownFile) -> bool:
         """Whether a file is of it by what is in it. Raises BadInput where it is so by half."""

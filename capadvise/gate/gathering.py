@@ -14,12 +14,13 @@ from glob import escape, glob
 from pathlib import Path
 
 from capadvise.catalog import Catalog
-from capadvise.config import LANGUAGES, can_be_ours, host_paths, languages, recognise
+from capadvise.config import can_be_ours, host_paths, languages, recognise
 from capadvise.config.compose.project import named_by_env
 from capadvise.config.declared import Declared, Exposure, ExposureAt
 from capadvise.config.kubernetes import KUBERNETES
 from capadvise.config.language import Language
 from capadvise.config.oci.exposed import filters
+from capadvise.config.systemd import SYSTEMD
 from capadvise.config.units.names import called_after, dropped_in
 from capadvise.config.yaml.tree import template_hint
 from capadvise.gate.accepting import Acceptance, comments
@@ -99,8 +100,9 @@ class _Read:
         if in_folder:
             return language if language is not None and language.meant(path, text) else None
         if language is None:
+            *titles, last = (each.title for each in languages("read"))
             raise BadInput(
-                f"{path}: neither {_titles('nor')}",
+                f"{path}: neither {', '.join(titles)} nor {last}",
                 hint="units and quadlets are recognised by name: *.service, *.conf, *.container",
             )
         return language
@@ -148,9 +150,7 @@ def gather_units(groups: Iterable[Sequence[str]], catalog: Catalog, resolver: Re
         try:
             texts = {path: _text(path) for path in group}
             if "[Service]" in texts[group[0]]:  # else it runs nothing
-                gathered.sources.append(
-                    _source(group, LANGUAGES["systemd"], texts, catalog, resolver)
-                )
+                gathered.sources.append(_source(group, SYSTEMD, texts, catalog, resolver))
         except BadInput as error:
             gathered.unusable.append(Unusable(group[0], str(error), error.hint))
     return gathered
@@ -158,15 +158,9 @@ def gather_units(groups: Iterable[Sequence[str]], catalog: Catalog, resolver: Re
 
 def _nothing(folder: str) -> Source:
     """A source for a folder without any file of ours: whoever named it expected one."""
-    titles = _titles("or").replace("a ", "")
-    remark = Remark(folder, 1, f"no {titles} is in this folder")
+    *titles, last = (language.title.partition(" ")[2] for language in languages("read"))
+    remark = Remark(folder, 1, f"no {', '.join(titles)} or {last} is in this folder")
     return Source((folder,), KUBERNETES, (), (), remarks=(remark,))
-
-
-def _titles(last: str) -> str:
-    """The kinds of files: ``a compose file, a Kubernetes manifest or a unit``."""
-    *titles, title = (language.title for language in languages("read"))
-    return f"{', '.join(titles)} {last} {title}"
 
 
 def _of_last(source: Source) -> Source:

@@ -125,7 +125,7 @@ def test_every_patch_is_confirmed(case: Case, tmp_path: Path) -> None:
         tool(program)
     (tmp_path / case.file).write_text(case.text)
     change = Change(tmp_path / case.file, case.text.encode(), case.patched())
-    confirm(Patching(change, case.language, snippet(case.caps)))
+    confirm(Patching(change, LANGUAGES[case.language], snippet(case.caps)))
 
 
 @pytest.mark.parametrize(
@@ -159,4 +159,6 @@ def test_a_patch_without_effect_is_not_written(
     service = {"compose": "web", "kubernetes": "Pod/a/web"}.get(language, "")
     change = Change(tmp_path / name, text.encode(), Patched(text, service))
     with pytest.raises(CannotPatch, match="would not give"):
-        confirm(Patching(change, language, replace(snippet(()), no_new_privileges=False)))
+        confirm(
+            Patching(change, LANGUAGES[language], replace(snippet(()), no_new_privileges=False))
+        )

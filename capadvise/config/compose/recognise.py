@@ -6,7 +6,7 @@ from collections.abc import Mapping as Mapping_
 from pathlib import PurePath
 
 from capadvise.config.compose.project import NAMES
-from capadvise.config.recognised import UnknownFile
+from capadvise.config.language import UnknownFile
 from capadvise.config.yaml.reader import Documents, is_null
 from capadvise.config.yaml.tree import EMPTY, Mapping, Node, entries, target
 

@@ -14,7 +14,7 @@ from glob import escape, glob
 from pathlib import Path
 
 from capadvise.catalog import Catalog
-from capadvise.config import can_be_ours, host_paths, languages, recognise
+from capadvise.config import LANGUAGES, can_be_ours, host_paths, languages, recognise
 from capadvise.config.compose.project import named_by_env
 from capadvise.config.declared import Declared, Exposure, ExposureAt
 from capadvise.config.kubernetes import KUBERNETES

@@ -18,7 +18,7 @@ from capadvise.proof.trials.runner import Job
 from capadvise.report.load import load
 from capadvise.targets.client.client import Client
 from capadvise.targets.client.invocation import recognize
-from capadvise.targets.containers import hidden_content, own_users
+from capadvise.targets.containers import grant, hidden_content
 from capadvise.targets.containers.data import VOLUMES, Before, choices, sources
 from capadvise.targets.containers.registry import quick
 from capadvise.workflow.check_proposal import CHECKS, how_to_check, with_check
@@ -182,7 +182,7 @@ def _of_container(report: Report, work: Workload, ways: Ways, before: Before | N
     chosen = _wanted(there, ways)
     argv = target.argv
     if ways.userns:
-        argv = own_users.chosen(invocation, client, report.posture).argv()
+        argv = grant.with_user_namespace(invocation, client, report.posture).argv()
     not_kept = _not_kept(before, [(source.key, source.place) for source in data])
     unread = standard_input.cautions(before or {}, of_container=True) if invocation.reads else ()
     return Job(

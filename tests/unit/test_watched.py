@@ -31,8 +31,8 @@ from capadvise.report.cure import cure
 from capadvise.report.prometheus import metrics
 from capadvise.report.watch_json import finding_json, summary_json
 from capadvise.report.watch_text import finding_line, summary_lines
+from capadvise.targets.running.machine import CallReader
 from capadvise.targets.running.owners import Owners, unit_or_user
-from capadvise.targets.running.watched_calls import CallReader
 from tests.support import schema
 
 CHOWN = ("setattr_prepare", "notify_change", "chown_common", "__x64_sys_chown")

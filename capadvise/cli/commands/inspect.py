@@ -11,8 +11,8 @@ from capadvise.model.errors import BadInput, Exit
 from capadvise.model.inspected import IMAGE, ImageInspection, Inspection
 from capadvise.report.image import dump_image, image_text
 from capadvise.report.inspection import dump_inspection, inspection_text, table
+from capadvise.targets.engine_images import inspect_image
 from capadvise.targets.running.inspect import holders, inspect_target, with_filter
-from capadvise.targets.saved import inspect_image
 
 
 def command(args: argparse.Namespace) -> int:

@@ -1,11 +1,16 @@
-"""What docker compose makes of its files: variables, ``extends``, ``include``, several files."""
+"""What docker compose makes of its files: variables, ``extends``, ``include``, several files; and
+health checks that name its services.
+"""
 
 from __future__ import annotations
 
+import re
+import shlex
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from capadvise.targets.client.answer import NoAnswer, answer_of
+from capadvise.targets.client.container import PROJECT_LABEL
 
 SECONDS = 30.0
 """It reads files and variables; one that takes longer hangs."""
@@ -56,3 +61,36 @@ def installed() -> list[str]:
     if shutil.which("docker-compose"):
         return ["docker-compose"]
     raise NoAnswer("docker compose is not installed")
+
+
+_ADDRESSES = (
+    "{{range .NetworkSettings.Networks}}{{if .IPAddress}}{{.IPAddress}}"
+    "{{range .Aliases}} {{.}}{{end}}{{println}}{{end}}{{end}}"
+)
+_OWN_HOSTS = """\
+mount -t tmpfs none /tmp
+{ echo "$CAPADVISE_HOSTS"; cat /etc/hosts; } > /tmp/hosts
+mount --bind /tmp/hosts /etc/hosts
+umount /tmp
+"""
+"""In a mount namespace of its own, so that nothing of it stays."""
+
+
+def with_service_names(
+    script: str, client: Sequence[str], project: str, services: Iterable[str]
+) -> str:
+    """The health check, with an /etc/hosts of its own where it names a service."""
+    if not any(_names(script, service) for service in services):
+        return script
+    engine = shlex.join(client)
+    listed = f"{engine} ps -q --filter {shlex.quote(f'label={PROJECT_LABEL}={project}')}"
+    inspect = f"{engine} inspect --format {shlex.quote(_ADDRESSES)} $({listed})"
+    inside = f"set -e\n{_OWN_HOSTS}{script}"
+    return (
+        f"CAPADVISE_HOSTS=$({inspect})\nexport CAPADVISE_HOSTS\n"
+        f'exec unshare --mount "${{BASH:-/bin/sh}}" -ec {shlex.quote(inside)}'
+    )
+
+
+def _names(script: str, service: str) -> bool:
+    return bool(re.search(rf"(?<![\w.$-]){re.escape(service)}(?![\w-])", script))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+from collections.abc import Iterable
 from contextlib import suppress
 
 from capadvise.catalog.known_index import INITS
@@ -12,7 +13,7 @@ from capadvise.kernel import procfs, serving
 from capadvise.kernel.background import Background
 from capadvise.kernel.process_tree import descendants, seen_below
 from capadvise.model.errors import BadInput
-from capadvise.model.health import Health
+from capadvise.model.health import Health, ending
 from capadvise.observe.supervise.command_subject import CommandSubject
 from capadvise.observe.supervise.decisions import (
     Finished,
@@ -23,11 +24,48 @@ from capadvise.observe.supervise.decisions import (
     SupervisorLost,
     Unhealthy,
 )
-from capadvise.targets.client.client import EngineError
+from capadvise.targets.client.client import Client, EngineError
 from capadvise.targets.containers.container_starts import StartedContainer
 from capadvise.targets.containers.containers import ContainerState, Roster, healthcheck
-from capadvise.targets.containers.engine_health import EngineHealth
 from capadvise.targets.containers.settling import Settling
+
+
+class EngineHealth:
+    """Of the containers of a recording, by id."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._asked: dict[str, tuple[int, Background[Health | None]]] = {}
+        self._known: dict[str, Health] = {}
+
+    def look(self, entries: Iterable[ContainerState]) -> None:
+        """Ask for what is new, one question at a time for each."""
+        for entry in entries:
+            number, asked = self._asked.get(entry.id, (0, None))
+            if asked is not None and asked.ended and (seen := asked.result()):
+                self._known[entry.id] = seen
+            if entry.tries > number and (asked is None or asked.ended):
+                self._ask(entry)
+
+    def _ask(self, entry: ContainerState) -> None:
+        name = entry.id
+        self._asked[name] = entry.tries, Background(lambda: self._last_try(name))
+
+    def _last_try(self, container: str) -> Health | None:
+        try:
+            known = self._client.find(container)
+        except (EngineError, BadInput):
+            return None
+        tried = known.last_health_try if known else None
+        if tried is None:
+            return None
+        status, output = tried
+        return Health(status == 0, ending(status, output))
+
+    def of(self, entry: ContainerState) -> Health | None:
+        """What the last try said; None where none was made."""
+        return self._known.get(entry.id)
+
 
 _LOG_LINES = 5
 _UNANSWERED = 10

@@ -1,7 +1,8 @@
-"""The containers of a recording or a trial: which are ours, what becomes of them.
+"""The containers of a recording or a trial: which are ours, and what happens to them.
 
-They carry a label. docker tells of them as things happen; podman's are the descendants of the
-client, and what keeps them lives as long as they do.
+They carry a label. docker reports events as they happen; podman's containers are descendants of the
+client, and each has a process that lives as long as it does. docker reports starts to a trial that
+is not traced, too; it is then asked for the process.
 """
 
 from __future__ import annotations
@@ -262,3 +263,35 @@ def healthcheck(client: Client, container: Container, where: str = '"$CONTAINER"
     between two tries."""
     command = shlex.join(healthcheck_command(container.healthcheck))
     return f"{shlex.join(client.argv)} exec {where} {command}"
+
+
+class UntracedRoster(DockerRoster):
+    """What ends at once is gone when docker answers, and has no place then: its exit status is all
+    that is known of it."""
+
+    def open(self) -> None:
+        """Begin to listen."""
+        self._started: dict[str, ContainerState] = {}
+        super().open()
+
+    def update(self) -> None:
+        """Read the events that have come, and the answers."""
+        super().update()
+        for entry in [one for one in self._started.values() if one.answered]:
+            root = entry.container.pid if entry.container else 0
+            if shim := procfs.parent(root) if root else 0:
+                self.starts.told_of(shim, entry.id, root)
+            elif entry.running:  # a busy engine may not have answered
+                self.ask(entry)
+                continue
+            del self._started[entry.id]
+
+    def entry(self, container: str) -> ContainerState:
+        """The entry of an id. The engine is asked once, when there is a process to be asked for."""
+        return self.entries.setdefault(container, ContainerState(container))
+
+    def started(self, entry: ContainerState) -> None:
+        """Ask for its first process."""
+        super().started(entry)
+        self.ask(entry)
+        self._started[entry.id] = entry

@@ -1,5 +1,7 @@
-"""What a container may do, changed in its command line or its service: for the recording all, for
-a trial just a set. Everything else stays as the user wrote it. Pure."""
+"""What a container may do, changed in its command line or its service: every capability for a
+recording, one set for a trial. The rest stays as the user wrote it. Pure, but
+``with_user_namespace`` asks docker.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,11 @@ from dataclasses import replace
 from typing import Any
 
 from capadvise.formats.pflag import Option
+from capadvise.judgement.user_namespace import USUAL_IDS
 from capadvise.model.caps import CapSet
+from capadvise.model.errors import BadInput
+from capadvise.model.posture import Posture, Sharing
+from capadvise.targets.client.client import Client
 from capadvise.targets.client.invocation import Invocation
 
 _CAPS = frozenset(("cap-add", "cap-drop"))
@@ -118,3 +124,35 @@ def _without(service: Mapping[str, Any], *gone: str) -> dict[str, Any]:
 def _label(label: str) -> dict[str, str]:
     name, _, value = label.partition("=")
     return {name: value}
+
+
+_CHOOSING_USERS = frozenset(("userns", "uidmap", "gidmap", "subuidname", "subgidname"))
+"""By which podman's users, and docker's ``--userns=host``, choose a user namespace."""
+_FIRST_ID = 1 << 31
+"""Of the host's ids that are mapped: beyond all that systems assign."""
+_OUR_IDS = tuple(Option(name, f"0:{_FIRST_ID}:{USUAL_IDS}") for name in ("uidmap", "gidmap"))
+_REMAPPED = ("name=userns", "name=rootless")
+"""What a docker says of itself that gives every container one."""
+
+
+def with_user_namespace(invocation: Invocation, client: Client, posture: Posture) -> Invocation:
+    """With one for the container, unless it had one when it was recorded. Raises BadInput where it
+    cannot have one."""
+    if posture.namespaces.get("user") is Sharing.OWN:
+        return invocation
+    kept = tuple(option for option in invocation.options if option.name not in _CHOOSING_USERS)
+    if client.engine == "podman":
+        return replace(invocation, options=(*kept, *_OUR_IDS))
+    said = client.call("info", "--format", "{{json .SecurityOptions}}")
+    if not any(word in said for word in _REMAPPED):
+        raise BadInput(
+            "the containers of this docker share the host's user namespace",
+            hint="a docker daemon with --userns-remap=default gives them one, and has images and "
+            "volumes of its own: record the container there, or with podman",
+        )
+    return replace(invocation, options=kept)
+
+
+def first_id(invocation: Invocation) -> int:
+    """The host's id of the container's root, where ``chosen`` has given it a user namespace."""
+    return _FIRST_ID if set(_OUR_IDS) <= set(invocation.options) else 0

@@ -15,8 +15,7 @@ from capadvise.targets.client.client import RECORDING_LABEL, STOPPED_LABEL, TRIA
 from capadvise.targets.client.container import Container
 from capadvise.targets.client.invocation import Invocation
 from capadvise.targets.containers import beside, grant, project, volumes
-from capadvise.targets.containers.data import mountpoint
-from capadvise.targets.containers.data_copies import DataCopies
+from capadvise.targets.containers.data import DataCopies, mountpoint
 from capadvise.targets.containers.in_place import FreePorts, InPlace
 
 

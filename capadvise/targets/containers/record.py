@@ -40,12 +40,12 @@ from capadvise.targets.client.client import (
 )
 from capadvise.targets.client.container import PROJECT_LABEL
 from capadvise.targets.client.invocation import Invocation
-from capadvise.targets.containers import podman_compose, service_names
+from capadvise.targets.containers import compose, podman_compose
 from capadvise.targets.containers.beside import check_of
 from capadvise.targets.containers.container_starts import ContainerStarts, StartedContainer
 from capadvise.targets.containers.container_subject import ContainerSubject
 from capadvise.targets.containers.containers import ContainerState, Roster
-from capadvise.targets.containers.leftovers import sweep
+from capadvise.targets.containers.in_place import sweep
 from capadvise.targets.containers.prepare import Start, for_recording
 from capadvise.targets.containers.registry import ENGINES
 from capadvise.targets.containers.seen import Run, observation, observations, so_far
@@ -264,7 +264,7 @@ def _reaching(start: Start, check: str | None) -> str | None:
     if check is None:
         return None
     if start.compose:
-        check = service_names.check_of(check, start.client.argv, start.compose, start.names)
+        check = compose.with_service_names(check, start.client.argv, start.compose, start.names)
     return check_of(check, dict(start.ports)) if start.ports else check
 
 

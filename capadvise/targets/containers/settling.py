@@ -1,22 +1,27 @@
-"""When a container without a health check of its own has started: what listens and what runs in it
-does not change any more. What ran all that time is to run in each trial."""
+"""Noticing that a container without a health check has started: what listens and what runs in it
+no longer changes. Each trial must run what ran all that time.
+"""
 
 from __future__ import annotations
 
 import os
 import shlex
+import struct
 import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from types import MappingProxyType
 
+from capadvise.catalog import default
+from capadvise.catalog.syscalls import MACHINES
 from capadvise.kernel import procfs, serving
 from capadvise.kernel.background import Background
+from capadvise.kernel.procfs import PROC
 from capadvise.kernel.serving import RunningProgram
 from capadvise.model.workload import IMPLICIT_CHECK, only_listens
 from capadvise.observe.supervise.health_check import IMPLICIT
-from capadvise.targets.containers import naps
 
 STEADY = 3.0
 """Seconds without a change; as long again as it took to get there, up to ``_LONGEST``."""
@@ -190,7 +195,7 @@ def _serves(root: int, ports: frozenset[str]) -> bool:
 
 
 def _napping(running: Iterable[RunningProgram]) -> dict[RunningProgram, float]:
-    return {one: nap for one in running if (nap := naps.seconds(one.pid))}
+    return {one: nap for one in running if (nap := sleep_left(one.pid))}
 
 
 def _programs(running: Iterable[RunningProgram]) -> set[str]:
@@ -205,3 +210,30 @@ def _proposed(root: int, pids: list[int]) -> str | None:
     if done.returncode or not arguments:
         return None
     return f"${IMPLICIT_CHECK} {shlex.join(arguments)}"
+
+
+_TIMER_ABSTIME = 1
+"""linux/time.h"""
+_OF_CLOCK = "clock_nanosleep"
+TIME_AT = {"nanosleep": 0, _OF_CLOCK: 2}
+"""The calls that sleep, and which argument is the time."""
+
+
+def sleep_left(pid: int, proc: Path = PROC) -> float:
+    """Seconds of the sleep that its first thread is in; 0 where it is in none. It takes what ptrace
+    takes, and is 0 without that."""
+    try:
+        words = (proc / str(pid) / "syscall").read_text().split()
+        number = int(words[0])  # "running" is none
+        call = default().syscalls.name(MACHINES.get(os.uname().machine, 0), number)
+        if call not in TIME_AT:
+            return 0.0
+        clock, flags, *_ = (int(word, 16) for word in words[1:])
+        with open(proc / str(pid) / "mem", "rb", buffering=0) as memory:
+            memory.seek(int(words[1 + TIME_AT[call]], 16))
+            whole, billionths = struct.unpack("2q", memory.read(16))
+        until = call == _OF_CLOCK and flags & _TIMER_ABSTIME
+        left: float = whole + billionths / 1e9 - (time.clock_gettime(clock) if until else 0.0)
+    except (OSError, ValueError, IndexError, OverflowError, struct.error):
+        return 0.0
+    return max(0.0, left)

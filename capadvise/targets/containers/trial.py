@@ -23,7 +23,7 @@ from capadvise.observe.supervise.onlooker import Onlooker, TargetSoFar
 from capadvise.observe.supervise.progress import StandingStill
 from capadvise.targets.client.client import TRIAL_LABEL, Client, EngineError, made_for
 from capadvise.targets.client.invocation import Invocation, recognize
-from capadvise.targets.containers import beside, grant, own_users, project, volumes
+from capadvise.targets.containers import beside, grant, project, volumes
 from capadvise.targets.containers.data import TrialData
 from capadvise.targets.containers.in_place import FreePorts, InPlace
 from capadvise.targets.containers.podman_compose import pod_of
@@ -146,7 +146,7 @@ def container_trial(plan: dict[str, Any], top: Path, out: Path, err: Path) -> It
     if invocation is None:
         raise BadInput("the report's command starts no known container")
     client = engine_of(invocation)
-    first_id = own_users.first_id(invocation) if plan["userns"] else 0
+    first_id = grant.first_id(invocation) if plan["userns"] else 0
     data = TrialData(client, top, plan["data"], plan["before"], plan["owner"], first_id)
     with ExitStack() as undone:
         undone.callback(data.close)

@@ -1,4 +1,4 @@
-"""kubectl, which does all that has to do with a cluster."""
+"""kubectl, which does everything that concerns a cluster."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import resource
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from capadvise.model.errors import CannotObserve
+from capadvise.targets.kubernetes import objects
 from capadvise.targets.kubernetes.objects import Object
 
 _SERVER = re.compile(r"Error from server \((\w+)\)")
@@ -165,3 +166,35 @@ class Kubectl:
 
 def _uri(path: str, query: Mapping[str, str]) -> str:
     return quote(path) + (f"?{urlencode(query)}" if query else "")
+
+
+_UNLESS_TOLD = 'read -r _ || exec "$@"'
+"""A line says that nothing is left; an end without one, that we were killed."""
+
+
+@contextmanager
+def removed_if_killed(kubectl: Kubectl, namespaces: Sequence[str], run: str) -> Iterator[Kubectl]:
+    """A client whose pods of this run go even if we are killed meanwhile: a process for each
+    namespace, in a session of its own, hears of it by the end of its input. Each kubectl holds the
+    other end, too: one that is about to make a pod outlives us. Raises ClusterError."""
+    processes = [
+        subprocess.Popen(
+            [*("sh", "-c", _UNLESS_TOLD, "sh"), *kubectl.words(*_delete(namespace, run))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        for namespace in namespaces
+    ]
+    fds = tuple(process.stdin.fileno() for process in processes if process.stdin)
+    try:
+        yield replace(kubectl, fds=fds)
+    finally:
+        for process in processes:
+            process.communicate(b"\n")
+
+
+def _delete(namespace: str, run: str) -> tuple[str, ...]:
+    selector = f"--selector={objects.RUN}={run}"
+    return "delete", "pods", f"--namespace={namespace}", selector, "--wait=false"

@@ -21,10 +21,9 @@ from capadvise.model.caps import Cap, CapSet
 from capadvise.model.errors import BadInput, CannotObserve
 from capadvise.model.inspected import Inspection
 from capadvise.model.posture import Posture, Sharing
-from capadvise.targets.names import running
-from capadvise.targets.running.pods import in_pod
-from capadvise.targets.running.target import by_name
-from capadvise.targets.running.units import is_unit, main_process
+from capadvise.targets.containers.registry import running_container
+from capadvise.targets.kubernetes.pods import in_pod
+from capadvise.targets.running.target import by_name, is_unit, main_process
 
 
 def inspect(pid: int, machine: Machine, container: str | None = None) -> Inspection:
@@ -67,7 +66,7 @@ def inspect_target(text: str, machine: Machine) -> Inspection:
     if not (colon and kind == "container" and name):
         return inspect(process_of(text), machine)
     try:
-        container = running(name)
+        container = running_container(name)
     except BadInput:  # a pod has it, or another user's podman knows it
         if kept := in_pod(name):
             called = f"{kept.container.engine} container {kept.container.called}"

@@ -1,4 +1,4 @@
-"""What there is to attach to: a process, or a container by its name, its id, or a process in it."""
+"""What ``attach`` can name: a process, a unit, or a container by name, id or process."""
 
 from __future__ import annotations
 
@@ -7,20 +7,28 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from pathlib import Path
 
 from capadvise.kernel import procfs
 from capadvise.kernel.process_tree import descendants
 from capadvise.model.errors import BadInput, CannotObserve
 from capadvise.model.target import Target
-from capadvise.targets import names
 from capadvise.targets.client.cgroup_path import parse_place
 from capadvise.targets.client.client import EngineError
 from capadvise.targets.client.container import Container
 from capadvise.targets.containers import registry
-from capadvise.targets.running.configured_user import configured_user
 from capadvise.targets.shims import CONMON, container_id, is_shim, word_after
+from capadvise.targets.systemd import manager
+from capadvise.targets.systemd.invocation import (
+    ACTIVATORS,
+    RECORDED,
+    restart_of,
+    service_for,
+    unit_name,
+)
+from capadvise.targets.systemd.safety import require_own_processes, require_restartable
 from capadvise.targets.systemd.unit import ServiceUnit
-from capadvise.targets.systemd.unit_starts import in_unit
+from capadvise.targets.systemd.unit_starts import first_process, in_unit
 
 _SHORTEST_ID = 12
 
@@ -97,7 +105,7 @@ def find(what: str) -> Running:
 def by_name(name: str) -> Running:
     """A container that docker or podman tells of, else one of another user's podman."""
     try:
-        return _container(names.running(name))
+        return _container(registry.running_container(name))
     except BadInput:
         kept = [running for running in _below_conmon() if running.is_called(name)]
         if len(kept) != 1:
@@ -219,3 +227,75 @@ def target_of(pid: int, kind: str) -> Target:
         cwd = "?"
     name = procfs.comm(pid)
     return Target(kind, name, procfs.arguments(pid) or (name,), cwd, f"{uids[1]}:{gids[1]}")
+
+
+_LARGEST = 1 << 20
+"""Of a file with users or groups: more is none."""
+
+
+def configured_user(container: Container) -> str | None:
+    """``uid:gid`` as they are called inside; None where a name stands for nobody there."""
+    user, _, group = container.user.partition(":")
+    if not user:
+        return "0:0"
+    uid, gid = (user, "0") if user.isdecimal() else _entry(container, "passwd", user)
+    if group:
+        gid = group if group.isdecimal() else _entry(container, "group", group)[0]
+    return f"{uid}:{gid}" if uid and gid else None
+
+
+def _entry(container: Container, kind: str, name: str) -> tuple[str, str]:
+    """The number of a user or group, and of a user its group; empty where there is none."""
+    path = Path(f"/proc/{container.pid}/root/etc/{kind}")
+    try:
+        with path.open(errors="replace") as file:
+            text = file.read(_LARGEST)
+    except OSError:
+        return "", ""
+    return entry_of(text, name)
+
+
+def entry_of(text: str, name: str) -> tuple[str, str]:
+    """The third and the fourth field of a line of passwd(5) or group(5)."""
+    for line in text.splitlines():
+        fields = line.split(":")
+        if fields[0] == name and len(fields) > 3 and fields[2].isdecimal():
+            return fields[2], fields[3]
+    return "", ""
+
+
+def is_unit(what: str) -> bool:
+    """Whether it is named as a unit; containers have no such names, as a rule."""
+    return what.endswith((*RECORDED, *ACTIVATORS))
+
+
+def running_unit(what: str, *, restart: bool = False) -> Running:
+    """``restart``: it is restarted, as it is, once it is watched. Raises BadInput where there is
+    none, or nothing of it runs, or it must not be restarted."""
+    unit = manager.known(service_for(unit_name(what)))
+    require_own_processes(unit)
+    if restart:
+        require_restartable(unit)
+    keeper = manager.pid()
+    first = _first(unit, first_process(unit))
+    order = restart_of(unit.name)
+    target = replace(target_of(first, "unit"), name=unit.short_name, argv=order.argv)
+    return Running(first, target, shim=keeper, unit=unit, restart=restart)
+
+
+def main_process(what: str) -> int:
+    """Of a unit. Raises BadInput where there is none."""
+    unit = manager.known(service_for(unit_name(what)))
+    try:
+        return _first(unit, first_process(unit))
+    except CannotObserve:  # only root may ask for its manager's process
+        return _first(unit, unit.main)
+
+
+def _first(unit: ServiceUnit, first: int) -> int:
+    if first:
+        return first
+    raise BadInput(
+        f"nothing of {unit.name} runs: it is {unit.active}",
+        hint=f"capadvise run -- systemctl start {unit.short_name}",
+    )

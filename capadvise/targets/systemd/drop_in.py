@@ -1,13 +1,25 @@
-"""What a unit is changed to for a recording or a trial. Pure.
+"""Drop-ins for a recording or a trial, and their removal, however the run ends.
 
 Everything else stays as the unit says: its user, namespaces, directories, environment, sockets.
+Before anything is changed, a file notes how to undo it, and the note is removed last: capadvise
+undoes the change, or its guardian if capadvise is killed, or the next capadvise if both are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+import os
+import subprocess
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
 
+from capadvise.kernel import procfs
 from capadvise.model.caps import CapSet
+from capadvise.model.errors import CannotObserve
+from capadvise.targets.client.answer import last_line
+from capadvise.targets.systemd import manager
 from capadvise.targets.systemd.unit import ServiceUnit
 
 _ALWAYS = """\
@@ -39,3 +51,165 @@ def for_trial(unit: ServiceUnit, caps: CapSet, options: Iterable[str] = ()) -> s
     if names and not unit.is_root:
         ambient += f"AmbientCapabilities={names}\n"
     return _ALWAYS + bounding + ambient + "".join(f"{line}\n" for line in options)
+
+
+_DROP_INS = Path("/run/systemd/system")
+_NOTES = Path("/run/capadvise-units")
+_SCRIPT = """\
+before=$1 unit=$2 drop_in=$3 note=$4
+shift 4
+rm -f -- "$drop_in"
+rmdir -- "${drop_in%/*}" 2>/dev/null
+systemctl daemon-reload
+ended=0
+case $before in
+inactive | failed)
+  systemctl stop -- "$unit" || ended=$?
+  for again in ${1:+1 2 3 4 5}; do
+    sleep 0.2
+    case $(systemctl is-active -- "$unit") in inactive | failed) break ;; esac
+    systemctl stop -- "$unit"
+  done
+  ;;
+esac
+[ "$before" = failed ] || systemctl reset-failed -- "$unit" 2>/dev/null
+for activator; do
+  systemctl is-active --quiet -- "$activator" && continue
+  systemctl stop -- "$unit"
+  systemctl reset-failed -- "$activator" 2>/dev/null
+  systemctl start -- "$activator" || ended=$?
+done
+case $before in
+inactive | failed) : ;;
+*) systemctl restart -- "$unit" || ended=$? ;;
+esac
+rm -f -- "$note"
+exit $ended
+"""
+"""``reset-failed`` forgets how often it was started, too. A connection that nobody has taken starts
+the service again through its socket, once it is stopped. A socket whose service fails again and
+again is given up by systemd; it does not start while its service runs."""
+_SECONDS = 200.0
+"""As long as a unit may take to stop and to start."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnitChange:
+    """Of a unit, by a drop-in."""
+
+    unit: str
+    before: str
+    """Its ``ActiveState``."""
+    mark: str
+    """Of the process that makes it."""
+    activators: tuple[str, ...] = ()
+    """Sockets and others that are up, and start it."""
+
+    @property
+    def drop_in(self) -> Path:
+        """The last one in the order of names counts."""
+        return _DROP_INS / f"{self.unit}.d" / f"zzz-capadvise-{self.mark}.conf"
+
+    @property
+    def note(self) -> Path:
+        """What tells that it is to be undone."""
+        return _NOTES / f"{self.unit}.{self.mark}"
+
+    @property
+    def removal(self) -> list[str]:
+        """The command that undoes it."""
+        words = [self.before, self.unit, str(self.drop_in), str(self.note)]
+        return ["sh", "-c", _SCRIPT, "capadvise", *words, *self.activators]
+
+    @property
+    def sweep(self) -> list[list[str]]:
+        """For the guardian, see ``process_tree.remove_containers``."""
+        return [["ls", "-d", "--", str(self.note)], self.removal]
+
+
+def change_of(unit: ServiceUnit) -> UnitChange:
+    """Of a unit as it is now; nothing is changed yet."""
+    up = tuple(name for name in unit.activators if manager.show(name).runs)
+    return UnitChange(unit.name, unit.active, procfs.mark(), up)
+
+
+@contextmanager
+def changed(change: UnitChange, text: str) -> Iterator[None]:
+    """The unit with a drop-in; it takes effect with its next start. Raises CannotObserve where it
+    would not, or where the unit cannot be brought back to the state that it was in."""
+    _require_alone(change)
+    _require_last(change)
+    _NOTES.mkdir(mode=0o700, exist_ok=True)
+    _write(change.note, json.dumps(change.removal))
+    try:
+        change.drop_in.parent.mkdir(mode=0o755, exist_ok=True)
+        _write(change.drop_in, text)
+        manager.reload()
+        yield
+    finally:
+        problem = _undo(change.removal)
+    if problem:
+        raise CannotObserve(
+            f"{change.unit} was {change.before} before, and could not be made so again: {problem}",
+            hint=f"systemctl status {change.unit}",
+        )
+
+
+def _write(path: Path, text: str) -> None:
+    """A new file. For nobody else to write to, whatever our umask is: its manager is root."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    with os.fdopen(os.open(path, flags, 0o644), "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def _require_alone(change: UnitChange) -> None:
+    """Whoever ends last would bring it into the state that the other one has made. Raises
+    CannotObserve where another one that lives has changed it."""
+    for _, unit, pid, alive in _notes():
+        if alive and unit == change.unit:
+            raise CannotObserve(
+                f"{unit} is recorded or tried already: by process {pid}",
+                hint="wait for its end, or watch what runs: capadvise attach " + unit,
+            )
+
+
+def _require_last(change: UnitChange) -> None:
+    """A later drop-in could take back what ours says. Raises CannotObserve where there is one."""
+    for path in manager.drop_ins(change.unit):
+        if Path(path).name > change.drop_in.name:
+            raise CannotObserve(
+                f"{change.unit}: {path} would count for more than the drop-in of the recording",
+                hint="give it a name that is sorted before zzz",
+            )
+
+
+def undo_abandoned(dead: int = 0) -> tuple[str, ...]:
+    """Undo what a capadvise has left that was killed together with its guardian. Names of the
+    units. ``dead``: one that has closed all that it had, but may be in /proc for a moment yet."""
+    units = []
+    for note, unit, pid, alive in _notes():
+        if not alive or pid == str(dead):
+            with suppress(OSError, ValueError):
+                _undo(json.loads(note.read_text()))
+                units.append(unit)
+    return tuple(units)
+
+
+def _notes() -> list[tuple[Path, str, str, bool]]:
+    """Those that are there; the unit and the process of each, and whether that lives."""
+    notes = []
+    for path in sorted(_NOTES.glob("*")) if _NOTES.is_dir() else ():
+        unit, _, mark = path.name.rpartition(".")
+        notes.append((path, unit, mark.partition("-")[0], procfs.is_marked(mark)))
+    return notes
+
+
+def _undo(removal: list[str]) -> str:
+    """Empty, or why it could not be done."""
+    try:
+        done = subprocess.run(
+            removal, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_SECONDS
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        return str(error)
+    return (last_line(done.stderr) or f"exit {done.returncode}") if done.returncode else ""

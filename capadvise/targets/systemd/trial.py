@@ -17,9 +17,9 @@ from capadvise.model.errors import BadInput
 from capadvise.observe.supervise.command import Command
 from capadvise.observe.supervise.observation import Observation
 from capadvise.targets.systemd import drop_in, manager, safety
+from capadvise.targets.systemd.drop_in import change_of, changed, undo_abandoned
 from capadvise.targets.systemd.invocation import recognize, restart_of
 from capadvise.targets.systemd.record import run_unit
-from capadvise.targets.systemd.undo import change_of, changed, undo_abandoned
 from capadvise.targets.systemd.unit import ServiceUnit
 
 _LINES = "20"

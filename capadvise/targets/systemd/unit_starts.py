@@ -121,3 +121,13 @@ def is_of(group: str, name: str, top: str) -> bool:
 def processes(name: str) -> list[int]:
     """The processes of a unit."""
     return [pid for pid in procfs.processes() if in_unit(pid, name)]
+
+
+def first_process(unit: ServiceUnit) -> int:
+    """The main one of a unit's processes, else one that the manager has started; 0: none."""
+    keeper = manager.pid()
+    pids = processes(unit.name)
+    if keeper == 1 and unit.main in pids:
+        return unit.main
+    below = [pid for pid in pids if procfs.parent(pid) == keeper]
+    return next(iter((*below, *pids)), 0)

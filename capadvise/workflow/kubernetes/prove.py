@@ -15,8 +15,7 @@ from capadvise.model.errors import BadInput
 from capadvise.proof.plan import fewest, prove
 from capadvise.report.proof_text import trial_text
 from capadvise.targets.kubernetes import objects
-from capadvise.targets.kubernetes.kubectl import ClusterError, Kubectl
-from capadvise.targets.kubernetes.remover import removed_if_killed
+from capadvise.targets.kubernetes.kubectl import ClusterError, Kubectl, removed_if_killed
 from capadvise.targets.kubernetes.sets import containers, granted
 from capadvise.workflow.ending import Ending
 from capadvise.workflow.kubernetes.canaries import Canaries, deciding

@@ -1,12 +1,13 @@
 """Recording pods where they run: nothing of them is started, stopped, or sent a signal.
 
-What starts containers is followed, containerd or CRI-O and all shims, so that each start is seen
-from its first instruction. Each container has a report, and each of its starts a recording in it;
-what ran before has one, too, of which the start was not seen.
+Whatever starts containers is followed, containerd or CRI-O and all shims, so that each start is
+observed from its first instruction. Each container has a report with one recording for each start.
+A container that ran before has a recording, too, without its start.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
@@ -20,23 +21,82 @@ from capadvise.model.target import Target
 from capadvise.model.workload import Workload
 from capadvise.observe.audit.live import AuditListener
 from capadvise.observe.supervise.command import Command
-from capadvise.observe.supervise.decisions import Limits
+from capadvise.observe.supervise.decisions import Happening, Limits, SupervisorLost
 from capadvise.observe.supervise.event_loop import EventLoop
+from capadvise.observe.supervise.guardian_client import GuardianProcess
 from capadvise.observe.supervise.observation import Observation
 from capadvise.observe.supervise.onlooker import Onlooker, TargetSoFar
 from capadvise.observe.supervise.session import Session, Tracing, everything, session
 from capadvise.observe.supervise.sources import Sources
 from capadvise.observe.tracking.tracker import Tracker
+from capadvise.targets.attaching import (
+    AttachedSubject,
+    ExecWatcher,
+    PeriodicSave,
+    hold_namespaces,
+    note_namespaces,
+    opened_by,
+)
 from capadvise.targets.kubernetes.cri import node
 from capadvise.targets.kubernetes.cri.bundle import CriContainer, with_digest
 from capadvise.targets.kubernetes.cri.starts import PodStart, PodStarts
-from capadvise.targets.running import namespace_addresses
-from capadvise.targets.running.exec_watcher import ExecWatcher
-from capadvise.targets.running.interim import Interim
-from capadvise.targets.running.opened_by import opened_by
-from capadvise.targets.running.pods import Pods, containers_of
-from capadvise.targets.running.pods_subject import PodsSubject
+from capadvise.targets.kubernetes.pods import Pods, containers_of
 from capadvise.targets.shims import CONTAINERD_SHIM
+
+_GRACE = 3.0
+"""Seconds between the end of a pod and the start of another one of its name."""
+_EVERY = 0.2
+_UNREAD = (
+    "this machine was too busy to read which containers began before they were gone ({} of them): "
+    "the needs of those that were of these pods are missing"
+)
+
+
+class PodsSubject(AttachedSubject):
+    """See ``event_loop.Subject``. They go on when the recording ends."""
+
+    def __init__(self, starts: PodStarts, guardian: GuardianProcess, *, come: bool) -> None:
+        """``come``: there may be more pods later."""
+        self._starts, self._guardian, self._come = starts, guardian, come
+        self._next, self._alive = 0.0, time.monotonic()
+        self.fds = (guardian.report,)
+
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """What of the containers was missed."""
+        return (_UNREAD.format(self._starts.unread),) if self._starts.unread else ()
+
+    @property
+    def begun(self) -> bool:
+        """One of the containers."""
+        return bool(self._starts.starts)
+
+    def update(self) -> list[Happening]:
+        """See whether a pod is still there."""
+        self._guardian.read()
+        now = time.monotonic()
+        if now >= self._next and not self._come:
+            self._next = now + _EVERY
+            if self._is_there():
+                self._alive = now
+            self.ended |= now - self._alive > _GRACE
+        if self._guardian.ended and not self.ended:
+            self.ended = True
+            return [SupervisorLost()]
+        return []
+
+    def _is_there(self) -> bool:
+        """CRI-O makes pods without a process that holds their namespaces: of such a one nobody can
+        tell whether it is gone, or waits for the next start of a container."""
+        held = self._starts.sandboxes
+        if not held:
+            return True
+        return any(procfs.lives(pid, started) for pid, started in list(held.items()))
+
+    def pids(self) -> list[int]:
+        """The processes of all containers."""
+        ids = tuple(self._starts.starts)
+        return [pid for pid in procfs.processes() if any(i in procfs.cgroup(pid) for i in ids)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +187,7 @@ def _each_round(
         for observation in _observations(run, {}):  # digests take seconds: at the end
             save(observation.unfinished())
 
-    interim = Interim(save_all, lambda: run.loop.sources.tracker.distinct)
+    interim = PeriodicSave(save_all, lambda: run.loop.sources.tracker.distinct)
 
     def look() -> None:
         interim.look()
@@ -181,14 +241,12 @@ def _adopt(
             starts.holds(kept.pid)
             continue
         with suppress(ProcessLookupError, FileNotFoundError):
-            namespaces = held.enter_context(namespace_addresses.held_open(kept.pid))
+            namespaces = held.enter_context(hold_namespaces(kept.pid))
             start = starts.adopt(kept, buffers.now())
             for pid in (pid for pid, container in of.items() if container == kept.container.id):
                 for thread in procfs.threads(pid):
                     tracker.adopt(thread, start.scope)
-            namespace_addresses.note(
-                start.scope, kept.container.called, namespaces, buffers, tracker
-            )
+            note_namespaces(start.scope, kept.container.called, namespaces, buffers, tracker)
 
 
 # ------------------------------------------------------------ what came of it

@@ -1,4 +1,4 @@
-"""Where targets are made or found: docker, podman, systemd, clusters, what runs already.
+"""Makers and finders of targets: docker, podman, systemd, clusters, and what runs already.
 
 All of it may be imported. Each kind has a package of its own; what they share is here:
 ``engine_images`` reads images, ``shims`` names the processes that keep containers, ``attaching``

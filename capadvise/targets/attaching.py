@@ -1,4 +1,5 @@
-"""What recordings of running processes and of pods share. Nothing of the target is ours to stop.
+"""The common parts of recordings of running processes and of pods. Nothing that runs already is ours to
+stop.
 
 ``AttachedSubject`` ends the recording alone; ``PeriodicSave`` saves during it; ``ExecWatcher``
 follows what enters a container; ``opened_by`` and ``note_namespaces`` explain what the kernel
@@ -40,7 +41,7 @@ class AttachedSubject:
         return ()
 
     def check_environment(self) -> dict[str, str]:
-        """Nothing besides."""
+        """Add no variable."""
         return {}
 
     def stop(self) -> None:
@@ -131,12 +132,12 @@ class ExecWatcher:
 # ------------------------------------------------------------ what a seccomp filter refuses
 
 _KERNEL_NAMES = {"umount2": "umount", "clock_settime64": "clock_settime"}
-"""Where the kernel's name for a call is another one than that of the profiles."""
+"""The kernel's names of calls that the profiles call otherwise."""
 
 
 def opened_by(engine: str, missing: CapSet) -> dict[str, Cap]:
-    """What an engine's default seccomp filter would let through with another capability: call →
-    that which the catalog prefers."""
+    """The calls that an engine's default seccomp filter would let through with another capability,
+    each with the capability that the catalog prefers."""
     catalog = default()
     opens = catalog.seccomp.get(engine, catalog.seccomp["docker"]).opens
     opened: dict[str, Cap] = {}
@@ -193,8 +194,8 @@ def hold_namespaces(pid: int) -> Iterator[list[int]]:
 def note_namespaces(
     scope: Scope, name: str, namespaces: list[int], buffers: Buffers, tracker: Tracker
 ) -> None:
-    """Of what runs already: its own user namespace and those above it, where it is not in the
-    initial one. Raises CannotObserve."""
+    """Tell the tracker the addresses of a running target's user namespace and of those above it,
+    unless it is in the initial one. Raises CannotObserve."""
     if namespaces:
         own, *above = namespace_addresses(namespaces, buffers, tracker)
         if not own:

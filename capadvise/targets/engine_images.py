@@ -25,8 +25,8 @@ _DIGEST = re.compile(r"(sha256|sha512):([0-9a-f]{64,128})")
 
 
 def labels_of(name: str) -> Mapping[str, str]:
-    """Of an image that this machine has, from the first engine that has it; of ``oci:FOLDER``, from
-    there. Raises BadInput."""
+    """The labels of an image: from the first engine that has it, or from the folder of
+    ``oci:FOLDER``. Raises BadInput."""
     if name.startswith(LAYOUT):
         return _of_layout(Path(name.removeprefix(LAYOUT)))
     client, described = holder(name)
@@ -37,7 +37,7 @@ def labels_of(name: str) -> Mapping[str, str]:
 
 
 def labels_of_all(names: Iterator[str]) -> Iterator[tuple[str, Mapping[str, str]]]:
-    """Of those that this machine has."""
+    """The labels of those images that this machine has."""
     there = tuple(clients())
     for name in dict.fromkeys(names):
         for client in there:
@@ -102,7 +102,7 @@ def _read(client: Client, name: str) -> Image:
         except BadArchive as error:
             raise BadInput(f"image {name}: {error}") from error
         finally:
-            saving.kill()  # what follows the last member is of no interest
+            saving.kill()  # nothing after the last member matters
 
 
 def _described(name: str, engine: str, image: Image) -> ImageInspection:

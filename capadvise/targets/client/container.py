@@ -25,7 +25,7 @@ class ContainerMount:
     destination: str
     writable: bool
     name: str | None = None
-    """Of a volume."""
+    """The name of a volume."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +36,15 @@ class Container:
     id: str
     name: str
     image: str
-    """As it was named when the container was made."""
+    """The name by which the image was called when the container was made."""
     pid: int
-    """Of its first process, in the initial pid namespace; 0 when it does not run."""
+    """The pid of its first process in the initial pid namespace; 0 if the container does not
+    run."""
     running: bool
     has_ended: bool
     """At least once: it may run again."""
     user: str
-    """As it was configured: empty, a name, ``1000``, ``1000:1000``."""
+    """The configured user: empty, a name, ``1000``, ``1000:1000``."""
     argv: tuple[str, ...]
     """Entrypoint and command."""
     labels: Mapping[str, str]
@@ -53,7 +54,7 @@ class Container:
     privileged: bool
     mounts: tuple[ContainerMount, ...] = ()
     upper: str | None = None
-    """Where overlayfs keeps what the container has changed."""
+    """The folder in which overlayfs keeps the changes of the container."""
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
     """All of it, for what is not named here."""
 
@@ -64,7 +65,7 @@ class Container:
 
     @property
     def ports(self) -> list[int]:
-        """What its user publishes and its image exposes."""
+        """The ports that its user publishes and its image exposes."""
         bound = (self.raw.get("HostConfig") or {}).get("PortBindings") or {}
         exposed = (self.raw.get("Config") or {}).get("ExposedPorts") or {}
         ports = (str(one).partition("/")[0] for one in (*bound, *exposed))
@@ -72,7 +73,7 @@ class Container:
 
     @property
     def stop_signal(self) -> int:
-        """What tells it to stop."""
+        """The signal that tells it to stop."""
         given = (self.raw.get("Config") or {}).get("StopSignal") or "SIGTERM"
         name = str(given).upper()
         if name.isdecimal():
@@ -81,7 +82,7 @@ class Container:
 
     @property
     def health_log(self) -> tuple[str, ...]:
-        """What its health check printed, the last at the end."""
+        """The outputs of its health check, the last at the end."""
         state = self.raw.get("State") or {}
         log = (state.get("Health") or state.get("Healthcheck") or {}).get("Log") or ()
         return tuple(str(one.get("Output") or "").strip() for one in log)
@@ -97,12 +98,12 @@ class Container:
 
     @property
     def service(self) -> str | None:
-        """Of a compose project."""
+        """Its service in a compose project."""
         return self.labels.get(SERVICE_LABEL)
 
 
 def parse_inspect(engine: str, text: str) -> tuple[Container, ...]:
-    """What ``inspect`` printed. Raises BadInput for what is no description of containers."""
+    """Parse the output of ``inspect``. Raises BadInput if it describes no containers."""
     try:
         return tuple(_container(engine, item) for item in json.loads(text))
     except (ValueError, TypeError, KeyError, AttributeError) as error:

@@ -39,20 +39,20 @@ class NotFound(NoAnswer):
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """Of one daemon. The methods raise NoAnswer."""
+    """The API of one daemon. The methods raise NoAnswer."""
 
     path: str
-    """Of its socket."""
+    """The path of its socket."""
 
     def get(self, *words: str, seconds: float, **query: Value) -> Any:
-        """What is told of something, by the words of its path."""
+        """The JSON at a path, which is given by its words."""
         try:
             return json.loads(self.read(*words, seconds=seconds, **query))
         except ValueError as error:
             raise NoAnswer("docker: ended in the middle of its answer") from error
 
     def read(self, *words: str, seconds: float, **query: Value) -> bytes:
-        """As ``get``, as it comes."""
+        """The body at a path, unparsed."""
         return self._answer("GET", words, query, seconds)[1]
 
     def do(self, method: str, *words: str, seconds: float, **query: Value) -> None:
@@ -66,7 +66,8 @@ class Api:
         return _streams(body) if _MULTIPLEXED in headers else None
 
     def events(self, seconds: float, **query: Value) -> socket.socket:
-        """What has happened since, and happens until it is closed: JSON, one a line."""
+        """A connection that yields past and future events, one JSON object a line, until it is
+        closed."""
         peer, _ = self._asked("GET", ("events",), query, seconds)
         return peer
 
@@ -104,7 +105,7 @@ def _text(value: Value) -> str:
 
 @contextmanager
 def _told() -> Iterator[None]:
-    """What a socket raises, as NoAnswer."""
+    """Turn errors of the socket into NoAnswer."""
     try:
         yield
     except TimeoutError as error:
@@ -239,15 +240,15 @@ class DockerClient(Client):
 
     @property
     def answers(self) -> bool:
-        """Whether it is there, and may be asked."""
+        """True if the daemon is there and answers."""
         with suppress(NoAnswer):
             self.api.do("GET", "_ping", seconds=SECONDS)
             return True
         return False
 
     def events(self, since: float, label: str) -> socket.socket:
-        """What happens to containers with a label, as JSON, one a line, until it is closed. Raises
-        EngineError."""
+        """A connection that yields the events of containers with a label, one JSON object a line,
+        until it is closed. Raises EngineError."""
         with _said():
             return self.api.events(SECONDS, since=f"{since:.3f}", filters=_filters(label))
 
@@ -298,7 +299,7 @@ class NotThere(EngineError):
 
 @contextmanager
 def _said() -> Iterator[None]:
-    """What the API says, as an EngineError."""
+    """Turn errors of the API into EngineError."""
     try:
         yield
     except NotFound as error:

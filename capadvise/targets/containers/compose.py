@@ -1,6 +1,5 @@
-"""What docker compose makes of its files: variables, ``extends``, ``include``, several files; and
-health checks that name its services.
-"""
+"""docker compose's view of its files: variables, ``extends``, ``include``, several files; and
+health checks that name its services."""
 
 from __future__ import annotations
 
@@ -28,7 +27,7 @@ def resolved(paths: Sequence[str], *, variables: bool = True) -> str:
 
 
 def resolved_text(text: str, folder: str, *, variables: bool = True) -> str:
-    """As ``resolved``, of one file that lies in a folder and need not be there yet."""
+    """The same as ``resolved`` for one file of a folder, which need not exist yet."""
     more = ["--no-consistency", *(() if variables else ("--no-interpolate",))]
     options = ["--project-directory", folder, "--file", "-"]
     return config(installed(), options, *more, environment=_OFFLINE, given=text)
@@ -48,8 +47,8 @@ def config(
     environment: Mapping[str, str] | None = None,
     given: str = "",
 ) -> str:
-    """What ``compose [options] config`` makes of a project, as JSON; ``given`` is what it reads
-    from its standard input. Raises NoAnswer."""
+    """The project that ``compose [options] config`` prints, as JSON; ``given`` is its standard
+    input. Raises NoAnswer."""
     argv = [*compose, *options, "--profile", "*", "config", "--format", "json", *more]
     return answer_of(argv, "docker compose", SECONDS, given=given, environment=environment).stdout
 

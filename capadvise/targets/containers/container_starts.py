@@ -1,11 +1,11 @@
-"""Where a container begins, told from the kernel's own events below the engine.
+"""The start of a container, seen in the kernel's own events below the engine.
 
 The runtime's thread that changes its root (``pivot_root``) becomes the container with its next
-exec: what came before was the runtime's. A thread that joins a mount namespace (``setns``) will
-exec a command inside, as ``docker exec`` and healthchecks do. Both descend from a process that
-keeps just one container, and whose command line tells which: containerd's shim, or conmon. So
-containers are distinguished by their process trees, however many start at once. Tried with runc
-and crun.
+exec: everything before belongs to the runtime. A thread that joins a mount namespace (``setns``)
+will exec a command inside, as ``docker exec`` and health checks do. Both descend from a process
+that keeps just one container and names it in its command line: containerd's shim, or conmon.
+Containers are therefore distinguished by their process trees, however many start at once. Tried
+with runc and crun.
 """
 
 from __future__ import annotations
@@ -27,12 +27,13 @@ from capadvise.targets.shims import container_id, is_shim
 
 _ID = re.compile("[0-9a-f]{64}")
 INITS = ("docker-init", "podman-init", "catatonit")
-"""What ``--init`` puts before the container's own program. podman mounts it as /run/podman-init."""
+"""The programs that ``--init`` puts before the container's own. podman mounts its one as
+/run/podman-init."""
 
 
 @dataclass(slots=True)
 class StartedContainer:
-    """What one shim or conmon keeps: a container, once it has begun."""
+    """The container that one shim or conmon keeps."""
 
     runtime: int
     """Its pid."""
@@ -41,10 +42,10 @@ class StartedContainer:
     """The first process of the container."""
     scope: Scope | None = None
     sets: Sets | None = None
-    """Of the first process at its exec; None where it was gone too soon."""
+    """The sets of the first process at its exec; None if it was gone too soon."""
     posture: Posture | None = None
     init: Task | None = None
-    """What ``--init`` has put before the container's own program."""
+    """The init that ``--init`` puts before the container's own program."""
     user: tuple[int, int] = (0, 0)
     """uid and gid at its exec, as they are called inside."""
 
@@ -58,7 +59,8 @@ class ContainerStarts:
         self.checked_by: dict[str, tuple[str, ...]] = {}
         """Container id → the command of its healthcheck."""
         self.told: Callable[[int], str | None] = lambda pid: None
-        """Which container a shim was started for, where the kernel was asked at its exec."""
+        """Returns the container that a shim was started for, if a probe read its command line at
+        the exec."""
         self._machine = Machine.read()
         self._begun = 0
         self._ids: dict[int, str] = {}
@@ -145,8 +147,8 @@ def _told_by_shim(pid: int) -> str | None:
 
 
 def is_command(command: Sequence[str], pid: int, path: str) -> bool:
-    """Whether a process that has just executed ``path`` was started as this command: by its
-    arguments, or where it is gone already, by its program."""
+    """True if a process that has just executed ``path`` was started as this command, judging by its
+    arguments, or by its program if it is gone already."""
     if not command:
         return False
     arguments = procfs.arguments(pid)
@@ -158,7 +160,7 @@ def _same_program(name: str, path: str) -> bool:
 
 
 def healthcheck_command(test: Sequence[str]) -> tuple[str, ...]:
-    """What the engine executes for ``CMD`` and ``CMD-SHELL``."""
+    """The command that the engine executes for ``CMD`` and ``CMD-SHELL``."""
     if not test:
         return ()
     return ("/bin/sh", "-c", *test[1:]) if test[0] == "CMD-SHELL" else tuple(test[1:])

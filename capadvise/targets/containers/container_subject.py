@@ -31,7 +31,8 @@ from capadvise.targets.containers.settling import Settling
 
 
 class EngineHealth:
-    """Of the containers of a recording, by id."""
+    """The results of the engine's own health checks while containers run. docker reports the end of
+    each try; its result is then asked for."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -63,7 +64,7 @@ class EngineHealth:
         return Health(status == 0, ending(status, output))
 
     def of(self, entry: ContainerState) -> Health | None:
-        """What the last try said; None where none was made."""
+        """The result of the last try; None if there was none."""
         return self._known.get(entry.id)
 
 
@@ -116,14 +117,14 @@ class ContainerSubject:
 
     @property
     def begun(self) -> bool:
-        """Whether a container that the run is about has started."""
+        """True if a container that the run is about has started."""
         entries = list(self.roster.entries.values())
         return any(self.is_target(entry) and self.places(entry) for entry in entries)
 
     @property
     def health(self) -> Health | None:
-        """What the engine's health checks say: the first that fails, named where it is one of
-        several."""
+        """The result of the engine's health checks: the first failure, with the container's name if
+        there are several."""
         entries = list(self.roster.entries.values())
         said = [(entry, self.engine_health.of(entry)) for entry in entries if not entry.healthy]
         failing = [(entry, seen) for entry, seen in said if seen and not seen.passed]
@@ -136,7 +137,7 @@ class ContainerSubject:
     # ------------------------------------------------------------ what becomes of them
 
     def update(self) -> list[Happening]:
-        """What the guardian, the kernel's events and the engine tell."""
+        """Read the reports of the guardian, the kernel and the engine."""
         happened = list(self._client.update())
         if any(isinstance(event, SupervisorLost) for event in happened):
             self.roster.client.remove(list(self.roster.entries))
@@ -160,8 +161,8 @@ class ContainerSubject:
             self.status = self._client.status
 
     def _given_up(self) -> list[Happening]:
-        """Where the client of a recording has failed, what it has made and not started never will
-        be, and the others would be waited for in vain."""
+        """Give up if the client of a recording has failed: it will not start what it has only
+        created, and the other containers would wait for that forever."""
         status = self._client.status or 0
         if status <= 0 or self._target is not None or self._noted_ending:
             return []
@@ -175,7 +176,7 @@ class ContainerSubject:
         return [Unhealthy(said)] if waiting else []
 
     def _target_ended(self) -> list[Happening]:
-        """The container of a trial has ended: what the others do is of no interest."""
+        """End a trial with its container: the others do not matter."""
         if self._target is None or self.status is not None:
             return []
         statuses = (e.exit_status for e in self.roster.entries.values() if self.is_target(e))
@@ -215,7 +216,7 @@ class ContainerSubject:
         return [one for one in entries if self.is_target(one) and not checked_by.get(one.id)]
 
     def _is_judged(self, entry: ContainerState) -> bool:
-        """Whether a trial asks it what its engine asks it."""
+        """True if the trial's health check is the engine's own check of this container."""
         container = entry.container if entry.unhealthy and entry.answered else None
         own = healthcheck(self.roster.client, container) if container else None
         return own is not None and own == self._judged_by and self.is_target(entry)
@@ -236,12 +237,12 @@ class ContainerSubject:
         return settling.settled
 
     def implicit_check(self, entry: ContainerState) -> str | None:
-        """What stands for a health check where there is none."""
+        """The check that replaces a health check if the container has none."""
         settling = self._settlings.get(entry.id)
         return settling.check if settling else None
 
     def _health_output(self, entry: ContainerState) -> str:
-        """What its health check printed, and what itself wrote last."""
+        """The last output of a container and of its health check."""
         name = entry.service or entry.name or entry.id[:12]
         with suppress(EngineError, BadInput):
             container = self.roster.client.find(entry.id)
@@ -251,12 +252,12 @@ class ContainerSubject:
         return f"{name} is unhealthy"
 
     def _last_lines(self, entry: ContainerState) -> list[str]:
-        """What it wrote. Raises EngineError where the engine keeps no logs."""
+        """The last output of a container. Raises EngineError if the engine keeps no logs."""
         out, err = self.roster.client.logs(entry.id)
         return [line for line in (out + err).splitlines() if line.strip()][-_LOG_LINES:]
 
     def last_words(self) -> list[str]:
-        """Of the detached ones that failed, whose output nobody has seen."""
+        """The last output of the detached containers that failed: nobody has seen it."""
         said: list[str] = []
         for entry in self.roster.entries.values() if self._detached else ():
             if entry.exit_status and entry.id not in self.ended_by_us:
@@ -309,7 +310,7 @@ class ContainerSubject:
             self.ended_by_us = frozenset(self.roster.alive())
 
     def stop(self) -> None:
-        """As the engine stops a container."""
+        """Stop the containers as their engine does."""
         if not self._stopping:
             self._stopping = True
             for entry in self.roster.entries.values():  # some are removed as they end
@@ -322,8 +323,9 @@ class ContainerSubject:
             Background(lambda: client.stop(others, self._patience))
 
     def _is_deaf(self, entry: ContainerState) -> bool:
-        """Its first process has no handler for the signal that stops it, and as the first of its
-        namespace it cannot be ended by it: the engine would wait in vain."""
+        """True if the signal that stops the container has no effect: its first process has no
+        handler for it, and the kernel does not let it end the first process of a namespace. The
+        engine would wait for nothing."""
         container = entry.container if entry.answered else None
         places = self.places(entry)
         if container is None or not places:
@@ -334,7 +336,7 @@ class ContainerSubject:
         return procfs.is_first(root) and not procfs.handles(root, container.stop_signal)
 
     def end_rest(self) -> None:
-        """What the client has left."""
+        """End the processes that the client leaves."""
         self._client.end_rest()
 
     def kill(self) -> None:
@@ -348,11 +350,11 @@ class ContainerSubject:
     # ------------------------------------------------------------ who they are
 
     def is_target(self, entry: ContainerState) -> bool:
-        """Whether it is what the run is about, not another service."""
+        """True if the run is about this container and not about another service."""
         return self._target in (None, entry.service)
 
     def places(self, entry: ContainerState) -> list[StartedContainer]:
-        """Where a container began, once for each start."""
+        """The starts of a container."""
         return [
             place
             for place in self.roster.starts.places.values()

@@ -50,7 +50,7 @@ class ContainerState:
     """How many commands have ended that were executed in it: tries of its health check, most."""
     asked: Background[Container | None] | None = None
     image_files: tuple[ImageFile, ...] = ()
-    """What was changed of its image, when it was last looked at."""
+    """The changed files of its image at the last look."""
 
     @property
     def answered(self) -> bool:
@@ -63,7 +63,7 @@ class ContainerState:
         return self.asked.result() if self.asked else None
 
     def look_at_files(self, pid: int) -> tuple[ImageFile, ...]:
-        """What was changed of its image until now, or until it was removed; ``pid``: of its first
+        """The changed files of its image up to now, or up to its removal; ``pid`` is its first
         process."""
         if (container := self.container) is not None:
             self.image_files = changed_files(container, pid) or self.image_files
@@ -71,16 +71,16 @@ class ContainerState:
 
 
 class Roster:
-    """The containers with our label. Of podman, or the part that both share."""
+    """The containers with our label: podman's, and the part that both engines share."""
 
     tells_health: ClassVar[bool] = False
-    """Whether the engine makes health checks by itself, and tells how they went."""
+    """True if the engine makes health checks by itself and reports their results."""
 
     def __init__(self, client: Client, label: str, starts: ContainerStarts) -> None:
         self.client, self.label, self.starts = client, label, starts
         self.entries: dict[str, ContainerState] = {}
         self.unanswered = 0
-        """So often in a row, a second apart, the engine did not answer at all."""
+        """The number of times in a row, a second apart, that the engine did not answer at all."""
 
     def open(self) -> None:
         """Begin to listen, before the client starts."""
@@ -89,7 +89,7 @@ class Roster:
         """Listen no more."""
 
     def was_left(self) -> bool:
-        """Whether the engine ended meanwhile; it may be back."""
+        """True if the engine ended during the run; it may be back."""
         return False
 
     def update(self) -> None:
@@ -177,7 +177,7 @@ class DockerRoster(Roster):
         self._stream.close()
 
     def was_left(self) -> bool:
-        """As the end of its events says."""
+        """True if the stream of events has ended."""
         self._read()
         return self._events.ended
 
@@ -225,7 +225,7 @@ class DockerRoster(Roster):
         entry.stopped = False
 
     def settle(self) -> None:
-        """What docker lists, and the events that are late."""
+        """Take over what docker lists, and wait for late events."""
         begun = {place.id for place in self.starts.places.values() if place.scope and place.id}
         try:
             listed = self.client.labelled(self.label)
@@ -266,8 +266,9 @@ def healthcheck(client: Client, container: Container, where: str = '"$CONTAINER"
 
 
 class UntracedRoster(DockerRoster):
-    """What ends at once is gone when docker answers, and has no place then: its exit status is all
-    that is known of it."""
+    """docker's containers of a trial that is not traced: an event reports a start, and docker is
+    then asked for the process. A container that ends at once is gone when docker answers; only its
+    exit status is known."""
 
     def open(self) -> None:
         """Begin to listen."""

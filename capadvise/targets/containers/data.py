@@ -1,6 +1,6 @@
-"""What a container writes to that belongs to its user, and what trials and recordings get instead.
+"""Data of the user that a container writes to, and its replacement in trials and recordings.
 
-A trial begins with a fresh volume and an empty folder, as on a new host, or with what was there
+A trial begins with a fresh volume and an empty folder, as on a new host, or with the content from
 before the recording. Only single files are copied: an overlay is mounted over a folder, and the
 container gets the overlay. A recording beside running containers gets private copies.
 """
@@ -27,12 +27,12 @@ from capadvise.targets.containers import project, volumes
 from capadvise.targets.containers.registry import ENGINES
 
 FRESH, VOLUMES, NEW_VOLUMES, COPY = "fresh", "volumes", "new-volumes", "copy"
-"""What a trial begins with: new volumes and empty folders; new volumes in place of the folders,
-too; new volumes and the user's folders; both as they were."""
+"""The data with which a trial begins: new volumes and empty folders; new volumes in place of the
+folders, too; new volumes and the user's folders; both with their old content."""
 Before = Mapping[str, str]
-"""``bind:PATH`` or ``volume:NAME`` → where it was kept before the recording: empty where it had too
-many entries for that, so that trials begin with what is there later. What was not there is missing.
-"""
+"""``bind:PATH`` or ``volume:NAME`` → the copy from before the recording: empty if there were too
+many entries for a copy, so that trials begin with the later content. Data that did not exist is
+missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +44,11 @@ class DataSource:
     """The folder that it is on this machine."""
     image: str = ""
     target: str = ""
-    """Of a folder of the host: which of the image's it is mounted over."""
+    """The image's folder that a folder of the host covers."""
 
     @property
     def full(self) -> bool:
-        """Whether there is something in it."""
+        """True if there is something in it."""
         try:
             return bool(os.listdir(self.place))
         except OSError:
@@ -82,8 +82,8 @@ def keep_before(invocation: Invocation, client: Client, folder: Path) -> dict[st
 
 
 def _was_full(kept: Before | None, key: str) -> bool:
-    """Whether there was something in it before the recording; without ``kept``, nothing is known of
-    that time, and what is there now counts."""
+    """True if there was something in it before the recording; without ``kept``, nothing is known
+    about that time, and the present content counts."""
     if kept is None:
         return True
     store = kept.get(key)
@@ -93,8 +93,8 @@ def _was_full(kept: Before | None, key: str) -> bool:
 def choices(
     invocation: Invocation, client: Client, service: str | None, kept: Before | None
 ) -> list[str]:
-    """What trials can begin with that differs. What the recording itself has made is no data of the
-    user's."""
+    """The different data with which trials can begin. Files that the recording itself made are no
+    data of the user's."""
     there = [
         source
         for source in sources(invocation, client, service)
@@ -129,7 +129,7 @@ class _Recorder:
 
 
 class TrialData:
-    """What one trial is given: a ``volumes.Data``."""
+    """The data of one trial: a ``volumes.Data``."""
 
     def __init__(
         self,
@@ -140,8 +140,8 @@ class TrialData:
         owner: str | None = None,
         first_id: int = 0,
     ) -> None:
-        """``owner``: who all of it belongs to, ``uid:gid``, instead of whom it is of; ``first_id``:
-        the host's id of the container's root."""
+        """``owner``: ``uid:gid`` that owns all of it, instead of its real owner; ``first_id``: the
+        host's id of the container's root."""
         self._client, self._folder, self._choice, self._kept = client, folder, choice, kept
         self._owner, self._first_id = owner, first_id
         self.project: Mapping[str, Any] = {}
@@ -234,8 +234,8 @@ class TrialData:
 
 
 def shift(path: Path, first: int) -> None:
-    """Give a trial's data to the mapped ids, as an idmapped mount shows it. What belongs to an id
-    that is not mapped stays."""
+    """Give a trial's data to the mapped ids, as an idmapped mount shows it. Files of an id that is
+    not mapped stay."""
     inside = (
         os.path.join(at, name)
         for at, folders, files in os.walk(path)
@@ -261,13 +261,13 @@ def _absolute(source: str) -> str:
 
 
 def real_name(resolved: Mapping[str, Any], name: str) -> str:
-    """What the engine calls a volume of a resolved project."""
+    """The engine's name for a volume of a resolved project."""
     declared = (resolved.get("volumes") or {}).get(name) or {}
     return str(declared.get("name") or name)
 
 
 def mountpoint(client: Client, name: str) -> str | None:
-    """Where a volume is on this machine; None where it is not there yet."""
+    """The folder of a volume on this machine; None if it is not there yet."""
     with suppress(EngineError):
         place = client.place_of(name)
         return place if os.path.isdir(place) else None
@@ -275,7 +275,7 @@ def mountpoint(client: Client, name: str) -> str | None:
 
 
 def _sees_our_mounts(client: Client) -> bool:
-    """Whether what we mount is there for the engine, too."""
+    """True if the engine sees our mounts, too."""
     own = os.readlink("/proc/self/ns/mnt")
     return all(namespace == own for namespace in _namespaces(client))
 
@@ -287,15 +287,15 @@ def _namespaces(client: Client) -> Iterator[str]:
 
 
 _SPARE = 1 << 30
-"""So many bytes stay free."""
+"""A copy leaves this many bytes free."""
 
 
 _WAY_OUT = "--replace stops it, records on its own data, and starts it again"
 
 
 class DataCopies:
-    """What a recording beside what is up is given: a ``volumes.Data``. The copies are in one
-    folder, which is removed by whoever made it."""
+    """The data of a recording beside running containers: a ``volumes.Data``. The copies are in one
+    folder; its creator removes it."""
 
     def __init__(self, client: Client, folder: Path, resolved: Mapping[str, Any]) -> None:
         """``resolved``: the compose project, empty without one."""
@@ -308,9 +308,9 @@ class DataCopies:
         return {copy: path for path, copy in self._copies.items()}
 
     def bind(self, source: str, _: str = "") -> str:
-        """What cannot be copied, a socket or a device, stays as it is.
+        """Copy a folder or a file. A socket or a device cannot be copied, and stays.
 
-        Raises BadInput where there is no room, CannotObserve where it cannot be read.
+        Raises BadInput if there is no room, CannotObserve if it cannot be read.
         """
         path = os.path.abspath(os.path.expanduser(source))
         if path not in self._copies:  # services that share it share the copy

@@ -1,7 +1,6 @@
-"""What a container may do, changed in its command line or its service: every capability for a
+"""A container's capabilities, changed in its command line or its service: every capability for a
 recording, one set for a trial. The rest stays as the user wrote it. Pure, but
-``with_user_namespace`` asks docker.
-"""
+``with_user_namespace`` asks docker."""
 
 from __future__ import annotations
 
@@ -129,10 +128,10 @@ def _label(label: str) -> dict[str, str]:
 _CHOOSING_USERS = frozenset(("userns", "uidmap", "gidmap", "subuidname", "subgidname"))
 """By which podman's users, and docker's ``--userns=host``, choose a user namespace."""
 _FIRST_ID = 1 << 31
-"""Of the host's ids that are mapped: beyond all that systems assign."""
+"""The first of the host's ids that are mapped: beyond all that systems assign."""
 _OUR_IDS = tuple(Option(name, f"0:{_FIRST_ID}:{USUAL_IDS}") for name in ("uidmap", "gidmap"))
 _REMAPPED = ("name=userns", "name=rootless")
-"""What a docker says of itself that gives every container one."""
+"""Security options of a docker that gives every container a user namespace."""
 
 
 def with_user_namespace(invocation: Invocation, client: Client, posture: Posture) -> Invocation:

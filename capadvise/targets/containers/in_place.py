@@ -1,6 +1,5 @@
-"""What is in an engine already: containers that a start would replace, the data that they write,
-and leftovers of a capadvise that was killed.
-"""
+"""Containers that an engine has already: those that a start would replace, the data that they
+write, and leftovers of a capadvise that was killed."""
 
 from __future__ import annotations
 
@@ -78,7 +77,7 @@ def _shares(mount: ContainerMount, source: str) -> bool:
 
 
 def is_free(port: int, protocol: str = "tcp") -> bool:
-    """Whether a port of this machine could be listened on."""
+    """True if a port of this machine is free to listen on."""
     kind = socket.SOCK_DGRAM if protocol == "udp" else socket.SOCK_STREAM
     with socket.socket(socket.AF_INET, kind) as tried:
         tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -142,7 +141,7 @@ def _abandoned(client: Client, label: str) -> list[str]:
 
 
 def _sweep_networks(client: Client) -> None:
-    """Networks and volumes of compose projects of ours, and networks that were made besides."""
+    """Remove networks and volumes of our compose projects, and networks that we labelled."""
     for kind in ("network", "volume"):
         for name in client.names(kind, "capadvise-"):
             ours = _OUR_PROJECT.match(name)

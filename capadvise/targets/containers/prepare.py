@@ -27,29 +27,29 @@ class Start:
     """The user's own."""
     client: Client
     argv: tuple[str, ...]
-    """What is really called."""
+    """The command that is really called."""
     label: str
     services: tuple[str, ...] = ()
-    """Of a compose project, those that are looked at."""
+    """The observed services of a compose project."""
     target: str | None = None
     """The one service that a trial is about."""
     project: str | None = None
     """The compose project of our own, of which nothing stays."""
     others: str | None = None
-    """The label of what a recording makes besides: other services, and networks that were not
-    there."""
+    """The label of everything else that a recording makes: other services, and networks that were
+    not there."""
     beside: bool = False
     """Its containers have names of our own."""
     compose: str | None = None
     """The name of the compose project, the user's own or ours."""
     names: tuple[str, ...] = ()
-    """Of all its services."""
+    """The names of all its services."""
     ports: tuple[tuple[int, int], ...] = ()
     """Published ports of the user's, and those that stand for them."""
     originals: Mapping[str, str] = field(default_factory=dict)
     """Copies of data, and what they are copies of."""
     stopped: tuple[Container, ...] = ()
-    """What is stopped before, and started again afterwards."""
+    """The containers that are stopped before, and started again afterwards."""
 
 
 def for_recording(
@@ -60,10 +60,10 @@ def for_recording(
     *,
     in_its_place: bool,
 ) -> Start:
-    """``folder``: of our own. ``say`` is told what is up, before anything is done.
-    ``in_its_place``: what is up is stopped meanwhile.
+    """Decide how a recording starts. ``folder`` is ours. ``say`` receives what is up, before
+    anything is done. ``in_its_place``: what is up is stopped for the recording.
 
-    Raises CannotObserve and BadInput where it cannot be recorded so.
+    Raises CannotObserve and BadInput if a recording is not possible this way.
     """
     wish = _Wish(invocation, client, InPlace.of(client), folder, say, in_its_place)
     return _of_run(wish) if invocation.verb == "run" else _of_project(wish)
@@ -71,7 +71,7 @@ def for_recording(
 
 @dataclass(frozen=True, slots=True)
 class _Wish:
-    """What is to be recorded, and what is there."""
+    """The wanted recording, and the containers that are there."""
 
     invocation: Invocation
     client: Client
@@ -83,7 +83,7 @@ class _Wish:
 
     @property
     def label(self) -> str:
-        """Of what has every capability."""
+        """The label of containers that have every capability."""
         return f"{RECORDING_LABEL}={self.mark}"
 
     @property
@@ -125,7 +125,7 @@ def _of_run(wish: _Wish) -> Start:
 def _on_free_data(
     wish: _Wish, options: tuple[Option, ...], copies: DataCopies
 ) -> tuple[Option, ...]:
-    """What running containers write to is copied."""
+    """Copy the data that running containers write to."""
     changed: list[Option] = []
     for option in options:
         used = [one for source in _sources(option) for one in wish.there.users_of(source)]
@@ -222,7 +222,8 @@ def _noting(invocation: Invocation, up: list[Container]) -> Invocation:
 
 
 def would_stop(invocation: Invocation, client: Client) -> list[Container]:
-    """What a recording in its place stops. Raises as ``for_recording``."""
+    """The containers that a recording in their place stops. Raises the same as
+    ``for_recording``."""
     there = InPlace.of(client)
     if invocation.verb == "run":
         users = [*there.named(invocation.name), *_users(invocation, there)]

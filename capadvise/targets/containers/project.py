@@ -106,7 +106,7 @@ def with_labelled_networks(
 
 
 def _name_of(project: Mapping[str, Any], key: str, item: Mapping[str, Any] | None) -> str:
-    """Of a network or volume, for the engine. Pure."""
+    """The engine's name for a network or volume. Pure."""
     return str((item or {}).get("name") or f"{project['name']}_{key}")
 
 

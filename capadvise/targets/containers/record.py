@@ -56,16 +56,16 @@ _STOPPING = 1800.0
 
 @dataclass(frozen=True, slots=True)
 class ContainerRun:
-    """What came of a run of containers."""
+    """The result of a run of containers."""
 
     each: tuple[Observation, ...]
     """One for each container, or for each service of a project."""
     status: int | None
-    """As the client ended; of a detached one, as its container did."""
+    """The exit status of the client; if the client is detached, of its container."""
     removed: tuple[str, ...]
     """Names of the containers that the user's command would have left: they had everything."""
     last_words: tuple[str, ...] = ()
-    """Of the detached containers that failed."""
+    """The last output of detached containers that failed."""
     swept: tuple[str, ...] = ()
     """Names of those of a killed capadvise that ran on until now."""
 
@@ -102,11 +102,11 @@ def observe_containers(
     say: Callable[[str], object] = lambda sentence: None,
     onlooker: Onlooker | None = None,
 ) -> ContainerRun:
-    """Run containers with every capability, and return what was seen of each.
+    """Run containers with every capability, and return an observation of each.
 
-    ``until_healthy``: their own healthchecks end the run. ``in_its_place``: what is up is stopped
-    meanwhile, else nothing of it is touched; ``say`` is told before. Raises CannotObserve or
-    CannotStart when nothing ran.
+    ``until_healthy``: their own health checks end the run. ``in_its_place``: containers that are up
+    are stopped for the recording, else none of them is touched; ``say`` is told before. Raises
+    CannotObserve or CannotStart if nothing ran.
     """
     client = engine_of(invocation)
     swept = sweep(client)
@@ -126,8 +126,8 @@ def observe_containers(
 
 @contextmanager
 def _stopped_meanwhile(start: Start, say: Callable[[str], object]) -> Iterator[None]:
-    """Where this is killed, the guardian starts them again, or the next capadvise does; what else
-    would end it waits until they are up."""
+    """Start the stopped containers again at the end. If capadvise is killed, the guardian or the
+    next capadvise does it; signals that would end capadvise wait until the containers are up."""
     ending = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM) if start.stopped else ()
     handlers = {number: signal.getsignal(number) for number in ending}
     ignored = signal.SIG_IGN, None
@@ -269,15 +269,15 @@ def _reaching(start: Start, check: str | None) -> str | None:
 
 
 def _removal(start: Start) -> list[list[list[str]]]:
-    """What is removed at the end: the containers, and more. Pairs of commands, see
+    """The commands that remove the containers and more at the end, in pairs: see
     ``process_tree.remove_containers``."""
     containers = rm_by_label(start.client.argv, start.label, _removal_of(start))
     return [containers, *_removal_besides(start)]
 
 
 def _removal_besides(start: Start) -> list[list[list[str]]]:
-    """All of a compose project of our own; of another one, what was made besides, and of one of
-    podman-compose, the pod if nothing is left in it."""
+    """The commands that remove all of a compose project of our own; of a project of the user, only
+    what was added, and for podman-compose the pod if it is empty."""
     client, rm = list(start.client.argv), _removal_of(start)
     pairs: list[list[list[str]]] = []
     if start.project:
@@ -302,7 +302,7 @@ def _removal_of(start: Start) -> tuple[str, ...]:
 
 
 def _restart(start: Start) -> list[list[list[str]]]:
-    """What was stopped is started again by the guardian, where we cannot."""
+    """The commands by which the guardian starts again what was stopped, if we cannot."""
     client = list(start.client.argv)
     listing = [*client, "ps", "--all", "--quiet", "--no-trunc"]
     filters = [f"--filter=id={one.id}" for one in start.stopped]

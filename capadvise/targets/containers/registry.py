@@ -26,7 +26,7 @@ from capadvise.targets.containers.containers import DockerRoster, Roster, Untrac
 
 _DAEMONS = ("dockerd", "containerd")
 _DEFAULT = "unix:///var/run/docker.sock"
-"""Where the client looks for the daemon, unless it is told otherwise."""
+"""The address at which the client looks for the daemon by default."""
 _PEER = struct.Struct("3i")
 
 
@@ -67,7 +67,7 @@ def docker_endpoint(docker: Client) -> str:
 
 
 def _chooses_context(config: str) -> bool:
-    """Whether the user's configuration chooses a context, or may do."""
+    """True if the user's configuration chooses a context, or may do so."""
     try:
         with open(os.path.expanduser(f"{config}/config.json"), "rb") as file:
             return bool(json.load(file).get("currentContext"))
@@ -84,7 +84,7 @@ def _of_context(docker: Client, *_: str | None) -> str:
 
 
 def docker_ancestors(docker: Client) -> Callable[[], list[int]]:
-    """What lists the threads that containers descend from. Raises EngineError."""
+    """A function that lists the threads that containers descend from. Raises EngineError."""
     return partial(docker_threads, docker_endpoint(docker).removeprefix("unix://"))
 
 
@@ -116,8 +116,8 @@ def _listener(path: str) -> int:
 
 
 def require_podman(podman: Client) -> Client:
-    """As it is. Raises CannotObserve, in one line, where there is no podman or it speaks for
-    another."""
+    """The same client. Raises CannotObserve, in one line, if there is no podman or it speaks for
+    another machine."""
     said = os.environ.get("CONTAINER_HOST") or os.environ.get("CONTAINER_CONNECTION")
     if said:
         raise _remote(said)
@@ -137,14 +137,14 @@ def _remote(where: str) -> CannotObserve:
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """What differs from engine to engine."""
+    """The differences between engines."""
 
     require: Callable[[Client], Client]
     """Returns what it is asked by from now on. Raises CannotObserve where it does not answer, or is
     another machine's."""
     ancestors: Callable[[Client], Callable[[], list[int]]]
-    """What its containers descend from besides the client: called before capabilities are given
-    up, it returns what lists the threads."""
+    """A function that lists the threads, other than the client's, that containers descend from. It
+    is made before capabilities are given up."""
     roster: type[Roster]
     """How the containers of a recording are found."""
     untraced: type[Roster] | None = None
@@ -176,9 +176,9 @@ def clients(engine: str | None = None) -> Iterator[Client]:
 
 
 def quick(client: Client) -> Client:
-    """The same engine, asked through its API where that answers: a process for each question takes
-    50 ms, and a watch that waits for the names of a thousand containers loses what is refused
-    meanwhile. Raises EngineError."""
+    """The same engine, asked through its API if that answers: a process for each question takes 50
+    ms, and a watch that waits for the names of a thousand containers loses refusals while it waits.
+    Raises EngineError."""
     where = docker_endpoint(client) if client.engine == "docker" else ""
     if not where.startswith("unix://"):
         return client

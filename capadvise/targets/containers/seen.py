@@ -1,4 +1,4 @@
-"""What was seen of the containers of one start, each service or container by itself."""
+"""The observations of one start, for each service or container by itself."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Run:
     check: str | None
     kind: str | None
     check_after: float
-    """As the user gave them."""
+    """The three are as the user gave them."""
 
 
 def so_far(run: Run) -> list[TargetSoFar]:
@@ -51,7 +51,7 @@ def so_far(run: Run) -> list[TargetSoFar]:
 
 
 def _groups(run: Run) -> Iterator[list[tuple[ContainerState, StartedContainer]]]:
-    """What is looked at, by service or container."""
+    """The observed starts, by service or container."""
     groups: dict[str, list[tuple[ContainerState, StartedContainer]]] = {}
     for entry in list(run.subject.roster.entries.values()):
         wanted = not run.start.services or entry.service in run.start.services

@@ -40,18 +40,20 @@ _WAITS = 30.0
 """Seconds, in all, in which a container that only waits is not taken for started: a program in it
 sleeps until a time that is not far, or nothing listens though ports are published or exposed."""
 _OFTEN = 2
-"""What has ended so many times comes and goes, as ``sleep`` in a loop: that is no change."""
+"""A program that has ended this many times comes and goes, as ``sleep`` in a loop does: that is no
+change."""
 
 
 class Stability:
-    """What of a container still changes, and what lasts, told from looks at it now and then."""
+    """The parts of a container that still change and those that last, judged by looking at it now
+    and then."""
 
     def __init__(self) -> None:
         self.began = self.changed = -1.0
         """When it was first looked at, and when something was last seen to be different."""
         self._looked = self._computed = self._computes = self._held_up = self._waited = 0.0
         self._waits = _WAITS
-        """What is left of them."""
+        """The rest of the seconds that may be waited."""
         self._naps: dict[RunningProgram, float] = {}
         """When the first sleep of each is over."""
         self._sockets: frozenset[str] = frozenset()
@@ -97,8 +99,8 @@ class Stability:
         self._held_up += seconds - worked
 
     def _naps_first(self, now: float, naps: Mapping[RunningProgram, float]) -> bool:
-        """Whether something sleeps as a start may, before its next step: who has slept, or whose
-        like comes and goes, does so in a loop."""
+        """True if something sleeps before the next step of a start. A process that has slept
+        before, or of a program that comes and goes, sleeps in a loop."""
         for one, seconds in naps.items():
             if seconds <= _WAITS:
                 self._naps.setdefault(one, now + seconds)
@@ -123,17 +125,18 @@ class Settling:
 
     def __init__(self) -> None:
         self._next = self._asked = self._asked_after = 0.0
-        """Of the proposal: when it was asked for, and how long nothing had changed then."""
+        """Times of the proposal: when to look next, when it was asked for, and for how long nothing
+        had changed then."""
         self._stability = Stability()
         self._before: frozenset[RunningProgram] | None = None
-        """What ran when a check was asked for."""
+        """The programs that ran when a check was asked for."""
         self._provoked: set[tuple[int, int]] = set()
         """Pid and start of the processes that began while a check was tried: who serves whoever
         connects (dovecot, postfix) makes them for that, and a trial has none until it is asked."""
         self._proposal: Background[str | None] | None = None
         self._waited = self._accepted = False
-        """It was proposed after as long a wait as for one of which nothing is known; or earlier,
-        and nothing has changed meanwhile."""
+        """The proposal came after the full wait for a container of which nothing is known; or
+        earlier, and nothing has changed since."""
 
     def look(self, root: int, pids: Callable[[], list[int]], *, expects: bool = False) -> None:
         """``root``: its first process. ``expects``: it is to listen on some port."""
@@ -170,7 +173,7 @@ class Settling:
             self._proposal = Background(lambda: _proposed(root, lasting))
 
     def _unprovoked(self, there: list[int]) -> frozenset[RunningProgram]:
-        """What runs, but for what our own questions have started."""
+        """The programs that run, without those that our own questions have started."""
         running = serving.running(there)
         if self._before is not None:
             before = {(one.pid, one.started) for one in self._before}

@@ -59,11 +59,12 @@ class ContainerTrial:
         seen: Callable[[tuple[Observation, Files]], None],
         up: Up | None,
     ) -> None:
-        """One round, by its number from 1, which ``seen`` is told of, and ``up`` before, once it is
-        up; what the container printed goes into two files, without the client's own talk. What it
-        wrote is looked at in the last round: it is compared only where a trial passes.
+        """Run one round, by its number from 1. ``up`` receives the recordings once the container is
+        up, ``seen`` the result. The container's output goes into two files, without the client's
+        own messages. Files that it wrote are read in the last round alone: they are compared only
+        if a trial passes.
 
-        Raises CannotObserve where the engine does not answer.
+        Raises CannotObserve if the engine does not answer.
         """
         files: list[tuple[str, str]] = []
 
@@ -71,7 +72,7 @@ class ContainerTrial:
             owner, last = as_on_disk, number == self.rounds
             client, subject = self.first.client, run.subject
             for entry in subject.roster.entries.values():
-                # Asked again: it fails where the engine has ended meanwhile, and with it the trial.
+                # Asked again: this fails if the engine has ended since, and so does the trial.
                 container = client.find(entry.id) if subject.is_target(entry) else None
                 if container and container.upper and last:
                     owners = MappedOwners(container, container.pid)
@@ -129,7 +130,7 @@ def _once_up(up: Up) -> Onlooker:
 
 
 def _seen_of(loop: EventLoop) -> tuple[set[str], bool]:
-    """What is new while it comes up: its programs and its checks; and whether it computes."""
+    """The new programs and checks while it comes up; and whether it computes."""
     pids = loop.subject.pids()
     programs = {procfs.comm(pid) for pid in pids}
     return {*programs, str(loop.sources.tracker.distinct)}, any(map(procfs.is_busy, pids))
@@ -158,8 +159,8 @@ def container_trial(plan: dict[str, Any], top: Path, out: Path, err: Path) -> It
 
 
 def _remove(start: Start) -> None:
-    """An engine that is just being started again is waited for, and a podman that has not yet noted
-    that a container has ended. What it was about to make can be there a moment later."""
+    """Remove everything. Wait for an engine that is being restarted, and for a podman that has not
+    yet noted the end of a container. Things that it was about to make can appear a moment later."""
     end, interrupted = time.monotonic() + _RETURNS, False
     while True:
         try:

@@ -1,5 +1,4 @@
-"""Volumes of a trial: what the container may write to is not the user's own. What it may only read
-stays."""
+"""Volumes of a trial: the container does not write to the user's own. Read-only data stays."""
 
 from __future__ import annotations
 
@@ -9,15 +8,15 @@ from typing import Any, Protocol
 from capadvise.formats.pflag import Option
 
 _Field = tuple[str, str, str]
-"""Of a mount: its name, ``=``, its value."""
+"""One field of a mount: its name, ``=``, its value."""
 
 
 class Data(Protocol):
-    """What a trial is given in place of the user's own."""
+    """The replacement of the user's data."""
 
     def bind(self, source: str, target: str) -> str | None:
-        """A folder or file for one of the host; None: a new volume in its place. What is neither, a
-        socket or a device, stays. ``target``: where the container has it."""
+        """A folder or file that replaces one of the host; None: a new volume replaces it. A socket
+        or a device stays. ``target``: its path in the container."""
 
     def volume(self, name: str) -> str | None:
         """A folder for a named volume; None: a new volume."""

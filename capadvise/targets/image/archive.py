@@ -1,4 +1,4 @@
-"""What an image says of itself, and what lies in its layers, without starting it.
+"""An image's configuration, and the contents of its layers, read without starting it.
 
 Images are hostile input: the archive is read once, in bounded memory, and all names and texts are
 kept as they stand there. Escape them before showing them.
@@ -47,18 +47,18 @@ class Special:
 
     @property
     def set_uid(self) -> bool:
-        """Whether it runs as its owner."""
+        """True if it runs as its owner."""
         return bool(self.mode & 0o4000)
 
     @property
     def set_gid(self) -> bool:
-        """Whether it runs as its group; without the group's execute bit it does not."""
+        """True if it runs as its group; without the group's execute bit it does not."""
         return self.mode & 0o2010 == 0o2010
 
 
 @dataclass(slots=True)
 class Layer:
-    """What one layer holds, as far as it matters."""
+    """The relevant contents of one layer."""
 
     special: dict[str, Special] = field(default_factory=dict)
     replaced: array[int] = field(default_factory=lambda: array("Q"))
@@ -70,8 +70,8 @@ class Layer:
 
 
 class Reader:
-    """Reads layers. Of their paths it keeps eight bytes each; the secret keeps an image from
-    hiding one path behind another."""
+    """Reads layers. It keeps eight bytes of each path; the secret keeps an image from hiding one
+    path behind another."""
 
     def __init__(self) -> None:
         self._secret = os.urandom(16)
@@ -125,7 +125,7 @@ class Reader:
         return int.from_bytes(digest.digest(), "little")
 
     def shows_through(self, path: str, upper: Layer) -> bool:
-        """Whether a file of a lower layer is still there below ``upper``."""
+        """True if a file of a lower layer is still there below ``upper``."""
         for place in _self_and_parents(path):
             key = self._hash(place)
             at = bisect_left(upper.replaced, key)
@@ -166,7 +166,7 @@ class Config:
     """How an image wants to be started."""
 
     user: str = ""
-    """As in the Dockerfile: a name or a number, with or without a group; empty: root."""
+    """The user of the Dockerfile: a name or a number, with or without a group; empty: root."""
     entrypoint: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
     ports: tuple[str, ...] = ()
@@ -183,9 +183,10 @@ class Image:
 
     config: Config
     layers: tuple[str, ...]
-    """What made each layer (``COPY . /app``), from the bottom; empty where it is not said."""
+    """The command that made each layer (``COPY . /app``), from the bottom; empty if the image does
+    not say."""
     special: tuple[Special, ...]
-    """Set-uid programs and file capabilities, by path. What an upper layer hides is not there."""
+    """Set-uid programs and file capabilities, by path, without those that an upper layer hides."""
     unread: tuple[str, ...] = ()
     """Layers that could not be read, one sentence each."""
 
@@ -286,7 +287,7 @@ class _Archive:
         return Image(config, said, tuple(special[path] for path in sorted(special)), tuple(unread))
 
     def _manifest(self) -> tuple[str, list[str]]:
-        """Where the configuration is, and the layers from the bottom."""
+        """The path of the configuration, and the layers from the bottom."""
         if "/manifest.json" in self._documents:  # docker's own form
             manifest = self._documents["/manifest.json"][0]
             return _absolute(manifest["Config"]), [_absolute(name) for name in manifest["Layers"]]
@@ -303,7 +304,7 @@ def _blob(descriptor: Mapping[str, Any]) -> str:
 
 
 def _history(raw: Mapping[str, Any]) -> tuple[str, ...]:
-    """What made each layer; steps that made none are left out."""
+    """The command that made each layer, without steps that made none."""
     return tuple(
         str(step.get("created_by") or step.get("comment") or "")
         for step in raw.get("history") or ()

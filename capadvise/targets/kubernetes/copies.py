@@ -11,7 +11,7 @@ from capadvise.targets.kubernetes.objects import Object, beginning_of, name_of, 
 
 _OF_A_RUNNING_POD = ("nodeName", "activeDeadlineSeconds", "ephemeralContainers", "schedulingGates")
 _TOKEN = "kube-api-access-"
-"""So begins the name of the volume that the server adds to each pod."""
+"""The prefix of the volume that the server adds to each pod."""
 
 
 def canary(
@@ -54,9 +54,9 @@ def canary(
 
 
 def replica(workload: Object, owner: PodOwner, spec: Object) -> Object:
-    """A pod as the workload makes them, to ask what the server makes of it. It is not for a canary:
-    webhooks and policies see its labels, and the ports of its node. What a StatefulSet keeps for
-    each pod is an empty volume here."""
+    """A pod as the workload makes them, to ask the server about. It is not for a canary: webhooks
+    and policies see its labels, and the ports of its node. The volumes that a StatefulSet keeps for
+    each pod are empty here."""
     spec = {key: value for key, value in spec.items() if key not in _OF_A_RUNNING_POD}
     made = (workload.get("spec") or {}).get("volumeClaimTemplates") or ()
     volumes = list(_volumes(spec, {name_of(one): "" for one in made}))

@@ -24,11 +24,11 @@ _INVALID = re.compile(r"^The .+ is invalid: *\n((?s:\* .+))", re.MULTILINE)
 _TIMEOUT = 60
 """Seconds for one call; a login can wait for a person."""
 _LARGEST = 128 << 20
-"""Of an answer: the reports of a full node are a tenth of it."""
+"""The most bytes of an answer: the reports of a full node are a tenth of it."""
 
 
 class ClusterError(CannotObserve):
-    """What kubectl or the server said. ``reason``: the server's word, such as ``NotFound``."""
+    """An error of kubectl or of the server. ``reason``: the server's word, such as ``NotFound``."""
 
     def __init__(self, message: str, *, reason: str = "", hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
@@ -75,9 +75,9 @@ class Kubectl:
     """A client of one cluster."""
 
     context: str | None = None
-    """Of the kubeconfig; None: the current one."""
+    """A context of the kubeconfig; None: the current one."""
     fds: tuple[int, ...] = ()
-    """What each call inherits."""
+    """Descriptors that each call inherits."""
 
     def words(self, *words: str) -> list[str]:
         """The command line of a call. Raises ClusterError."""
@@ -90,9 +90,9 @@ class Kubectl:
         return [program, *context, *words]
 
     def call(self, *words: str, stdin: str | None = None, timeout: float = _TIMEOUT) -> str:
-        """What it prints. Raises ClusterError.
+        """The output of a call. Raises ClusterError.
 
-        Ctrl-C is for us alone: what we then have to remove, kubectl must remove.
+        Ctrl-C does not reach kubectl: it must still remove the pods afterwards.
         """
         line = self.words(*words)
         try:
@@ -115,7 +115,7 @@ class Kubectl:
         return self.call(*words).strip() or "default"
 
     def get(self, path: str, **query: str) -> Object:
-        """What the server has at a path."""
+        """The server's object at a path."""
         return self._object(self.call("get", f"--raw={_uri(path, query)}"))
 
     def items(self, path: str, **query: str) -> list[Object]:
@@ -150,7 +150,7 @@ class Kubectl:
     def execute(
         self, namespace: str, pod: str, container: str, words: Sequence[str], timeout: float
     ) -> str:
-        """What a command in a container prints."""
+        """The output of a command in a container."""
         at = (f"--namespace={namespace}", pod, f"--container={container}", "--")
         return self.call("exec", *at, *words, timeout=timeout)
 
@@ -174,9 +174,10 @@ _UNLESS_TOLD = 'read -r _ || exec "$@"'
 
 @contextmanager
 def removed_if_killed(kubectl: Kubectl, namespaces: Sequence[str], run: str) -> Iterator[Kubectl]:
-    """A client whose pods of this run go even if we are killed meanwhile: a process for each
-    namespace, in a session of its own, hears of it by the end of its input. Each kubectl holds the
-    other end, too: one that is about to make a pod outlives us. Raises ClusterError."""
+    """A client whose pods of this run are removed even if capadvise is killed: for each namespace,
+    a process in a session of its own notices that by the end of its input. Each kubectl holds the
+    other end of the pipe, too, because one that is about to make a pod outlives us. Raises
+    ClusterError."""
     processes = [
         subprocess.Popen(
             [*("sh", "-c", _UNLESS_TOLD, "sh"), *kubectl.words(*_delete(namespace, run))],

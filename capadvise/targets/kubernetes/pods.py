@@ -1,4 +1,5 @@
-"""Which pods are meant: ``NAMESPACE/POD[/CONTAINER]``, a container by its id, or by a process."""
+"""The pods that a user names: ``NAMESPACE/POD[/CONTAINER]``, a container by its id, or by a
+process."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ _ID = re.compile("[0-9a-f]{12,64}")
 
 @dataclass(frozen=True, slots=True)
 class Pods:
-    """What is to be watched. Names may have ``*`` and ``?``: then also what comes later counts."""
+    """The pods to record. Names may contain ``*`` and ``?``: then later pods count, too."""
 
     namespace: str
     pod: str
@@ -30,7 +31,7 @@ class Pods:
         return "/".join((self.namespace, self.pod, *(() if whole else (self.container,))))
 
     def has(self, container: CriContainer) -> bool:
-        """Whether it is one of these, or holds the namespaces of their pod."""
+        """True if it is one of these containers, or holds the namespaces of their pod."""
         names = (container.namespace, self.namespace), (container.pod, self.pod)
         if not all(fnmatchcase(*each) for each in names):
             return False
@@ -38,17 +39,17 @@ class Pods:
 
     @property
     def several(self) -> bool:
-        """Whether there can be more than one container."""
+        """True if there can be more than one container."""
         return any(letter in str(self) for letter in "*?") or self.container == "*"
 
     @property
     def come(self) -> bool:
-        """Whether there may be more of them later, or none at first."""
+        """True if more of them may come later, or none is there at first."""
         return any(letter in f"{self.namespace}{self.pod}" for letter in "*?")
 
 
 def pods_of(what: str) -> Pods | None:
-    """What is named as pods are; None for anything else."""
+    """The pods with this name; None for anything else."""
     match = _PODS.fullmatch(what)
     return match and Pods(match["namespace"], match["pod"], match["container"] or "*")
 

@@ -63,7 +63,7 @@ class PodsSubject(AttachedSubject):
 
     @property
     def cautions(self) -> tuple[str, ...]:
-        """What of the containers was missed."""
+        """The containers that were missed."""
         return (_UNREAD.format(self._starts.unread),) if self._starts.unread else ()
 
     @property
@@ -101,7 +101,7 @@ class PodsSubject(AttachedSubject):
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """What is followed."""
+    """A recording of pods."""
 
     starts: PodStarts
     loop: EventLoop
@@ -122,10 +122,10 @@ def attach_pods(
     """Record until the pod is gone, the time is up, the check passes, or a signal comes: one
     observation for each container that ran.
 
-    Of ``command``, only what concerns the check and the time is used. ``begun`` is told which
-    containers run, and of how many processes, once they are recorded. ``onlooker`` is called
-    between two rounds of reading, ``save`` now and then with what was observed of each container so
-    far. Raises CannotObserve, also where none ran.
+    Only the check and the time of ``command`` are used. ``begun`` receives the containers and the
+    number of their processes once they are recorded. ``onlooker`` is called between two rounds of
+    reading, and ``save`` now and then with the observations so far. Raises CannotObserve, also if
+    no container ran.
     """
     wanted = _wanted(pods)
     missing = _missing(wanted)
@@ -202,13 +202,13 @@ def _wanted(pods: Pods) -> list[node.KeptContainer]:
 
 
 def _missing(wanted: list[node.KeptContainer]) -> CapSet:
-    """What any of them cannot have; of none is known what it could have later."""
+    """The capabilities that one of them lacks; of future containers nothing is known."""
     sets = [kept.container.bounding for kept in wanted if kept.container.name]
     return everything() - (frozenset.intersection(*sets) if sets else frozenset())
 
 
 def _above() -> list[int]:
-    """What starts containers, and what is executed in them."""
+    """The threads that start containers, and commands in them."""
     return [thread for pid in (*node.daemons(), *node.shims()) for thread in procfs.threads(pid)]
 
 
@@ -230,7 +230,7 @@ def _adopt(
     ready: Session,
     held: ExitStack,
 ) -> None:
-    """Take over what runs already. What is gone by now, is not recorded."""
+    """Take over what runs already, if it still does."""
     buffers = ready.traced().buffers
     of = _processes(wanted)
     for thread in _above():
@@ -249,7 +249,7 @@ def _adopt(
             note_namespaces(start.scope, kept.container.called, namespaces, buffers, tracker)
 
 
-# ------------------------------------------------------------ what came of it
+# ------------------------------------------------------------ the results
 
 
 def _groups(run: _Run) -> list[list[PodStart]]:
@@ -274,7 +274,7 @@ def _recording(run: _Run, start: PodStart) -> Recording:
 
 
 def _held(start: PodStart) -> Held:
-    """What it could have: as root it gets with an exec what the bounding set has."""
+    """The capabilities that it could have: as root, an exec gives it the bounding set."""
     container, sets = start.container, start.sets
     root = container.user.partition(":")[0] == "0"
     permitted = container.bounding if root else sets.permitted if sets else frozenset()

@@ -47,13 +47,14 @@ def containers(spec: Object) -> Iterator[Object]:
 
 
 def granted(container: Object, default: CapSet, everything: CapSet) -> CapSet:
-    """What a container gets. ``default``: of the runtime."""
+    """The set that a container gets. ``default``: the runtime's."""
     context = container.get("securityContext") or {}
     if context.get("privileged"):
         return everything
     said = context.get("capabilities") or {}
     drop, add = (_parsed(said.get(key) or (), everything) for key in ("drop", "add"))
-    # As runtimes do: what both name is dropped, but of ALL only what is not added by its name.
+    # Runtimes drop a capability that both lists name; after dropping ALL, they add only those that
+    # are named.
     if _ALL in map(str.upper, said.get("drop") or ()):
         return add
     return (default | add) - drop
@@ -67,7 +68,7 @@ def _parsed(names: object, everything: CapSet) -> CapSet:
 
 
 def differences(asked: Object, answer: Object) -> Iterator[str]:
-    """Where the server has made something else of the sets of a pod's specification."""
+    """The differences between the sets that were asked for and those in the server's answer."""
     made, known = ({one["name"]: _said(one) for one in containers(x)} for x in (answer, asked))
     for name, sets in known.items():
         for key, wanted in sets.items():

@@ -1,5 +1,5 @@
 """Looking at processes: ``inspect``. Works from inside a container, without root, and on a process
-that goes away meanwhile."""
+that ends during the look."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def holders(machine: Machine) -> Iterator[Inspection]:
 
 
 def inspect_target(text: str, machine: Machine) -> Inspection:
-    """What ``container:NAME``, ``NAME.service``, a pid or ``self`` names. Raises BadInput."""
+    """Inspect ``container:NAME``, ``NAME.service``, a pid or ``self``. Raises BadInput."""
     if is_unit(text):
         return inspect(main_process(text), machine)
     kind, colon, name = text.partition(":")

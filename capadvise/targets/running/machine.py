@@ -42,7 +42,7 @@ from capadvise.targets.running.owners import Owners
 _TOGETHER = 0.02
 """Seconds after the first check in which the others of its call have come, too."""
 _AT_ONCE = 256
-"""So many new kinds are read in one round: a program that makes more is not worth more of our
+"""The number of new kinds that one round reads: a program that makes more is not worth more of our
 time."""
 _TO_FAIL = 3.0
 """Seconds after a refused call by which a program that cannot do without it has ended."""
@@ -55,7 +55,7 @@ others' processes, BPF for the kernel's counts."""
 
 @dataclass(slots=True)
 class _Counted:
-    """What the kernel counts under one key."""
+    """One key of the kernel's counters."""
 
     finding: WatchFinding
     seen: int = 1
@@ -94,7 +94,7 @@ class MachineWatch:
 
     @property
     def hears_audit(self) -> bool:
-        """Whether the kernel sends its audit records."""
+        """True if the kernel sends its audit records."""
         return self._audit is not None
 
     @property
@@ -129,7 +129,7 @@ class MachineWatch:
             yield from self._add(replace(call, went_on=went_on), key)
 
     def past(self) -> Iterator[WatchFinding]:
-        """What the log tells."""
+        """The findings of the log."""
         log, self._log = self._log, None
         for call in self._reader.logged(
             denials(log.records if log else (), self._catalog.syscalls)
@@ -138,7 +138,7 @@ class MachineWatch:
 
     @property
     def log(self) -> str | None:
-        """Where the records of before were found; None: nowhere."""
+        """The log that has the older records; None: no log."""
         return self._log.place if self._log else None
 
     def _add(self, call: WatchedCall, key: bytes | None) -> Iterator[WatchFinding]:
@@ -151,7 +151,7 @@ class MachineWatch:
             yield finding
 
     def _audited(self) -> Iterator[WatchedCall]:
-        """What audit records tell, and the programs do not."""
+        """The refusals that audit records report and our probes do not."""
         if self._audit is None:
             return
         records = [
@@ -241,13 +241,13 @@ class CallReader:
         )
 
     def audited(self, denials: Iterable[Denial]) -> Iterator[WatchedCall]:
-        """What audit records say. Of a process that is over, they do not say whose it was."""
+        """The refusals of audit records. They do not say whose process it was if it is over."""
         for denial in denials:
             if denial.by is not RefusedBy.UNKNOWN:  # of those, only their errors are known
                 yield self._audited(denial, denial.pid or 0)
 
     def logged(self, denials: Iterable[Denial]) -> Iterator[WatchedCall]:
-        """What an audit log says. Since then, another process can have got the number."""
+        """The refusals of an audit log. Since then, another process can have got the number."""
         for denial in denials:
             pid = denial.pid or 0
             lives = denial.time is not None and start_times.began(pid) <= denial.time
@@ -281,7 +281,7 @@ def _namespace(relation: int) -> Namespace:
 
 
 def about(call: str, denial: RefusedCheck) -> str:
-    """What the arguments say. Hostile."""
+    """The arguments in words. Hostile."""
     arguments = (*denial.arguments, *[0] * 6)
     try:
         return (decode.detail(call, arguments, _Memory(call, denial)) or "")[:_ABOUT]
@@ -307,8 +307,8 @@ class _Memory:
         return self._denial.pointed[: min(size, ADDRESS_SIZE)]
 
     def folder(self, fd: int) -> str:
-        """What a descriptor stands for, if the process still has it; the working directory is left
-        out: the path is as the program gave it."""
+        """The path of a descriptor, if the process still has it; empty for the working directory,
+        because the path is as the program gave it."""
         if fd == -100:
             return ""
         try:

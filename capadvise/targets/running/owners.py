@@ -59,8 +59,8 @@ class Owners:
 
 
 def unit_or_user(parts: Sequence[str]) -> Owner | None:
-    """What the path of a control group says of a unit, or of a user. There are only slices above a
-    unit, but where its manager is in a group of its own."""
+    """The unit or the user that owns a control group, by its path. Only slices are above a unit,
+    unless its manager is in a group of its own."""
     inner_part = (".slice", *_UNIT)
     parts = list(dropwhile(lambda part: not part.endswith(inner_part), parts))
     slices = list(takewhile(lambda part: part.endswith(".slice"), parts))
@@ -103,7 +103,7 @@ def _container(pid: int, place: Place) -> Owner:
 
 
 def _of_pod(place: Place, short: str) -> Owner:
-    """As the shim's bundle says; the container may be over."""
+    """The pod that the shim's bundle names; the container may be over."""
     kept = (one.container for one in node.containers() if one.container.id == place.container)
     told = next(kept, None) or node.created(place.container)
     if told is None:

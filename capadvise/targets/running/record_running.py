@@ -62,10 +62,10 @@ _EVERY = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """What whoever starts it says of it now."""
+    """The state of a container or unit that may be started again."""
 
     pid: int
-    """Of its first process; 0: none."""
+    """The pid of its first process; 0: none."""
     coming: bool
     """It is being started, or will be."""
 
@@ -101,12 +101,12 @@ class Restarts:
 
     @property
     def over(self) -> bool:
-        """Whether it does not come again."""
+        """True if it does not come again."""
         return self._since is not None and time.monotonic() - self._since > _RESTART_SECONDS
 
 
 def container_again(engine: str, container: str) -> Again | None:
-    """As its engine says."""
+    """The engine's answer for a container."""
     for client in registry.clients(engine):
         with suppress(EngineError, BadInput):
             if (known := client.find(container)) is None:
@@ -116,7 +116,7 @@ def container_again(engine: str, container: str) -> Again | None:
 
 
 def unit_again(name: str) -> Again | None:
-    """As its manager says; one that does not answer is busy."""
+    """The manager's answer for a unit; a manager that does not answer is busy."""
     try:
         unit = manager.show(name)
     except CannotObserve:
@@ -140,8 +140,8 @@ def newest(proc: Path = procfs.PROC) -> int | None:
 
 
 class Newcomers:
-    """The processes that have begun since the last look. Where no number was given away for some
-    time, their list, which is long on a large machine, is read every few seconds alone."""
+    """The processes that have begun since the last look. Their list is long on a large machine: it
+    is read only every few seconds while no new number is given away."""
 
     def __init__(self) -> None:
         self._known: set[int] = set()
@@ -193,7 +193,7 @@ class Entering:
             self._buffers.ignore(pid)  # it costs that container, too
 
     def unknown(self, pid: int) -> Scope | None:
-        """What is watched was adopted; another thread is the shim's."""
+        """None: watched threads were adopted, and other threads are the shim's."""
         return None
 
     def _is_of_another(self, pid: int, path: str) -> bool:
@@ -208,7 +208,8 @@ class Entering:
 
 
 class RunningSubject(AttachedSubject):
-    """What is attached to: it goes on when the recording ends. See ``event_loop.Subject``."""
+    """A process or container that capadvise attached to: it goes on when the recording ends. See
+    ``event_loop.Subject``."""
 
     begun = True
 
@@ -290,7 +291,7 @@ def _restarts(running: Running) -> Restarts | None:
 
 
 def _is_runtime(pid: int) -> bool:
-    """Whether a process is still the runtime that is about to become another program; some seal a
+    """True if a process is still the runtime that is about to become another program; some seal a
     copy of themselves in memory."""
     try:
         program = os.readlink(f"/proc/{pid}/exe")
@@ -302,7 +303,8 @@ def _is_runtime(pid: int) -> bool:
 
 
 _WATCHED = {"podman": CONMON, "cri": CONMON}
-"""Who starts what enters the container, where nobody who is followed starts that."""
+"""By engine, the program that starts whatever enters the container, if no followed process starts
+it."""
 
 
 def attach(
@@ -316,10 +318,9 @@ def attach(
 ) -> Observation:
     """Record until the target ends, the time is up, the check passes, or a signal comes.
 
-    Of ``command``, only what concerns the check and the time is used. ``begun`` is told how many
-    processes are recorded, once they are. ``onlooker`` is called between two rounds of reading,
-    ``save`` now and then with what was observed so far. Raises CannotObserve, or BadInput when it
-    is gone.
+    Only the check and the time of ``command`` are used. ``begun`` receives the number of processes
+    once they are recorded. ``onlooker`` is called between two rounds of reading, and ``save`` now
+    and then with the observation so far. Raises CannotObserve, or BadInput if the target is gone.
     """
     with _its_end_is_an_error(running):
         held = _held(running)
@@ -447,7 +448,7 @@ def _opened_by(running: Running, posture: Posture, missing: CapSet) -> dict[str,
 
 
 def _held(running: Running) -> Held:
-    """What it could have: as root it gets with an exec what the bounding set has."""
+    """The capabilities that it could have: as root, an exec gives it the bounding set."""
     sets = procfs.capability_sets(running.pid)
     root = running.target.user.partition(":")[0] == "0"
     return Held(sets.bounding, sets.bounding if root else sets.permitted, sets.ambient)

@@ -1,4 +1,4 @@
-"""What ``attach`` can name: a process, a unit, or a container by name, id or process."""
+"""The targets that ``attach`` takes: a process, a unit, or a container by name, id or process."""
 
 from __future__ import annotations
 
@@ -43,22 +43,22 @@ class Running:
     shim: int = 0
     """The shim that starts what is executed in the container later; of a unit, its manager."""
     pid_namespace: int | None = None
-    """Of the container, where it has one of its own."""
+    """The pid namespace of the container, if it has its own."""
     description: Container | None = None
     """The engine's."""
     unit: ServiceUnit | None = None
-    """As its manager describes it."""
+    """The manager's description."""
     restart: bool = False
     """A unit, which is to be restarted once it is watched."""
 
     def is_called(self, name: str) -> bool:
-        """Whether this is the container's name, or begins its id."""
+        """True if this is the container's name, or begins its id."""
         container = self.target.container or ""
         by_id = len(name) >= _SHORTEST_ID and container.startswith(name)
         return by_id or name == self.target.name
 
     def has(self, pid: int) -> bool:
-        """Whether a process belongs to the container, or to the unit."""
+        """True if a process belongs to the container, or to the unit."""
         if self.unit is not None:
             return bool(in_unit(pid, self.unit.name))
         container = self.target.container
@@ -68,7 +68,7 @@ class Running:
         return own is not None and procfs.namespace(pid, "pid") == own
 
     def is_entered_by(self, pid: int) -> bool:
-        """Whether a runtime, or what keeps it, names the container in its arguments."""
+        """True if a runtime, or the process that keeps it, names the container in its arguments."""
         return self.target.container in procfs.arguments(pid)
 
     def daemon(self) -> list[int]:
@@ -219,7 +219,7 @@ def _in_container(pid: int, target: Target, description: Container | None) -> Ru
 
 
 def target_of(pid: int, kind: str) -> Target:
-    """What /proc tells of a process."""
+    """/proc's description of a process."""
     uids, gids = procfs.ids(pid) or ((0, 0, 0), (0, 0, 0))
     try:
         cwd = os.readlink(f"/proc/{pid}/cwd")
@@ -230,7 +230,7 @@ def target_of(pid: int, kind: str) -> Target:
 
 
 _LARGEST = 1 << 20
-"""Of a file with users or groups: more is none."""
+"""The most bytes of a file with users or groups."""
 
 
 def configured_user(container: Container) -> str | None:
@@ -265,7 +265,7 @@ def entry_of(text: str, name: str) -> tuple[str, str]:
 
 
 def is_unit(what: str) -> bool:
-    """Whether it is named as a unit; containers have no such names, as a rule."""
+    """True if the name is a unit's; containers have no such names, as a rule."""
     return what.endswith((*RECORDED, *ACTIVATORS))
 
 
@@ -284,7 +284,7 @@ def running_unit(what: str, *, restart: bool = False) -> Running:
 
 
 def main_process(what: str) -> int:
-    """Of a unit. Raises BadInput where there is none."""
+    """The main process of a unit. Raises BadInput if there is none."""
     unit = manager.known(service_for(unit_name(what)))
     try:
         return _first(unit, first_process(unit))

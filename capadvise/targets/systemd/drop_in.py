@@ -90,18 +90,18 @@ exit $ended
 the service again through its socket, once it is stopped. A socket whose service fails again and
 again is given up by systemd; it does not start while its service runs."""
 _SECONDS = 200.0
-"""As long as a unit may take to stop and to start."""
+"""The longest time that a unit may take to stop and to start."""
 
 
 @dataclass(frozen=True, slots=True)
 class UnitChange:
-    """Of a unit, by a drop-in."""
+    """A change of a unit by a drop-in."""
 
     unit: str
     before: str
     """Its ``ActiveState``."""
     mark: str
-    """Of the process that makes it."""
+    """The mark of the process that makes it."""
     activators: tuple[str, ...] = ()
     """Sockets and others that are up, and start it."""
 
@@ -112,7 +112,7 @@ class UnitChange:
 
     @property
     def note(self) -> Path:
-        """What tells that it is to be undone."""
+        """The file that says how to undo the change."""
         return _NOTES / f"{self.unit}.{self.mark}"
 
     @property
@@ -128,7 +128,7 @@ class UnitChange:
 
 
 def change_of(unit: ServiceUnit) -> UnitChange:
-    """Of a unit as it is now; nothing is changed yet."""
+    """The change of a unit in its present state; nothing is changed yet."""
     up = tuple(name for name in unit.activators if manager.show(name).runs)
     return UnitChange(unit.name, unit.active, procfs.mark(), up)
 

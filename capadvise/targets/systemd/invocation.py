@@ -34,7 +34,7 @@ class UnitOrder:
     unit: str
     """With its ending: ``nginx.service``."""
     argv: tuple[str, ...]
-    """As it was typed."""
+    """The command line that the user typed."""
 
 
 def recognize(argv: Sequence[str]) -> UnitOrder | None:
@@ -112,12 +112,13 @@ def _refused(options: Sequence[str], verb: str) -> BadInput:
 
 
 def restart_of(unit: str) -> UnitOrder:
-    """What a user would type to restart it."""
+    """The command that a user would type to restart it."""
     return UnitOrder("restart", unit, ("systemctl", "restart", unit))
 
 
 def unit_name(name: str) -> str:
-    """As systemctl completes it. Raises BadInput for what neither is nor starts a service."""
+    """systemctl's full name of a unit. Raises BadInput if the unit neither is nor starts a
+    service."""
     if "/" in name or any(char.isspace() or char in "*?[" for char in name):
         raise BadInput(f"{name}: not the name of a unit")
     ending = PurePath(name).suffix

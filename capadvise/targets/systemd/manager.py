@@ -25,7 +25,7 @@ from capadvise.targets.systemd.unit import (
 SECONDS = 30.0
 """It answers questions at once; one that does not in this time hangs."""
 _SOCKET = "/run/systemd/private"
-"""Where systemctl talks to it, for root alone."""
+"""The socket at which systemctl talks to it, for root alone."""
 _UCRED = struct.Struct("3i")
 _ITS_OWN = "/init.scope"
 _EXPOSURE = re.compile(r"Overall exposure level for .*: ([0-9.]+) ([A-Z]+)")
@@ -38,7 +38,7 @@ def show(name: str) -> ServiceUnit:
 
 
 def known(name: str) -> ServiceUnit:
-    """As ``show``, with its commands. Raises BadInput where there is no such unit."""
+    """A unit with its commands. Raises BadInput if there is no such unit."""
     # Asked for by themselves: what they hold is printed as it is, lines like those of others too.
     unit = replace(show(name), commands=parse_commands(_properties(name, COMMANDS)))
     if unit.loaded == "not-found":

@@ -74,14 +74,14 @@ class UnitSubject:
 
     @property
     def begun(self) -> bool:
-        """Whether its manager says that it is up: stopped before, its start fails. All that a
-        oneshot does is its start."""
+        """True if its manager says that it is up: a unit that is stopped earlier fails to start. A
+        oneshot has begun with its first command."""
         started = self._oneshot or self._client.ended
         return started and self._starts.scope is not None
 
     @property
     def cautions(self) -> tuple[str, ...]:
-        """What of the unit does not count."""
+        """The commands of the unit that do not count."""
         return tuple(
             f"{path}: executed with a + prefix, and so with every capability whatever the set is: "
             "not counted"
@@ -89,7 +89,7 @@ class UnitSubject:
         )
 
     def update(self) -> list[Happening]:
-        """What the guardian and the manager tell."""
+        """Read the reports of the guardian and the manager."""
         told = self._client.update()
         happened: list[Happening] = [one for one in told if not isinstance(one, MainExited)]
         if any(isinstance(one, SupervisorLost) for one in happened):
@@ -99,7 +99,7 @@ class UnitSubject:
         return happened
 
     def _look(self) -> ServiceUnit | None:
-        """As it is now, where it was asked for and the answer is there."""
+        """The unit's state, if it was asked for and the answer is there."""
         now = time.monotonic()
         if self._asked is None and now >= self._next:
             self._asked = Background(lambda: manager.show(self._unit))
@@ -131,7 +131,8 @@ class UnitSubject:
         return [LeftBehind()]
 
     def _look_late(self, main: int) -> None:
-        """What it executed first can be gone before it is looked at: one that forks."""
+        """Look at a later process if the first one was gone too soon, as with a program that
+        forks."""
         if not self._starts.main_seen:
             pids = self.pids()
             for pid in [main] if main in pids else pids[:1]:
@@ -157,7 +158,7 @@ class UnitSubject:
         self.ended_by_us = not self._finished
 
     def stop(self) -> None:
-        """As its manager stops it, with its ``ExecStop=``."""
+        """Stop the unit through its manager, with its ``ExecStop=``."""
         if not self._stopping:
             self._stopping = self._starts.stopping = True
             Background(lambda: _tried(manager.stop, self._unit))
@@ -184,11 +185,11 @@ SETTLES = 2.0
 
 @dataclass(frozen=True, slots=True)
 class UnitRun:
-    """What came of a start of a unit."""
+    """The result of one start of a unit."""
 
     seen: Observation
     status: int | None
-    """As systemctl ended."""
+    """The exit status of systemctl."""
     begun: bool
     """A command of the unit's was executed."""
 
@@ -245,8 +246,8 @@ def run_unit(
     onlooker: Onlooker | None = None,
     at_end: Callable[[], None] = lambda: None,
 ) -> UnitRun:
-    """Start it, and follow it to its end. ``under``: what it is changed by meanwhile, and
-    ``sweep``: how the guardian undoes that. ``at_end`` is called before it is undone."""
+    """Start it, and follow it to its end. ``under``: the change during the run, and ``sweep``: the
+    commands by which the guardian undoes it. ``at_end`` is called before it is undone."""
     manager_pid = manager.pid()
     granted = _grantable(unit) if command.caps is None else _grantable(unit) & command.caps
     with session(
@@ -260,7 +261,7 @@ def run_unit(
 
         def recordings() -> tuple[Recording, ...]:
             scope, status = starts.scope or Scope(1, 0, 0), subject.status
-            # What we stopped had run until then, and its manager says that it did not fail.
+            # The unit ran until we stopped it, and its manager says that it did not fail.
             well = subject.ended_by_us and status == 0
             return (loop.recording(scope, _held(unit, granted), status, healthy=well),)
 
@@ -278,7 +279,7 @@ def run_unit(
 
 
 def _grantable(unit: ServiceUnit) -> CapSet:
-    """What its other settings leave of all that there is here."""
+    """The capabilities of this machine that its other settings leave to it."""
     names = [name for key in unit.settings for name in WITHHELD.get(key, ())]
     return procfs.capability_sets().bounding - {Cap.parse(name) for name in names}
 
@@ -340,7 +341,7 @@ def _observation(
 
 
 def active_check(unit: str) -> str:
-    """What stands for a health check: its manager says that it is up."""
+    """The check that replaces a health check: its manager says that it is up."""
     return f"systemctl is-active --quiet {shlex.quote(unit)}"
 
 

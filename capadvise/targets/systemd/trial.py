@@ -38,8 +38,8 @@ class UnitTrial:
         seen: Callable[[tuple[Observation, Files]], None],
         _: object,
     ) -> None:
-        """One round, which ``seen`` is told of. What the unit wrote goes to our standard error. Of
-        files, nothing is compared: they are the unit's own, and stay from trial to trial."""
+        """Run one round, and give ``seen`` the result. The unit's output goes to our standard
+        error. No files are compared: they are the unit's own, and stay from trial to trial."""
         began = time.time()
         order = restart_of(self.unit.name)
         run = run_unit(order, self.unit, command, at_end=lambda: self._print_log(began))

@@ -1,9 +1,9 @@
-"""Where a unit begins, told from the kernel's own events below its manager.
+"""The start of a unit, seen in the kernel's own events below its manager.
 
-The manager forks for each command, and the child (``systemd-executor``) prepares what the unit
-says and executes it: what it does before is not the unit's. Several units may start at a time: a
-command is known by its program, in the order in which the manager executes them, and by its control
-group and its words where the process still lives when we hear of it.
+The manager forks for each command, and the child (``systemd-executor``) prepares what the unit says
+and executes it: everything before the exec is not the unit's. Several units may start at a time: a
+command is known by its program, in the order in which the manager executes them, and, if the
+process still lives when its exec is reported, by its control group and its words.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class UnitStarts:
         self.stopping = scope is None and unit.runs
         """Its manager was told to stop it: at the end, or at first, by a restart."""
         self.posture: Posture | None = None
-        """Of the main process, or of one before it; None where all were gone."""
+        """The main process's posture, or that of one before it; None if all were gone."""
         self.main_seen = False
         """``posture`` is the main process's, all of it."""
         self.user = (0, 0)
@@ -89,7 +89,7 @@ class UnitStarts:
         return command.phase is Phase.STOP_COMMAND
 
     def look(self, pid: int, *, main: bool = True) -> None:
-        """See what restrains a process. Of one that has ended meanwhile, only a part was seen."""
+        """See what restrains a process. If the process has ended since, only a part was seen."""
         with suppress(OSError):
             posture = posture_of(pid, self._machine)
             whole = procfs.state(pid) not in ("", "Z")
@@ -99,7 +99,7 @@ class UnitStarts:
 
 
 def in_unit(pid: int, name: str) -> bool | None:
-    """Whether a process is in the control group of a unit; None where it is gone.
+    """True if a process is in the control group of a unit; None if it is gone.
 
     A unit of the same name in a container, or of a user's own manager, is another one.
     """
@@ -110,7 +110,7 @@ def in_unit(pid: int, name: str) -> bool | None:
 
 
 def is_of(group: str, name: str, top: str) -> bool:
-    """Whether a control group is a unit's, or below it: there are only slices above. Pure."""
+    """True if a control group is a unit's, or below it: only slices are above. Pure."""
     if not group.startswith(f"{top}/"):
         return False
     parts = group.removeprefix(top).split("/")[1:]

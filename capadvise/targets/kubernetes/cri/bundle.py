@@ -1,7 +1,7 @@
-"""What the configuration of a bundle says of a pod's container. Pure.
+"""The configuration in a bundle: a pod's container. Pure.
 
-It is the specification that the runtime was given (config.json of the OCI runtime specification),
-with annotations of containerd's CRI plugin, or of CRI-O.
+It is the specification for the runtime (config.json of the OCI runtime specification), with
+annotations of containerd's CRI plugin, or of CRI-O.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class CriContainer:
     """Empty for the one that only holds the pod's namespaces, ``pause``."""
     image: str | None
     user: str
-    """As it was configured: ``uid:gid``."""
+    """The configured user: ``uid:gid``."""
     argv: tuple[str, ...]
     cwd: str
     bounding: CapSet
@@ -112,7 +112,7 @@ def _container(
 
 
 def _all_devices(linux: Mapping[str, Any]) -> bool:
-    """Whether its control group lets it use every device: what nothing but ``privileged`` does."""
+    """True if its control group lets it use every device: only ``privileged`` does that."""
     rules = (linux.get("resources") or {}).get("devices") or ()
     return any(
         rule.get("allow") is True and not rule.get("type") and rule.get("major") is None

@@ -23,9 +23,9 @@ from capadvise.targets.shims import CONMON, CONTAINERD_SHIM, container_id, is_sh
 
 DAEMONS = ("containerd", "crio")
 NAMESPACE = "k8s.io"
-"""What containerd calls the part of it that a kubelet uses."""
+"""containerd's name for the namespace that a kubelet uses."""
 _LARGEST = 4 << 20
-"""Of a configuration: larger ones are none."""
+"""The most bytes of a configuration."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class KeptContainer:
 
 
 def is_shim_of_pods(pid: int) -> bool:
-    """Whether a process keeps containers that a kubelet has made."""
+    """True if a process keeps containers of a kubelet."""
     name = procfs.comm(pid)
     if name.startswith(CONTAINERD_SHIM):
         return word_after(procfs.arguments(pid), "-namespace") == NAMESPACE and is_roots(pid)
@@ -46,7 +46,7 @@ def is_shim_of_pods(pid: int) -> bool:
 
 
 def is_roots(pid: int) -> bool:
-    """Whether root runs a process, in the machine's own pid namespace."""
+    """True if root runs a process, in the machine's own pid namespace."""
     ids = procfs.ids(pid)
     mine = procfs.namespace(pid, "pid") == procfs.INITIAL_PID_NAMESPACE
     return mine and ids is not None and not any(ids[0])
@@ -95,7 +95,7 @@ def containers() -> Iterator[KeptContainer]:
 
 
 def read(shim: int, folder: str) -> CriContainer | None:
-    """What a bundle says, which lies where a shim, or a runtime below it, sees it."""
+    """The container of a bundle, whose path is the one that a shim, or a runtime below it, sees."""
     name = os.path.basename(folder.rstrip("/"))
     container = name if ID.fullmatch(name) else container_id(procfs.arguments(shim))
     text = _text(shim, f"{folder}/config.json", _LARGEST)
@@ -164,5 +164,5 @@ def digest(image: str, address: str) -> str | None:
 
 
 def address_of(shim: int) -> str | None:
-    """Where the containerd of a shim listens."""
+    """The address at which the containerd of a shim listens."""
     return word_after(procfs.arguments(shim), "-address")

@@ -1,10 +1,11 @@
-"""Where containers of pods begin, and what is executed in them, told from the kernel's own events.
+"""The starts of containers of pods, and commands that are executed in them, seen in the kernel's
+own events.
 
-A shim keeps several containers, so that it does not tell which one begins. Each runtime that it
-starts (``runc create … ID``, ``runc exec … ID``) is told in its arguments: they are read as soon as
-we hear of it, and it lives until the container is made. What it forks belongs to that container:
-from the exec after ``pivot_root`` on, or for a command that is executed inside from that after
-``setns``.
+A shim keeps several containers, so it does not tell which one begins. Each runtime that it starts
+(``runc create … ID``, ``runc exec … ID``) has the container in its arguments: they are read as soon
+as the start is reported, and the runtime lives until the container is made. Its children belong to
+that container: from the exec after ``pivot_root`` on, or, for a command that is executed inside,
+from the exec after ``setns``.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from capadvise.targets.kubernetes.cri.bundle import ID, CriContainer
 from capadvise.targets.shims import is_runtime, is_shim, word_after
 
 _ORDERS = 4096
-"""So many runtimes are remembered."""
+"""The number of runtimes that are remembered."""
 _NOTHING = os.makedev(1, 3)
 """``/dev/null``."""
 
@@ -46,19 +47,19 @@ class PodStart:
     """It ran before it was followed."""
     posture: Posture | None = None
     sets: Sets | None = None
-    """Of the first process at its exec; None where it was gone too soon."""
+    """The sets of the first process at its exec; None if it was gone too soon."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Order:
-    """What a runtime was told."""
+    """A runtime's arguments."""
 
     container: str
     probe: bool
     """To execute a command that nobody types anything into: kubelets do so for probes and for the
     hooks of a container's life."""
     foreign: bool = False
-    """The container is of no interest."""
+    """The container is not wanted."""
 
 
 class PodStarts:
@@ -67,8 +68,8 @@ class PodStarts:
     def __init__(
         self, wanted: Callable[[CriContainer], bool], ignore: Callable[[int], object]
     ) -> None:
-        """``wanted``: whether a container, or one that only holds namespaces, is of interest.
-        ``ignore`` is told a runtime that makes another one: to be followed costs that container,
+        """``wanted``: whether to record a container, or one that only holds namespaces. ``ignore``
+        receives a runtime that makes another container: following it would cost that container,
         too."""
         self._wanted, self._ignore = wanted, ignore
         self.starts: dict[str, PodStart] = {}
@@ -76,14 +77,14 @@ class PodStarts:
         self.sandboxes: dict[int, int] = {}
         """The processes that hold the namespaces of pods that are of interest: pid → start time."""
         self.unread = 0
-        """So many containers were gone before it could be read which ones they are."""
+        """The number of containers that were gone before anything could tell which they are."""
         self._orders: dict[int, _Order] = {}
         self._created: dict[str, CriContainer] = {}
         self._looks: dict[str, Posture] = {}
         self._machine = Machine.read()
 
     def knows(self, container: str) -> bool:
-        """Whether it runs already, or is about to begin."""
+        """True if it runs already, or is about to begin."""
         return container in self.starts or container in self._created
 
     def adopt(self, kept: node.KeptContainer, now: int) -> PodStart:
@@ -93,7 +94,7 @@ class PodStarts:
         return start
 
     def holds(self, pid: int) -> None:
-        """A process holds the namespaces of a pod that is of interest."""
+        """Note a process that holds the namespaces of a wanted pod."""
         with suppress(OSError):
             self.sandboxes[pid] = procfs.start_time(pid)
 
@@ -132,8 +133,8 @@ class PodStarts:
             task.inside = True
 
     def _identify(self, pid: int, task: Task) -> None:
-        """Who begins, while that waits to be started: a short program is gone before we hear of
-        its exec."""
+        """Note which container begins, while it waits to be started: a short program is gone before
+        its exec is reported."""
         if task.runtime not in self._orders:  # it was too busy here to be asked in time
             group = procfs.cgroup(pid)
             self.unread += not group

@@ -1,5 +1,4 @@
-"""The common parts of recordings of running processes and of pods. Nothing that runs already is ours to
-stop.
+"""The common parts of recordings of running processes and of pods. Nothing of these is stopped.
 
 ``AttachedSubject`` ends the recording alone; ``PeriodicSave`` saves during it; ``ExecWatcher``
 follows what enters a container; ``opened_by`` and ``note_namespaces`` explain what the kernel
@@ -13,7 +12,7 @@ import os
 import select
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 
 from capadvise.catalog import default
@@ -23,6 +22,8 @@ from capadvise.model import clone_flags
 from capadvise.model.caps import Cap, CapSet
 from capadvise.model.errors import CannotObserve
 from capadvise.observe.ftrace.instances import Buffers
+from capadvise.observe.supervise.event_loop import EventLoop
+from capadvise.observe.supervise.onlooker import Onlooker, TargetSoFar
 from capadvise.observe.tracking.tasks import Scope
 from capadvise.observe.tracking.tracker import Tracker
 
@@ -63,7 +64,7 @@ class AttachedSubject:
 
 # ------------------------------------------------------------ saving now and then
 
-_FIRST, _LAST = 3.0, 180.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 3.0, 180.0
 """Seconds until the first time, and between two times in the long run: each is twice as long as the
 one before, up to that."""
 
@@ -80,19 +81,36 @@ class PeriodicSave:
     ) -> None:
         """``distinct``: how much is known so far."""
         self._save, self._distinct, self._clock = save, distinct, clock
-        self._wait, self._known = _FIRST, 0
-        self._due = clock() + _FIRST
+        self._wait, self._known = _FIRST_PAUSE, 0
+        self._due = clock() + _FIRST_PAUSE
 
     def look(self) -> None:
         """Save, if it is time."""
         if self._clock() < self._due:
             return
-        known, settled = self._distinct(), self._wait >= _LAST
+        known, settled = self._distinct(), self._wait >= _LONGEST_PAUSE
         if known != self._known or settled:
             self._save()
         self._known = known
-        self._wait = min(2 * self._wait, _LAST)
+        self._wait = min(2 * self._wait, _LONGEST_PAUSE)
         self._due = self._clock() + self._wait
+
+
+def each_round(
+    loop: EventLoop,
+    saving: PeriodicSave,
+    onlooker: Onlooker | None,
+    so_far: Callable[[], Sequence[TargetSoFar]],
+) -> Callable[[], None]:
+    """The function that the event loop calls between two rounds of reading: it saves when it is
+    time, and lets the onlooker see ``so_far``."""
+
+    def look() -> None:
+        saving.look()
+        if onlooker is not None:
+            onlooker(loop, so_far)
+
+    return look
 
 
 # ------------------------------------------------------------ following what enters a container

@@ -88,7 +88,20 @@ def _blob(folder: Path, descriptor: Mapping[str, Any]) -> Path:
 def inspect_image(name: str) -> ImageInspection:
     """The image of this name: of the first engine that has it. Raises BadInput."""
     client, _ = holder(name)
-    return _described(name, client.engine, _read(client, name))
+    image = _read(client, name)
+    config = image.config
+    return ImageInspection(
+        name,
+        client.engine,
+        config.user,
+        (*config.entrypoint, *config.command),
+        config.ports,
+        config.volumes,
+        config.healthcheck,
+        len(image.layers),
+        tuple(map(_riser, image.special)),
+        image.unread,
+    )
 
 
 def _read(client: Client, name: str) -> Image:
@@ -103,22 +116,6 @@ def _read(client: Client, name: str) -> Image:
             raise BadInput(f"image {name}: {error}") from error
         finally:
             saving.kill()  # nothing after the last member matters
-
-
-def _described(name: str, engine: str, image: Image) -> ImageInspection:
-    config = image.config
-    return ImageInspection(
-        name,
-        engine,
-        config.user,
-        (*config.entrypoint, *config.command),
-        config.ports,
-        config.volumes,
-        config.healthcheck,
-        len(image.layers),
-        tuple(map(_riser, image.special)),
-        image.unread,
-    )
 
 
 def _riser(special: Special) -> Riser:

@@ -83,7 +83,11 @@ class Client:
     def storage_of(self, image: str) -> Any:
         """The folders with the layers of an image. Raises EngineError if it is not there."""
         words = ("image", "inspect", "--format", "{{json .GraphDriver.Data}}", image)
-        return _parsed(self.call(*words))
+        text = self.call(*words)
+        try:
+            return json.loads(text)
+        except ValueError as error:
+            raise EngineError(f"its answer is no JSON: {text:.80}") from error
 
     def place_of(self, volume: str) -> str:
         """The folder of a volume on this machine. Raises EngineError if it is not there."""
@@ -174,13 +178,6 @@ class Client:
                 if self.engine != "podman":
                     raise
                 self.call(*RM_DEPENDENT, *ids)
-
-
-def _parsed(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise EngineError(f"its answer is no JSON: {text:.80}") from error
 
 
 def made_for(project: str) -> dict[str, list[str]]:

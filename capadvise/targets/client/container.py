@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -83,18 +83,18 @@ class Container:
     @property
     def health_log(self) -> tuple[str, ...]:
         """The outputs of its health check, the last at the end."""
-        state = self.raw.get("State") or {}
-        log = (state.get("Health") or state.get("Healthcheck") or {}).get("Log") or ()
-        return tuple(str(one.get("Output") or "").strip() for one in log)
+        return tuple(str(one.get("Output") or "").strip() for one in self._health_tries)
 
     @property
     def last_health_try(self) -> tuple[int, str] | None:
         """Exit status and output of the last try of its health check."""
+        tries = self._health_tries
+        return (_number(tries[-1].get("ExitCode")) or 0, self.health_log[-1]) if tries else None
+
+    @property
+    def _health_tries(self) -> Sequence[Mapping[str, Any]]:
         state = self.raw.get("State") or {}
-        log = (state.get("Health") or state.get("Healthcheck") or {}).get("Log") or ()
-        if not log:
-            return None
-        return _number(log[-1].get("ExitCode")) or 0, str(log[-1].get("Output") or "").strip()
+        return (state.get("Health") or state.get("Healthcheck") or {}).get("Log") or ()
 
     @property
     def service(self) -> str | None:

@@ -74,9 +74,8 @@ class Api:
     def _answer(
         self, method: str, words: tuple[str, ...], query: Mapping[str, Value], seconds: float
     ) -> tuple[bytes, bytes]:
-        """Headers and body."""
         peer, headers = self._asked(method, words, query, seconds)
-        with peer, _told():
+        with peer, _socket_errors():
             return headers, b"".join(_chunks(peer))
 
     def _asked(
@@ -84,8 +83,11 @@ class Api:
     ) -> tuple[socket.socket, bytes]:
         """The connection, at the beginning of the body, and the headers."""
         path = "/" + "/".join(quote(word, safe="") for word in words)
-        texts = {name: _text(value) for name, value in query.items()}
-        with _told():
+        texts = {
+            name: json.dumps(value) if isinstance(value, Mapping) else str(value)
+            for name, value in query.items()
+        }
+        with _socket_errors():
             peer = socket.socket(socket.AF_UNIX)
             try:
                 peer.settimeout(seconds)
@@ -99,12 +101,8 @@ class Api:
         return peer, headers
 
 
-def _text(value: Value) -> str:
-    return json.dumps(value) if isinstance(value, Mapping) else str(value)
-
-
 @contextmanager
-def _told() -> Iterator[None]:
+def _socket_errors() -> Iterator[None]:
     """Turn errors of the socket into NoAnswer."""
     try:
         yield
@@ -129,7 +127,7 @@ def _headers(peer: socket.socket) -> bytes:
 
 
 def _require(headers: bytes, peer: socket.socket) -> None:
-    """Raises what an answer says that is none."""
+    """Raise the error that the answer reports, if it does."""
     _, _, rest = headers.partition(b" ")
     status = rest[:3]
     if status[:1] == b"2" or status == b"304":  # 304: it is so already
@@ -148,7 +146,6 @@ def _chunks(peer: socket.socket) -> Iterator[bytes]:
 
 
 def _streams(body: bytes) -> tuple[bytes, bytes]:
-    """Standard output and error. Pure."""
     streams: dict[int, list[bytes]] = {1: [], 2: []}
     at = 0
     while at + _FRAME.size <= len(body):
@@ -166,40 +163,34 @@ class DockerClient(Client):
     api: Api
 
     def inspect(self, *names: str) -> tuple[Container, ...]:
-        """See ``Client``."""
-        with _said():
+        with _engine_errors():
             paths = (("containers", name, "json") for name in names)
             each = [self.api.get(*path, seconds=SECONDS) for path in paths]
         return parse_inspect(self.engine, json.dumps(each))
 
     def find(self, name: str) -> Container | None:
-        """See ``Client``."""
         try:
             return self.inspect(name)[0]
         except NotThere:
             return None
 
     def id_of(self, image: str) -> str:
-        """See ``Client``."""
-        with _said():
+        with _engine_errors():
             return str(self._image(image)["Id"])
 
     def storage_of(self, image: str) -> Any:
-        """See ``Client``."""
-        with _said():
+        with _engine_errors():
             return self._image(image)["GraphDriver"]["Data"]
 
     def _image(self, image: str) -> Any:
         return self.api.get("images", image, "json", seconds=SECONDS)
 
     def place_of(self, volume: str) -> str:
-        """See ``Client``."""
-        with _said():
+        with _engine_errors():
             return str(self.api.get("volumes", volume, seconds=SECONDS)["Mountpoint"])
 
     def logs(self, container: str) -> tuple[str, str]:
-        """See ``Client``."""
-        with _said():
+        with _engine_errors():
             streams = self.api.logs(container, LINES, SECONDS)
         if streams is None:
             return Client.logs(self, container)
@@ -207,18 +198,15 @@ class DockerClient(Client):
         return out.replace("\r\n", "\n"), err.replace("\r\n", "\n")
 
     def labelled(self, label: str) -> dict[str, bool]:
-        """See ``Client``."""
-        with _said():
+        with _engine_errors():
             return {one["Id"]: one["Status"].startswith(UP) for one in self._listed(label=[label])}
 
     def all_ids(self) -> list[str]:
-        """See ``Client``."""
-        with _said():
+        with _engine_errors():
             return [one["Id"] for one in self._listed()]
 
     def values_of(self, label: str) -> dict[str, str]:
-        """See ``Client``."""
-        with _said():
+        with _engine_errors():
             values = {one["Id"]: one["Labels"][label] for one in self._listed(label=[label])}
         return {container: value for container, value in values.items() if value.split() == [value]}
 
@@ -226,15 +214,13 @@ class DockerClient(Client):
         return list(self.api.get("containers", "json", seconds=SECONDS, all=1, filters=filters))
 
     def names(self, kind: str, like: str) -> list[str]:
-        """See ``Client``."""
-        with _said():
+        with _engine_errors():
             listed = self.api.get(f"{kind}s", seconds=SECONDS, filters={"name": [like]})
             every = (listed["Volumes"] or ()) if kind == "volume" else listed
             return [one["Name"] for one in every]
 
     def labelled_networks(self, label: str) -> dict[str, str]:
-        """See ``Client``."""
-        with _said():
+        with _engine_errors():
             listed = self.api.get("networks", seconds=SECONDS, filters={"label": [label]})
             return {one["Id"]: one["Labels"][label] for one in listed}
 
@@ -249,26 +235,24 @@ class DockerClient(Client):
     def events(self, since: float, label: str) -> socket.socket:
         """A connection that yields the events of containers with a label, one JSON object a line,
         until it is closed. Raises EngineError."""
-        with _said():
+        with _engine_errors():
             return self.api.events(SECONDS, since=f"{since:.3f}", filters=_filters(label))
 
     def past_events(self, since: float, label: str) -> list[bytes]:
         """The same, of what has happened until now. Raises EngineError."""
         until = f"{time.time():.3f}"
-        with _said():
+        with _engine_errors():
             times = {"since": f"{since:.3f}", "until": until}
             read = self.api.read("events", seconds=SECONDS, filters=_filters(label), **times)
         return read.splitlines()
 
     def stop(self, ids: Iterable[str], seconds: float) -> None:
-        """See ``Client``: all at once."""
         limit, patience = seconds + SECONDS, f"{seconds:.0f}"
         calls = [partial(self._post, one, "stop", seconds=limit, t=patience) for one in ids]
         for stopped in list(map(Background, calls)):
             stopped.wait()
 
     def kill(self, ids: Iterable[str]) -> None:
-        """See ``Client``."""
         for container in ids:
             self._post(container, "kill")
 
@@ -277,11 +261,10 @@ class DockerClient(Client):
             self.api.do("POST", "containers", container, act, seconds=seconds, **query)
 
     def remove_all(self, ids: Iterable[str]) -> None:
-        """See ``Client``."""
         failed: EngineError | None = None
         for container in ids:  # one that stays keeps no other
             try:
-                with _said(), suppress(NotFound):
+                with _engine_errors(), suppress(NotFound):
                     self.api.do("DELETE", "containers", container, seconds=SECONDS, force=1, v=1)
             except EngineError as error:
                 failed = failed or error
@@ -298,7 +281,7 @@ class NotThere(EngineError):
 
 
 @contextmanager
-def _said() -> Iterator[None]:
+def _engine_errors() -> Iterator[None]:
     """Turn errors of the API into EngineError."""
     try:
         yield

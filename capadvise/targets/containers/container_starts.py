@@ -58,7 +58,7 @@ class ContainerStarts:
         """By the pid of the shim or conmon."""
         self.checked_by: dict[str, tuple[str, ...]] = {}
         """Container id → the command of its healthcheck."""
-        self.told: Callable[[int], str | None] = lambda pid: None
+        self.container_of: Callable[[int], str | None] = lambda pid: None
         """Returns the container that a shim was started for, if a probe read its command line at
         the exec."""
         self._machine = Machine.read()
@@ -87,7 +87,9 @@ class ContainerStarts:
         if not task.runtime or not (task.inside or task.pivoted):
             if is_shim(name):
                 task.runtime = pid
-                self.places[pid] = StartedContainer(pid, self._id_of(pid))
+                self.places[pid] = StartedContainer(
+                    pid, self._ids.pop(pid, None) or self.container_of(pid)
+                )
             return
         place = self.places[task.runtime]
         if task.pivoted == pid:
@@ -111,7 +113,7 @@ class ContainerStarts:
             task.phase = Phase.HEALTHCHECK
         task.scope, task.since = place.scope, time
 
-    def told_of(self, runtime: int, container: str, root: int) -> None:
+    def add_begun(self, runtime: int, container: str, root: int) -> None:
         """One that has begun, where nothing is traced."""
         self._begun += 1
         scope = Scope(self._begun, root, 0)
@@ -125,18 +127,15 @@ class ContainerStarts:
         text = procfs.cgroup(pid)
         return next((p.scope for p in begun if p.id and p.id in text), None)
 
-    def _id_of(self, shim: int) -> str | None:
-        return self._ids.pop(shim, None) or self.told(shim)
-
     def _look(self, place: StartedContainer, pid: int) -> None:
         if place.id is None:  # conmon forks and ends at once: it may have been gone
             match = _ID.search(procfs.cgroup(pid))
-            place.id = match[0] if match else _told_by_shim(pid)
+            place.id = match[0] if match else _id_from_shim(pid)
         with suppress(OSError):
             place.posture = posture_of(pid, self._machine)
 
 
-def _told_by_shim(pid: int) -> str | None:
+def _id_from_shim(pid: int) -> str | None:
     """The id in the command line of what keeps the container: a rootless podman may have no control
     groups."""
     for _ in range(4):  # the runtime may stand between
@@ -152,11 +151,9 @@ def is_command(command: Sequence[str], pid: int, path: str) -> bool:
     if not command:
         return False
     arguments = procfs.arguments(pid)
-    return arguments == tuple(command) if arguments else _same_program(command[0], path)
-
-
-def _same_program(name: str, path: str) -> bool:
-    return PurePosixPath(name).name == PurePosixPath(path).name
+    if arguments:
+        return arguments == tuple(command)
+    return PurePosixPath(command[0]).name == PurePosixPath(path).name
 
 
 def healthcheck_command(test: Sequence[str]) -> tuple[str, ...]:

@@ -69,7 +69,7 @@ class EngineHealth:
 
 
 _LOG_LINES = 5
-_UNANSWERED = 10
+_SILENT_SECONDS = 10
 """Seconds that an engine may be silent: restarting it takes less."""
 _GONE = (
     "the engine ended and did not come back, so the container was killed; if it is still "
@@ -126,8 +126,8 @@ class ContainerSubject:
         """The result of the engine's health checks: the first failure, with the container's name if
         there are several."""
         entries = list(self.roster.entries.values())
-        said = [(entry, self.engine_health.of(entry)) for entry in entries if not entry.healthy]
-        failing = [(entry, seen) for entry, seen in said if seen and not seen.passed]
+        results = [(entry, self.engine_health.of(entry)) for entry in entries if not entry.healthy]
+        failing = [(entry, seen) for entry, seen in results if seen and not seen.passed]
         for entry, seen in failing[:1]:
             name = f" ({entry.service or entry.name})" if len(entries) > 1 else ""
             return Health(False, f"{seen.text}{name}")
@@ -148,7 +148,7 @@ class ContainerSubject:
         if any(isinstance(event, MainExited) for event in happened):
             self._client_exited()
             happened += self._given_up()
-        if self.roster.unanswered > _UNANSWERED:
+        if self.roster.unanswered > _SILENT_SECONDS:
             self._engine_is_gone()
             happened.append(SupervisorLost())
         happened += [*self._target_ended(), *self._healthy()]
@@ -172,8 +172,8 @@ class ContainerSubject:
                 container = None if self.places(entry) else self.roster.client.find(entry.id)
                 if container is not None and not container.running and not container.has_ended:
                     waiting.append(container.service or container.name)
-        said = f"{', '.join(waiting)}: not started, {self.roster.client.engine} ended with {status}"
-        return [Unhealthy(said)] if waiting else []
+        text = f"{', '.join(waiting)}: not started, {self.roster.client.engine} ended with {status}"
+        return [Unhealthy(text)] if waiting else []
 
     def _target_ended(self) -> list[Happening]:
         """End a trial with its container: the others do not matter."""
@@ -203,7 +203,7 @@ class ContainerSubject:
 
     def _own_check(self, entries: list[ContainerState]) -> str | None:
         """The health check that is made here, not by the engine."""
-        if self.roster.tells_health:
+        if self.roster.reports_health:
             return None
         known = [entry.container for entry in entries if entry.answered]
         checked = [one for one in known if one is not None and one.healthcheck]
@@ -247,8 +247,8 @@ class ContainerSubject:
         with suppress(EngineError, BadInput):
             container = self.roster.client.find(entry.id)
             checks = container.health_log if container else ()
-            said = f"{name} is unhealthy: {checks[-1] if checks else ''}"
-            return "\n".join([*self._last_lines(entry), said])
+            text = f"{name} is unhealthy: {checks[-1] if checks else ''}"
+            return "\n".join([*self._last_lines(entry), text])
         return f"{name} is unhealthy"
 
     def _last_lines(self, entry: ContainerState) -> list[str]:
@@ -256,15 +256,15 @@ class ContainerSubject:
         out, err = self.roster.client.logs(entry.id)
         return [line for line in (out + err).splitlines() if line.strip()][-_LOG_LINES:]
 
-    def last_words(self) -> list[str]:
+    def last_output(self) -> list[str]:
         """The last output of the detached containers that failed: nobody has seen it."""
-        said: list[str] = []
+        lines: list[str] = []
         for entry in self.roster.entries.values() if self._detached else ():
             if entry.exit_status and entry.id not in self.ended_by_us:
                 with suppress(EngineError):
                     name = entry.service or entry.name or entry.id[:12]
-                    said += [f"{name}: {line}" for line in self._last_lines(entry)]
-        return said
+                    lines += [f"{name}: {line}" for line in self._last_lines(entry)]
+        return lines
 
     def _left_behind(self) -> list[Happening]:
         """The client is gone: so are they, or they go on without it."""
@@ -317,12 +317,12 @@ class ContainerSubject:
                 for place in self.places(entry):
                     entry.look_at_files(place.root)
             client, entries = self.roster.client, list(self.roster.entries.values())
-            deaf = [entry.id for entry in entries if self._is_deaf(entry)]
-            others = [entry.id for entry in entries if entry.id not in deaf]
-            Background(lambda: client.kill(deaf))
+            ignoring = [entry.id for entry in entries if self._ignores_stop(entry)]
+            others = [entry.id for entry in entries if entry.id not in ignoring]
+            Background(lambda: client.kill(ignoring))
             Background(lambda: client.stop(others, self._patience))
 
-    def _is_deaf(self, entry: ContainerState) -> bool:
+    def _ignores_stop(self, entry: ContainerState) -> bool:
         """True if the signal that stops the container has no effect: its first process has no
         handler for it, and the kernel does not let it end the first process of a namespace. The
         engine would wait for nothing."""
@@ -374,12 +374,12 @@ class ContainerSubject:
 
     def check_environment(self) -> dict[str, str]:
         """``CONTAINER`` and ``PID``; with several services also ``CONTAINER_WEB`` and so on."""
-        told: dict[str, str] = {}
+        variables: dict[str, str] = {}
         for entry in self.roster.entries.values():
             if entry.service:
-                told[f"CONTAINER_{re.sub('[^A-Z0-9]', '_', entry.service.upper())}"] = entry.id
+                variables[f"CONTAINER_{re.sub('[^A-Z0-9]', '_', entry.service.upper())}"] = entry.id
             if self.is_target(entry):
-                told.setdefault("CONTAINER", entry.id)
+                variables.setdefault("CONTAINER", entry.id)
                 for place in self.places(entry):
-                    told["PID"] = str(place.root)
-        return told
+                    variables["PID"] = str(place.root)
+        return variables

@@ -25,7 +25,7 @@ from capadvise.targets.client.docker_client import DockerClient
 from capadvise.targets.containers.container_starts import ContainerStarts, healthcheck_command
 from capadvise.targets.image.ownership import changed_files
 
-_LATE = 10.0
+_LATE_SECONDS = 10.0
 """Seconds that docker may be late with the event that a container has ended."""
 
 
@@ -73,7 +73,7 @@ class ContainerState:
 class Roster:
     """The containers with our label: podman's, and the part that both engines share."""
 
-    tells_health: ClassVar[bool] = False
+    reports_health: ClassVar[bool] = False
     """True if the engine makes health checks by itself and reports their results."""
 
     def __init__(self, client: Client, label: str, starts: ContainerStarts) -> None:
@@ -88,7 +88,7 @@ class Roster:
     def close(self) -> None:
         """Listen no more."""
 
-    def was_left(self) -> bool:
+    def engine_ended(self) -> bool:
         """True if the engine ended during the run; it may be back."""
         return False
 
@@ -162,7 +162,7 @@ class Roster:
 class DockerRoster(Roster):
     """docker's events, as its API tells them."""
 
-    tells_health = True
+    reports_health = True
 
     def open(self) -> None:
         """Ask for the events from now on. Raises EngineError."""
@@ -176,7 +176,7 @@ class DockerRoster(Roster):
         """Listen no more."""
         self._stream.close()
 
-    def was_left(self) -> bool:
+    def engine_ended(self) -> bool:
         """True if the stream of events has ended."""
         self._read()
         return self._events.ended
@@ -197,14 +197,14 @@ class DockerRoster(Roster):
         try:
             event = json.loads(line)
             actor = event["Actor"]
-            action, container, told = str(event["Action"]), str(actor["ID"]), actor["Attributes"]
-            told = {str(name): str(value) for name, value in told.items()}
-            status = int(told.get("exitCode", 0))
+            action, container, facts = str(event["Action"]), str(actor["ID"]), actor["Attributes"]
+            facts = {str(name): str(value) for name, value in facts.items()}
+            status = int(facts.get("exitCode", 0))
         except (ValueError, KeyError, TypeError, AttributeError):
             return
         entry = self.entry(container)
-        entry.name, entry.image = told.get("name", entry.name), told.get("image", entry.image)
-        entry.service = told.get(SERVICE_LABEL, entry.service)
+        entry.name, entry.image = facts.get("name", entry.name), facts.get("image", entry.image)
+        entry.service = facts.get(SERVICE_LABEL, entry.service)
         if action == "start":
             self.started(entry)
         elif action == "die":
@@ -212,7 +212,7 @@ class DockerRoster(Roster):
             entry.exit_status = status
         elif action == "kill":
             ending = entry.container.stop_signal if entry.container else signal.SIGTERM
-            entry.stopped |= told.get("signal") in (str(int(ending)), str(int(signal.SIGKILL)))
+            entry.stopped |= facts.get("signal") in (str(int(ending)), str(int(signal.SIGKILL)))
         elif action == "exec_die":
             entry.tries += 1
         elif action.startswith("health_status: "):
@@ -238,7 +238,7 @@ class DockerRoster(Roster):
         except EngineError:
             self.unanswered += 1
         ended = [e for e in self.entries.values() if not e.running and (e.started or e.id in begun)]
-        deadline = time.monotonic() + _LATE
+        deadline = time.monotonic() + _LATE_SECONDS
         while time.monotonic() < deadline and not self._events.ended:
             self._read()
             if all(entry.exit_status is not None for entry in ended):
@@ -281,7 +281,7 @@ class UntracedRoster(DockerRoster):
         for entry in [one for one in self._started.values() if one.answered]:
             root = entry.container.pid if entry.container else 0
             if shim := procfs.parent(root) if root else 0:
-                self.starts.told_of(shim, entry.id, root)
+                self.starts.add_begun(shim, entry.id, root)
             elif entry.running:  # a busy engine may not have answered
                 self.ask(entry)
                 continue

@@ -277,13 +277,11 @@ def mountpoint(client: Client, name: str) -> str | None:
 def _sees_our_mounts(client: Client) -> bool:
     """True if the engine sees our mounts, too."""
     own = os.readlink("/proc/self/ns/mnt")
-    return all(namespace == own for namespace in _namespaces(client))
-
-
-def _namespaces(client: Client) -> Iterator[str]:
     for pid in ENGINES[client.engine].ancestors(client)():
         with suppress(OSError):
-            yield os.readlink(f"/proc/{pid}/ns/mnt")
+            if os.readlink(f"/proc/{pid}/ns/mnt") != own:
+                return False
+    return True
 
 
 _SPARE = 1 << 30
@@ -312,7 +310,7 @@ class DataCopies:
 
         Raises BadInput if there is no room, CannotObserve if it cannot be read.
         """
-        path = os.path.abspath(os.path.expanduser(source))
+        path = _absolute(source)
         if path not in self._copies:  # services that share it share the copy
             self._copies[path] = self._copy_of(path)
         return self._copies[path]

@@ -142,8 +142,8 @@ def with_user_namespace(invocation: Invocation, client: Client, posture: Posture
     kept = tuple(option for option in invocation.options if option.name not in _CHOOSING_USERS)
     if client.engine == "podman":
         return replace(invocation, options=(*kept, *_OUR_IDS))
-    said = client.call("info", "--format", "{{json .SecurityOptions}}")
-    if not any(word in said for word in _REMAPPED):
+    security = client.call("info", "--format", "{{json .SecurityOptions}}")
+    if not any(word in security for word in _REMAPPED):
         raise BadInput(
             "the containers of this docker share the host's user namespace",
             hint="a docker daemon with --userns-remap=default gives them one, and has images and "

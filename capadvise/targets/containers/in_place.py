@@ -78,8 +78,7 @@ def _shares(mount: ContainerMount, source: str) -> bool:
 
 def is_free(port: int, protocol: str = "tcp") -> bool:
     """True if a port of this machine is free to listen on."""
-    kind = socket.SOCK_DGRAM if protocol == "udp" else socket.SOCK_STREAM
-    with socket.socket(socket.AF_INET, kind) as tried:
+    with _socket(protocol) as tried:
         tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             tried.bind(("", port))
@@ -90,11 +89,15 @@ def is_free(port: int, protocol: str = "tcp") -> bool:
 
 def free_port(protocol: str = "tcp") -> int:
     """A port that nobody listens on."""
-    kind = socket.SOCK_DGRAM if protocol == "udp" else socket.SOCK_STREAM
-    with socket.socket(socket.AF_INET, kind) as tried:
+    with _socket(protocol) as tried:
         tried.bind(("", 0))
         port: int = tried.getsockname()[1]
         return port
+
+
+def _socket(protocol: str) -> socket.socket:
+    kind = socket.SOCK_DGRAM if protocol == "udp" else socket.SOCK_STREAM
+    return socket.socket(socket.AF_INET, kind)
 
 
 class FreePorts:

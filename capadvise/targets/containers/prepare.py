@@ -65,12 +65,12 @@ def for_recording(
 
     Raises CannotObserve and BadInput if a recording is not possible this way.
     """
-    wish = _Wish(invocation, client, InPlace.of(client), folder, say, in_its_place)
-    return _of_run(wish) if invocation.verb == "run" else _of_project(wish)
+    plan = _Plan(invocation, client, InPlace.of(client), folder, say, in_its_place)
+    return _of_run(plan) if invocation.verb == "run" else _of_project(plan)
 
 
 @dataclass(frozen=True, slots=True)
-class _Wish:
+class _Plan:
     """The wanted recording, and the containers that are there."""
 
     invocation: Invocation
@@ -92,30 +92,30 @@ class _Wish:
         return f"capadvise-recording-{self.mark}"
 
 
-def _of_run(wish: _Wish) -> Start:
-    invocation, client = wish.invocation, wish.client
+def _of_run(plan: _Plan) -> Start:
+    invocation, client = plan.invocation, plan.client
     if invocation.image is not None:
         client.pull(invocation.image, value_of(invocation.options, "platform"))
-    up = wish.there.named(invocation.name)
-    if wish.in_its_place:
-        users = {one.id: one for one in (*up, *_users(invocation, wish.there)) if one.running}
+    up = plan.there.named(invocation.name)
+    if plan.in_its_place:
+        users = {one.id: one for one in (*up, *_users(invocation, plan.there)) if one.running}
         up = list(users.values())
     given = invocation
     if up:
-        wish.say(_what_happens(up, in_its_place=wish.in_its_place))
+        plan.say(_what_happens(up, in_its_place=plan.in_its_place))
         kept = tuple(one for one in invocation.options if one.name not in ("name", "replace"))
-        given = replace(invocation, options=(*kept, Option("name", wish.own_name)))
-    if wish.in_its_place:
-        argv = grant.recorded(_noting(given, up), wish.label).argv()
-        return Start(invocation, client, argv, wish.label, stopped=tuple(up))
+        given = replace(invocation, options=(*kept, Option("name", plan.own_name)))
+    if plan.in_its_place:
+        argv = grant.recorded(_noting(given, up), plan.label).argv()
+        return Start(invocation, client, argv, plan.label, stopped=tuple(up))
     if up and value_of(given.options, "network") == "host":
         raise beside.not_twice(invocation.name or "")
     ports = FreePorts()
-    copies = DataCopies(client, wish.folder, {})
-    options = _on_free_data(wish, beside.options(given.options, ports), copies)
+    copies = DataCopies(client, plan.folder, {})
+    options = _on_free_data(plan, beside.options(given.options, ports), copies)
     return Start(
-        *(invocation, client, grant.recorded(replace(given, options=options), wish.label).argv()),
-        wish.label,
+        *(invocation, client, grant.recorded(replace(given, options=options), plan.label).argv()),
+        plan.label,
         beside=bool(up),
         ports=tuple(ports.changed.items()),
         originals=copies.originals,
@@ -123,15 +123,15 @@ def _of_run(wish: _Wish) -> Start:
 
 
 def _on_free_data(
-    wish: _Wish, options: tuple[Option, ...], copies: DataCopies
+    plan: _Plan, options: tuple[Option, ...], copies: DataCopies
 ) -> tuple[Option, ...]:
     """Copy the data that running containers write to."""
     changed: list[Option] = []
     for option in options:
-        used = [one for source in _sources(option) for one in wish.there.users_of(source)]
+        used = [one for source in _sources(option) for one in plan.there.users_of(source)]
         changed += volumes.of_options([option], copies) if used else [option]
         for one in used[:1]:
-            wish.say(f"{one.name} writes to {option.value}: the recording uses a copy")
+            plan.say(f"{one.name} writes to {option.value}: the recording uses a copy")
     return tuple(changed)
 
 
@@ -163,31 +163,31 @@ def _sources(option: Option) -> list[str]:
     return noted.sources
 
 
-def _of_project(wish: _Wish) -> Start:
-    invocation = wish.invocation
+def _of_project(plan: _Plan) -> Start:
+    invocation = plan.invocation
     resolved = project.config(invocation)
     services = project.targets(invocation, resolved)
-    up = wish.there.of_project(resolved["name"])
+    up = plan.there.of_project(resolved["name"])
     if not up:
-        return _started(wish, resolved, services, resolved["name"])
+        return _started(plan, resolved, services, resolved["name"])
     started = project.closure(resolved, services)
-    if wish.in_its_place:
-        up = [one for one in wish.there.of_project(resolved["name"], started) if one.running]
-        wish.say(_what_happens(up, in_its_place=True))
-        changed = project.in_place(resolved, lambda key: mountpoint(wish.client, key) is not None)
-        own = _started(wish, changed, services, wish.own_name, up)
+    if plan.in_its_place:
+        up = [one for one in plan.there.of_project(resolved["name"], started) if one.running]
+        plan.say(_what_happens(up, in_its_place=True))
+        changed = project.in_place(resolved, lambda key: mountpoint(plan.client, key) is not None)
+        own = _started(plan, changed, services, plan.own_name, up)
         return replace(own, stopped=tuple(up))
-    wish.say(_what_happens(up, in_its_place=False))
+    plan.say(_what_happens(up, in_its_place=False))
     ports, built = FreePorts(), not is_on(invocation.options, "build")
     wanted = project.only(resolved, started)
-    data = DataCopies(wish.client, wish.folder, resolved)
+    data = DataCopies(plan.client, plan.folder, resolved)
     changed = beside.project(wanted, data, ports, built=built)
-    own = _started(wish, changed, services, wish.own_name)
+    own = _started(plan, changed, services, plan.own_name)
     return replace(own, ports=tuple(ports.changed.items()), originals=data.originals)
 
 
 def _started(
-    wish: _Wish,
+    plan: _Plan,
     changed: dict[str, Any],
     services: tuple[str, ...],
     name: str,
@@ -196,18 +196,18 @@ def _started(
     """By a file of ours, under this name of a project."""
     ids = ",".join(one.id for one in stopped)
     more = {STOPPED_LABEL: ids} if ids else {}
-    changed = project.recorded({**changed, "name": name}, services, wish.label, more)
-    ours = {TRIAL_LABEL: wish.mark}
-    there = wish.client.names("network", "")
+    changed = project.recorded({**changed, "name": name}, services, plan.label, more)
+    ours = {TRIAL_LABEL: plan.mark}
+    there = plan.client.names("network", "")
     changed = project.labelled(changed, services, ours)
     changed = project.with_labelled_networks(changed, ours, there)
-    path = project.write(changed, wish.folder, wish.client.engine)
-    given = grant.recorded(wish.invocation, wish.label)
+    path = project.write(changed, plan.folder, plan.client.engine)
+    given = grant.recorded(plan.invocation, plan.label)
     argv = project.of_file(given, path, name).argv()
     return Start(
-        *(wish.invocation, wish.client, argv, wish.label, services),
-        project=name if name == wish.own_name else None,
-        others=f"{TRIAL_LABEL}={wish.mark}",
+        *(plan.invocation, plan.client, argv, plan.label, services),
+        project=name if name == plan.own_name else None,
+        others=f"{TRIAL_LABEL}={plan.mark}",
         compose=name,
         names=tuple(changed["services"]),
     )

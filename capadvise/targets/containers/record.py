@@ -50,7 +50,7 @@ from capadvise.targets.containers.prepare import Start, for_recording
 from capadvise.targets.containers.registry import ENGINES
 from capadvise.targets.containers.seen import Run, observation, observations, so_far
 
-_STOPPING = 1800.0
+_STOP_SECONDS = 1800.0
 """Seconds for what is up to stop: a database can have a ``stop_grace_period`` of minutes."""
 
 
@@ -64,7 +64,7 @@ class ContainerRun:
     """The exit status of the client; if the client is detached, of its container."""
     removed: tuple[str, ...]
     """Names of the containers that the user's command would have left: they had everything."""
-    last_words: tuple[str, ...] = ()
+    last_output: tuple[str, ...] = ()
     """The last output of detached containers that failed."""
     swept: tuple[str, ...] = ()
     """Names of those of a killed capadvise that ran on until now."""
@@ -112,11 +112,11 @@ def observe_containers(
     swept = sweep(client)
     with scratch(LARGE) as folder:
         start = for_recording(invocation, client, folder, say, in_its_place=in_its_place)
-        with _stopped_meanwhile(start, say):
+        with _stopped_for_recording(start, say):
             seen = run_containers(
                 start, command, meanwhile, until_healthy=until_healthy, onlooker=onlooker
             )
-        for sentence in seen.last_words:
+        for sentence in seen.last_output:
             say(sentence)
         for one in seen.each:
             if words := implicit_check(one.workload.check):
@@ -125,7 +125,7 @@ def observe_containers(
 
 
 @contextmanager
-def _stopped_meanwhile(start: Start, say: Callable[[str], object]) -> Iterator[None]:
+def _stopped_for_recording(start: Start, say: Callable[[str], object]) -> Iterator[None]:
     """Start the stopped containers again at the end. If capadvise is killed, the guardian or the
     next capadvise does it; signals that would end capadvise wait until the containers are up."""
     ending = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM) if start.stopped else ()
@@ -174,7 +174,7 @@ def run_containers(
         run = _run(start, command, ready, roster, until_healthy=until_healthy, judged_by=judged_by)
         own_caps.keep()
         if start.stopped:
-            start.client.call("stop", *(one.id for one in start.stopped), seconds=_STOPPING)
+            start.client.call("stop", *(one.id for one in start.stopped), seconds=_STOP_SECONDS)
         roster.open()
         try:
             run.loop.count_from(ready.release())
@@ -190,13 +190,13 @@ def run_containers(
         finally:
             roster.close()
         recorded = start.label.startswith(RECORDING_LABEL)
-        last_words = tuple(run.subject.last_words()) if recorded else ()
+        last_output = tuple(run.subject.last_output()) if recorded else ()
         removed = _removed(start, roster) if recorded else ()
         if each and (leave or recorded):
             ready.guardian.leave_containers()
         if not each:
             raise _not_seen(run)
-        result = ContainerRun(each, run.subject.status, removed, last_words)
+        result = ContainerRun(each, run.subject.status, removed, last_output)
         seen(result)
     return result
 
@@ -251,7 +251,7 @@ def _run(
 def _tracker(ready: Session, starts: ContainerStarts) -> CheckTracker:
     if (trace := ready.trace) is None:
         return NoTracker(None)
-    starts.told = trace.buffers.pointers.container_of
+    starts.container_of = trace.buffers.pointers.container_of
     return Tracker(
         *(trace.buffers.types, trace.symbols, starts, ready.held, 0, 0),
         early=starts.sighted,
@@ -297,7 +297,6 @@ def _removal_besides(start: Start) -> list[list[list[str]]]:
 
 
 def _removal_of(start: Start) -> tuple[str, ...]:
-    """How its containers are removed."""
     return RM_DEPENDENT if start.compose and start.client.engine == "podman" else RM
 
 
@@ -310,7 +309,6 @@ def _restart(start: Start) -> list[list[list[str]]]:
 
 
 def _not_seen(run: Run) -> Exception:
-    """Why there is nothing to report."""
     status, invocation = run.subject.client_status, run.start.invocation
     client = (invocation.compose or invocation.client)[0]
     if invocation.verb == "run" and status in (126, 127):

@@ -118,9 +118,9 @@ def _listener(path: str) -> int:
 def require_podman(podman: Client) -> Client:
     """The same client. Raises CannotObserve, in one line, if there is no podman or it speaks for
     another machine."""
-    said = os.environ.get("CONTAINER_HOST") or os.environ.get("CONTAINER_CONNECTION")
-    if said:
-        raise _remote(said)
+    remote = os.environ.get("CONTAINER_HOST") or os.environ.get("CONTAINER_CONNECTION")
+    if remote:
+        raise _remote(remote)
     info = json.loads(podman.call("info", "--format", "json"))
     if info["host"].get("serviceIsRemote"):
         raise _remote("--remote or --connection")

@@ -31,7 +31,7 @@ _SERVES = 1 / 3
 script that it may have begun as has come to its exec. It is enough if each port answers."""
 _AHEAD = 0.6
 """Seconds before the end of a wait, in which a check is proposed for what goes on so."""
-_EVERY = 0.25
+_LOOK_SECONDS = 0.25
 _COMPUTES, _HELD_UP = 20.0, 100.0
 """At most so many seconds of computing are waited for, as some programs never cease, and of waiting
 for a processor or a disk, as on a busy machine the script before a server takes ten times as long.
@@ -143,14 +143,14 @@ class Settling:
         now, proposal = time.monotonic(), self._proposal
         if now < self._next or self.settled or (proposal and not proposal.ended):
             return
-        self._next, seen = now + _EVERY, self._stability
+        self._next, seen = now + _LOOK_SECONDS, self._stability
         there = pids()
         ports, running = serving.listening(root, there), self._unprovoked(there)
         seen.look(
             *(now, ports, running),
             busy=any(map(procfs.is_busy, there)),
             computed=sum(map(procfs.computed, there)),
-            naps=_napping(running),
+            naps={one: nap for one in running if (nap := sleep_left(one.pid))},
             expects=expects,
         )
         wait = max(STEADY, min(_LONGEST, seen.changed - seen.began))
@@ -158,7 +158,8 @@ class Settling:
             proposal = self._proposal = None  # it may take seconds: of what was there before
         if not there or seen.steady <= _SERVES * wait - _AHEAD:
             return
-        waits = [_SERVES * wait, wait] if _serves(root, ports) else [wait]
+        serves = bool(ports) and ports == serving.listening(root, [root])
+        waits = [_SERVES * wait, wait] if serves else [wait]
         left = waits[0] - seen.steady
         if proposal is None:
             asks = left < _AHEAD
@@ -191,14 +192,6 @@ class Settling:
     def check(self) -> str | None:
         """The health check that it passes."""
         return self._proposal.result() if self._proposal and self.settled else None
-
-
-def _serves(root: int, ports: frozenset[str]) -> bool:
-    return bool(ports) and ports == serving.listening(root, [root])
-
-
-def _napping(running: Iterable[RunningProgram]) -> dict[RunningProgram, float]:
-    return {one: nap for one in running if (nap := sleep_left(one.pid))}
 
 
 def _programs(running: Iterable[RunningProgram]) -> set[str]:

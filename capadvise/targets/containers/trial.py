@@ -32,11 +32,11 @@ from capadvise.targets.containers.record import engine_of, run_containers
 from capadvise.targets.containers.seen import Run
 from capadvise.targets.image.ownership import MappedOwners, with_originals
 
-_QUIET = 0.2
+_QUIET_SECONDS = 0.2
 """Seconds without anything new after which a start has most likely used all that it will."""
 Up = Callable[[Sequence[Recording]], object]
 """Told what was used by what is up."""
-_RETURNS = 30.0
+_RETURN_SECONDS = 30.0
 """Seconds in which an engine that was ended answers again, if it does."""
 
 
@@ -83,7 +83,7 @@ class ContainerTrial:
                         texts = client.logs(container.id)
                         for path, text in zip((self.out, self.err), texts, strict=True):
                             path.write_text(text, errors="backslashreplace")
-            if subject.roster.was_left():
+            if subject.roster.engine_ended():
                 raise EngineError(f"{client.engine} ended meanwhile")
             for folder in self.data.made if last else ():
                 files.extend(
@@ -115,14 +115,14 @@ class ContainerTrial:
 def _once_up(up: Up) -> Onlooker:
     """Tells what the container has used once it does nothing new: long before it is known to go on
     so."""
-    quiet, told = StandingStill(_QUIET), False
+    quiet, done = StandingStill(_QUIET_SECONDS), False
 
     def look(loop: EventLoop, so_far: Callable[[], Sequence[TargetSoFar]]) -> None:
-        nonlocal told
+        nonlocal done
         now = time.monotonic() - loop.clock
-        if told or not loop.subject.begun or not quiet.look(now, lambda: _seen_of(loop)):
+        if done or not loop.subject.begun or not quiet.look(now, lambda: _seen_of(loop)):
             return
-        told = True
+        done = True
         for target in so_far()[:1]:
             up(target.recordings)
 
@@ -161,7 +161,7 @@ def container_trial(plan: dict[str, Any], top: Path, out: Path, err: Path) -> It
 def _remove(start: Start) -> None:
     """Remove everything. Wait for an engine that is being restarted, and for a podman that has not
     yet noted the end of a container. Things that it was about to make can appear a moment later."""
-    end, interrupted = time.monotonic() + _RETURNS, False
+    end, interrupted = time.monotonic() + _RETURN_SECONDS, False
     while True:
         try:
             _remove_all(start)

@@ -36,8 +36,8 @@ def of_options(options: Iterable[Option], data: Data) -> list[Option]:
 def _volume(text: str, data: Data) -> str:
     """``SOURCE:TARGET[:OPTIONS]``, or a target alone, which is fresh anyway."""
     source, colon, rest = text.partition(":")
-    target, _, said = rest.partition(":")
-    if not colon or "ro" in said.split(","):
+    target, _, flags = rest.partition(":")
+    if not colon or "ro" in flags.split(","):
         return text
     of_host = source.startswith(("/", ".", "~"))
     folder = data.bind(source, target) if of_host else data.volume(source)
@@ -55,7 +55,8 @@ def _mount(text: str, data: Data) -> str:
     source = given.get("source", given.get("src"))
     if source is None or kind not in ("volume", "bind"):
         return text
-    folder = data.bind(source, _target(given)) if kind == "bind" else data.volume(source)
+    target = next((given[name] for name in ("target", "destination", "dst") if name in given), "")
+    folder = data.bind(source, target) if kind == "bind" else data.volume(source)
     kept = _new_volume(fields) if folder is None else _bound(fields, folder)
     return ",".join(map("".join, kept))
 
@@ -75,10 +76,6 @@ def _bound(fields: Iterable[_Field], folder: str) -> list[_Field]:
         if name != "type" and not name.startswith("volume-")
     ]
     return [("type", "=", "bind"), *kept]
-
-
-def _target(given: Mapping[str, str]) -> str:
-    return next((given[name] for name in ("target", "destination", "dst") if name in given), "")
 
 
 def of_service(service: Mapping[str, Any], data: Data) -> list[dict[str, Any]]:

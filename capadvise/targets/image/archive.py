@@ -283,8 +283,8 @@ class _Archive:
                     path: replace(kept_file, layer=number)
                     for path, kept_file in layer.special.items()
                 }
-        said = history if len(history) == len(names) else ("",) * len(names)
-        return Image(config, said, tuple(special[path] for path in sorted(special)), tuple(unread))
+        steps = history if len(history) == len(names) else ("",) * len(names)
+        return Image(config, steps, tuple(special[path] for path in sorted(special)), tuple(unread))
 
     def _manifest(self) -> tuple[str, list[str]]:
         """The path of the configuration, and the layers from the bottom."""

@@ -15,8 +15,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from capadvise.model.errors import CannotObserve
-from capadvise.targets.kubernetes import objects
-from capadvise.targets.kubernetes.objects import Object
+from capadvise.targets.kubernetes.objects import RUN, Object
 
 _SERVER = re.compile(r"Error from server \((\w+)\)")
 _INVALID = re.compile(r"^The .+ is invalid: *\n((?s:\* .+))", re.MULTILINE)
@@ -40,12 +39,12 @@ def _run(
 ) -> tuple[int, bytes, str]:
     """Exit status, stdout and stderr: of each, no more than the largest answer is kept, for a node
     can send anything."""
-    with tempfile.TemporaryFile() as answer, tempfile.TemporaryFile() as said:
+    with tempfile.TemporaryFile() as answer, tempfile.TemporaryFile() as errors:
         with subprocess.Popen(
             words,
             stdin=subprocess.PIPE,
             stdout=answer,
-            stderr=said,
+            stderr=errors,
             process_group=0,
             pass_fds=fds,
         ) as process:
@@ -57,14 +56,14 @@ def _run(
                 process.kill()
                 raise
         answer.seek(0)
-        said.seek(0)
-        return process.returncode, answer.read(), said.read().decode(errors="replace").strip()
+        errors.seek(0)
+        return process.returncode, answer.read(), errors.read().decode(errors="replace").strip()
 
 
-def _refusal(verb: str, status: int, said: str) -> ClusterError:
+def _refusal(verb: str, status: int, errors: str) -> ClusterError:
     """In the server's words, as far as kubectl tells them."""
-    lines, match = said.splitlines(), _SERVER.search(said)
-    invalid = None if verb == "exec" else _INVALID.search(said)  # else a program of a container's
+    lines, match = errors.splitlines(), _SERVER.search(errors)
+    invalid = None if verb == "exec" else _INVALID.search(errors)  # else a program of a container's
     causes = "; ".join(re.findall(r"^\* (.*)", invalid[1], re.MULTILINE)) if invalid else ""
     last = lines[-1].removeprefix("error: ") if lines else f"exit status {status}"
     return ClusterError(f"kubectl {verb}: {causes or last}", reason=match[1] if match else "")
@@ -96,7 +95,7 @@ class Kubectl:
         """
         line = self.words(*words)
         try:
-            status, answer, said = _run(line, stdin or "", timeout, self.fds)
+            status, answer, errors = _run(line, stdin or "", timeout, self.fds)
         except subprocess.TimeoutExpired as error:
             raise ClusterError(f"kubectl {words[0]}: no answer in {timeout:.0f} s") from error
         except (OSError, ValueError) as error:
@@ -106,7 +105,7 @@ class Kubectl:
                 f"kubectl {words[0]}: its answer is larger than {_LARGEST >> 20} MiB"
             )
         if status != 0:
-            raise _refusal(words[0], status, said)
+            raise _refusal(words[0], status, errors)
         return answer.decode(errors="replace")
 
     def namespace(self) -> str:
@@ -168,7 +167,7 @@ def _uri(path: str, query: Mapping[str, str]) -> str:
     return quote(path) + (f"?{urlencode(query)}" if query else "")
 
 
-_UNLESS_TOLD = 'read -r _ || exec "$@"'
+_UNLESS_RELEASED = 'read -r _ || exec "$@"'
 """A line says that nothing is left; an end without one, that we were killed."""
 
 
@@ -178,9 +177,13 @@ def removed_if_killed(kubectl: Kubectl, namespaces: Sequence[str], run: str) -> 
     a process in a session of its own notices that by the end of its input. Each kubectl holds the
     other end of the pipe, too, because one that is about to make a pod outlives us. Raises
     ClusterError."""
+    delete = ("delete", "pods", f"--selector={RUN}={run}", "--wait=false")
     processes = [
         subprocess.Popen(
-            [*("sh", "-c", _UNLESS_TOLD, "sh"), *kubectl.words(*_delete(namespace, run))],
+            [
+                *("sh", "-c", _UNLESS_RELEASED, "sh"),
+                *kubectl.words(*delete, f"--namespace={namespace}"),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -194,8 +197,3 @@ def removed_if_killed(kubectl: Kubectl, namespaces: Sequence[str], run: str) -> 
     finally:
         for process in processes:
             process.communicate(b"\n")
-
-
-def _delete(namespace: str, run: str) -> tuple[str, ...]:
-    selector = f"--selector={objects.RUN}={run}"
-    return "delete", "pods", f"--namespace={namespace}", selector, "--wait=false"

@@ -64,9 +64,9 @@ def pods_path(namespace: str, pod: str = "") -> str:
 
 def selector_of(workload: Object) -> str:
     """The labels of its pods, as a query; empty where it names none."""
-    said = (workload.get("spec") or {}).get("selector") or {}
-    words = [f"{key}={value}" for key, value in (said.get("matchLabels") or {}).items()]
-    for one in said.get("matchExpressions") or ():
+    selector = (workload.get("spec") or {}).get("selector") or {}
+    words = [f"{key}={value}" for key, value in (selector.get("matchLabels") or {}).items()]
+    for one in selector.get("matchExpressions") or ():
         key, values = one["key"], ",".join(one.get("values") or ())
         operator = str(one["operator"])
         words.append(
@@ -250,9 +250,9 @@ def delay(pod: Object) -> str:
     """Why no container of it runs yet, as far as the server tells."""
     status = pod.get("status") or {}
     every = (one for kind in _STATUSES for one in status.get(kind) or ())
-    said = [(one.get("state") or {}).get("waiting") or {} for one in every]
-    said += [one for one in status.get("conditions") or () if one.get("status") == "False"]
-    why = (f"{one['reason']}: {one['message']}" for one in said if one.get("message"))
+    reasons = [(one.get("state") or {}).get("waiting") or {} for one in every]
+    reasons += [one for one in status.get("conditions") or () if one.get("status") == "False"]
+    why = (f"{one['reason']}: {one['message']}" for one in reasons if one.get("message"))
     return next(why, f"it is {status.get('phase') or 'Pending'}")
 
 
@@ -267,8 +267,8 @@ def cannot_start(pod: Object) -> bool:
 def _why_ended(status: Object, states: Iterable[Object]) -> str:
     ended = [state["terminated"] for state in states if state.get("terminated")]
     words = [one.get("message") or one.get("reason") for one in ended]
-    said = (str(word or "").strip() for word in (*words, status.get("message")))
-    lines = next(filter(None, said), f"it is {status['phase']}").splitlines()
+    messages = (str(word or "").strip() for word in (*words, status.get("message")))
+    lines = next(filter(None, messages), f"it is {status['phase']}").splitlines()
     errors = [line for line in lines if line.startswith(_ERROR)]  # of ours, a hint comes last
     return (errors or lines)[-1].removeprefix(_ERROR)
 

@@ -33,6 +33,7 @@ from capadvise.targets.attaching import (
     AttachedSubject,
     ExecWatcher,
     PeriodicSave,
+    each_round,
     hold_namespaces,
     note_namespaces,
     opened_by,
@@ -43,9 +44,9 @@ from capadvise.targets.kubernetes.cri.starts import PodStart, PodStarts
 from capadvise.targets.kubernetes.pods import Pods, containers_of
 from capadvise.targets.shims import CONTAINERD_SHIM
 
-_GRACE = 3.0
+_RESTART_SECONDS = 3.0
 """Seconds between the end of a pod and the start of another one of its name."""
-_EVERY = 0.2
+_LOOK_SECONDS = 0.2
 _UNREAD = (
     "this machine was too busy to read which containers began before they were gone ({} of them): "
     "the needs of those that were of these pods are missing"
@@ -76,10 +77,10 @@ class PodsSubject(AttachedSubject):
         self._guardian.read()
         now = time.monotonic()
         if now >= self._next and not self._come:
-            self._next = now + _EVERY
+            self._next = now + _LOOK_SECONDS
             if self._is_there():
                 self._alive = now
-            self.ended |= now - self._alive > _GRACE
+            self.ended |= now - self._alive > _RESTART_SECONDS
         if self._guardian.ended and not self.ended:
             self.ended = True
             return [SupervisorLost()]
@@ -101,8 +102,6 @@ class PodsSubject(AttachedSubject):
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """A recording of pods."""
-
     starts: PodStarts
     loop: EventLoop
     command: Command
@@ -160,7 +159,7 @@ def attach_pods(
         try:
             named = [start.container for start in starts.starts.values()]
             begun(named, len(subject.pids()))
-            loop.run(_each_round(run, onlooker, save))
+            loop.run(each_round(loop, _saving(run, save), onlooker, lambda: _so_far(run)))
         finally:
             execs.stop()
         if not starts.starts:
@@ -180,21 +179,12 @@ def _nothing_of(pods: Pods, subject: PodsSubject) -> CannotObserve:
     )
 
 
-def _each_round(
-    run: _Run, onlooker: Onlooker | None, save: Callable[[Observation], object]
-) -> Callable[[], None]:
+def _saving(run: _Run, save: Callable[[Observation], object]) -> PeriodicSave:
     def save_all() -> None:
         for observation in _observations(run, {}):  # digests take seconds: at the end
             save(observation.unfinished())
 
-    interim = PeriodicSave(save_all, lambda: run.loop.sources.tracker.distinct)
-
-    def look() -> None:
-        interim.look()
-        if onlooker is not None:
-            onlooker(run.loop, lambda: _so_far(run))
-
-    return look
+    return PeriodicSave(save_all, lambda: run.loop.sources.tracker.distinct)
 
 
 def _wanted(pods: Pods) -> list[node.KeptContainer]:

@@ -39,14 +39,14 @@ from capadvise.observe.ftrace.kallsyms import Symbols, call_site, syscall_of
 from capadvise.observe.retry import decode
 from capadvise.targets.running.owners import Owners
 
-_TOGETHER = 0.02
+_CALL_SECONDS = 0.02
 """Seconds after the first check in which the others of its call have come, too."""
 _AT_ONCE = 256
 """The number of new kinds that one round reads: a program that makes more is not worth more of our
 time."""
-_TO_FAIL = 3.0
+_FAILURE_SECONDS = 3.0
 """Seconds after a refused call by which a program that cannot do without it has ended."""
-_TO_BE_TOLD = 0.5
+_AUDIT_SECONDS = 0.5
 """Seconds that the audit record of a call may take: a thread of the kernel sends it."""
 KEPT_CAPS = frozenset({1, 19, 39})
 """DAC_OVERRIDE to write where its caller wants the counters, SYS_PTRACE for the descriptors of
@@ -115,10 +115,16 @@ class MachineWatch:
 
     def news(self, *, all_: bool = False) -> Iterator[WatchFinding]:
         """The findings that are new. ``all_``: what waits for more to be known, too."""
-        time.sleep(_TOGETHER)
+        time.sleep(_CALL_SECONDS)
         now = time.monotonic()
         for call, keys in self._reader.calls(self._denials.read(_AT_ONCE)):
-            wait = _TO_FAIL if call.asks_for_limit else _TO_BE_TOLD if call.unexplained else 0
+            wait = (
+                _FAILURE_SECONDS
+                if call.asks_for_limit
+                else _AUDIT_SECONDS
+                if call.unexplained
+                else 0
+            )
             if not (wait and self._waiting.add(call, keys[-1], now + wait)):
                 yield from self._add(call, keys[-1])
         for call in self._audited():
@@ -202,7 +208,8 @@ class CallReader:
         uids, gids = syscalls.Ids(*first.uids), syscalls.Ids(*first.gids)
         arguments = syscalls.arguments(name, first.arguments, uids, gids)
         if first.cap is None:
-            return self._without_check(first, name)
+            error = errno.errorcode.get(first.error, "EPERM") if first.error else "SIGSYS"
+            return replace(self._seen(first, name), errno=error, entered=not first.filtered)
         checks = tuple(
             Check(
                 id=number,
@@ -222,10 +229,6 @@ class CallReader:
             for number, (denial, site) in enumerate(zip(denials, sites, strict=True), start=1)
         )
         return replace(self._seen(first, name), denied=checks)
-
-    def _without_check(self, first: RefusedCheck, name: str) -> WatchedCall:
-        error = errno.errorcode.get(first.error, "EPERM") if first.error else "SIGSYS"
-        return replace(self._seen(first, name), errno=error, entered=not first.filtered)
 
     def _seen(self, first: RefusedCheck, name: str) -> WatchedCall:
         return WatchedCall(

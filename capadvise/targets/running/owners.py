@@ -105,11 +105,11 @@ def _container(pid: int, place: Place) -> Owner:
 def _of_pod(place: Place, short: str) -> Owner:
     """The pod that the shim's bundle names; the container may be over."""
     kept = (one.container for one in node.containers() if one.container.id == place.container)
-    told = next(kept, None) or node.created(place.container)
-    if told is None:
+    item = next(kept, None) or node.created(place.container)
+    if item is None:
         return Owner(OwnerKind.POD, short, "cri", pod=place.pod, container=place.container)
-    pod = f"{told.namespace}/{told.pod}"
-    return Owner(OwnerKind.POD, told.name, told.engine, pod=pod, container=place.container)
+    pod = f"{item.namespace}/{item.pod}"
+    return Owner(OwnerKind.POD, item.name, item.engine, pod=pod, container=place.container)
 
 
 def _described(container: Container) -> Owner:
@@ -128,5 +128,5 @@ def _rootless(pid: int) -> Owner | None:
     running = target.below_conmon(pid)
     if running is None:
         return None
-    told = running.target
-    return Owner(OwnerKind.CONTAINER, told.name, told.engine, container=told.container)
+    known = running.target
+    return Owner(OwnerKind.CONTAINER, known.name, known.engine, container=known.container)

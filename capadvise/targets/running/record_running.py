@@ -41,6 +41,7 @@ from capadvise.targets.attaching import (
     AttachedSubject,
     ExecWatcher,
     PeriodicSave,
+    each_round,
     hold_namespaces,
     note_namespaces,
     opened_by,
@@ -57,11 +58,11 @@ from capadvise.targets.systemd.unit_starts import UnitStarts, first_process
 
 _RESTART_SECONDS = 3.0
 """Seconds between a stop and the next start, where nobody says that there will be one."""
-_EVERY = 0.1
+_ASK_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Again:
+class NextStart:
     """The state of a container or unit that may be started again."""
 
     pid: int
@@ -73,12 +74,12 @@ class Again:
 class Restarts:
     """Asks, without making the reader of the trace buffers wait."""
 
-    def __init__(self, ask: Callable[[], Again | None]) -> None:
+    def __init__(self, ask: Callable[[], NextStart | None]) -> None:
         """``ask``: None where there is no such thing any more."""
         self._ask = ask
         self._since: float | None = None
         self._next = 0.0
-        self._asked: Background[Again | None] | None = None
+        self._asked: Background[NextStart | None] | None = None
 
     def look(self) -> int:
         """Its first process, once it runs again; else 0."""
@@ -89,7 +90,7 @@ class Restarts:
         if self._asked is None or not self._asked.ended:
             return 0
         known, self._asked = self._asked.result(), None
-        self._next = now + _EVERY
+        self._next = now + _ASK_SECONDS
         if known is not None and known.coming:
             self._since = now
         if known is None:  # it was removed
@@ -105,23 +106,23 @@ class Restarts:
         return self._since is not None and time.monotonic() - self._since > _RESTART_SECONDS
 
 
-def container_again(engine: str, container: str) -> Again | None:
+def container_state(engine: str, container: str) -> NextStart | None:
     """The engine's answer for a container."""
     for client in registry.clients(engine):
         with suppress(EngineError, BadInput):
             if (known := client.find(container)) is None:
                 return None
-            return Again(known.pid, known.restarting)
+            return NextStart(known.pid, known.restarting)
     return None
 
 
-def unit_again(name: str) -> Again | None:
+def unit_state(name: str) -> NextStart | None:
     """The manager's answer for a unit; a manager that does not answer is busy."""
     try:
         unit = manager.show(name)
     except CannotObserve:
-        return Again(0, coming=True)
-    return Again(first_process(unit) if unit.runs else 0, coming=unit.runs)
+        return NextStart(0, coming=True)
+    return NextStart(first_process(unit) if unit.runs else 0, coming=unit.runs)
 
 
 _LISTED = 1.0
@@ -278,16 +279,16 @@ class RunningSubject(AttachedSubject):
     def check_environment(self) -> dict[str, str]:
         """``PID``, and ``CONTAINER`` or ``UNIT``, as where it was started here."""
         container, unit = self._running.target.container, self._running.unit
-        told = {"PID": str(self._running.pid)}
-        told |= {"CONTAINER": container} if container else {}
-        return told | ({"UNIT": unit.name} if unit else {})
+        variables = {"PID": str(self._running.pid)}
+        variables |= {"CONTAINER": container} if container else {}
+        return variables | ({"UNIT": unit.name} if unit else {})
 
 
 def _restarts(running: Running) -> Restarts | None:
     known, unit = running.description, running.unit
     if known is not None:
-        return Restarts(partial(container_again, known.engine, known.id))
-    return None if unit is None else Restarts(partial(unit_again, unit.name))
+        return Restarts(partial(container_state, known.engine, known.id))
+    return None if unit is None else Restarts(partial(unit_state, unit.name))
 
 
 def _is_runtime(pid: int) -> bool:
@@ -345,14 +346,18 @@ def attach(
                 recording = _recording(loop, running, scope, held)
                 return _observation(recording, loop, running, command, posture)
 
-            interim = PeriodicSave(
+            def shown() -> list[TargetSoFar]:
+                recording = replace(loop.recording(scope, held, None), attached=True)
+                return [TargetSoFar("", (recording,))]
+
+            saving = PeriodicSave(
                 lambda: save(so_far().unfinished()), lambda: loop.sources.tracker.distinct
             )
             try:
                 begun(len(running.processes()))
                 if running.restart and running.unit:
                     manager.restart(running.unit.name)
-                loop.run(_each_round(loop, running, scope, held, onlooker, interim))
+                loop.run(each_round(loop, saving, onlooker, shown))
             finally:
                 execs.stop()
     return so_far()
@@ -370,26 +375,6 @@ def _observation(
         check_said=loop.check_said,
         credentials=loop.credentials,
     )
-
-
-def _each_round(
-    loop: EventLoop,
-    running: Running,
-    scope: Scope,
-    held: Held,
-    onlooker: Onlooker | None,
-    interim: PeriodicSave,
-) -> Callable[[], None]:
-    def so_far() -> list[TargetSoFar]:
-        recording = replace(loop.recording(scope, held, None), attached=True)
-        return [TargetSoFar("", (recording,))]
-
-    def look() -> None:
-        interim.look()
-        if onlooker is not None:
-            onlooker(loop, so_far)
-
-    return look
 
 
 @contextmanager
@@ -418,7 +403,6 @@ def _loop(
     opened_by: dict[str, Cap],
     namespaces: list[int],
 ) -> EventLoop:
-    """Take over what is followed."""
     trace = ready.traced()
     unit = running.unit
     starts = Entering(running, scope, trace.buffers) if unit is None else UnitStarts(unit, scope)

@@ -89,7 +89,7 @@ exit $ended
 """``reset-failed`` forgets how often it was started, too. A connection that nobody has taken starts
 the service again through its socket, once it is stopped. A socket whose service fails again and
 again is given up by systemd; it does not start while its service runs."""
-_SECONDS = 200.0
+_UNDO_SECONDS = 200.0
 """The longest time that a unit may take to stop and to start."""
 
 
@@ -208,7 +208,7 @@ def _undo(removal: list[str]) -> str:
     """Empty, or why it could not be done."""
     try:
         done = subprocess.run(
-            removal, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_SECONDS
+            removal, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_UNDO_SECONDS
         )
     except (OSError, subprocess.SubprocessError) as error:
         return str(error)

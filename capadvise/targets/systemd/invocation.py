@@ -164,30 +164,30 @@ def service_for(name: str) -> str:
     return service_of(name, manager.properties(name, PROPERTIES))
 
 
-def service_of(name: str, said: Mapping[str, str]) -> str:
+def service_of(name: str, properties: Mapping[str, str]) -> str:
     """The service that a unit with these properties starts. Pure."""
-    loaded = said.get("LoadState", "")
+    loaded = properties.get("LoadState", "")
     if loaded == "not-found":
         raise BadInput(f"there is no unit {name}")
     if loaded != "loaded":
         raise BadInput(f"{name} cannot be started: systemd says {loaded}")
-    if said.get("Accept") == "yes":
+    if properties.get("Accept") == "yes":
         raise BadInput(
             f"{name} starts a service of its own for each connection (Accept=yes): there is no "
             "one service to record",
             hint="record the program without its unit: capadvise run -- systemd-socket-activate "
             "--accept --inetd --listen=ADDRESS COMMAND",
         )
-    services = [one for one in said.get("Triggers", "").split() if one.endswith(".service")]
+    services = [one for one in properties.get("Triggers", "").split() if one.endswith(".service")]
     if len(services) != 1:
         what = " and ".join(services) or "no service"
         raise BadInput(
             f"{name} starts {what}: one service is recorded at a time",
             hint="capadvise run -- systemctl restart NAME.service",
         )
-    if name.endswith(".socket") and said.get("ActiveState") != "active":
+    if name.endswith(".socket") and properties.get("ActiveState") != "active":
         raise BadInput(
-            f"{name} is {said.get('ActiveState')}: {services[0]} would get no socket from it",
+            f"{name} is {properties.get('ActiveState')}: {services[0]} would get no socket from it",
             hint=f"systemctl start {name}, then the same again",
         )
     return services[0]

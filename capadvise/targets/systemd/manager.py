@@ -50,8 +50,8 @@ def known(name: str) -> ServiceUnit:
 
 def properties(name: str, wanted: Sequence[str]) -> dict[str, str]:
     """Those of a unit, whose values are one line each."""
-    said = (line.partition("=") for line in _properties(name, wanted).split("\n"))
-    return {key: value for key, _, value in said}
+    pairs = (line.partition("=") for line in _properties(name, wanted).split("\n"))
+    return {key: value for key, _, value in pairs}
 
 
 def drop_ins(name: str) -> list[str]:
@@ -61,18 +61,18 @@ def drop_ins(name: str) -> list[str]:
 
 def confined_by(name: str, keys: Iterable[str]) -> frozenset[str]:
     """Those of these settings that a unit has. A list of calls that are refused can be added to."""
-    said = properties(name, sorted(keys)).items()
-    return frozenset(key for key, value in said if value not in ("", "no") and value[0] != "~")
+    settings = properties(name, sorted(keys)).items()
+    return frozenset(key for key, value in settings if value not in ("", "no") and value[0] != "~")
 
 
 def exposure(name: str) -> str | None:
     """How ``systemd-analyze security`` rates a unit: ``9.6 UNSAFE``; None where it cannot."""
     words = ["systemd-analyze", "security", "--no-pager", "--", name]
     try:
-        said = answer_of(words, "systemd-analyze", SECONDS).stdout
+        output = answer_of(words, "systemd-analyze", SECONDS).stdout
     except NoAnswer:
         return None
-    rating = _EXPOSURE.search(said)
+    rating = _EXPOSURE.search(output)
     return f"{rating[1]} {rating[2]}" if rating else None
 
 

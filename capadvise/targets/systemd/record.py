@@ -43,7 +43,7 @@ from capadvise.targets.systemd.invocation import UnitOrder, restart_of
 from capadvise.targets.systemd.unit import ServiceUnit
 from capadvise.targets.systemd.unit_starts import UnitStarts, processes
 
-_EVERY = 0.25
+_ASK_SECONDS = 0.25
 """Seconds between two questions to the manager."""
 
 
@@ -90,8 +90,8 @@ class UnitSubject:
 
     def update(self) -> list[Happening]:
         """Read the reports of the guardian and the manager."""
-        told = self._client.update()
-        happened: list[Happening] = [one for one in told if not isinstance(one, MainExited)]
+        reported = self._client.update()
+        happened: list[Happening] = [one for one in reported if not isinstance(one, MainExited)]
         if any(isinstance(one, SupervisorLost) for one in happened):
             self.ended = True
         elif self._client.ended and (unit := self._look()) is not None:
@@ -106,7 +106,7 @@ class UnitSubject:
         if self._asked is None or not self._asked.ended:
             return None
         asked, self._asked = self._asked, None
-        self._next = now + _EVERY
+        self._next = now + _ASK_SECONDS
         try:
             return asked.result()
         except CannotObserve:  # it is busy: daemon-reload. Or it is gone, and nobody can tell

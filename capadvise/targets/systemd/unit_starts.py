@@ -73,16 +73,15 @@ class UnitStarts:
         of_program = [(number, command) for number, command in ordered if command.starts(path)]
         if len(of_program) > 1:
             words = " ".join(procfs.arguments(pid))
-            of_program.sort(key=lambda one: (one[1].words != words, not self._is_due(one[1])))
+            of_program.sort(
+                key=lambda one: (one[1].words != words, self.stopping and not self._stops(one[1]))
+            )
         for number, command in of_program:
             self._next = number
             # behind the last one of its stop, a restart goes on with its start
             self.stopping &= self._stops(command) and number < len(numbered)
             return command
         return None
-
-    def _is_due(self, command: UnitCommand) -> bool:
-        return not self.stopping or self._stops(command)
 
     @staticmethod
     def _stops(command: UnitCommand) -> bool:

@@ -54,7 +54,8 @@ def is_roots(pid: int) -> bool:
 
 def require() -> None:
     """Raise CannotObserve where no pods could be here, or nothing may be read of them."""
-    keepers = [pid for pid in procfs.processes() if _keeps(procfs.comm(pid))]
+    names = ((pid, procfs.comm(pid)) for pid in procfs.processes())
+    keepers = [pid for pid, name in names if name in DAEMONS or is_shim(name)]
     if not keepers:
         raise CannotObserve(
             "neither containerd nor CRI-O runs on this machine",
@@ -70,10 +71,6 @@ def require() -> None:
             ) from error
         except OSError:
             continue  # it has ended
-
-
-def _keeps(name: str) -> bool:
-    return name in DAEMONS or is_shim(name)
 
 
 def shims() -> list[int]:

@@ -19,8 +19,9 @@ from capadvise.catalog import default
 from capadvise.kernel import libc, procfs, user_namespaces
 from capadvise.kernel.process_tree import descendants
 from capadvise.model import clone_flags
-from capadvise.model.caps import Cap, CapSet
+from capadvise.model.caps import Cap, CapSet, Sets
 from capadvise.model.errors import CannotObserve
+from capadvise.model.recording import Held
 from capadvise.observe.ftrace.instances import Buffers
 from capadvise.observe.supervise.event_loop import EventLoop
 from capadvise.observe.supervise.onlooker import Onlooker, TargetSoFar
@@ -29,10 +30,10 @@ from capadvise.observe.tracking.tracker import Tracker
 
 
 class AttachedSubject:
-    """The part of an ``event_loop.Subject`` that takes orders: the recording ends, nothing else."""
+    """The part of an ``event_loop.Subject`` that takes orders: they end the recording alone."""
 
     status: int | None = None
-    """How it ends, only its parent is told."""
+    """None: only its parent learns how it ends."""
     health = None
     ended = False
 
@@ -65,13 +66,12 @@ class AttachedSubject:
 # ------------------------------------------------------------ saving now and then
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 3.0, 180.0
-"""Seconds until the first time, and between two times in the long run: each is twice as long as the
-one before, up to that."""
+"""Seconds until the first save, and the longest pause: each is twice as long as the one before."""
 
 
 class PeriodicSave:
-    """Saves now and then. In the beginning only where there is something new: an idle target is to
-    cost nothing."""
+    """Saves now and then; at first only if there is something new, so that an idle target costs
+    nothing."""
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class PeriodicSave:
         distinct: Callable[[], int],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``distinct``: how much is known so far."""
+        """``distinct``: the number of distinct checks so far."""
         self._save, self._distinct, self._clock = save, distinct, clock
         self._wait, self._known = _FIRST_PAUSE, 0
         self._due = clock() + _FIRST_PAUSE
@@ -94,6 +94,13 @@ class PeriodicSave:
         self._known = known
         self._wait = min(2 * self._wait, _LONGEST_PAUSE)
         self._due = self._clock() + self._wait
+
+
+def held_by(user: str, bounding: CapSet, sets: Sets | None) -> Held:
+    """The capabilities that a target could have: as root, an exec gives it the bounding set."""
+    is_root = user.partition(":")[0] == "0"
+    permitted = bounding if is_root else sets.permitted if sets else frozenset()
+    return Held(bounding, permitted, sets.ambient if sets else frozenset())
 
 
 def each_round(
@@ -117,7 +124,7 @@ def each_round(
 
 
 class ExecWatcher:
-    """The thread. Does nothing where the buffers do not tell of any exec."""
+    """The thread. Does nothing if the buffers report no exec."""
 
     def __init__(self, buffers: Buffers, is_ours: Callable[[int], bool]) -> None:
         """``is_ours``: whether a process is about to enter the container."""
@@ -188,7 +195,7 @@ _READ_SECONDS = 2.0
 @contextmanager
 def hold_namespaces(pid: int) -> Iterator[list[int]]:
     """The user namespace of a process, and those above it but for the initial one: a file each,
-    innermost first. Raises OSError when the process is gone."""
+    innermost first. Raises OSError if the process is gone."""
     with ExitStack() as stack:
         fds: list[int] = []
         try:
@@ -227,8 +234,7 @@ def note_namespaces(
 
 
 def namespace_addresses(namespaces: list[int], buffers: Buffers, tracker: Tracker) -> list[int]:
-    """The kernel's addresses of these namespaces; 0 for one that cannot be entered or did not
-    show. Reads from the buffers."""
+    """The kernel's addresses of these namespaces; 0 for one that could not be entered or seen."""
     return [_address(fd, buffers, tracker) for fd in namespaces]
 
 

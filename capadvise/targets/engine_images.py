@@ -25,8 +25,8 @@ _DIGEST = re.compile(r"(sha256|sha512):([0-9a-f]{64,128})")
 
 
 def labels_of(name: str) -> Mapping[str, str]:
-    """The labels of an image: from the first engine that has it, or from the folder of
-    ``oci:FOLDER``. Raises BadInput."""
+    """The labels of an image of the first engine that has it, or of ``oci:FOLDER``. Raises
+    BadInput."""
     if name.startswith(LAYOUT):
         return _of_layout(Path(name.removeprefix(LAYOUT)))
     client, described = holder(name)

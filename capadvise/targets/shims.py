@@ -8,8 +8,7 @@ from itertools import pairwise
 CONMON = "conmon"
 """podman and CRI-O start one for each container, and one for each ``exec``."""
 CONTAINERD_SHIM = "containerd-shim"
-"""docker and containerd start it: containerd-shim-runc-v2 and others. The kernel keeps this much of
-the name."""
+"""The shim of docker and containerd, containerd-shim-runc-v2 and others, as the kernel cuts it."""
 _RUNTIMES = ("runc", "crun", "youki", CONMON, CONTAINERD_SHIM)
 
 

@@ -1,4 +1,4 @@
-"""Running another program for its output: an engine's client, or a tool that reads configuration
+"""Running another program for its output: an engine's client, or a reader of configuration
 files."""
 
 from __future__ import annotations

@@ -28,8 +28,7 @@ class Place:
 
 
 def parse_place(text: str) -> Place | None:
-    """Parse ``/proc/PID/cgroup``; None for a process in no container. If containers are nested, the
-    innermost one counts."""
+    """Parse ``/proc/PID/cgroup``: the innermost container; None for a process in none."""
     ids = list(_ID.finditer(text))
     if not ids:
         return None

@@ -58,12 +58,11 @@ class Client:
             raise EngineError(str(error)) from error
 
     def inspect(self, *names: str) -> tuple[Container, ...]:
-        """Containers by name or id. Raises EngineError when one is not there."""
+        """Containers by name or id. Raises EngineError if one is not there."""
         return parse_inspect(self.engine, self.call("container", "inspect", *names))
 
     def find(self, name: str) -> Container | None:
-        """A container by name or id; None where there is none. Raises EngineError when the engine
-        itself does not answer."""
+        """A container by name or id, or None. Raises EngineError if the engine does not answer."""
         try:
             return self.inspect(name)[0]
         except EngineError as error:
@@ -72,8 +71,7 @@ class Client:
             raise
 
     def described_image(self, image: str) -> str:
-        """The JSON by which the engine describes an image. Raises EngineError if there is no such
-        image."""
+        """The engine's JSON description of an image. Raises EngineError if it is not there."""
         return self.call("image", "inspect", "--", image)
 
     def id_of(self, image: str) -> str:
@@ -94,7 +92,7 @@ class Client:
         return self.call("volume", "inspect", "--format", "{{.Mountpoint}}", volume).strip()
 
     def pull(self, image: str, platform: str | None = None) -> None:
-        """See that an image is there. Raises EngineError where it is not and cannot be pulled."""
+        """Pull an image if it is not there. Raises EngineError if that fails."""
         with suppress(EngineError):
             self.id_of(image)
             return
@@ -106,8 +104,8 @@ class Client:
             raise EngineError(why) from None
 
     def logs(self, container: str) -> tuple[str, str]:
-        """The last lines that it wrote to its standard output and its standard error. Raises
-        EngineError where the engine keeps no logs."""
+        """The last lines of its standard output and error. Raises EngineError if the engine has no
+        logs."""
         done = self._run(["logs", f"--tail={LINES}", container])
         return done.stdout, done.stderr
 
@@ -166,11 +164,11 @@ class Client:
             self.remove_all(ids)
 
     def remove_labelled(self, label: str) -> None:
-        """``remove_all`` of the containers with a label. Raises EngineError likewise."""
+        """``remove_all`` of the containers with a label."""
         self.remove_all(self.labelled(label))
 
     def remove_all(self, ids: Iterable[str]) -> None:
-        """Kill and remove, with anonymous volumes. Raises EngineError where one may be left."""
+        """Kill and remove, with anonymous volumes. Raises EngineError if one may be left."""
         if ids := tuple(ids):
             try:
                 self.call(*RM, *ids)
@@ -181,8 +179,7 @@ class Client:
 
 
 def made_for(project: str) -> dict[str, list[str]]:
-    """The commands that list what compose makes for a project in addition to containers, by
-    kind."""
+    """The commands that list what else compose makes for a project, by kind."""
     label = f"--filter=label={PROJECT_LABEL}={project}"
     return {kind: [kind, "ls", "--quiet", label] for kind in ("volume", "network")}
 
@@ -194,8 +191,7 @@ removes no container that another one depends on."""
 
 
 def rm_by_label(argv: Sequence[str], label: str, removal: Sequence[str] = RM) -> list[list[str]]:
-    """For the guardian: the command that lists containers, and the start of the one that removes
-    what was listed."""
+    """The commands by which the guardian lists containers and removes what was listed."""
     return [
         [*argv, "ps", "--all", "--quiet", "--no-trunc", "--filter", f"label={label}"],
         [*argv, *removal],

@@ -36,10 +36,9 @@ class Container:
     id: str
     name: str
     image: str
-    """The name by which the image was called when the container was made."""
+    """The name of its image at its creation."""
     pid: int
-    """The pid of its first process in the initial pid namespace; 0 if the container does not
-    run."""
+    """Its first process, as the initial pid namespace counts; 0 if the container does not run."""
     running: bool
     has_ended: bool
     """At least once: it may run again."""

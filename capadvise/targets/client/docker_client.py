@@ -60,14 +60,13 @@ class Api:
         self._answer(method, words, query, seconds)
 
     def logs(self, container: str, lines: int, seconds: float) -> tuple[bytes, bytes] | None:
-        """The last lines of its standard output and error; None where this docker mixes them."""
+        """The last lines of its standard output and error; None if this docker mixes them."""
         query: dict[str, Value] = {"stdout": 1, "stderr": 1, "tail": lines}
         headers, body = self._answer("GET", ("containers", container, "logs"), query, seconds)
         return _streams(body) if _MULTIPLEXED in headers else None
 
     def events(self, seconds: float, **query: Value) -> socket.socket:
-        """A connection that yields past and future events, one JSON object a line, until it is
-        closed."""
+        """A connection that yields past and future events, one JSON object a line."""
         peer, _ = self._asked("GET", ("events",), query, seconds)
         return peer
 
@@ -114,7 +113,7 @@ def _socket_errors() -> Iterator[None]:
 
 
 def _headers(peer: socket.socket) -> bytes:
-    """Read so far, and not a byte of what follows."""
+    """Read up to the end of the headers, and not a byte more."""
     seen = b""
     while b"\r\n\r\n" not in seen:
         more = peer.recv(_MANY_HEADERS, socket.MSG_PEEK)

@@ -30,14 +30,13 @@ _WRAPPERS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """``docker run``, ``podman run``, or ``up`` or ``run`` of ``docker compose`` or of
-    ``podman-compose``."""
+    """A call of ``docker run``, ``podman run``, ``docker compose`` or ``podman-compose``."""
 
     engine: str
     """``docker`` or ``podman``."""
     client: tuple[str, ...]
-    """The program and the options before its command: ``docker -H unix:///…``; with what stands
-    before it: ``sudo -u ann podman``. All that is asked of the engine is asked so."""
+    """The program and the options before its command: ``docker -H unix:///…``; with the words
+    before it: ``sudo -u ann podman``. The engine is always asked in this way."""
     verb: str
     """``run``, ``compose up`` or ``compose run``."""
     options: tuple[Option, ...]
@@ -45,14 +44,13 @@ class Invocation:
     rest: tuple[str, ...]
     """The image, or the folder, and its command; the services; the service and its command."""
     compose: tuple[str, ...] = ()
-    """The words that call compose: ``docker compose``, or ``docker-compose`` or ``podman-compose``
-    alone."""
+    """The words that call compose: ``docker compose``, or ``docker-compose`` alone, for example."""
     project: tuple[Option, ...] = ()
     """The options between ``compose`` and the verb."""
 
     @property
     def image(self) -> str | None:
-        """The image that ``run`` runs; None where it runs a folder."""
+        """The image that ``run`` runs; None if it runs a folder."""
         runs_image = self.verb == "run" and self.rest and self.rootfs is None
         return self.rest[0] if runs_image else None
 
@@ -112,8 +110,7 @@ def recognize(argv: Sequence[str]) -> Invocation | None:
 
 
 def _behind(argv: Sequence[str]) -> Invocation | None:
-    """Recognize a client that ``sudo`` or a similar program executes: its words stay before all
-    calls of the client."""
+    """Recognize a client behind ``sudo`` and others, whose words stay before all calls of it."""
     for at in range(1, len(argv)):
         if inner := recognize(argv[at:]):
             before = tuple(argv[:at])
@@ -194,8 +191,7 @@ _OTHERWISE: dict[str, dict[tuple[str, ...], str]] = {
     "helm": {("install",): _CLUSTER, ("upgrade",): _CLUSTER},
     "nerdctl": {("run",): _BY_PID, ("start",): _BY_PID, ("compose",): _BY_PID},
 }
-"""Other commands that start containers, by the first words after the options; and the command to
-type instead."""
+"""Other commands that start containers, by their first words; and the command to type instead."""
 _WITHOUT_PODS = frozenset(
     (
         *("clusterrole", "clusterrolebinding", "configmap", "cm", "ingress", "ing", "namespace"),
@@ -227,7 +223,7 @@ def starts_otherwise(argv: Sequence[str]) -> tuple[str, str] | None:
 
 
 def _without_options(client: str, argv: Sequence[str]) -> tuple[str, ...]:
-    """From the command on, where the options before it are known; else all words."""
+    """The words from the command on, if the options before it are known; else all words."""
     return CLIENT[client].parse(argv[1:])[1] if client in CLIENT else tuple(argv[1:])
 
 
@@ -243,7 +239,7 @@ def builds(argv: Sequence[str]) -> str | None:
         return None
     words = _without_options(program, argv)
     if (program, *words[:1]) == ("docker-compose", "compose"):
-        return None  # the plugin of ``docker compose``, which was seen before it
+        return None  # the plugin of ``docker compose``, which was handled before
     before = [program]
     if words[:1] in (("compose",), ("buildx",), ("builder",), ("image",)):
         before.append(words[0])

@@ -18,9 +18,9 @@ _OFFLINE = {"COMPOSE_EXPERIMENTAL_GIT_REMOTE": "false", "COMPOSE_EXPERIMENTAL_OC
 
 
 def resolved(paths: Sequence[str], *, variables: bool = True) -> str:
-    """The project of these files, later ones overriding earlier ones, as JSON; with the services
-    of all profiles. Variables can be left as they are: one that must be set need not be then.
-    Raises NoAnswer."""
+    """The project of these files as JSON, with the services of all profiles. Later files override
+    earlier ones. Without ``variables``, they are kept as they are, and none must be set. Raises
+    NoAnswer."""
     files = [word for path in paths for word in ("--file", path)]
     more = ["--no-consistency", *(() if variables else ("--no-interpolate",))]
     return config(installed(), files, *more, environment=_OFFLINE)
@@ -47,14 +47,13 @@ def config(
     environment: Mapping[str, str] | None = None,
     given: str = "",
 ) -> str:
-    """The project that ``compose [options] config`` prints, as JSON; ``given`` is its standard
-    input. Raises NoAnswer."""
+    """The JSON that ``compose [options] config`` prints. ``given``: its input. Raises NoAnswer."""
     argv = [*compose, *options, "--profile", "*", "config", "--format", "json", *more]
     return answer_of(argv, "docker compose", SECONDS, given=given, environment=environment).stdout
 
 
 def installed() -> list[str]:
-    """The plugin of docker's command line, or the program of its own. Raises NoAnswer."""
+    """The plugin of docker's client, or the separate program. Raises NoAnswer."""
     if shutil.which("docker"):
         return ["docker", "compose"]
     if shutil.which("docker-compose"):
@@ -72,13 +71,13 @@ mount -t tmpfs none /tmp
 mount --bind /tmp/hosts /etc/hosts
 umount /tmp
 """
-"""In a mount namespace of its own, so that nothing of it stays."""
+"""A mount namespace undoes all of it at the end."""
 
 
 def with_service_names(
     script: str, client: Sequence[str], project: str, services: Iterable[str]
 ) -> str:
-    """The health check, with an /etc/hosts of its own where it names a service."""
+    """The health check, with an own /etc/hosts if it names a service."""
     if not any(_names(script, service) for service in services):
         return script
     engine = shlex.join(client)

@@ -27,8 +27,7 @@ from capadvise.targets.shims import container_id, is_shim
 
 _ID = re.compile("[0-9a-f]{64}")
 INITS = ("docker-init", "podman-init", "catatonit")
-"""The programs that ``--init`` puts before the container's own. podman mounts its one as
-/run/podman-init."""
+"""The programs that ``--init`` starts first. podman mounts its one as /run/podman-init."""
 
 
 @dataclass(slots=True)
@@ -59,25 +58,25 @@ class ContainerStarts:
         self.checked_by: dict[str, tuple[str, ...]] = {}
         """Container id → the command of its healthcheck."""
         self.container_of: Callable[[int], str | None] = lambda pid: None
-        """Returns the container that a shim was started for, if a probe read its command line at
-        the exec."""
+        """Returns the container of a shim, if a probe read its command line at the exec."""
         self._machine = Machine.read()
         self._begun = 0
         self._ids: dict[int, str] = {}
 
     def sighted(self, pid: int, path: str) -> None:
-        """A program was exec'd just now, in whatever tree: those that keep containers are asked for
-        which while they live."""
+        """Note the container of a shim that was just exec'd, while the shim lives."""
         if is_shim(PurePosixPath(path).name) and (own_id := container_id(procfs.arguments(pid))):
             self._ids[pid] = own_id
 
     def called(self, pid: int, task: Task, call: str, values: Sequence[int]) -> None:
-        """The runtime enters a root of its own, or another's."""
+        """The runtime enters a root: a new one, or that of another container."""
         if not task.runtime:
             return
         if call in ("pivot_root", "chroot"):
             task.pivoted = pid
-            self._look(self.places[task.runtime], pid)  # a short program is gone before we hear
+            self._look(
+                self.places[task.runtime], pid
+            )  # a short program is gone before its exec is reported
         elif call == "setns" and values[1] & CLONE_NEWNS:
             task.inside = True
 
@@ -114,13 +113,13 @@ class ContainerStarts:
         task.scope, task.since = place.scope, time
 
     def add_begun(self, runtime: int, container: str, root: int) -> None:
-        """One that has begun, where nothing is traced."""
+        """Add a container that has begun, in a run that is not traced."""
         self._begun += 1
         scope = Scope(self._begun, root, 0)
         self.places[runtime] = StartedContainer(runtime, container, root, scope)
 
     def unknown(self, pid: int) -> Scope | None:
-        """Its control group tells, where a fork was lost."""
+        """The scope by the control group, if a fork was lost."""
         begun = [place for place in self.places.values() if place.scope and place.id]
         if not begun:
             return None
@@ -136,8 +135,7 @@ class ContainerStarts:
 
 
 def _id_from_shim(pid: int) -> str | None:
-    """The id in the command line of what keeps the container: a rootless podman may have no control
-    groups."""
+    """The id in the command line of a shim: a rootless podman may have no control groups."""
     for _ in range(4):  # the runtime may stand between
         pid = procfs.parent(pid)
         if is_shim(procfs.comm(pid)):

@@ -31,8 +31,8 @@ from capadvise.targets.containers.settling import Settling
 
 
 class EngineHealth:
-    """The results of the engine's own health checks while containers run. docker reports the end of
-    each try; its result is then asked for."""
+    """The results of the engine's own health checks. docker reports the end of each try, and is
+    then asked for its result."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -40,7 +40,7 @@ class EngineHealth:
         self._known: dict[str, Health] = {}
 
     def look(self, entries: Iterable[ContainerState]) -> None:
-        """Ask for what is new, one question at a time for each."""
+        """Ask for new results, one question at a time for each container."""
         for entry in entries:
             number, asked = self._asked.get(entry.id, (0, None))
             if asked is not None and asked.ended and (seen := asked.result()):
@@ -91,11 +91,11 @@ class ContainerSubject:
         until_healthy: bool = False,
         judged_by: str | None = None,
     ) -> None:
-        """``client``: the engine's client, which starts them. ``patience``: seconds that the engine
-        waits for a container that is to stop. ``detached``: the client ends at once. ``target``:
-        the service whose end is the end of all; None: all of them count. ``until_healthy``: their
-        own health checks end the run. ``judged_by``: the health check of a trial; where it is the
-        container's own, the engine can end the run, too."""
+        """``client``: the engine's client, which starts the containers. ``patience``: seconds that
+        the engine waits for a container to stop. ``detached``: the client ends at once. ``target``:
+        the service that ends the run; None: all of them. ``until_healthy``: their own health checks
+        end the run. ``judged_by``: the health check of a trial; if it is the container's own, the
+        engine can end the run, too."""
         self.roster, self._client, self._patience = roster, client, patience
         self._detached, self._target, self._until_healthy = detached, target, until_healthy
         self._judged_by = judged_by
@@ -104,8 +104,7 @@ class ContainerSubject:
         self.status: int | None = None
         self.ended = False
         self.ended_by_us: frozenset[str] = frozenset()
-        """Ids of those that ran when they were told to stop: without that, they would have gone on.
-        """
+        """The ids of those that ran until they were told to stop."""
         self.engine_health = EngineHealth(roster.client)
         self._settlings: dict[str, Settling] = {}
         self._noted_ending = self._settled = self._stopping = self._killed = False
@@ -123,8 +122,7 @@ class ContainerSubject:
 
     @property
     def health(self) -> Health | None:
-        """The result of the engine's health checks: the first failure, with the container's name if
-        there are several."""
+        """The engine's health checks: the first failure, named if there are several containers."""
         entries = list(self.roster.entries.values())
         results = [(entry, self.engine_health.of(entry)) for entry in entries if not entry.healthy]
         failing = [(entry, seen) for entry, seen in results if seen and not seen.passed]
@@ -184,8 +182,8 @@ class ContainerSubject:
         return [] if self.status is None else [Finished()]
 
     def _healthy(self) -> list[Happening]:
-        """docker says when they are well; podman's health checks are a matter of systemd, and are
-        made here."""
+        """docker reports when they are well. podman leaves health checks to systemd: we make
+        them."""
         entries = list(self.roster.entries.values())
         judged = [one for one in entries if self._until_healthy or self._is_judged(one)]
         if failed := [one for one in judged if one.unhealthy]:
@@ -222,8 +220,8 @@ class ContainerSubject:
         return own is not None and own == self._judged_by and self.is_target(entry)
 
     def _is_well(self, entry: ContainerState) -> bool:
-        """Its health check has passed; without one, it has started, and nothing changes any more;
-        or it has ended."""
+        """True if its health check has passed, or it has none and nothing changes, or it has
+        ended."""
         if entry.healthy or (entry.started and not entry.running):
             return True
         places = self.places(entry)
@@ -257,7 +255,7 @@ class ContainerSubject:
         return [line for line in (out + err).splitlines() if line.strip()][-_LOG_LINES:]
 
     def last_output(self) -> list[str]:
-        """The last output of the detached containers that failed: nobody has seen it."""
+        """The last output of the detached containers that failed, which nobody has seen."""
         lines: list[str] = []
         for entry in self.roster.entries.values() if self._detached else ():
             if entry.exit_status and entry.id not in self.ended_by_us:
@@ -281,8 +279,8 @@ class ContainerSubject:
         return []
 
     def _engine_is_gone(self) -> None:
-        """It was killed. Its containers go on without it, with every capability: nobody else would
-        end them."""
+        """Kill the containers: they have every capability, and without their engine nobody else
+        would."""
         self.cautions = (_GONE,)
         self.note_ending()
         for place in self.roster.starts.places.values():
@@ -293,7 +291,7 @@ class ContainerSubject:
         for entry in self.roster.entries.values():
             entry.running = False
 
-    # ------------------------------------------------------------ what they are told
+    # ------------------------------------------------------------ orders
 
     def signal(self, number: int, *, from_process: bool) -> None:
         """Through the client, which passes it on; the engine stops what it has left."""
@@ -323,9 +321,8 @@ class ContainerSubject:
             Background(lambda: client.stop(others, self._patience))
 
     def _ignores_stop(self, entry: ContainerState) -> bool:
-        """True if the signal that stops the container has no effect: its first process has no
-        handler for it, and the kernel does not let it end the first process of a namespace. The
-        engine would wait for nothing."""
+        """True if the stop signal has no effect, and the engine would wait for nothing: the kernel
+        does not let a signal without a handler end the first process of a namespace."""
         container = entry.container if entry.answered else None
         places = self.places(entry)
         if container is None or not places:

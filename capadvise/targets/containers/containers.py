@@ -31,7 +31,7 @@ _LATE_SECONDS = 10.0
 
 @dataclass(slots=True)
 class ContainerState:
-    """One container, as far as it is known."""
+    """The known state of one container."""
 
     id: str
     name: str = ""
@@ -41,7 +41,7 @@ class ContainerState:
     running: bool = False
     exit_status: int | None = None
     stopped: bool = False
-    """Its engine was told to stop or kill it, by us or by another process."""
+    """We or another process told its engine to stop or kill it."""
     healthy: bool = False
     """It has been, at some time."""
     unhealthy: bool = False
@@ -59,11 +59,11 @@ class ContainerState:
 
     @property
     def container(self) -> Container | None:
-        """The engine's description; None where it was gone too soon."""
+        """The engine's description; None if it was gone too soon."""
         return self.asked.result() if self.asked else None
 
     def look_at_files(self, pid: int) -> tuple[ImageFile, ...]:
-        """The changed files of its image up to now, or up to its removal; ``pid`` is its first
+        """The changed files of its image until now or until its removal. ``pid``: its first
         process."""
         if (container := self.container) is not None:
             self.image_files = changed_files(container, pid) or self.image_files
@@ -112,7 +112,7 @@ class Roster:
             with suppress(EngineError, BadInput):
                 container = self.client.find(entry.id)
                 if container is not None:
-                    # podman notes a moment later that it has ended, and nobody tells us then
+                    # podman notes its end a moment later, and reports nothing then
                     entry.running = container.running and entry.id in alive
                     entry.exit_status = None if container.running else container.exit_status
 
@@ -130,14 +130,14 @@ class Roster:
         return [container for container in self.entries if container in lives]
 
     def left(self) -> list[str]:
-        """Names of those that are there, though they have ended."""
+        """The names of those that still exist, though they have ended."""
         with suppress(EngineError):
             there = set(self.client.labelled(self.label))
             return [e.name or e.id for e in self.entries.values() if e.id in there]
         return []
 
     def entry(self, container: str) -> ContainerState:
-        """The entry of an id, made when it is new; the engine is asked for the rest."""
+        """The entry of an id, made if it is new; the engine is asked for a description."""
         if container not in self.entries:
             self.entries[container] = ContainerState(container)
             self.ask(self.entries[container])
@@ -160,12 +160,12 @@ class Roster:
 
 
 class DockerRoster(Roster):
-    """docker's events, as its API tells them."""
+    """docker's containers, followed by the events of its API."""
 
     reports_health = True
 
     def open(self) -> None:
-        """Ask for the events from now on. Raises EngineError."""
+        """Subscribe to the events from now on. Raises EngineError."""
         assert isinstance(self.client, DockerClient)
         self._docker, self._since = self.client, time.time()
         self._stream = self._docker.events(self._since, self.label)
@@ -246,9 +246,8 @@ class DockerRoster(Roster):
             time.sleep(0.02)
 
     def _gone_unheard(self, begun: set[str]) -> list[str]:
-        """Those that ended and were removed before the listener told of them. The engine is asked
-        only where there may be some: where one has ``begun``, with our label or another, of which
-        nothing was heard. Raises EngineError."""
+        """The ids of containers that ended and were removed before the listener reported them. The
+        engine is asked only if one of ``begun`` was never reported. Raises EngineError."""
         if begun <= self.entries.keys():
             return []
         ids = []
@@ -259,16 +258,14 @@ class DockerRoster(Roster):
 
 
 def healthcheck(client: Client, container: Container, where: str = '"$CONTAINER"') -> str:
-    """The container's own healthcheck as a check: executed inside it, without the engine's wait
-    between two tries."""
+    """The container's own health check, executed inside it without the engine's interval."""
     command = shlex.join(healthcheck_command(container.healthcheck))
     return f"{shlex.join(client.argv)} exec {where} {command}"
 
 
 class UntracedRoster(DockerRoster):
-    """docker's containers of a trial that is not traced: an event reports a start, and docker is
-    then asked for the process. A container that ends at once is gone when docker answers; only its
-    exit status is known."""
+    """docker's containers of an untraced trial: an event reports a start, and docker is then asked
+    for the process. If a container has ended by then, only its exit status is known."""
 
     def open(self) -> None:
         """Begin to listen."""
@@ -288,7 +285,7 @@ class UntracedRoster(DockerRoster):
             del self._started[entry.id]
 
     def entry(self, container: str) -> ContainerState:
-        """The entry of an id. The engine is asked once, when there is a process to be asked for."""
+        """The entry of an id. The engine is asked later, when the container has a process."""
         return self.entries.setdefault(container, ContainerState(container))
 
     def started(self, entry: ContainerState) -> None:

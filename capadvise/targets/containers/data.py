@@ -30,9 +30,8 @@ FRESH, VOLUMES, NEW_VOLUMES, COPY = "fresh", "volumes", "new-volumes", "copy"
 """The data with which a trial begins: new volumes and empty folders; new volumes in place of the
 folders, too; new volumes and the user's folders; both with their old content."""
 Before = Mapping[str, str]
-"""``bind:PATH`` or ``volume:NAME`` → the copy from before the recording: empty if there were too
-many entries for a copy, so that trials begin with the later content. Data that did not exist is
-missing."""
+"""``bind:PATH`` or ``volume:NAME`` → the copy from before the recording, or empty if there were too
+many entries to copy: trials then begin with the later content."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +55,8 @@ class DataSource:
 
 
 def sources(invocation: Invocation, client: Client, service: str | None = None) -> list[DataSource]:
-    """The folders and volumes that containers write to: of a project, those of one service, or of
-    all. Those that are not there yet are left out."""
+    """The folders and volumes that containers write to: for a project, those of one service or of
+    all. Missing ones are left out."""
     recorder = _Recorder(client)
     if invocation.verb == "run":
         recorder.image = invocation.image or ""
@@ -93,8 +92,7 @@ def _was_full(kept: Before | None, key: str) -> bool:
 def choices(
     invocation: Invocation, client: Client, service: str | None, kept: Before | None
 ) -> list[str]:
-    """The different data with which trials can begin. Files that the recording itself made are no
-    data of the user's."""
+    """The different data with which trials can begin, without files that the recording made."""
     there = [
         source
         for source in sources(invocation, client, service)
@@ -148,7 +146,7 @@ class TrialData:
         self.made: list[Path] = []
 
     def close(self) -> None:
-        """Take the overlays away: who started us may be gone, and nobody else would."""
+        """Remove the overlays: if our parent is gone, nobody else would."""
         for target in reversed(procfs.mount_points(self._folder)):
             with suppress(OSError):
                 libc.unmount(target)
@@ -234,8 +232,7 @@ class TrialData:
 
 
 def shift(path: Path, first: int) -> None:
-    """Give a trial's data to the mapped ids, as an idmapped mount shows it. Files of an id that is
-    not mapped stay."""
+    """Give a trial's data to the mapped ids, as an idmapped mount shows it, if they are mapped."""
     inside = (
         os.path.join(at, name)
         for at, folders, files in os.walk(path)
@@ -316,7 +313,7 @@ class DataCopies:
         return self._copies[path]
 
     def volume(self, name: str) -> str | None:
-        """None for one that is not there yet."""
+        """Copy a named volume; None if it is not there yet."""
         place = mountpoint(self._client, real_name(self._project, name))
         return None if place is None else self.bind(place)
 
@@ -349,7 +346,8 @@ class DataCopies:
             )
 
     def _copy(self, path: str, copy: Path, *, is_folder: bool) -> None:
-        """By reflink where the file system can. Files of a program that runs come and go."""
+        """Copy by reflink if the file system can. A running program adds and removes files during
+        that."""
         options = ["--archive", "--reflink=auto", "--no-target-directory"]
         words = ["cp", *options, "--", path, str(copy)]
         done = subprocess.run(words, capture_output=True, text=True, errors="backslashreplace")

@@ -1,6 +1,5 @@
-"""A container's capabilities, changed in its command line or its service: every capability for a
-recording, one set for a trial. The rest stays as the user wrote it. Pure, but
-``with_user_namespace`` asks docker."""
+"""A container's capabilities, changed in its command line or its service. The rest stays as the
+user wrote it. Pure, but ``with_user_namespace`` asks docker."""
 
 from __future__ import annotations
 
@@ -33,9 +32,8 @@ def _hides_checks(option: str) -> bool:
 
 
 def recorded(invocation: Invocation, label: str) -> Invocation:
-    """``run`` with every capability and no seccomp filter. It is not restarted: it would go on
-    with all that. It is removed by us, not by its engine: that would be before it is described,
-    where it ends at once."""
+    """``run`` with every capability and no seccomp filter. The engine must not restart it with all
+    that, nor remove it: one that ends at once would be gone before it is described."""
     kept = [
         option
         for option in invocation.options
@@ -63,15 +61,14 @@ def tried(
 
 
 def _unchanged(invocation: Invocation) -> tuple[str, ...]:
-    """The image and its command. A folder gets a layer of its own, where the container writes."""
+    """The image and its command. A folder is run with a layer above it for changes."""
     if (rootfs := invocation.rootfs) is None or "O" in rootfs.split(":")[1:]:
         return invocation.rest
     return (f"{rootfs}:O", *invocation.rest[1:])
 
 
 def in_front(invocation: Invocation, name: str) -> Invocation:
-    """compose, so that it stays until its containers have ended, and touches nothing of the
-    user's."""
+    """A call of compose that stays until its containers end, and touches nothing of the user's."""
     gone = _CAPS | _OUR_OWN | {"build", "force-recreate", "remove-orphans", "wait", "watch"}
     kept = tuple(option for option in invocation.options if option.name not in gone)
     if invocation.verb == "compose run":
@@ -102,8 +99,8 @@ def tried_service(service: Mapping[str, Any], caps: CapSet) -> dict[str, Any]:
 def in_trial(
     service: Mapping[str, Any], image: str, label: str, volumes: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """A service as a trial starts it, its own or another: no name of its own, no published ports,
-    no restarts. ``image``: what was built for the recording is not built again."""
+    """A service in a trial: no own name, no published ports, no restarts. ``image`` was built for
+    the recording, and is not built again."""
     return {
         **_without(service, "container_name", "ports", "restart", "volumes", "build"),
         "image": image,
@@ -126,7 +123,7 @@ def _label(label: str) -> dict[str, str]:
 
 
 _CHOOSING_USERS = frozenset(("userns", "uidmap", "gidmap", "subuidname", "subgidname"))
-"""By which podman's users, and docker's ``--userns=host``, choose a user namespace."""
+"""Options that choose a user namespace: podman's, and docker's ``--userns=host``."""
 _FIRST_ID = 1 << 31
 """The first of the host's ids that are mapped: beyond all that systems assign."""
 _OUR_IDS = tuple(Option(name, f"0:{_FIRST_ID}:{USUAL_IDS}") for name in ("uidmap", "gidmap"))
@@ -135,8 +132,7 @@ _REMAPPED = ("name=userns", "name=rootless")
 
 
 def with_user_namespace(invocation: Invocation, client: Client, posture: Posture) -> Invocation:
-    """With one for the container, unless it had one when it was recorded. Raises BadInput where it
-    cannot have one."""
+    """The call with an own user namespace, unless the recording had one. Raises BadInput."""
     if posture.namespaces.get("user") is Sharing.OWN:
         return invocation
     kept = tuple(option for option in invocation.options if option.name not in _CHOOSING_USERS)
@@ -153,5 +149,6 @@ def with_user_namespace(invocation: Invocation, client: Client, posture: Posture
 
 
 def first_id(invocation: Invocation) -> int:
-    """The host's id of the container's root, where ``chosen`` has given it a user namespace."""
+    """The host's id of the container's root, if ``with_user_namespace`` has given it a
+    namespace."""
     return _FIRST_ID if set(_OUR_IDS) <= set(invocation.options) else 0

@@ -58,8 +58,8 @@ class InPlace:
         return [one for one in self.containers if one.name == name]
 
     def users_of(self, source: str) -> list[Container]:
-        """Running containers that write to a named volume, or to a path of the host, or below it,
-        or above it."""
+        """Running containers that write to a named volume, or to a path of the host or around
+        it."""
         return [
             one
             for one in self.containers
@@ -88,7 +88,7 @@ def is_free(port: int, protocol: str = "tcp") -> bool:
 
 
 def free_port(protocol: str = "tcp") -> int:
-    """A port that nobody listens on."""
+    """A free port."""
     with _socket(protocol) as tried:
         tried.bind(("", 0))
         port: int = tried.getsockname()[1]
@@ -101,10 +101,10 @@ def _socket(protocol: str) -> socket.socket:
 
 
 class FreePorts:
-    """Free ports in the place of the user's."""
+    """Free ports in place of the user's."""
 
     def __init__(self, *, always: bool = False) -> None:
-        """``always``: also where the user's own is free."""
+        """``always``: replace the user's port even if it is free."""
         self._always = always
         self.changed: dict[int, int] = {}
         """The user's, and those that stand for them."""

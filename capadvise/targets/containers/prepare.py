@@ -1,5 +1,5 @@
-"""How a recording is started: as the user wrote it where nothing is up, else beside what is up,
-which stays as it is; or, with ``--replace``, in its place, and that is started again."""
+"""The start of a recording: as the user wrote it if nothing is up; else beside what is up, which
+stays as it is; or, with ``--replace``, in its place, and then that is started again."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from capadvise.targets.containers.in_place import FreePorts, InPlace
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """How containers are started, and what is looked at."""
+    """The start of containers, and the observed ones."""
 
     invocation: Invocation
     """The user's own."""
@@ -36,8 +36,7 @@ class Start:
     project: str | None = None
     """The compose project of our own, of which nothing stays."""
     others: str | None = None
-    """The label of everything else that a recording makes: other services, and networks that were
-    not there."""
+    """The label of other services and new networks of a recording."""
     beside: bool = False
     """Its containers have names of our own."""
     compose: str | None = None
@@ -88,7 +87,7 @@ class _Plan:
 
     @property
     def own_name(self) -> str:
-        """In the place of the user's."""
+        """The name that replaces the user's."""
         return f"capadvise-recording-{self.mark}"
 
 
@@ -193,7 +192,7 @@ def _started(
     name: str,
     stopped: Iterable[Container] = (),
 ) -> Start:
-    """By a file of ours, under this name of a project."""
+    """The start from a file of ours, under this name of a project."""
     ids = ",".join(one.id for one in stopped)
     more = {STOPPED_LABEL: ids} if ids else {}
     changed = project.recorded({**changed, "name": name}, services, plan.label, more)
@@ -214,7 +213,7 @@ def _started(
 
 
 def _noting(invocation: Invocation, up: list[Container]) -> Invocation:
-    """The next capadvise finds what is to be started again, where this one is killed."""
+    """Note for the next capadvise what to start again, if this one is killed."""
     if not up:
         return invocation
     note = Option("label", f"{STOPPED_LABEL}={','.join(one.id for one in up)}")
@@ -222,8 +221,7 @@ def _noting(invocation: Invocation, up: list[Container]) -> Invocation:
 
 
 def would_stop(invocation: Invocation, client: Client) -> list[Container]:
-    """The containers that a recording in their place stops. Raises the same as
-    ``for_recording``."""
+    """The containers that a recording in their place stops. Raises as ``for_recording`` does."""
     there = InPlace.of(client)
     if invocation.verb == "run":
         users = [*there.named(invocation.name), *_users(invocation, there)]

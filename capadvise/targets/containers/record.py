@@ -51,7 +51,8 @@ from capadvise.targets.containers.registry import ENGINES
 from capadvise.targets.containers.seen import Run, observation, observations, so_far
 
 _STOP_SECONDS = 1800.0
-"""Seconds for what is up to stop: a database can have a ``stop_grace_period`` of minutes."""
+"""Seconds for running containers to stop: a database can have a ``stop_grace_period`` of
+minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,10 +159,9 @@ def run_containers(
     judged_by: str | None = None,
     seen: Callable[[ContainerRun], None] = lambda _: None,
 ) -> ContainerRun:
-    """Start them, follow them to their end, and say what was seen. ``at_end``, of a trial, is
-    called before they are removed; ``leave``: they are not, but started again. ``judged_by``: the
-    health check of a trial. ``seen`` is told what is returned, before the trace buffers are
-    removed."""
+    """Start containers, follow them to their end, and return the observations. ``at_end`` is called
+    before they are removed; with ``leave`` they stay for the next round. ``judged_by``: the health
+    check of a trial. ``seen`` receives the result before the trace buffers are removed."""
     engine = ENGINES[start.client.engine]
     untraced = engine.untraced if command.unobserved else None
     roster = (untraced or engine.roster)(start.client, start.label, ContainerStarts())
@@ -202,8 +202,7 @@ def run_containers(
 
 
 def _removed(start: Start, roster: Roster) -> tuple[str, ...]:
-    """Remove them, and all of a project of our own: the names of those that the user's command
-    would have left."""
+    """Remove the containers; the names of those that the user's command would have left."""
     ours = start.project or start.stopped or start.beside or is_on(start.invocation.options, "rm")
     left = () if ours else tuple(roster.left())
     for _ in range(2):  # one may just have been made
@@ -237,7 +236,7 @@ def _run(
         until_healthy=until_healthy,
         judged_by=judged_by,
     )
-    # We stop them through the engine, which waits so long by itself.
+    # The engine that stops them waits this long by itself.
     stop_patience = 2 * command.patience
     limits = Limits(
         *(command.kind, command.seconds, command.patience, stop_patience), ends_by_interrupt=True
@@ -269,8 +268,7 @@ def _reaching(start: Start, check: str | None) -> str | None:
 
 
 def _removal(start: Start) -> list[list[list[str]]]:
-    """The commands that remove the containers and more at the end, in pairs: see
-    ``process_tree.remove_containers``."""
+    """The pairs of commands for ``process_tree.remove_containers``."""
     containers = rm_by_label(start.client.argv, start.label, _removal_of(start))
     return [containers, *_removal_besides(start)]
 
@@ -301,7 +299,7 @@ def _removal_of(start: Start) -> tuple[str, ...]:
 
 
 def _restart(start: Start) -> list[list[list[str]]]:
-    """The commands by which the guardian starts again what was stopped, if we cannot."""
+    """The commands by which the guardian starts stopped containers again, if we cannot."""
     client = list(start.client.argv)
     listing = [*client, "ps", "--all", "--quiet", "--no-trunc"]
     filters = [f"--filter=id={one.id}" for one in start.stopped]

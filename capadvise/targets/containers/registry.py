@@ -1,5 +1,4 @@
-"""The engines that are known, and how each is reached: ``ENGINES`` lists them in the order in which
-they are asked.
+"""The known engines, and how each is reached. ``ENGINES`` lists them in the order of questions.
 
 docker's daemon must run on this machine, because capadvise observes this machine's kernel. podman's
 client starts conmon and the runtime itself, and is the ancestor of the container.
@@ -31,7 +30,7 @@ _PEER = struct.Struct("3i")
 
 
 def require_docker(docker: Client) -> Client:
-    """By its API, from now on. Raises CannotObserve, in one line, where no docker answers or it is
+    """The same docker, asked through its API. Raises CannotObserve if it does not answer or is
     another machine's."""
     where = docker_endpoint(docker)
     if not where.startswith("unix://"):
@@ -79,7 +78,7 @@ def _chooses_context(config: str) -> bool:
 
 @cache
 def _of_context(docker: Client, *_: str | None) -> str:
-    """Asked once: each trial wants to know several times, and each answer takes a client."""
+    """Cached: each trial needs it several times, and each answer takes a process."""
     return docker.call("context", "inspect", "--format", "{{.Endpoints.docker.Host}}").strip()
 
 
@@ -89,10 +88,9 @@ def docker_ancestors(docker: Client) -> Callable[[], list[int]]:
 
 
 def docker_threads(path: str) -> list[int]:
-    """The threads of the dockerd that listens at ``path``, of others and of containerd: whatever
-    they fork is followed.
+    """The threads of the dockerd that listens at ``path``, of other dockerds and of containerd.
 
-    Raises CannotObserve where there are none in this machine's processes.
+    Raises CannotObserve if there are none among this machine's processes.
     """
     pids = {pid for pid in procfs.processes() if procfs.comm(pid) in _DAEMONS}
     with suppress(OSError):
@@ -107,7 +105,7 @@ def docker_threads(path: str) -> list[int]:
 
 
 def _listener(path: str) -> int:
-    """The process that listens on a socket: pid 1 where systemd passed it on."""
+    """The process that listens on a socket: pid 1 if systemd passed it on."""
     with socket.socket(socket.AF_UNIX) as peer:
         peer.connect(path)
         size = _PEER.size
@@ -116,8 +114,8 @@ def _listener(path: str) -> int:
 
 
 def require_podman(podman: Client) -> Client:
-    """The same client. Raises CannotObserve, in one line, if there is no podman or it speaks for
-    another machine."""
+    """The same client. Raises CannotObserve if there is no podman, or it speaks for another
+    machine."""
     remote = os.environ.get("CONTAINER_HOST") or os.environ.get("CONTAINER_CONNECTION")
     if remote:
         raise _remote(remote)
@@ -140,8 +138,8 @@ class Engine:
     """The differences between engines."""
 
     require: Callable[[Client], Client]
-    """Returns what it is asked by from now on. Raises CannotObserve where it does not answer, or is
-    another machine's."""
+    """Returns the client to ask from now on. Raises CannotObserve if the engine does not answer, or
+    is another machine's."""
     ancestors: Callable[[Client], Callable[[], list[int]]]
     """A function that lists the threads, other than the client's, that containers descend from. It
     is made before capabilities are given up."""
@@ -177,8 +175,7 @@ def clients(engine: str | None = None) -> Iterator[Client]:
 
 def quick(client: Client) -> Client:
     """The same engine, asked through its API if that answers: a process for each question takes 50
-    ms, and a watch that waits for the names of a thousand containers loses refusals while it waits.
-    Raises EngineError."""
+    ms, and a watch that waits for a thousand names loses refusals. Raises EngineError."""
     where = docker_endpoint(client) if client.engine == "docker" else ""
     if not where.startswith("unix://"):
         return client
@@ -187,8 +184,7 @@ def quick(client: Client) -> Client:
 
 
 def running_container(name: str) -> Container:
-    """The running container of this name or id. Raises BadInput, and CannotObserve for one of
-    another machine."""
+    """The running container of this name or id. Raises BadInput and CannotObserve."""
     containers: dict[str, tuple[Client, Container]] = {}
     reasons = []
     for client in clients():

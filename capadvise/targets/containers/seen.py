@@ -127,7 +127,7 @@ def observation(
 
 
 def _workload(run: Run, entry: ContainerState) -> Workload:
-    """How to tell, in a trial, that it works: the user's check, its own, or that it ends well."""
+    """The workload of trials: the user's check, the container's own, or a good end."""
     check, kind = run.check, run.loop.kind
     if entry.id in run.subject.ended_by_us:
         container = entry.container

@@ -1,6 +1,5 @@
-"""Noticing that a container without a health check has started: what listens and what runs in it
-no longer changes. Each trial must run what ran all that time.
-"""
+"""Noticing that a container without a health check has started: what listens and runs in it no
+longer changes. Each trial must run the same."""
 
 from __future__ import annotations
 
@@ -27,30 +26,27 @@ STEADY = 3.0
 """Seconds without a change; as long again as it took to get there, up to ``_LONGEST``."""
 _LONGEST = 10.0
 _SERVES = 1 / 3
-"""The part of it that is waited for where the first process itself listens on every port: the
-script that it may have begun as has come to its exec. It is enough if each port answers."""
+"""The part of the wait that is enough if the first process itself listens on every port: a script
+that started it has come to its exec. Each port must answer."""
 _AHEAD = 0.6
 """Seconds before the end of a wait, in which a check is proposed for what goes on so."""
 _LOOK_SECONDS = 0.25
 _COMPUTES, _HELD_UP = 20.0, 100.0
-"""At most so many seconds of computing are waited for, as some programs never cease, and of waiting
-for a processor or a disk, as on a busy machine the script before a server takes ten times as long.
-"""
+"""The most seconds of computing that are waited for, as some programs never cease; and of waiting
+for a processor or a disk, which on a busy machine makes a start take ten times as long."""
 _WAITS = 30.0
 """Seconds, in all, in which a container that only waits is not taken for started: a program in it
 sleeps until a time that is not far, or nothing listens though ports are published or exposed."""
 _OFTEN = 2
-"""A program that has ended this many times comes and goes, as ``sleep`` in a loop does: that is no
-change."""
+"""A program that has ended this many times comes and goes, like ``sleep`` in a loop."""
 
 
 class Stability:
-    """The parts of a container that still change and those that last, judged by looking at it now
-    and then."""
+    """The changing and the lasting parts of a container, judged by looking at it now and then."""
 
     def __init__(self) -> None:
         self.began = self.changed = -1.0
-        """When it was first looked at, and when something was last seen to be different."""
+        """The times of the first look and of the last change."""
         self._looked = self._computed = self._computes = self._held_up = self._waited = 0.0
         self._waits = _WAITS
         """The rest of the seconds that may be waited."""
@@ -71,10 +67,9 @@ class Stability:
         naps: Mapping[RunningProgram, float] = MappingProxyType({}),
         expects: bool = False,
     ) -> None:
-        """``sockets``: the ports that it listens on. ``busy``: something of it computes, or waits
-        for a processor or a disk. ``computed``: seconds of a processor that all of it has used.
-        ``naps``: what sleeps, and for how many seconds. ``expects``: it is to listen on some port.
-        """
+        """``sockets``: its listening ports. ``busy``: something in it computes, or waits for a
+        processor or a disk. ``computed``: its seconds of a processor. ``naps``: its sleepers, and
+        their seconds. ``expects``: it must listen on some port."""
         if self.began < 0:
             self.began = self.changed = self._looked = now
         naps_first = self._naps_first(now, naps)
@@ -125,14 +120,14 @@ class Settling:
 
     def __init__(self) -> None:
         self._next = self._asked = self._asked_after = 0.0
-        """Times of the proposal: when to look next, when it was asked for, and for how long nothing
-        had changed then."""
+        """The next look; the time of the question for a proposal, and how long nothing had changed
+        then."""
         self._stability = Stability()
         self._before: frozenset[RunningProgram] | None = None
         """The programs that ran when a check was asked for."""
         self._provoked: set[tuple[int, int]] = set()
-        """Pid and start of the processes that began while a check was tried: who serves whoever
-        connects (dovecot, postfix) makes them for that, and a trial has none until it is asked."""
+        """Pid and start of the processes that began during a check: servers such as dovecot and
+        postfix make them for each connection, and a trial has none until it is asked."""
         self._proposal: Background[str | None] | None = None
         self._waited = self._accepted = False
         """The proposal came after the full wait for a container of which nothing is known; or
@@ -184,7 +179,7 @@ class Settling:
 
     @property
     def settled(self) -> bool:
-        """It has started, and it is known how to tell."""
+        """True if it has started, and a check for it is known."""
         ended = self._proposal is not None and self._proposal.ended
         return self._accepted or (self._waited and ended)
 
@@ -199,7 +194,7 @@ def _programs(running: Iterable[RunningProgram]) -> set[str]:
 
 
 def _proposed(root: int, pids: list[int]) -> str | None:
-    """Told by another process: to enter its network takes more than we keep."""
+    """The proposal of another process: entering the network takes capabilities that we give up."""
     environment = {**os.environ, "PID": str(root), "PIDS": ",".join(map(str, pids))}
     done = subprocess.run([*IMPLICIT, "--propose"], env=environment, capture_output=True, text=True)
     arguments = done.stdout.split()
@@ -216,8 +211,8 @@ TIME_AT = {"nanosleep": 0, _OF_CLOCK: 2}
 
 
 def sleep_left(pid: int, proc: Path = PROC) -> float:
-    """Seconds of the sleep that its first thread is in; 0 where it is in none. It takes what ptrace
-    takes, and is 0 without that."""
+    """The rest of the sleep of its first thread, in seconds; 0 if it does not sleep, or we may not
+    trace it."""
     try:
         words = (proc / str(pid) / "syscall").read_text().split()
         number = int(words[0])  # "running" is none

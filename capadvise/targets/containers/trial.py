@@ -35,7 +35,7 @@ from capadvise.targets.image.ownership import MappedOwners, with_originals
 _QUIET_SECONDS = 0.2
 """Seconds without anything new after which a start has most likely used all that it will."""
 Up = Callable[[Sequence[Recording]], object]
-"""Told what was used by what is up."""
+"""Receives the recordings of a container that is up."""
 _RETURN_SECONDS = 30.0
 """Seconds in which an engine that was ended answers again, if it does."""
 
@@ -113,8 +113,8 @@ class ContainerTrial:
 
 
 def _once_up(up: Up) -> Onlooker:
-    """Tells what the container has used once it does nothing new: long before it is known to go on
-    so."""
+    """Report the recordings once the container does nothing new, long before it counts as
+    settled."""
     quiet, done = StandingStill(_QUIET_SECONDS), False
 
     def look(loop: EventLoop, so_far: Callable[[], Sequence[TargetSoFar]]) -> None:
@@ -140,8 +140,8 @@ def _seen_of(loop: EventLoop) -> tuple[set[str], bool]:
 def container_trial(plan: dict[str, Any], top: Path, out: Path, err: Path) -> Iterator[Any]:
     """Prepare a trial, and remove its containers, volumes and networks at the end.
 
-    Raises CannotObserve where the engine does not answer, BadInput and CannotCover where a volume
-    can be neither overlaid nor copied.
+    Raises CannotObserve if the engine does not answer, BadInput and CannotCover if a volume can be
+    neither overlaid nor copied.
     """
     invocation = recognize(tuple(plan["argv"]))
     if invocation is None:
@@ -168,7 +168,7 @@ def _remove(start: Start) -> None:
             if not interrupted:
                 return
             interrupted = False
-        except EngineError:  # the next start of ours removes what is left then
+        except EngineError:  # our next start removes leftovers
             interrupted = True
             if time.monotonic() > end:
                 return
@@ -189,14 +189,6 @@ def _remove_all(start: Start) -> None:
                     client.call(kind, "rm", *names)
 
 
-def _resolved(invocation: Invocation, plan: dict[str, Any]) -> dict[str, Any]:
-    resolved = project.config(invocation)
-    if plan["userns"]:
-        for service in resolved["services"].values():
-            service.pop("userns_mode", None)  # "host" is its only value
-    return resolved
-
-
 def _start(
     invocation: Invocation, client: Client, plan: dict[str, Any], top: Path, data: TrialData
 ) -> Start:
@@ -212,7 +204,9 @@ def _start(
         ours = grant.tried(invocation, caps, top.name, label, [*options, *published])
         return Start(invocation, client, ours.argv(), label, ports=tuple(ports.changed.items()))
     service = plan["service"]
-    resolved = _resolved(invocation, plan)
+    resolved = project.config(invocation)
+    for one in resolved["services"].values() if plan["userns"] else ():
+        one.pop("userns_mode", None)  # "host" is its only value
     data.project = resolved
     services = {
         name: grant.in_trial(

@@ -79,8 +79,7 @@ def _bound(fields: Iterable[_Field], folder: str) -> list[_Field]:
 
 
 def of_service(service: Mapping[str, Any], data: Data) -> list[dict[str, Any]]:
-    """The volumes of a service of a resolved project: what is new is so by the name of the trial's
-    project."""
+    """The volumes of a service of a resolved project; the trial's project names the new ones."""
     changed = []
     for volume in service.get("volumes") or ():
         if not volume.get("read_only") and volume.get("source"):

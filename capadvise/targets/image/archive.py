@@ -70,8 +70,7 @@ class Layer:
 
 
 class Reader:
-    """Reads layers. It keeps eight bytes of each path; the secret keeps an image from hiding one
-    path behind another."""
+    """Reads layers. It keeps a keyed hash of each path, so that no path can hide behind another."""
 
     def __init__(self) -> None:
         self._secret = os.urandom(16)
@@ -183,8 +182,7 @@ class Image:
 
     config: Config
     layers: tuple[str, ...]
-    """The command that made each layer (``COPY . /app``), from the bottom; empty if the image does
-    not say."""
+    """The command that made each layer (``COPY . /app``), from the bottom; empty if unknown."""
     special: tuple[Special, ...]
     """Set-uid programs and file capabilities, by path, without those that an upper layer hides."""
     unread: tuple[str, ...] = ()

@@ -61,7 +61,7 @@ class Member:
 
 
 class Body:
-    """The content of an entry, to be read before the next entry is asked for, or not at all."""
+    """The content of an entry, to be read before the next entry, or not at all."""
 
     def __init__(self, stream: Stream, size: int) -> None:
         self._stream, self._left, self._padding = stream, size, -size % _BLOCK

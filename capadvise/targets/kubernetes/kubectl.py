@@ -37,8 +37,7 @@ class ClusterError(CannotObserve):
 def _run(
     words: list[str], stdin: str, timeout: float, fds: Sequence[int]
 ) -> tuple[int, bytes, str]:
-    """Exit status, stdout and stderr: of each, no more than the largest answer is kept, for a node
-    can send anything."""
+    """Exit status, stdout and stderr, cut at the largest answer: a node can send anything."""
     with tempfile.TemporaryFile() as answer, tempfile.TemporaryFile() as errors:
         with subprocess.Popen(
             words,
@@ -52,7 +51,7 @@ def _run(
                 with suppress(OSError):  # a client that is set-id
                     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (_LARGEST, _LARGEST))
                 process.communicate(stdin.encode(), timeout)
-            except BaseException:  # as subprocess.run: nobody waits for it any more
+            except BaseException:  # like subprocess.run: nobody else ends it
                 process.kill()
                 raise
         answer.seek(0)
@@ -61,9 +60,11 @@ def _run(
 
 
 def _refusal(verb: str, status: int, errors: str) -> ClusterError:
-    """In the server's words, as far as kubectl tells them."""
+    """The error in the server's words, if kubectl passes them on."""
     lines, match = errors.splitlines(), _SERVER.search(errors)
-    invalid = None if verb == "exec" else _INVALID.search(errors)  # else a program of a container's
+    invalid = (
+        None if verb == "exec" else _INVALID.search(errors)
+    )  # else a container's program wrote it
     causes = "; ".join(re.findall(r"^\* (.*)", invalid[1], re.MULTILINE)) if invalid else ""
     last = lines[-1].removeprefix("error: ") if lines else f"exit status {status}"
     return ClusterError(f"kubectl {verb}: {causes or last}", reason=match[1] if match else "")
@@ -109,7 +110,7 @@ class Kubectl:
         return answer.decode(errors="replace")
 
     def namespace(self) -> str:
-        """The one that kubectl uses by itself."""
+        """The default namespace of kubectl."""
         words = ("config", "view", "--minify", "-o", "jsonpath={..namespace}")
         return self.call(*words).strip() or "default"
 
@@ -134,7 +135,7 @@ class Kubectl:
         return self._object(self.call(*words, stdin=json.dumps(what)))
 
     def replace(self, path: str, what: Mapping[str, Any], **query: str) -> Object:
-        """An object in the place of what is there."""
+        """Replace an object."""
         words = ("replace", f"--raw={_uri(path, query)}", "-f", "-")
         return self._object(self.call(*words, stdin=json.dumps(what)))
 
@@ -174,9 +175,8 @@ _UNLESS_RELEASED = 'read -r _ || exec "$@"'
 @contextmanager
 def removed_if_killed(kubectl: Kubectl, namespaces: Sequence[str], run: str) -> Iterator[Kubectl]:
     """A client whose pods of this run are removed even if capadvise is killed: for each namespace,
-    a process in a session of its own notices that by the end of its input. Each kubectl holds the
-    other end of the pipe, too, because one that is about to make a pod outlives us. Raises
-    ClusterError."""
+    a process in a session of its own notices the end of its input. Each kubectl holds the pipe
+    open, too, as one that is about to make a pod outlives us. Raises ClusterError."""
     delete = ("delete", "pods", f"--selector={RUN}={run}", "--wait=false")
     processes = [
         subprocess.Popen(

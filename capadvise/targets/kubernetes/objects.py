@@ -63,7 +63,7 @@ def pods_path(namespace: str, pod: str = "") -> str:
 
 
 def selector_of(workload: Object) -> str:
-    """The labels of its pods, as a query; empty where it names none."""
+    """The labels of its pods, as a query; empty if it names none."""
     selector = (workload.get("spec") or {}).get("selector") or {}
     words = [f"{key}={value}" for key, value in (selector.get("matchLabels") or {}).items()]
     for one in selector.get("matchExpressions") or ():
@@ -132,13 +132,13 @@ def beginning_of(owner: PodOwner) -> str:
 
 
 def watched(owner: PodOwner) -> str:
-    """The argument of an observer's ``attach``: the pods of a workload, and others whose names
-    begin like theirs."""
+    """The pods that an observer attaches to: a workload's, and others whose names begin like
+    theirs."""
     return f"{owner.namespace}/{beginning_of(owner)}*"
 
 
 def observer(owner: PodOwner, node: str, name: str, run: str, image: str, seconds: int) -> Object:
-    """The pod that watches those of a node, and ends after so many seconds."""
+    """The pod that observes those of a node, and ends after this many seconds."""
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -197,7 +197,7 @@ def observer(owner: PodOwner, node: str, name: str, run: str, image: str, second
 
 
 def observers_namespace() -> Object:
-    """``hostPID`` and ``hostPath`` need this label where Pod Security is enforced."""
+    """The namespace: if Pod Security is enforced, ``hostPID`` and ``hostPath`` need this label."""
     return {
         "apiVersion": "v1",
         "kind": "Namespace",
@@ -238,8 +238,7 @@ def trouble(pod: Object) -> str | None:
 
 
 def disturbance(pod: Object) -> str | None:
-    """The reason why a pod ended, if its programs are not the cause: an eviction, a full node, a
-    deletion."""
+    """The outside reason for the end of a pod: an eviction, a full node, a deletion."""
     status = pod.get("status") or {}
     if status.get("phase") == "Failed" and status.get("reason"):
         return f"{status['reason']}: {status.get('message') or ''}".rstrip(": ")
@@ -247,7 +246,7 @@ def disturbance(pod: Object) -> str | None:
 
 
 def delay(pod: Object) -> str:
-    """Why no container of it runs yet, as far as the server tells."""
+    """The reason why no container of it runs yet, as the server reports it."""
     status = pod.get("status") or {}
     every = (one for kind in _STATUSES for one in status.get(kind) or ())
     reasons = [(one.get("state") or {}).get("waiting") or {} for one in every]
@@ -269,7 +268,7 @@ def _why_ended(status: Object, states: Iterable[Object]) -> str:
     words = [one.get("message") or one.get("reason") for one in ended]
     messages = (str(word or "").strip() for word in (*words, status.get("message")))
     lines = next(filter(None, messages), f"it is {status['phase']}").splitlines()
-    errors = [line for line in lines if line.startswith(_ERROR)]  # of ours, a hint comes last
+    errors = [line for line in lines if line.startswith(_ERROR)]  # our errors end with a hint
     return (errors or lines)[-1].removeprefix(_ERROR)
 
 

@@ -1,5 +1,4 @@
-"""The pods that a user names: ``NAMESPACE/POD[/CONTAINER]``, a container by its id, or by a
-process."""
+"""The pods that a user names: ``NAMESPACE/POD[/CONTAINER]``, or by a container id or a process."""
 
 from __future__ import annotations
 
@@ -55,8 +54,7 @@ def pods_of(what: str) -> Pods | None:
 
 
 def require_pods(pods: Pods) -> None:
-    """Raise BadInput where none of them is on this machine, and none is expected; CannotObserve
-    where none could be seen."""
+    """Raise BadInput if none is here and none is expected, CannotObserve if none could be seen."""
     node.require()
     known = [kept.container for kept in node.containers()]
     if not pods.come and not any(map(pods.has, known)):
@@ -69,8 +67,8 @@ def require_pods(pods: Pods) -> None:
 
 
 def pods_with(what: str) -> Pods | None:
-    """The container with this id, of which the first twelve letters are enough, or with this
-    process; None where no pod has it."""
+    """The container with this id, or its first twelve letters, or with this process; None if no pod
+    has it."""
     if what.isascii() and what.isdecimal() and (pid := procfs.process_of(int(what))):
         place = parse_place(procfs.cgroup(pid))
         start = place.container if place else ""
@@ -94,7 +92,7 @@ def containers_of(pods: Pods) -> list[node.KeptContainer]:
 
 
 def _of(container: CriContainer) -> Pods:
-    """It alone. Raises BadInput for the one that nobody wants to know anything of."""
+    """This container alone. Raises BadInput for one that holds the namespaces of a pod."""
     if not container.name:
         raise BadInput(
             f"this is the container that holds the namespaces of {container.called}, and runs "

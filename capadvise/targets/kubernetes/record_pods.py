@@ -16,7 +16,7 @@ from capadvise.kernel import own_caps, procfs
 from capadvise.model.caps import CapSet
 from capadvise.model.errors import CannotObserve
 from capadvise.model.posture import Posture
-from capadvise.model.recording import Held, Recording
+from capadvise.model.recording import Recording
 from capadvise.model.target import Target
 from capadvise.model.workload import Workload
 from capadvise.observe.audit.live import AuditListener
@@ -34,6 +34,7 @@ from capadvise.targets.attaching import (
     ExecWatcher,
     PeriodicSave,
     each_round,
+    held_by,
     hold_namespaces,
     note_namespaces,
     opened_by,
@@ -87,8 +88,8 @@ class PodsSubject(AttachedSubject):
         return []
 
     def _is_there(self) -> bool:
-        """CRI-O makes pods without a process that holds their namespaces: of such a one nobody can
-        tell whether it is gone, or waits for the next start of a container."""
+        """CRI-O makes pods without a process that holds their namespaces: nothing shows whether
+        such a pod is gone, or waits for the next start of a container."""
         held = self._starts.sandboxes
         if not held:
             return True
@@ -258,17 +259,10 @@ def _so_far(run: _Run) -> list[TargetSoFar]:
 
 
 def _recording(run: _Run, start: PodStart) -> Recording:
-    recording = run.loop.recording(start.scope, _held(start), None)
+    held = held_by(start.container.user, start.container.bounding, start.sets)
+    recording = run.loop.recording(start.scope, held, None)
     seconds = round((run.now() - start.scope.started) / 1e9, 3)
     return replace(recording, attached=start.attached, seconds=seconds)
-
-
-def _held(start: PodStart) -> Held:
-    """The capabilities that it could have: as root, an exec gives it the bounding set."""
-    container, sets = start.container, start.sets
-    root = container.user.partition(":")[0] == "0"
-    permitted = container.bounding if root else sets.permitted if sets else frozenset()
-    return Held(container.bounding, permitted, sets.ambient if sets else frozenset())
 
 
 def _digests(starts: PodStarts) -> dict[str, str]:

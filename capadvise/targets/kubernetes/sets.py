@@ -15,8 +15,8 @@ _EVERY = frozenset(map(Cap, range(len(NAMES))))
 
 
 def with_sets(spec: Object, sets: Mapping[str, CapSet]) -> Object:
-    """The specification of a pod in which containers have these sets and are not privileged. All
-    else stays. Raises BadInput for a container that is not there."""
+    """A pod's specification in which containers have these sets and are not privileged. Raises
+    BadInput for a missing container."""
     changed = copy.deepcopy(spec)
     there = {one["name"]: one for one in containers(changed)}
     if missing := sorted(set(sets) - set(there)):

@@ -1,5 +1,4 @@
-"""Looking at processes: ``inspect``. Works from inside a container, without root, and on a process
-that ends during the look."""
+"""``inspect``: looking at processes, also inside a container, without root, and while they end."""
 
 from __future__ import annotations
 
@@ -27,7 +26,7 @@ from capadvise.targets.running.target import by_name, is_unit, main_process
 
 
 def inspect(pid: int, machine: Machine, container: str | None = None) -> Inspection:
-    """One process. Raises BadInput when there is none."""
+    """One process. Raises BadInput if there is none."""
     folder = machine.proc / str(pid)
     try:
         status = (folder / "status").read_text(errors="backslashreplace")
@@ -46,8 +45,7 @@ def inspect(pid: int, machine: Machine, container: str | None = None) -> Inspect
 
 
 def holders(machine: Machine) -> Iterator[Inspection]:
-    """All processes that hold a capability, or could get one by running a set-user-ID program;
-    threads of the kernel aside."""
+    """All processes that hold a capability or could get one by a set-user-ID program."""
     for pid in sorted(procfs.processes(machine.proc)):
         folder = machine.proc / str(pid)
         with suppress(OSError):
@@ -80,8 +78,8 @@ def inspect_target(text: str, machine: Machine) -> Inspection:
 
 
 def with_filter(item: Inspection, catalog: Catalog) -> Inspection:
-    """The same with what its seccomp filter refuses although the capabilities for it are in the
-    permitted set. Stops the process for a moment.
+    """The same with the calls that its seccomp filter refuses although their capabilities are
+    permitted. Stops the process for a moment.
 
     Raises CannotObserve.
     """
@@ -108,11 +106,11 @@ def closed(
     for cap in granted:
         entry = catalog.entry(cap)
         for call in (*(entry.syscalls if entry else ()), *profile.get(cap, ())):
-            if call not in needed:  # else it takes another capability first
+            if call not in needed:  # else the call needs another capability first
                 opens.setdefault(call, set()).add(cap)
     numbers = catalog.syscalls.numbers[AUDIT_ARCHS[arch]]
     for call in sorted(opens.keys() & numbers.keys()):
-        # clone is refused for what it makes: all namespaces are asked for
+        # clone is refused by its flags: ask for all namespaces
         args = (clone_flags.ALL,) if call == "clone" else ()
         if answer(filters, numbers[call], arch, args).refuses:
             yield call, frozenset(opens[call])

@@ -42,15 +42,14 @@ from capadvise.targets.running.owners import Owners
 _CALL_SECONDS = 0.02
 """Seconds after the first check in which the others of its call have come, too."""
 _AT_ONCE = 256
-"""The number of new kinds that one round reads: a program that makes more is not worth more of our
-time."""
+"""The most new kinds that one round reads, so that no program takes all our time."""
 _FAILURE_SECONDS = 3.0
-"""Seconds after a refused call by which a program that cannot do without it has ended."""
+"""Seconds after a refused call in which a program that depends on it ends."""
 _AUDIT_SECONDS = 0.5
 """Seconds that the audit record of a call may take: a thread of the kernel sends it."""
 KEPT_CAPS = frozenset({1, 19, 39})
-"""DAC_OVERRIDE to write where its caller wants the counters, SYS_PTRACE for the descriptors of
-others' processes, BPF for the kernel's counts."""
+"""DAC_OVERRIDE to write the counters anywhere, SYS_PTRACE for descriptors of other users'
+processes, BPF for the kernel's counts."""
 
 
 @dataclass(slots=True)
@@ -65,8 +64,8 @@ class MachineWatch:
     """Opens what it needs at once."""
 
     def __init__(self, catalog: Catalog, *, every_call: bool = False, log: bool = False) -> None:
-        """``every_call``: see the end of each system call, too. ``log``: read what was recorded
-        before. Raises CannotObserve."""
+        """``every_call``: see the end of each system call. ``log``: read older records. Raises
+        CannotObserve."""
         require_place("watch")
         table = AUDIT_ARCHS.get(MACHINES.get(os.uname().machine, 0))
         if table is None:
@@ -148,7 +147,8 @@ class MachineWatch:
         return self._log.place if self._log else None
 
     def _add(self, call: WatchedCall, key: bytes | None) -> Iterator[WatchFinding]:
-        """Count it; the finding, where it is new. ``key``: by which the kernel counts on."""
+        """Count a call; yield its finding if it is new. ``key``: the kernel's counter of further
+        ones."""
         finding, new = self.findings.add(judged(call, self._catalog, self._context))
         finding.count += 1
         if key is not None:
@@ -168,7 +168,7 @@ class MachineWatch:
         yield from self._reader.audited(denials(records, self._catalog.syscalls))
 
     def count(self) -> None:
-        """Ask the kernel how often each was seen."""
+        """Update the counts from the kernel."""
         for key, times in self._denials.counts():
             counted = self._counted.get(key)
             if counted is not None and times > counted.seen:
@@ -272,8 +272,8 @@ class CallReader:
 
 
 def _call_of(denial: RefusedCheck) -> tuple[object, ...]:
-    """The checks of one call follow each other. A server can make the same call for one user after
-    the other."""
+    """Consecutive checks of one call. A server can make the same call for one user after
+    another."""
     return denial.thread, denial.call, denial.arguments, denial.uids, denial.cap is None
 
 
@@ -293,7 +293,7 @@ def about(call: str, denial: RefusedCheck) -> str:
 
 
 class _Memory:
-    """See ``decode.Memory``: only what was read at the call, and what /proc still tells."""
+    """A ``decode.Memory`` of the values read at the call, and of /proc."""
 
     def __init__(self, call: str, denial: RefusedCheck) -> None:
         self._denial = denial

@@ -35,8 +35,7 @@ class Owners:
         self._known: Recent[str, Owner] = Recent(_KEPT)
 
     def of(self, pid: int, program: str, groups: Sequence[str]) -> Owner:
-        """``groups``: its control group and those above it, the outermost first, as the kernel
-        tells them."""
+        """``groups``: its control group and those above it, the outermost first."""
         text = procfs.cgroup(pid)
         if all(line.endswith(":/") for line in text.splitlines()):  # it is gone, or in none
             text = f"0::/{'/'.join(groups)}\n"
@@ -85,7 +84,7 @@ def _user(uid: int) -> str:
 
 
 def _container(pid: int, place: Place) -> Owner:
-    """The engine's name for it; where nobody answers, its id."""
+    """The engine's name for it; its id if no engine answers."""
     engines = [place.engine] if place.engine in registry.ENGINES else list(registry.ENGINES)
     if place.engine != "cri":
         for client in registry.clients():

@@ -42,6 +42,7 @@ from capadvise.targets.attaching import (
     ExecWatcher,
     PeriodicSave,
     each_round,
+    held_by,
     hold_namespaces,
     note_namespaces,
     opened_by,
@@ -57,7 +58,7 @@ from capadvise.targets.systemd import manager
 from capadvise.targets.systemd.unit_starts import UnitStarts, first_process
 
 _RESTART_SECONDS = 3.0
-"""Seconds between a stop and the next start, where nobody says that there will be one."""
+"""Seconds between a stop and the next start, if nothing announces one."""
 _ASK_SECONDS = 0.1
 
 
@@ -72,10 +73,10 @@ class NextStart:
 
 
 class Restarts:
-    """Asks, without making the reader of the trace buffers wait."""
+    """Asks for the next start, without delaying the reader of the trace buffers."""
 
     def __init__(self, ask: Callable[[], NextStart | None]) -> None:
-        """``ask``: None where there is no such thing any more."""
+        """``ask`` returns None if the target was removed."""
         self._ask = ask
         self._since: float | None = None
         self._next = 0.0
@@ -132,8 +133,8 @@ _ALWAYS = 5.0
 
 
 def newest(proc: Path = procfs.PROC) -> int | None:
-    """The number that was given away last, to a process or a thread; None where nobody tells. It is
-    given a moment before the process is listed."""
+    """The last number that a process or thread got, a moment before it is listed; None if
+    unknown."""
     try:
         return int((proc / "loadavg").read_text().split()[4])
     except (OSError, ValueError, IndexError):
@@ -209,8 +210,7 @@ class Entering:
 
 
 class RunningSubject(AttachedSubject):
-    """A process or container that capadvise attached to: it goes on when the recording ends. See
-    ``event_loop.Subject``."""
+    """An attached process, container or unit: it goes on when the recording ends."""
 
     begun = True
 
@@ -277,7 +277,7 @@ class RunningSubject(AttachedSubject):
         return self._running.processes()
 
     def check_environment(self) -> dict[str, str]:
-        """``PID``, and ``CONTAINER`` or ``UNIT``, as where it was started here."""
+        """``PID``, and ``CONTAINER`` or ``UNIT``."""
         container, unit = self._running.target.container, self._running.unit
         variables = {"PID": str(self._running.pid)}
         variables |= {"CONTAINER": container} if container else {}
@@ -304,8 +304,8 @@ def _is_runtime(pid: int) -> bool:
 
 
 _WATCHED = {"podman": CONMON, "cri": CONMON}
-"""By engine, the program that starts whatever enters the container, if no followed process starts
-it."""
+"""By engine, the program that starts what enters a container, if nothing else that does is
+followed."""
 
 
 def attach(
@@ -324,7 +324,8 @@ def attach(
     and then with the observation so far. Raises CannotObserve, or BadInput if the target is gone.
     """
     with _its_end_is_an_error(running):
-        held = _held(running)
+        sets = procfs.capability_sets(running.pid)
+        held = held_by(running.target.user, sets.bounding, sets)
         posture = posture_of(running.pid, Machine.read())
         opened_by = _opened_by(running, posture, everything() - held.permitted)
         tracing = Tracing(
@@ -429,13 +430,6 @@ def _opened_by(running: Running, posture: Posture, missing: CapSet) -> dict[str,
     if posture.seccomp is None or posture.seccomp.mode != "filter" or not running.target.engine:
         return {}
     return opened_by(running.target.engine, missing)
-
-
-def _held(running: Running) -> Held:
-    """The capabilities that it could have: as root, an exec gives it the bounding set."""
-    sets = procfs.capability_sets(running.pid)
-    root = running.target.user.partition(":")[0] == "0"
-    return Held(sets.bounding, sets.bounding if root else sets.permitted, sets.ambient)
 
 
 def _recording(loop: EventLoop, running: Running, scope: Scope, held: Held) -> Recording:

@@ -35,7 +35,7 @@ _SHORTEST_ID = 12
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """Something that runs. It is watched, and nothing else."""
+    """A running target. It is only watched."""
 
     pid: int
     """Its main process; of a container the first one."""
@@ -72,8 +72,7 @@ class Running:
         return self.target.container in procfs.arguments(pid)
 
     def daemon(self) -> list[int]:
-        """The threads that start its next shim, where docker starts it again and they are
-        processes of this machine."""
+        """docker's threads that start its next shim, if they are processes of this machine."""
         if self.target.engine != "docker":
             return []
         with suppress(CannotObserve, EngineError, OSError):
@@ -82,8 +81,7 @@ class Running:
         return []
 
     def processes(self) -> list[int]:
-        """Those that belong to it now: of a container or a unit all in it, else all that
-        descend."""
+        """The present processes: all in a container or a unit, else all descendants."""
         ours = {os.getpid(), *descendants(os.getpid())}
         pids = {self.pid, *descendants(self.pid)}
         if self.target.kind in ("container", "unit"):
@@ -92,7 +90,7 @@ class Running:
 
 
 def find(what: str) -> Running:
-    """A pid, or the name or id of a container. Raises BadInput where there is no such thing."""
+    """A pid, or the name or id of a container. Raises BadInput if there is no such thing."""
     if what.isdecimal() and what.isascii():
         pid = procfs.process_of(int(what))
         if pid is not None:
@@ -103,7 +101,7 @@ def find(what: str) -> Running:
 
 
 def by_name(name: str) -> Running:
-    """A container that docker or podman tells of, else one of another user's podman."""
+    """A container of docker or podman, or of another user's podman."""
     try:
         return _container(registry.running_container(name))
     except BadInput:
@@ -234,7 +232,7 @@ _LARGEST = 1 << 20
 
 
 def configured_user(container: Container) -> str | None:
-    """``uid:gid`` as they are called inside; None where a name stands for nobody there."""
+    """``uid:gid`` inside the container; None if a name has no entry there."""
     user, _, group = container.user.partition(":")
     if not user:
         return "0:0"
@@ -245,7 +243,7 @@ def configured_user(container: Container) -> str | None:
 
 
 def _entry(container: Container, kind: str, name: str) -> tuple[str, str]:
-    """The number of a user or group, and of a user its group; empty where there is none."""
+    """The number of a user or group, and the group of a user; empty if there is none."""
     path = Path(f"/proc/{container.pid}/root/etc/{kind}")
     try:
         with path.open(errors="replace") as file:
@@ -270,8 +268,8 @@ def is_unit(what: str) -> bool:
 
 
 def running_unit(what: str, *, restart: bool = False) -> Running:
-    """``restart``: it is restarted, as it is, once it is watched. Raises BadInput where there is
-    none, or nothing of it runs, or it must not be restarted."""
+    """``restart``: the unit is restarted once it is watched. Raises BadInput if there is none, or
+    nothing of it runs, or it must not be restarted."""
     unit = manager.known(service_for(unit_name(what)))
     require_own_processes(unit)
     if restart:
@@ -288,7 +286,7 @@ def main_process(what: str) -> int:
     unit = manager.known(service_for(unit_name(what)))
     try:
         return _first(unit, first_process(unit))
-    except CannotObserve:  # only root may ask for its manager's process
+    except CannotObserve:  # only root may ask for the manager's pid
         return _first(unit, unit.main)
 
 

@@ -29,12 +29,13 @@ StartLimitIntervalSec=0
 [Service]
 Restart=no
 """
-"""Starts that fail are not to be counted, and one that fails is to be seen to fail."""
+"""Failed starts do not count, and one that fails is seen to fail."""
 _UNHIDDEN = """\
 SystemCallFilter=
 NoNewPrivileges=no
 """
-"""A filter answers before the kernel checks, and of what a set-id program gains nothing is seen."""
+"""A filter answers before the kernel checks, and NoNewPrivileges hides the gains of set-id
+programs."""
 
 
 def for_recording(unit: ServiceUnit) -> str:
@@ -86,9 +87,9 @@ esac
 rm -f -- "$note"
 exit $ended
 """
-"""``reset-failed`` forgets how often it was started, too. A connection that nobody has taken starts
-the service again through its socket, once it is stopped. A socket whose service fails again and
-again is given up by systemd; it does not start while its service runs."""
+"""``reset-failed`` also forgets the number of starts. A pending connection starts a stopped service
+again through its socket. systemd gives up a socket whose service fails repeatedly; it does not
+start while its service runs."""
 _UNDO_SECONDS = 200.0
 """The longest time that a unit may take to stop and to start."""
 
@@ -128,15 +129,15 @@ class UnitChange:
 
 
 def change_of(unit: ServiceUnit) -> UnitChange:
-    """The change of a unit in its present state; nothing is changed yet."""
+    """The change of a unit in its present state, not made yet."""
     up = tuple(name for name in unit.activators if manager.show(name).runs)
     return UnitChange(unit.name, unit.active, procfs.mark(), up)
 
 
 @contextmanager
 def changed(change: UnitChange, text: str) -> Iterator[None]:
-    """The unit with a drop-in; it takes effect with its next start. Raises CannotObserve where it
-    would not, or where the unit cannot be brought back to the state that it was in."""
+    """The unit with a drop-in, which takes effect at its next start. Raises CannotObserve if it
+    would not, or if the unit cannot be brought back to its former state."""
     _require_alone(change)
     _require_last(change)
     _NOTES.mkdir(mode=0o700, exist_ok=True)
@@ -156,15 +157,15 @@ def changed(change: UnitChange, text: str) -> Iterator[None]:
 
 
 def _write(path: Path, text: str) -> None:
-    """A new file. For nobody else to write to, whatever our umask is: its manager is root."""
+    """Write a new file that only root can change, whatever the umask is."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     with os.fdopen(os.open(path, flags, 0o644), "w", encoding="utf-8") as file:
         file.write(text)
 
 
 def _require_alone(change: UnitChange) -> None:
-    """Whoever ends last would bring it into the state that the other one has made. Raises
-    CannotObserve where another one that lives has changed it."""
+    """Raise CannotObserve if another live process has changed the unit: the last one to end would
+    restore the state that the other one made."""
     for _, unit, pid, alive in _notes():
         if alive and unit == change.unit:
             raise CannotObserve(
@@ -174,7 +175,7 @@ def _require_alone(change: UnitChange) -> None:
 
 
 def _require_last(change: UnitChange) -> None:
-    """A later drop-in could take back what ours says. Raises CannotObserve where there is one."""
+    """Raise CannotObserve if there is a later drop-in: it could take back what ours says."""
     for path in manager.drop_ins(change.unit):
         if Path(path).name > change.drop_in.name:
             raise CannotObserve(
@@ -184,8 +185,8 @@ def _require_last(change: UnitChange) -> None:
 
 
 def undo_abandoned(dead: int = 0) -> tuple[str, ...]:
-    """Undo what a capadvise has left that was killed together with its guardian. Names of the
-    units. ``dead``: one that has closed all that it had, but may be in /proc for a moment yet."""
+    """Undo the changes of a capadvise that was killed together with its guardian; the names of the
+    units. ``dead``: a process that has ended, but may be in /proc for a moment."""
     units = []
     for note, unit, pid, alive in _notes():
         if not alive or pid == str(dead):
@@ -196,7 +197,7 @@ def undo_abandoned(dead: int = 0) -> tuple[str, ...]:
 
 
 def _notes() -> list[tuple[Path, str, str, bool]]:
-    """Those that are there; the unit and the process of each, and whether that lives."""
+    """The notes: the unit and the process of each, and whether the process lives."""
     notes = []
     for path in sorted(_NOTES.glob("*")) if _NOTES.is_dir() else ():
         unit, _, mark = path.name.rpartition(".")

@@ -38,8 +38,8 @@ class UnitOrder:
 
 
 def recognize(argv: Sequence[str]) -> UnitOrder | None:
-    """The unit that a command line starts; None for any other command. Raises BadInput where it
-    starts one in a way that cannot be recorded."""
+    """The unit that a command line starts; None for any other command. Raises BadInput if that
+    start cannot be recorded."""
     words = list(argv)
     while words and PurePath(words[0]).name in _WRAPPERS:
         words.pop(0)
@@ -71,7 +71,8 @@ def started(argv: Sequence[str]) -> tuple[str, ...]:
 
 
 def _refuse_what_runs(names: Sequence[str], options: Sequence[str]) -> None:
-    """``systemctl stop`` needs nothing itself: what the unit needs for it is asked for."""
+    """Refuse ``systemctl stop``: a recording of the unit's start shows the needs of its stop,
+    too."""
     verb, unit = "".join(names[:1]), "".join(names[1:2]) or "UNIT"
     if verb not in ("stop", "reload"):
         return
@@ -117,8 +118,7 @@ def restart_of(unit: str) -> UnitOrder:
 
 
 def unit_name(name: str) -> str:
-    """systemctl's full name of a unit. Raises BadInput if the unit neither is nor starts a
-    service."""
+    """systemctl's full name of a unit. Raises BadInput if it cannot be recorded."""
     if "/" in name or any(char.isspace() or char in "*?[" for char in name):
         raise BadInput(f"{name}: not the name of a unit")
     ending = PurePath(name).suffix
@@ -149,8 +149,7 @@ PROPERTIES = ("LoadState", "ActiveState", "Triggers", "Accept")
 
 
 def order_for(order: UnitOrder) -> UnitOrder:
-    """The order that starts a service: this one, or for the service that its unit starts. Raises
-    BadInput where there is no such service."""
+    """The order for the service behind a unit. Raises BadInput if there is none."""
     service = service_for(order.unit)
     if service == order.unit:
         return order
@@ -158,7 +157,7 @@ def order_for(order: UnitOrder) -> UnitOrder:
 
 
 def service_for(name: str) -> str:
-    """The service that a unit starts; a service itself. Raises BadInput where there is none."""
+    """The service behind a unit; a service itself. Raises BadInput if there is none."""
     if PurePath(name).suffix not in ACTIVATORS:
         return name
     return service_of(name, manager.properties(name, PROPERTIES))

@@ -32,14 +32,13 @@ _EXPOSURE = re.compile(r"Overall exposure level for .*: ([0-9.]+) ([A-Z]+)")
 
 
 def show(name: str) -> ServiceUnit:
-    """A unit as it is now, without its commands. Raises CannotObserve where the manager does not
-    answer."""
+    """A unit without its commands. Raises CannotObserve if the manager does not answer."""
     return parse_unit(_properties(name, PROPERTIES))
 
 
 def known(name: str) -> ServiceUnit:
     """A unit with its commands. Raises BadInput if there is no such unit."""
-    # Asked for by themselves: what they hold is printed as it is, lines like those of others too.
+    # A separate call: the values can have lines like those of other properties.
     unit = replace(show(name), commands=parse_commands(_properties(name, COMMANDS)))
     if unit.loaded == "not-found":
         raise BadInput(f"there is no unit {name}")
@@ -66,7 +65,7 @@ def confined_by(name: str, keys: Iterable[str]) -> frozenset[str]:
 
 
 def exposure(name: str) -> str | None:
-    """How ``systemd-analyze security`` rates a unit: ``9.6 UNSAFE``; None where it cannot."""
+    """The rating of ``systemd-analyze security``: ``9.6 UNSAFE``; None if it fails."""
     words = ["systemd-analyze", "security", "--no-pager", "--", name]
     try:
         output = answer_of(words, "systemd-analyze", SECONDS).stdout
@@ -97,8 +96,8 @@ def kill(name: str) -> None:
 
 
 def pid() -> int:
-    """The manager's process, as our pid namespace counts: 1, but where it is a container's.
-    Raises CannotObserve where there is none."""
+    """The manager's pid in our pid namespace: 1 unless it is a container's. Raises CannotObserve if
+    there is none."""
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.connect(_SOCKET)

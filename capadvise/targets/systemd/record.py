@@ -60,12 +60,12 @@ class UnitSubject:
         self.status: int | None = None
         self.ended = False
         self.ended_by_us = False
-        """It was told to stop: without that, it would have gone on."""
+        """It ran until it was told to stop."""
         self._asked: Background[ServiceUnit] | None = None
         self._next = 0.0
         self._stopping = self._finished = self._killed = False
         self._main = 0
-        """Its main process, before it was told to stop."""
+        """Its main process before its stop."""
 
     @property
     def client_status(self) -> int | None:
@@ -109,7 +109,7 @@ class UnitSubject:
         self._next = now + _ASK_SECONDS
         try:
             return asked.result()
-        except CannotObserve:  # it is busy: daemon-reload. Or it is gone, and nobody can tell
+        except CannotObserve:  # it is busy (daemon-reload), or it is gone
             self.ended = self._killed
         return None
 
@@ -131,8 +131,7 @@ class UnitSubject:
         return [LeftBehind()]
 
     def _look_late(self, main: int) -> None:
-        """Look at a later process if the first one was gone too soon, as with a program that
-        forks."""
+        """Look at a later process if the first one was gone too soon: a program may fork."""
         if not self._starts.main_seen:
             pids = self.pids()
             for pid in [main] if main in pids else pids[:1]:
@@ -154,7 +153,7 @@ class UnitSubject:
             self.stop()
 
     def note_ending(self) -> None:
-        """Note that it has not ended by itself."""
+        """Note that it still runs."""
         self.ended_by_us = not self._finished
 
     def stop(self) -> None:
@@ -202,11 +201,8 @@ def observe_unit(
     say: Callable[[str], object] = lambda sentence: None,
     onlooker: Onlooker | None = None,
 ) -> UnitRun:
-    """Start a unit with every capability, and return what was seen; then it is as it was before.
-
-    ``say`` is told what else is concerned, before. Raises CannotObserve or BadInput where nothing
-    ran.
-    """
+    """Start a unit with every capability, observe it, and restore it. ``say`` receives the other
+    effects before. Raises CannotObserve or BadInput if nothing ran."""
     require()
     for name in undo_abandoned():
         say(f"{name}: made as it was again: an earlier capadvise, which was killed, had changed it")
@@ -294,7 +290,7 @@ def _loop(
     )
     client = CommandSubject(ready.guardian, ready.held, own_terminal=command.terminal is not None)
     subject = UnitSubject(client, unit, starts)
-    # Its manager waits so long by itself before it kills.
+    # Its manager waits this long before it kills.
     stop_patience = 2 * command.patience
     limits = Limits(
         *(command.kind, command.seconds, command.patience, stop_patience), ends_by_interrupt=True
@@ -304,8 +300,8 @@ def _loop(
 
 
 def _held(unit: ServiceUnit, granted: CapSet) -> Held:
-    """At the exec of its commands, which is what its manager gives them: once we hear of an exec,
-    a program may have given up its sets already (knotd)."""
+    """The sets at the exec, as the manager grants them: when the exec is reported, a program such
+    as knotd may have given them up."""
     return Held(granted, granted, frozenset() if unit.is_root else granted)
 
 

@@ -60,8 +60,8 @@ class UnitTrial:
 
 @contextmanager
 def unit_trial(plan: dict[str, Any], top: Path, out: Path, err: Path) -> Iterator[UnitTrial]:
-    """Prepare a trial; the unit is as it was at the end. Raises CannotObserve where systemd does
-    not answer, and BadInput for a unit that is not to be restarted."""
+    """Prepare a trial, and restore the unit at the end. Raises CannotObserve if systemd does not
+    answer, and BadInput for a unit that must not be restarted."""
     order = recognize(tuple(plan["argv"]))
     if order is None:
         raise BadInput("the report's command starts no unit")
@@ -74,5 +74,5 @@ def unit_trial(plan: dict[str, Any], top: Path, out: Path, err: Path) -> Iterato
             plan["exposure"] = manager.exposure(unit.name)
         try:
             yield UnitTrial(unit)
-        finally:  # whoever ends us now waits until the unit is as it was
+        finally:  # signals wait until the unit is restored
             signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -75,7 +75,7 @@ class ServiceUnit:
     cgroup: str
     """Empty while nothing of it runs."""
     status: int | None
-    """How its main process ended, as ``subprocess`` gives it; None where it has not."""
+    """The exit status of its main process, as in ``subprocess``; None if it has not ended."""
     main: int
     """The pid of its main process, as the manager counts; 0: none."""
     commands: tuple[UnitCommand, ...]

@@ -30,7 +30,7 @@ class UnitStarts:
         self._machine = Machine.read()
         self.scope = scope
         self.stopping = scope is None and unit.runs
-        """Its manager was told to stop it: at the end, or at first, by a restart."""
+        """Its manager was told to stop it: at the end, or first, by a restart."""
         self.posture: Posture | None = None
         """The main process's posture, or that of one before it; None if all were gone."""
         self.main_seen = False
@@ -62,12 +62,12 @@ class UnitStarts:
             self.look(pid, main=command.setting == "ExecStart")
 
     def unknown(self, pid: int) -> Scope | None:
-        """Its control group tells, where a fork was lost."""
+        """The scope by the control group, if a fork was lost."""
         return self.scope if in_unit(pid, self._unit.name) else None
 
     def _command(self, pid: int, path: str) -> UnitCommand | None:
-        """The one with the words of this process, else the next one that executes this program,
-        from the first on where it is started again. One for the stop, where it is stopped."""
+        """The command with the words of this process, else the next one that executes this program;
+        after the last one, the first. While the unit stops, one for its stop."""
         numbered = list(enumerate(self._unit.commands, 1))
         ordered = (*numbered[self._next :], *numbered[: self._next])
         of_program = [(number, command) for number, command in ordered if command.starts(path)]
@@ -123,7 +123,7 @@ def processes(name: str) -> list[int]:
 
 
 def first_process(unit: ServiceUnit) -> int:
-    """The main one of a unit's processes, else one that the manager has started; 0: none."""
+    """The unit's main process, else one that the manager has started; 0: none."""
     keeper = manager.pid()
     pids = processes(unit.name)
     if keeper == 1 and unit.main in pids:

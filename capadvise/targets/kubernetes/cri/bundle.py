@@ -51,8 +51,7 @@ class CriContainer:
 
 
 def parse(container: str, text: str) -> CriContainer | None:
-    """The container with this id; None for what no kubelet has made, and for what is no
-    configuration."""
+    """The container with this id; None if no kubelet made it, or the text is no configuration."""
     try:
         spec = json.loads(text)
         annotations = spec.get("annotations") or {}

@@ -1,9 +1,9 @@
-"""The pods of this machine, by what lies beside the shims of their containers.
+"""The pods of this machine, found beside the shims of their containers.
 
 A shim of containerd keeps a pod: it works in the bundle of the pod's first container, and those of
-all containers lie side by side. CRI-O has a conmon for each container, which was told of its bundle
-(``-b``). Shims are root's, of the machine's own pid namespace; whoever could feign one could do
-anything.
+all containers lie side by side. CRI-O has a conmon for each container, with its bundle in the
+arguments (``-b``). Shims belong to root, in the machine's own pid namespace; a process that can
+feign one can do anything.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def is_roots(pid: int) -> bool:
 
 
 def require() -> None:
-    """Raise CannotObserve where no pods could be here, or nothing may be read of them."""
+    """Raise CannotObserve if no pods can be here, or they may not be read."""
     names = ((pid, procfs.comm(pid)) for pid in procfs.processes())
     keepers = [pid for pid, name in names if name in DAEMONS or is_shim(name)]
     if not keepers:
@@ -100,7 +100,7 @@ def read(shim: int, folder: str) -> CriContainer | None:
 
 
 def created(container: str) -> CriContainer | None:
-    """One by its id, which may not have been started yet; of containerd."""
+    """A container of containerd by its id, perhaps not started yet."""
     for shim in shims():
         with suppress(OSError):
             folder = os.path.dirname(os.readlink(f"/proc/{shim}/cwd"))
@@ -144,7 +144,7 @@ def _text(shim: int, path: str, largest: int) -> str | None:
 
 
 def digest(image: str, address: str) -> str | None:
-    """The digest of an image, where containerd's own client is there to tell it."""
+    """The digest of an image, if containerd's own client is there to read it."""
     words = ["ctr", f"--address={address}", f"--namespace={NAMESPACE}", "images", "ls"]
     try:
         done = subprocess.run(

@@ -56,8 +56,8 @@ class _Order:
 
     container: str
     probe: bool
-    """To execute a command that nobody types anything into: kubelets do so for probes and for the
-    hooks of a container's life."""
+    """It executes a command without input: kubelets do so for probes and for the hooks of a
+    container's life."""
     foreign: bool = False
     """The container is not wanted."""
 
@@ -68,9 +68,8 @@ class PodStarts:
     def __init__(
         self, wanted: Callable[[CriContainer], bool], ignore: Callable[[int], object]
     ) -> None:
-        """``wanted``: whether to record a container, or one that only holds namespaces. ``ignore``
-        receives a runtime that makes another container: following it would cost that container,
-        too."""
+        """``wanted``: whether to record a container. ``ignore`` receives a runtime that makes
+        another one, which would pay for being followed."""
         self._wanted, self._ignore = wanted, ignore
         self.starts: dict[str, PodStart] = {}
         """By the id of the container, in the order in which they began."""
@@ -123,7 +122,7 @@ class PodStarts:
             self._created[container] = made
 
     def called(self, pid: int, task: Task, call: str, values: Sequence[int]) -> None:
-        """The runtime enters a root of its own, or another's."""
+        """The runtime enters a root: a new one, or that of another container."""
         if not task.runtime:
             return
         if call in ("pivot_root", "chroot"):
@@ -133,9 +132,10 @@ class PodStarts:
             task.inside = True
 
     def _identify(self, pid: int, task: Task) -> None:
-        """Note which container begins, while it waits to be started: a short program is gone before
-        its exec is reported."""
-        if task.runtime not in self._orders:  # it was too busy here to be asked in time
+        """Note which container begins: a short program is gone before its exec is reported."""
+        if (
+            task.runtime not in self._orders
+        ):  # the runtime was gone before its arguments could be read
             group = procfs.cgroup(pid)
             self.unread += not group
             if (place := parse_place(group)) is None:
@@ -193,7 +193,7 @@ class PodStarts:
             start.sets = procfs.capability_sets(start.root)
 
     def unknown(self, pid: int) -> Scope | None:
-        """Its control group tells, where a fork was lost or is told later; a runtime is in there
+        """The scope by the control group, if a fork is lost or late; a runtime is in the group
         before it is the container's."""
         start = self.starts.get(_container_of(pid)) if self.starts else None
         return start.scope if start and not is_runtime(procfs.comm(pid)) else None

@@ -189,6 +189,14 @@ def _remove_all(start: Start) -> None:
                     client.call(kind, "rm", *names)
 
 
+def _resolved(invocation: Invocation, plan: dict[str, Any]) -> dict[str, Any]:
+    resolved = project.config(invocation)
+    if plan["userns"]:
+        for service in resolved["services"].values():
+            service.pop("userns_mode", None)  # "host" is its only value
+    return resolved
+
+
 def _start(
     invocation: Invocation, client: Client, plan: dict[str, Any], top: Path, data: TrialData
 ) -> Start:
@@ -204,9 +212,7 @@ def _start(
         ours = grant.tried(invocation, caps, top.name, label, [*options, *published])
         return Start(invocation, client, ours.argv(), label, ports=tuple(ports.changed.items()))
     service = plan["service"]
-    resolved = project.config(invocation)
-    for one in resolved["services"].values() if plan["userns"] else ():
-        one.pop("userns_mode", None)  # "host" is its only value
+    resolved = _resolved(invocation, plan)
     data.project = resolved
     services = {
         name: grant.in_trial(

@@ -70,7 +70,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 3.0, 180.0
 
 
 class PeriodicSave:
-    """Saves now and then; at first only if there is something new, so that an idle target costs
+    """Saves now and then; at first only if there is something new, as an idle target costs
     nothing."""
 
     def __init__(

@@ -25,8 +25,7 @@ _DIGEST = re.compile(r"(sha256|sha512):([0-9a-f]{64,128})")
 
 
 def labels_of(name: str) -> Mapping[str, str]:
-    """The labels of an image of the first engine that has it, or of ``oci:FOLDER``. Raises
-    BadInput."""
+    """The labels of an image of an engine, or of ``oci:FOLDER``. Raises BadInput."""
     if name.startswith(LAYOUT):
         return _of_layout(Path(name.removeprefix(LAYOUT)))
     client, described = holder(name)

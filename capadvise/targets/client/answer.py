@@ -1,5 +1,4 @@
-"""Running another program for its output: an engine's client, or a reader of configuration
-files."""
+"""Running another program for its output: the client of an engine, or a tool."""
 
 from __future__ import annotations
 

@@ -104,8 +104,7 @@ class Client:
             raise EngineError(why) from None
 
     def logs(self, container: str) -> tuple[str, str]:
-        """The last lines of its standard output and error. Raises EngineError if the engine has no
-        logs."""
+        """The last lines of its output and its errors. Raises EngineError if there is no log."""
         done = self._run(["logs", f"--tail={LINES}", container])
         return done.stdout, done.stderr
 
@@ -128,8 +127,8 @@ class Client:
         return {pair[0]: pair[1] for pair in pairs if len(pair) == 2}
 
     def names(self, kind: str, like: str) -> list[str]:
-        """The networks or volumes (``kind``: the singular) whose names contain ``like``, which may
-        be empty. Raises EngineError."""
+        """Networks or volumes (``kind``: the singular), by a part of the name. Raises
+        EngineError."""
         return self.call(kind, "ls", f"--filter=name={like}", "--format={{.Name}}").split()
 
     def labelled_networks(self, label: str) -> dict[str, str]:

@@ -18,9 +18,8 @@ _OFFLINE = {"COMPOSE_EXPERIMENTAL_GIT_REMOTE": "false", "COMPOSE_EXPERIMENTAL_OC
 
 
 def resolved(paths: Sequence[str], *, variables: bool = True) -> str:
-    """The project of these files as JSON, with the services of all profiles. Later files override
-    earlier ones. Without ``variables``, they are kept as they are, and none must be set. Raises
-    NoAnswer."""
+    """The project of these files as JSON, with the services of all profiles; later files override
+    earlier ones. Without ``variables``, they stay as they are. Raises NoAnswer."""
     files = [word for path in paths for word in ("--file", path)]
     more = ["--no-consistency", *(() if variables else ("--no-interpolate",))]
     return config(installed(), files, *more, environment=_OFFLINE)

@@ -31,8 +31,7 @@ from capadvise.targets.containers.settling import Settling
 
 
 class EngineHealth:
-    """The results of the engine's own health checks. docker reports the end of each try, and is
-    then asked for its result."""
+    """The results of the engine's own health checks: docker reports the end of each try."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -182,8 +181,8 @@ class ContainerSubject:
         return [] if self.status is None else [Finished()]
 
     def _healthy(self) -> list[Happening]:
-        """docker reports when they are well. podman leaves health checks to systemd: we make
-        them."""
+        """docker reports when they are well; podman leaves that to systemd, so we make the
+        checks."""
         entries = list(self.roster.entries.values())
         judged = [one for one in entries if self._until_healthy or self._is_judged(one)]
         if failed := [one for one in judged if one.unhealthy]:
@@ -220,8 +219,7 @@ class ContainerSubject:
         return own is not None and own == self._judged_by and self.is_target(entry)
 
     def _is_well(self, entry: ContainerState) -> bool:
-        """True if its health check has passed, or it has none and nothing changes, or it has
-        ended."""
+        """True if its health check passed, or it has none and nothing changes, or it ended."""
         if entry.healthy or (entry.started and not entry.running):
             return True
         places = self.places(entry)
@@ -241,13 +239,12 @@ class ContainerSubject:
 
     def _health_output(self, entry: ContainerState) -> str:
         """The last output of a container and of its health check."""
-        name = entry.service or entry.name or entry.id[:12]
         with suppress(EngineError, BadInput):
             container = self.roster.client.find(entry.id)
             checks = container.health_log if container else ()
-            text = f"{name} is unhealthy: {checks[-1] if checks else ''}"
+            text = f"{entry.called} is unhealthy: {checks[-1] if checks else ''}"
             return "\n".join([*self._last_lines(entry), text])
-        return f"{name} is unhealthy"
+        return f"{entry.called} is unhealthy"
 
     def _last_lines(self, entry: ContainerState) -> list[str]:
         """The last output of a container. Raises EngineError if the engine keeps no logs."""
@@ -260,8 +257,7 @@ class ContainerSubject:
         for entry in self.roster.entries.values() if self._detached else ():
             if entry.exit_status and entry.id not in self.ended_by_us:
                 with suppress(EngineError):
-                    name = entry.service or entry.name or entry.id[:12]
-                    lines += [f"{name}: {line}" for line in self._last_lines(entry)]
+                    lines += [f"{entry.called}: {line}" for line in self._last_lines(entry)]
         return lines
 
     def _left_behind(self) -> list[Happening]:
@@ -279,8 +275,7 @@ class ContainerSubject:
         return []
 
     def _engine_is_gone(self) -> None:
-        """Kill the containers: they have every capability, and without their engine nobody else
-        would."""
+        """Kill the containers: they have every capability, and nobody else would."""
         self.cautions = (_GONE,)
         self.note_ending()
         for place in self.roster.starts.places.values():

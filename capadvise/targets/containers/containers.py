@@ -53,6 +53,11 @@ class ContainerState:
     """The changed files of its image at the last look."""
 
     @property
+    def called(self) -> str:
+        """Its service, its name, or the beginning of its id."""
+        return self.service or self.name or self.id[:12]
+
+    @property
     def answered(self) -> bool:
         """The engine has described it, or could not."""
         return self.asked is not None and self.asked.ended
@@ -63,8 +68,7 @@ class ContainerState:
         return self.asked.result() if self.asked else None
 
     def look_at_files(self, pid: int) -> tuple[ImageFile, ...]:
-        """The changed files of its image until now or until its removal. ``pid``: its first
-        process."""
+        """The changed files of its image until now or its removal. ``pid``: its first process."""
         if (container := self.container) is not None:
             self.image_files = changed_files(container, pid) or self.image_files
         return self.image_files

@@ -55,8 +55,8 @@ class DataSource:
 
 
 def sources(invocation: Invocation, client: Client, service: str | None = None) -> list[DataSource]:
-    """The folders and volumes that containers write to: for a project, those of one service or of
-    all. Missing ones are left out."""
+    """The existing folders and volumes that containers write to: for a project, those of one
+    service or of all."""
     recorder = _Recorder(client)
     if invocation.verb == "run":
         recorder.image = invocation.image or ""
@@ -289,8 +289,8 @@ _WAY_OUT = "--replace stops it, records on its own data, and starts it again"
 
 
 class DataCopies:
-    """The data of a recording beside running containers: a ``volumes.Data``. The copies are in one
-    folder; its creator removes it."""
+    """The data of a recording beside running containers: a ``volumes.Data``. The caller removes the
+    folder with the copies."""
 
     def __init__(self, client: Client, folder: Path, resolved: Mapping[str, Any]) -> None:
         """``resolved``: the compose project, empty without one."""
@@ -346,8 +346,7 @@ class DataCopies:
             )
 
     def _copy(self, path: str, copy: Path, *, is_folder: bool) -> None:
-        """Copy by reflink if the file system can. A running program adds and removes files during
-        that."""
+        """Copy by reflink if possible. A running program adds and removes files during that."""
         options = ["--archive", "--reflink=auto", "--no-target-directory"]
         words = ["cp", *options, "--", path, str(copy)]
         done = subprocess.run(words, capture_output=True, text=True, errors="backslashreplace")

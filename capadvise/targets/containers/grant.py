@@ -149,6 +149,5 @@ def with_user_namespace(invocation: Invocation, client: Client, posture: Posture
 
 
 def first_id(invocation: Invocation) -> int:
-    """The host's id of the container's root, if ``with_user_namespace`` has given it a
-    namespace."""
+    """The host's id of the container's root, if it has a user namespace of ours."""
     return _FIRST_ID if set(_OUR_IDS) <= set(invocation.options) else 0

@@ -58,8 +58,7 @@ class InPlace:
         return [one for one in self.containers if one.name == name]
 
     def users_of(self, source: str) -> list[Container]:
-        """Running containers that write to a named volume, or to a path of the host or around
-        it."""
+        """Running containers that write to a named volume, or to a path of the host."""
         return [
             one
             for one in self.containers

@@ -51,8 +51,7 @@ from capadvise.targets.containers.registry import ENGINES
 from capadvise.targets.containers.seen import Run, observation, observations, so_far
 
 _STOP_SECONDS = 1800.0
-"""Seconds for running containers to stop: a database can have a ``stop_grace_period`` of
-minutes."""
+"""Seconds for containers to stop: a database can have a ``stop_grace_period`` of minutes."""
 
 
 @dataclass(frozen=True, slots=True)

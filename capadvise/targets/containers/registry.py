@@ -30,8 +30,7 @@ _PEER = struct.Struct("3i")
 
 
 def require_docker(docker: Client) -> Client:
-    """The same docker, asked through its API. Raises CannotObserve if it does not answer or is
-    another machine's."""
+    """The same docker by its API. Raises CannotObserve if it is silent or on another machine."""
     where = docker_endpoint(docker)
     if not where.startswith("unix://"):
         raise CannotObserve(
@@ -114,8 +113,7 @@ def _listener(path: str) -> int:
 
 
 def require_podman(podman: Client) -> Client:
-    """The same client. Raises CannotObserve if there is no podman, or it speaks for another
-    machine."""
+    """The same client. Raises CannotObserve if it is missing or of another machine."""
     remote = os.environ.get("CONTAINER_HOST") or os.environ.get("CONTAINER_CONNECTION")
     if remote:
         raise _remote(remote)
@@ -138,8 +136,7 @@ class Engine:
     """The differences between engines."""
 
     require: Callable[[Client], Client]
-    """Returns the client to ask from now on. Raises CannotObserve if the engine does not answer, or
-    is another machine's."""
+    """Returns the client to ask from now on. Raises CannotObserve if it is silent or elsewhere."""
     ancestors: Callable[[Client], Callable[[], list[int]]]
     """A function that lists the threads, other than the client's, that containers descend from. It
     is made before capabilities are given up."""

@@ -120,7 +120,7 @@ class Settling:
 
     def __init__(self) -> None:
         self._next = self._asked = self._asked_after = 0.0
-        """The next look; the time of the question for a proposal, and how long nothing had changed
+        """The time of the next look, of the last question, and how long nothing had changed
         then."""
         self._stability = Stability()
         self._before: frozenset[RunningProgram] | None = None
@@ -215,8 +215,7 @@ TIME_AT = {"nanosleep": 0, _OF_CLOCK: 2}
 
 
 def sleep_left(pid: int, proc: Path = PROC) -> float:
-    """The rest of the sleep of its first thread, in seconds; 0 if it does not sleep, or we may not
-    trace it."""
+    """The rest of the sleep of its first thread, in seconds; 0 if it is awake or not traceable."""
     try:
         words = (proc / str(pid) / "syscall").read_text().split()
         number = int(words[0])  # "running" is none

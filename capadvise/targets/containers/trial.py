@@ -113,8 +113,7 @@ class ContainerTrial:
 
 
 def _once_up(up: Up) -> Onlooker:
-    """Report the recordings once the container does nothing new, long before it counts as
-    settled."""
+    """Report the recordings once the container does nothing new, long before it is settled."""
     quiet, done = StandingStill(_QUIET_SECONDS), False
 
     def look(loop: EventLoop, so_far: Callable[[], Sequence[TargetSoFar]]) -> None:

@@ -24,9 +24,8 @@ def canary(
     node: str = "",
     claims: Mapping[str, str] | None = None,
 ) -> Object:
-    """A pod of the template that no Service selects, and that is not restarted. Volumes in
-    ``claims`` (name → claim) are replaced by empty ones. Raises BadInput if a copy would disturb
-    running pods."""
+    """A pod of the template that no Service selects, and that is not restarted. Empty volumes
+    replace those in ``claims``. Raises BadInput if a copy would disturb running pods."""
     spec = {key: value for key, value in template["spec"].items() if key not in _OF_A_RUNNING_POD}
     if spec.get("hostNetwork"):
         raise BadInput(

@@ -132,8 +132,7 @@ def beginning_of(owner: PodOwner) -> str:
 
 
 def watched(owner: PodOwner) -> str:
-    """The pods that an observer attaches to: a workload's, and others whose names begin like
-    theirs."""
+    """The pods that an observer attaches to: a workload's, and others with such names."""
     return f"{owner.namespace}/{beginning_of(owner)}*"
 
 

@@ -67,8 +67,7 @@ def require_pods(pods: Pods) -> None:
 
 
 def pods_with(what: str) -> Pods | None:
-    """The container with this id, or its first twelve letters, or with this process; None if no pod
-    has it."""
+    """The container with this id or its first twelve letters, or with this process, or None."""
     if what.isascii() and what.isdecimal() and (pid := procfs.process_of(int(what))):
         place = parse_place(procfs.cgroup(pid))
         start = place.container if place else ""

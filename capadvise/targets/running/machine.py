@@ -64,7 +64,7 @@ class MachineWatch:
     """Opens what it needs at once."""
 
     def __init__(self, catalog: Catalog, *, every_call: bool = False, log: bool = False) -> None:
-        """``every_call``: see the end of each system call. ``log``: read older records. Raises
+        """``every_call``: see each end of a call. ``log``: read older records. Raises
         CannotObserve."""
         require_place("watch")
         table = AUDIT_ARCHS.get(MACHINES.get(os.uname().machine, 0))
@@ -147,8 +147,7 @@ class MachineWatch:
         return self._log.place if self._log else None
 
     def _add(self, call: WatchedCall, key: bytes | None) -> Iterator[WatchFinding]:
-        """Count a call; yield its finding if it is new. ``key``: the kernel's counter of further
-        ones."""
+        """Count a call; yield a new finding. ``key``: the kernel's counter of further ones."""
         finding, new = self.findings.add(judged(call, self._catalog, self._context))
         finding.count += 1
         if key is not None:
@@ -272,8 +271,7 @@ class CallReader:
 
 
 def _call_of(denial: RefusedCheck) -> tuple[object, ...]:
-    """Consecutive checks of one call. A server can make the same call for one user after
-    another."""
+    """Consecutive checks of one call. A server can repeat a call for another user."""
     return denial.thread, denial.call, denial.arguments, denial.uids, denial.cap is None
 
 

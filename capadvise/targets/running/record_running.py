@@ -133,8 +133,7 @@ _ALWAYS = 5.0
 
 
 def newest(proc: Path = procfs.PROC) -> int | None:
-    """The last number that a process or thread got, a moment before it is listed; None if
-    unknown."""
+    """The last number that a process or thread got, a moment before it is listed, or None."""
     try:
         return int((proc / "loadavg").read_text().split()[4])
     except (OSError, ValueError, IndexError):
@@ -292,8 +291,7 @@ def _restarts(running: Running) -> Restarts | None:
 
 
 def _is_runtime(pid: int) -> bool:
-    """True if a process is still the runtime that is about to become another program; some seal a
-    copy of themselves in memory."""
+    """True if a process is still the runtime, perhaps a copy of itself in memory."""
     try:
         program = os.readlink(f"/proc/{pid}/exe")
     except OSError:
@@ -304,8 +302,7 @@ def _is_runtime(pid: int) -> bool:
 
 
 _WATCHED = {"podman": CONMON, "cri": CONMON}
-"""By engine, the program that starts what enters a container, if nothing else that does is
-followed."""
+"""By engine, the program that starts what enters a container, if nobody followed does."""
 
 
 def attach(

@@ -34,8 +34,7 @@ _UNHIDDEN = """\
 SystemCallFilter=
 NoNewPrivileges=no
 """
-"""A filter answers before the kernel checks, and NoNewPrivileges hides the gains of set-id
-programs."""
+"""A filter answers before the kernel checks; NoNewPrivileges hides what set-id programs gain."""
 
 
 def for_recording(unit: ServiceUnit) -> str:
@@ -88,8 +87,8 @@ rm -f -- "$note"
 exit $ended
 """
 """``reset-failed`` also forgets the number of starts. A pending connection starts a stopped service
-again through its socket. systemd gives up a socket whose service fails repeatedly; it does not
-start while its service runs."""
+again through its socket. systemd gives up a socket whose service keeps failing, and does not start
+it while its service runs."""
 _UNDO_SECONDS = 200.0
 """The longest time that a unit may take to stop and to start."""
 

@@ -38,8 +38,7 @@ class UnitOrder:
 
 
 def recognize(argv: Sequence[str]) -> UnitOrder | None:
-    """The unit that a command line starts; None for any other command. Raises BadInput if that
-    start cannot be recorded."""
+    """The unit that a command line starts, or None. Raises BadInput if it cannot be recorded."""
     words = list(argv)
     while words and PurePath(words[0]).name in _WRAPPERS:
         words.pop(0)
@@ -71,8 +70,7 @@ def started(argv: Sequence[str]) -> tuple[str, ...]:
 
 
 def _refuse_what_runs(names: Sequence[str], options: Sequence[str]) -> None:
-    """Refuse ``systemctl stop``: a recording of the unit's start shows the needs of its stop,
-    too."""
+    """Refuse ``systemctl stop``: a recording of a restart shows the needs of the stop, too."""
     verb, unit = "".join(names[:1]), "".join(names[1:2]) or "UNIT"
     if verb not in ("stop", "reload"):
         return

@@ -96,8 +96,7 @@ def kill(name: str) -> None:
 
 
 def pid() -> int:
-    """The manager's pid in our pid namespace: 1 unless it is a container's. Raises CannotObserve if
-    there is none."""
+    """The manager's pid in our pid namespace. Raises CannotObserve if there is none."""
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.connect(_SOCKET)

@@ -40,8 +40,7 @@ def require_restartable(unit: ServiceUnit) -> None:
 
 
 def require_own_processes(unit: ServiceUnit) -> None:
-    """Raise BadInput with a hint if the unit runs a container: the unit's set is that of the
-    engine's client."""
+    """Raise BadInput if the unit runs a container: its set is only that of the engine's client."""
     for one in unit.commands:
         words = one.words.split()
         if one.setting == "ExecStart" and words and (start := _container_start(words)):

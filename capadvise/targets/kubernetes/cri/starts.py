@@ -56,8 +56,7 @@ class _Order:
 
     container: str
     probe: bool
-    """It executes a command without input: kubelets do so for probes and for the hooks of a
-    container's life."""
+    """It executes a command without input, as kubelets do for probes and hooks."""
     foreign: bool = False
     """The container is not wanted."""
 
@@ -193,8 +192,8 @@ class PodStarts:
             start.sets = procfs.capability_sets(start.root)
 
     def unknown(self, pid: int) -> Scope | None:
-        """The scope by the control group, if a fork is lost or late; a runtime is in the group
-        before it is the container's."""
+        """The scope by the control group, if a fork is lost or late. A runtime is in the group,
+        too."""
         start = self.starts.get(_container_of(pid)) if self.starts else None
         return start.scope if start and not is_runtime(procfs.comm(pid)) else None
 

@@ -1,6 +1,6 @@
-"""Who makes containers, pods and units: docker and podman, container runtimes of Kubernetes, a
-cluster, systemd. Each in a package of its own; what they have in common is here.
+"""Makers and finders of targets: docker, podman, systemd, clusters, and what runs already.
 
-All of it may be imported: ``names`` finds running containers, ``saved`` and ``labels`` ask for an
-image, ``shims`` knows what keeps a container.
+All of it may be imported. Each kind has a package of its own; what they share is here:
+``engine_images`` reads images, ``shims`` names the processes that keep containers, ``attaching``
+serves recordings of what runs already.
 """

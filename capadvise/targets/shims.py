@@ -8,17 +8,17 @@ from itertools import pairwise
 CONMON = "conmon"
 """podman and CRI-O start one for each container, and one for each ``exec``."""
 CONTAINERD_SHIM = "containerd-shim"
-"""Of docker: containerd-shim-runc-v2 and others; so much of it, the kernel keeps as its name."""
+"""The shim of docker and containerd, containerd-shim-runc-v2 and others, as the kernel cuts it."""
 _RUNTIMES = ("runc", "crun", "youki", CONMON, CONTAINERD_SHIM)
 
 
 def is_shim(name: str) -> bool:
-    """Whether a program of this name keeps a container as long as that lives."""
+    """True if a program of this name keeps a container for as long as the container lives."""
     return name == CONMON or name.startswith(CONTAINERD_SHIM)
 
 
 def is_runtime(name: str) -> bool:
-    """Whether a program of this name starts containers, or keeps them."""
+    """True if a program of this name starts containers, or keeps them."""
     return name.startswith(_RUNTIMES)
 
 

@@ -22,7 +22,7 @@ from capadvise.proof.trials.runner import Job
 from capadvise.report.load import load
 from capadvise.targets.client.client import Client
 from capadvise.targets.client.invocation import recognize
-from capadvise.targets.containers import hidden_content, own_users
+from capadvise.targets.containers import grant, hidden_content
 from capadvise.targets.containers.data import VOLUMES, Before, choices, sources
 from capadvise.targets.containers.registry import quick
 from capadvise.workflow.notice import notice
@@ -185,7 +185,7 @@ def _of_container(report: Report, work: Workload, ways: Ways, before: Before | N
     chosen = _wanted(there, ways)
     argv = target.argv
     if ways.userns:
-        argv = own_users.chosen(invocation, client, report.posture).argv()
+        argv = grant.with_user_namespace(invocation, client, report.posture).argv()
     not_kept = _not_kept(before, [(source.key, source.place) for source in data])
     unread = own_streams.cautions(before or {}, of_container=True) if invocation.reads else ()
     return Job(

@@ -338,7 +338,7 @@ def unit_order(argv: Sequence[str]) -> UnitOrder | None:
 def record_unit(order: UnitOrder, command: Command, wishes: Wishes) -> tuple[Over, int | None]:
     """Record it from its start to its end, and systemctl's exit status. The unit is as it was then.
     Raises CannotObserve and BadInput where nothing ran."""
-    from capadvise.targets.systemd.activators import order_for
+    from capadvise.targets.systemd.invocation import order_for
     from capadvise.targets.systemd.manager import known
     from capadvise.targets.systemd.record import SETTLES, active_check, observe_unit
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from capadvise.observe.supervise.command import Command
     from capadvise.observe.supervise.event_loop import Onlooker
     from capadvise.targets.kubernetes.cri.bundle import CriContainer
-    from capadvise.targets.running.pods import Pods
+    from capadvise.targets.kubernetes.pods import Pods
     from capadvise.targets.running.target import Running
     from capadvise.workflow.protocols import Over, ShowLive
 
@@ -50,7 +50,7 @@ def record_running(running: Running, command: Command, wishes: Wishes) -> Over:
 
 def record_pods(pods: Pods, command: Command, wishes: Wishes) -> list[Over]:
     """The containers of pods, each with a report. Raises CannotObserve where none ran."""
-    from capadvise.targets.running.record_pods import attach_pods
+    from capadvise.targets.kubernetes.record_pods import attach_pods
 
     several = pods.several
     save = partial(judge_and_keep_so_far, output=wishes.output, several=several)

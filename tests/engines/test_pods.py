@@ -19,7 +19,7 @@ import yaml
 
 from capadvise.model.errors import BadInput
 from capadvise.targets.kubernetes.cri import node
-from capadvise.targets.running.pods import Pods, pods_with, require_pods
+from capadvise.targets.kubernetes.pods import Pods, pods_with, require_pods
 from tests.support.attaching import attach, start
 from tests.support.pods import IMAGE, Node
 from tests.support.required import tool

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from capadvise.targets.client.container import parse_inspect
-from capadvise.targets.running.configured_user import configured_user, entry_of
+from capadvise.targets.running.target import configured_user, entry_of
 
 PASSWD = "root:x:0:0::/root:/bin/sh\nbroken\nredis:x:999:998::/data:/bin/sh\n"
 

@@ -13,10 +13,9 @@ import pytest
 
 from capadvise.model.errors import CannotObserve
 from capadvise.targets.client.answer import NoAnswer, TooLate
-from capadvise.targets.client.api import Api
 from capadvise.targets.client.client import Client, EngineError
-from capadvise.targets.client.docker_client import DockerClient
-from capadvise.targets.containers.docker import quick, require
+from capadvise.targets.client.docker_client import Api, DockerClient
+from capadvise.targets.containers.registry import quick, require_docker
 
 Serve = Callable[..., DockerClient]
 OK = b"HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n"
@@ -183,4 +182,4 @@ def test_an_engine_that_answers_by_its_client_alone_is_refused(
     client.write_text("#!/bin/sh\necho 28.0\n")
     client.chmod(0o755)
     with pytest.raises(CannotObserve, match="does not answer, though its client does"):
-        require(Client("docker", (str(client),)))
+        require_docker(Client("docker", (str(client),)))

@@ -9,7 +9,7 @@ import pytest
 
 from capadvise.judgement.watched import Owner, OwnerKind
 from capadvise.model.errors import BadInput, CannotObserve
-from capadvise.targets import names
+from capadvise.targets.containers import registry
 from capadvise.targets.running.owners import Owners
 
 NOBODY = 1 << 22 | 1
@@ -53,14 +53,14 @@ def install(folder: Path, name: str, inspected: str, info: str = '{"host": {}}')
 def test_the_engine_that_has_it_is_found(engine: Path) -> None:
     install(engine, "docker", ABSENT)
     install(engine, "podman", described("b", pid=7))
-    container = names.running("web")
+    container = registry.running_container("web")
     assert (container.engine, container.id, container.pid) == ("podman", "b" * 64, 7)
 
 
 def test_where_an_engine_is_installed_that_is_down_the_other_is_asked(engine: Path) -> None:
     install(engine, "docker", DOWN)
     install(engine, "podman", described("b"))
-    assert names.running("web").engine == "podman"
+    assert registry.running_container("web").engine == "podman"
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_why_there_is_none(engine: Path, engines: dict[str, str], said: str, hin
     for name, inspected in engines.items():
         install(engine, name, inspected)
     with pytest.raises(BadInput) as caught:
-        names.running("web")
+        registry.running_container("web")
     assert str(caught.value) == said
     assert hint in (caught.value.hint or "")
 
@@ -94,7 +94,7 @@ def test_why_there_is_none(engine: Path, engines: dict[str, str], said: str, hin
 def test_a_container_of_another_machine_cannot_be_observed(engine: Path) -> None:
     install(engine, "podman", described("b"), '{"host": {"serviceIsRemote": true}}')
     with pytest.raises(CannotObserve, match="another machine"):
-        names.running("web")
+        registry.running_container("web")
 
 
 def owners_of(*names: str) -> list[Owner]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from capadvise.model.health import Health, ending
-from capadvise.targets.containers.service_names import check_of
+from capadvise.targets.containers.compose import with_service_names
 
 REFUSED = Health(False, "exit 7: connection refused")
 
@@ -57,4 +57,4 @@ def test_how_a_try_ended(status: int | None, output: str, said: str) -> None:
     ],
 )
 def test_a_check_that_names_a_service_gets_names(script: str, changed: bool) -> None:
-    assert (check_of(script, ("docker",), "shop", ("web", "db")) != script) is changed
+    assert (with_service_names(script, ("docker",), "shop", ("web", "db")) != script) is changed

@@ -15,9 +15,9 @@ import pytest
 from capadvise.kernel.executables import FileCaps
 from capadvise.model.caps import from_mask, parse_set
 from capadvise.model.errors import BadInput
-from capadvise.targets.image import layers, tarball
+from capadvise.targets.engine_images import inspect_image
+from capadvise.targets.image import archive, tarball
 from capadvise.targets.image.archive import Config, Image, config_of, read_archive
-from capadvise.targets.saved import inspect_image
 
 NET_RAW = struct.pack("<5I", 0x02000001, 1 << 13, 0, 0, 0)
 Member = tuple[str, dict[str, object]]
@@ -157,7 +157,7 @@ def test_an_oci_archive_is_read() -> None:
     assert image == Image(
         Config(user="1000", ports=("80/tcp",), command=("a", "b")),
         ("ADD x",),
-        (layers.Special("/usr/bin/su", 0o4755, 0, 0, None, 1),),
+        (archive.Special("/usr/bin/su", 0o4755, 0, 0, None, 1),),
     )
 
 
@@ -226,7 +226,7 @@ def test_a_path_cannot_leave_the_root() -> None:
 
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layers, "_MAX_PATHS", 10)
+    monkeypatch.setattr(archive, "_MAX_PATHS", 10)
     many = docker_archive(tar(*(file(f"{number}") for number in range(20))))
     with pytest.raises(tarball.BadArchive, match="more than 10 files"):
         read_archive(io.BytesIO(many))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from capadvise.targets.running.interim import Interim
+from capadvise.targets.attaching import PeriodicSave
 
 
 def saved_at(known: dict[int, int], until: int) -> list[int]:
@@ -14,7 +14,7 @@ def saved_at(known: dict[int, int], until: int) -> list[int]:
     def distinct() -> int:
         return next(known[at] for at in sorted(known, reverse=True) if at <= now[0])
 
-    interim = Interim(lambda: saved.append(now[0]), distinct, lambda: float(now[0]))
+    interim = PeriodicSave(lambda: saved.append(now[0]), distinct, lambda: float(now[0]))
     for second in range(until):
         now[0] = second
         interim.look()

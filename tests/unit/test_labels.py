@@ -18,9 +18,9 @@ from capadvise.config.snippet import Snippet
 from capadvise.model.caps import parse_set
 from capadvise.model.errors import BadInput
 from capadvise.model.image import claim_of
-from capadvise.targets import labels as engine_labels
+from capadvise.targets import engine_images
 from capadvise.targets.client.client import Client
-from capadvise.targets.labels import labels_of
+from capadvise.targets.engine_images import labels_of
 from tests.support.known import nginx_alone
 from tests.support.recordings import snippet_with
 
@@ -76,7 +76,7 @@ def labelled(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, str]], None
 
     found: dict[str, str] = {}
     monkeypatch.setattr(Client, "described_image", described)
-    monkeypatch.setattr(engine_labels, "clients", lambda: [Client("docker", ("docker",))])
+    monkeypatch.setattr(engine_images, "clients", lambda: [Client("docker", ("docker",))])
     return found.update
 
 

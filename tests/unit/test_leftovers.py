@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from capadvise.kernel import procfs
 from capadvise.targets.client.client import Client
-from capadvise.targets.containers.leftovers import sweep
+from capadvise.targets.containers.in_place import sweep
 
 
 class Engine:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from capadvise.targets.kubernetes.cri.bundle import CriContainer
-from capadvise.targets.running.pods import Pods, pods_of
+from capadvise.targets.kubernetes.pods import Pods, pods_of
 
 WEB = CriContainer(
     *("containerd", "5e" * 32, "prod", "web-7d4b-x2x7k", "web", "web:1", "0:0", ("web",), "/"),

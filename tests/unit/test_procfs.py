@@ -12,8 +12,8 @@ import pytest
 from capadvise.catalog.syscalls import AUDIT_ARCHS, MACHINES
 from capadvise.kernel import procfs
 from capadvise.kernel.procfs import busy_seconds
-from capadvise.targets.containers import naps
-from capadvise.targets.running import newcomers
+from capadvise.targets.containers import settling
+from capadvise.targets.running import record_running
 from tests.support.recordings import CATALOG
 from tests.support.wait import until
 
@@ -47,9 +47,9 @@ def test_processes_are_listed_only_where_one_may_have_begun(
         return set(there)
 
     monkeypatch.setattr(procfs, "processes", processes)
-    monkeypatch.setattr(newcomers, "newest", lambda: last[0])
-    monkeypatch.setattr(newcomers, "time", SimpleNamespace(monotonic=lambda: now[0]))
-    look = newcomers.Newcomers().look
+    monkeypatch.setattr(record_running, "newest", lambda: last[0])
+    monkeypatch.setattr(record_running, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    look = record_running.Newcomers().look
     assert look() == {1, 7}
     last[0] = 8
     assert look() == set()  # it has its number, and is not listed yet
@@ -67,11 +67,11 @@ def test_processes_are_listed_only_where_one_may_have_begun(
 
 
 def test_a_new_process_has_a_new_number() -> None:
-    before = newcomers.newest()
+    before = record_running.newest()
     with subprocess.Popen(["true"]) as process:
         assert before is not None
-        assert newcomers.newest() != before
-        assert process.pid in newcomers.Newcomers().look()
+        assert record_running.newest() != before
+        assert process.pid in record_running.Newcomers().look()
 
 
 @pytest.mark.parametrize(
@@ -85,11 +85,11 @@ def test_a_new_process_has_a_new_number() -> None:
 def test_who_sleeps_and_for_how_long(words: list[str], seconds: float) -> None:
     with subprocess.Popen(words, stdin=subprocess.PIPE) as process:
         try:
-            until(lambda: naps.seconds(process.pid) > 0 if seconds else _reads(process.pid))
-            assert seconds / 2 <= naps.seconds(process.pid) <= seconds + 1
+            until(lambda: settling.sleep_left(process.pid) > 0 if seconds else _reads(process.pid))
+            assert seconds / 2 <= settling.sleep_left(process.pid) <= seconds + 1
         finally:
             process.kill()
-    assert naps.seconds(process.pid) == 0
+    assert settling.sleep_left(process.pid) == 0
 
 
 def _reads(pid: int) -> bool:
@@ -102,4 +102,4 @@ def _reads(pid: int) -> bool:
 )
 def test_the_numbers_of_the_calls_that_sleep(machine: str, numbers: list[int]) -> None:
     table = CATALOG.syscalls.numbers[AUDIT_ARCHS[MACHINES[machine]]]
-    assert [table[name] for name in naps.TIME_AT] == numbers
+    assert [table[name] for name in settling.TIME_AT] == numbers

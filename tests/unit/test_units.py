@@ -27,9 +27,8 @@ from capadvise.model.recording import Phase
 from capadvise.model.target import short_unit
 from capadvise.observe.tracking.tasks import Task
 from capadvise.report.text import proposal_text
-from capadvise.targets.systemd import drop_in, manager, safety, undo, unit_subject
-from capadvise.targets.systemd.activators import service_of
-from capadvise.targets.systemd.invocation import recognize, restart_of
+from capadvise.targets.systemd import drop_in, manager, record, safety
+from capadvise.targets.systemd.invocation import recognize, restart_of, service_of
 from capadvise.targets.systemd.invocation import started as started_by
 from capadvise.targets.systemd.record import active_check
 from capadvise.targets.systemd.unit import COMMANDS, PROPERTIES, parse_commands, parse_unit
@@ -124,12 +123,12 @@ def test_what_a_process_left_that_is_still_listed_is_undone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its end is known by what it had open, a moment before /proc forgets it."""
-    monkeypatch.setattr(undo, "_NOTES", tmp_path)
+    monkeypatch.setattr(drop_in, "_NOTES", tmp_path)
     note, done = tmp_path / f"web.service.{procfs.mark()}", tmp_path / "done"
     note.write_text(json.dumps(["touch", str(done)]))
-    assert undo.undo_abandoned() == ()
+    assert drop_in.undo_abandoned() == ()
     assert not done.exists()
-    assert undo.undo_abandoned(os.getpid()) == ("web.service",)
+    assert drop_in.undo_abandoned(os.getpid()) == ("web.service",)
     assert done.exists()
 
 
@@ -431,8 +430,8 @@ def test_what_restrains_a_unit_is_read_later_where_its_first_commands_are_gone(
     assert not starts.main_seen
     partly = starts.posture
     client: Any = SimpleNamespace(fds=[])
-    subject = unit_subject.UnitSubject(client, UNIT, starts)
-    monkeypatch.setattr(unit_subject, "processes", lambda unit: [os.getpid()])
+    subject = record.UnitSubject(client, UNIT, starts)
+    monkeypatch.setattr(record, "processes", lambda unit: [os.getpid()])
     monkeypatch.setattr(manager, "show", lambda unit: UNIT)
     client.update, client.ended = list, True
     until(lambda: bool(subject.update()))

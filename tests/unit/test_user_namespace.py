@@ -25,7 +25,7 @@ from capadvise.report.explain_report import namespace_text
 from capadvise.report.text import fit_line, in_short
 from capadvise.targets.client.client import Client
 from capadvise.targets.client.invocation import recognize
-from capadvise.targets.containers import own_users
+from capadvise.targets.containers import data, grant
 from tests.support.recordings import CATALOG, check, recording, report
 from tests.support.wait import PATIENCE
 
@@ -345,13 +345,13 @@ def test_a_podman_container_gets_one_in_place_of_what_it_says_of_users() -> None
     )
     assert asked is not None
     client = Client("podman", ("podman",))
-    changed = own_users.chosen(asked, client, OWN)
+    changed = grant.with_user_namespace(asked, client, OWN)
     assert " ".join(changed.argv()) == (
         "podman run --network=none --uidmap=0:2147483648:65536 --gidmap=0:2147483648:65536 IMAGE id"
     )
-    assert own_users.first_id(changed) == 1 << 31
-    assert own_users.chosen(asked, client, ROOTLESS) == asked
-    assert own_users.first_id(asked) == 0
+    assert grant.first_id(changed) == 1 << 31
+    assert grant.with_user_namespace(asked, client, ROOTLESS) == asked
+    assert grant.first_id(asked) == 0
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
@@ -364,7 +364,7 @@ def test_data_is_given_to_the_mapped_ids(tmp_path: Path) -> None:
         (top / name).touch()
         os.chown(top / name, owner, owner)
     (top / "link").symlink_to(outside)
-    own_users.shift(top, 1000)
+    data.shift(top, 1000)
     owners = {path.name: os.lstat(path).st_uid for path in (top, *top.rglob("*"), outside)}
     assert owners == {
         **{"data": 1000, "folder": 1000, "mine": 1033, "link": 1000},
@@ -375,12 +375,12 @@ def test_data_is_given_to_the_mapped_ids(tmp_path: Path) -> None:
 KILLED = """
 import os, signal
 from types import SimpleNamespace
-from capadvise.targets.running.namespace_addresses import addresses
+from capadvise.targets.attaching import namespace_addresses
 
 def adopt(*_):
     os.kill(os.getpid(), signal.SIGKILL)
 
-addresses([0], None, SimpleNamespace(adopt=adopt))
+namespace_addresses([0], None, SimpleNamespace(adopt=adopt))
 """
 
 

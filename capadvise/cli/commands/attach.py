@@ -10,9 +10,8 @@ from capadvise.cli.commands.screens import show_live
 from capadvise.model.errors import BadInput, Exit
 from capadvise.observe.ftrace.instances import require
 from capadvise.observe.supervise.command import Command
-from capadvise.targets.running.pods import Pods, pods_of, pods_with, require_pods
-from capadvise.targets.running.target import find
-from capadvise.targets.running.units import is_unit, running_unit
+from capadvise.targets.kubernetes.pods import Pods, pods_of, pods_with, require_pods
+from capadvise.targets.running.target import find, is_unit, running_unit
 from capadvise.workflow.record import Wishes
 from capadvise.workflow.record_running import record_pods, record_running
 from capadvise.workflow.reports import (

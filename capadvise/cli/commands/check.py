@@ -65,7 +65,7 @@ def _gathered(args: argparse.Namespace, catalog: Catalog) -> Gathered:
 def _claims(gathered: Gathered) -> dict[str, Claim]:
     """What the images of the services say that they need, each by its name in the file."""
     from capadvise.model.image import claim_of
-    from capadvise.targets.labels import labels_of_all
+    from capadvise.targets.engine_images import labels_of_all
 
     services = (service for source in gathered.sources for service in source.declared)
     labels_by_service = labels_of_all(service.image for service in services if service.image)

@@ -52,7 +52,7 @@ def _of_image(args: argparse.Namespace) -> int:
     from capadvise.config.from_known import claimed_snippet
     from capadvise.model.image import claim_of
     from capadvise.report.known_text import claim_text
-    from capadvise.targets.labels import labels_of
+    from capadvise.targets.engine_images import labels_of
 
     if args.variant:
         raise BadInput("--variant is for the programs of the table")

@@ -28,7 +28,7 @@ from capadvise.observe.ftrace.instances import remove_left_by_killed
 from capadvise.proof.trials.stages import Stage
 from capadvise.proof.trials.stop import Stop
 from capadvise.report.load import load_posture, load_recording
-from capadvise.targets.systemd.undo import undo_abandoned
+from capadvise.targets.systemd.drop_in import undo_abandoned
 
 ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",

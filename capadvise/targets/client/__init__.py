@@ -1,5 +1,5 @@
-"""The command lines of docker and podman: how they are read, asked and answered.
+"""The command lines of docker and podman, and what their clients and docker's API answer.
 
-All of it may be imported. ``client`` runs them; ``invocation``, ``container`` and ``cgroup_path``
-only read, and are pure.
+All of it may be imported. ``client`` and ``docker_client`` ask an engine; ``invocation``,
+``container`` and ``cgroup_path`` only read text, and are pure.
 """

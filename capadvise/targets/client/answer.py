@@ -1,4 +1,4 @@
-"""What another program prints: an engine's client, or a tool that reads configuration files."""
+"""Running another program for its output: the client of an engine, or a tool."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def answer_of(
 
 
 def last_line(text: str) -> str:
-    """Of what a client printed: the line that says what is wrong."""
+    """The last line of a client's output that says what is wrong."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     lines = [line for line in lines if not line.startswith("See '")]
     return lines[-1] if lines else ""

@@ -1,4 +1,4 @@
-"""What the path of a control group says of the container in it. Pure.
+"""The container that the path of a control group names. Pure.
 
 Engines and kubelets write the container's id into it: ``/docker/ID``, ``…/docker-ID.scope``,
 ``…/libpod-ID.scope``, ``/kubepods/burstable/podUID/ID``,
@@ -17,7 +17,7 @@ _ENGINES = {"docker": "docker", "libpod": "podman", "cri-containerd": "cri", "cr
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a process runs."""
+    """The container in which a process runs."""
 
     container: str
     """The id."""
@@ -28,8 +28,7 @@ class Place:
 
 
 def parse_place(text: str) -> Place | None:
-    """``/proc/PID/cgroup``; None for a process that is in no container. Of containers within
-    containers, the innermost."""
+    """Parse ``/proc/PID/cgroup``: the innermost container; None for a process in none."""
     ids = list(_ID.finditer(text))
     if not ids:
         return None

@@ -17,15 +17,15 @@ from capadvise.targets.client.container import PROJECT_LABEL, Container, parse_i
 SECONDS = 60.0
 """For one answer; an engine under load takes seconds."""
 UP = ("Up", "Restarting")
-"""What the status of a container begins with that ``ps`` lists by itself: it runs, is paused, or is
-about to be started again."""
+"""The status of a container that ``ps`` lists by default begins with one of these: it runs, is
+paused, or is about to be started again."""
 LINES = 2000
-"""Of what a container wrote: all of it can be more than memory holds."""
+"""The most lines that are read of a container's log: all of it can be more than memory holds."""
 RECORDING_LABEL = "capadvise.recording"
 """With the ``mark`` of the capadvise that made the container: it has every capability."""
 TRIAL_LABEL = "capadvise.trial"
 STOPPED_LABEL = "capadvise.stopped"
-"""Of a container that was made in the place of others: their ids, which are to be started again."""
+"""A container that replaces others has this label with their ids, which are to be started again."""
 
 
 class EngineError(CapadviseError):
@@ -58,12 +58,11 @@ class Client:
             raise EngineError(str(error)) from error
 
     def inspect(self, *names: str) -> tuple[Container, ...]:
-        """Containers by name or id. Raises EngineError when one is not there."""
+        """Containers by name or id. Raises EngineError if one is not there."""
         return parse_inspect(self.engine, self.call("container", "inspect", *names))
 
     def find(self, name: str) -> Container | None:
-        """A container by name or id; None where there is none. Raises EngineError when the engine
-        itself does not answer."""
+        """A container by name or id, or None. Raises EngineError if the engine does not answer."""
         try:
             return self.inspect(name)[0]
         except EngineError as error:
@@ -72,24 +71,28 @@ class Client:
             raise
 
     def described_image(self, image: str) -> str:
-        """What it prints of an image that is there. Raises EngineError."""
+        """The engine's JSON description of an image. Raises EngineError if it is not there."""
         return self.call("image", "inspect", "--", image)
 
     def id_of(self, image: str) -> str:
-        """Of an image. Raises EngineError where it is not there."""
+        """The id of an image. Raises EngineError if it is not there."""
         return self.call("image", "inspect", "--format", "{{.Id}}", image).strip()
 
     def storage_of(self, image: str) -> Any:
-        """Where the layers of an image are. Raises EngineError where it is not there."""
+        """The folders with the layers of an image. Raises EngineError if it is not there."""
         words = ("image", "inspect", "--format", "{{json .GraphDriver.Data}}", image)
-        return _parsed(self.call(*words))
+        text = self.call(*words)
+        try:
+            return json.loads(text)
+        except ValueError as error:
+            raise EngineError(f"its answer is no JSON: {text:.80}") from error
 
     def place_of(self, volume: str) -> str:
-        """Where a volume is on this machine. Raises EngineError where it is not there."""
+        """The folder of a volume on this machine. Raises EngineError if it is not there."""
         return self.call("volume", "inspect", "--format", "{{.Mountpoint}}", volume).strip()
 
     def pull(self, image: str, platform: str | None = None) -> None:
-        """See that an image is there. Raises EngineError where it is not and cannot be pulled."""
+        """Pull an image if it is not there. Raises EngineError if that fails."""
         with suppress(EngineError):
             self.id_of(image)
             return
@@ -101,8 +104,7 @@ class Client:
             raise EngineError(why) from None
 
     def logs(self, container: str) -> tuple[str, str]:
-        """The last lines that it wrote to its standard output and its standard error. Raises
-        EngineError where the engine keeps no logs."""
+        """The last lines of its output and its errors. Raises EngineError if there is no log."""
         done = self._run(["logs", f"--tail={LINES}", container])
         return done.stdout, done.stderr
 
@@ -114,7 +116,7 @@ class Client:
         return {container: status.startswith(UP) for container, _, status in listed}
 
     def all_ids(self) -> list[str]:
-        """Of all containers, running or not. Raises EngineError."""
+        """The ids of all containers, running or not. Raises EngineError."""
         return self.call("ps", "--all", "--quiet", "--no-trunc").split()
 
     def values_of(self, label: str) -> dict[str, str]:
@@ -125,8 +127,8 @@ class Client:
         return {pair[0]: pair[1] for pair in pairs if len(pair) == 2}
 
     def names(self, kind: str, like: str) -> list[str]:
-        """Of networks or volumes (``kind``: the singular), by a part of the name; all by none.
-        Raises EngineError."""
+        """Networks or volumes (``kind``: the singular), by a part of the name. Raises
+        EngineError."""
         return self.call(kind, "ls", f"--filter=name={like}", "--format={{.Name}}").split()
 
     def labelled_networks(self, label: str) -> dict[str, str]:
@@ -156,16 +158,16 @@ class Client:
                 self.call("kill", *ids)
 
     def remove(self, ids: Iterable[str]) -> None:
-        """As ``remove_all``, as far as it goes."""
+        """Do as much of ``remove_all`` as works."""
         with suppress(EngineError):
             self.remove_all(ids)
 
     def remove_labelled(self, label: str) -> None:
-        """``remove_all`` of the containers with a label. Raises EngineError likewise."""
+        """``remove_all`` of the containers with a label."""
         self.remove_all(self.labelled(label))
 
     def remove_all(self, ids: Iterable[str]) -> None:
-        """Kill and remove, with anonymous volumes. Raises EngineError where one may be left."""
+        """Kill and remove, with anonymous volumes. Raises EngineError if one may be left."""
         if ids := tuple(ids):
             try:
                 self.call(*RM, *ids)
@@ -175,28 +177,20 @@ class Client:
                 self.call(*RM_DEPENDENT, *ids)
 
 
-def _parsed(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise EngineError(f"its answer is no JSON: {text:.80}") from error
-
-
 def made_for(project: str) -> dict[str, list[str]]:
-    """Besides containers, what compose makes for a project, and the words that list it."""
+    """The commands that list what else compose makes for a project, by kind."""
     label = f"--filter=label={PROJECT_LABEL}={project}"
     return {kind: [kind, "ls", "--quiet", label] for kind in ("volume", "network")}
 
 
 RM = ("rm", "--force", "--volumes")
 RM_DEPENDENT = (*RM, "--depend")
-"""Of podman 4 and later: podman-compose's containers depend on each other, and what another one
-depends on is not removed without."""
+"""podman 4 and later needs this for containers of podman-compose, which depend on each other: it
+removes no container that another one depends on."""
 
 
 def rm_by_label(argv: Sequence[str], label: str, removal: Sequence[str] = RM) -> list[list[str]]:
-    """For the guardian: the command that lists containers, and the start of the one that removes
-    what was listed."""
+    """The commands by which the guardian lists containers and removes what was listed."""
     return [
         [*argv, "ps", "--all", "--quiet", "--no-trunc", "--filter", f"label={label}"],
         [*argv, *removal],

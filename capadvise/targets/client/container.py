@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,7 +25,7 @@ class ContainerMount:
     destination: str
     writable: bool
     name: str | None = None
-    """Of a volume."""
+    """The name of a volume."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +36,14 @@ class Container:
     id: str
     name: str
     image: str
-    """As it was named when the container was made."""
+    """The name of its image at its creation."""
     pid: int
-    """Of its first process, in the initial pid namespace; 0 when it does not run."""
+    """Its first process, as the initial pid namespace counts; 0 if the container does not run."""
     running: bool
     has_ended: bool
     """At least once: it may run again."""
     user: str
-    """As it was configured: empty, a name, ``1000``, ``1000:1000``."""
+    """The configured user: empty, a name, ``1000``, ``1000:1000``."""
     argv: tuple[str, ...]
     """Entrypoint and command."""
     labels: Mapping[str, str]
@@ -53,7 +53,7 @@ class Container:
     privileged: bool
     mounts: tuple[ContainerMount, ...] = ()
     upper: str | None = None
-    """Where overlayfs keeps what the container has changed."""
+    """The folder in which overlayfs keeps the changes of the container."""
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
     """All of it, for what is not named here."""
 
@@ -64,7 +64,7 @@ class Container:
 
     @property
     def ports(self) -> list[int]:
-        """What its user publishes and its image exposes."""
+        """The ports that its user publishes and its image exposes."""
         bound = (self.raw.get("HostConfig") or {}).get("PortBindings") or {}
         exposed = (self.raw.get("Config") or {}).get("ExposedPorts") or {}
         ports = (str(one).partition("/")[0] for one in (*bound, *exposed))
@@ -72,7 +72,7 @@ class Container:
 
     @property
     def stop_signal(self) -> int:
-        """What tells it to stop."""
+        """The signal that tells it to stop."""
         given = (self.raw.get("Config") or {}).get("StopSignal") or "SIGTERM"
         name = str(given).upper()
         if name.isdecimal():
@@ -81,28 +81,28 @@ class Container:
 
     @property
     def health_log(self) -> tuple[str, ...]:
-        """What its health check printed, the last at the end."""
-        state = self.raw.get("State") or {}
-        log = (state.get("Health") or state.get("Healthcheck") or {}).get("Log") or ()
-        return tuple(str(one.get("Output") or "").strip() for one in log)
+        """The outputs of its health check, the last at the end."""
+        return tuple(str(one.get("Output") or "").strip() for one in self._health_tries)
 
     @property
     def last_health_try(self) -> tuple[int, str] | None:
         """Exit status and output of the last try of its health check."""
+        tries = self._health_tries
+        return (_number(tries[-1].get("ExitCode")) or 0, self.health_log[-1]) if tries else None
+
+    @property
+    def _health_tries(self) -> Sequence[Mapping[str, Any]]:
         state = self.raw.get("State") or {}
-        log = (state.get("Health") or state.get("Healthcheck") or {}).get("Log") or ()
-        if not log:
-            return None
-        return _number(log[-1].get("ExitCode")) or 0, str(log[-1].get("Output") or "").strip()
+        return (state.get("Health") or state.get("Healthcheck") or {}).get("Log") or ()
 
     @property
     def service(self) -> str | None:
-        """Of a compose project."""
+        """Its service in a compose project."""
         return self.labels.get(SERVICE_LABEL)
 
 
 def parse_inspect(engine: str, text: str) -> tuple[Container, ...]:
-    """What ``inspect`` printed. Raises BadInput for what is no description of containers."""
+    """Parse the output of ``inspect``. Raises BadInput if it describes no containers."""
     try:
         return tuple(_container(engine, item) for item in json.loads(text))
     except (ValueError, TypeError, KeyError, AttributeError) as error:

@@ -25,34 +25,32 @@ _WRAPPERS = frozenset(
         *("ionice", "chrt", "setsid", "time", "chronic", "systemd-inhibit"),
     )
 )
-"""What changes how a program runs, and executes it with the words that follow."""
+"""Programs that execute the words after them in a changed environment."""
 
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """``docker run``, ``podman run``, or ``up`` or ``run`` of ``docker compose`` or of
-    ``podman-compose``."""
+    """A call of ``docker run``, ``podman run``, ``docker compose`` or ``podman-compose``."""
 
     engine: str
     """``docker`` or ``podman``."""
     client: tuple[str, ...]
-    """The program and the options before its command: ``docker -H unix:///…``; with what stands
-    before it: ``sudo -u ann podman``. All that is asked of the engine is asked so."""
+    """The program and the options before its command: ``docker -H unix:///…``; with the words
+    before it: ``sudo -u ann podman``. The engine is always asked in this way."""
     verb: str
     """``run``, ``compose up`` or ``compose run``."""
     options: tuple[Option, ...]
-    """Of the verb."""
+    """The options of the verb."""
     rest: tuple[str, ...]
     """The image, or the folder, and its command; the services; the service and its command."""
     compose: tuple[str, ...] = ()
-    """The words that call compose: ``docker compose``, or ``docker-compose`` or ``podman-compose``
-    alone."""
+    """The words that call compose: ``docker compose``, or ``docker-compose`` alone, for example."""
     project: tuple[Option, ...] = ()
     """The options between ``compose`` and the verb."""
 
     @property
     def image(self) -> str | None:
-        """The image that ``run`` runs; None where it runs a folder."""
+        """The image that ``run`` runs; None if it runs a folder."""
         runs_image = self.verb == "run" and self.rest and self.rootfs is None
         return self.rest[0] if runs_image else None
 
@@ -68,7 +66,7 @@ class Invocation:
 
     @property
     def reads(self) -> bool:
-        """Whether the container has the client's standard input."""
+        """True if the container has the client's standard input."""
         return self.verb == "compose run" or is_on(self.options, "interactive")
 
     @property
@@ -77,7 +75,7 @@ class Invocation:
         return value_of(self.options, "name")
 
     def argv(self) -> tuple[str, ...]:
-        """As a command line again."""
+        """The command line again."""
         start = (*self.compose, *words(self.project)) if self.compose else self.client
         options = words(self.options)
         if self.compose and self.engine == "podman":  # it has no long form of this one
@@ -112,7 +110,7 @@ def recognize(argv: Sequence[str]) -> Invocation | None:
 
 
 def _behind(argv: Sequence[str]) -> Invocation | None:
-    """Of a client that ``sudo`` or the like executes: it stays before all calls of it."""
+    """Recognize a client behind ``sudo`` and others, whose words stay before all calls of it."""
     for at in range(1, len(argv)):
         if inner := recognize(argv[at:]):
             before = tuple(argv[:at])
@@ -122,8 +120,8 @@ def _behind(argv: Sequence[str]) -> Invocation | None:
 
 
 def existing(argv: Sequence[str]) -> tuple[str, str] | None:
-    """What a client's command does with containers that are there already, as ``docker start``, or
-    that it makes for later; and what to type instead."""
+    """The part of a client's command that handles existing containers, such as ``docker start``, or
+    makes containers for later; and the command to type instead."""
     program = PurePath(argv[0]).name
     before: tuple[str, ...] = (program,)
     words = _without_options(ENGINE_PROGRAMS.get(program, program), argv)
@@ -193,7 +191,7 @@ _OTHERWISE: dict[str, dict[tuple[str, ...], str]] = {
     "helm": {("install",): _CLUSTER, ("upgrade",): _CLUSTER},
     "nerdctl": {("run",): _BY_PID, ("start",): _BY_PID, ("compose",): _BY_PID},
 }
-"""What else starts containers, by the first words after the options; and what to type instead."""
+"""Other commands that start containers, by their first words; and the command to type instead."""
 _WITHOUT_PODS = frozenset(
     (
         *("clusterrole", "clusterrolebinding", "configmap", "cm", "ingress", "ing", "namespace"),
@@ -201,7 +199,7 @@ _WITHOUT_PODS = frozenset(
         *("role", "rolebinding", "secret", "service", "svc", "serviceaccount", "sa", "token"),
     )
 )
-"""What ``kubectl create`` makes, and no container with it."""
+"""Kinds that ``kubectl create`` makes without a container."""
 
 
 def starts_otherwise(argv: Sequence[str]) -> tuple[str, str] | None:
@@ -216,7 +214,7 @@ def starts_otherwise(argv: Sequence[str]) -> tuple[str, str] | None:
             return None
     plain = [word for word in words if not word.startswith("-")]
     plain = plain[1:] if plain[:1] == ["container"] else plain
-    # Of the options of other clients it is not known which have a value.
+    # For other clients, nobody knows here which options have a value.
     places = 1 if engine in CLIENT else len(plain)
     for verb, instead in _OTHERWISE.get(engine, {}).items():
         if any(tuple(plain[at : at + len(verb)]) == verb for at in range(places)):
@@ -225,7 +223,7 @@ def starts_otherwise(argv: Sequence[str]) -> tuple[str, str] | None:
 
 
 def _without_options(client: str, argv: Sequence[str]) -> tuple[str, ...]:
-    """From the command on, where the options before it are known; else all words."""
+    """The words from the command on, if the options before it are known; else all words."""
     return CLIENT[client].parse(argv[1:])[1] if client in CLIENT else tuple(argv[1:])
 
 
@@ -241,7 +239,7 @@ def builds(argv: Sequence[str]) -> str | None:
         return None
     words = _without_options(program, argv)
     if (program, *words[:1]) == ("docker-compose", "compose"):
-        return None  # the plugin of ``docker compose``, which was seen before it
+        return None  # the plugin of ``docker compose``, which was handled before
     before = [program]
     if words[:1] in (("compose",), ("buildx",), ("builder",), ("image",)):
         before.append(words[0])
@@ -252,7 +250,7 @@ def builds(argv: Sequence[str]) -> str | None:
 
 
 def _podman(project: Sequence[Option]) -> tuple[str, ...]:
-    """The podman that podman-compose calls. What cannot be split makes podman-compose fail."""
+    """The podman that podman-compose calls. Words that cannot be split make podman-compose fail."""
     from shlex import split
 
     more: list[str] = []

@@ -1,11 +1,11 @@
-"""Where a container begins, told from the kernel's own events below the engine.
+"""The start of a container, seen in the kernel's own events below the engine.
 
 The runtime's thread that changes its root (``pivot_root``) becomes the container with its next
-exec: what came before was the runtime's. A thread that joins a mount namespace (``setns``) will
-exec a command inside, as ``docker exec`` and healthchecks do. Both descend from a process that
-keeps just one container, and whose command line tells which: containerd's shim, or conmon. So
-containers are distinguished by their process trees, however many start at once. Tried with runc
-and crun.
+exec: everything before belongs to the runtime. A thread that joins a mount namespace (``setns``)
+will exec a command inside, as ``docker exec`` and health checks do. Both descend from a process
+that keeps just one container and names it in its command line: containerd's shim, or conmon.
+Containers are therefore distinguished by their process trees, however many start at once. Tried
+with runc and crun.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from capadvise.targets.shims import container_id, is_shim
 
 _ID = re.compile("[0-9a-f]{64}")
 INITS = ("docker-init", "podman-init", "catatonit")
-"""What ``--init`` puts before the container's own program. podman mounts it as /run/podman-init."""
+"""The programs that ``--init`` starts first. podman mounts its one as /run/podman-init."""
 
 
 @dataclass(slots=True)
 class StartedContainer:
-    """What one shim or conmon keeps: a container, once it has begun."""
+    """The container that one shim or conmon keeps."""
 
     runtime: int
     """Its pid."""
@@ -41,10 +41,10 @@ class StartedContainer:
     """The first process of the container."""
     scope: Scope | None = None
     sets: Sets | None = None
-    """Of the first process at its exec; None where it was gone too soon."""
+    """The sets of the first process at its exec; None if it was gone too soon."""
     posture: Posture | None = None
     init: Task | None = None
-    """What ``--init`` has put before the container's own program."""
+    """The init that ``--init`` puts before the container's own program."""
     user: tuple[int, int] = (0, 0)
     """uid and gid at its exec, as they are called inside."""
 
@@ -57,25 +57,26 @@ class ContainerStarts:
         """By the pid of the shim or conmon."""
         self.checked_by: dict[str, tuple[str, ...]] = {}
         """Container id → the command of its healthcheck."""
-        self.told: Callable[[int], str | None] = lambda pid: None
-        """Which container a shim was started for, where the kernel was asked at its exec."""
+        self.container_of: Callable[[int], str | None] = lambda pid: None
+        """Returns the container of a shim, if a probe read its command line at the exec."""
         self._machine = Machine.read()
         self._begun = 0
         self._ids: dict[int, str] = {}
 
     def sighted(self, pid: int, path: str) -> None:
-        """A program was exec'd just now, in whatever tree: those that keep containers are asked for
-        which while they live."""
+        """Note the container of a shim that was just exec'd, while the shim lives."""
         if is_shim(PurePosixPath(path).name) and (own_id := container_id(procfs.arguments(pid))):
             self._ids[pid] = own_id
 
     def called(self, pid: int, task: Task, call: str, values: Sequence[int]) -> None:
-        """The runtime enters a root of its own, or another's."""
+        """The runtime enters a root: a new one, or that of another container."""
         if not task.runtime:
             return
         if call in ("pivot_root", "chroot"):
             task.pivoted = pid
-            self._look(self.places[task.runtime], pid)  # a short program is gone before we hear
+            self._look(
+                self.places[task.runtime], pid
+            )  # a short program is gone before its exec is reported
         elif call == "setns" and values[1] & CLONE_NEWNS:
             task.inside = True
 
@@ -85,7 +86,9 @@ class ContainerStarts:
         if not task.runtime or not (task.inside or task.pivoted):
             if is_shim(name):
                 task.runtime = pid
-                self.places[pid] = StartedContainer(pid, self._id_of(pid))
+                self.places[pid] = StartedContainer(
+                    pid, self._ids.pop(pid, None) or self.container_of(pid)
+                )
             return
         place = self.places[task.runtime]
         if task.pivoted == pid:
@@ -109,34 +112,30 @@ class ContainerStarts:
             task.phase = Phase.HEALTHCHECK
         task.scope, task.since = place.scope, time
 
-    def told_of(self, runtime: int, container: str, root: int) -> None:
-        """One that has begun, where nothing is traced."""
+    def add_begun(self, runtime: int, container: str, root: int) -> None:
+        """Add a container that has begun, in a run that is not traced."""
         self._begun += 1
         scope = Scope(self._begun, root, 0)
         self.places[runtime] = StartedContainer(runtime, container, root, scope)
 
     def unknown(self, pid: int) -> Scope | None:
-        """Its control group tells, where a fork was lost."""
+        """The scope by the control group, if a fork was lost."""
         begun = [place for place in self.places.values() if place.scope and place.id]
         if not begun:
             return None
         text = procfs.cgroup(pid)
         return next((p.scope for p in begun if p.id and p.id in text), None)
 
-    def _id_of(self, shim: int) -> str | None:
-        return self._ids.pop(shim, None) or self.told(shim)
-
     def _look(self, place: StartedContainer, pid: int) -> None:
         if place.id is None:  # conmon forks and ends at once: it may have been gone
             match = _ID.search(procfs.cgroup(pid))
-            place.id = match[0] if match else _told_by_shim(pid)
+            place.id = match[0] if match else _id_from_shim(pid)
         with suppress(OSError):
             place.posture = posture_of(pid, self._machine)
 
 
-def _told_by_shim(pid: int) -> str | None:
-    """The id in the command line of what keeps the container: a rootless podman may have no control
-    groups."""
+def _id_from_shim(pid: int) -> str | None:
+    """The id in the command line of a shim: a rootless podman may have no control groups."""
     for _ in range(4):  # the runtime may stand between
         pid = procfs.parent(pid)
         if is_shim(procfs.comm(pid)):
@@ -145,20 +144,18 @@ def _told_by_shim(pid: int) -> str | None:
 
 
 def is_command(command: Sequence[str], pid: int, path: str) -> bool:
-    """Whether a process that has just executed ``path`` was started as this command: by its
-    arguments, or where it is gone already, by its program."""
+    """True if a process that has just executed ``path`` was started as this command, judging by its
+    arguments, or by its program if it is gone already."""
     if not command:
         return False
     arguments = procfs.arguments(pid)
-    return arguments == tuple(command) if arguments else _same_program(command[0], path)
-
-
-def _same_program(name: str, path: str) -> bool:
-    return PurePosixPath(name).name == PurePosixPath(path).name
+    if arguments:
+        return arguments == tuple(command)
+    return PurePosixPath(command[0]).name == PurePosixPath(path).name
 
 
 def healthcheck_command(test: Sequence[str]) -> tuple[str, ...]:
-    """What the engine executes for ``CMD`` and ``CMD-SHELL``."""
+    """The command that the engine executes for ``CMD`` and ``CMD-SHELL``."""
     if not test:
         return ()
     return ("/bin/sh", "-c", *test[1:]) if test[0] == "CMD-SHELL" else tuple(test[1:])

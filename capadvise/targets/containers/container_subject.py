@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+from collections.abc import Iterable
 from contextlib import suppress
 
 from capadvise.catalog.known_index import INITS
@@ -12,7 +13,7 @@ from capadvise.kernel import procfs, serving
 from capadvise.kernel.background import Background
 from capadvise.kernel.process_tree import descendants, seen_below
 from capadvise.model.errors import BadInput
-from capadvise.model.health import Health
+from capadvise.model.health import Health, ending
 from capadvise.observe.supervise.command_subject import CommandSubject
 from capadvise.observe.supervise.decisions import (
     Finished,
@@ -23,14 +24,51 @@ from capadvise.observe.supervise.decisions import (
     SupervisorLost,
     Unhealthy,
 )
-from capadvise.targets.client.client import EngineError
+from capadvise.targets.client.client import Client, EngineError
 from capadvise.targets.containers.container_starts import StartedContainer
 from capadvise.targets.containers.containers import ContainerState, Roster, healthcheck
-from capadvise.targets.containers.engine_health import EngineHealth
 from capadvise.targets.containers.settling import Settling
 
+
+class EngineHealth:
+    """The results of the engine's own health checks: docker reports the end of each try."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._asked: dict[str, tuple[int, Background[Health | None]]] = {}
+        self._known: dict[str, Health] = {}
+
+    def look(self, entries: Iterable[ContainerState]) -> None:
+        """Ask for new results, one question at a time for each container."""
+        for entry in entries:
+            number, asked = self._asked.get(entry.id, (0, None))
+            if asked is not None and asked.ended and (seen := asked.result()):
+                self._known[entry.id] = seen
+            if entry.tries > number and (asked is None or asked.ended):
+                self._ask(entry)
+
+    def _ask(self, entry: ContainerState) -> None:
+        name = entry.id
+        self._asked[name] = entry.tries, Background(lambda: self._last_try(name))
+
+    def _last_try(self, container: str) -> Health | None:
+        try:
+            known = self._client.find(container)
+        except (EngineError, BadInput):
+            return None
+        tried = known.last_health_try if known else None
+        if tried is None:
+            return None
+        status, output = tried
+        return Health(status == 0, ending(status, output))
+
+    def of(self, entry: ContainerState) -> Health | None:
+        """The result of the last try; None if there was none."""
+        return self._known.get(entry.id)
+
+
 _LOG_LINES = 5
-_UNANSWERED = 10
+_SILENT_SECONDS = 10
 """Seconds that an engine may be silent: restarting it takes less."""
 _GONE = (
     "the engine ended and did not come back, so the container was killed; if it is still "
@@ -52,11 +90,11 @@ class ContainerSubject:
         until_healthy: bool = False,
         judged_by: str | None = None,
     ) -> None:
-        """``client``: the engine's client, which starts them. ``patience``: seconds that the engine
-        waits for a container that is to stop. ``detached``: the client ends at once. ``target``:
-        the service whose end is the end of all; None: all of them count. ``until_healthy``: their
-        own health checks end the run. ``judged_by``: the health check of a trial; where it is the
-        container's own, the engine can end the run, too."""
+        """``client``: the engine's client, which starts the containers. ``patience``: seconds that
+        the engine waits for a container to stop. ``detached``: the client ends at once. ``target``:
+        the service that ends the run; None: all of them. ``until_healthy``: their own health checks
+        end the run. ``judged_by``: the health check of a trial; if it is the container's own, the
+        engine can end the run, too."""
         self.roster, self._client, self._patience = roster, client, patience
         self._detached, self._target, self._until_healthy = detached, target, until_healthy
         self._judged_by = judged_by
@@ -65,8 +103,7 @@ class ContainerSubject:
         self.status: int | None = None
         self.ended = False
         self.ended_by_us: frozenset[str] = frozenset()
-        """Ids of those that ran when they were told to stop: without that, they would have gone on.
-        """
+        """The ids of those that ran until they were told to stop."""
         self.engine_health = EngineHealth(roster.client)
         self._settlings: dict[str, Settling] = {}
         self._noted_ending = self._settled = self._stopping = self._killed = False
@@ -78,17 +115,16 @@ class ContainerSubject:
 
     @property
     def begun(self) -> bool:
-        """Whether a container that the run is about has started."""
+        """True if a container that the run is about has started."""
         entries = list(self.roster.entries.values())
         return any(self.is_target(entry) and self.places(entry) for entry in entries)
 
     @property
     def health(self) -> Health | None:
-        """What the engine's health checks say: the first that fails, named where it is one of
-        several."""
+        """The engine's health checks: the first failure, named if there are several containers."""
         entries = list(self.roster.entries.values())
-        said = [(entry, self.engine_health.of(entry)) for entry in entries if not entry.healthy]
-        failing = [(entry, seen) for entry, seen in said if seen and not seen.passed]
+        results = [(entry, self.engine_health.of(entry)) for entry in entries if not entry.healthy]
+        failing = [(entry, seen) for entry, seen in results if seen and not seen.passed]
         for entry, seen in failing[:1]:
             name = f" ({entry.service or entry.name})" if len(entries) > 1 else ""
             return Health(False, f"{seen.text}{name}")
@@ -98,7 +134,7 @@ class ContainerSubject:
     # ------------------------------------------------------------ what becomes of them
 
     def update(self) -> list[Happening]:
-        """What the guardian, the kernel's events and the engine tell."""
+        """Read the reports of the guardian, the kernel and the engine."""
         happened = list(self._client.update())
         if any(isinstance(event, SupervisorLost) for event in happened):
             self.roster.client.remove(list(self.roster.entries))
@@ -109,7 +145,7 @@ class ContainerSubject:
         if any(isinstance(event, MainExited) for event in happened):
             self._client_exited()
             happened += self._given_up()
-        if self.roster.unanswered > _UNANSWERED:
+        if self.roster.unanswered > _SILENT_SECONDS:
             self._engine_is_gone()
             happened.append(SupervisorLost())
         happened += [*self._target_ended(), *self._healthy()]
@@ -122,8 +158,8 @@ class ContainerSubject:
             self.status = self._client.status
 
     def _given_up(self) -> list[Happening]:
-        """Where the client of a recording has failed, what it has made and not started never will
-        be, and the others would be waited for in vain."""
+        """Give up if the client of a recording has failed: it will not start what it has only
+        created, and the other containers would wait for that forever."""
         status = self._client.status or 0
         if status <= 0 or self._target is not None or self._noted_ending:
             return []
@@ -133,11 +169,11 @@ class ContainerSubject:
                 container = None if self.places(entry) else self.roster.client.find(entry.id)
                 if container is not None and not container.running and not container.has_ended:
                     waiting.append(container.service or container.name)
-        said = f"{', '.join(waiting)}: not started, {self.roster.client.engine} ended with {status}"
-        return [Unhealthy(said)] if waiting else []
+        text = f"{', '.join(waiting)}: not started, {self.roster.client.engine} ended with {status}"
+        return [Unhealthy(text)] if waiting else []
 
     def _target_ended(self) -> list[Happening]:
-        """The container of a trial has ended: what the others do is of no interest."""
+        """End a trial with its container: the others do not matter."""
         if self._target is None or self.status is not None:
             return []
         statuses = (e.exit_status for e in self.roster.entries.values() if self.is_target(e))
@@ -145,8 +181,8 @@ class ContainerSubject:
         return [] if self.status is None else [Finished()]
 
     def _healthy(self) -> list[Happening]:
-        """docker says when they are well; podman's health checks are a matter of systemd, and are
-        made here."""
+        """docker reports when they are well; podman leaves that to systemd, so we make the
+        checks."""
         entries = list(self.roster.entries.values())
         judged = [one for one in entries if self._until_healthy or self._is_judged(one)]
         if failed := [one for one in judged if one.unhealthy]:
@@ -164,7 +200,7 @@ class ContainerSubject:
 
     def _own_check(self, entries: list[ContainerState]) -> str | None:
         """The health check that is made here, not by the engine."""
-        if self.roster.tells_health:
+        if self.roster.reports_health:
             return None
         known = [entry.container for entry in entries if entry.answered]
         checked = [one for one in known if one is not None and one.healthcheck]
@@ -177,14 +213,13 @@ class ContainerSubject:
         return [one for one in entries if self.is_target(one) and not checked_by.get(one.id)]
 
     def _is_judged(self, entry: ContainerState) -> bool:
-        """Whether a trial asks it what its engine asks it."""
+        """True if the trial's health check is the engine's own check of this container."""
         container = entry.container if entry.unhealthy and entry.answered else None
         own = healthcheck(self.roster.client, container) if container else None
         return own is not None and own == self._judged_by and self.is_target(entry)
 
     def _is_well(self, entry: ContainerState) -> bool:
-        """Its health check has passed; without one, it has started, and nothing changes any more;
-        or it has ended."""
+        """True if its health check passed, or it has none and nothing changes, or it ended."""
         if entry.healthy or (entry.started and not entry.running):
             return True
         places = self.places(entry)
@@ -198,34 +233,32 @@ class ContainerSubject:
         return settling.settled
 
     def implicit_check(self, entry: ContainerState) -> str | None:
-        """What stands for a health check where there is none."""
+        """The check that replaces a health check if the container has none."""
         settling = self._settlings.get(entry.id)
         return settling.check if settling else None
 
     def _health_output(self, entry: ContainerState) -> str:
-        """What its health check printed, and what itself wrote last."""
-        name = entry.service or entry.name or entry.id[:12]
+        """The last output of a container and of its health check."""
         with suppress(EngineError, BadInput):
             container = self.roster.client.find(entry.id)
             checks = container.health_log if container else ()
-            said = f"{name} is unhealthy: {checks[-1] if checks else ''}"
-            return "\n".join([*self._last_lines(entry), said])
-        return f"{name} is unhealthy"
+            text = f"{entry.called} is unhealthy: {checks[-1] if checks else ''}"
+            return "\n".join([*self._last_lines(entry), text])
+        return f"{entry.called} is unhealthy"
 
     def _last_lines(self, entry: ContainerState) -> list[str]:
-        """What it wrote. Raises EngineError where the engine keeps no logs."""
+        """The last output of a container. Raises EngineError if the engine keeps no logs."""
         out, err = self.roster.client.logs(entry.id)
         return [line for line in (out + err).splitlines() if line.strip()][-_LOG_LINES:]
 
-    def last_words(self) -> list[str]:
-        """Of the detached ones that failed, whose output nobody has seen."""
-        said: list[str] = []
+    def last_output(self) -> list[str]:
+        """The last output of the detached containers that failed, which nobody has seen."""
+        lines: list[str] = []
         for entry in self.roster.entries.values() if self._detached else ():
             if entry.exit_status and entry.id not in self.ended_by_us:
                 with suppress(EngineError):
-                    name = entry.service or entry.name or entry.id[:12]
-                    said += [f"{name}: {line}" for line in self._last_lines(entry)]
-        return said
+                    lines += [f"{entry.called}: {line}" for line in self._last_lines(entry)]
+        return lines
 
     def _left_behind(self) -> list[Happening]:
         """The client is gone: so are they, or they go on without it."""
@@ -242,8 +275,7 @@ class ContainerSubject:
         return []
 
     def _engine_is_gone(self) -> None:
-        """It was killed. Its containers go on without it, with every capability: nobody else would
-        end them."""
+        """Kill the containers: they have every capability, and nobody else would."""
         self.cautions = (_GONE,)
         self.note_ending()
         for place in self.roster.starts.places.values():
@@ -254,7 +286,7 @@ class ContainerSubject:
         for entry in self.roster.entries.values():
             entry.running = False
 
-    # ------------------------------------------------------------ what they are told
+    # ------------------------------------------------------------ orders
 
     def signal(self, number: int, *, from_process: bool) -> None:
         """Through the client, which passes it on; the engine stops what it has left."""
@@ -271,21 +303,21 @@ class ContainerSubject:
             self.ended_by_us = frozenset(self.roster.alive())
 
     def stop(self) -> None:
-        """As the engine stops a container."""
+        """Stop the containers as their engine does."""
         if not self._stopping:
             self._stopping = True
             for entry in self.roster.entries.values():  # some are removed as they end
                 for place in self.places(entry):
                     entry.look_at_files(place.root)
             client, entries = self.roster.client, list(self.roster.entries.values())
-            deaf = [entry.id for entry in entries if self._is_deaf(entry)]
-            others = [entry.id for entry in entries if entry.id not in deaf]
-            Background(lambda: client.kill(deaf))
+            ignoring = [entry.id for entry in entries if self._ignores_stop(entry)]
+            others = [entry.id for entry in entries if entry.id not in ignoring]
+            Background(lambda: client.kill(ignoring))
             Background(lambda: client.stop(others, self._patience))
 
-    def _is_deaf(self, entry: ContainerState) -> bool:
-        """Its first process has no handler for the signal that stops it, and as the first of its
-        namespace it cannot be ended by it: the engine would wait in vain."""
+    def _ignores_stop(self, entry: ContainerState) -> bool:
+        """True if the stop signal has no effect, and the engine would wait for nothing: the kernel
+        does not let a signal without a handler end the first process of a namespace."""
         container = entry.container if entry.answered else None
         places = self.places(entry)
         if container is None or not places:
@@ -296,7 +328,7 @@ class ContainerSubject:
         return procfs.is_first(root) and not procfs.handles(root, container.stop_signal)
 
     def end_rest(self) -> None:
-        """What the client has left."""
+        """End the processes that the client leaves."""
         self._client.end_rest()
 
     def kill(self) -> None:
@@ -310,11 +342,11 @@ class ContainerSubject:
     # ------------------------------------------------------------ who they are
 
     def is_target(self, entry: ContainerState) -> bool:
-        """Whether it is what the run is about, not another service."""
+        """True if the run is about this container and not about another service."""
         return self._target in (None, entry.service)
 
     def places(self, entry: ContainerState) -> list[StartedContainer]:
-        """Where a container began, once for each start."""
+        """The starts of a container."""
         return [
             place
             for place in self.roster.starts.places.values()
@@ -334,12 +366,12 @@ class ContainerSubject:
 
     def check_environment(self) -> dict[str, str]:
         """``CONTAINER`` and ``PID``; with several services also ``CONTAINER_WEB`` and so on."""
-        told: dict[str, str] = {}
+        variables: dict[str, str] = {}
         for entry in self.roster.entries.values():
             if entry.service:
-                told[f"CONTAINER_{re.sub('[^A-Z0-9]', '_', entry.service.upper())}"] = entry.id
+                variables[f"CONTAINER_{re.sub('[^A-Z0-9]', '_', entry.service.upper())}"] = entry.id
             if self.is_target(entry):
-                told.setdefault("CONTAINER", entry.id)
+                variables.setdefault("CONTAINER", entry.id)
                 for place in self.places(entry):
-                    told["PID"] = str(place.root)
-        return told
+                    variables["PID"] = str(place.root)
+        return variables

@@ -1,7 +1,8 @@
-"""The containers of a recording or a trial: which are ours, what becomes of them.
+"""The containers of a recording or a trial: which are ours, and what happens to them.
 
-They carry a label. docker tells of them as things happen; podman's are the descendants of the
-client, and what keeps them lives as long as they do.
+They carry a label. docker reports events as they happen; podman's containers are descendants of the
+client, and each has a process that lives as long as it does. docker reports starts to a trial that
+is not traced, too; it is then asked for the process.
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ from capadvise.targets.client.docker_client import DockerClient
 from capadvise.targets.containers.container_starts import ContainerStarts, healthcheck_command
 from capadvise.targets.image.ownership import changed_files
 
-_LATE = 10.0
+_LATE_SECONDS = 10.0
 """Seconds that docker may be late with the event that a container has ended."""
 
 
 @dataclass(slots=True)
 class ContainerState:
-    """One container, as far as it is known."""
+    """The known state of one container."""
 
     id: str
     name: str = ""
@@ -40,7 +41,7 @@ class ContainerState:
     running: bool = False
     exit_status: int | None = None
     stopped: bool = False
-    """Its engine was told to stop or kill it, by us or by another process."""
+    """We or another process told its engine to stop or kill it."""
     healthy: bool = False
     """It has been, at some time."""
     unhealthy: bool = False
@@ -49,7 +50,12 @@ class ContainerState:
     """How many commands have ended that were executed in it: tries of its health check, most."""
     asked: Background[Container | None] | None = None
     image_files: tuple[ImageFile, ...] = ()
-    """What was changed of its image, when it was last looked at."""
+    """The changed files of its image at the last look."""
+
+    @property
+    def called(self) -> str:
+        """Its service, its name, or the beginning of its id."""
+        return self.service or self.name or self.id[:12]
 
     @property
     def answered(self) -> bool:
@@ -58,28 +64,27 @@ class ContainerState:
 
     @property
     def container(self) -> Container | None:
-        """The engine's description; None where it was gone too soon."""
+        """The engine's description; None if it was gone too soon."""
         return self.asked.result() if self.asked else None
 
     def look_at_files(self, pid: int) -> tuple[ImageFile, ...]:
-        """What was changed of its image until now, or until it was removed; ``pid``: of its first
-        process."""
+        """The changed files of its image until now or its removal. ``pid``: its first process."""
         if (container := self.container) is not None:
             self.image_files = changed_files(container, pid) or self.image_files
         return self.image_files
 
 
 class Roster:
-    """The containers with our label. Of podman, or the part that both share."""
+    """The containers with our label: podman's, and the part that both engines share."""
 
-    tells_health: ClassVar[bool] = False
-    """Whether the engine makes health checks by itself, and tells how they went."""
+    reports_health: ClassVar[bool] = False
+    """True if the engine makes health checks by itself and reports their results."""
 
     def __init__(self, client: Client, label: str, starts: ContainerStarts) -> None:
         self.client, self.label, self.starts = client, label, starts
         self.entries: dict[str, ContainerState] = {}
         self.unanswered = 0
-        """So often in a row, a second apart, the engine did not answer at all."""
+        """The number of times in a row, a second apart, that the engine did not answer at all."""
 
     def open(self) -> None:
         """Begin to listen, before the client starts."""
@@ -87,8 +92,8 @@ class Roster:
     def close(self) -> None:
         """Listen no more."""
 
-    def was_left(self) -> bool:
-        """Whether the engine ended meanwhile; it may be back."""
+    def engine_ended(self) -> bool:
+        """True if the engine ended during the run; it may be back."""
         return False
 
     def update(self) -> None:
@@ -111,7 +116,7 @@ class Roster:
             with suppress(EngineError, BadInput):
                 container = self.client.find(entry.id)
                 if container is not None:
-                    # podman notes a moment later that it has ended, and nobody tells us then
+                    # podman notes its end a moment later, and reports nothing then
                     entry.running = container.running and entry.id in alive
                     entry.exit_status = None if container.running else container.exit_status
 
@@ -129,14 +134,14 @@ class Roster:
         return [container for container in self.entries if container in lives]
 
     def left(self) -> list[str]:
-        """Names of those that are there, though they have ended."""
+        """The names of those that still exist, though they have ended."""
         with suppress(EngineError):
             there = set(self.client.labelled(self.label))
             return [e.name or e.id for e in self.entries.values() if e.id in there]
         return []
 
     def entry(self, container: str) -> ContainerState:
-        """The entry of an id, made when it is new; the engine is asked for the rest."""
+        """The entry of an id, made if it is new; the engine is asked for a description."""
         if container not in self.entries:
             self.entries[container] = ContainerState(container)
             self.ask(self.entries[container])
@@ -159,12 +164,12 @@ class Roster:
 
 
 class DockerRoster(Roster):
-    """docker's events, as its API tells them."""
+    """docker's containers, followed by the events of its API."""
 
-    tells_health = True
+    reports_health = True
 
     def open(self) -> None:
-        """Ask for the events from now on. Raises EngineError."""
+        """Subscribe to the events from now on. Raises EngineError."""
         assert isinstance(self.client, DockerClient)
         self._docker, self._since = self.client, time.time()
         self._stream = self._docker.events(self._since, self.label)
@@ -175,8 +180,8 @@ class DockerRoster(Roster):
         """Listen no more."""
         self._stream.close()
 
-    def was_left(self) -> bool:
-        """As the end of its events says."""
+    def engine_ended(self) -> bool:
+        """True if the stream of events has ended."""
         self._read()
         return self._events.ended
 
@@ -196,14 +201,14 @@ class DockerRoster(Roster):
         try:
             event = json.loads(line)
             actor = event["Actor"]
-            action, container, told = str(event["Action"]), str(actor["ID"]), actor["Attributes"]
-            told = {str(name): str(value) for name, value in told.items()}
-            status = int(told.get("exitCode", 0))
+            action, container, facts = str(event["Action"]), str(actor["ID"]), actor["Attributes"]
+            facts = {str(name): str(value) for name, value in facts.items()}
+            status = int(facts.get("exitCode", 0))
         except (ValueError, KeyError, TypeError, AttributeError):
             return
         entry = self.entry(container)
-        entry.name, entry.image = told.get("name", entry.name), told.get("image", entry.image)
-        entry.service = told.get(SERVICE_LABEL, entry.service)
+        entry.name, entry.image = facts.get("name", entry.name), facts.get("image", entry.image)
+        entry.service = facts.get(SERVICE_LABEL, entry.service)
         if action == "start":
             self.started(entry)
         elif action == "die":
@@ -211,7 +216,7 @@ class DockerRoster(Roster):
             entry.exit_status = status
         elif action == "kill":
             ending = entry.container.stop_signal if entry.container else signal.SIGTERM
-            entry.stopped |= told.get("signal") in (str(int(ending)), str(int(signal.SIGKILL)))
+            entry.stopped |= facts.get("signal") in (str(int(ending)), str(int(signal.SIGKILL)))
         elif action == "exec_die":
             entry.tries += 1
         elif action.startswith("health_status: "):
@@ -224,7 +229,7 @@ class DockerRoster(Roster):
         entry.stopped = False
 
     def settle(self) -> None:
-        """What docker lists, and the events that are late."""
+        """Take over what docker lists, and wait for late events."""
         begun = {place.id for place in self.starts.places.values() if place.scope and place.id}
         try:
             listed = self.client.labelled(self.label)
@@ -237,7 +242,7 @@ class DockerRoster(Roster):
         except EngineError:
             self.unanswered += 1
         ended = [e for e in self.entries.values() if not e.running and (e.started or e.id in begun)]
-        deadline = time.monotonic() + _LATE
+        deadline = time.monotonic() + _LATE_SECONDS
         while time.monotonic() < deadline and not self._events.ended:
             self._read()
             if all(entry.exit_status is not None for entry in ended):
@@ -245,9 +250,8 @@ class DockerRoster(Roster):
             time.sleep(0.02)
 
     def _gone_unheard(self, begun: set[str]) -> list[str]:
-        """Those that ended and were removed before the listener told of them. The engine is asked
-        only where there may be some: where one has ``begun``, with our label or another, of which
-        nothing was heard. Raises EngineError."""
+        """The ids of containers that ended and were removed before the listener reported them. The
+        engine is asked only if one of ``begun`` was never reported. Raises EngineError."""
         if begun <= self.entries.keys():
             return []
         ids = []
@@ -258,7 +262,38 @@ class DockerRoster(Roster):
 
 
 def healthcheck(client: Client, container: Container, where: str = '"$CONTAINER"') -> str:
-    """The container's own healthcheck as a check: executed inside it, without the engine's wait
-    between two tries."""
+    """The container's own health check, executed inside it without the engine's interval."""
     command = shlex.join(healthcheck_command(container.healthcheck))
     return f"{shlex.join(client.argv)} exec {where} {command}"
+
+
+class UntracedRoster(DockerRoster):
+    """docker's containers of an untraced trial: an event reports a start, and docker is then asked
+    for the process. If a container has ended by then, only its exit status is known."""
+
+    def open(self) -> None:
+        """Begin to listen."""
+        self._started: dict[str, ContainerState] = {}
+        super().open()
+
+    def update(self) -> None:
+        """Read the events that have come, and the answers."""
+        super().update()
+        for entry in [one for one in self._started.values() if one.answered]:
+            root = entry.container.pid if entry.container else 0
+            if shim := procfs.parent(root) if root else 0:
+                self.starts.add_begun(shim, entry.id, root)
+            elif entry.running:  # a busy engine may not have answered
+                self.ask(entry)
+                continue
+            del self._started[entry.id]
+
+    def entry(self, container: str) -> ContainerState:
+        """The entry of an id. The engine is asked later, when the container has a process."""
+        return self.entries.setdefault(container, ContainerState(container))
+
+    def started(self, entry: ContainerState) -> None:
+        """Ask for its first process."""
+        super().started(entry)
+        self.ask(entry)
+        self._started[entry.id] = entry

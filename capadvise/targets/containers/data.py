@@ -1,8 +1,8 @@
-"""What a container writes to that is its user's, and what trials are given in its place.
+"""Data of the user that a container writes to, and its replacement in trials and recordings.
 
-A trial begins with a fresh volume and an empty folder, as on a new host, or with what was there
-before the recording. Nothing is copied but single files: an overlay is mounted over a folder, and
-the container is given that.
+A trial begins with a fresh volume and an empty folder, as on a new host, or with the content from
+before the recording. Only single files are copied: an overlay is mounted over a folder, and the
+container gets the overlay. A recording beside running containers gets private copies.
 """
 
 from __future__ import annotations
@@ -10,27 +10,28 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from capadvise.judgement.user_namespace import USUAL_IDS
 from capadvise.kernel import folders, libc, procfs
 from capadvise.kernel.mounting import LARGEST_COPY_KB, copy_folder, put_overlay, same_root
-from capadvise.model.errors import BadInput
+from capadvise.model.errors import BadInput, CannotObserve
 from capadvise.targets.client.client import Client, EngineError
 from capadvise.targets.client.invocation import Invocation
-from capadvise.targets.containers import own_users, project, volumes
+from capadvise.targets.containers import project, volumes
 from capadvise.targets.containers.registry import ENGINES
 
 FRESH, VOLUMES, NEW_VOLUMES, COPY = "fresh", "volumes", "new-volumes", "copy"
-"""What a trial begins with: new volumes and empty folders; new volumes in place of the folders,
-too; new volumes and the user's folders; both as they were."""
+"""The data with which a trial begins: new volumes and empty folders; new volumes in place of the
+folders, too; new volumes and the user's folders; both with their old content."""
 Before = Mapping[str, str]
-"""``bind:PATH`` or ``volume:NAME`` → where it was kept before the recording: empty where it had too
-many entries for that, so that trials begin with what is there later. What was not there is missing.
-"""
+"""``bind:PATH`` or ``volume:NAME`` → the copy from before the recording, or empty if there were too
+many entries to copy: trials then begin with the later content."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +43,11 @@ class DataSource:
     """The folder that it is on this machine."""
     image: str = ""
     target: str = ""
-    """Of a folder of the host: which of the image's it is mounted over."""
+    """The image's folder that a folder of the host covers."""
 
     @property
     def full(self) -> bool:
-        """Whether there is something in it."""
+        """True if there is something in it."""
         try:
             return bool(os.listdir(self.place))
         except OSError:
@@ -54,8 +55,8 @@ class DataSource:
 
 
 def sources(invocation: Invocation, client: Client, service: str | None = None) -> list[DataSource]:
-    """The folders and volumes that containers write to: of a project, those of one service, or of
-    all. Those that are not there yet are left out."""
+    """The existing folders and volumes that containers write to: for a project, those of one
+    service or of all."""
     recorder = _Recorder(client)
     if invocation.verb == "run":
         recorder.image = invocation.image or ""
@@ -80,8 +81,8 @@ def keep_before(invocation: Invocation, client: Client, folder: Path) -> dict[st
 
 
 def _was_full(kept: Before | None, key: str) -> bool:
-    """Whether there was something in it before the recording; without ``kept``, nothing is known of
-    that time, and what is there now counts."""
+    """True if there was something in it before the recording; without ``kept``, nothing is known
+    about that time, and the present content counts."""
     if kept is None:
         return True
     store = kept.get(key)
@@ -91,8 +92,7 @@ def _was_full(kept: Before | None, key: str) -> bool:
 def choices(
     invocation: Invocation, client: Client, service: str | None, kept: Before | None
 ) -> list[str]:
-    """What trials can begin with that differs. What the recording itself has made is no data of the
-    user's."""
+    """The different data with which trials can begin, without files that the recording made."""
     there = [
         source
         for source in sources(invocation, client, service)
@@ -127,7 +127,7 @@ class _Recorder:
 
 
 class TrialData:
-    """What one trial is given: a ``volumes.Data``."""
+    """The data of one trial: a ``volumes.Data``."""
 
     def __init__(
         self,
@@ -144,7 +144,7 @@ class TrialData:
         self.made: list[Path] = []
 
     def close(self) -> None:
-        """Take the overlays away: who started us may be gone, and nobody else would."""
+        """Remove the overlays: if our parent is gone, nobody else would."""
         for target in reversed(procfs.mount_points(self._folder)):
             with suppress(OSError):
                 libc.unmount(target)
@@ -179,7 +179,7 @@ class TrialData:
 
     def _shifted(self, folder: Path) -> Path:
         if self._first_id:
-            own_users.shift(folder, self._first_id)
+            shift(folder, self._first_id)
         return folder
 
     def _new(self) -> Path:
@@ -208,7 +208,7 @@ class TrialData:
         status = os.stat(path)
         os.chown(copy, status.st_uid, status.st_gid)
         if self._first_id:
-            own_users.shift(copy, self._first_id)
+            shift(copy, self._first_id)
         self.made.append(copy)
         return copy
 
@@ -227,6 +227,19 @@ class TrialData:
         return folder
 
 
+def shift(path: Path, first: int) -> None:
+    """Give a trial's data to the mapped ids, as an idmapped mount shows it, if they are mapped."""
+    inside = (
+        os.path.join(at, name)
+        for at, folders, files in os.walk(path)
+        for name in (*folders, *files)
+    )
+    for place in (str(path), *inside):
+        status = os.lstat(place)
+        uid, gid = (one + first * (one < USUAL_IDS) for one in (status.st_uid, status.st_gid))
+        os.lchown(place, uid, gid)
+
+
 @contextmanager
 def _opened(path: str) -> Iterator[int]:
     fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
@@ -241,13 +254,13 @@ def _absolute(source: str) -> str:
 
 
 def real_name(resolved: Mapping[str, Any], name: str) -> str:
-    """What the engine calls a volume of a resolved project."""
+    """The engine's name for a volume of a resolved project."""
     declared = (resolved.get("volumes") or {}).get(name) or {}
     return str(declared.get("name") or name)
 
 
 def mountpoint(client: Client, name: str) -> str | None:
-    """Where a volume is on this machine; None where it is not there yet."""
+    """The folder of a volume on this machine; None if it is not there yet."""
     with suppress(EngineError):
         place = client.place_of(name)
         return place if os.path.isdir(place) else None
@@ -255,12 +268,87 @@ def mountpoint(client: Client, name: str) -> str | None:
 
 
 def _sees_our_mounts(client: Client) -> bool:
-    """Whether what we mount is there for the engine, too."""
+    """True if the engine sees our mounts, too."""
     own = os.readlink("/proc/self/ns/mnt")
-    return all(namespace == own for namespace in _namespaces(client))
-
-
-def _namespaces(client: Client) -> Iterator[str]:
     for pid in ENGINES[client.engine].ancestors(client)():
         with suppress(OSError):
-            yield os.readlink(f"/proc/{pid}/ns/mnt")
+            if os.readlink(f"/proc/{pid}/ns/mnt") != own:
+                return False
+    return True
+
+
+_SPARE = 1 << 30
+"""A copy leaves this many bytes free."""
+
+
+_WAY_OUT = "--replace stops it, records on its own data, and starts it again"
+
+
+class DataCopies:
+    """The data of a recording beside running containers: a ``volumes.Data``. The caller removes the
+    folder with the copies."""
+
+    def __init__(self, client: Client, folder: Path, resolved: Mapping[str, Any]) -> None:
+        """``resolved``: the compose project, empty without one."""
+        self._client, self._folder, self._project = client, folder, resolved
+        self._copies: dict[str, str] = {}
+
+    @property
+    def originals(self) -> dict[str, str]:
+        """Copy → what it is a copy of."""
+        return {copy: path for path, copy in self._copies.items()}
+
+    def bind(self, source: str, _: str = "") -> str:
+        """Copy a folder or a file. A socket or a device cannot be copied, and stays.
+
+        Raises BadInput if there is no room, CannotObserve if it cannot be read.
+        """
+        path = _absolute(source)
+        if path not in self._copies:  # services that share it share the copy
+            self._copies[path] = self._copy_of(path)
+        return self._copies[path]
+
+    def volume(self, name: str) -> str | None:
+        """Copy a named volume; None if it is not there yet."""
+        place = mountpoint(self._client, real_name(self._project, name))
+        return None if place is None else self.bind(place)
+
+    def _copy_of(self, path: str) -> str:
+        try:
+            mode = os.stat(path).st_mode
+        except OSError:  # the engine makes it, a folder
+            mode = stat.S_IFDIR
+        if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
+            return path
+        copy = self._folder / f"volume{len(self._copies)}"
+        if os.path.exists(path):
+            self._require_room(path)
+            self._copy(path, copy, is_folder=stat.S_ISDIR(mode))
+        else:
+            copy.mkdir()
+        return str(copy)
+
+    def _require_room(self, path: str) -> None:
+        if os.path.realpath(path) in ("/", "/usr", "/var", "/home", "/proc", "/sys", "/dev"):
+            raise BadInput(f"{path} is not copied: it belongs to the machine itself", hint=_WAY_OUT)
+        done = subprocess.run(["du", "-sB1", path], capture_output=True, text=True)
+        size = int((done.stdout.split() or ["0"])[0])
+        free = shutil.disk_usage(self._folder).free
+        if size > free - _SPARE:
+            raise BadInput(
+                f"{path} has {_gigabytes(size)}, and {self._folder.parent} has room for "
+                f"{_gigabytes(max(0, free - _SPARE))}: too little for a copy",
+                hint=_WAY_OUT,
+            )
+
+    def _copy(self, path: str, copy: Path, *, is_folder: bool) -> None:
+        """Copy by reflink if possible. A running program adds and removes files during that."""
+        options = ["--archive", "--reflink=auto", "--no-target-directory"]
+        words = ["cp", *options, "--", path, str(copy)]
+        done = subprocess.run(words, capture_output=True, text=True, errors="backslashreplace")
+        if "No space left" in done.stderr or not (copy.is_dir() if is_folder else copy.exists()):
+            raise CannotObserve(f"{path} cannot be copied: {done.stderr.strip()[-200:]}")
+
+
+def _gigabytes(size: int) -> str:
+    return f"{size / 1e9:.1f} GB"

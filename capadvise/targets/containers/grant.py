@@ -1,5 +1,5 @@
-"""What a container may do, changed in its command line or its service: for the recording all, for
-a trial just a set. Everything else stays as the user wrote it. Pure."""
+"""A container's capabilities, changed in its command line or its service. The rest stays as the
+user wrote it. Pure, but ``with_user_namespace`` asks docker."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from dataclasses import replace
 from typing import Any
 
 from capadvise.config.run.pflag import Option
+from capadvise.judgement.user_namespace import USUAL_IDS
 from capadvise.model.caps import CapSet
+from capadvise.model.errors import BadInput
+from capadvise.model.posture import Posture, Sharing
+from capadvise.targets.client.client import Client
 from capadvise.targets.client.invocation import Invocation
 
 _CAPS = frozenset(("cap-add", "cap-drop"))
@@ -28,9 +32,8 @@ def _hides_checks(option: str) -> bool:
 
 
 def recorded(invocation: Invocation, label: str) -> Invocation:
-    """``run`` with every capability and no seccomp filter. It is not restarted: it would go on
-    with all that. It is removed by us, not by its engine: that would be before it is described,
-    where it ends at once."""
+    """``run`` with every capability and no seccomp filter. The engine must not restart it with all
+    that, nor remove it: one that ends at once would be gone before it is described."""
     kept = [
         option
         for option in invocation.options
@@ -58,15 +61,14 @@ def tried(
 
 
 def _unchanged(invocation: Invocation) -> tuple[str, ...]:
-    """The image and its command. A folder gets a layer of its own, where the container writes."""
+    """The image and its command. A folder is run with a layer above it for changes."""
     if (rootfs := invocation.rootfs) is None or "O" in rootfs.split(":")[1:]:
         return invocation.rest
     return (f"{rootfs}:O", *invocation.rest[1:])
 
 
 def in_front(invocation: Invocation, name: str) -> Invocation:
-    """compose, so that it stays until its containers have ended, and touches nothing of the
-    user's."""
+    """A call of compose that stays until its containers end, and touches nothing of the user's."""
     gone = _CAPS | _OUR_OWN | {"build", "force-recreate", "remove-orphans", "wait", "watch"}
     kept = tuple(option for option in invocation.options if option.name not in gone)
     if invocation.verb == "compose run":
@@ -97,8 +99,8 @@ def tried_service(service: Mapping[str, Any], caps: CapSet) -> dict[str, Any]:
 def in_trial(
     service: Mapping[str, Any], image: str, label: str, volumes: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """A service as a trial starts it, its own or another: no name of its own, no published ports,
-    no restarts. ``image``: what was built for the recording is not built again."""
+    """A service in a trial: no own name, no published ports, no restarts. ``image`` was built for
+    the recording, and is not built again."""
     return {
         **_without(service, "container_name", "ports", "restart", "volumes", "build"),
         "image": image,
@@ -118,3 +120,34 @@ def _without(service: Mapping[str, Any], *gone: str) -> dict[str, Any]:
 def _label(label: str) -> dict[str, str]:
     name, _, value = label.partition("=")
     return {name: value}
+
+
+_CHOOSING_USERS = frozenset(("userns", "uidmap", "gidmap", "subuidname", "subgidname"))
+"""Options that choose a user namespace: podman's, and docker's ``--userns=host``."""
+_FIRST_ID = 1 << 31
+"""The first of the host's ids that are mapped: beyond all that systems assign."""
+_OUR_IDS = tuple(Option(name, f"0:{_FIRST_ID}:{USUAL_IDS}") for name in ("uidmap", "gidmap"))
+_REMAPPED = ("name=userns", "name=rootless")
+"""Security options of a docker that gives every container a user namespace."""
+
+
+def with_user_namespace(invocation: Invocation, client: Client, posture: Posture) -> Invocation:
+    """The call with an own user namespace, unless the recording had one. Raises BadInput."""
+    if posture.namespaces.get("user") is Sharing.OWN:
+        return invocation
+    kept = tuple(option for option in invocation.options if option.name not in _CHOOSING_USERS)
+    if client.engine == "podman":
+        return replace(invocation, options=(*kept, *_OUR_IDS))
+    security = client.call("info", "--format", "{{json .SecurityOptions}}")
+    if not any(word in security for word in _REMAPPED):
+        raise BadInput(
+            "the containers of this docker share the host's user namespace",
+            hint="a docker daemon with --userns-remap=default gives them one, and has images and "
+            "volumes of its own: record the container there, or with podman",
+        )
+    return replace(invocation, options=kept)
+
+
+def first_id(invocation: Invocation) -> int:
+    """The host's id of the container's root, if it has a user namespace of ours."""
+    return _FIRST_ID if set(_OUR_IDS) <= set(invocation.options) else 0

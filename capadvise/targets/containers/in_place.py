@@ -1,13 +1,23 @@
-"""What is there already: containers that a start would replace, and the data that they write."""
+"""Containers that an engine has already: those that a start would replace, the data that they
+write, and leftovers of a capadvise that was killed."""
 
 from __future__ import annotations
 
 import os
+import re
 import socket
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
-from capadvise.targets.client.client import RECORDING_LABEL, TRIAL_LABEL, Client, EngineError
+from capadvise.kernel import procfs
+from capadvise.targets.client.client import (
+    RECORDING_LABEL,
+    STOPPED_LABEL,
+    TRIAL_LABEL,
+    Client,
+    EngineError,
+)
 from capadvise.targets.client.container import (
     PROJECT_LABEL,
     SERVICE_LABEL,
@@ -48,8 +58,7 @@ class InPlace:
         return [one for one in self.containers if one.name == name]
 
     def users_of(self, source: str) -> list[Container]:
-        """Running containers that write to a named volume, or to a path of the host, or below it,
-        or above it."""
+        """Running containers that write to a named volume, or to a path of the host."""
         return [
             one
             for one in self.containers
@@ -67,9 +76,8 @@ def _shares(mount: ContainerMount, source: str) -> bool:
 
 
 def is_free(port: int, protocol: str = "tcp") -> bool:
-    """Whether a port of this machine could be listened on."""
-    kind = socket.SOCK_DGRAM if protocol == "udp" else socket.SOCK_STREAM
-    with socket.socket(socket.AF_INET, kind) as tried:
+    """True if a port of this machine is free to listen on."""
+    with _socket(protocol) as tried:
         tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             tried.bind(("", port))
@@ -79,19 +87,23 @@ def is_free(port: int, protocol: str = "tcp") -> bool:
 
 
 def free_port(protocol: str = "tcp") -> int:
-    """A port that nobody listens on."""
-    kind = socket.SOCK_DGRAM if protocol == "udp" else socket.SOCK_STREAM
-    with socket.socket(socket.AF_INET, kind) as tried:
+    """A free port."""
+    with _socket(protocol) as tried:
         tried.bind(("", 0))
         port: int = tried.getsockname()[1]
         return port
 
 
+def _socket(protocol: str) -> socket.socket:
+    kind = socket.SOCK_DGRAM if protocol == "udp" else socket.SOCK_STREAM
+    return socket.socket(socket.AF_INET, kind)
+
+
 class FreePorts:
-    """Free ports in the place of the user's."""
+    """Free ports in place of the user's."""
 
     def __init__(self, *, always: bool = False) -> None:
-        """``always``: also where the user's own is free."""
+        """``always``: replace the user's port even if it is free."""
         self._always = always
         self.changed: dict[int, int] = {}
         """The user's, and those that stand for them."""
@@ -102,3 +114,43 @@ class FreePorts:
                 return port
             self.changed[port] = free_port(protocol)
         return self.changed[port]
+
+
+_OUR_PROJECT = re.compile(r"capadvise-(?:recording|trial)-(\d+-\d+)")
+
+
+def sweep(client: Client) -> tuple[str, ...]:
+    """Its containers are removed, and what it stopped is started again. Names of those that had
+    every capability.
+
+    One that has ended once and runs again has been started by its user, and stays.
+    """
+    client.remove(_abandoned(client, TRIAL_LABEL))
+    known = [client.find(container) for container in _abandoned(client, RECORDING_LABEL)]
+    lost = [one for one in known if one is not None and not (one.running and one.has_ended)]
+    client.remove(one.id for one in lost)
+    stopped = (one.labels.get(STOPPED_LABEL, "") for one in lost)
+    with suppress(EngineError):  # it may be gone since
+        client.start({name for names in stopped for name in names.split(",") if name})
+    _sweep_networks(client)
+    return tuple(one.name for one in lost)
+
+
+def _abandoned(client: Client, label: str) -> list[str]:
+    """Ids of the containers whose label names a process that is gone."""
+    marks = client.values_of(label)
+    return [container for container, mark in marks.items() if not procfs.is_marked(mark)]
+
+
+def _sweep_networks(client: Client) -> None:
+    """Remove networks and volumes of our compose projects, and networks that we labelled."""
+    for kind in ("network", "volume"):
+        for name in client.names(kind, "capadvise-"):
+            ours = _OUR_PROJECT.match(name)
+            if ours and not procfs.is_marked(ours[1]):
+                with suppress(EngineError):
+                    client.call(kind, "rm", name)
+    for network, mark in client.labelled_networks(TRIAL_LABEL).items():
+        if not procfs.is_marked(mark):
+            with suppress(EngineError):  # others may use it by now
+                client.call("network", "rm", network)

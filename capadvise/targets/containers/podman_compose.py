@@ -20,7 +20,7 @@ _FILES = (
     *("container-compose.yaml", "container-compose.override.yml"),
     "container-compose.override.yaml",
 )
-"""``COMPOSE_DEFAULT_LS`` of podman_compose.py: all that are there, in this order."""
+"""``COMPOSE_DEFAULT_LS`` of podman_compose.py: it reads all that exist, in this order."""
 _SHARED = ("file", "project-name", "env-file", "profile")
 
 
@@ -29,8 +29,7 @@ def for_docker(
     environment: Mapping[str, str] = os.environ,
     exists: Callable[[str], bool] = os.path.exists,
 ) -> tuple[Option, ...]:
-    """Its options as docker compose takes them, with the files that it reads. Pure, but for what is
-    passed in."""
+    """Its options as docker compose takes them, with the files that it reads. Pure."""
     shared = tuple(option for option in options if option.name in _SHARED)
     if environment.get("COMPOSE_FILE") or any(option.name == "file" for option in shared):
         return shared
@@ -67,7 +66,7 @@ def _device(device: str | Mapping[str, str]) -> str:
 
 
 def require_rootful(podman: Client) -> None:
-    """Raises CannotObserve where its podman is an ordinary user's, who cannot read our file."""
+    """Raise CannotObserve if its podman is an ordinary user's, who cannot read our file."""
     if podman.call("info", "--format", "{{.Host.Security.Rootless}}").strip() == "true":
         raise rootless()
 

@@ -1,5 +1,5 @@
-"""How a recording is started: as the user wrote it where nothing is up, else beside what is up,
-which stays as it is; or, with ``--replace``, in its place, and that is started again."""
+"""The start of a recording: as the user wrote it if nothing is up; else beside what is up, which
+stays as it is; or, with ``--replace``, in its place, and then that is started again."""
 
 from __future__ import annotations
 
@@ -15,42 +15,40 @@ from capadvise.targets.client.client import RECORDING_LABEL, STOPPED_LABEL, TRIA
 from capadvise.targets.client.container import Container
 from capadvise.targets.client.invocation import Invocation
 from capadvise.targets.containers import beside, grant, project, volumes
-from capadvise.targets.containers.data import mountpoint
-from capadvise.targets.containers.data_copies import DataCopies
+from capadvise.targets.containers.data import DataCopies, mountpoint
 from capadvise.targets.containers.in_place import FreePorts, InPlace
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """How containers are started, and what is looked at."""
+    """The start of containers, and the observed ones."""
 
     invocation: Invocation
     """The user's own."""
     client: Client
     argv: tuple[str, ...]
-    """What is really called."""
+    """The command that is really called."""
     label: str
     services: tuple[str, ...] = ()
-    """Of a compose project, those that are looked at."""
+    """The observed services of a compose project."""
     target: str | None = None
     """The one service that a trial is about."""
     project: str | None = None
     """The compose project of our own, of which nothing stays."""
     others: str | None = None
-    """The label of what a recording makes besides: other services, and networks that were not
-    there."""
+    """The label of other services and new networks of a recording."""
     beside: bool = False
     """Its containers have names of our own."""
     compose: str | None = None
     """The name of the compose project, the user's own or ours."""
     names: tuple[str, ...] = ()
-    """Of all its services."""
+    """The names of all its services."""
     ports: tuple[tuple[int, int], ...] = ()
     """Published ports of the user's, and those that stand for them."""
     originals: Mapping[str, str] = field(default_factory=dict)
     """Copies of data, and what they are copies of."""
     stopped: tuple[Container, ...] = ()
-    """What is stopped before, and started again afterwards."""
+    """The containers that are stopped before, and started again afterwards."""
 
 
 def for_recording(
@@ -61,18 +59,18 @@ def for_recording(
     *,
     in_its_place: bool,
 ) -> Start:
-    """``folder``: of our own. ``say`` is told what is up, before anything is done.
-    ``in_its_place``: what is up is stopped meanwhile.
+    """Decide how a recording starts. ``folder`` is ours. ``say`` receives what is up, before
+    anything is done. ``in_its_place``: what is up is stopped for the recording.
 
-    Raises CannotObserve and BadInput where it cannot be recorded so.
+    Raises CannotObserve and BadInput if a recording is not possible this way.
     """
-    wish = _Wish(invocation, client, InPlace.of(client), folder, say, in_its_place)
-    return _of_run(wish) if invocation.verb == "run" else _of_project(wish)
+    plan = _Plan(invocation, client, InPlace.of(client), folder, say, in_its_place)
+    return _of_run(plan) if invocation.verb == "run" else _of_project(plan)
 
 
 @dataclass(frozen=True, slots=True)
-class _Wish:
-    """What is to be recorded, and what is there."""
+class _Plan:
+    """The wanted recording, and the containers that are there."""
 
     invocation: Invocation
     client: Client
@@ -84,39 +82,39 @@ class _Wish:
 
     @property
     def label(self) -> str:
-        """Of what has every capability."""
+        """The label of containers that have every capability."""
         return f"{RECORDING_LABEL}={self.mark}"
 
     @property
     def own_name(self) -> str:
-        """In the place of the user's."""
+        """The name that replaces the user's."""
         return f"capadvise-recording-{self.mark}"
 
 
-def _of_run(wish: _Wish) -> Start:
-    invocation, client = wish.invocation, wish.client
+def _of_run(plan: _Plan) -> Start:
+    invocation, client = plan.invocation, plan.client
     if invocation.image is not None:
         client.pull(invocation.image, value_of(invocation.options, "platform"))
-    up = wish.there.named(invocation.name)
-    if wish.in_its_place:
-        users = {one.id: one for one in (*up, *_users(invocation, wish.there)) if one.running}
+    up = plan.there.named(invocation.name)
+    if plan.in_its_place:
+        users = {one.id: one for one in (*up, *_users(invocation, plan.there)) if one.running}
         up = list(users.values())
     given = invocation
     if up:
-        wish.say(_what_happens(up, in_its_place=wish.in_its_place))
+        plan.say(_what_happens(up, in_its_place=plan.in_its_place))
         kept = tuple(one for one in invocation.options if one.name not in ("name", "replace"))
-        given = replace(invocation, options=(*kept, Option("name", wish.own_name)))
-    if wish.in_its_place:
-        argv = grant.recorded(_noting(given, up), wish.label).argv()
-        return Start(invocation, client, argv, wish.label, stopped=tuple(up))
+        given = replace(invocation, options=(*kept, Option("name", plan.own_name)))
+    if plan.in_its_place:
+        argv = grant.recorded(_noting(given, up), plan.label).argv()
+        return Start(invocation, client, argv, plan.label, stopped=tuple(up))
     if up and value_of(given.options, "network") == "host":
         raise beside.not_twice(invocation.name or "")
     ports = FreePorts()
-    copies = DataCopies(client, wish.folder, {})
-    options = _on_free_data(wish, beside.options(given.options, ports), copies)
+    copies = DataCopies(client, plan.folder, {})
+    options = _on_free_data(plan, beside.options(given.options, ports), copies)
     return Start(
-        *(invocation, client, grant.recorded(replace(given, options=options), wish.label).argv()),
-        wish.label,
+        *(invocation, client, grant.recorded(replace(given, options=options), plan.label).argv()),
+        plan.label,
         beside=bool(up),
         ports=tuple(ports.changed.items()),
         originals=copies.originals,
@@ -124,15 +122,15 @@ def _of_run(wish: _Wish) -> Start:
 
 
 def _on_free_data(
-    wish: _Wish, options: tuple[Option, ...], copies: DataCopies
+    plan: _Plan, options: tuple[Option, ...], copies: DataCopies
 ) -> tuple[Option, ...]:
-    """What running containers write to is copied."""
+    """Copy the data that running containers write to."""
     changed: list[Option] = []
     for option in options:
-        used = [one for source in _sources(option) for one in wish.there.users_of(source)]
+        used = [one for source in _sources(option) for one in plan.there.users_of(source)]
         changed += volumes.of_options([option], copies) if used else [option]
         for one in used[:1]:
-            wish.say(f"{one.name} writes to {option.value}: the recording uses a copy")
+            plan.say(f"{one.name} writes to {option.value}: the recording uses a copy")
     return tuple(changed)
 
 
@@ -164,58 +162,58 @@ def _sources(option: Option) -> list[str]:
     return noted.sources
 
 
-def _of_project(wish: _Wish) -> Start:
-    invocation = wish.invocation
+def _of_project(plan: _Plan) -> Start:
+    invocation = plan.invocation
     resolved = project.config(invocation)
     services = project.targets(invocation, resolved)
-    up = wish.there.of_project(resolved["name"])
+    up = plan.there.of_project(resolved["name"])
     if not up:
-        return _started(wish, resolved, services, resolved["name"])
+        return _started(plan, resolved, services, resolved["name"])
     started = project.closure(resolved, services)
-    if wish.in_its_place:
-        up = [one for one in wish.there.of_project(resolved["name"], started) if one.running]
-        wish.say(_what_happens(up, in_its_place=True))
-        changed = project.in_place(resolved, lambda key: mountpoint(wish.client, key) is not None)
-        own = _started(wish, changed, services, wish.own_name, up)
+    if plan.in_its_place:
+        up = [one for one in plan.there.of_project(resolved["name"], started) if one.running]
+        plan.say(_what_happens(up, in_its_place=True))
+        changed = project.in_place(resolved, lambda key: mountpoint(plan.client, key) is not None)
+        own = _started(plan, changed, services, plan.own_name, up)
         return replace(own, stopped=tuple(up))
-    wish.say(_what_happens(up, in_its_place=False))
+    plan.say(_what_happens(up, in_its_place=False))
     ports, built = FreePorts(), not is_on(invocation.options, "build")
     wanted = project.only(resolved, started)
-    data = DataCopies(wish.client, wish.folder, resolved)
+    data = DataCopies(plan.client, plan.folder, resolved)
     changed = beside.project(wanted, data, ports, built=built)
-    own = _started(wish, changed, services, wish.own_name)
+    own = _started(plan, changed, services, plan.own_name)
     return replace(own, ports=tuple(ports.changed.items()), originals=data.originals)
 
 
 def _started(
-    wish: _Wish,
+    plan: _Plan,
     changed: dict[str, Any],
     services: tuple[str, ...],
     name: str,
     stopped: Iterable[Container] = (),
 ) -> Start:
-    """By a file of ours, under this name of a project."""
+    """The start from a file of ours, under this name of a project."""
     ids = ",".join(one.id for one in stopped)
     more = {STOPPED_LABEL: ids} if ids else {}
-    changed = project.recorded({**changed, "name": name}, services, wish.label, more)
-    ours = {TRIAL_LABEL: wish.mark}
-    there = wish.client.names("network", "")
+    changed = project.recorded({**changed, "name": name}, services, plan.label, more)
+    ours = {TRIAL_LABEL: plan.mark}
+    there = plan.client.names("network", "")
     changed = project.labelled(changed, services, ours)
     changed = project.with_labelled_networks(changed, ours, there)
-    path = project.write(changed, wish.folder, wish.client.engine)
-    given = grant.recorded(wish.invocation, wish.label)
+    path = project.write(changed, plan.folder, plan.client.engine)
+    given = grant.recorded(plan.invocation, plan.label)
     argv = project.of_file(given, path, name).argv()
     return Start(
-        *(wish.invocation, wish.client, argv, wish.label, services),
-        project=name if name == wish.own_name else None,
-        others=f"{TRIAL_LABEL}={wish.mark}",
+        *(plan.invocation, plan.client, argv, plan.label, services),
+        project=name if name == plan.own_name else None,
+        others=f"{TRIAL_LABEL}={plan.mark}",
         compose=name,
         names=tuple(changed["services"]),
     )
 
 
 def _noting(invocation: Invocation, up: list[Container]) -> Invocation:
-    """The next capadvise finds what is to be started again, where this one is killed."""
+    """Note for the next capadvise what to start again, if this one is killed."""
     if not up:
         return invocation
     note = Option("label", f"{STOPPED_LABEL}={','.join(one.id for one in up)}")
@@ -223,7 +221,7 @@ def _noting(invocation: Invocation, up: list[Container]) -> Invocation:
 
 
 def would_stop(invocation: Invocation, client: Client) -> list[Container]:
-    """What a recording in its place stops. Raises as ``for_recording``."""
+    """The containers that a recording in their place stops. Raises as ``for_recording`` does."""
     there = InPlace.of(client)
     if invocation.verb == "run":
         users = [*there.named(invocation.name), *_users(invocation, there)]

@@ -1,4 +1,4 @@
-"""A compose project as compose itself resolves it, and as a file of ours beside the user's own."""
+"""A compose project as compose itself resolves it, and as a file beside the user's own."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from capadvise.targets.containers.grant import recorded_service
 
 
 def config(invocation: Invocation) -> dict[str, Any]:
-    """The project: variables, ``extends``, ``include`` and several files made one, by docker
-    compose: also where podman-compose starts it. A service that has profiles is not enabled.
+    """The project as docker compose resolves it, also for podman-compose: variables, ``extends``,
+    ``include`` and several files are one. A service with profiles is not enabled.
 
-    Raises EngineError with what compose says, and BadInput where it can be asked only once.
+    Raises EngineError with compose's message, and BadInput if it can be read only once.
     """
     called, options = list(invocation.compose), invocation.project
     if any((one.name, one.value) == ("file", "-") for one in options):
@@ -48,8 +48,7 @@ def config(invocation: Invocation) -> dict[str, Any]:
 
 
 def targets(invocation: Invocation, project: Mapping[str, Any]) -> tuple[str, ...]:
-    """The services that are looked at: those named, else all that are enabled. Raises
-    CannotObserve."""
+    """The observed services: those named, else all enabled ones. Raises CannotObserve."""
     named = invocation.rest[:1] if invocation.verb == "compose run" else invocation.rest
     for name in named:
         if name not in project["services"]:
@@ -64,9 +63,7 @@ def recorded(
     label: str,
     more: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """The project for a recording: these services with every capability, the others as they are.
-    ``more``: further labels. Pure.
-    """
+    """The project with every capability for these services, and ``more`` labels on them. Pure."""
     changed = {
         name: with_labels(recorded_service(service, label), more) if name in services else service
         for name, service in project["services"].items()
@@ -93,8 +90,7 @@ def labelled(
 def with_labelled_networks(
     project: Mapping[str, Any], more: Mapping[str, str], there: Iterable[str]
 ) -> dict[str, Any]:
-    """The project with labels on the networks that compose will make, as they are not there yet.
-    Pure."""
+    """The project with labels on the networks that compose will make. Pure."""
     kept = set(there)
     networks = {
         key: network
@@ -106,7 +102,7 @@ def with_labelled_networks(
 
 
 def _name_of(project: Mapping[str, Any], key: str, item: Mapping[str, Any] | None) -> str:
-    """Of a network or volume, for the engine. Pure."""
+    """The engine's name for a network or volume. Pure."""
     return str((item or {}).get("name") or f"{project['name']}_{key}")
 
 
@@ -136,8 +132,8 @@ def only(project: Mapping[str, Any], services: Iterable[str]) -> dict[str, Any]:
 
 
 def in_place(project: Mapping[str, Any], is_there: Callable[[str], bool]) -> dict[str, Any]:
-    """The project for containers of another name in the place of its own: with its own networks and
-    volumes. ``is_there``: whether a volume is."""
+    """The project for containers of another name, with the networks and existing volumes of its
+    own. ``is_there``: whether a volume exists."""
     changed: dict[str, Any] = {**project}
     for kind in ("volumes", "networks"):
         changed[kind] = {}
@@ -153,8 +149,7 @@ def in_place(project: Mapping[str, Any], is_there: Callable[[str], bool]) -> dic
 
 
 def write(project: Mapping[str, Any], folder: Path, engine: str) -> Path:
-    """Write a project for the compose of an engine, and for its owner alone: its environment can
-    hold secrets."""
+    """Write a project for its owner alone: its environment can hold secrets."""
     if engine == "podman":
         project = podman_compose.written(project)
     path = folder / "compose.json"

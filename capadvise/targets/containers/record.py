@@ -39,32 +39,32 @@ from capadvise.targets.client.client import (
 )
 from capadvise.targets.client.container import PROJECT_LABEL
 from capadvise.targets.client.invocation import Invocation
-from capadvise.targets.containers import podman_compose, service_names
+from capadvise.targets.containers import compose, podman_compose
 from capadvise.targets.containers.beside import check_of
 from capadvise.targets.containers.container_starts import ContainerStarts, StartedContainer
 from capadvise.targets.containers.container_subject import ContainerSubject
 from capadvise.targets.containers.containers import ContainerState, Roster
-from capadvise.targets.containers.leftovers import sweep
+from capadvise.targets.containers.in_place import sweep
 from capadvise.targets.containers.prepare import Start, for_recording
 from capadvise.targets.containers.registry import ENGINES
 from capadvise.targets.containers.seen import Run, observation, observations, so_far
 
-_STOPPING = 1800.0
-"""Seconds for what is up to stop: a database can have a ``stop_grace_period`` of minutes."""
+_STOP_SECONDS = 1800.0
+"""Seconds for containers to stop: a database can have a ``stop_grace_period`` of minutes."""
 
 
 @dataclass(frozen=True, slots=True)
 class ContainerRun:
-    """What came of a run of containers."""
+    """The result of a run of containers."""
 
     each: tuple[Observation, ...]
     """One for each container, or for each service of a project."""
     status: int | None
-    """As the client ended; of a detached one, as its container did."""
+    """The exit status of the client; if the client is detached, of its container."""
     removed: tuple[str, ...]
     """Names of the containers that the user's command would have left: they had everything."""
-    last_words: tuple[str, ...] = ()
-    """Of the detached containers that failed."""
+    last_output: tuple[str, ...] = ()
+    """The last output of detached containers that failed."""
     swept: tuple[str, ...] = ()
     """Names of those of a killed capadvise that ran on until now."""
 
@@ -101,21 +101,21 @@ def observe_containers(
     say: Callable[[str], object] = lambda sentence: None,
     onlooker: Onlooker | None = None,
 ) -> ContainerRun:
-    """Run containers with every capability, and return what was seen of each.
+    """Run containers with every capability, and return an observation of each.
 
-    ``until_healthy``: their own healthchecks end the run. ``in_its_place``: what is up is stopped
-    meanwhile, else nothing of it is touched; ``say`` is told before. Raises CannotObserve or
-    CannotStart when nothing ran.
+    ``until_healthy``: their own health checks end the run. ``in_its_place``: containers that are up
+    are stopped for the recording, else none of them is touched; ``say`` is told before. Raises
+    CannotObserve or CannotStart if nothing ran.
     """
     client = engine_of(invocation)
     swept = sweep(client)
     with scratch(LARGE) as folder:
         start = for_recording(invocation, client, folder, say, in_its_place=in_its_place)
-        with _stopped_meanwhile(start, say):
+        with _stopped_for_recording(start, say):
             seen = run_containers(
                 start, command, meanwhile, until_healthy=until_healthy, onlooker=onlooker
             )
-        for sentence in seen.last_words:
+        for sentence in seen.last_output:
             say(sentence)
         for one in seen.each:
             if words := implicit_check(one.workload.check):
@@ -124,9 +124,9 @@ def observe_containers(
 
 
 @contextmanager
-def _stopped_meanwhile(start: Start, say: Callable[[str], object]) -> Iterator[None]:
-    """Where this is killed, the guardian starts them again, or the next capadvise does; what else
-    would end it waits until they are up."""
+def _stopped_for_recording(start: Start, say: Callable[[str], object]) -> Iterator[None]:
+    """Start the stopped containers again at the end. If capadvise is killed, the guardian or the
+    next capadvise does it; signals that would end capadvise wait until the containers are up."""
     ending = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM) if start.stopped else ()
     handlers = {number: signal.getsignal(number) for number in ending}
     ignored = signal.SIG_IGN, None
@@ -157,10 +157,9 @@ def run_containers(
     judged_by: str | None = None,
     seen: Callable[[ContainerRun], None] = lambda _: None,
 ) -> ContainerRun:
-    """Start them, follow them to their end, and say what was seen. ``at_end``, of a trial, is
-    called before they are removed; ``leave``: they are not, but started again. ``judged_by``: the
-    health check of a trial. ``seen`` is told what is returned, before the trace buffers are
-    removed."""
+    """Start containers, follow them to their end, and return the observations. ``at_end`` is called
+    before they are removed; with ``leave`` they stay for the next round. ``judged_by``: the health
+    check of a trial. ``seen`` receives the result before the trace buffers are removed."""
     engine = ENGINES[start.client.engine]
     untraced = engine.untraced if command.unobserved else None
     roster = (untraced or engine.roster)(start.client, start.label, ContainerStarts())
@@ -173,7 +172,7 @@ def run_containers(
         run = _run(start, command, ready, roster, until_healthy=until_healthy, judged_by=judged_by)
         own_caps.keep()
         if start.stopped:
-            start.client.call("stop", *(one.id for one in start.stopped), seconds=_STOPPING)
+            start.client.call("stop", *(one.id for one in start.stopped), seconds=_STOP_SECONDS)
         roster.open()
         try:
             run.loop.count_from(ready.release())
@@ -189,20 +188,19 @@ def run_containers(
         finally:
             roster.close()
         recorded = start.label.startswith(RECORDING_LABEL)
-        last_words = tuple(run.subject.last_words()) if recorded else ()
+        last_output = tuple(run.subject.last_output()) if recorded else ()
         removed = _removed(start, roster) if recorded else ()
         if each and (leave or recorded):
             ready.guardian.leave_containers()
         if not each:
             raise _not_seen(run)
-        result = ContainerRun(each, run.subject.status, removed, last_words)
+        result = ContainerRun(each, run.subject.status, removed, last_output)
         seen(result)
     return result
 
 
 def _removed(start: Start, roster: Roster) -> tuple[str, ...]:
-    """Remove them, and all of a project of our own: the names of those that the user's command
-    would have left."""
+    """Remove the containers; the names of those that the user's command would have left."""
     ours = start.project or start.stopped or start.beside or is_on(start.invocation.options, "rm")
     left = () if ours else tuple(roster.left())
     for _ in range(2):  # one may just have been made
@@ -236,7 +234,7 @@ def _run(
         until_healthy=until_healthy,
         judged_by=judged_by,
     )
-    # We stop them through the engine, which waits so long by itself.
+    # The engine that stops them waits this long by itself.
     stop_patience = 2 * command.patience
     limits = Limits(
         *(command.kind, command.seconds, command.patience, stop_patience), ends_by_interrupt=True
@@ -250,7 +248,7 @@ def _run(
 def _tracker(ready: Session, starts: ContainerStarts) -> CheckTracker:
     if (trace := ready.trace) is None:
         return NoTracker(None)
-    starts.told = trace.buffers.pointers.container_of
+    starts.container_of = trace.buffers.pointers.container_of
     return Tracker(
         *(trace.buffers.types, trace.symbols, starts, ready.held, 0, 0),
         early=starts.sighted,
@@ -263,20 +261,19 @@ def _reaching(start: Start, check: str | None) -> str | None:
     if check is None:
         return None
     if start.compose:
-        check = service_names.check_of(check, start.client.argv, start.compose, start.names)
+        check = compose.with_service_names(check, start.client.argv, start.compose, start.names)
     return check_of(check, dict(start.ports)) if start.ports else check
 
 
 def _removal(start: Start) -> list[list[list[str]]]:
-    """What is removed at the end: the containers, and more. Pairs of commands, see
-    ``process_tree.remove_containers``."""
+    """The pairs of commands for ``process_tree.remove_containers``."""
     containers = rm_by_label(start.client.argv, start.label, _removal_of(start))
     return [containers, *_removal_besides(start)]
 
 
 def _removal_besides(start: Start) -> list[list[list[str]]]:
-    """All of a compose project of our own; of another one, what was made besides, and of one of
-    podman-compose, the pod if nothing is left in it."""
+    """The commands that remove all of a compose project of our own; of a project of the user, only
+    what was added, and for podman-compose the pod if it is empty."""
     client, rm = list(start.client.argv), _removal_of(start)
     pairs: list[list[list[str]]] = []
     if start.project:
@@ -296,12 +293,11 @@ def _removal_besides(start: Start) -> list[list[list[str]]]:
 
 
 def _removal_of(start: Start) -> tuple[str, ...]:
-    """How its containers are removed."""
     return RM_DEPENDENT if start.compose and start.client.engine == "podman" else RM
 
 
 def _restart(start: Start) -> list[list[list[str]]]:
-    """What was stopped is started again by the guardian, where we cannot."""
+    """The commands by which the guardian starts stopped containers again, if we cannot."""
     client = list(start.client.argv)
     listing = [*client, "ps", "--all", "--quiet", "--no-trunc"]
     filters = [f"--filter=id={one.id}" for one in start.stopped]
@@ -309,7 +305,6 @@ def _restart(start: Start) -> list[list[list[str]]]:
 
 
 def _not_seen(run: Run) -> Exception:
-    """Why there is nothing to report."""
     status, invocation = run.subject.client_status, run.start.invocation
     client = (invocation.compose or invocation.client)[0]
     if invocation.verb == "run" and status in (126, 127):

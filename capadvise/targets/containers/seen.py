@@ -1,4 +1,4 @@
-"""What was seen of the containers of one start, each service or container by itself."""
+"""The observations of one start, for each service or container by itself."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Run:
     check: str | None
     kind: str | None
     check_after: float
-    """As the user gave them."""
+    """The three are as the user gave them."""
 
 
 def so_far(run: Run) -> list[TargetSoFar]:
@@ -50,7 +50,7 @@ def so_far(run: Run) -> list[TargetSoFar]:
 
 
 def _groups(run: Run) -> Iterator[list[tuple[ContainerState, StartedContainer]]]:
-    """What is looked at, by service or container."""
+    """The observed starts, by service or container."""
     groups: dict[str, list[tuple[ContainerState, StartedContainer]]] = {}
     for entry in list(run.subject.roster.entries.values()):
         wanted = not run.start.services or entry.service in run.start.services
@@ -126,7 +126,7 @@ def observation(
 
 
 def _workload(run: Run, entry: ContainerState) -> Workload:
-    """How to tell, in a trial, that it works: the user's check, its own, or that it ends well."""
+    """The workload of trials: the user's check, the container's own, or a good end."""
     check, kind = run.check, run.loop.kind
     if entry.id in run.subject.ended_by_us:
         container = entry.container

@@ -1,52 +1,55 @@
-"""When a container without a health check of its own has started: what listens and what runs in it
-does not change any more. What ran all that time is to run in each trial."""
+"""Noticing that a container without a health check has started: what listens and runs in it no
+longer changes. Each trial must run the same."""
 
 from __future__ import annotations
 
 import os
 import shlex
+import struct
 import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from types import MappingProxyType
 
+from capadvise.catalog import default
+from capadvise.catalog.syscalls import MACHINES
 from capadvise.kernel import procfs, serving
 from capadvise.kernel.background import Background
+from capadvise.kernel.procfs import PROC
 from capadvise.kernel.serving import RunningProgram
 from capadvise.model.workload import IMPLICIT_CHECK, only_listens
 from capadvise.observe.supervise.health_check import IMPLICIT
-from capadvise.targets.containers import naps
 
 STEADY = 3.0
 """Seconds without a change; as long again as it took to get there, up to ``_LONGEST``."""
 _LONGEST = 10.0
 _SERVES = 1 / 3
-"""The part of it that is waited for where the first process itself listens on every port: the
-script that it may have begun as has come to its exec. It is enough if each port answers."""
+"""The part of the wait that is enough if the first process itself listens on every port: a script
+that started it has come to its exec. Each port must answer."""
 _AHEAD = 0.6
 """Seconds before the end of a wait, in which a check is proposed for what goes on so."""
-_EVERY = 0.25
+_LOOK_SECONDS = 0.25
 _COMPUTES, _HELD_UP = 20.0, 100.0
-"""At most so many seconds of computing are waited for, as some programs never cease, and of waiting
-for a processor or a disk, as on a busy machine the script before a server takes ten times as long.
-"""
+"""The most seconds of computing that are waited for, as some programs never cease; and of waiting
+for a processor or a disk, which on a busy machine makes a start take ten times as long."""
 _WAITS = 30.0
 """Seconds, in all, in which a container that only waits is not taken for started: a program in it
 sleeps until a time that is not far, or nothing listens though ports are published or exposed."""
 _OFTEN = 2
-"""What has ended so many times comes and goes, as ``sleep`` in a loop: that is no change."""
+"""A program that has ended this many times comes and goes, like ``sleep`` in a loop."""
 
 
 class Stability:
-    """What of a container still changes, and what lasts, told from looks at it now and then."""
+    """The changing and the lasting parts of a container, judged by looking at it now and then."""
 
     def __init__(self) -> None:
         self.began = self.changed = -1.0
-        """When it was first looked at, and when something was last seen to be different."""
+        """The times of the first look and of the last change."""
         self._looked = self._computed = self._computes = self._held_up = self._waited = 0.0
         self._waits = _WAITS
-        """What is left of them."""
+        """The rest of the seconds that may be waited."""
         self._naps: dict[RunningProgram, float] = {}
         """When the first sleep of each is over."""
         self._sockets: frozenset[str] = frozenset()
@@ -64,10 +67,9 @@ class Stability:
         naps: Mapping[RunningProgram, float] = MappingProxyType({}),
         expects: bool = False,
     ) -> None:
-        """``sockets``: the ports that it listens on. ``busy``: something of it computes, or waits
-        for a processor or a disk. ``computed``: seconds of a processor that all of it has used.
-        ``naps``: what sleeps, and for how many seconds. ``expects``: it is to listen on some port.
-        """
+        """``sockets``: its listening ports. ``busy``: something in it computes, or waits for a
+        processor or a disk. ``computed``: its seconds of a processor. ``naps``: its sleepers, and
+        their seconds. ``expects``: it must listen on some port."""
         if self.began < 0:
             self.began = self.changed = self._looked = now
         naps_first = self._naps_first(now, naps)
@@ -92,8 +94,8 @@ class Stability:
         self._held_up += seconds - worked
 
     def _naps_first(self, now: float, naps: Mapping[RunningProgram, float]) -> bool:
-        """Whether something sleeps as a start may, before its next step: who has slept, or whose
-        like comes and goes, does so in a loop."""
+        """True if something sleeps before the next step of a start. A process that has slept
+        before, or of a program that comes and goes, sleeps in a loop."""
         for one, seconds in naps.items():
             if seconds <= _WAITS:
                 self._naps.setdefault(one, now + seconds)
@@ -118,24 +120,25 @@ class Settling:
 
     def __init__(self) -> None:
         self._next = self._asked = self._asked_after = 0.0
-        """Of the proposal: when it was asked for, and how long nothing had changed then."""
+        """The time of the next look, of the last question, and how long nothing had changed
+        then."""
         self._stability = Stability()
         self._before: frozenset[RunningProgram] | None = None
-        """What ran when a check was asked for."""
+        """The programs that ran when a check was asked for."""
         self._provoked: set[tuple[int, int]] = set()
-        """Pid and start of the processes that began while a check was tried: who serves whoever
-        connects (dovecot, postfix) makes them for that, and a trial has none until it is asked."""
+        """Pid and start of the processes that began during a check: servers such as dovecot and
+        postfix make them for each connection, and a trial has none until it is asked."""
         self._proposal: Background[str | None] | None = None
         self._waited = self._accepted = False
-        """It was proposed after as long a wait as for one of which nothing is known; or earlier,
-        and nothing has changed meanwhile."""
+        """The proposal came after the full wait for a container of which nothing is known; or
+        earlier, and nothing has changed since."""
 
     def look(self, root: int, pids: Callable[[], list[int]], *, expects: bool = False) -> None:
         """``root``: its first process. ``expects``: it is to listen on some port."""
         now, proposal = time.monotonic(), self._proposal
         if now < self._next or self.settled or (proposal and not proposal.ended):
             return
-        self._next, seen = now + _EVERY, self._stability
+        self._next, seen = now + _LOOK_SECONDS, self._stability
         there = pids()
         ports, running = serving.listening(root, there), self._unprovoked(there)
         seen.look(
@@ -150,7 +153,8 @@ class Settling:
             proposal = self._proposal = None  # it may take seconds: of what was there before
         if not there or seen.steady <= _SERVES * wait - _AHEAD:
             return
-        waits = [_SERVES * wait, wait] if _serves(root, ports) else [wait]
+        serves = bool(ports) and ports == serving.listening(root, [root])
+        waits = [_SERVES * wait, wait] if serves else [wait]
         left = waits[0] - seen.steady
         if proposal is None:
             asks = left < _AHEAD
@@ -165,7 +169,7 @@ class Settling:
             self._proposal = Background(lambda: _proposed(root, lasting))
 
     def _unprovoked(self, there: list[int]) -> frozenset[RunningProgram]:
-        """What runs, but for what our own questions have started."""
+        """The programs that run, without those that our own questions have started."""
         running = serving.running(there)
         if self._before is not None:
             before = {(one.pid, one.started) for one in self._before}
@@ -175,7 +179,7 @@ class Settling:
 
     @property
     def settled(self) -> bool:
-        """It has started, and it is known how to tell."""
+        """True if it has started, and a check for it is known."""
         ended = self._proposal is not None and self._proposal.ended
         return self._accepted or (self._waited and ended)
 
@@ -185,12 +189,8 @@ class Settling:
         return self._proposal.result() if self._proposal and self.settled else None
 
 
-def _serves(root: int, ports: frozenset[str]) -> bool:
-    return bool(ports) and ports == serving.listening(root, [root])
-
-
 def _napping(running: Iterable[RunningProgram]) -> dict[RunningProgram, float]:
-    return {one: nap for one in running if (nap := naps.seconds(one.pid))}
+    return {one: nap for one in running if (nap := sleep_left(one.pid))}
 
 
 def _programs(running: Iterable[RunningProgram]) -> set[str]:
@@ -198,10 +198,36 @@ def _programs(running: Iterable[RunningProgram]) -> set[str]:
 
 
 def _proposed(root: int, pids: list[int]) -> str | None:
-    """Told by another process: to enter its network takes more than we keep."""
+    """The proposal of another process: entering the network takes capabilities that we give up."""
     environment = {**os.environ, "PID": str(root), "PIDS": ",".join(map(str, pids))}
     done = subprocess.run([*IMPLICIT, "--propose"], env=environment, capture_output=True, text=True)
     arguments = done.stdout.split()
     if done.returncode or not arguments:
         return None
     return f"${IMPLICIT_CHECK} {shlex.join(arguments)}"
+
+
+_TIMER_ABSTIME = 1
+"""linux/time.h"""
+_OF_CLOCK = "clock_nanosleep"
+TIME_AT = {"nanosleep": 0, _OF_CLOCK: 2}
+"""The calls that sleep, and which argument is the time."""
+
+
+def sleep_left(pid: int, proc: Path = PROC) -> float:
+    """The rest of the sleep of its first thread, in seconds; 0 if it is awake or not traceable."""
+    try:
+        words = (proc / str(pid) / "syscall").read_text().split()
+        number = int(words[0])  # "running" is none
+        call = default().syscalls.name(MACHINES.get(os.uname().machine, 0), number)
+        if call not in TIME_AT:
+            return 0.0
+        clock, flags, *_ = (int(word, 16) for word in words[1:])
+        with open(proc / str(pid) / "mem", "rb", buffering=0) as memory:
+            memory.seek(int(words[1 + TIME_AT[call]], 16))
+            whole, billionths = struct.unpack("2q", memory.read(16))
+        until = call == _OF_CLOCK and flags & _TIMER_ABSTIME
+        left: float = whole + billionths / 1e9 - (time.clock_gettime(clock) if until else 0.0)
+    except (OSError, ValueError, IndexError, OverflowError, struct.error):
+        return 0.0
+    return max(0.0, left)

@@ -21,7 +21,7 @@ from capadvise.observe.supervise.event_loop import EventLoop, Onlooker, Standing
 from capadvise.observe.supervise.observation import Observation
 from capadvise.targets.client.client import TRIAL_LABEL, Client, EngineError, made_for
 from capadvise.targets.client.invocation import Invocation, recognize
-from capadvise.targets.containers import beside, grant, own_users, project, volumes
+from capadvise.targets.containers import beside, grant, project, volumes
 from capadvise.targets.containers.data import TrialData
 from capadvise.targets.containers.in_place import FreePorts, InPlace
 from capadvise.targets.containers.podman_compose import pod_of
@@ -30,11 +30,11 @@ from capadvise.targets.containers.record import engine_of, run_containers
 from capadvise.targets.containers.seen import Run
 from capadvise.targets.image.ownership import MappedOwners, with_originals
 
-_QUIET = 0.2
+_QUIET_SECONDS = 0.2
 """Seconds without anything new after which a start has most likely used all that it will."""
 Up = Callable[[Sequence[Recording]], object]
-"""Told what was used by what is up."""
-_RETURNS = 30.0
+"""Receives the recordings of a container that is up."""
+_RETURN_SECONDS = 30.0
 """Seconds in which an engine that was ended answers again, if it does."""
 
 
@@ -57,11 +57,12 @@ class ContainerTrial:
         seen: Callable[[tuple[Observation, Files]], None],
         up: Up | None,
     ) -> None:
-        """One round, by its number from 1, which ``seen`` is told of, and ``up`` before, once it is
-        up; what the container printed goes into two files, without the client's own talk. What it
-        wrote is looked at in the last round: it is compared only where a trial passes.
+        """Run one round, by its number from 1. ``up`` receives the recordings once the container is
+        up, ``seen`` the result. The container's output goes into two files, without the client's
+        own messages. Files that it wrote are read in the last round alone: they are compared only
+        if a trial passes.
 
-        Raises CannotObserve where the engine does not answer.
+        Raises CannotObserve if the engine does not answer.
         """
         files: list[tuple[str, str]] = []
 
@@ -69,7 +70,7 @@ class ContainerTrial:
             owner, last = as_on_disk, number == self.rounds
             client, subject = self.first.client, run.subject
             for entry in subject.roster.entries.values():
-                # Asked again: it fails where the engine has ended meanwhile, and with it the trial.
+                # Asked again: this fails if the engine has ended since, and so does the trial.
                 container = client.find(entry.id) if subject.is_target(entry) else None
                 if container and container.upper and last:
                     owners = MappedOwners(container, container.pid)
@@ -80,7 +81,7 @@ class ContainerTrial:
                         texts = client.logs(container.id)
                         for path, text in zip((self.out, self.err), texts, strict=True):
                             path.write_text(text, errors="backslashreplace")
-            if subject.roster.was_left():
+            if subject.roster.engine_ended():
                 raise EngineError(f"{client.engine} ended meanwhile")
             for folder in self.data.made if last else ():
                 files.extend(
@@ -110,16 +111,15 @@ class ContainerTrial:
 
 
 def _once_up(up: Up) -> Onlooker:
-    """Tells what the container has used once it does nothing new: long before it is known to go on
-    so."""
-    quiet, told = StandingStill(_QUIET), False
+    """Report the recordings once the container does nothing new, long before it is settled."""
+    quiet, done = StandingStill(_QUIET_SECONDS), False
 
     def look(loop: EventLoop, so_far: Callable[[], Sequence[TargetSoFar]]) -> None:
-        nonlocal told
+        nonlocal done
         now = time.monotonic() - loop.clock
-        if told or not loop.subject.begun or not quiet.look(now, lambda: _seen_of(loop)):
+        if done or not loop.subject.begun or not quiet.look(now, lambda: _seen_of(loop)):
             return
-        told = True
+        done = True
         for target in so_far()[:1]:
             up(target.recordings)
 
@@ -127,7 +127,7 @@ def _once_up(up: Up) -> Onlooker:
 
 
 def _seen_of(loop: EventLoop) -> tuple[set[str], bool]:
-    """What is new while it comes up: its programs and its checks; and whether it computes."""
+    """The new programs and checks while it comes up; and whether it computes."""
     pids = loop.subject.pids()
     programs = {procfs.comm(pid) for pid in pids}
     return {*programs, str(loop.sources.tracker.distinct)}, any(map(procfs.is_busy, pids))
@@ -137,14 +137,14 @@ def _seen_of(loop: EventLoop) -> tuple[set[str], bool]:
 def container_trial(plan: dict[str, Any], top: Path, out: Path, err: Path) -> Iterator[Any]:
     """Prepare a trial, and remove its containers, volumes and networks at the end.
 
-    Raises CannotObserve where the engine does not answer, BadInput and CannotCover where a volume
-    can be neither overlaid nor copied.
+    Raises CannotObserve if the engine does not answer, BadInput and CannotCover if a volume can be
+    neither overlaid nor copied.
     """
     invocation = recognize(tuple(plan["argv"]))
     if invocation is None:
         raise BadInput("the report's command starts no known container")
     client = engine_of(invocation)
-    first_id = own_users.first_id(invocation) if plan["userns"] else 0
+    first_id = grant.first_id(invocation) if plan["userns"] else 0
     data = TrialData(client, top, plan["data"], plan["before"], first_id)
     with ExitStack() as undone:
         undone.callback(data.close)
@@ -156,16 +156,16 @@ def container_trial(plan: dict[str, Any], top: Path, out: Path, err: Path) -> It
 
 
 def _remove(start: Start) -> None:
-    """An engine that is just being started again is waited for, and a podman that has not yet noted
-    that a container has ended. What it was about to make can be there a moment later."""
-    end, interrupted = time.monotonic() + _RETURNS, False
+    """Remove everything. Wait for an engine that is being restarted, and for a podman that has not
+    yet noted the end of a container. Things that it was about to make can appear a moment later."""
+    end, interrupted = time.monotonic() + _RETURN_SECONDS, False
     while True:
         try:
             _remove_all(start)
             if not interrupted:
                 return
             interrupted = False
-        except EngineError:  # the next start of ours removes what is left then
+        except EngineError:  # our next start removes leftovers
             interrupted = True
             if time.monotonic() > end:
                 return

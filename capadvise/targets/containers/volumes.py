@@ -1,5 +1,4 @@
-"""Volumes of a trial: what the container may write to is not the user's own. What it may only read
-stays."""
+"""Volumes of a trial: the container does not write to the user's own. Read-only data stays."""
 
 from __future__ import annotations
 
@@ -9,15 +8,15 @@ from typing import Any, Protocol
 from capadvise.config.run.pflag import Option
 
 _Field = tuple[str, str, str]
-"""Of a mount: its name, ``=``, its value."""
+"""One field of a mount: its name, ``=``, its value."""
 
 
 class Data(Protocol):
-    """What a trial is given in place of the user's own."""
+    """The replacement of the user's data."""
 
     def bind(self, source: str, target: str) -> str | None:
-        """A folder or file for one of the host; None: a new volume in its place. What is neither, a
-        socket or a device, stays. ``target``: where the container has it."""
+        """A folder or file that replaces one of the host; None: a new volume replaces it. A socket
+        or a device stays. ``target``: its path in the container."""
 
     def volume(self, name: str) -> str | None:
         """A folder for a named volume; None: a new volume."""
@@ -37,8 +36,8 @@ def of_options(options: Iterable[Option], data: Data) -> list[Option]:
 def _volume(text: str, data: Data) -> str:
     """``SOURCE:TARGET[:OPTIONS]``, or a target alone, which is fresh anyway."""
     source, colon, rest = text.partition(":")
-    target, _, said = rest.partition(":")
-    if not colon or "ro" in said.split(","):
+    target, _, flags = rest.partition(":")
+    if not colon or "ro" in flags.split(","):
         return text
     of_host = source.startswith(("/", ".", "~"))
     folder = data.bind(source, target) if of_host else data.volume(source)
@@ -56,7 +55,8 @@ def _mount(text: str, data: Data) -> str:
     source = given.get("source", given.get("src"))
     if source is None or kind not in ("volume", "bind"):
         return text
-    folder = data.bind(source, _target(given)) if kind == "bind" else data.volume(source)
+    target = next((given[name] for name in ("target", "destination", "dst") if name in given), "")
+    folder = data.bind(source, target) if kind == "bind" else data.volume(source)
     kept = _new_volume(fields) if folder is None else _bound(fields, folder)
     return ",".join(map("".join, kept))
 
@@ -78,13 +78,8 @@ def _bound(fields: Iterable[_Field], folder: str) -> list[_Field]:
     return [("type", "=", "bind"), *kept]
 
 
-def _target(given: Mapping[str, str]) -> str:
-    return next((given[name] for name in ("target", "destination", "dst") if name in given), "")
-
-
 def of_service(service: Mapping[str, Any], data: Data) -> list[dict[str, Any]]:
-    """The volumes of a service of a resolved project: what is new is so by the name of the trial's
-    project."""
+    """The volumes of a service of a resolved project; the trial's project names the new ones."""
     changed = []
     for volume in service.get("volumes") or ():
         if not volume.get("read_only") and volume.get("source"):

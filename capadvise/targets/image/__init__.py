@@ -1,5 +1,5 @@
-"""What an image or a container's file system holds: owners, set-id bits, file capabilities.
+"""The contents of an image or of a container's file system: owners, set-id bits, file capabilities.
 
 All of it may be imported. ``archive`` reads a saved image, ``ownership`` a running container; the
-rest serves these two.
+other modules serve these two.
 """

@@ -25,13 +25,13 @@ class BadArchive(ValueError):
 
 
 class Stream(Protocol):
-    """What can be read from: a pipe, a file, a member of another archive."""
+    """Anything that can be read from: a pipe, a file, a member of another archive."""
 
     def read(self, size: int, /) -> bytes: ...
 
 
 class Kind(StrEnum):
-    """What an entry is."""
+    """The kinds of entries."""
 
     FILE = "file"
     HARD_LINK = "hard link"
@@ -55,13 +55,13 @@ class Member:
     uid: int
     gid: int
     link: str = ""
-    """What a link points to: of a hard link a path as ``path``."""
+    """The target of a link; for a hard link, a path like ``path``."""
     capability: bytes | None = None
     """The extended attribute ``security.capability``."""
 
 
 class Body:
-    """The content of an entry, to be read before the next entry is asked for, or not at all."""
+    """The content of an entry, to be read before the next entry, or not at all."""
 
     def __init__(self, stream: Stream, size: int) -> None:
         self._stream, self._left, self._padding = stream, size, -size % _BLOCK
@@ -145,7 +145,7 @@ def _header(stream: Stream) -> bytes | None:
 
 
 def _exactly(stream: Stream, size: int) -> bytes:
-    """So many bytes, though a pipe gives fewer at a time."""
+    """Read this many bytes, though a pipe gives fewer at a time."""
     parts = []
     while size:
         part = stream.read(min(size, 1 << 20))

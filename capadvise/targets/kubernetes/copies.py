@@ -1,4 +1,4 @@
-"""Pods that are made of a workload's template: canaries, and what a server is asked about. Pure."""
+"""Pods made of a workload's template: canaries, and questions to a server. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from capadvise.targets.kubernetes.objects import Object, beginning_of, name_of, 
 
 _OF_A_RUNNING_POD = ("nodeName", "activeDeadlineSeconds", "ephemeralContainers", "schedulingGates")
 _TOKEN = "kube-api-access-"
-"""So begins the name of the volume that the server adds to each pod."""
+"""The prefix of the volume that the server adds to each pod."""
 
 
 def canary(
@@ -24,9 +24,8 @@ def canary(
     node: str = "",
     claims: Mapping[str, str] | None = None,
 ) -> Object:
-    """A pod of the template that no Service finds, and that is not started again. Volumes that are
-    ``claims`` of storage (name → claim) are replaced by empty ones. Raises BadInput where a copy
-    would disturb the pods that run."""
+    """A pod of the template that no Service selects, and that is not restarted. Empty volumes
+    replace those in ``claims``. Raises BadInput if a copy would disturb running pods."""
     spec = {key: value for key, value in template["spec"].items() if key not in _OF_A_RUNNING_POD}
     if spec.get("hostNetwork"):
         raise BadInput(
@@ -34,7 +33,7 @@ def canary(
             "the ports of the pod that runs there"
         )
     spec |= {"restartPolicy": "Never", "activeDeadlineSeconds": seconds}
-    # Nothing else runs where a copy must keep away from all replicas.
+    # Otherwise a copy that must keep away from all replicas runs nowhere.
     spec.pop("topologySpreadConstraints", None)
     affinity = dict(spec.get("affinity") or {})
     if affinity.pop("podAntiAffinity", None):
@@ -54,9 +53,8 @@ def canary(
 
 
 def replica(workload: Object, owner: PodOwner, spec: Object) -> Object:
-    """A pod as the workload makes them, to ask what the server makes of it. It is not for a canary:
-    webhooks and policies see its labels, and the ports of its node. What a StatefulSet keeps for
-    each pod is an empty volume here."""
+    """A pod as the workload makes them, to ask the server about. It is not for a canary: webhooks
+    see its labels and its ports. A StatefulSet's volumes for each pod are empty here."""
     spec = {key: value for key, value in spec.items() if key not in _OF_A_RUNNING_POD}
     made = (workload.get("spec") or {}).get("volumeClaimTemplates") or ()
     volumes = list(_volumes(spec, {name_of(one): "" for one in made}))

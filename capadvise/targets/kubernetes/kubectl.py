@@ -1,4 +1,4 @@
-"""kubectl, which does all that has to do with a cluster."""
+"""kubectl, which does everything that concerns a cluster."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import resource
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from capadvise.model.errors import CannotObserve
-from capadvise.targets.kubernetes.objects import Object
+from capadvise.targets.kubernetes.objects import RUN, Object
 
 _SERVER = re.compile(r"Error from server \((\w+)\)")
 _INVALID = re.compile(r"^The .+ is invalid: *\n((?s:\* .+))", re.MULTILINE)
@@ -23,11 +23,11 @@ _INVALID = re.compile(r"^The .+ is invalid: *\n((?s:\* .+))", re.MULTILINE)
 _TIMEOUT = 60
 """Seconds for one call; a login can wait for a person."""
 _LARGEST = 128 << 20
-"""Of an answer: the reports of a full node are a tenth of it."""
+"""The most bytes of an answer: the reports of a full node are a tenth of it."""
 
 
 class ClusterError(CannotObserve):
-    """What kubectl or the server said. ``reason``: the server's word, such as ``NotFound``."""
+    """An error of kubectl or of the server. ``reason``: the server's word, such as ``NotFound``."""
 
     def __init__(self, message: str, *, reason: str = "", hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
@@ -37,14 +37,13 @@ class ClusterError(CannotObserve):
 def _run(
     words: list[str], stdin: str, timeout: float, fds: Sequence[int]
 ) -> tuple[int, bytes, str]:
-    """Exit status, stdout and stderr: of each, no more than the largest answer is kept, for a node
-    can send anything."""
-    with tempfile.TemporaryFile() as answer, tempfile.TemporaryFile() as said:
+    """Exit status, stdout and stderr, cut at the largest answer: a node can send anything."""
+    with tempfile.TemporaryFile() as answer, tempfile.TemporaryFile() as errors:
         with subprocess.Popen(
             words,
             stdin=subprocess.PIPE,
             stdout=answer,
-            stderr=said,
+            stderr=errors,
             process_group=0,
             pass_fds=fds,
         ) as process:
@@ -52,18 +51,20 @@ def _run(
                 with suppress(OSError):  # a client that is set-id
                     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (_LARGEST, _LARGEST))
                 process.communicate(stdin.encode(), timeout)
-            except BaseException:  # as subprocess.run: nobody waits for it any more
+            except BaseException:  # like subprocess.run: nobody else ends it
                 process.kill()
                 raise
         answer.seek(0)
-        said.seek(0)
-        return process.returncode, answer.read(), said.read().decode(errors="replace").strip()
+        errors.seek(0)
+        return process.returncode, answer.read(), errors.read().decode(errors="replace").strip()
 
 
-def _refusal(verb: str, status: int, said: str) -> ClusterError:
-    """In the server's words, as far as kubectl tells them."""
-    lines, match = said.splitlines(), _SERVER.search(said)
-    invalid = None if verb == "exec" else _INVALID.search(said)  # else a program of a container's
+def _refusal(verb: str, status: int, errors: str) -> ClusterError:
+    """The error in the server's words, if kubectl passes them on."""
+    lines, match = errors.splitlines(), _SERVER.search(errors)
+    invalid = (
+        None if verb == "exec" else _INVALID.search(errors)
+    )  # else a container's program wrote it
     causes = "; ".join(re.findall(r"^\* (.*)", invalid[1], re.MULTILINE)) if invalid else ""
     last = lines[-1].removeprefix("error: ") if lines else f"exit status {status}"
     return ClusterError(f"kubectl {verb}: {causes or last}", reason=match[1] if match else "")
@@ -74,9 +75,9 @@ class Kubectl:
     """A client of one cluster."""
 
     context: str | None = None
-    """Of the kubeconfig; None: the current one."""
+    """A context of the kubeconfig; None: the current one."""
     fds: tuple[int, ...] = ()
-    """What each call inherits."""
+    """Descriptors that each call inherits."""
 
     def words(self, *words: str) -> list[str]:
         """The command line of a call. Raises ClusterError."""
@@ -89,13 +90,13 @@ class Kubectl:
         return [program, *context, *words]
 
     def call(self, *words: str, stdin: str | None = None, timeout: float = _TIMEOUT) -> str:
-        """What it prints. Raises ClusterError.
+        """The output of a call. Raises ClusterError.
 
-        Ctrl-C is for us alone: what we then have to remove, kubectl must remove.
+        Ctrl-C does not reach kubectl: it must still remove the pods afterwards.
         """
         line = self.words(*words)
         try:
-            status, answer, said = _run(line, stdin or "", timeout, self.fds)
+            status, answer, errors = _run(line, stdin or "", timeout, self.fds)
         except subprocess.TimeoutExpired as error:
             raise ClusterError(f"kubectl {words[0]}: no answer in {timeout:.0f} s") from error
         except (OSError, ValueError) as error:
@@ -105,16 +106,16 @@ class Kubectl:
                 f"kubectl {words[0]}: its answer is larger than {_LARGEST >> 20} MiB"
             )
         if status != 0:
-            raise _refusal(words[0], status, said)
+            raise _refusal(words[0], status, errors)
         return answer.decode(errors="replace")
 
     def namespace(self) -> str:
-        """The one that kubectl uses by itself."""
+        """The default namespace of kubectl."""
         words = ("config", "view", "--minify", "-o", "jsonpath={..namespace}")
         return self.call(*words).strip() or "default"
 
     def get(self, path: str, **query: str) -> Object:
-        """What the server has at a path."""
+        """The server's object at a path."""
         return self._object(self.call("get", f"--raw={_uri(path, query)}"))
 
     def items(self, path: str, **query: str) -> list[Object]:
@@ -134,7 +135,7 @@ class Kubectl:
         return self._object(self.call(*words, stdin=json.dumps(what)))
 
     def replace(self, path: str, what: Mapping[str, Any], **query: str) -> Object:
-        """An object in the place of what is there."""
+        """Replace an object."""
         words = ("replace", f"--raw={_uri(path, query)}", "-f", "-")
         return self._object(self.call(*words, stdin=json.dumps(what)))
 
@@ -149,7 +150,7 @@ class Kubectl:
     def execute(
         self, namespace: str, pod: str, container: str, words: Sequence[str], timeout: float
     ) -> str:
-        """What a command in a container prints."""
+        """The output of a command in a container."""
         at = (f"--namespace={namespace}", pod, f"--container={container}", "--")
         return self.call("exec", *at, *words, timeout=timeout)
 
@@ -165,3 +166,34 @@ class Kubectl:
 
 def _uri(path: str, query: Mapping[str, str]) -> str:
     return quote(path) + (f"?{urlencode(query)}" if query else "")
+
+
+_UNLESS_RELEASED = 'read -r _ || exec "$@"'
+"""A line says that nothing is left; an end without one, that we were killed."""
+
+
+@contextmanager
+def removed_if_killed(kubectl: Kubectl, namespaces: Sequence[str], run: str) -> Iterator[Kubectl]:
+    """A client whose pods of this run are removed even if capadvise is killed: for each namespace,
+    a process in a session of its own notices the end of its input. Each kubectl holds the pipe
+    open, too, as one that is about to make a pod outlives us. Raises ClusterError."""
+    delete = ("delete", "pods", f"--selector={RUN}={run}", "--wait=false")
+    processes = [
+        subprocess.Popen(
+            [
+                *("sh", "-c", _UNLESS_RELEASED, "sh"),
+                *kubectl.words(*delete, f"--namespace={namespace}"),
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        for namespace in namespaces
+    ]
+    fds = tuple(process.stdin.fileno() for process in processes if process.stdin)
+    try:
+        yield replace(kubectl, fds=fds)
+    finally:
+        for process in processes:
+            process.communicate(b"\n")

@@ -1,4 +1,4 @@
-"""What is read of a cluster's objects, and the pods that watch others. Pure."""
+"""The parts of a cluster's objects that capadvise reads, and the pods that observe others. Pure."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _API = {
     "Pod": "/api/v1",
 }
 RESTARTABLE = ("Deployment", "StatefulSet", "DaemonSet")
-"""What ``kubectl rollout restart`` takes."""
+"""Kinds that ``kubectl rollout restart`` takes."""
 _LOCAL = 40
-"""Of a workload's name, so much is the beginning of its pods' names: longer ones are cut."""
+"""The names of a workload's pods begin with this many letters of its name: longer names are cut."""
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}$")
 
-# As dash runs it. SIGTERM, from us or from the kubelet, ends the recording, which then removes its
-# trace buffers; the reports stay until we have read them. Exec makes the first program of a
-# container known to nobody, so its pid is noted.
+# A script for dash. SIGTERM, from us or from the kubelet, ends the recording, which then removes
+# its trace buffers; the reports stay until we have read them. After an exec nobody knows the first
+# program of a container, so its pid is noted.
 _SCRIPT = """\
 cd /reports
 capadvise attach --no-tui --json "$1" >reports.json 2>log &
@@ -53,20 +53,20 @@ COLLECT = (
 
 
 def path_of(owner: PodOwner) -> str:
-    """Where the server has it."""
+    """The server's path of a workload."""
     return f"{_API[owner.kind]}/namespaces/{owner.namespace}/{owner.kind.lower()}s/{owner.name}"
 
 
 def pods_path(namespace: str, pod: str = "") -> str:
-    """Where the server has the pods of a namespace, or one of them."""
+    """The server's path of the pods of a namespace, or of one of them."""
     return f"/api/v1/namespaces/{namespace}/pods" + (f"/{pod}" if pod else "")
 
 
 def selector_of(workload: Object) -> str:
-    """The labels of its pods, as a query; empty where it names none."""
-    said = (workload.get("spec") or {}).get("selector") or {}
-    words = [f"{key}={value}" for key, value in (said.get("matchLabels") or {}).items()]
-    for one in said.get("matchExpressions") or ():
+    """The labels of its pods, as a query; empty if it names none."""
+    selector = (workload.get("spec") or {}).get("selector") or {}
+    words = [f"{key}={value}" for key, value in (selector.get("matchLabels") or {}).items()]
+    for one in selector.get("matchExpressions") or ():
         key, values = one["key"], ",".join(one.get("values") or ())
         operator = str(one["operator"])
         words.append(
@@ -93,7 +93,7 @@ def template_of(workload: Object) -> Object:
 
 
 def node_of(pod: Object) -> str:
-    """Where it runs; empty where nobody has decided."""
+    """The node on which it runs; empty if it is not scheduled."""
     return str((pod.get("spec") or {}).get("nodeName") or "")
 
 
@@ -103,12 +103,12 @@ def name_of(item: Object) -> str:
 
 
 def run_of(item: Object) -> str | None:
-    """Which call has made it; None: none of ours."""
+    """The call of capadvise that made it; None if it is not ours."""
     return (item["metadata"].get("labels") or {}).get(RUN)
 
 
 def is_ours(item: Object) -> bool:
-    """Whether capadvise made it."""
+    """True if capadvise made it."""
     return (item["metadata"].get("labels") or {}).get(_MANAGED_BY) == "capadvise"
 
 
@@ -127,18 +127,17 @@ def ours(run: str) -> Object:
 
 
 def beginning_of(owner: PodOwner) -> str:
-    """Of the names of its pods."""
+    """The beginning of the names of its pods."""
     return owner.name[:_LOCAL]
 
 
 def watched(owner: PodOwner) -> str:
-    """What an observer is told to attach to: the pods of a workload, and others whose names begin
-    like theirs."""
+    """The pods that an observer attaches to: a workload's, and others with such names."""
     return f"{owner.namespace}/{beginning_of(owner)}*"
 
 
 def observer(owner: PodOwner, node: str, name: str, run: str, image: str, seconds: int) -> Object:
-    """The pod that watches those of a node, and ends after so many seconds."""
+    """The pod that observes those of a node, and ends after this many seconds."""
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -197,7 +196,7 @@ def observer(owner: PodOwner, node: str, name: str, run: str, image: str, second
 
 
 def observers_namespace() -> Object:
-    """``hostPID`` and ``hostPath`` need this label where Pod Security is enforced."""
+    """The namespace: if Pod Security is enforced, ``hostPID`` and ``hostPath`` need this label."""
     return {
         "apiVersion": "v1",
         "kind": "Namespace",
@@ -238,8 +237,7 @@ def trouble(pod: Object) -> str | None:
 
 
 def disturbance(pod: Object) -> str | None:
-    """What has ended a pod that is none of its programs: an eviction, a node that is full, somebody
-    who deleted it."""
+    """The outside reason for the end of a pod: an eviction, a full node, a deletion."""
     status = pod.get("status") or {}
     if status.get("phase") == "Failed" and status.get("reason"):
         return f"{status['reason']}: {status.get('message') or ''}".rstrip(": ")
@@ -247,17 +245,17 @@ def disturbance(pod: Object) -> str | None:
 
 
 def delay(pod: Object) -> str:
-    """Why no container of it runs yet, as far as the server tells."""
+    """The reason why no container of it runs yet, as the server reports it."""
     status = pod.get("status") or {}
     every = (one for kind in _STATUSES for one in status.get(kind) or ())
-    said = [(one.get("state") or {}).get("waiting") or {} for one in every]
-    said += [one for one in status.get("conditions") or () if one.get("status") == "False"]
-    why = (f"{one['reason']}: {one['message']}" for one in said if one.get("message"))
+    reasons = [(one.get("state") or {}).get("waiting") or {} for one in every]
+    reasons += [one for one in status.get("conditions") or () if one.get("status") == "False"]
+    why = (f"{one['reason']}: {one['message']}" for one in reasons if one.get("message"))
     return next(why, f"it is {status.get('phase') or 'Pending'}")
 
 
 def cannot_start(pod: Object) -> bool:
-    """Whether waiting is of no use."""
+    """True if it will never start."""
     status = pod.get("status") or {}
     every = (one for kind in _STATUSES for one in status.get(kind) or ())
     reasons = {((one.get("state") or {}).get("waiting") or {}).get("reason") for one in every}
@@ -267,9 +265,9 @@ def cannot_start(pod: Object) -> bool:
 def _why_ended(status: Object, states: Iterable[Object]) -> str:
     ended = [state["terminated"] for state in states if state.get("terminated")]
     words = [one.get("message") or one.get("reason") for one in ended]
-    said = (str(word or "").strip() for word in (*words, status.get("message")))
-    lines = next(filter(None, said), f"it is {status['phase']}").splitlines()
-    errors = [line for line in lines if line.startswith(_ERROR)]  # of ours, a hint comes last
+    messages = (str(word or "").strip() for word in (*words, status.get("message")))
+    lines = next(filter(None, messages), f"it is {status['phase']}").splitlines()
+    errors = [line for line in lines if line.startswith(_ERROR)]  # our errors end with a hint
     return (errors or lines)[-1].removeprefix(_ERROR)
 
 
@@ -286,11 +284,11 @@ _STATUSES = ("containerStatuses", "initContainerStatuses")
 
 
 def has_ended(pod: Object) -> bool:
-    """Whether nothing of it runs any more."""
+    """True if nothing in it runs any more."""
     return (pod.get("status") or {}).get("phase") in _ENDED
 
 
 def is_ready(pod: Object) -> bool:
-    """Whether its probes say so."""
+    """True if its probes say so."""
     conditions = (pod.get("status") or {}).get("conditions") or ()
     return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)

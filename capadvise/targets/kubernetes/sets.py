@@ -15,8 +15,8 @@ _EVERY = frozenset(map(Cap, range(len(NAMES))))
 
 
 def with_sets(spec: Object, sets: Mapping[str, CapSet]) -> Object:
-    """The specification of a pod in which containers have these sets and are not privileged. All
-    else stays. Raises BadInput for a container that is not there."""
+    """A pod's specification in which containers have these sets and are not privileged. Raises
+    BadInput for a missing container."""
     changed = copy.deepcopy(spec)
     there = {one["name"]: one for one in containers(changed)}
     if missing := sorted(set(sets) - set(there)):
@@ -26,18 +26,13 @@ def with_sets(spec: Object, sets: Mapping[str, CapSet]) -> Object:
     for name, caps in sets.items():
         add = [_ALL] if caps >= _EVERY else [cap.short for cap in sorted(caps)]
         context = dict(there[name].get("securityContext") or {})
-        if context.get("allowPrivilegeEscalation") is False and _escalates(caps):
-            del context["allowPrivilegeEscalation"]
+        if context.get("allowPrivilegeEscalation") is False and Cap.parse("SYS_ADMIN") in caps:
+            del context["allowPrivilegeEscalation"]  # the server refuses the two together
         there[name]["securityContext"] = context | {
             "privileged": False,
             "capabilities": {"drop": [_ALL], "add": add} if add != [_ALL] else {"add": add},
         }
     return changed
-
-
-def _escalates(caps: CapSet) -> bool:
-    """The server refuses SYS_ADMIN where escalation is forbidden."""
-    return Cap.parse("SYS_ADMIN") in caps
 
 
 def containers(spec: Object) -> Iterator[Object]:
@@ -47,14 +42,15 @@ def containers(spec: Object) -> Iterator[Object]:
 
 
 def granted(container: Object, default: CapSet, everything: CapSet) -> CapSet:
-    """What a container gets. ``default``: of the runtime."""
+    """The set that a container gets. ``default``: the runtime's."""
     context = container.get("securityContext") or {}
     if context.get("privileged"):
         return everything
-    said = context.get("capabilities") or {}
-    drop, add = (_parsed(said.get(key) or (), everything) for key in ("drop", "add"))
-    # As runtimes do: what both name is dropped, but of ALL only what is not added by its name.
-    if _ALL in map(str.upper, said.get("drop") or ()):
+    capabilities = context.get("capabilities") or {}
+    drop, add = (_parsed(capabilities.get(key) or (), everything) for key in ("drop", "add"))
+    # Runtimes drop a capability that both lists name; after dropping ALL, they add only those that
+    # are named.
+    if _ALL in map(str.upper, capabilities.get("drop") or ()):
         return add
     return (default | add) - drop
 
@@ -67,8 +63,8 @@ def _parsed(names: object, everything: CapSet) -> CapSet:
 
 
 def differences(asked: Object, answer: Object) -> Iterator[str]:
-    """Where the server has made something else of the sets of a pod's specification."""
-    made, known = ({one["name"]: _said(one) for one in containers(x)} for x in (answer, asked))
+    """The differences between the sets that were asked for and those in the server's answer."""
+    made, known = ({one["name"]: _sets_of(one) for one in containers(x)} for x in (answer, asked))
     for name, sets in known.items():
         for key, wanted in sets.items():
             if name not in made:
@@ -81,13 +77,13 @@ def differences(asked: Object, answer: Object) -> Iterator[str]:
 def additions(asked: Object, answer: Object) -> Iterator[str]:
     """The containers that the server has put beside those of a pod's specification."""
     known = {one["name"] for one in containers(asked)}
-    made = {one["name"]: _said(one) for one in containers(answer) if one["name"] not in known}
+    made = {one["name"]: _sets_of(one) for one in containers(answer) if one["name"] not in known}
     for name, sets in sorted(made.items()):
-        said = ", ".join(f"{key} {_shown(value)}" for key, value in sets.items())
-        yield f"{name} is added by the server: {said}"
+        text = ", ".join(f"{key} {_shown(value)}" for key, value in sets.items())
+        yield f"{name} is added by the server: {text}"
 
 
-def _said(container: Object) -> dict[str, Any]:
+def _sets_of(container: Object) -> dict[str, Any]:
     context = container.get("securityContext") or {}
     sets = context.get("capabilities") or {}
     return {

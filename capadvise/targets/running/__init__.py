@@ -1,5 +1,5 @@
-"""Recording and inspecting what already runs: processes, containers, pods, a whole machine.
+"""Recording and inspecting what already runs: processes, containers, units, a whole machine.
 
 Nothing of it is started, stopped, or sent a signal. Commands begin at ``record_running``,
-``record_pods``, ``machine`` and ``inspect``; ``target``, ``pods`` and ``units`` find what is named.
+``machine`` and ``inspect``; ``target`` finds what the user names.
 """

@@ -1,5 +1,4 @@
-"""Looking at processes: ``inspect``. Works from inside a container, without root, and on a process
-that goes away meanwhile."""
+"""``inspect``: looking at processes, also inside a container, without root, and while they end."""
 
 from __future__ import annotations
 
@@ -19,14 +18,13 @@ from capadvise.model import clone_flags
 from capadvise.model.caps import Cap, CapSet
 from capadvise.model.errors import BadInput, CannotObserve
 from capadvise.model.posture import Inspection, Posture, Sharing
-from capadvise.targets.names import running
-from capadvise.targets.running.pods import in_pod
-from capadvise.targets.running.target import by_name
-from capadvise.targets.running.units import is_unit, main_process
+from capadvise.targets.containers.registry import running_container
+from capadvise.targets.kubernetes.pods import in_pod
+from capadvise.targets.running.target import by_name, is_unit, main_process
 
 
 def inspect(pid: int, machine: Machine, container: str | None = None) -> Inspection:
-    """One process. Raises BadInput when there is none."""
+    """One process. Raises BadInput if there is none."""
     folder = machine.proc / str(pid)
     try:
         status = (folder / "status").read_text(errors="backslashreplace")
@@ -45,8 +43,7 @@ def inspect(pid: int, machine: Machine, container: str | None = None) -> Inspect
 
 
 def holders(machine: Machine) -> Iterator[Inspection]:
-    """All processes that hold a capability, or could get one by running a set-user-ID program;
-    threads of the kernel aside."""
+    """All processes that hold a capability or could get one by a set-user-ID program."""
     for pid in sorted(procfs.processes(machine.proc)):
         folder = machine.proc / str(pid)
         with suppress(OSError):
@@ -58,14 +55,14 @@ def holders(machine: Machine) -> Iterator[Inspection]:
 
 
 def inspect_target(text: str, machine: Machine) -> Inspection:
-    """What ``container:NAME``, ``NAME.service``, a pid or ``self`` names. Raises BadInput."""
+    """Inspect ``container:NAME``, ``NAME.service``, a pid or ``self``. Raises BadInput."""
     if is_unit(text):
         return inspect(main_process(text), machine)
     kind, colon, name = text.partition(":")
     if not (colon and kind == "container" and name):
         return inspect(process_of(text), machine)
     try:
-        container = running(name)
+        container = running_container(name)
     except BadInput:  # a pod has it, or another user's podman knows it
         if kept := in_pod(name):
             called = f"{kept.container.engine} container {kept.container.called}"
@@ -79,8 +76,8 @@ def inspect_target(text: str, machine: Machine) -> Inspection:
 
 
 def with_filter(item: Inspection, catalog: Catalog) -> Inspection:
-    """The same with what its seccomp filter refuses although the capabilities for it are in the
-    permitted set. Stops the process for a moment.
+    """The same with the calls that its seccomp filter refuses although their capabilities are
+    permitted. Stops the process for a moment.
 
     Raises CannotObserve.
     """
@@ -107,11 +104,11 @@ def closed(
     for cap in granted:
         entry = catalog.entry(cap)
         for call in (*(entry.syscalls if entry else ()), *profile.get(cap, ())):
-            if call not in needed:  # else it takes another capability first
+            if call not in needed:  # else the call needs another capability first
                 opens.setdefault(call, set()).add(cap)
     numbers = catalog.syscalls.numbers[AUDIT_ARCHS[arch]]
     for call in sorted(opens.keys() & numbers.keys()):
-        # clone is refused for what it makes: all namespaces are asked for
+        # clone is refused by its flags: ask for all namespaces
         args = (clone_flags.ALL,) if call == "clone" else ()
         if answer(filters, numbers[call], arch, args).refuses:
             yield call, frozenset(opens[call])

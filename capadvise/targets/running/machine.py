@@ -1,11 +1,16 @@
-"""Watching the whole machine: new findings as they come, counts when they are asked for."""
+"""Watching the whole machine: new findings as they come, counts when they are asked for.
+
+``CallReader`` turns refused checks and audit records into refused calls with the names of things.
+"""
 
 from __future__ import annotations
 
+import errno
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 from capadvise.catalog import Catalog
 from capadvise.catalog.syscalls import AUDIT_ARCHS, MACHINES
@@ -18,34 +23,38 @@ from capadvise.judgement.watched import (
     empty_context,
     judged,
 )
-from capadvise.kernel import own_caps, procfs
+from capadvise.kernel import own_caps, procfs, syscalls
+from capadvise.kernel.syscalls import signature, signed
+from capadvise.model.caps import Cap, from_mask
 from capadvise.model.errors import CannotObserve
-from capadvise.observe.audit.denials import denials, sends_signal
+from capadvise.model.recording import UNKNOWN_CALL, Check, Namespace, RefusedBy, Told
+from capadvise.observe.audit.denials import Denial, denials, sends_signal
 from capadvise.observe.audit.live import AuditListener
 from capadvise.observe.audit.logs import since_boot
-from capadvise.observe.ftrace.denials import KINDS, MachineRefusals
+from capadvise.observe.ftrace import denial_programs
+from capadvise.observe.ftrace.denial_programs import ADDRESS_SIZE
+from capadvise.observe.ftrace.denials import KINDS, MachineRefusals, RefusedCheck
 from capadvise.observe.ftrace.instances import require_place
-from capadvise.observe.ftrace.kallsyms import Symbols
+from capadvise.observe.ftrace.kallsyms import Symbols, call_site, syscall_of
+from capadvise.observe.retry import decode
 from capadvise.targets.running.owners import Owners
-from capadvise.targets.running.watched_calls import CallReader
 
-_TOGETHER = 0.02
+_CALL_SECONDS = 0.02
 """Seconds after the first check in which the others of its call have come, too."""
 _AT_ONCE = 256
-"""So many new kinds are read in one round: a program that makes more is not worth more of our
-time."""
-_TO_FAIL = 3.0
-"""Seconds after a refused call by which a program that cannot do without it has ended."""
-_TO_BE_TOLD = 0.5
+"""The most new kinds that one round reads, so that no program takes all our time."""
+_FAILURE_SECONDS = 3.0
+"""Seconds after a refused call in which a program that depends on it ends."""
+_AUDIT_SECONDS = 0.5
 """Seconds that the audit record of a call may take: a thread of the kernel sends it."""
 KEPT_CAPS = frozenset({1, 19, 39})
-"""DAC_OVERRIDE to write where its caller wants the counters, SYS_PTRACE for the descriptors of
-others' processes, BPF for the kernel's counts."""
+"""DAC_OVERRIDE to write the counters anywhere, SYS_PTRACE for descriptors of other users'
+processes, BPF for the kernel's counts."""
 
 
 @dataclass(slots=True)
 class _Counted:
-    """What the kernel counts under one key."""
+    """One key of the kernel's counters."""
 
     finding: WatchFinding
     seen: int = 1
@@ -55,8 +64,8 @@ class MachineWatch:
     """Opens what it needs at once."""
 
     def __init__(self, catalog: Catalog, *, every_call: bool = False, log: bool = False) -> None:
-        """``every_call``: see the end of each system call, too. ``log``: read what was recorded
-        before. Raises CannotObserve."""
+        """``every_call``: see each end of a call. ``log``: read older records. Raises
+        CannotObserve."""
         require_place("watch")
         table = AUDIT_ARCHS.get(MACHINES.get(os.uname().machine, 0))
         if table is None:
@@ -84,7 +93,7 @@ class MachineWatch:
 
     @property
     def hears_audit(self) -> bool:
-        """Whether the kernel sends its audit records."""
+        """True if the kernel sends its audit records."""
         return self._audit is not None
 
     @property
@@ -105,10 +114,16 @@ class MachineWatch:
 
     def news(self, *, all_: bool = False) -> Iterator[WatchFinding]:
         """The findings that are new. ``all_``: what waits for more to be known, too."""
-        time.sleep(_TOGETHER)
+        time.sleep(_CALL_SECONDS)
         now = time.monotonic()
         for call, keys in self._reader.calls(self._denials.read(_AT_ONCE)):
-            wait = _TO_FAIL if call.asks_for_limit else _TO_BE_TOLD if call.unexplained else 0
+            wait = (
+                _FAILURE_SECONDS
+                if call.asks_for_limit
+                else _AUDIT_SECONDS
+                if call.unexplained
+                else 0
+            )
             if not (wait and self._waiting.add(call, keys[-1], now + wait)):
                 yield from self._add(call, keys[-1])
         for call in self._audited():
@@ -119,7 +134,7 @@ class MachineWatch:
             yield from self._add(replace(call, went_on=went_on), key)
 
     def past(self) -> Iterator[WatchFinding]:
-        """What the log tells."""
+        """The findings of the log."""
         log, self._log = self._log, None
         for call in self._reader.logged(
             denials(log.records if log else (), self._catalog.syscalls)
@@ -128,11 +143,11 @@ class MachineWatch:
 
     @property
     def log(self) -> str | None:
-        """Where the records of before were found; None: nowhere."""
+        """The log that has the older records; None: no log."""
         return self._log.place if self._log else None
 
     def _add(self, call: WatchedCall, key: bytes | None) -> Iterator[WatchFinding]:
-        """Count it; the finding, where it is new. ``key``: by which the kernel counts on."""
+        """Count a call; yield a new finding. ``key``: the kernel's counter of further ones."""
         finding, new = self.findings.add(judged(call, self._catalog, self._context))
         finding.count += 1
         if key is not None:
@@ -141,7 +156,7 @@ class MachineWatch:
             yield finding
 
     def _audited(self) -> Iterator[WatchedCall]:
-        """What audit records tell, and the programs do not."""
+        """The refusals that audit records report and our probes do not."""
         if self._audit is None:
             return
         records = [
@@ -152,7 +167,7 @@ class MachineWatch:
         yield from self._reader.audited(denials(records, self._catalog.syscalls))
 
     def count(self) -> None:
-        """Ask the kernel how often each was seen."""
+        """Update the counts from the kernel."""
         for key, times in self._denials.counts():
             counted = self._counted.get(key)
             if counted is not None and times > counted.seen:
@@ -164,3 +179,140 @@ class MachineWatch:
         self._denials.close()
         if self._audit is not None:
             self._audit.close()
+
+
+_EPERM = -1
+_ABOUT = 512
+
+
+class CallReader:
+    """Puts the checks of one call together."""
+
+    def __init__(self, symbols: Symbols, names: Mapping[int, str], owners: Owners) -> None:
+        """``names``: of system calls, by number."""
+        self._symbols, self._names, self._owners = symbols, names, owners
+
+    def calls(self, denials: Iterable[RefusedCheck]) -> Iterator[tuple[WatchedCall, list[bytes]]]:
+        """Each call, and the keys by which the kernel counts its checks."""
+        for _, group in groupby(denials, key=_call_of):
+            together = list(group)
+            yield self._call(together), [denial.key for denial in together]
+
+    def _call(self, denials: Sequence[RefusedCheck]) -> WatchedCall:
+        first = denials[0]
+        sites = [call_site(self._symbols, denial.stack) for denial in denials]
+        name = next(filter(None, map(syscall_of, sites)), None)
+        name = name or self._names.get(first.call if first.call is not None else -1)
+        name = name or UNKNOWN_CALL
+        uids, gids = syscalls.Ids(*first.uids), syscalls.Ids(*first.gids)
+        arguments = syscalls.arguments(name, first.arguments, uids, gids)
+        if first.cap is None:
+            error = errno.errorcode.get(first.error, "EPERM") if first.error else "SIGSYS"
+            return replace(self._seen(first, name), errno=error, entered=not first.filtered)
+        checks = tuple(
+            Check(
+                id=number,
+                cap=Cap(denial.cap or 0),
+                granted=False,
+                ns=_namespace(denial.relation),
+                site=site,
+                program=denial.program,
+                pid=denial.process,
+                count=1,
+                first=0.0,
+                syscall=name,
+                result=_EPERM,
+                args=tuple(arguments.items()),
+                uid=denial.uids[1],
+            )
+            for number, (denial, site) in enumerate(zip(denials, sites, strict=True), start=1)
+        )
+        return replace(self._seen(first, name), denied=checks)
+
+    def _seen(self, first: RefusedCheck, name: str) -> WatchedCall:
+        return WatchedCall(
+            owner=self._owners.of(first.process, first.program, first.groups),
+            program=first.program,
+            pid=first.process,
+            uid=first.uids[1],
+            syscall=name,
+            about=about(name, first),
+            denied=(),
+            permitted=from_mask(first.permitted),
+            bounding=from_mask(first.bounding),
+        )
+
+    def audited(self, denials: Iterable[Denial]) -> Iterator[WatchedCall]:
+        """The refusals of audit records. They do not say whose process it was if it is over."""
+        for denial in denials:
+            if denial.by is not RefusedBy.UNKNOWN:  # of those, only their errors are known
+                yield self._audited(denial, denial.pid or 0)
+
+    def logged(self, denials: Iterable[Denial]) -> Iterator[WatchedCall]:
+        """The refusals of an audit log. Since then, another process can have got the number."""
+        for denial in denials:
+            pid = denial.pid or 0
+            lives = denial.time is not None and procfs.began(pid) <= denial.time
+            yield replace(self._audited(denial, pid if lives else 0), pid=pid, time=denial.time)
+
+    def _audited(self, denial: Denial, pid: int) -> WatchedCall:
+        return WatchedCall(
+            owner=self._owners.of(pid, denial.program, ()),
+            program=denial.program,
+            pid=pid,
+            uid=denial.uid or 0,
+            syscall=denial.syscall or UNKNOWN_CALL,
+            about="",
+            denied=(),
+            errno=denial.errno,
+            told=Told(denial.by, denial.evidence),
+            noted=not denial.refused,
+        )
+
+
+def _call_of(denial: RefusedCheck) -> tuple[object, ...]:
+    """Consecutive checks of one call. A server can repeat a call for another user."""
+    return denial.thread, denial.call, denial.arguments, denial.uids, denial.cap is None
+
+
+def _namespace(relation: int) -> Namespace:
+    if relation & denial_programs.OWN:
+        return Namespace.TARGET
+    return Namespace.HOST if relation & denial_programs.OUTSIDE else Namespace.OTHER
+
+
+def about(call: str, denial: RefusedCheck) -> str:
+    """The arguments in words. Hostile."""
+    arguments = (*denial.arguments, *[0] * 6)
+    try:
+        return (decode.detail(call, arguments, _Memory(call, denial)) or "")[:_ABOUT]
+    except (ValueError, IndexError):
+        return ""
+
+
+class _Memory:
+    """A ``decode.Memory`` of the values read at the call, and of /proc."""
+
+    def __init__(self, call: str, denial: RefusedCheck) -> None:
+        self._denial = denial
+        kinds = [kind for _, kind in signature(call)]
+        self._path = kinds.index("path") if "path" in kinds else -1
+
+    def text(self, address: int) -> bytes:
+        """The path, once."""
+        ours = 0 <= self._path < 6 and address == self._denial.arguments[self._path]
+        return self._denial.pointed.partition(b"\0")[0] if ours else b""
+
+    def raw(self, address: int, size: int) -> bytes:
+        """The address of a socket."""
+        return self._denial.pointed[: min(size, ADDRESS_SIZE)]
+
+    def folder(self, fd: int) -> str:
+        """The path of a descriptor, if the process still has it; empty for the working directory,
+        because the path is as the program gave it."""
+        if fd == -100:
+            return ""
+        try:
+            return os.readlink(f"/proc/{self._denial.process}/fd/{signed(fd)}")
+        except OSError:
+            return ""

@@ -34,8 +34,7 @@ class Owners:
         self._known: LeastRecentlyUsed[str, Owner] = LeastRecentlyUsed(_KEPT)
 
     def of(self, pid: int, program: str, groups: Sequence[str]) -> Owner:
-        """``groups``: its control group and those above it, the outermost first, as the kernel
-        tells them."""
+        """``groups``: its control group and those above it, the outermost first."""
         text = procfs.cgroup(pid)
         if all(line.endswith(":/") for line in text.splitlines()):  # it is gone, or in none
             text = f"0::/{'/'.join(groups)}\n"
@@ -58,8 +57,8 @@ class Owners:
 
 
 def unit_or_user(parts: Sequence[str]) -> Owner | None:
-    """What the path of a control group says of a unit, or of a user. There are only slices above a
-    unit, but where its manager is in a group of its own."""
+    """The unit or the user that owns a control group, by its path. Only slices are above a unit,
+    unless its manager is in a group of its own."""
     inner_part = (".slice", *_UNIT)
     parts = list(dropwhile(lambda part: not part.endswith(inner_part), parts))
     slices = list(takewhile(lambda part: part.endswith(".slice"), parts))
@@ -84,7 +83,7 @@ def _user(uid: int) -> str:
 
 
 def _container(pid: int, place: Place) -> Owner:
-    """The engine's name for it; where nobody answers, its id."""
+    """The engine's name for it; its id if no engine answers."""
     engines = [place.engine] if place.engine in registry.ENGINES else list(registry.ENGINES)
     if place.engine != "cri":
         for client in registry.clients():
@@ -102,13 +101,13 @@ def _container(pid: int, place: Place) -> Owner:
 
 
 def _of_pod(place: Place, short: str) -> Owner:
-    """As the shim's bundle says; the container may be over."""
+    """The pod that the shim's bundle names; the container may be over."""
     kept = (one.container for one in node.containers() if one.container.id == place.container)
-    told = next(kept, None) or node.created(place.container)
-    if told is None:
+    item = next(kept, None) or node.created(place.container)
+    if item is None:
         return Owner(OwnerKind.POD, short, "cri", pod=place.pod, container=place.container)
-    pod = f"{told.namespace}/{told.pod}"
-    return Owner(OwnerKind.POD, told.name, told.engine, pod=pod, container=place.container)
+    pod = f"{item.namespace}/{item.pod}"
+    return Owner(OwnerKind.POD, item.name, item.engine, pod=pod, container=place.container)
 
 
 def _described(container: Container) -> Owner:
@@ -127,5 +126,5 @@ def _rootless(pid: int) -> Owner | None:
     running = target.below_conmon(pid)
     if running is None:
         return None
-    told = running.target
-    return Owner(OwnerKind.CONTAINER, told.name, told.engine, container=told.container)
+    known = running.target
+    return Owner(OwnerKind.CONTAINER, known.name, known.engine, container=known.container)

@@ -1,4 +1,4 @@
-"""What there is to attach to: a process, or a container by its name, its id, or a process in it."""
+"""The targets that ``attach`` takes: a process, a unit, or a container by name, id or process."""
 
 from __future__ import annotations
 
@@ -7,27 +7,35 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from pathlib import Path
 
 from capadvise.kernel import procfs, user_namespaces
 from capadvise.kernel.process_tree import descendants
 from capadvise.model.errors import BadInput, CannotObserve
 from capadvise.model.target import Target
-from capadvise.targets import names
 from capadvise.targets.client.cgroup_path import parse_place
 from capadvise.targets.client.client import EngineError
 from capadvise.targets.client.container import Container
 from capadvise.targets.containers import registry
-from capadvise.targets.running.configured_user import configured_user
 from capadvise.targets.shims import CONMON, container_id, is_shim, word_after
+from capadvise.targets.systemd import manager
+from capadvise.targets.systemd.invocation import (
+    ACTIVATORS,
+    RECORDED,
+    restart_of,
+    service_for,
+    unit_name,
+)
+from capadvise.targets.systemd.safety import require_own_processes, require_restartable
 from capadvise.targets.systemd.unit import ServiceUnit
-from capadvise.targets.systemd.unit_starts import in_unit
+from capadvise.targets.systemd.unit_starts import first_process, in_unit
 
 _SHORTEST_ID = 12
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """Something that runs. It is watched, and nothing else."""
+    """A running target. It is only watched."""
 
     pid: int
     """Its main process; of a container the first one."""
@@ -35,22 +43,22 @@ class Running:
     shim: int = 0
     """The shim that starts what is executed in the container later; of a unit, its manager."""
     pid_namespace: int | None = None
-    """Of the container, where it has one of its own."""
+    """The pid namespace of the container, if it has its own."""
     description: Container | None = None
     """The engine's."""
     unit: ServiceUnit | None = None
-    """As its manager describes it."""
+    """The manager's description."""
     restart: bool = False
     """A unit, which is to be restarted once it is watched."""
 
     def is_called(self, name: str) -> bool:
-        """Whether this is the container's name, or begins its id."""
+        """True if this is the container's name, or begins its id."""
         container = self.target.container or ""
         by_id = len(name) >= _SHORTEST_ID and container.startswith(name)
         return by_id or name == self.target.name
 
     def has(self, pid: int) -> bool:
-        """Whether a process belongs to the container, or to the unit."""
+        """True if a process belongs to the container, or to the unit."""
         if self.unit is not None:
             return bool(in_unit(pid, self.unit.name))
         container = self.target.container
@@ -60,12 +68,11 @@ class Running:
         return own is not None and procfs.namespace(pid, "pid") == own
 
     def is_entered_by(self, pid: int) -> bool:
-        """Whether a runtime, or what keeps it, names the container in its arguments."""
+        """True if a runtime, or the process that keeps it, names the container in its arguments."""
         return self.target.container in procfs.arguments(pid)
 
     def daemon(self) -> list[int]:
-        """The threads that start its next shim, where docker starts it again and they are
-        processes of this machine."""
+        """docker's threads that start its next shim, if they are processes of this machine."""
         if self.target.engine != "docker":
             return []
         with suppress(CannotObserve, EngineError, OSError):
@@ -74,8 +81,7 @@ class Running:
         return []
 
     def processes(self) -> list[int]:
-        """Those that belong to it now: of a container or a unit all in it, else all that
-        descend."""
+        """The present processes: all in a container or a unit, else all descendants."""
         ours = {os.getpid(), *descendants(os.getpid())}
         pids = {self.pid, *descendants(self.pid)}
         if self.target.kind in ("container", "unit"):
@@ -84,7 +90,7 @@ class Running:
 
 
 def find(what: str) -> Running:
-    """A pid, or the name or id of a container. Raises BadInput where there is no such thing."""
+    """A pid, or the name or id of a container. Raises BadInput if there is no such thing."""
     if what.isdecimal() and what.isascii():
         pid = procfs.process_of(int(what))
         if pid is not None:
@@ -95,9 +101,9 @@ def find(what: str) -> Running:
 
 
 def by_name(name: str) -> Running:
-    """A container that docker or podman tells of, else one of another user's podman."""
+    """A container of docker or podman, or of another user's podman."""
     try:
-        return _container(names.running(name))
+        return _container(registry.running_container(name))
     except BadInput:
         kept = [running for running in _below_conmon() if running.is_called(name)]
         if len(kept) != 1:
@@ -211,7 +217,7 @@ def _in_container(pid: int, target: Target, description: Container | None) -> Ru
 
 
 def target_of(pid: int, kind: str) -> Target:
-    """What /proc tells of a process."""
+    """/proc's description of a process."""
     uids, gids = user_namespaces.ids(pid) or ((0, 0, 0), (0, 0, 0))
     try:
         cwd = os.readlink(f"/proc/{pid}/cwd")
@@ -219,3 +225,75 @@ def target_of(pid: int, kind: str) -> Target:
         cwd = "?"
     name = procfs.comm(pid)
     return Target(kind, name, procfs.arguments(pid) or (name,), cwd, f"{uids[1]}:{gids[1]}")
+
+
+_LARGEST = 1 << 20
+"""The most bytes of a file with users or groups."""
+
+
+def configured_user(container: Container) -> str | None:
+    """``uid:gid`` inside the container; None if a name has no entry there."""
+    user, _, group = container.user.partition(":")
+    if not user:
+        return "0:0"
+    uid, gid = (user, "0") if user.isdecimal() else _entry(container, "passwd", user)
+    if group:
+        gid = group if group.isdecimal() else _entry(container, "group", group)[0]
+    return f"{uid}:{gid}" if uid and gid else None
+
+
+def _entry(container: Container, kind: str, name: str) -> tuple[str, str]:
+    """The number of a user or group, and the group of a user; empty if there is none."""
+    path = Path(f"/proc/{container.pid}/root/etc/{kind}")
+    try:
+        with path.open(errors="replace") as file:
+            text = file.read(_LARGEST)
+    except OSError:
+        return "", ""
+    return entry_of(text, name)
+
+
+def entry_of(text: str, name: str) -> tuple[str, str]:
+    """The third and the fourth field of a line of passwd(5) or group(5)."""
+    for line in text.splitlines():
+        fields = line.split(":")
+        if fields[0] == name and len(fields) > 3 and fields[2].isdecimal():
+            return fields[2], fields[3]
+    return "", ""
+
+
+def is_unit(what: str) -> bool:
+    """True if the name is a unit's; containers have no such names, as a rule."""
+    return what.endswith((*RECORDED, *ACTIVATORS))
+
+
+def running_unit(what: str, *, restart: bool = False) -> Running:
+    """``restart``: the unit is restarted once it is watched. Raises BadInput if there is none, or
+    nothing of it runs, or it must not be restarted."""
+    unit = manager.known(service_for(unit_name(what)))
+    require_own_processes(unit)
+    if restart:
+        require_restartable(unit)
+    keeper = manager.pid()
+    first = _first(unit, first_process(unit))
+    order = restart_of(unit.name)
+    target = replace(target_of(first, "unit"), name=unit.short_name, argv=order.argv)
+    return Running(first, target, shim=keeper, unit=unit, restart=restart)
+
+
+def main_process(what: str) -> int:
+    """The main process of a unit. Raises BadInput if there is none."""
+    unit = manager.known(service_for(unit_name(what)))
+    try:
+        return _first(unit, first_process(unit))
+    except CannotObserve:  # only root may ask for the manager's pid
+        return _first(unit, unit.main)
+
+
+def _first(unit: ServiceUnit, first: int) -> int:
+    if first:
+        return first
+    raise BadInput(
+        f"nothing of {unit.name} runs: it is {unit.active}",
+        hint=f"capadvise run -- systemctl start {unit.short_name}",
+    )

@@ -1,7 +1,7 @@
-"""systemd's units as targets: recorded under a drop-in of their own, tried under others.
+"""Units of systemd as targets: recorded under a drop-in, tried under others.
 
-The service manager starts the unit, with all that the unit says; drop-ins in /run take away what
-would hide checks, and are gone afterwards however the run ends (``undo``). Commands begin at
-``record.observe_unit`` and ``trial``. For others besides: ``activators``, ``invocation``,
-``manager``, ``safety``, ``unit``, ``unit_starts``.
+The service manager starts the unit with all its settings. Drop-ins in /run take away settings that
+would hide checks, and are removed however the run ends (``drop_in``). Commands begin at
+``record.observe_unit`` and ``trial``. Others may import ``drop_in``, ``invocation``, ``manager``,
+``safety``, ``unit`` and ``unit_starts``, too.
 """

@@ -1,13 +1,25 @@
-"""What a unit is changed to for a recording or a trial. Pure.
+"""Drop-ins for a recording or a trial, and their removal, however the run ends.
 
 Everything else stays as the unit says: its user, namespaces, directories, environment, sockets.
+Before anything is changed, a file notes how to undo it, and the note is removed last: capadvise
+undoes the change, or its guardian if capadvise is killed, or the next capadvise if both are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+import os
+import subprocess
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
 
+from capadvise.kernel import procfs
 from capadvise.model.caps import CapSet
+from capadvise.model.errors import CannotObserve
+from capadvise.targets.client.answer import last_line
+from capadvise.targets.systemd import manager
 from capadvise.targets.systemd.unit import ServiceUnit
 
 _ALWAYS = """\
@@ -17,12 +29,12 @@ StartLimitIntervalSec=0
 [Service]
 Restart=no
 """
-"""Starts that fail are not to be counted, and one that fails is to be seen to fail."""
+"""Failed starts do not count, and one that fails is seen to fail."""
 _UNHIDDEN = """\
 SystemCallFilter=
 NoNewPrivileges=no
 """
-"""A filter answers before the kernel checks, and of what a set-id program gains nothing is seen."""
+"""A filter answers before the kernel checks; NoNewPrivileges hides what set-id programs gain."""
 
 
 def for_recording(unit: ServiceUnit) -> str:
@@ -39,3 +51,165 @@ def for_trial(unit: ServiceUnit, caps: CapSet, options: Iterable[str] = ()) -> s
     if names and not unit.is_root:
         ambient += f"AmbientCapabilities={names}\n"
     return _ALWAYS + bounding + ambient + "".join(f"{line}\n" for line in options)
+
+
+_DROP_INS = Path("/run/systemd/system")
+_NOTES = Path("/run/capadvise-units")
+_SCRIPT = """\
+before=$1 unit=$2 drop_in=$3 note=$4
+shift 4
+rm -f -- "$drop_in"
+rmdir -- "${drop_in%/*}" 2>/dev/null
+systemctl daemon-reload
+ended=0
+case $before in
+inactive | failed)
+  systemctl stop -- "$unit" || ended=$?
+  for again in ${1:+1 2 3 4 5}; do
+    sleep 0.2
+    case $(systemctl is-active -- "$unit") in inactive | failed) break ;; esac
+    systemctl stop -- "$unit"
+  done
+  ;;
+esac
+[ "$before" = failed ] || systemctl reset-failed -- "$unit" 2>/dev/null
+for activator; do
+  systemctl is-active --quiet -- "$activator" && continue
+  systemctl stop -- "$unit"
+  systemctl reset-failed -- "$activator" 2>/dev/null
+  systemctl start -- "$activator" || ended=$?
+done
+case $before in
+inactive | failed) : ;;
+*) systemctl restart -- "$unit" || ended=$? ;;
+esac
+rm -f -- "$note"
+exit $ended
+"""
+"""``reset-failed`` also forgets the number of starts. A pending connection starts a stopped service
+again through its socket. systemd gives up a socket whose service keeps failing, and does not start
+it while its service runs."""
+_UNDO_SECONDS = 200.0
+"""The longest time that a unit may take to stop and to start."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnitChange:
+    """A change of a unit by a drop-in."""
+
+    unit: str
+    before: str
+    """Its ``ActiveState``."""
+    mark: str
+    """The mark of the process that makes it."""
+    activators: tuple[str, ...] = ()
+    """Sockets and others that are up, and start it."""
+
+    @property
+    def drop_in(self) -> Path:
+        """The last one in the order of names counts."""
+        return _DROP_INS / f"{self.unit}.d" / f"zzz-capadvise-{self.mark}.conf"
+
+    @property
+    def note(self) -> Path:
+        """The file that says how to undo the change."""
+        return _NOTES / f"{self.unit}.{self.mark}"
+
+    @property
+    def removal(self) -> list[str]:
+        """The command that undoes it."""
+        words = [self.before, self.unit, str(self.drop_in), str(self.note)]
+        return ["sh", "-c", _SCRIPT, "capadvise", *words, *self.activators]
+
+    @property
+    def sweep(self) -> list[list[str]]:
+        """For the guardian, see ``process_tree.remove_containers``."""
+        return [["ls", "-d", "--", str(self.note)], self.removal]
+
+
+def change_of(unit: ServiceUnit) -> UnitChange:
+    """The change of a unit in its present state, not made yet."""
+    up = tuple(name for name in unit.activators if manager.show(name).runs)
+    return UnitChange(unit.name, unit.active, procfs.mark(), up)
+
+
+@contextmanager
+def changed(change: UnitChange, text: str) -> Iterator[None]:
+    """The unit with a drop-in, which takes effect at its next start. Raises CannotObserve if it
+    would not, or if the unit cannot be brought back to its former state."""
+    _require_alone(change)
+    _require_last(change)
+    _NOTES.mkdir(mode=0o700, exist_ok=True)
+    _write(change.note, json.dumps(change.removal))
+    try:
+        change.drop_in.parent.mkdir(mode=0o755, exist_ok=True)
+        _write(change.drop_in, text)
+        manager.reload()
+        yield
+    finally:
+        problem = _undo(change.removal)
+    if problem:
+        raise CannotObserve(
+            f"{change.unit} was {change.before} before, and could not be made so again: {problem}",
+            hint=f"systemctl status {change.unit}",
+        )
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a new file that only root can change, whatever the umask is."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    with os.fdopen(os.open(path, flags, 0o644), "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def _require_alone(change: UnitChange) -> None:
+    """Raise CannotObserve if another live process has changed the unit: the last one to end would
+    restore the state that the other one made."""
+    for _, unit, pid, alive in _notes():
+        if alive and unit == change.unit:
+            raise CannotObserve(
+                f"{unit} is recorded or tried already: by process {pid}",
+                hint="wait for its end, or watch what runs: capadvise attach " + unit,
+            )
+
+
+def _require_last(change: UnitChange) -> None:
+    """Raise CannotObserve if there is a later drop-in: it could take back what ours says."""
+    for path in manager.drop_ins(change.unit):
+        if Path(path).name > change.drop_in.name:
+            raise CannotObserve(
+                f"{change.unit}: {path} would count for more than the drop-in of the recording",
+                hint="give it a name that is sorted before zzz",
+            )
+
+
+def undo_abandoned(dead: int = 0) -> tuple[str, ...]:
+    """Undo the changes of a capadvise that was killed together with its guardian; the names of the
+    units. ``dead``: a process that has ended, but may be in /proc for a moment."""
+    units = []
+    for note, unit, pid, alive in _notes():
+        if not alive or pid == str(dead):
+            with suppress(OSError, ValueError):
+                _undo(json.loads(note.read_text()))
+                units.append(unit)
+    return tuple(units)
+
+
+def _notes() -> list[tuple[Path, str, str, bool]]:
+    """The notes: the unit and the process of each, and whether the process lives."""
+    notes = []
+    for path in sorted(_NOTES.glob("*")) if _NOTES.is_dir() else ():
+        unit, _, mark = path.name.rpartition(".")
+        notes.append((path, unit, mark.partition("-")[0], procfs.is_marked(mark)))
+    return notes
+
+
+def _undo(removal: list[str]) -> str:
+    """Empty, or why it could not be done."""
+    try:
+        done = subprocess.run(
+            removal, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_UNDO_SECONDS
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        return str(error)
+    return (last_line(done.stderr) or f"exit {done.returncode}") if done.returncode else ""

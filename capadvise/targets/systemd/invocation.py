@@ -1,12 +1,17 @@
-"""A command line that starts a unit: recognized, and taken apart. Pure."""
+"""A command line that starts a unit: recognized, taken apart, and replaced by its service.
+
+Sockets, timers and paths have no capabilities: the service that they start is recorded. Pure, but
+``service_for`` and ``order_for`` ask the manager.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
 from capadvise.model.errors import BadInput
+from capadvise.targets.systemd import manager
 
 RECORDED = (".service",)
 """The kinds of units that have capabilities and can be recorded, by their endings."""
@@ -29,12 +34,11 @@ class UnitOrder:
     unit: str
     """With its ending: ``nginx.service``."""
     argv: tuple[str, ...]
-    """As it was typed."""
+    """The command line that the user typed."""
 
 
 def recognize(argv: Sequence[str]) -> UnitOrder | None:
-    """The unit that a command line starts; None for any other command. Raises BadInput where it
-    starts one in a way that cannot be recorded."""
+    """The unit that a command line starts, or None. Raises BadInput if it cannot be recorded."""
     words = list(argv)
     while words and PurePath(words[0]).name in _WRAPPERS:
         words.pop(0)
@@ -66,7 +70,7 @@ def started(argv: Sequence[str]) -> tuple[str, ...]:
 
 
 def _refuse_what_runs(names: Sequence[str], options: Sequence[str]) -> None:
-    """``systemctl stop`` needs nothing itself: what the unit needs for it is asked for."""
+    """Refuse ``systemctl stop``: a recording of a restart shows the needs of the stop, too."""
     verb, unit = "".join(names[:1]), "".join(names[1:2]) or "UNIT"
     if verb not in ("stop", "reload"):
         return
@@ -107,12 +111,12 @@ def _refused(options: Sequence[str], verb: str) -> BadInput:
 
 
 def restart_of(unit: str) -> UnitOrder:
-    """What a user would type to restart it."""
+    """The command that a user would type to restart it."""
     return UnitOrder("restart", unit, ("systemctl", "restart", unit))
 
 
 def unit_name(name: str) -> str:
-    """As systemctl completes it. Raises BadInput for what neither is nor starts a service."""
+    """systemctl's full name of a unit. Raises BadInput if it cannot be recorded."""
     if "/" in name or any(char.isspace() or char in "*?[" for char in name):
         raise BadInput(f"{name}: not the name of a unit")
     ending = PurePath(name).suffix
@@ -137,3 +141,50 @@ def unit_name(name: str) -> str:
     if ending in (".mount", ".automount", ".swap", ".device"):
         raise BadInput(f"{name}: only services are recorded")
     return f"{name}.service"
+
+
+PROPERTIES = ("LoadState", "ActiveState", "Triggers", "Accept")
+
+
+def order_for(order: UnitOrder) -> UnitOrder:
+    """The order for the service behind a unit. Raises BadInput if there is none."""
+    service = service_for(order.unit)
+    if service == order.unit:
+        return order
+    return UnitOrder(order.verb, service, ("systemctl", order.verb, service))
+
+
+def service_for(name: str) -> str:
+    """The service behind a unit; a service itself. Raises BadInput if there is none."""
+    if PurePath(name).suffix not in ACTIVATORS:
+        return name
+    return service_of(name, manager.properties(name, PROPERTIES))
+
+
+def service_of(name: str, properties: Mapping[str, str]) -> str:
+    """The service that a unit with these properties starts. Pure."""
+    loaded = properties.get("LoadState", "")
+    if loaded == "not-found":
+        raise BadInput(f"there is no unit {name}")
+    if loaded != "loaded":
+        raise BadInput(f"{name} cannot be started: systemd says {loaded}")
+    if properties.get("Accept") == "yes":
+        raise BadInput(
+            f"{name} starts a service of its own for each connection (Accept=yes): there is no "
+            "one service to record",
+            hint="record the program without its unit: capadvise run -- systemd-socket-activate "
+            "--accept --inetd --listen=ADDRESS COMMAND",
+        )
+    services = [one for one in properties.get("Triggers", "").split() if one.endswith(".service")]
+    if len(services) != 1:
+        what = " and ".join(services) or "no service"
+        raise BadInput(
+            f"{name} starts {what}: one service is recorded at a time",
+            hint="capadvise run -- systemctl restart NAME.service",
+        )
+    if name.endswith(".socket") and properties.get("ActiveState") != "active":
+        raise BadInput(
+            f"{name} is {properties.get('ActiveState')}: {services[0]} would get no socket from it",
+            hint=f"systemctl start {name}, then the same again",
+        )
+    return services[0]

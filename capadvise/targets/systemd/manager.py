@@ -25,21 +25,20 @@ from capadvise.targets.systemd.unit import (
 SECONDS = 30.0
 """It answers questions at once; one that does not in this time hangs."""
 _SOCKET = "/run/systemd/private"
-"""Where systemctl talks to it, for root alone."""
+"""The socket at which systemctl talks to it, for root alone."""
 _UCRED = struct.Struct("3i")
 _ITS_OWN = "/init.scope"
 _EXPOSURE = re.compile(r"Overall exposure level for .*: ([0-9.]+) ([A-Z]+)")
 
 
 def show(name: str) -> ServiceUnit:
-    """A unit as it is now, without its commands. Raises CannotObserve where the manager does not
-    answer."""
+    """A unit without its commands. Raises CannotObserve if the manager does not answer."""
     return parse_unit(_properties(name, PROPERTIES))
 
 
 def known(name: str) -> ServiceUnit:
-    """As ``show``, with its commands. Raises BadInput where there is no such unit."""
-    # Asked for by themselves: what they hold is printed as it is, lines like those of others too.
+    """A unit with its commands. Raises BadInput if there is no such unit."""
+    # A separate call: the values can have lines like those of other properties.
     unit = replace(show(name), commands=parse_commands(_properties(name, COMMANDS)))
     if unit.loaded == "not-found":
         raise BadInput(f"there is no unit {name}")
@@ -50,8 +49,8 @@ def known(name: str) -> ServiceUnit:
 
 def properties(name: str, wanted: Sequence[str]) -> dict[str, str]:
     """Those of a unit, whose values are one line each."""
-    said = (line.partition("=") for line in _properties(name, wanted).split("\n"))
-    return {key: value for key, _, value in said}
+    pairs = (line.partition("=") for line in _properties(name, wanted).split("\n"))
+    return {key: value for key, _, value in pairs}
 
 
 def drop_ins(name: str) -> list[str]:
@@ -61,18 +60,18 @@ def drop_ins(name: str) -> list[str]:
 
 def confined_by(name: str, keys: Iterable[str]) -> frozenset[str]:
     """Those of these settings that a unit has. A list of calls that are refused can be added to."""
-    said = properties(name, sorted(keys)).items()
-    return frozenset(key for key, value in said if value not in ("", "no") and value[0] != "~")
+    settings = properties(name, sorted(keys)).items()
+    return frozenset(key for key, value in settings if value not in ("", "no") and value[0] != "~")
 
 
 def exposure(name: str) -> str | None:
-    """How ``systemd-analyze security`` rates a unit: ``9.6 UNSAFE``; None where it cannot."""
+    """The rating of ``systemd-analyze security``: ``9.6 UNSAFE``; None if it fails."""
     words = ["systemd-analyze", "security", "--no-pager", "--", name]
     try:
-        said = answer_of(words, "systemd-analyze", SECONDS).stdout
+        output = answer_of(words, "systemd-analyze", SECONDS).stdout
     except NoAnswer:
         return None
-    rating = _EXPOSURE.search(said)
+    rating = _EXPOSURE.search(output)
     return f"{rating[1]} {rating[2]}" if rating else None
 
 
@@ -97,8 +96,7 @@ def kill(name: str) -> None:
 
 
 def pid() -> int:
-    """The manager's process, as our pid namespace counts: 1, but where it is a container's.
-    Raises CannotObserve where there is none."""
+    """The manager's pid in our pid namespace. Raises CannotObserve if there is none."""
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.connect(_SOCKET)

@@ -1,14 +1,17 @@
-"""Observing a unit that ``systemctl`` starts."""
+"""Observing a unit that ``systemctl`` starts: it ends, not systemctl, and its manager stops it."""
 
 from __future__ import annotations
 
 import shlex
+import signal
+import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
 
 from capadvise.config.systemd.exposed import WITHHELD
 from capadvise.kernel import own_caps, procfs
+from capadvise.kernel.background import Background
 from capadvise.model.caps import Cap, CapSet
 from capadvise.model.errors import BadInput, CannotObserve
 from capadvise.model.posture import Posture
@@ -19,7 +22,14 @@ from capadvise.observe.audit.live import AuditListener
 from capadvise.observe.ftrace.instances import require
 from capadvise.observe.supervise.command import Command
 from capadvise.observe.supervise.command_subject import CommandSubject
-from capadvise.observe.supervise.decisions import Limits
+from capadvise.observe.supervise.decisions import (
+    Finished,
+    Happening,
+    LeftBehind,
+    Limits,
+    MainExited,
+    SupervisorLost,
+)
 from capadvise.observe.supervise.event_loop import EventLoop, Onlooker, TargetSoFar
 from capadvise.observe.supervise.observation import Observation
 from capadvise.observe.supervise.session import Session, Tracing, everything, session
@@ -27,11 +37,145 @@ from capadvise.observe.supervise.sources import Sources
 from capadvise.observe.tracking.tasks import Scope
 from capadvise.observe.tracking.tracker import Tracker
 from capadvise.targets.systemd import drop_in, manager, safety
+from capadvise.targets.systemd.drop_in import change_of, changed, undo_abandoned
 from capadvise.targets.systemd.invocation import UnitOrder, restart_of
-from capadvise.targets.systemd.undo import change_of, changed, undo_abandoned
 from capadvise.targets.systemd.unit import ServiceUnit
-from capadvise.targets.systemd.unit_starts import UnitStarts
-from capadvise.targets.systemd.unit_subject import UnitSubject
+from capadvise.targets.systemd.unit_starts import UnitStarts, processes
+
+_ASK_SECONDS = 0.25
+"""Seconds between two questions to the manager."""
+
+
+class UnitSubject:
+    """One start of a unit. See ``event_loop.Subject``."""
+
+    health = None
+
+    def __init__(self, client: CommandSubject, unit: ServiceUnit, starts: UnitStarts) -> None:
+        """``client``: systemctl."""
+        self._client, self._unit, self._starts = client, unit.name, starts
+        self._oneshot = unit.oneshot
+        self.fds = client.fds
+        self.status: int | None = None
+        self.ended = False
+        self.ended_by_us = False
+        """It ran until it was told to stop."""
+        self._asked: Background[ServiceUnit] | None = None
+        self._next = 0.0
+        self._stopping = self._finished = self._killed = False
+        self._main = 0
+        """Its main process before its stop."""
+
+    @property
+    def client_status(self) -> int | None:
+        """Exit status of systemctl."""
+        return self._client.status
+
+    @property
+    def begun(self) -> bool:
+        """True if its manager says that it is up: a unit that is stopped earlier fails to start. A
+        oneshot has begun with its first command."""
+        started = self._oneshot or self._client.ended
+        return started and self._starts.scope is not None
+
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """The commands of the unit that do not count."""
+        return tuple(
+            f"{path}: executed with a + prefix, and so with every capability whatever the set is: "
+            "not counted"
+            for path in sorted(self._starts.privileged)
+        )
+
+    def update(self) -> list[Happening]:
+        """Read the reports of the guardian and the manager."""
+        reported = self._client.update()
+        happened: list[Happening] = [one for one in reported if not isinstance(one, MainExited)]
+        if any(isinstance(one, SupervisorLost) for one in happened):
+            self.ended = True
+        elif self._client.ended and (unit := self._look()) is not None:
+            happened += self._judge(unit)
+        return happened
+
+    def _look(self) -> ServiceUnit | None:
+        """The unit's state, if it was asked for and the answer is there."""
+        now = time.monotonic()
+        if self._asked is None and now >= self._next:
+            self._asked = Background(lambda: manager.show(self._unit))
+        if self._asked is None or not self._asked.ended:
+            return None
+        asked, self._asked = self._asked, None
+        self._next = now + _ASK_SECONDS
+        try:
+            return asked.result()
+        except CannotObserve:  # it is busy (daemon-reload), or it is gone
+            self.ended = self._killed
+        return None
+
+    def _judge(self, unit: ServiceUnit) -> list[Happening]:
+        if not self._stopping:
+            self._main = unit.main
+            self._look_late(unit.main)
+        elif self._main and unit.main not in (0, self._main):  # its socket has started it again
+            self.status, self.ended = self._client.status or 0, True
+            return []
+        if not unit.runs:
+            failed = self._client.status or (1 if unit.active == "failed" else 0)
+            self.status = unit.status or failed
+            self.ended = True
+            return []
+        if unit.sub == "exited" and not self._finished:  # RemainAfterExit=
+            self._finished = True
+            return [Finished()]
+        return [LeftBehind()]
+
+    def _look_late(self, main: int) -> None:
+        """Look at a later process if the first one was gone too soon: a program may fork."""
+        if not self._starts.main_seen:
+            pids = self.pids()
+            for pid in [main] if main in pids else pids[:1]:
+                self._starts.look(pid)
+
+    def pids(self) -> list[int]:
+        """All in its control group."""
+        return processes(self._unit)
+
+    def check_environment(self) -> dict[str, str]:
+        """``UNIT``."""
+        return {"UNIT": self._unit}
+
+    def signal(self, number: int, *, from_process: bool) -> None:
+        """To systemctl while that lives; then it means the end."""
+        if not self._client.ended:
+            self._client.signal(number, from_process=from_process)
+        elif number != signal.SIGHUP:
+            self.stop()
+
+    def note_ending(self) -> None:
+        """Note that it still runs."""
+        self.ended_by_us = not self._finished
+
+    def stop(self) -> None:
+        """Stop the unit through its manager, with its ``ExecStop=``."""
+        if not self._stopping:
+            self._stopping = self._starts.stopping = True
+            Background(lambda: _tried(manager.stop, self._unit))
+
+    def end_rest(self) -> None:
+        """Its manager ends what its main process leaves."""
+
+    def kill(self) -> None:
+        """At once, and the client too."""
+        self._killed = True
+        Background(lambda: _tried(manager.kill, self._unit))
+        self._client.kill()
+        self.stop()
+
+
+def _tried(order: Callable[[str], None], unit: str) -> None:
+    with suppress(CannotObserve):
+        order(unit)
+
 
 SETTLES = 2.0
 """Seconds after which a unit that is still active counts as started."""
@@ -39,11 +183,11 @@ SETTLES = 2.0
 
 @dataclass(frozen=True, slots=True)
 class UnitRun:
-    """What came of a start of a unit."""
+    """The result of one start of a unit."""
 
     seen: Observation
     status: int | None
-    """As systemctl ended."""
+    """The exit status of systemctl."""
     begun: bool
     """A command of the unit's was executed."""
 
@@ -56,11 +200,8 @@ def observe_unit(
     say: Callable[[str], object] = lambda sentence: None,
     onlooker: Onlooker | None = None,
 ) -> UnitRun:
-    """Start a unit with every capability, and return what was seen; then it is as it was before.
-
-    ``say`` is told what else is concerned, before. Raises CannotObserve or BadInput where nothing
-    ran.
-    """
+    """Start a unit with every capability, observe it, and restore it. ``say`` receives the other
+    effects before. Raises CannotObserve or BadInput if nothing ran."""
     require()
     for name in undo_abandoned():
         say(f"{name}: made as it was again: an earlier capadvise, which was killed, had changed it")
@@ -100,8 +241,8 @@ def run_unit(
     onlooker: Onlooker | None = None,
     at_end: Callable[[], None] = lambda: None,
 ) -> UnitRun:
-    """Start it, and follow it to its end. ``under``: what it is changed by meanwhile, and
-    ``sweep``: how the guardian undoes that. ``at_end`` is called before it is undone."""
+    """Start it, and follow it to its end. ``under``: the change during the run, and ``sweep``: the
+    commands by which the guardian undoes it. ``at_end`` is called before it is undone."""
     manager_pid = manager.pid()
     granted = _grantable(unit) if command.caps is None else _grantable(unit) & command.caps
     with session(
@@ -115,7 +256,7 @@ def run_unit(
 
         def recordings() -> tuple[Recording, ...]:
             scope, status = starts.scope or Scope(1, 0, 0), subject.status
-            # What we stopped had run until then, and its manager says that it did not fail.
+            # The unit ran until we stopped it, and its manager says that it did not fail.
             well = subject.ended_by_us and status == 0
             return (loop.recording(scope, _held(unit, granted), status, healthy=well),)
 
@@ -133,7 +274,7 @@ def run_unit(
 
 
 def _grantable(unit: ServiceUnit) -> CapSet:
-    """What its other settings leave of all that there is here."""
+    """The capabilities of this machine that its other settings leave to it."""
     names = [name for key in unit.settings for name in WITHHELD.get(key, ())]
     return procfs.capability_sets().bounding - {Cap.parse(name) for name in names}
 
@@ -148,7 +289,7 @@ def _loop(
     )
     client = CommandSubject(ready.guardian, ready.held, own_terminal=command.terminal is not None)
     subject = UnitSubject(client, unit, starts)
-    # Its manager waits so long by itself before it kills.
+    # Its manager waits this long before it kills.
     stop_patience = 2 * command.patience
     limits = Limits(
         *(command.kind, command.seconds, command.patience, stop_patience), ends_by_interrupt=True
@@ -158,8 +299,8 @@ def _loop(
 
 
 def _held(unit: ServiceUnit, granted: CapSet) -> Held:
-    """At the exec of its commands, which is what its manager gives them: once we hear of an exec,
-    a program may have given up its sets already (knotd)."""
+    """The sets at the exec, as the manager grants them: when the exec is reported, a program such
+    as knotd may have given them up."""
     return Held(granted, granted, frozenset() if unit.is_root else granted)
 
 
@@ -195,7 +336,7 @@ def _observation(
 
 
 def active_check(unit: str) -> str:
-    """What stands for a health check: its manager says that it is up."""
+    """The check that replaces a health check: its manager says that it is up."""
     return f"systemctl is-active --quiet {shlex.quote(unit)}"
 
 

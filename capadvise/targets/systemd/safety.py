@@ -1,5 +1,5 @@
-"""Units that are not restarted: those that carry whoever asks for it, or every other one. And those
-whose program runs elsewhere, in a container."""
+"""Units that must not be restarted, because they carry the session or all other programs; and units
+whose program runs in a container."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _USERS_MANAGER = "user@"
 
 
 def require_restartable(unit: ServiceUnit) -> None:
-    """Raises BadInput with the reason where a restart would end more than the unit."""
+    """Raise BadInput with the reason if a restart would end more than the unit."""
     if not unit.manual:
         raise BadInput(f"{unit.name}: systemd lets nobody start it by hand")
     carried = _CARRY_OTHERS.get(unit.short_name)
@@ -40,8 +40,7 @@ def require_restartable(unit: ServiceUnit) -> None:
 
 
 def require_own_processes(unit: ServiceUnit) -> None:
-    """Raises BadInput with what to type instead where an engine is told to run a container: the
-    unit's set is the engine's client's, and what podman needs to make a container at that."""
+    """Raise BadInput if the unit runs a container: its set is only that of the engine's client."""
     for one in unit.commands:
         words = one.words.split()
         if one.setting == "ExecStart" and words and (start := _container_start(words)):
@@ -54,7 +53,7 @@ def require_own_processes(unit: ServiceUnit) -> None:
 
 
 def _container_start(words: Sequence[str]) -> tuple[str, str] | None:
-    """The client by which a command line starts a container, and how that is recorded."""
+    """The client that a command line starts a container with, and the hint for it."""
     client, name = PurePath(words[0]).name, None
     if run := invocation.recognize(words):
         composer = PurePath(run.compose[-1]).name if run.compose else "compose"

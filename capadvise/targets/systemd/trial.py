@@ -17,9 +17,9 @@ from capadvise.model.errors import BadInput
 from capadvise.observe.supervise.command import Command
 from capadvise.observe.supervise.observation import Observation
 from capadvise.targets.systemd import drop_in, manager, safety
+from capadvise.targets.systemd.drop_in import change_of, changed, undo_abandoned
 from capadvise.targets.systemd.invocation import recognize, restart_of
 from capadvise.targets.systemd.record import run_unit
-from capadvise.targets.systemd.undo import change_of, changed, undo_abandoned
 from capadvise.targets.systemd.unit import ServiceUnit
 
 _LINES = "20"
@@ -38,8 +38,8 @@ class UnitTrial:
         seen: Callable[[tuple[Observation, Files]], None],
         _: object,
     ) -> None:
-        """One round, which ``seen`` is told of. What the unit wrote goes to our standard error. Of
-        files, nothing is compared: they are the unit's own, and stay from trial to trial."""
+        """Run one round, and give ``seen`` the result. The unit's output goes to our standard
+        error. No files are compared: they are the unit's own, and stay from trial to trial."""
         began = time.time()
         order = restart_of(self.unit.name)
         run = run_unit(order, self.unit, command, at_end=lambda: self._print_log(began))
@@ -60,8 +60,8 @@ class UnitTrial:
 
 @contextmanager
 def unit_trial(plan: dict[str, Any], top: Path, out: Path, err: Path) -> Iterator[UnitTrial]:
-    """Prepare a trial; the unit is as it was at the end. Raises CannotObserve where systemd does
-    not answer, and BadInput for a unit that is not to be restarted."""
+    """Prepare a trial, and restore the unit at the end. Raises CannotObserve if systemd does not
+    answer, and BadInput for a unit that must not be restarted."""
     order = recognize(tuple(plan["argv"]))
     if order is None:
         raise BadInput("the report's command starts no unit")
@@ -74,5 +74,5 @@ def unit_trial(plan: dict[str, Any], top: Path, out: Path, err: Path) -> Iterato
             plan["exposure"] = manager.exposure(unit.name)
         try:
             yield UnitTrial(unit)
-        finally:  # whoever ends us now waits until the unit is as it was
+        finally:  # signals wait until the unit is restored
             signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""What ``systemctl show`` says of a unit, taken apart. Pure."""
+"""The output of ``systemctl show`` for a unit, taken apart. Pure."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class UnitCommand:
         return _PHASES[self.setting]
 
     def starts(self, path: str) -> bool:
-        """Whether this is what executes a program."""
+        """True if this command executes a program."""
         return path == self.path or ("/" not in self.path and path.endswith(f"/{self.path}"))
 
 
@@ -75,7 +75,7 @@ class ServiceUnit:
     cgroup: str
     """Empty while nothing of it runs."""
     status: int | None
-    """How its main process ended, as ``subprocess`` gives it; None where it has not."""
+    """The exit status of its main process, as in ``subprocess``; None if it has not ended."""
     main: int
     """The pid of its main process, as the manager counts; 0: none."""
     commands: tuple[UnitCommand, ...]
@@ -87,21 +87,21 @@ class ServiceUnit:
     settings: frozenset[str]
     """Those of ``exposed.WITHHELD`` that are on."""
     manual: bool
-    """Whether a user may start it."""
+    """True if a user may start it."""
 
     @property
     def runs(self) -> bool:
-        """Whether it is up, or on its way."""
+        """True if it is up, or on its way."""
         return self.active not in _NOTHING_RUNS
 
     @property
     def oneshot(self) -> bool:
-        """Whether its start is all that it does."""
+        """True if it does nothing but start."""
         return self.kind == "oneshot"
 
     @property
     def is_root(self) -> bool:
-        """Whether its commands start with uid 0."""
+        """True if its commands start with uid 0."""
         return self.user in ("", "root", "0")
 
     @property

@@ -1,9 +1,9 @@
-"""Where a unit begins, told from the kernel's own events below its manager.
+"""The start of a unit, seen in the kernel's own events below its manager.
 
-The manager forks for each command, and the child (``systemd-executor``) prepares what the unit
-says and executes it: what it does before is not the unit's. Several units may start at a time: a
-command is known by its program, in the order in which the manager executes them, and by its control
-group and its words where the process still lives when we hear of it.
+The manager forks for each command, and the child (``systemd-executor``) prepares what the unit says
+and executes it: everything before the exec is not the unit's. Several units may start at a time: a
+command is known by its program, in the order in which the manager executes them, and, if the
+process still lives when its exec is reported, by its control group and its words.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class UnitStarts:
         self._machine = Machine.read()
         self.scope = scope
         self.stopping = scope is None and unit.runs
-        """Its manager was told to stop it: at the end, or at first, by a restart."""
+        """Its manager was told to stop it: at the end, or first, by a restart."""
         self.posture: Posture | None = None
-        """Of the main process, or of one before it; None where all were gone."""
+        """The main process's posture, or that of one before it; None if all were gone."""
         self.main_seen = False
         """``posture`` is the main process's, all of it."""
         self.user = (0, 0)
@@ -62,18 +62,20 @@ class UnitStarts:
             self.look(pid, main=command.setting == "ExecStart")
 
     def unknown(self, pid: int) -> Scope | None:
-        """Its control group tells, where a fork was lost."""
+        """The scope by the control group, if a fork was lost."""
         return self.scope if in_unit(pid, self._unit.name) else None
 
     def _command(self, pid: int, path: str) -> UnitCommand | None:
-        """The one with the words of this process, else the next one that executes this program,
-        from the first on where it is started again. One for the stop, where it is stopped."""
+        """The command with the words of this process, else the next one that executes this program;
+        after the last one, the first. While the unit stops, one for its stop."""
         numbered = list(enumerate(self._unit.commands, 1))
         ordered = (*numbered[self._next :], *numbered[: self._next])
         of_program = [(number, command) for number, command in ordered if command.starts(path)]
         if len(of_program) > 1:
             words = " ".join(procfs.arguments(pid))
-            of_program.sort(key=lambda one: (one[1].words != words, not self._is_due(one[1])))
+            of_program.sort(
+                key=lambda one: (one[1].words != words, self.stopping and not self._stops(one[1]))
+            )
         for number, command in of_program:
             self._next = number
             # behind the last one of its stop, a restart goes on with its start
@@ -81,15 +83,12 @@ class UnitStarts:
             return command
         return None
 
-    def _is_due(self, command: UnitCommand) -> bool:
-        return not self.stopping or self._stops(command)
-
     @staticmethod
     def _stops(command: UnitCommand) -> bool:
         return command.phase is Phase.STOP_COMMAND
 
     def look(self, pid: int, *, main: bool = True) -> None:
-        """See what restrains a process. Of one that has ended meanwhile, only a part was seen."""
+        """See what restrains a process. If the process has ended since, only a part was seen."""
         with suppress(OSError):
             posture = posture_of(pid, self._machine)
             whole = procfs.state(pid) not in ("", "Z")
@@ -99,7 +98,7 @@ class UnitStarts:
 
 
 def in_unit(pid: int, name: str) -> bool | None:
-    """Whether a process is in the control group of a unit; None where it is gone.
+    """True if a process is in the control group of a unit; None if it is gone.
 
     A unit of the same name in a container, or of a user's own manager, is another one.
     """
@@ -110,7 +109,7 @@ def in_unit(pid: int, name: str) -> bool | None:
 
 
 def is_of(group: str, name: str, top: str) -> bool:
-    """Whether a control group is a unit's, or below it: there are only slices above. Pure."""
+    """True if a control group is a unit's, or below it: only slices are above. Pure."""
     if not group.startswith(f"{top}/"):
         return False
     parts = group.removeprefix(top).split("/")[1:]
@@ -121,3 +120,13 @@ def is_of(group: str, name: str, top: str) -> bool:
 def processes(name: str) -> list[int]:
     """The processes of a unit."""
     return [pid for pid in procfs.processes() if in_unit(pid, name)]
+
+
+def first_process(unit: ServiceUnit) -> int:
+    """The unit's main process, else one that the manager has started; 0: none."""
+    keeper = manager.pid()
+    pids = processes(unit.name)
+    if keeper == 1 and unit.main in pids:
+        return unit.main
+    below = [pid for pid in pids if procfs.parent(pid) == keeper]
+    return next(iter((*below, *pids)), 0)

@@ -23,9 +23,8 @@ from capadvise.model.errors import BadInput, CannotObserve
 from capadvise.proof.plan import fewest, prove
 from capadvise.report.words import trial_text
 from capadvise.targets.kubernetes import copies, objects
-from capadvise.targets.kubernetes.kubectl import ClusterError, Kubectl
+from capadvise.targets.kubernetes.kubectl import ClusterError, Kubectl, removed_if_killed
 from capadvise.targets.kubernetes.objects import Object
-from capadvise.targets.kubernetes.remover import removed_if_killed
 from capadvise.targets.kubernetes.sets import containers, granted, with_sets
 from capadvise.workflow.ending import Ending
 from capadvise.workflow.kubernetes.observers import delete, sweep

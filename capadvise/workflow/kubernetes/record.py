@@ -21,9 +21,8 @@ from capadvise.model.errors import BadInput
 from capadvise.report import fleet
 from capadvise.report.load import loaded
 from capadvise.targets.kubernetes import copies, objects
-from capadvise.targets.kubernetes.kubectl import ClusterError, Kubectl
+from capadvise.targets.kubernetes.kubectl import ClusterError, Kubectl, removed_if_killed
 from capadvise.targets.kubernetes.objects import Object
-from capadvise.targets.kubernetes.remover import removed_if_killed
 from capadvise.workflow.ending import Ending
 from capadvise.workflow.kubernetes.observers import Observers, delete, many, sweep
 from capadvise.workflow.notice import notice, progress

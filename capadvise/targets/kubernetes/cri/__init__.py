@@ -1,6 +1,6 @@
-"""Pods, as a kubelet has them made on this machine: by containerd or CRI-O.
+"""Pods as the container runtime of a kubelet keeps them on this machine: containerd or CRI-O.
 
-All of it may be imported. No socket is asked, and no client is needed. What a runtime was given to
-make a container of, its bundle, lies beside the shim that keeps it; CRI-O's was tried on paper
-alone.
+All of it may be imported. No socket is asked, and no client is needed: a container's bundle, which
+is its configuration for the runtime, lies beside the shim. The code for CRI-O was written from its
+documentation alone.
 """

@@ -1,7 +1,7 @@
-"""What the configuration of a bundle says of a pod's container. Pure.
+"""The configuration in a bundle: a pod's container. Pure.
 
-It is the specification that the runtime was given (config.json of the OCI runtime specification),
-with annotations of containerd's CRI plugin, or of CRI-O.
+It is the specification for the runtime (config.json of the OCI runtime specification), with
+annotations of containerd's CRI plugin, or of CRI-O.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _LABEL = "io.kubernetes."
 _DIGEST = re.compile("@sha256:[0-9a-f]{64}$")
 
 
-_Said = tuple[str, str, str | None, str | None]
+_PodNames = tuple[str, str, str | None, str | None]
 """Namespace, pod, container, image; the one that only holds the namespaces has no name."""
 
 
@@ -38,7 +38,7 @@ class CriContainer:
     """Empty for the one that only holds the pod's namespaces, ``pause``."""
     image: str | None
     user: str
-    """As it was configured: ``uid:gid``."""
+    """The configured user: ``uid:gid``."""
     argv: tuple[str, ...]
     cwd: str
     bounding: CapSet
@@ -51,39 +51,43 @@ class CriContainer:
 
 
 def parse(container: str, text: str) -> CriContainer | None:
-    """The container with this id; None for what no kubelet has made, and for what is no
-    configuration."""
+    """The container with this id; None if no kubelet made it, or the text is no configuration."""
     try:
         spec = json.loads(text)
         annotations = spec.get("annotations") or {}
-        for engine, say in _ENGINES.items():
-            if (said := say(annotations)) is not None:
-                return _container(engine, container, spec, *said)
+        for engine, names_of in _ENGINES.items():
+            if (names := names_of(annotations)) is not None:
+                return _container(engine, container, spec, *names)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         pass
     return None
 
 
-def _said_by_containerd(told: Mapping[str, Any]) -> _Said | None:
-    kind = told.get(f"{_CONTAINERD}container-type")
+def _names_by_containerd(annotations: Mapping[str, Any]) -> _PodNames | None:
+    kind = annotations.get(f"{_CONTAINERD}container-type")
     if kind not in ("sandbox", "container"):
         return None
-    name = told[f"{_CONTAINERD}container-name"] if kind == "container" else None
+    name = annotations[f"{_CONTAINERD}container-name"] if kind == "container" else None
     of = f"{_CONTAINERD}sandbox-"
-    return told[f"{of}namespace"], told[f"{of}name"], name, told.get(f"{_CONTAINERD}image-name")
+    return (
+        annotations[f"{of}namespace"],
+        annotations[f"{of}name"],
+        name,
+        annotations.get(f"{_CONTAINERD}image-name"),
+    )
 
 
-def _said_by_cri_o(told: Mapping[str, Any]) -> _Said | None:
-    kind = told.get(f"{_CRI_O}ContainerType")
+def _names_by_cri_o(annotations: Mapping[str, Any]) -> _PodNames | None:
+    kind = annotations.get(f"{_CRI_O}ContainerType")
     if kind not in ("sandbox", "container"):
         return None
-    labels = json.loads(told[f"{_CRI_O}Labels"])
+    labels = json.loads(annotations[f"{_CRI_O}Labels"])
     name = labels[f"{_LABEL}container.name"] if kind == "container" else None
-    image = told.get(f"{_CRI_O}ImageName") or told.get(f"{_CRI_O}Image")
+    image = annotations.get(f"{_CRI_O}ImageName") or annotations.get(f"{_CRI_O}Image")
     return labels[f"{_LABEL}pod.namespace"], labels[f"{_LABEL}pod.name"], name, image
 
 
-_ENGINES = {"containerd": _said_by_containerd, "cri-o": _said_by_cri_o}
+_ENGINES = {"containerd": _names_by_containerd, "cri-o": _names_by_cri_o}
 
 
 def _container(
@@ -112,7 +116,7 @@ def _container(
 
 
 def _all_devices(linux: Mapping[str, Any]) -> bool:
-    """Whether its control group lets it use every device: what nothing but ``privileged`` does."""
+    """True if its control group lets it use every device: only ``privileged`` does that."""
     rules = (linux.get("resources") or {}).get("devices") or ()
     return any(
         rule.get("allow") is True and not rule.get("type") and rule.get("major") is None

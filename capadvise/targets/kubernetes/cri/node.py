@@ -1,9 +1,9 @@
-"""The pods of this machine, by what lies beside the shims of their containers.
+"""The pods of this machine, found beside the shims of their containers.
 
 A shim of containerd keeps a pod: it works in the bundle of the pod's first container, and those of
-all containers lie side by side. CRI-O has a conmon for each container, which was told of its bundle
-(``-b``). Shims are root's, of the machine's own pid namespace; whoever could feign one could do
-anything.
+all containers lie side by side. CRI-O has a conmon for each container, with its bundle in the
+arguments (``-b``). Shims belong to root, in the machine's own pid namespace; a process that can
+feign one can do anything.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from capadvise.targets.shims import CONMON, CONTAINERD_SHIM, container_id, is_sh
 
 DAEMONS = ("containerd", "crio")
 NAMESPACE = "k8s.io"
-"""What containerd calls the part of it that a kubelet uses."""
+"""containerd's name for the namespace that a kubelet uses."""
 _LARGEST = 4 << 20
-"""Of a configuration: larger ones are none."""
+"""The most bytes of a configuration."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class KeptContainer:
 
 
 def is_shim_of_pods(pid: int) -> bool:
-    """Whether a process keeps containers that a kubelet has made."""
+    """True if a process keeps containers of a kubelet."""
     name = procfs.comm(pid)
     if name.startswith(CONTAINERD_SHIM):
         return word_after(procfs.arguments(pid), "-namespace") == NAMESPACE and is_roots(pid)
@@ -46,15 +46,16 @@ def is_shim_of_pods(pid: int) -> bool:
 
 
 def is_roots(pid: int) -> bool:
-    """Whether root runs a process, in the machine's own pid namespace."""
+    """True if root runs a process, in the machine's own pid namespace."""
     ids = user_namespaces.ids(pid)
     mine = procfs.namespace(pid, "pid") == procfs.INITIAL_PID_NAMESPACE
     return mine and ids is not None and not any(ids[0])
 
 
 def require() -> None:
-    """Raise CannotObserve where no pods could be here, or nothing may be read of them."""
-    keepers = [pid for pid in procfs.processes() if _keeps(procfs.comm(pid))]
+    """Raise CannotObserve if no pods can be here, or they may not be read."""
+    names = ((pid, procfs.comm(pid)) for pid in procfs.processes())
+    keepers = [pid for pid, name in names if name in DAEMONS or is_shim(name)]
     if not keepers:
         raise CannotObserve(
             "neither containerd nor CRI-O runs on this machine",
@@ -70,10 +71,6 @@ def require() -> None:
             ) from error
         except OSError:
             continue  # it has ended
-
-
-def _keeps(name: str) -> bool:
-    return name in DAEMONS or is_shim(name)
 
 
 def shims() -> list[int]:
@@ -95,7 +92,7 @@ def containers() -> Iterator[KeptContainer]:
 
 
 def read(shim: int, folder: str) -> CriContainer | None:
-    """What a bundle says, which lies where a shim, or a runtime below it, sees it."""
+    """The container of a bundle, whose path is the one that a shim, or a runtime below it, sees."""
     name = os.path.basename(folder.rstrip("/"))
     container = name if ID.fullmatch(name) else container_id(procfs.arguments(shim))
     text = _text(shim, f"{folder}/config.json", _LARGEST)
@@ -103,7 +100,7 @@ def read(shim: int, folder: str) -> CriContainer | None:
 
 
 def created(container: str) -> CriContainer | None:
-    """One by its id, which may not have been started yet; of containerd."""
+    """A container of containerd by its id, perhaps not started yet."""
     for shim in shims():
         with suppress(OSError):
             folder = os.path.dirname(os.readlink(f"/proc/{shim}/cwd"))
@@ -147,7 +144,7 @@ def _text(shim: int, path: str, largest: int) -> str | None:
 
 
 def digest(image: str, address: str) -> str | None:
-    """The digest of an image, where containerd's own client is there to tell it."""
+    """The digest of an image, if containerd's own client is there to read it."""
     words = ["ctr", f"--address={address}", f"--namespace={NAMESPACE}", "images", "ls"]
     try:
         done = subprocess.run(
@@ -164,5 +161,5 @@ def digest(image: str, address: str) -> str | None:
 
 
 def address_of(shim: int) -> str | None:
-    """Where the containerd of a shim listens."""
+    """The address at which the containerd of a shim listens."""
     return word_after(procfs.arguments(shim), "-address")

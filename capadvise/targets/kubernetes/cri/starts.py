@@ -1,10 +1,11 @@
-"""Where containers of pods begin, and what is executed in them, told from the kernel's own events.
+"""The starts of containers of pods, and commands that are executed in them, seen in the kernel's
+own events.
 
-A shim keeps several containers, so that it does not tell which one begins. Each runtime that it
-starts (``runc create … ID``, ``runc exec … ID``) is told in its arguments: they are read as soon as
-we hear of it, and it lives until the container is made. What it forks belongs to that container:
-from the exec after ``pivot_root`` on, or for a command that is executed inside from that after
-``setns``.
+A shim keeps several containers, so it does not tell which one begins. Each runtime that it starts
+(``runc create … ID``, ``runc exec … ID``) has the container in its arguments: they are read as soon
+as the start is reported, and the runtime lives until the container is made. Its children belong to
+that container: from the exec after ``pivot_root`` on, or, for a command that is executed inside,
+from the exec after ``setns``.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from capadvise.targets.kubernetes.cri.bundle import ID, CriContainer
 from capadvise.targets.shims import is_runtime, is_shim, word_after
 
 _ORDERS = 4096
-"""So many runtimes are remembered."""
+"""The number of runtimes that are remembered."""
 _NOTHING = os.makedev(1, 3)
 """``/dev/null``."""
 
@@ -46,19 +47,18 @@ class PodStart:
     """It ran before it was followed."""
     posture: Posture | None = None
     sets: Sets | None = None
-    """Of the first process at its exec; None where it was gone too soon."""
+    """The sets of the first process at its exec; None if it was gone too soon."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Order:
-    """What a runtime was told."""
+    """A runtime's arguments."""
 
     container: str
     probe: bool
-    """To execute a command that nobody types anything into: kubelets do so for probes and for the
-    hooks of a container's life."""
+    """It executes a command without input, as kubelets do for probes and hooks."""
     foreign: bool = False
-    """The container is of no interest."""
+    """The container is not wanted."""
 
 
 class PodStarts:
@@ -67,23 +67,22 @@ class PodStarts:
     def __init__(
         self, wanted: Callable[[CriContainer], bool], ignore: Callable[[int], object]
     ) -> None:
-        """``wanted``: whether a container, or one that only holds namespaces, is of interest.
-        ``ignore`` is told a runtime that makes another one: to be followed costs that container,
-        too."""
+        """``wanted``: whether to record a container. ``ignore`` receives a runtime that makes
+        another one, which would pay for being followed."""
         self._wanted, self._ignore = wanted, ignore
         self.starts: dict[str, PodStart] = {}
         """By the id of the container, in the order in which they began."""
         self.sandboxes: dict[int, int] = {}
         """The processes that hold the namespaces of pods that are of interest: pid → start time."""
         self.unread = 0
-        """So many containers were gone before it could be read which ones they are."""
+        """The number of containers that were gone before anything could tell which they are."""
         self._orders: dict[int, _Order] = {}
         self._created: dict[str, CriContainer] = {}
         self._looks: dict[str, Posture] = {}
         self._machine = Machine.read()
 
     def knows(self, container: str) -> bool:
-        """Whether it runs already, or is about to begin."""
+        """True if it runs already, or is about to begin."""
         return container in self.starts or container in self._created
 
     def adopt(self, kept: node.KeptContainer, now: int) -> PodStart:
@@ -93,7 +92,7 @@ class PodStarts:
         return start
 
     def holds(self, pid: int) -> None:
-        """A process holds the namespaces of a pod that is of interest."""
+        """Note a process that holds the namespaces of a wanted pod."""
         with suppress(OSError):
             self.sandboxes[pid] = procfs.start_time(pid)
 
@@ -122,7 +121,7 @@ class PodStarts:
             self._created[container] = made
 
     def called(self, pid: int, task: Task, call: str, values: Sequence[int]) -> None:
-        """The runtime enters a root of its own, or another's."""
+        """The runtime enters a root: a new one, or that of another container."""
         if not task.runtime:
             return
         if call in ("pivot_root", "chroot"):
@@ -132,9 +131,10 @@ class PodStarts:
             task.inside = True
 
     def _identify(self, pid: int, task: Task) -> None:
-        """Who begins, while that waits to be started: a short program is gone before we hear of
-        its exec."""
-        if task.runtime not in self._orders:  # it was too busy here to be asked in time
+        """Note which container begins: a short program is gone before its exec is reported."""
+        if (
+            task.runtime not in self._orders
+        ):  # the runtime was gone before its arguments could be read
             group = procfs.cgroup(pid)
             self.unread += not group
             if (place := parse_place(group)) is None:
@@ -192,8 +192,8 @@ class PodStarts:
             start.sets = procfs.capability_sets(start.root)
 
     def unknown(self, pid: int) -> Scope | None:
-        """Its control group tells, where a fork was lost or is told later; a runtime is in there
-        before it is the container's."""
+        """The scope by the control group, if a fork is lost or late. A runtime is in the group,
+        too."""
         start = self.starts.get(_container_of(pid)) if self.starts else None
         return start.scope if start and not is_runtime(procfs.comm(pid)) else None
 

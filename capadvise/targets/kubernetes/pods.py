@@ -1,4 +1,4 @@
-"""Which pods are meant: ``NAMESPACE/POD[/CONTAINER]``, a container by its id, or by a process."""
+"""The pods that a user names: ``NAMESPACE/POD[/CONTAINER]``, or by a container id or a process."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ID = re.compile("[0-9a-f]{12,64}")
 
 @dataclass(frozen=True, slots=True)
 class Pods:
-    """What is to be watched. Names may have ``*`` and ``?``: then also what comes later counts."""
+    """The pods to record. Names may contain ``*`` and ``?``: then later pods count, too."""
 
     namespace: str
     pod: str
@@ -30,7 +30,7 @@ class Pods:
         return "/".join((self.namespace, self.pod, *(() if whole else (self.container,))))
 
     def has(self, container: CriContainer) -> bool:
-        """Whether it is one of these, or holds the namespaces of their pod."""
+        """True if it is one of these containers, or holds the namespaces of their pod."""
         names = (container.namespace, self.namespace), (container.pod, self.pod)
         if not all(fnmatchcase(*each) for each in names):
             return False
@@ -38,24 +38,23 @@ class Pods:
 
     @property
     def several(self) -> bool:
-        """Whether there can be more than one container."""
+        """True if there can be more than one container."""
         return any(letter in str(self) for letter in "*?") or self.container == "*"
 
     @property
     def come(self) -> bool:
-        """Whether there may be more of them later, or none at first."""
+        """True if more of them may come later, or none is there at first."""
         return any(letter in f"{self.namespace}{self.pod}" for letter in "*?")
 
 
 def pods_of(what: str) -> Pods | None:
-    """What is named as pods are; None for anything else."""
+    """The pods with this name; None for anything else."""
     match = _PODS.fullmatch(what)
     return match and Pods(match["namespace"], match["pod"], match["container"] or "*")
 
 
 def require_pods(pods: Pods) -> None:
-    """Raise BadInput where none of them is on this machine, and none is expected; CannotObserve
-    where none could be seen."""
+    """Raise BadInput if none is here and none is expected, CannotObserve if none could be seen."""
     node.require()
     known = [kept.container for kept in node.containers()]
     if not pods.come and not any(map(pods.has, known)):
@@ -68,8 +67,7 @@ def require_pods(pods: Pods) -> None:
 
 
 def pods_with(what: str) -> Pods | None:
-    """The container with this id, of which the first twelve letters are enough, or with this
-    process; None where no pod has it."""
+    """The container with this id or its first twelve letters, or with this process, or None."""
     if what.isascii() and what.isdecimal() and (pid := procfs.process_of(int(what))):
         place = parse_place(procfs.cgroup(pid))
         start = place.container if place else ""
@@ -93,7 +91,7 @@ def containers_of(pods: Pods) -> list[node.KeptContainer]:
 
 
 def _of(container: CriContainer) -> Pods:
-    """It alone. Raises BadInput for the one that nobody wants to know anything of."""
+    """This container alone. Raises BadInput for one that holds the namespaces of a pod."""
     if not container.name:
         raise BadInput(
             f"this is the container that holds the namespaces of {container.called}, and runs "

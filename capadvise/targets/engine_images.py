@@ -1,27 +1,31 @@
-"""Labels of images: asked of the engines, or read from a folder. Nothing is started or pulled."""
+"""Images of the engines: labels, users, set-id programs. Nothing is started or pulled.
+
+An image is read from its archive while the engine saves it, or from a folder in OCI's layout.
+"""
 
 from __future__ import annotations
 
 import errno
 import json
 import re
+import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from capadvise.model.errors import BadInput
-from capadvise.model.image import LAYOUT
-from capadvise.targets.client.client import EngineError
+from capadvise.model.image import LAYOUT, ImageInspection, Riser
+from capadvise.targets.client.client import Client, EngineError
 from capadvise.targets.containers.registry import clients, holder
-from capadvise.targets.image.archive import config_of
+from capadvise.targets.image.archive import Image, Special, config_of, read_archive
+from capadvise.targets.image.tarball import BadArchive
 
 _MAX_JSON = 4 << 20
 _DIGEST = re.compile(r"(sha256|sha512):([0-9a-f]{64,128})")
 
 
 def labels_of(name: str) -> Mapping[str, str]:
-    """Of an image that this machine has, from the first engine that has it; of ``oci:FOLDER``, from
-    there. Raises BadInput."""
+    """The labels of an image of an engine, or of ``oci:FOLDER``. Raises BadInput."""
     if name.startswith(LAYOUT):
         return _of_layout(Path(name.removeprefix(LAYOUT)))
     client, described = holder(name)
@@ -32,7 +36,7 @@ def labels_of(name: str) -> Mapping[str, str]:
 
 
 def labels_of_all(names: Iterator[str]) -> Iterator[tuple[str, Mapping[str, str]]]:
-    """Of those that this machine has."""
+    """The labels of those images that this machine has."""
     there = tuple(clients())
     for name in dict.fromkeys(names):
         for client in there:
@@ -78,3 +82,46 @@ def _blob(folder: Path, descriptor: Mapping[str, Any]) -> Path:
     if match is None:
         raise ValueError("a digest that is none")
     return folder / "blobs" / match[1] / match[2]
+
+
+def inspect_image(name: str) -> ImageInspection:
+    """The image of this name: of the first engine that has it. Raises BadInput."""
+    client, _ = holder(name)
+    image = _read(client, name)
+    config = image.config
+    return ImageInspection(
+        name,
+        client.engine,
+        config.user,
+        (*config.entrypoint, *config.command),
+        config.ports,
+        config.volumes,
+        config.healthcheck,
+        len(image.layers),
+        tuple(map(_riser, image.special)),
+        image.unread,
+    )
+
+
+def _read(client: Client, name: str) -> Image:
+    argv = [*client.argv, "save", "--", name]
+    with subprocess.Popen(
+        argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as saving:
+        assert saving.stdout is not None
+        try:
+            return read_archive(saving.stdout)
+        except BadArchive as error:
+            raise BadInput(f"image {name}: {error}") from error
+        finally:
+            saving.kill()  # nothing after the last member matters
+
+
+def _riser(special: Special) -> Riser:
+    return Riser(
+        special.path,
+        special.layer,
+        special.uid if special.set_uid else None,
+        special.gid if special.set_gid else None,
+        special.caps.permitted | special.caps.inheritable if special.caps else frozenset(),
+    )

@@ -1,12 +1,13 @@
 """Recording pods where they run: nothing of them is started, stopped, or sent a signal.
 
-What starts containers is followed, containerd or CRI-O and all shims, so that each start is seen
-from its first instruction. Each container has a report, and each of its starts a recording in it;
-what ran before has one, too, of which the start was not seen.
+Whatever starts containers is followed, containerd or CRI-O and all shims, so that each start is
+observed from its first instruction. Each container has a report with one recording for each start.
+A container that ran before has a recording, too, without its start.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
@@ -15,33 +16,92 @@ from capadvise.kernel import own_caps, procfs
 from capadvise.model.caps import CapSet
 from capadvise.model.errors import CannotObserve
 from capadvise.model.posture import Posture
-from capadvise.model.recording import Held, Recording
+from capadvise.model.recording import Recording
 from capadvise.model.target import Target
 from capadvise.model.workload import Workload
 from capadvise.observe.audit.live import AuditListener
 from capadvise.observe.supervise.command import Command
-from capadvise.observe.supervise.decisions import Limits
+from capadvise.observe.supervise.decisions import Happening, Limits, SupervisorLost
 from capadvise.observe.supervise.event_loop import EventLoop, Onlooker, TargetSoFar
+from capadvise.observe.supervise.guardian_client import GuardianProcess
 from capadvise.observe.supervise.observation import Observation
 from capadvise.observe.supervise.session import Session, Tracing, everything, session
 from capadvise.observe.supervise.sources import Sources
 from capadvise.observe.tracking.tracker import Tracker
+from capadvise.targets.attaching import (
+    AttachedSubject,
+    ExecWatcher,
+    PeriodicSave,
+    each_round,
+    held_by,
+    hold_namespaces,
+    note_namespaces,
+    opened_by,
+)
 from capadvise.targets.kubernetes.cri import node
 from capadvise.targets.kubernetes.cri.bundle import CriContainer, with_digest
 from capadvise.targets.kubernetes.cri.starts import PodStart, PodStarts
-from capadvise.targets.running import namespace_addresses
-from capadvise.targets.running.exec_watcher import ExecWatcher
-from capadvise.targets.running.interim import Interim
-from capadvise.targets.running.opened_by import opened_by
-from capadvise.targets.running.pods import Pods, containers_of
-from capadvise.targets.running.pods_subject import PodsSubject
+from capadvise.targets.kubernetes.pods import Pods, containers_of
 from capadvise.targets.shims import CONTAINERD_SHIM
+
+_RESTART_SECONDS = 3.0
+"""Seconds between the end of a pod and the start of another one of its name."""
+_LOOK_SECONDS = 0.2
+_UNREAD = (
+    "this machine was too busy to read which containers began before they were gone ({} of them): "
+    "the needs of those that were of these pods are missing"
+)
+
+
+class PodsSubject(AttachedSubject):
+    """See ``event_loop.Subject``. They go on when the recording ends."""
+
+    def __init__(self, starts: PodStarts, guardian: GuardianProcess, *, come: bool) -> None:
+        """``come``: there may be more pods later."""
+        self._starts, self._guardian, self._come = starts, guardian, come
+        self._next, self._alive = 0.0, time.monotonic()
+        self.fds = (guardian.report,)
+
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """The containers that were missed."""
+        return (_UNREAD.format(self._starts.unread),) if self._starts.unread else ()
+
+    @property
+    def begun(self) -> bool:
+        """One of the containers."""
+        return bool(self._starts.starts)
+
+    def update(self) -> list[Happening]:
+        """See whether a pod is still there."""
+        self._guardian.read()
+        now = time.monotonic()
+        if now >= self._next and not self._come:
+            self._next = now + _LOOK_SECONDS
+            if self._is_there():
+                self._alive = now
+            self.ended |= now - self._alive > _RESTART_SECONDS
+        if self._guardian.ended and not self.ended:
+            self.ended = True
+            return [SupervisorLost()]
+        return []
+
+    def _is_there(self) -> bool:
+        """CRI-O makes pods without a process that holds their namespaces: nothing shows whether
+        such a pod is gone, or waits for the next start of a container."""
+        held = self._starts.sandboxes
+        if not held:
+            return True
+        return any(procfs.lives(pid, started) for pid, started in list(held.items()))
+
+    def pids(self) -> list[int]:
+        """The processes of all containers."""
+        ids = tuple(self._starts.starts)
+        return [pid for pid in procfs.processes() if any(i in procfs.cgroup(pid) for i in ids)]
 
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """What is followed."""
-
     starts: PodStarts
     loop: EventLoop
     command: Command
@@ -61,10 +121,10 @@ def attach_pods(
     """Record until the pod is gone, the time is up, the check passes, or a signal comes: one
     observation for each container that ran.
 
-    Of ``command``, only what concerns the check and the time is used. ``begun`` is told which
-    containers run, and of how many processes, once they are recorded. ``onlooker`` is called
-    between two rounds of reading, ``save`` now and then with what was observed of each container so
-    far. Raises CannotObserve, also where none ran.
+    Only the check and the time of ``command`` are used. ``begun`` receives the containers and the
+    number of their processes once they are recorded. ``onlooker`` is called between two rounds of
+    reading, and ``save`` now and then with the observations so far. Raises CannotObserve, also if
+    no container ran.
     """
     wanted = _wanted(pods)
     missing = _missing(wanted)
@@ -99,7 +159,7 @@ def attach_pods(
         try:
             named = [start.container for start in starts.starts.values()]
             begun(named, len(subject.pids()))
-            loop.run(_each_round(run, onlooker, save))
+            loop.run(each_round(loop, _saving(run, save), onlooker, lambda: _so_far(run)))
         finally:
             execs.stop()
         if not starts.starts:
@@ -119,21 +179,12 @@ def _nothing_of(pods: Pods, subject: PodsSubject) -> CannotObserve:
     )
 
 
-def _each_round(
-    run: _Run, onlooker: Onlooker | None, save: Callable[[Observation], object]
-) -> Callable[[], None]:
+def _saving(run: _Run, save: Callable[[Observation], object]) -> PeriodicSave:
     def save_all() -> None:
         for observation in _observations(run, {}):  # digests take seconds: at the end
             save(observation.unfinished())
 
-    interim = Interim(save_all, lambda: run.loop.sources.tracker.distinct)
-
-    def look() -> None:
-        interim.look()
-        if onlooker is not None:
-            onlooker(run.loop, lambda: _so_far(run))
-
-    return look
+    return PeriodicSave(save_all, lambda: run.loop.sources.tracker.distinct)
 
 
 def _wanted(pods: Pods) -> list[node.KeptContainer]:
@@ -141,13 +192,13 @@ def _wanted(pods: Pods) -> list[node.KeptContainer]:
 
 
 def _missing(wanted: list[node.KeptContainer]) -> CapSet:
-    """What any of them cannot have; of none is known what it could have later."""
+    """The capabilities that one of them lacks; of future containers nothing is known."""
     sets = [kept.container.bounding for kept in wanted if kept.container.name]
     return everything() - (frozenset.intersection(*sets) if sets else frozenset())
 
 
 def _above() -> list[int]:
-    """What starts containers, and what is executed in them."""
+    """The threads that start containers, and commands in them."""
     return [thread for pid in (*node.daemons(), *node.shims()) for thread in procfs.threads(pid)]
 
 
@@ -169,7 +220,7 @@ def _adopt(
     ready: Session,
     held: ExitStack,
 ) -> None:
-    """Take over what runs already. What is gone by now, is not recorded."""
+    """Take over what runs already, if it still does."""
     buffers = ready.traced().buffers
     of = _processes(wanted)
     for thread in _above():
@@ -180,17 +231,15 @@ def _adopt(
             starts.holds(kept.pid)
             continue
         with suppress(ProcessLookupError, FileNotFoundError):
-            namespaces = held.enter_context(namespace_addresses.held_open(kept.pid))
+            namespaces = held.enter_context(hold_namespaces(kept.pid))
             start = starts.adopt(kept, buffers.now())
             for pid in (pid for pid, container in of.items() if container == kept.container.id):
                 for thread in procfs.threads(pid):
                     tracker.adopt(thread, start.scope)
-            namespace_addresses.note(
-                start.scope, kept.container.called, namespaces, buffers, tracker
-            )
+            note_namespaces(start.scope, kept.container.called, namespaces, buffers, tracker)
 
 
-# ------------------------------------------------------------ what came of it
+# ------------------------------------------------------------ the results
 
 
 def _groups(run: _Run) -> list[list[PodStart]]:
@@ -209,17 +258,10 @@ def _so_far(run: _Run) -> list[TargetSoFar]:
 
 
 def _recording(run: _Run, start: PodStart) -> Recording:
-    recording = run.loop.recording(start.scope, _held(start), None)
+    held = held_by(start.container.user, start.container.bounding, start.sets)
+    recording = run.loop.recording(start.scope, held, None)
     seconds = round((run.now() - start.scope.started) / 1e9, 3)
     return replace(recording, attached=start.attached, seconds=seconds)
-
-
-def _held(start: PodStart) -> Held:
-    """What it could have: as root it gets with an exec what the bounding set has."""
-    container, sets = start.container, start.sets
-    root = container.user.partition(":")[0] == "0"
-    permitted = container.bounding if root else sets.permitted if sets else frozenset()
-    return Held(container.bounding, permitted, sets.ambient if sets else frozenset())
 
 
 def _digests(starts: PodStarts) -> dict[str, str]:

@@ -337,10 +337,6 @@ def shell(script: str | None, top: Path, name: str, seconds: float, *, needed: b
         raise StageError(f"{name} failed ({code}): {said}")
 
 
-if __name__ == "__main__":
-    main()
-
-
 OUT, ERR = "stdout", "stderr"
 """The files of a trial's folder that hold what its target printed."""
 Given = tuple[str, int]
@@ -378,3 +374,7 @@ def end_of(path: Path, size: int) -> str:
 def last_words(text: str) -> str:
     """The last line that was said."""
     return next((line[:200] for line in reversed(text.splitlines()) if line.strip()), "")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,4 +1,5 @@
-"""Which events of tracefs show capability checks: the kernel's tracepoint, else probes of our own.
+"""The events of tracefs that show capability checks: the kernel's tracepoint, else probes of our
+own.
 
 A run's probes bear its name. The guardian removes them after the trace instances; what a double
 kill left is removed at the next start.
@@ -20,7 +21,7 @@ from capadvise.kernel import procfs
 from capadvise.model.errors import BadInput, CannotObserve
 
 FUNCTION = "cap_capable"
-"""Asked for every check: (cred, user namespace, capability, options) since Linux 5.1."""
+"""Called for every check: (cred, user namespace, capability, options) since Linux 5.1."""
 TRACEPOINT = "capability:cap_capable"
 DYNAMIC = "dynamic_events"
 FORCE = "CAPADVISE_OBSERVER"
@@ -32,14 +33,14 @@ _RETURNED = "capadvise/capadvise_returned"
 a return probe, so an entry probe must run before every one of them; the kernel calls the newest
 first. It cannot be removed while a run uses it."""
 _PLACES = 256
-"""So many tasks can be in the function at once before a return is missed (and counted)."""
+"""How many tasks can be in the function at once before a return is missed (and counted)."""
 _ARGUMENTS = "ns=$arg2 cap=$arg3:s32 opts=$arg4:u32"
 _RETURN_ARGUMENTS = "kernel return probes support:"
 """In the README of tracefs (Linux 6.9): a return probe can still see the arguments."""
 
 
 class Observer(StrEnum):
-    """What shows checks, the best first."""
+    """The kinds of events that show checks, the best first."""
 
     TRACEPOINT = "tracepoint"
     FPROBE = "fprobe"
@@ -54,8 +55,8 @@ class CheckSource:
     check: str
     """``system:event``"""
     fields: tuple[str, ...]
-    """Namespace, capability, [options,] and last the answer or, where a second event tells it, the
-    stack pointer by which the two are paired."""
+    """Namespace, capability, [options,] and last the answer; or, if a second event has the answer,
+    the stack pointer by which the two are paired."""
     returned: str | None = None
     """The event of a function's return, with ``sp`` and ``ret``."""
     definitions: tuple[str, ...] = ()
@@ -63,7 +64,7 @@ class CheckSource:
 
     @property
     def probes(self) -> list[str]:
-        """What must be removed after the run, as ``group/event``."""
+        """The probes to remove after the run, as ``group/event``."""
         private = [self.check.replace(":", "/")] if self.definitions else []
         return private + ([_RETURNED] if self.returned else [])
 
@@ -123,7 +124,7 @@ def choose(root: Path, forced: str | None = None) -> Observer:
 
 
 def why_not(observer: Observer, root: Path) -> str | None:
-    """Why an observer cannot be had; None where it can. Makes nothing."""
+    """Why this kernel lacks an observer; None if it has it. Makes nothing."""
     if observer is Observer.TRACEPOINT:
         if (root / "events" / TRACEPOINT.replace(":", "/")).is_dir():
             return None
@@ -141,7 +142,7 @@ def why_not(observer: Observer, root: Path) -> str | None:
 
 
 def define(root: Path, wanted: CheckSource) -> None:
-    """Make the private probe. The shared one must be in use by now: see ``define_returned``."""
+    """Make the private probe. The shared one must be in use already: see ``define_returned``."""
     for place, definition in enumerate(wanted.definitions, start=1):
         try:
             _append(root, definition)
@@ -183,7 +184,7 @@ def remove(root: Path, names: list[str]) -> None:
 
 
 def remove_leftovers(root: Path) -> None:
-    """Probes of runs whose supervisor and guardian were killed at the same moment."""
+    """Remove probes of runs whose supervisor and guardian were killed at the same moment."""
     try:
         names = defined((root / DYNAMIC).read_text())
     except OSError:
@@ -194,7 +195,7 @@ def remove_leftovers(root: Path) -> None:
 
 
 def defined(text: str) -> list[str]:
-    """Our own among all dynamic events, as ``group/event``."""
+    """Our probes among all dynamic events, as ``group/event``."""
     return re.findall(rf"^\w+:({PREFIX}\w+/\w+|{_RETURNED}) ", text, re.MULTILINE)
 
 

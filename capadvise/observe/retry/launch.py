@@ -1,4 +1,5 @@
-"""The guardian's part: starting the tracer, a user namespace for the target, and its filter.
+"""The guardian's part: starting the tracer, mapping the target's user namespace, sending its
+filter.
 
 The standard library alone: this runs in the launcher, too, beside python-prctl.
 """
@@ -18,7 +19,7 @@ from capadvise.kernel import libc
 
 def start_tracer(plan: dict[str, Any], target: int, fds: Iterable[int]) -> dict[str, Any]:
     """Start the tracer on the held target; its answer: ``{"filter": hexadecimal text}``, or
-    ``{"failed": text}``. ``fds``: what the trace buffers hang on."""
+    ``{"failed": text}``. ``fds``: descriptors that the trace buffers depend on."""
     told_read, told_write = os.pipe()
     said_read, said_write = os.pipe()
     report = int(plan["report"])
@@ -42,8 +43,8 @@ def start_tracer(plan: dict[str, Any], target: int, fds: Iterable[int]) -> dict[
 
 
 def send_filter(fd: int, code: bytes) -> None:
-    """Let the target go on, with a filter to install before its exec; it may be empty. Where it was
-    killed while it was held, nobody reads: it has ended, as any other."""
+    """Let the target go on, with a filter to install before its exec; it may be empty. If the
+    target was killed while it was held, nobody reads: its end is reported like any other."""
     data = b"g" + len(code).to_bytes(4, "little") + code
     with suppress(BrokenPipeError):
         while data:
@@ -51,8 +52,8 @@ def send_filter(fd: int, code: bytes) -> None:
 
 
 def read_filter(fd: int) -> bytes:
-    """The filter that follows the word to go on. Raises OSError where the guardian is gone before
-    it has sent it."""
+    """The filter that follows the word to go on. Raises OSError if the guardian ends before it has
+    sent it."""
     size = int.from_bytes(os.read(fd, 4), "little")
     code = b""
     while len(code) < size:
@@ -64,13 +65,14 @@ def read_filter(fd: int) -> bytes:
 
 
 def install_filter(code: bytes) -> None:
-    """Let the calling thread be stopped at these calls from now on."""
+    """Install the filter that stops the calling thread at these calls."""
     if code:
         libc.install_seccomp_filter(code)
 
 
 def map_ids(pid: int, maps: dict[str, list[list[int]]]) -> str:
-    """Map ids into a process's new user namespace; what went wrong, or nothing."""
+    """Map ids into a process's new user namespace; returns the error as a text, empty if there was
+    none."""
     for kind in ("gid", "uid"):
         ranges = maps[kind]
         if len(ranges) > 1:

@@ -48,7 +48,10 @@ class Probe:
     ) -> None:
         """``root`` is that of tracefs; ``programs`` make the code for each call. Raises OSError if
         the kernel or its lockdown refuses."""
-        self._maps = Maps(libc.bpf_queue(size, _QUEUE), libc.bpf_counts(_LOSERS))
+        self._maps = Maps(
+            libc.bpf_map(uapi.BPF_MAP_TYPE_QUEUE, 0, size, _QUEUE),
+            libc.bpf_map(uapi.BPF_MAP_TYPE_HASH, 8, 8, _LOSERS),
+        )
         self._pop = libc.bpf_popping(self._maps.queue, size)
         self._was_full = False
         self.slow_to_close: list[int] = []

@@ -248,10 +248,7 @@ def copy_call(code: Assembler, layout: KernelLayout) -> None:
 def scratch(code: Assembler, maps: DenialMaps) -> None:
     """Point the register of the record to this processor's."""
     code.store_value(4, FRAME, -4, 0)
-    code.map(1, maps.scratch)
-    code.move(2, FRAME)
-    code.add(2, -4)
-    code.call(_LOOKUP)
+    look_up(code, maps.scratch)
     code.jump_if(0, "==", 0, "end")
     code.move(RECORD, 0)
     for at in range(0, KEY_SIZE, 8):
@@ -385,7 +382,6 @@ def count_or_send(code: Assembler, layout: KernelLayout, maps: DenialMaps) -> No
 
 
 def _note_rest(code: Assembler, layout: KernelLayout, maps: DenialMaps) -> None:
-    """Write the parts that only the first of a kind has."""
     for number, offset in enumerate(layout.arguments):
         code.load(8, 2, REGISTERS, offset)
         code.store(8, RECORD, ARGUMENTS + 8 * number, 2)
@@ -407,15 +403,11 @@ def _note_rest(code: Assembler, layout: KernelLayout, maps: DenialMaps) -> None:
 
 
 def _note_path(code: Assembler, maps: DenialMaps) -> None:
-    """Copy the path, if the call has one."""
     for at in range(0, 32, 8):
         code.store_value(8, RECORD, PATH + at, 0)
     code.load(4, 2, RECORD, CALL)
     code.store(4, FRAME, -4, 2)
-    code.map(1, maps.paths)
-    code.move(2, FRAME)
-    code.add(2, -4)
-    code.call(_LOOKUP)
+    look_up(code, maps.paths)
     code.jump_if(0, "==", 0, "no path")
     code.load(1, 2, 0, 0)
     for number in range(5):
@@ -565,7 +557,6 @@ def _note_end(code: Assembler, ended: int) -> None:
 
 
 def _end_if_recorded(code: Assembler, layout: KernelLayout, asked: int) -> None:
-    """End if a check of this call was recorded."""
     _look_up_thread(code, asked)
     code.jump_if(0, "==", 0, "record")
     code.move(CRED, 0)

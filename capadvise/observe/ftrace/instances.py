@@ -23,7 +23,7 @@ from capadvise.model.errors import CannotObserve, CapadviseError
 from capadvise.observe.ftrace import probes, ringbuffer, tracefs
 from capadvise.observe.ftrace.pointers import Pointers
 from capadvise.observe.ftrace.probes import Observer
-from capadvise.observe.ftrace.removal import BUSY, remove_instances
+from capadvise.observe.ftrace.removal import BUSY, remove_instances, remove_probes
 
 if TYPE_CHECKING:
     from capadvise.model.recording import Lost
@@ -323,7 +323,7 @@ class Buffers:
         """Remove them if there is no guardian to do it. ``patience``: seconds for each that is
         busy."""
         remove_instances(self.folders, patience)
-        probes.remove(self.root, self.source.probes)
+        remove_probes(str(self.root), self.source.probes)
 
 
 def remove_left_by_killed() -> None:
@@ -341,7 +341,6 @@ def remove_left_by_killed() -> None:
 
 def remove_leftovers(root: Path) -> None:
     """Remove what runs left whose supervisor and guardian were killed at the same moment."""
-    for folder in procfs.abandoned(root / "instances", tracefs.PREFIX):
-        with contextlib.suppress(CannotObserve, OSError):
-            tracefs.remove(folder)
+    folders = procfs.abandoned(root / "instances", tracefs.PREFIX)
+    remove_instances(map(str, folders), patience=0)
     probes.remove_leftovers(root)

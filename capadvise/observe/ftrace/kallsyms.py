@@ -231,11 +231,6 @@ def syscall_of(site: tuple[str, ...]) -> str | None:
     for frame in reversed(site):
         if frame in _HELPERS:
             return _HELPERS[frame]
-    if site and frame_is_io_uring(site):
+    if site and site[-1].startswith("io_uring_"):  # its set-up loses its entry frame
         return "io_uring_setup"
     return None
-
-
-def frame_is_io_uring(site: tuple[str, ...]) -> bool:
-    """True if the outermost function is io_uring's set-up, which loses its entry frame."""
-    return site[-1].startswith("io_uring_")

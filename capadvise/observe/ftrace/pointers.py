@@ -28,10 +28,11 @@ _UNREAD = "what was looked up in /proc could not be read ({}): needs of SYS_PTRA
 
 
 class Pointers:
-    """Implements ``implied_needs.PointerReader``, and knows which containers are started."""
+    """The readers; before ``open``, and without BPF, there is nothing to read."""
 
     def __init__(self) -> None:
         self.cautions: tuple[str, ...] = ()
+        """Sentences about data that could not be read."""
         self._followed: Followed | None = None
         self._capset_arguments: CapsetArguments | None = None
         self._proc_lookups: ProcLookups | None = None
@@ -80,11 +81,12 @@ class Pointers:
         return threads
 
     def capset_asked(self, tid: int) -> CapSet | None:
-        """See ``PointerReader``."""
+        """The permitted set that a thread's oldest call of capset(2) asked for, once for each call;
+        None if that could not be read."""
         return None if self._capset_arguments is None else self._capset_arguments.take(tid)
 
     def lookups(self) -> Iterable[Lookup]:
-        """The lookups since the last call."""
+        """The lookups in /proc since the last call."""
         return () if self._proc_lookups is None else self._proc_lookups.take()
 
     @property
@@ -97,11 +99,12 @@ class Pointers:
         return lookup.time + _ahead(self.clock)
 
     def lost_lookups(self) -> dict[int, int]:
-        """The number of lookups that a full queue lost, by thread."""
+        """How many lookups a full queue has lost since the last call, by thread; thread 0: all
+        threads."""
         return {} if self._proc_lookups is None else self._proc_lookups.probe.lost()
 
     def file_systems(self) -> Iterable[tuple[int, str]]:
-        """The types of the file systems that were mounted."""
+        """(thread, type) of each file system that was to be mounted since the last call."""
         return () if self._file_systems is None else self._file_systems.take()
 
     def container_of(self, pid: int) -> str | None:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from capadvise.kernel import procfs
 from capadvise.model.errors import BadInput, CannotObserve
+from capadvise.observe.ftrace.removal import remove_probes
 
 FUNCTION = "cap_capable"
 """Called for every check: (cred, user namespace, capability, options) since Linux 5.1."""
@@ -176,13 +177,6 @@ def _append(root: Path, line: str) -> None:
         ) from error
 
 
-def remove(root: Path, names: list[str]) -> None:
-    """Remove probes, ``group/event`` each, but for those that another run uses."""
-    for name in names:
-        with contextlib.suppress(CannotObserve):
-            _append(root, f"-:{name}")
-
-
 def remove_leftovers(root: Path) -> None:
     """Remove probes of runs whose supervisor and guardian were killed at the same moment."""
     try:
@@ -191,7 +185,7 @@ def remove_leftovers(root: Path) -> None:
         return
     marks = {name: _marked(name) for name in names}
     dead = [name for name, process in marks.items() if process and not procfs.is_there(*process)]
-    remove(root, dead + [name for name in names if name == _RETURNED])
+    remove_probes(str(root), dead + [name for name in names if name == _RETURNED])
 
 
 def defined(text: str) -> list[str]:

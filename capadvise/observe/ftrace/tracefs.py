@@ -258,10 +258,3 @@ class Instance:
         for fd in self._pages:
             os.close(fd)
         self._pages = []
-
-
-def remove(folder: Path) -> None:
-    """Remove an instance, if it is still there."""
-    if folder.is_dir():
-        write(folder / "set_event", "")
-        folder.rmdir()

@@ -30,7 +30,6 @@ _NEW_LISTENER = 1 << 3
 
 
 def asks_for_set_gid(thread: Thread) -> bool:
-    """True if a chmod sets the set-gid bit."""
     assert thread.call is not None
     mode = thread.args[1 if thread.call.name in ("chmod", "fchmod") else 2]
     return bool(mode & SETGID_BIT)
@@ -67,7 +66,6 @@ def opens_pseudo(thread: Thread) -> bool:
 
 
 def writes(thread: Thread) -> bool:
-    """True if it opens a file for writing."""
     assert thread.call is not None
     name, args = thread.call.name, thread.args
     if name == "openat2":

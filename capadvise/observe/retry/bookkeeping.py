@@ -128,10 +128,10 @@ class Bookkeeping:
     def succeeded(self, thread: Thread, result: int) -> None:
         """Note the changes that a call made."""
         assert thread.call is not None
-        if thread.call.handling is not Handling.PLAIN:
-            self._after.get(thread.call.handling, _nothing)(thread, result)
+        if (after := self._after.get(thread.call.handling)) is not None:
+            after(thread, result)
 
-    def _concluded(self, thread: Thread, cap: int, about: str | None) -> None:
+    def _infer(self, thread: Thread, cap: int, about: str | None) -> None:
         """Note a need that only the arguments show, since no call fails."""
         if self.alone and thread.virtual >> cap & 1:
             note(self.evidence, "asked", cap, thread, about, None, 0, [])
@@ -154,12 +154,12 @@ class Bookkeeping:
         """After the program's own capset, its virtual set is what it asked for."""
         thread.reload()
         thread.virtual, thread.handed = thread.effective, thread.permitted
-        self.evidence.tell_once(own_set=[thread.program, thread.permitted])
+        self.evidence.send_once(own_set=[thread.program, thread.permitted])
 
     def executes(self, thread: Thread) -> None:
         """Report the set that it set last: that was for the program that it executes."""
         if thread.handed and thread.followed:
-            self.evidence.tell_once(handed=[thread.program, thread.handed])
+            self.evidence.send_once(handed=[thread.program, thread.handed])
         thread.handed = 0
 
     def _show_virtual(self, thread: Thread, _: int) -> None:
@@ -172,7 +172,7 @@ class Bookkeeping:
         other = self.tree.threads.get(pid) if pid else thread
         if other is None or not other.followed:
             return
-        self.evidence.tell_once(looked=thread.program)
+        self.evidence.send_once(looked=thread.program)
         proc.write(data, (other.virtual & 0xFFFFFFFF).to_bytes(4, "little"))
         if int.from_bytes(raw[:4], "little") != LINUX_CAPABILITY_VERSION_1:
             proc.write(data + 12, (other.virtual >> 32).to_bytes(4, "little"))
@@ -189,27 +189,27 @@ class Bookkeeping:
         protocol = self.netlink[link(thread, thread.args[0])]
         wanted = capability_wanted(protocol, sent(thread))
         if wanted is not None:
-            self._concluded(thread, NAMES.index(wanted[0]), wanted[1])
+            self._infer(thread, NAMES.index(wanted[0]), wanted[1])
 
     def _full(self, thread: Thread, result: int) -> None:
         assert thread.call is not None
         name = thread.call.name
         if name.startswith("io_uring"):
-            self.evidence.tell_once(io_uring=True)
+            self.evidence.send_once(io_uring=True)
         elif name.startswith("setfs"):
             thread.reload()
             thread.virtual = thread.effective
             wanted = thread.args[0] & 0xFFFFFFFF
             if wanted != result and wanted != 0xFFFFFFFF:
                 cap = SETUID if name == "setfsuid" else SETGID
-                self._concluded(thread, cap, detail(name, thread.args, thread.process.proc))
+                self._infer(thread, cap, detail(name, thread.args, thread.process.proc))
 
     def _namespace(self, thread: Thread, _: int) -> None:
         assert thread.call is not None
         if not makes_namespace(thread):
             return
         if thread.uid == 0 and thread.call.name != "setns":
-            self._concluded(thread, SETFCAP, "a user namespace, to map root into it")
+            self._infer(thread, SETFCAP, "a user namespace, to map root into it")
         if thread.call.name in ("unshare", "setns"):
             there = thread.process.proc.user_namespace(thread.tid)
             thread.followed = there == self.tree.home
@@ -221,15 +221,11 @@ class Bookkeeping:
             return
         everyone = thread.call.name == "seccomp" and thread.args[1] & 1
         if makes_listener(thread):
-            self.evidence.tell_once(listener=thread.program)
+            self.evidence.send_once(listener=thread.program)
         for other in self.tree.threads.values():
             if other is thread or (everyone and other.process is thread.process):
                 other.filtered = True
                 other.injection_disabled |= self.is_last_change(thread)
-
-
-def _nothing(thread: Thread, result: int) -> None:
-    """Most calls change no state."""
 
 
 def follow_descriptors(thread: Thread, result: int) -> None:

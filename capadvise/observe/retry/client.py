@@ -164,7 +164,7 @@ class Listener:
         """The tracer is gone, and all its messages were read."""
         return self._messages.ended
 
-    def given_away(self) -> None:
+    def close_writer(self) -> None:
         """Close our copy of the end that the guardian has now."""
         os.close(self.write_fd)
 
@@ -395,7 +395,8 @@ _TOO_MUCH = "the retry tracer told more than is kept: the rest is lost"
 _CAUTIONS = {
     "traces": "{} traces other processes, which does not work under retries: "
     "run it without --retry, or with --retry=all-calls",
-    "let_go": "{} was detached so that the target could trace it: it ran with all its capabilities",
+    "detached": "{} was detached so that the target could trace it: it ran with all its "
+    "capabilities",
     "injection_disabled": "{} could not be made to change its capability sets: some of its "
     "calls were not tried",
     "listener": "{} lets another process answer its system calls (a seccomp listener): from then "

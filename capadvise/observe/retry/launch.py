@@ -14,30 +14,28 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
-from capadvise.kernel import libc
-
 
 def start_tracer(plan: dict[str, Any], target: int, fds: Iterable[int]) -> dict[str, Any]:
     """Start the tracer on the held target; its answer: ``{"filter": hexadecimal text}``, or
     ``{"failed": text}``. ``fds``: descriptors that the trace buffers depend on."""
-    told_read, told_write = os.pipe()
-    said_read, said_write = os.pipe()
+    plan_read, plan_write = os.pipe()
+    answer_read, answer_write = os.pipe()
     report = int(plan["report"])
     if os.fork() == 0:
         try:
-            for fd in (told_read, said_write, report, *fds):
+            for fd in (plan_read, answer_write, report, *fds):
                 os.set_inheritable(fd, True)
             program = os.path.join(os.path.dirname(__file__), "tracer.py")
-            pipes = [str(fd) for fd in (told_read, said_write, report)]
+            pipes = [str(fd) for fd in (plan_read, answer_write, report)]
             os.execv(sys.executable, [sys.executable, "-I", "-S", program, *pipes, *plan["path"]])
         finally:  # it must not go on as the guardian
             os._exit(127)
-    for fd in (told_read, said_write, report):
+    for fd in (plan_read, answer_write, report):
         os.close(fd)
-    with suppress(BrokenPipeError), open(told_write, "w", encoding="utf-8") as told:
-        json.dump({**plan["tracer"], "pid": target}, told)
-    with open(said_read, encoding="utf-8") as said:
-        line = said.readline()
+    with suppress(BrokenPipeError), open(plan_write, "w", encoding="utf-8") as file:
+        json.dump({**plan["tracer"], "pid": target}, file)
+    with open(answer_read, encoding="utf-8") as file:
+        line = file.readline()
     answer: dict[str, Any] = json.loads(line) if line else {"failed": "start the tracer"}
     return answer
 
@@ -62,12 +60,6 @@ def read_filter(fd: int) -> bytes:
             raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
         code += more
     return code
-
-
-def install_filter(code: bytes) -> None:
-    """Install the filter that stops the calling thread at these calls."""
-    if code:
-        libc.install_seccomp_filter(code)
 
 
 def map_ids(pid: int, maps: dict[str, list[list[int]]]) -> str:

@@ -206,7 +206,7 @@ class Injector:
         if not arguments:
             thread.injection_disabled = True
             self.again(thread)  # first: it may be gone, and its memory with it
-            self.tree.evidence.tell_once(injection_disabled=thread.program)
+            self.tree.evidence.send_once(injection_disabled=thread.program)
             return
         calling = processor.calling(thread.before, self.capsets[thread.arch], arguments)
         put(thread.tid, calling)
@@ -256,7 +256,7 @@ class Injector:
             thread.failures += 1
             if thread.failures == _FAILURES:
                 thread.injection_disabled = True
-                self.tree.evidence.tell_once(injection_disabled=thread.program)
+                self.tree.evidence.send_once(injection_disabled=thread.program)
         thread.step = CallStep.AGAIN
         self.resume(thread)
 

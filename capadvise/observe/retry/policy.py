@@ -293,7 +293,7 @@ class Policy:
             if seen >= ENOUGH and how == "shown":
                 self._keep_raised(thread, bit(cap), changes=attempts.changes)
         if not caps:
-            self.evidence.tell_once(
+            self.evidence.send_once(
                 unknown=[thread.program, thread.call.name, errno.errorcode.get(attempts.error)]
             )
 
@@ -312,9 +312,11 @@ class Policy:
         assert thread.call is not None
         name = errno.errorcode.get(attempts.error, str(attempts.error))
         self.tree.refusals[thread.call.name, name, thread.program, thread.lacked()] += 1
-        if thread.call.handling is Handling.PTRACE and self._in_tree(thread):
-            self.evidence.tell_once(traces=thread.program)
-            return
+        if thread.call.handling is Handling.PTRACE:
+            request, pid, *_ = thread.args
+            if request == TRACEME or pid in self.tree.threads:
+                self.evidence.send_once(traces=thread.program)
+                return
         if self.in_namespace and attempts.candidates and attempts.error in _PERMISSION:
             about = detail(thread.call.name, thread.args, thread.process.proc)
             first, *others = attempts.candidates
@@ -335,7 +337,6 @@ class Policy:
 
     @staticmethod
     def _with_its_bit(thread: Thread) -> Action:
-        """Make a chmod again with FSETID."""
         if thread.attempts is not None:
             thread.proven += tuple((cap, thread.attempts.error) for cap in thread.attempts.shown)
         mask = thread.effective | bit(FSETID)
@@ -345,24 +346,20 @@ class Policy:
 
     # ------------------------------------------------------------------ targets that trace
 
-    def _in_tree(self, thread: Thread) -> bool:
-        return thread.args[0] == TRACEME or thread.args[1] in self.tree.threads
-
     def _lets_trace(self, thread: Thread, request: int, pid: int) -> Action:
         """Detach from a thread that the target wants to trace itself. If every call is stopped, no
         filter binds the tree to us."""
         if request == TRACEME:
-            self.evidence.tell_once(let_go=thread.program)
+            self.evidence.send_once(detached=thread.program)
             return Detach()
         other = self.tree.threads.get(pid)
         if request in (ATTACH, SEIZE) and other is not None and other is not thread:
-            self.evidence.tell_once(let_go=other.program)
+            self.evidence.send_once(detached=other.program)
             return Interrupt(other)
         return RESUME
 
 
 def _about(thread: Thread) -> str | None:
-    """The arguments of the call in words: its path, port, mode …"""
     call = thread.call
     assert call is not None
     if call.handling is Handling.EXEC:

@@ -17,14 +17,12 @@ class ProcView:
         self._memory_fd = -1
 
     def text(self, address: int) -> bytes:
-        """The string at an address, without its NUL byte; empty if it cannot be read."""
         start = self.raw(address, 128)  # most are shorter
         if b"\0" not in start:
             start = self.raw(address, 4096)
         return start.partition(b"\0")[0]
 
     def raw(self, address: int, size: int) -> bytes:
-        """The bytes at an address; fewer, or none, if they cannot be read."""
         if not address or address >> 63:
             return b""
         if self._memory_fd < 0:
@@ -38,7 +36,6 @@ class ProcView:
             return b""
 
     def write(self, address: int, data: bytes) -> bool:
-        """Write to its memory; False if that fails."""
         self.raw(address, 1)
         try:
             return os.pwrite(self._memory_fd, data, address) == len(data)
@@ -63,23 +60,19 @@ class ProcView:
         return max(0, end - size) & ~15
 
     def close(self) -> None:
-        """Close the memory file."""
         if self._memory_fd >= 0:
             os.close(self._memory_fd)
             self._memory_fd = -1
 
     def link(self, fd: int) -> str:
-        """The target of a descriptor; empty if there is none. -1: the working directory."""
         with suppress(OSError):
             return os.readlink(self._path(fd))
         return ""
 
     def folder(self, fd: int) -> str:
-        """The path of a descriptor, for people; of the working directory for AT_FDCWD."""
         return self.link(fd) or f"descriptor {fd}"
 
     def descriptors(self) -> list[int]:
-        """The open descriptors."""
         with suppress(OSError):
             return [int(name) for name in os.listdir(f"{self._folder}/fd")]
         return []
@@ -92,7 +85,6 @@ class ProcView:
             return None
 
     def has_capabilities(self, at: int | None, path: bytes, *, follow: bool = True) -> bool:
-        """True if a file has file capabilities."""
         where, follow = self._below(at, path), follow or not path
         try:
             return bool(os.getxattr(where, b"security.capability", follow_symlinks=follow))
@@ -100,7 +92,6 @@ class ProcView:
             return False
 
     def status(self, tid: int) -> bytes:
-        """``/proc/TID/status`` of one of its threads. Raises Gone."""
         try:
             with open(f"/proc/{tid}/status", "rb", buffering=0) as file:
                 return file.read(1 << 16)
@@ -108,7 +99,6 @@ class ProcView:
             raise Gone from error
 
     def user_namespace(self, tid: int) -> str:
-        """The user namespace of one of its threads; empty when it cannot be read."""
         with suppress(OSError):
             return os.readlink(f"/proc/{tid}/ns/user")
         return ""

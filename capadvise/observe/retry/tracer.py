@@ -34,7 +34,7 @@ from ptrace.binding import func
 
 from capadvise.kernel import json_lines, seccomp_program
 from capadvise.kernel.uapi import WALL
-from capadvise.observe.ftrace import ringbuffer
+from capadvise.observe.ftrace import ringbuffer, tracefs
 from capadvise.observe.ftrace.check_events import STACK_POINTER_STEP
 from capadvise.observe.retry import calls, machine
 from capadvise.observe.retry.arguments import makes_namespace
@@ -81,12 +81,13 @@ class RefusedChecks:
             os.open(cpu / "trace_pipe_raw", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             for cpu in sorted((folder / "per_cpu").iterdir())
         ]
-        check = _format(folder, plan["check"])
+        check = tracefs.format_of(folder / "events" / plan["check"].replace(":", "/"))
         self._event, self._cap = check.id, check.unpacker("cap")
         self._returned = 0
         if plan["returned"]:  # the refusal comes apart: see ``probes``
             self._pointer = check.unpacker("sp")
-            returned = _format(folder, plan["returned"])
+            event = folder / "events" / plan["returned"].replace(":", "/")
+            returned = tracefs.format_of(event)
             self._returned, self._return_pointer = returned.id, returned.unpacker("sp")
 
     def since(self, tid: int, began: int) -> list[int] | None:
@@ -135,12 +136,6 @@ class RefusedChecks:
             return os.read(fd, 1 << 16)
         except BlockingIOError:
             return b""
-
-
-def _format(folder: Path, event: str) -> ringbuffer.EventFormat:
-    return ringbuffer.parse_format(
-        (folder / "events" / event.replace(":", "/") / "format").read_text()
-    )
 
 
 _FREE, _CALL, _INJECT, _SKIP, _AGAIN, _ARMED = CallStep
@@ -250,7 +245,7 @@ class CallStops:
             return
         way = self.interfaces.get(arch)
         if way is None or number >= seccomp_program.FIRST_X32:
-            self.tree.evidence.tell_once(other_calls=thread.program)
+            self.tree.evidence.send_once(other_calls=thread.program)
             self.injector.resume(thread)
             return
         thread.stack = stack
@@ -287,12 +282,11 @@ class CallStops:
 
 
 _STOPS = (signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
-_PATIENCE = 1.0
+_MAKER_SECONDS = 1.0
 """Seconds that a new thread waits for its maker's stop."""
 
 
 def main() -> None:
-    """Run as a program."""
     plan_fd, say, report = (int(word) for word in sys.argv[1:4])
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, signal.SIG_IGN)  # they are for the target; the guardian kills us
@@ -374,7 +368,7 @@ class Tracer:
 
     def run(self) -> None:
         """Handle stops until the last thread is gone."""
-        self.evidence.tell({"pid": os.getpid()})
+        self.evidence.send({"pid": os.getpid()})
         while True:
             try:
                 tid, status = self.patient_wait() if self.early else os.waitpid(-1, WALL)
@@ -392,7 +386,7 @@ class Tracer:
     def patient_wait(self) -> tuple[int, int]:
         """The next stop. If a new thread's maker does not stop in time, it was killed at the exit
         of its call: the new thread must not wait for ever."""
-        end = time.monotonic() + _PATIENCE
+        end = time.monotonic() + _MAKER_SECONDS
         while True:
             stop = os.waitpid(-1, WALL | os.WNOHANG)
             if stop[0]:
@@ -408,7 +402,7 @@ class Tracer:
         thread.injection_disabled = True
         with suppress(Gone):
             thread.reload()
-            self.evidence.tell_once(
+            self.evidence.send_once(
                 injection_disabled=thread.program or "a process whose parent was killed"
             )
             self.injector.resume(thread)
@@ -510,7 +504,7 @@ class Tracer:
             thread.followed, thread.program = True, self.target_program
             thread.process.look_for_pseudo()
             self.injector.try_suspending(thread)
-            self.evidence.tell({"started": time.time()})
+            self.evidence.send({"started": time.time()})
         else:
             name = os.path.basename(thread.path).decode(errors="backslashreplace")
             thread.program = self.evidence.named(name)

@@ -11,7 +11,7 @@ from capadvise.observe.retry.thread import CallStep, Process, StoppedProcess, Th
 
 _DETAILS = 24
 _OTHERS = "(others)"
-_PROGRAMS = _SAID = 1000
+_PROGRAMS = _SENT = 1000
 _ANY = "?"
 
 
@@ -21,17 +21,17 @@ class EvidenceLog:
     capability. A target could make new ones for ever."""
 
     def __init__(
-        self, tell: Callable[[Mapping[str, Any]], None], clock: Callable[[], float]
+        self, send: Callable[[Mapping[str, Any]], None], clock: Callable[[], float]
     ) -> None:
         """``send`` sends a message; ``clock`` gives the time at which a fact is seen."""
-        self.tell, self._clock = tell, clock
+        self.send, self._clock = send, clock
         self._numbers: dict[tuple[Any, ...], int] = {}
         self._counts: Counter[int] = Counter()
         self._raised: Counter[int] = Counter()
         self._details: Counter[tuple[Any, ...]] = Counter()
         self._proofs: Counter[tuple[str, str, int]] = Counter()
         self._latest: dict[tuple[str, str], int] = {}
-        self._said: set[str] = set()
+        self._sent: set[str] = set()
         self._programs: set[str] = set()
 
     def named(self, program: str) -> str:
@@ -41,12 +41,12 @@ class EvidenceLog:
         self._programs.add(program)
         return program
 
-    def tell_once(self, **message: Any) -> None:
+    def send_once(self, **message: Any) -> None:
         """Send a message that is sent only once."""
         text = repr(message)
-        if text not in self._said and len(self._said) < _SAID:
-            self._said.add(text)
-            self.tell(message)
+        if text not in self._sent and len(self._sent) < _SENT:
+            self._sent.add(text)
+            self.send(message)
 
     def note(
         self, how: str, cap: int, program: str, call: str, detail: str | None, **more: Any
@@ -65,7 +65,7 @@ class EvidenceLog:
         if number is None:
             number = self._numbers[key] = len(self._numbers)
             fact = {"id": number, "how": how, "cap": cap, "program": program, "call": call}
-            self.tell({"fact": {**fact, "detail": detail, "at": self._clock(), **more}})
+            self.send({"fact": {**fact, "detail": detail, "at": self._clock(), **more}})
         self._counts[number] += 1
         self._proofs[program, call, cap] += 1
         self._latest[program, call] = number
@@ -79,8 +79,8 @@ class EvidenceLog:
 
     def finish(self, refusals: Counter[tuple[str, str, str, tuple[int, ...]]]) -> None:
         """Send the counts."""
-        self.tell({"counts": [[n, count, self._raised[n]] for n, count in self._counts.items()]})
-        self.tell({"refusals": [[*key, count] for key, count in refusals.items()]})
+        self.send({"counts": [[n, count, self._raised[n]] for n, count in self._counts.items()]})
+        self.send({"refusals": [[*key, count] for key, count in refusals.items()]})
 
 
 @dataclass(slots=True)

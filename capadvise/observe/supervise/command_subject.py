@@ -12,7 +12,7 @@ from capadvise.kernel.process_tree import descendants
 from capadvise.observe.supervise.decisions import Happening, MainExited, SupervisorLost
 from capadvise.observe.supervise.guardian_client import GuardianProcess
 
-_TOLD_AFTER = 1.0
+_ANNOUNCED_AFTER = 1.0
 """Seconds after which the announcer is called."""
 GUARDIAN_KILLED = "capadvise's guardian process was killed, and with it all that it had started"
 
@@ -58,18 +58,19 @@ class CommandSubject:
             self.ended = True
             self.cautions = (*self.cautions, GUARDIAN_KILLED)
             happened.append(SupervisorLost())
-        self._tell_what_goes_on()
+        self._announce()
         return happened
 
-    def _tell_what_goes_on(self) -> None:
-        """Announce once which programs go on, if they take a while."""
-        tell = self._goes_on
-        if tell is None or self.status is None or time.monotonic() < self._exited_at + _TOLD_AFTER:
+    def _announce(self) -> None:
+        announce = self._goes_on
+        if announce is None or self.status is None:
+            return
+        if time.monotonic() < self._exited_at + _ANNOUNCED_AFTER:
             return
         self._goes_on = None
         alive = (pid for pid in self.pids() if procfs.state(pid) not in ("", "Z"))
         if programs := sorted({procfs.comm(pid) for pid in alive}):
-            tell(programs)
+            announce(programs)
 
     def _stop_with_target(self) -> None:
         """The target stopped: stop, too, for the shell's job control. The guardian wakes us when

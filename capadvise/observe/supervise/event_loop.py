@@ -143,7 +143,7 @@ class EventLoop:
         self._check_after, self._begun_at = command.check_after, 0.0
         self.health: Health | None = None
         """The result of its own health check, or of the engine's."""
-        self._told_health = 0.0
+        self._announced = 0.0
         """When the announcer was last called."""
         self._checker: Checker | None = None
         limit = command.still_limit
@@ -345,8 +345,8 @@ class EventLoop:
             self.health = seen.after(self.health, now)
         if self._announcer is None or self.health is None or self.state.kill_at is not None:
             return
-        if news := self.health.news(now, self._told_health):
-            self._told_health = now
+        if news := self.health.news(now, self._announced):
+            self._announced = now
             self._announcer.check_fails(news)
 
     def _poll(self) -> bool | None:
@@ -362,8 +362,8 @@ class EventLoop:
             select.select([self._signals.fd], [], [], _ROUND)
             if not self.subject.ended:
                 self.sources.read()
-            told = [number for number, _ in self._signals.received()]
-            if self._signals.hung_up or any(number != signal.SIGHUP for number in told):
+            numbers = [number for number, _ in self._signals.received()]
+            if self._signals.hung_up or any(number != signal.SIGHUP for number in numbers):
                 self.state = replace(self.state, interrupted=True)
                 self._checker.abandon()
                 return False
@@ -401,7 +401,9 @@ class EventLoop:
             audit=self.sources.audit_denials(scope),
             lost=replace(self.sources.lost, lookups=scope.lost_lookups),
             interrupted=self.state.interrupted,
-            succeeded=self._succeeded(status, healthy=healthy),
+            succeeded=decisions.succeeded(
+                *(self._limits, self.state, status), checked=self.has_check, healthy=healthy
+            ),
             io_uring=scope.io_uring,
             setid_exec=scope.setid_exec,
             program=scope.program,
@@ -418,12 +420,6 @@ class EventLoop:
             ),
         )
         return self.sources.merged(recording)
-
-    def _succeeded(self, status: int | None, *, healthy: bool) -> bool | None:
-        checked = self._checker is not None
-        return decisions.succeeded(
-            self._limits, self.state, status, checked=checked, healthy=healthy
-        )
 
 
 def _iso(seconds: float) -> str:

@@ -137,7 +137,7 @@ class Guardian:
         if self.plan["path"] is None:
             self.leave_terminal()
             own_caps.keep(own_caps.GUARDIAN)
-            let_go()
+            detach_streams()
             self.send(held=0)
         elif self.started():
             self.watch()
@@ -193,7 +193,7 @@ class Guardian:
             return False
         # Programs that remove containers get all of them again.
         own_caps.keep(own_caps.GUARDIAN)
-        let_go()
+        detach_streams()
         self.send(started=True)
         return True
 
@@ -214,13 +214,13 @@ class Guardian:
 
     def is_well(self, fd: int) -> bool:
         """Wait until the child reports that it is ready; else pass on its report."""
-        return self.heard(os.read(fd, _LONGEST), well=b"ready\n")
+        return self.pass_on(os.read(fd, _LONGEST), well=b"ready\n")
 
     def has_executed(self, fd: int) -> bool:
         """Wait until its end of the pipe closes with its exec; else pass on its report."""
-        return self.heard(os.read(fd, _LONGEST), well=b"")
+        return self.pass_on(os.read(fd, _LONGEST), well=b"")
 
-    def heard(self, message: bytes, well: bytes) -> bool:
+    def pass_on(self, message: bytes, well: bytes) -> bool:
         if message != well:
             self.send(**(json.loads(message) if message else _KILLED))
         return message == well
@@ -294,13 +294,13 @@ def launch(plan: dict[str, Any], *fds: int) -> NoReturn:
         words = [sys.executable, "-I", "-S", program, *map(str, fds), *paths]
         os.execv(sys.executable, words)
     except OSError as error:
-        told = {"failed": error.errno, "step": f"execute {sys.executable}"}
-        os.write(fds[-1], json.dumps(told).encode())
+        message = {"failed": error.errno, "step": f"execute {sys.executable}"}
+        os.write(fds[-1], json.dumps(message).encode())
     finally:
         os._exit(127)
 
 
-def let_go() -> None:
+def detach_streams() -> None:
     """Redirect our streams to /dev/null: a reader of the target's output pipe must not wait for our
     end."""
     nowhere = os.open(os.devnull, os.O_RDWR)

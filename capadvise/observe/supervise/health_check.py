@@ -95,7 +95,7 @@ class Checker:
         self._next = 0.0
 
     def _start(self, status: int | None, pids: list[int], more: dict[str, str]) -> None:
-        told = {"EXIT": "" if status is None else str(status), "PIDS": ",".join(map(str, pids))}
+        about = {"EXIT": "" if status is None else str(status), "PIDS": ",".join(map(str, pids))}
         ours = _implicit_check(again=self._tried, limit=self._limit)
         self._output.seek(0)
         self._output.truncate()
@@ -107,7 +107,7 @@ class Checker:
             stdout=self._output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env={**os.environ, **ours, **more, **told},
+            env={**os.environ, **ours, **more, **about},
             # the check must not inherit that we block signals
             preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_SETMASK, self._mask),
         )

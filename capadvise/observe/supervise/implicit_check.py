@@ -36,7 +36,7 @@ _STARTS = 2.0
 _EVERY, _OFTEN = 0.1, 0.05
 """Seconds between two looks; less if there is nothing to look at yet."""
 _WAITS = "--starts="
-_PATIENCE = 3.0
+_ANSWER_SECONDS = 3.0
 """Seconds for an answer."""
 _GREETING, _LATE_GREETING = 0.3, 1.0
 """Seconds to wait for a server that speaks first; few take longer than a moment. A second wait
@@ -57,15 +57,15 @@ def programs(pids: Iterable[int]) -> frozenset[str]:
 
 def answers(port: int, protocol: str) -> bool:
     """True if a protocol is spoken at a port of this network namespace."""
-    heard = b""
+    received = b""
     with suppress(OSError), _connected(port, protocol) as tried:
         for question, is_answer in PROTOCOLS[protocol]:
             if question:
                 tried.sendall(question)
-            if not is_answer(heard):  # it may have come with the former answer
-                heard += _said(tried)
-            echoed = question and heard.startswith(question)
-            if echoed or not is_answer(heard):
+            if not is_answer(received):  # it may have come with the former answer
+                received += _receive(tried)
+            echoed = question and received.startswith(question)
+            if echoed or not is_answer(received):
                 return False
         return True
     return False
@@ -76,7 +76,7 @@ def _connected(port: int, protocol: str) -> socket:
 
     kind = socket.SOCK_DGRAM if protocol == "dns" else socket.SOCK_STREAM
     tried = socket.socket(socket.AF_INET, kind)
-    tried.settimeout(_PATIENCE)
+    tried.settimeout(_ANSWER_SECONDS)
     try:
         tried.connect(("127.0.0.1", port))
     except OSError:
@@ -85,7 +85,7 @@ def _connected(port: int, protocol: str) -> socket:
     return tried
 
 
-def _said(tried: socket) -> bytes:
+def _receive(tried: socket) -> bytes:
     return tried.recv(4096)
 
 
@@ -93,30 +93,33 @@ def _greets(port: int, patience: float) -> bool:
     """True if it speaks first."""
     with suppress(OSError), _connected(port, "banner") as tried:
         tried.settimeout(patience)
-        return bool(_said(tried))
+        return bool(_receive(tried))
     return False
 
 
 def _begins(*words: bytes) -> Callable[[bytes], bool]:
-    return lambda heard: heard.startswith(words)
+    return lambda received: received.startswith(words)
 
 
-def _exchanges_keys(heard: bytes) -> bool:
+def _exchanges_keys(received: bytes) -> bool:
     """SSH_MSG_KEXINIT in the first packet after the line with the version: OpenSSH leaves it to a
     process that has dropped its privileges."""
-    return heard.partition(b"\n")[2][5:6] == b"\x14"
+    return received.partition(b"\n")[2][5:6] == b"\x14"
 
 
 PROTOCOLS: dict[str, tuple[tuple[bytes, Callable[[bytes], bool]], ...]] = {
     "ssh": ((b"", _begins(b"SSH-")), (b"SSH-2.0-capadvise\r\n", _exchanges_keys)),
-    "smtp": ((b"", _begins(b"220")), (b"EHLO localhost\r\n", lambda heard: b"\n250" in heard)),
+    "smtp": (
+        (b"", _begins(b"220")),
+        (b"EHLO localhost\r\n", lambda received: b"\n250" in received),
+    ),
     "banner": ((b"", _begins(b"220", b"SSH-", b"+OK", b"* OK")),),
-    "mysql": ((b"", lambda heard: heard[4:5] == b"\x0a"),),
+    "mysql": ((b"", lambda received: received[4:5] == b"\x0a"),),
     "redis": ((b"PING\r\n", _begins(b"+PONG", b"-NOAUTH")),),
-    "postgres": ((b"\0\0\0\x08\x04\xd2\x16\x2f", lambda heard: heard in (b"S", b"N")),),
+    "postgres": ((b"\0\0\0\x08\x04\xd2\x16\x2f", lambda received: received in (b"S", b"N")),),
     "http": ((b"GET / HTTP/1.0\r\nHost: localhost\r\n\r\n", _begins(b"HTTP/")),),
-    "smb": ((struct.pack(">I", len(_SMB)) + _SMB, lambda heard: heard[4:8] == _SMB[:4]),),
-    "dns": ((_DNS, lambda heard: heard[:2] == _DNS[:2]),),
+    "smb": ((struct.pack(">I", len(_SMB)) + _SMB, lambda received: received[4:8] == _SMB[:4]),),
+    "dns": ((_DNS, lambda received: received[:2] == _DNS[:2]),),
 }
 """Questions, and tests of the answers, which get all that was received so far. A protocol whose
 server speaks first has no first question."""
@@ -144,7 +147,6 @@ def _with_protocol(place: str) -> str:
 
 
 def _spoken_at(port: int) -> Iterator[str]:
-    """The protocols that it may speak."""
     for patience, others in ((_GREETING, True), (_LATE_GREETING, False)):
         if _greets(port, patience):
             yield from filter(_listens_first, PROTOCOLS)
@@ -212,7 +214,6 @@ def _enter(pid: int) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Run as a program."""
     pid = int(os.environ.get("PID") or 0)
     if not pid:
         print("it has not started")

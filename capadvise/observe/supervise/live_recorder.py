@@ -170,7 +170,6 @@ class RecorderProcess:
                 self._stops += 1
 
     def _round(self, loop: EventLoop, so_far: Callable[[], Sequence[TargetSoFar]]) -> None:
-        """Do the work between two rounds of reading."""
         now, self._began = time.monotonic(), loop.clock
         self._read_orders()
         if self._stops > self._obeyed:
@@ -178,7 +177,8 @@ class RecorderProcess:
             self._obeyed = self._stops
         if now >= self._next_lost:
             self._lost, self._next_lost = loop.sources.lost_so_far(), now + _LOST_EVERY
-            self._look_at_health(loop)
+            if loop.has_check:
+                self._health = loop.health
         extent = *_extent(loop.sources.tracker), tuple(one.name for one in self._targets)
         if now >= self._next_judgement and extent != self._judged_at:
             self._judged_at = extent
@@ -208,10 +208,6 @@ class RecorderProcess:
             self._healths[target.name] = health
         tallies = target.tallies()
         return TargetProgress(target.name, tallies, target.ended, health, target.exit_status)
-
-    def _look_at_health(self, loop: EventLoop) -> None:
-        if loop.has_check:
-            self._health = loop.health
 
     def _progress(self, loop: EventLoop) -> Progress:
         return Progress(

@@ -68,7 +68,6 @@ class Pty:
             os.eventfd_write(self._keys_wait, 1)
 
     def _deliver(self) -> None:
-        """Write as many keys as the terminal takes."""
         with self._lock, contextlib.suppress(OSError):
             if self._typed:
                 del self._typed[: os.write(self.fd, self._typed)]

@@ -37,7 +37,7 @@ def observe(
 ) -> Observation:
     """Run a command to its end and return what was seen.
 
-    ``meanwhile`` is called in another thread, for results that are needed afterwards. ``onlooker`` is
+    ``meanwhile`` is called in another thread, for results that are needed later. ``onlooker`` is
     called between two rounds of reading. ``table``: the kernel's symbols, if they are being read.
     ``seen`` is called as soon as the command has ended; the kernel takes a while to remove the
     trace buffers. Raises CannotObserve or CannotStart when nothing ran.
@@ -145,7 +145,6 @@ def _make(parent: int) -> OwnCgroup | None:
 
 
 def _open_own() -> int:
-    """The folder of the group that we are in."""
     lines = procfs.cgroup(os.getpid()).splitlines()
     place = next((line[4:] for line in lines if line.startswith("0::/")), None)
     if place is None:

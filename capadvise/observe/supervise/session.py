@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from capadvise.kernel import own_caps, procfs
 from capadvise.kernel.background import Background
-from capadvise.kernel.odd_start import given_limits
+from capadvise.kernel.odd_start import former_limits
 from capadvise.kernel.own_streams import leads_without_terminal
 from capadvise.kernel.process_tree import OwnCgroup, remove_containers
 from capadvise.model.caps import Cap, CapSet
@@ -138,8 +138,8 @@ def session(
 
     ``tracing``: None if the kernel is not traced. ``listener``: reads from the retry tracer.
     ``sweep``: pairs of commands by which the guardian removes containers, unless it gets
-    ``"left"``. ``cgroup``: the target's own. ``meanwhile`` is called in a thread of its own when the
-    target runs. Raises CannotObserve or CannotStart.
+    ``"left"``. ``cgroup``: the target's own. ``meanwhile`` is called in a thread of its own when
+    the target runs. Raises CannotObserve or CannotStart.
     """
     path = resolve(command.argv[0]) if command else None
     launcher = _launcher(command, user)
@@ -247,7 +247,7 @@ def _guardian(
     if terminal is not None:
         os.close(terminal)
     if listener is not None:
-        listener.given_away()
+        listener.close_writer()
     return guardian
 
 
@@ -281,7 +281,7 @@ def _plan(
         "leads": leads_without_terminal(),
         "sweep": sweep,
         "linger": command.linger,
-        "limits": given_limits(),
+        "limits": former_limits(),
         "cgroup": None if cgroup is None else [cgroup.parent, cgroup.name],
         "retry": retry,
         "launcher": launcher,

@@ -182,23 +182,19 @@ class NoBuffers:
         """Nobody tells what was refused."""
 
     def drain(self, reader: PageReader) -> bool:
-        """Nothing is there."""
         del reader
         return True
 
     def wake_at_once(self) -> list[int]:
-        """Nothing comes."""
         return []
 
     def now(self) -> int:
-        """No clock is needed."""
         return 0
 
     def stop(self) -> None:
         """Nothing runs."""
 
     def lost(self) -> Lost:
-        """Nothing can be lost."""
         return Lost()
 
     def close(self) -> None:
@@ -217,17 +213,14 @@ class NoTracker:
         self._listener = listener
 
     def feed(self, before: Iterable[Page], flood: Iterable[Page], after: Iterable[Page]) -> bool:
-        """Nothing comes."""
         del before, flood, after
         return True
 
     def note_stopping(self, time: int | None) -> None:
-        """No check has a phase."""
         del time
 
     @property
     def distinct(self) -> int:
-        """How many different facts are known."""
         return self._listener.distinct if self._listener else 0
 
     def tallies(self) -> tuple[Tally, ...]:
@@ -235,23 +228,19 @@ class NoTracker:
         return self._listener.tallies() if self._listener else ()
 
     def cautions(self) -> tuple[str, ...]:
-        """None."""
         return ()
 
     def finish(self) -> None:
         """Nothing is waiting."""
 
     def scope_of(self, pid: int) -> Scope | None:
-        """Nobody is followed."""
         del pid
         return None
 
     def checks(self, scope: Scope) -> tuple[Check, ...]:
-        """None."""
         del scope
         return ()
 
     def refused_calls(self, scope: Scope) -> tuple[RefusedCall, ...]:
-        """None."""
         del scope
         return ()

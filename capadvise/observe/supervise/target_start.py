@@ -53,7 +53,8 @@ def start(
         tell_namespace(plan)
         restore_limits(plan["limits"])
         try:
-            retry.install_filter(retry.read_filter(go))
+            if stops := retry.read_filter(go):
+                libc.install_seccomp_filter(stops)
         except OSError as error:
             raise Refused("install the filter that stops calls", error.errno or 0) from error
         try:

@@ -11,12 +11,13 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 from capadvise.kernel import executables, procfs, syscalls, uapi
 from capadvise.model.caps import Cap, CapSet, is_reduced
 from capadvise.model.recording import Phase
 from capadvise.observe.ftrace.pointer_readers import Lookup
+from capadvise.observe.ftrace.pointers import Pointers
 from capadvise.observe.tracking.distinct_checks import DistinctChecks
 from capadvise.observe.tracking.tasks import Scope, Task
 
@@ -100,58 +101,6 @@ _TRACE, _SETPCAP = Cap.parse("SYS_PTRACE"), Cap.parse("SETPCAP")
 _PROCESSES = 4096
 
 
-class PointerReader(Protocol):
-    """Reads the memory that pointers among the arguments of calls point to."""
-
-    @property
-    def cautions(self) -> tuple[str, ...]:
-        """Cautions for data that could not be read."""
-
-    def capset_asked(self, tid: int) -> CapSet | None:
-        """The permitted set that a thread's oldest call of capset(2) asked for, once for each call;
-        None where that could not be read."""
-
-    def lookups(self) -> Iterable[Lookup]:
-        """The lookups in /proc since the last call."""
-
-    @property
-    def tells_scans(self) -> bool:
-        """True if the lookups show which programs list all processes."""
-
-    def event_time(self, lookup: Lookup) -> int:
-        """The time of a lookup by the clock of the events."""
-
-    def lost_lookups(self) -> Mapping[int, int]:
-        """How many lookups were lost since the last call, by thread; thread 0 stands for all of
-        them."""
-
-    def file_systems(self) -> Iterable[tuple[int, str]]:
-        """(thread, type) of each file system that was to be mounted since the last call."""
-
-
-class _NoPointers:
-    cautions: tuple[str, ...] = ()
-    tells_scans = False
-
-    def capset_asked(self, tid: int) -> CapSet | None:
-        return None
-
-    def lookups(self) -> Iterable[Lookup]:
-        return ()
-
-    def event_time(self, lookup: Lookup) -> int:
-        return lookup.time
-
-    def lost_lookups(self) -> Mapping[int, int]:
-        return {}
-
-    def file_systems(self) -> Iterable[tuple[int, str]]:
-        return ()
-
-
-NO_POINTERS = _NoPointers()
-
-
 class ImpliedNeeds:
     """Finds needs that the checks do not show."""
 
@@ -159,7 +108,7 @@ class ImpliedNeeds:
         self,
         counts: DistinctChecks,
         knows: Callable[[int], bool],
-        pointers: PointerReader,
+        pointers: Pointers,
         before: frozenset[int] | None,
         *,
         retried: bool,
@@ -329,7 +278,6 @@ class ImpliedNeeds:
         return self._entered[thread] and lookup.place[0] != 1
 
     def _note_lost(self, tasks: Mapping[int, Task]) -> None:
-        """Count lost lookups; a lost one of an exec had the arguments of a program."""
         lost, self._lost = self._lost, self._pointers.lost_lookups()
         for thread, count in lost.items():
             those = tasks if thread == 0 else tasks.keys() & {thread}

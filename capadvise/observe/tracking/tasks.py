@@ -252,11 +252,10 @@ class Task:
 
     def take_ids(self, call: str) -> None:
         """The call under way has succeeded: it may have changed the ids of the task."""
-        if syscalls.sets_uids(call):
-            args = syscalls.arguments(call, self.values, self.uids, self.gids)
+        args = syscalls.arguments(call, self.values, self.uids, self.gids)
+        if call in syscalls.UID_CALLS:
             self.uids = self.uids.after(call, args)
-        elif syscalls.sets_gids(call):
-            args = syscalls.arguments(call, self.values, self.uids, self.gids)
+        elif call in syscalls.GID_CALLS:
             self.gids = self.gids.after(call, args)
 
     def take_namespaces(self, call: str) -> None:

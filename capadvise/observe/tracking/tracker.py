@@ -23,9 +23,9 @@ from capadvise.observe.ftrace.check_events import (
     Types,
 )
 from capadvise.observe.ftrace.kallsyms import Symbols
+from capadvise.observe.ftrace.pointers import Pointers
 from capadvise.observe.tracking import distinct_checks, implied_needs, refusals
 from capadvise.observe.tracking.distinct_checks import DistinctChecks
-from capadvise.observe.tracking.implied_needs import NO_POINTERS, PointerReader
 from capadvise.observe.tracking.refusals import RefusalLog
 from capadvise.observe.tracking.tasks import Denied, Key, OneCommand, Repeat, Scope, Starts, Task
 
@@ -48,7 +48,7 @@ class Tracker:
         retried: bool = False,
         opened_by: Mapping[str, Cap] = MappingProxyType({}),
         early: Callable[[int, str], None] | None = None,
-        pointers: PointerReader = NO_POINTERS,
+        pointers: Pointers | None = None,
     ) -> None:
         """``root`` is the process that is followed, with its ids. ``retried``: calls of capset
         are the retry tracer's, or reported by it. ``opened_by``: calls that the target's seccomp
@@ -73,7 +73,7 @@ class Tracker:
         self._order = EventSorter(types, self.counts.is_overcommit, sighted)
         self._early, scans = early, types.scan is not None
         self._implied = implied_needs.ImpliedNeeds(
-            *(self.counts, self.knows, pointers, before),
+            *(self.counts, self.knows, pointers or Pointers(), before),
             retried=retried,
             scans_told=scans,
             copies_told=by_tracepoint or retried,
@@ -177,7 +177,6 @@ class Tracker:
             self._order.begun = True
 
     def _lives(self, pid: int) -> None:
-        """This pid belongs to a thread that goes on."""
         self._ended.discard(pid)
         self._ended_before.discard(pid)
 
@@ -186,7 +185,6 @@ class Tracker:
             self._check(asked, result, count)
 
     def _key(self, asked: Asked, result: int, task: Task, scope: Scope, syscall: str | None) -> Key:
-        """The key of a check: all that distinguishes it from others."""
         args: tuple[tuple[str, int], ...] = ()
         if task.call is not None and task.call == syscall:
             args = self.counts.arguments(task, asked.cap, asked.stack)
@@ -321,8 +319,8 @@ class Tracker:
     def _phase(self, time: int, task: Task) -> Phase:
         """The phase of a check. A service that began later, as it waited for another one, is not
         being stopped."""
-        began, told = task.scope.started if task.scope else 0, self._stopping
-        stopping = told is not None and began <= told <= time
+        began, stop = task.scope.started if task.scope else 0, self._stopping
+        stopping = stop is not None and began <= stop <= time
         return Phase.STOP if stopping and task.phase is Phase.RUN else task.phase
 
     def note_stopping(self, time: int | None) -> None:

@@ -55,14 +55,6 @@ class Gain:
     (bprm_caps_from_vfs_caps() of security/commoncap.c), without a capability check."""
 
 
-def gain(path: str) -> Gain:
-    """The changes that an exec of this file makes; none if the file does not exist."""
-    try:
-        return _gain_of(path)
-    except OSError:
-        return Gain()
-
-
 def open_executed(pid: int, path: str, places: Iterable[str]) -> int | None:
     """A descriptor (O_PATH) of what a process executes, while it lives; by its path in /proc alone,
     the process could end between two looks at it. Afterwards the path tells, as one of these
@@ -79,14 +71,11 @@ def open_executed(pid: int, path: str, places: Iterable[str]) -> int | None:
 
 def gain_of(handle: int) -> Gain:
     """The changes that an exec of an open file makes."""
-    return gain(f"/proc/self/fd/{handle}")
-
-
-def _gain_of(path: str) -> Gain:
-    file = os.stat(path)
-    if file.st_mode & 0o6000:
-        return Gain(True, file.st_uid if file.st_mode & 0o4000 else None)
-    with suppress(OSError):
+    path = f"/proc/self/fd/{handle}"
+    with suppress(OSError):  # most have no capabilities
+        file = os.stat(path)
+        if file.st_mode & 0o6000:
+            return Gain(True, file.st_uid if file.st_mode & 0o4000 else None)
         caps = FileCaps.decode(os.getxattr(path, "security.capability"))
         return Gain(True, demanded=caps.permitted if caps and caps.effective else frozenset())
     return Gain()
@@ -100,7 +89,7 @@ _SEGMENT = struct.Struct("<IIQQQQQQ")
 _ENTRY = struct.Struct("<qQ")
 _LOAD, _DYNAMIC = 1, 2
 _STRTAB, _STRSZ = 5, 10
-_MOST = 4 << 20
+_LONGEST_TABLE = 4 << 20
 """Bytes of names that are looked at: the file can be anybody's."""
 
 
@@ -121,7 +110,6 @@ def imported(handle: int, names: Iterable[str]) -> frozenset[str]:
 
 
 def _names(fd: int) -> bytes:
-    """The dynamic string table."""
     header = os.pread(fd, 64, 0)
     magic, kind, order, size, count = _HEADER.unpack(header)
     if (magic, kind, order, size) != (b"\x7fELF", 2, 1, _SEGMENT.size):
@@ -132,9 +120,9 @@ def _names(fd: int) -> bytes:
     dynamic = next((item for item in segments if item[0] == _DYNAMIC), None)
     if dynamic is None:
         return b""
-    entries = os.pread(fd, min(dynamic[5], _MOST), dynamic[2])
+    entries = os.pread(fd, min(dynamic[5], _LONGEST_TABLE), dynamic[2])
     tags = dict(_ENTRY.iter_unpack(entries[: len(entries) // _ENTRY.size * _ENTRY.size]))
-    address, length = tags.get(_STRTAB, 0), min(tags.get(_STRSZ, 0), _MOST)
+    address, length = tags.get(_STRTAB, 0), min(tags.get(_STRSZ, 0), _LONGEST_TABLE)
     for kind_, _, offset, virtual, _, in_file, *_ in segments:
         if kind_ == _LOAD and virtual <= address < virtual + in_file:
             return os.pread(fd, length, offset + address - virtual)

@@ -167,11 +167,6 @@ def seccomp_filter(pid: int, index: int) -> bytes:
     return buffer.raw
 
 
-def bpf_queue(size: int, entries: int) -> int:
-    """A queue of values of this size, between a BPF program and us; its descriptor."""
-    return bpf_map(uapi.BPF_MAP_TYPE_QUEUE, 0, size, entries)
-
-
 def bpf_array(size: int, entries: int) -> int:
     """An array of values of this size that can be mapped (mmap); its descriptor."""
     return bpf_map(uapi.BPF_MAP_TYPE_ARRAY, 4, size, entries, uapi.BPF_F_MMAPABLE)
@@ -194,14 +189,8 @@ def bpf_popping(queue: int, size: int) -> Callable[[], bytes | None]:
     return pop
 
 
-def bpf_counts(entries: int) -> int:
-    """A table from number to number, of 8 bytes each, between a BPF program and us; its
-    descriptor."""
-    return bpf_map(uapi.BPF_MAP_TYPE_HASH, 8, 8, entries)
-
-
 def bpf_take_count(counts: int) -> tuple[int, int] | None:
-    """Take something out of such a table; None where that is empty."""
+    """Take an entry out of a table from number to number, of 8 bytes each; None if it is empty."""
     key, value = ctypes.c_uint64(), ctypes.c_uint64()
     at, to = ctypes.addressof(key), ctypes.addressof(value)
     try:

@@ -20,7 +20,7 @@ _ENOUGH = {
 """The limits that we need to work."""
 Limits = list[tuple[int, int, int]]
 """(RLIMIT_*, soft, hard)."""
-_given: Limits = []
+_former: Limits = []
 
 
 def fill_streams() -> None:
@@ -38,7 +38,7 @@ def lift_limits() -> None:
     for kind, enough in _ENOUGH.items():
         soft, hard = resource.getrlimit(kind)
         if _is_less(soft, enough):
-            _given.append((kind, soft, hard))
+            _former.append((kind, soft, hard))
             try:
                 resource.setrlimit(kind, (enough, enough if _is_less(hard, enough) else hard))
             except (OSError, ValueError):
@@ -64,9 +64,9 @@ def is_limited() -> bool:
     return any(resource.getrlimit(kind)[0] != resource.RLIM_INFINITY for kind in _MEMORY)
 
 
-def given_limits() -> Limits:
+def former_limits() -> Limits:
     """The limits that ``lift_limits`` raised, as they were before."""
-    return list(_given)
+    return list(_former)
 
 
 def restore_limits(limits: Iterable[tuple[int, int, int]]) -> None:
@@ -77,7 +77,7 @@ def restore_limits(limits: Iterable[tuple[int, int, int]]) -> None:
 
 def adopt_limits(limits: Iterable[tuple[int, int, int]]) -> None:
     """Remember the limits that another process of ours raised: its targets are ours now."""
-    _given.extend((kind, soft, hard) for kind, soft, hard in limits)
+    _former.extend((kind, soft, hard) for kind, soft, hard in limits)
 
 
 def _is_less(limit: int, enough: int) -> bool:

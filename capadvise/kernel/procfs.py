@@ -27,6 +27,11 @@ def parse_status(text: str) -> dict[str, str]:
     return {name: value.strip() for name, _, value in pairs}
 
 
+def _status(pid: int | str, proc: Path) -> dict[str, str]:
+    """Raises OSError if the process is gone."""
+    return parse_status((proc / str(pid) / "status").read_text(errors="backslashreplace"))
+
+
 def capability_sets(pid: int | str = "self", proc: Path = PROC) -> Sets:
     """The sets of a process. Raises OSError when it is gone."""
     return parse_sets((proc / str(pid) / "status").read_text(errors="backslashreplace"))
@@ -39,27 +44,28 @@ def parse_sets(status: str) -> Sets:
     return Sets(*(from_mask(int(mask, 16)) for mask in masks))
 
 
+def _stat(pid: int | str, proc: Path) -> list[bytes]:
+    """The fields of ``/proc/PID/stat`` from its state on. Raises OSError if it is gone."""
+    return (proc / str(pid) / "stat").read_bytes().rpartition(b")")[2].split()
+
+
 def start_time(pid: int | str, proc: Path = PROC) -> int:
     """When a process started, in clock ticks since boot: with the pid, a lasting name for it."""
-    return int((proc / str(pid) / "stat").read_bytes().rpartition(b")")[2].split()[19])
+    return int(_stat(pid, proc)[19])
 
 
 def computed(pid: int, proc: Path = PROC) -> float:
     """Seconds of a processor that a process and its ended children have used; 0 when it is gone."""
-    try:
-        stat = (proc / str(pid) / "stat").read_bytes()
-    except OSError:
-        return 0.0
-    return sum(map(int, stat.rpartition(b")")[2].split()[11:15])) / os.sysconf("SC_CLK_TCK")
+    with suppress(OSError):
+        return sum(map(int, _stat(pid, proc)[11:15])) / os.sysconf("SC_CLK_TCK")
+    return 0.0
 
 
 def state(pid: int, proc: Path = PROC) -> str:
     """The one-letter state of a process; empty when it is gone."""
-    try:
-        fields = (proc / str(pid) / "stat").read_bytes().rpartition(b")")[2].split()
-    except OSError:
-        return ""
-    return fields[0].decode()
+    with suppress(OSError):
+        return _stat(pid, proc)[0].decode()
+    return ""
 
 
 def comm(pid: int, proc: Path = PROC) -> str:
@@ -115,19 +121,16 @@ def is_busy(pid: int, proc: Path = PROC) -> bool:
 
 def process_of(thread: int, proc: Path = PROC) -> int | None:
     """The process that a thread belongs to; None when it is gone."""
-    try:
-        text = (proc / str(thread) / "status").read_text(errors="backslashreplace")
-    except OSError:
-        return None
-    return int(parse_status(text)["Tgid"])
+    with suppress(OSError):
+        return int(_status(thread, proc)["Tgid"])
+    return None
 
 
 def parent(pid: int, proc: Path = PROC) -> int:
     """The parent of a process; 0 when it is gone or has none."""
-    try:
-        return int((proc / str(pid) / "stat").read_bytes().rpartition(b")")[2].split()[1])
-    except OSError:
-        return 0
+    with suppress(OSError):
+        return int(_stat(pid, proc)[1])
+    return 0
 
 
 def namespace(pid: int, kind: str, proc: Path = PROC) -> int | None:
@@ -141,7 +144,7 @@ def namespace(pid: int, kind: str, proc: Path = PROC) -> int | None:
 def lives(pid: int, started: int, proc: Path = PROC) -> bool:
     """True if the process that started then still exists and is no zombie."""
     try:
-        fields = (proc / str(pid) / "stat").read_bytes().rpartition(b")")[2].split()
+        fields = _stat(pid, proc)
     except OSError:
         return False
     return int(fields[19]) == started and fields[0] not in (b"Z", b"X")
@@ -221,24 +224,28 @@ def _address(hexadecimal: str) -> str:
     return "[::]" if not any(words) else f"[{words.hex(':', 2)}]"
 
 
+def sockets(pid: int, proc: Path = PROC) -> set[int]:
+    """The inodes of the sockets that a process has open, as far as they can be read."""
+    inodes = set()
+    with suppress(OSError):  # it has ended, or may not be read
+        for fd in os.listdir(proc / str(pid) / "fd"):
+            with suppress(OSError):  # it was closed
+                link = os.readlink(proc / str(pid) / "fd" / fd)
+                if link.startswith("socket:["):
+                    inodes.add(int(link[8:-1]))
+    return inodes
+
+
 def low_ports(pid: int, proc: Path = PROC) -> list[str]:
     """The addresses below port 1024 that a process has bound: ``tcp 0.0.0.0:80``."""
-    folder = proc / str(pid)
-    inodes = set()
-    try:
-        for fd in (folder / "fd").iterdir():
-            link = os.readlink(fd)
-            if link.startswith("socket:["):
-                inodes.add(int(link[8:-1]))
-    except OSError:
-        return []
+    inodes = sockets(pid, proc)
     ports = []
     for protocol in ("tcp", "tcp6", "udp", "udp6"):
         try:
-            sockets = parse_sockets((folder / "net" / protocol).read_text())
+            bound = parse_sockets((proc / str(pid) / "net" / protocol).read_text())
         except OSError:
             continue
-        for inode, (address, port) in sockets.items():
+        for inode, (address, port) in bound.items():
             if inode in inodes and 0 < port < 1024:
                 ports.append(f"{protocol.rstrip('6')} {address}:{port}")
     return sorted(ports)
@@ -246,7 +253,9 @@ def low_ports(pid: int, proc: Path = PROC) -> list[str]:
 
 def is_first(pid: int, proc: Path = PROC) -> bool:
     """True if it is process 1 of a pid namespace."""
-    return _status_field(pid, "NSpid", proc).split()[1:][-1:] == ["1"]
+    with suppress(OSError):
+        return _status(pid, proc).get("NSpid", "").split()[1:][-1:] == ["1"]
+    return False
 
 
 def handles(pid: int, number: int, proc: Path = PROC) -> bool:
@@ -259,21 +268,12 @@ def handles(pid: int, number: int, proc: Path = PROC) -> bool:
 def _handles(pid: int, number: int, proc: Path, after: float) -> bool:
     time.sleep(after)
     try:
-        fields = parse_status((proc / str(pid) / "status").read_text(errors="replace"))
+        fields = _status(pid, proc)
         waits_in = (proc / str(pid) / "wchan").read_text(errors="replace")
     except OSError:
         return True
     masks = int(fields["SigCgt"], 16) | int(fields["SigBlk"], 16)
     return bool(masks >> (number - 1) & 1) or "sigtimedwait" in waits_in
-
-
-def _status_field(pid: int, name: str, proc: Path) -> str:
-    try:
-        text = (proc / str(pid) / "status").read_text(errors="replace")
-    except OSError:
-        return ""
-    lines = (line.partition(":") for line in text.splitlines())
-    return next((value.strip() for field, _, value in lines if field == name), "")
 
 
 def sysctl_file(name: str, proc: Path = PROC) -> Path:
@@ -307,11 +307,10 @@ def credentials(pids: list[int]) -> tuple[tuple[str, int, int], ...]:
     """(program, effective uid, effective gid) of each process that is still there."""
     users = []
     for pid in pids:
-        try:
-            fields = parse_status((PROC / str(pid) / "status").read_text(errors="backslashreplace"))
-        except OSError:
-            continue
-        users.append((fields["Name"], int(fields["Uid"].split()[1]), int(fields["Gid"].split()[1])))
+        with suppress(OSError):
+            fields = _status(pid, PROC)
+            ids = int(fields["Uid"].split()[1]), int(fields["Gid"].split()[1])
+            users.append((fields["Name"], *ids))
     return tuple(sorted(users))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,23 +19,20 @@ SMALL, LARGE = Path("/tmp"), Path("/var/tmp")
 @contextmanager
 def scratch(place: Path = SMALL) -> Iterator[Path]:
     """A folder that is removed at the end, with all that is in it."""
-    sweep()
-    folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{procfs.mark()}-", dir=place))
-    try:
+    with scratch_of_child(place) as folder:
+        folder.mkdir(0o700)
         yield folder
-    finally:
-        remove(folder)
 
 
 @contextmanager
-def scratch_of_child() -> Iterator[Path]:
+def scratch_of_child(place: Path = SMALL) -> Iterator[Path]:
     """A path at which a child may make a folder; the folder is removed at the end.
 
     The child removes it if it sees us die: if we made the folder, kill -9 before the child runs
     would leave it behind.
     """
     sweep()
-    folder = SMALL / f"{_PREFIX}{procfs.mark()}-{secrets.token_hex(4)}"
+    folder = place / f"{_PREFIX}{procfs.mark()}-{secrets.token_hex(4)}"
     try:
         yield folder
     finally:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -20,7 +19,7 @@ def listening(pid: int, pids: Iterable[int]) -> frozenset[str]:
     """``tcp:6379``, ``udp:53``: the ports that these processes wait at, in the network namespace of
     ``pid``. Those that the kernel has chosen are others at each start."""
     tables, ports = [table for table, count in sockets_in_use(pid).items() if count], set[str]()
-    own = {inode for one in pids for inode in _sockets(one)} if tables else set()
+    own = {inode for one in pids for inode in procfs.sockets(one)} if tables else set()
     for table in tables:
         try:
             lines = Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]
@@ -29,7 +28,7 @@ def listening(pid: int, pids: Iterable[int]) -> frozenset[str]:
         waits = _LISTENS if table.startswith("tcp") else _UNCONNECTED
         for fields in map(str.split, lines):
             port = int(fields[1].rpartition(":")[2], 16)
-            if fields[3] == waits and fields[9] in own and port < CHOSEN:
+            if fields[3] == waits and int(fields[9]) in own and port < CHOSEN:
                 ports.add(f"{table.rstrip('6')}:{port}")
     return frozenset(ports)
 
@@ -44,17 +43,6 @@ def sockets_in_use(pid: int) -> dict[str, int]:
             told = {words[0].rstrip(":").lower(): words for words in map(str.split, lines)}
             counts |= {name: int(told[name][2]) for name in _TABLES if name in told}
     return counts
-
-
-def _sockets(pid: int) -> list[str]:
-    inodes = []
-    with suppress(OSError):  # it has ended
-        for fd in os.listdir(f"/proc/{pid}/fd"):
-            with suppress(OSError):  # it was closed
-                link = os.readlink(f"/proc/{pid}/fd/{fd}")
-                if link.startswith("socket:["):
-                    inodes.append(link[8:-1])
-    return inodes
 
 
 class RunningProgram(NamedTuple):

@@ -347,10 +347,10 @@ def refusing(call: str) -> tuple[int, ...]:
     return (*REFUSED, _LIMITED[call]) if call in _LIMITED else REFUSED
 
 
-_UIDS = ("setuid", "setreuid", "setresuid", "setfsuid")
+UID_CALLS = ("setuid", "setreuid", "setresuid", "setfsuid")
 _SET_ALL = ("setuid", "setgid")
-_GIDS = ("setgid", "setregid", "setresgid", "setfsgid")
-SET_IDS = frozenset(_UIDS + _GIDS)
+GID_CALLS = ("setgid", "setregid", "setresgid", "setfsgid")
+SET_IDS = frozenset(UID_CALLS + GID_CALLS)
 
 
 @dataclass(slots=True)
@@ -380,7 +380,7 @@ class Ids:
         if call in ("setfsuid", "setfsgid"):
             return self
         keep = 0xFFFFFFFF
-        kind = "u" if call in _UIDS else "g"
+        kind = "u" if call in UID_CALLS else "g"
 
         def pick(letter: str, old: int) -> int:
             value = args.get(f"{letter}{kind}id", keep)
@@ -398,20 +398,10 @@ def arguments(call: str, values: tuple[int, ...], uids: Ids, gids: Ids) -> dict[
     """
     wanted = ARGUMENTS.get(call, {})
     args = {name: _signed(name, values[at]) for name, at in wanted.items() if at < len(values)}
-    if call in _UIDS or call in _GIDS:
-        ids = uids if call in _UIDS else gids
+    if call in UID_CALLS or call in GID_CALLS:
+        ids = uids if call in UID_CALLS else gids
         args["changes"] = int(ids.changes(args) or (call in _SET_ALL and ids.differ(args)))
     return args
-
-
-def sets_uids(call: str) -> bool:
-    """True if the call changes user ids."""
-    return call in _UIDS
-
-
-def sets_gids(call: str) -> bool:
-    """True if the call changes group ids."""
-    return call in _GIDS
 
 
 def _signed(name: str, value: int) -> int:

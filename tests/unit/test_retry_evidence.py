@@ -91,16 +91,16 @@ def test_what_the_tracer_tells_becomes_a_recording() -> None:
         os.write(listener.write_fd, json.dumps(message).encode() + b"\n")
 
     evidence = EvidenceLog(tell, lambda: 100.5)
-    evidence.tell({"pid": 5})
-    evidence.tell({"started": 100.0})
+    evidence.send({"pid": 5})
+    evidence.send({"started": 100.0})
     facts = {"errno": "EPERM", "result": 0, "together": [], "pid": 7, "uid": 0, "changes": True}
     for detail in ("a", "a", *(f"file {number}" for number in range(30))):
         evidence.note("shown", 0, "chown", "fchownat", detail, **facts)
     evidence.ran_raised("chown", "fchownat")
-    evidence.tell_once(looked="capsh")
-    evidence.tell_once(own_set=["capsh", 1])
-    evidence.tell_once(own_set=["bird", 3])
-    evidence.tell_once(traces="gdb")
+    evidence.send_once(looked="capsh")
+    evidence.send_once(own_set=["capsh", 1])
+    evidence.send_once(own_set=["bird", 3])
+    evidence.send_once(traces="gdb")
     evidence.finish(Counter({("mount", "EPERM", "mount", ()): 2}))
     os.close(listener.write_fd)
     listener.read()

@@ -161,7 +161,7 @@ def test_what_the_target_wants_to_trace_is_let_go_of(
     thread = run.thread("ptrace", (request_, pid))
     wanted = Interrupt(other) if action == "the other" else action
     assert run.policy.entered(thread) == wanted
-    assert run.said("let_go") == ([] if wanted is RESUME else ["prog"])
+    assert run.said("detached") == ([] if wanted is RESUME else ["prog"])
 
 
 # ------------------------------------------------------------------------------ at the end

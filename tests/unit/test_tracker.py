@@ -18,6 +18,7 @@ from capadvise.model.caps import SYS_ADMIN, Cap
 from capadvise.model.recording import Check, Phase
 from capadvise.observe.ftrace.kallsyms import Symbols
 from capadvise.observe.ftrace.pointer_readers import Lookup
+from capadvise.observe.ftrace.pointers import Pointers
 from capadvise.observe.tracking import implied_needs
 from capadvise.observe.tracking.implied_needs import LATE_ROUNDS, UNPLACED, Unplaced, takes_trace
 from capadvise.observe.tracking.tasks import OneCommand, Scope, Task
@@ -257,7 +258,7 @@ def test_a_check_whose_stack_names_no_call_is_in_the_one_that_its_thread_has_beg
     assert [check.syscall for check in tracker.checks(starts.scope)] == ["keyctl"]
 
 
-class _Late(implied_needs._NoPointers):
+class _Late(Pointers):
     """Tells what was looked up once all else was read."""
 
     tells_scans = True
@@ -452,7 +453,7 @@ def test_securebits_take_setpcap_where_no_probe_sees_the_check(
     told: list[Cap] = []
     counts: Any = SimpleNamespace(add_copied=lambda *what: told.append(what[4]))
     needs = implied_needs.ImpliedNeeds(
-        *(counts, lambda pid: True, implied_needs.NO_POINTERS, None),
+        *(counts, lambda pid: True, Pointers(), None),
         retried=False,
         scans_told=True,
         copies_told=copies_told,

@@ -389,7 +389,6 @@ def _mount_of(controller: str, own: Sequence[Mount]) -> Mount | None:
 
 
 def _value(path: str) -> str | None:
-    """A limit; None where there is none."""
     try:
         with open(path) as file:
             value = file.read().strip()

@@ -1,4 +1,4 @@
-"""What records mean: who refused whom what. Pure."""
+"""From audit records to refusals, and from those to a recording. Pure."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _REFUSALS = frozenset({errno.EPERM, errno.EACCES})
 
 @dataclass(frozen=True, slots=True)
 class Denial:
-    """One refusal, or one question that was logged. Names are hostile."""
+    """One refusal, or one check that was only logged. Names are hostile."""
 
     by: RefusedBy
     pid: int | None
@@ -58,17 +58,17 @@ class Denial:
     syscall: str | None = None
     errno: str | None = None
     cap: Cap | None = None
-    """The capability that was asked for, where it was about one."""
+    """The capability that was checked, if it was a capability check."""
     refused: bool = True
     """False: it was only noted (complain mode, permissive mode, a rule to log what is granted)."""
     uid: int | None = None
     exe: str | None = None
     in_user_namespace: bool = False
-    """The capability was to count in a user namespace that somebody made, and not for the host."""
+    """The capability was checked against a user namespace that somebody made, not the host's."""
 
 
 def counted(denials: Iterable[Denial]) -> tuple[AuditDenial, ...]:
-    """What a recording keeps of them: who refused what, and how often."""
+    """The refusals as a recording keeps them, with counts."""
     counts = Counter(
         AuditDenial(
             *(denial.syscall or UNKNOWN_CALL, denial.errno or "EPERM", denial.program, denial.by),
@@ -90,29 +90,29 @@ def denials(records: Iterable[Record], syscalls: Syscalls) -> list[Denial]:
     for together in events.values():
         calls = [record for record in together if record.type == "SYSCALL"]
         call = calls[-1] if calls else None
-        told = [
+        refused = [
             denial
             for record in together
             if record is not call and (denial := _denial(record, call, syscalls))
         ]
-        if call is not None and not told and (denial := _failed(call, syscalls)):
-            told = [denial]
-        known += _answered_by_the_last(told)
+        if call is not None and not refused and (denial := _failed(call, syscalls)):
+            refused = [denial]
+        known += _answered_by_the_last(refused)
     return known
 
 
 def sends_signal(record: Record) -> bool:
-    """Whether a seccomp filter sent SIGSYS, or killed, which looks the same in a record."""
+    """True if a seccomp filter sent SIGSYS or killed: a record does not distinguish the two."""
     return record.type == "SECCOMP" and record.fields.get("sig") in _SIGSYS
 
 
-def _answered_by_the_last(told: list[Denial]) -> list[Denial]:
-    """Within one call the kernel asks for DAC_OVERRIDE when DAC_READ_SEARCH was refused, and either
-    would have done: generic_permission()."""
-    caps = {denial.cap for denial in told if denial.refused}
+def _answered_by_the_last(denials: list[Denial]) -> list[Denial]:
+    """In one call the kernel checks DAC_OVERRIDE after it refused DAC_READ_SEARCH, and either would
+    suffice: generic_permission()."""
+    caps = {denial.cap for denial in denials if denial.refused}
     if not caps >= {_READ_SEARCH, _OVERRIDE}:
-        return told
-    return [denial for denial in told if denial.cap != _READ_SEARCH]
+        return denials
+    return [denial for denial in denials if denial.cap != _READ_SEARCH]
 
 
 def _denial(record: Record, call: Record | None, syscalls: Syscalls) -> Denial | None:
@@ -134,7 +134,9 @@ def _apparmor(record: Record, call: Record | None, syscalls: Syscalls) -> Denial
     what = f"capability {cap.short}" if cap is not None else operation
     on = f" of {name}" if (name := fields.get("name")) else ""
     evidence = f"AppArmor's profile {fields.get('profile', '?')} does not allow {what}{on}"
-    made = _made(RefusedBy.MAC, record, call, syscalls, evidence, cap, operation, word == "DENIED")
+    made = _denial_with_call(
+        RefusedBy.MAC, record, call, syscalls, evidence, cap, operation, word == "DENIED"
+    )
     if operation == _MAKES_ONE:
         return replace(made, evidence=f"{evidence}: {_NEEDS_RULE}")
     if _UNPRIVILEGED not in re.split(r"//&?", fields.get("profile", "")):
@@ -158,7 +160,7 @@ def _selinux(record: Record, call: Record | None, syscalls: Syscalls) -> Denial 
     refused = record.verdict == "denied" and fields.get("permissive") != "1"
     inside = kind in _OF_USER_NAMESPACES
     evidence += ", in a user namespace" * inside
-    made = _made(RefusedBy.MAC, record, call, syscalls, evidence, cap, what, refused)
+    made = _denial_with_call(RefusedBy.MAC, record, call, syscalls, evidence, cap, what, refused)
     return replace(made, in_user_namespace=inside)
 
 
@@ -166,12 +168,14 @@ def _seccomp(record: Record, syscalls: Syscalls) -> Denial | None:
     fields = record.fields
     name = _call_name(fields, syscalls)
     if fields.get("sig") in _SIGSYS:
-        return _told(RefusedBy.SECCOMP, record, "a seccomp filter sent SIGSYS", name, "SIGSYS")
+        return _denial_from(
+            RefusedBy.SECCOMP, record, "a seccomp filter sent SIGSYS", name, "SIGSYS"
+        )
     code = _number(fields.get("code"), 16)
     if code is None or code & _ACTION_MASK != Action.ERRNO:
         return None  # logged, or handed to a tracer: not refused
     error = errno.errorcode.get(code & 0xFFFF)
-    return _told(RefusedBy.SECCOMP, record, "a seccomp filter answered", name, error)
+    return _denial_from(RefusedBy.SECCOMP, record, "a seccomp filter answered", name, error)
 
 
 def _failed(call: Record, syscalls: Syscalls) -> Denial | None:
@@ -185,14 +189,14 @@ def _failed(call: Record, syscalls: Syscalls) -> Denial | None:
     if error not in ("EPERM", "EACCES") or fields.get("success") == "yes":
         return None
     evidence = "a system call failed; the log does not say what refused it"
-    return _told(RefusedBy.UNKNOWN, call, evidence, _call_name(fields, syscalls), error)
+    return _denial_from(RefusedBy.UNKNOWN, call, evidence, _call_name(fields, syscalls), error)
 
 
-def _made(
+def _denial_with_call(
     by: RefusedBy, record: Record, call: Record | None, syscalls: Syscalls,
     evidence: str, cap: Cap | None, operation: str, refused: bool,
 ) -> Denial:  # fmt: skip
-    """A security module's denial, with what the system call's record says besides."""
+    """A security module's denial, completed from the record of the system call."""
     fields = {**(call.fields if call else {}), **record.fields}
     failed = _failed(call, syscalls) if call else None
     return Denial(
@@ -210,7 +214,7 @@ def _made(
     )
 
 
-def _told(
+def _denial_from(
     by: RefusedBy, record: Record, evidence: str, syscall: str | None, error: str | None
 ) -> Denial:
     fields = record.fields
@@ -284,7 +288,8 @@ def _distinct(denials: Sequence[Denial], catalog: Catalog) -> tuple[_Checks, _Re
 
 
 def recorded(denials: Sequence[Denial], catalog: Catalog) -> Recording:
-    """What was seen of one program. What it held is not known: nothing is taken as held."""
+    """The recording of one program. A log does not tell what the program held: the recording says
+    nothing."""
     times = [denial.time for denial in denials if denial.time is not None]
     begin, end = (min(times), max(times)) if times else (0.0, 0.0)
     checks, refusals = _distinct(denials, catalog)
@@ -327,7 +332,7 @@ def recorded(denials: Sequence[Denial], catalog: Catalog) -> Recording:
 
 
 def _the_only(denial: Denial, catalog: Catalog) -> Cap | None:
-    """The capability, where only one can have been missing (``catalog/errnos.yaml``)."""
+    """The capability, if only one can have been missing (``catalog/errnos.yaml``)."""
     candidates = _candidates(denial, catalog)
     return candidates[0] if len(candidates) == 1 else None
 

@@ -1,13 +1,13 @@
 """The kernel's audit records as they are made: netlink group AUDIT_NLGRP_READLOG.
 
-No rule is added and nothing is switched on: the kernel tells of denials by security modules and of
-what seccomp filters kill by itself, whether or not an auditd runs. Takes CAP_AUDIT_READ
+No rule is added and nothing is switched on: the kernel reports denials by security modules and
+kills by seccomp filters on its own, whether or not an auditd runs. Listening takes CAP_AUDIT_READ
 in the initial user namespace, and the initial network namespace (kauditd_send_multicast_skb()).
 """
 
 from __future__ import annotations
 
-import _socket  # the half of it that asks the kernel: the other one takes 3 ms to load
+import _socket  # the C half: loading the Python half takes 3 ms
 import os
 import select
 import struct
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 _NETLINK_AUDIT, _GROUP_READLOG = 9, 1  # linux/netlink.h, linux/audit.h: a mask of groups
 _HEADER = struct.Struct("=IHHII")  # struct nlmsghdr
 _MOST = 4096
-"""So many records are kept of one target."""
-_PATIENCE = 5
-"""So many rounds a record of an unknown process is kept: its fork may not have been read yet."""
+"""The most records that are kept for one target."""
+_LATE_ROUNDS = 5
+"""Rounds for which a record of an unknown process is kept: its fork may not have been read yet."""
 
 
 class AuditListener:
@@ -38,7 +38,7 @@ class AuditListener:
 
     @classmethod
     def open(cls) -> AuditListener | None:
-        """None where the kernel sends us none."""
+        """Listen; None if the kernel sends us no records."""
         if not _in_first_network():
             return None
         try:
@@ -63,17 +63,17 @@ class AuditListener:
         return self._socket.fileno()
 
     def records(self, most: int) -> list[Record]:
-        """What is there, of the whole machine; some may have been lost."""
-        told: list[Record] = []
+        """The new records of the whole machine; some may have been lost."""
+        records: list[Record] = []
         with suppress(OSError):  # nothing more, or records were lost: the kernel says so by ENOBUFS
-            while len(told) < most:
+            while len(records) < most:
                 if record := _record(self._socket.recv(1 << 16)):
-                    told.append(record)
-        return told
+                    records.append(record)
+        return records
 
     def read(self, scope_of: Callable[[int], Scope | None]) -> None:
-        """Read what is there; ``scope_of`` tells whose a process is."""
-        self._waiting += [(_PATIENCE, record) for record in self.records(_MOST)]
+        """Read new records; ``scope_of`` gives the target that a process belongs to."""
+        self._waiting += [(_LATE_ROUNDS, record) for record in self.records(_MOST)]
         waiting, self._waiting = self._waiting, []
         for rounds, record in waiting:
             pid = record.fields.get("pid", "")
@@ -86,11 +86,11 @@ class AuditListener:
                 self._waiting.append((rounds - 1, record))
 
     def wait(self, seconds: float) -> None:
-        """Until there is something to read, or no longer than so."""
+        """Wait until there is something to read, at most ``seconds``."""
         select.select([self._socket], [], [], seconds)
 
     def denials(self, scope: Scope) -> tuple[AuditDenial, ...]:
-        """What was refused to a target, as far as it was read."""
+        """The refusals to a target that were read so far."""
         records = self._kept.get(scope.number, [])
         if not records:
             return ()
@@ -100,7 +100,7 @@ class AuditListener:
         return counted(denials(records, default().syscalls))
 
     def close(self) -> None:
-        """Read nothing any more."""
+        """Stop listening."""
         self._socket.close()
 
 
@@ -115,7 +115,7 @@ def _record(message: bytes) -> Record | None:
 
 
 def _in_first_network() -> bool:
-    """A socket can be had in each network namespace, but records go to the first one alone
-    (kernel/audit.c, kauditd_send_multicast_skb), which is known by settings that no other has
+    """A socket can be opened in each network namespace, but records go to the first one alone
+    (kernel/audit.c, kauditd_send_multicast_skb). Only that one has these settings
     (net/core/sysctl_net_core.c, net_core_table)."""
     return os.path.exists("/proc/sys/net/core/netdev_budget")

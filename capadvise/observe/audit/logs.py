@@ -1,5 +1,5 @@
-"""The audit records of this boot, from where this machine keeps them: auditd's files, else the
-journal, else the kernel's own buffer of messages."""
+"""The audit records of this boot, as this machine keeps them: auditd's files, else the journal,
+else the kernel's own buffer of messages."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from capadvise.observe.audit.records import MAX_LINE, Record, parse_lines
 _FOLDER, _MESSAGES = Path("/var/log/audit"), Path("/dev/kmsg")
 _JOURNAL = ("journalctl", "--boot", "--quiet", "--no-pager", "--output=short-unix")
 _MOST = 100_000
-"""So many records are looked at, the latest: 200 MB."""
+"""The most records that are read, the latest ones: 200 MB."""
 
 
 class AuditLog(NamedTuple):
@@ -28,8 +28,8 @@ class AuditLog(NamedTuple):
 
 
 def since_boot(before: float) -> AuditLog | None:
-    """What was recorded since the boot and before a time, in seconds since 1970; None where
-    nothing keeps records."""
+    """The records since the boot and before a time, in seconds since 1970; None if nothing keeps
+    records."""
     booted = boot_time()
     for place, lines in (
         (str(_FOLDER), _of_files()),
@@ -68,7 +68,7 @@ def _age(path: Path) -> int:
 
 
 def _of_journal() -> Iterator[str]:
-    """What journald has received itself, and what it has from the kernel's messages."""
+    """The records that journald received itself, else those among the kernel's messages."""
     for transport in "audit", "kernel":
         lines = []
         with suppress(OSError, subprocess.SubprocessError):
@@ -79,9 +79,9 @@ def _of_journal() -> Iterator[str]:
                 check=False,
             )
             lines = done.stdout.decode(errors="backslashreplace").splitlines()
-        told = [line for line in lines if "audit" in line]
-        if told:
-            yield from told
+        records = [line for line in lines if "audit" in line]
+        if records:
+            yield from records
             return
 
 
@@ -95,7 +95,7 @@ def _of_kernel() -> Iterator[str]:
         while True:
             try:
                 message = file.read(MAX_LINE)
-            except BrokenPipeError:  # the next one was overwritten meanwhile
+            except BrokenPipeError:  # the next one was overwritten during the read
                 continue
             except OSError:
                 return

@@ -41,7 +41,7 @@ _KEPT = frozenset(
         *("tclass", "scontext", "permissive", "sig", "code"),
     ]
 )
-"""What is of interest: a log can hold a million records."""
+"""The fields that are kept: a log can hold a million records."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +50,14 @@ class Record:
 
     type: str
     event: str
-    """Records of one event share it: time and serial number, as they stand there."""
+    """Records of one event share it: time and serial number, as written."""
     time: float | None
-    """Seconds since 1970, where it is told."""
+    """Seconds since 1970, if the record has a time."""
     fields: Mapping[str, str]
     verdict: str | None = None
     """``denied`` or ``granted``, of an AVC record."""
     permissions: tuple[str, ...] = ()
-    """What an AVC record is about."""
+    """The permissions of an AVC record."""
 
 
 def parse_lines(lines: Iterable[str]) -> Iterator[Record]:
@@ -68,7 +68,7 @@ def parse_lines(lines: Iterable[str]) -> Iterator[Record]:
 
 
 def parse_line(line: str, number: int = 0) -> Record | None:
-    """The record in a line; None for anything else. ``number`` tells those apart that bear no
+    """The record in a line; None for anything else. ``number`` distinguishes lines without a
     time."""
     line = line.partition("\x1d")[0]  # what auditd adds in enriched logs
     event, time = f"line {number}", None

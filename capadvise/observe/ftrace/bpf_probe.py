@@ -1,4 +1,5 @@
-"""Small BPF programs that read what an argument of a system call points to: a trace does not.
+"""Small BPF programs that read the memory that an argument of a system call points to: a trace
+shows only the pointer.
 
 A program runs whenever a thread of this machine begins the call, and puts what it reads into a
 queue. It needs Linux 5.5, BPF, perf and the events of system calls.
@@ -18,17 +19,17 @@ from capadvise.observe.ftrace import tracefs
 from capadvise.observe.ftrace.bpf_assembler import instruction as _op
 
 _QUEUE = 32768
-"""So many records wait to be read. Some are of all programs on the machine, and what a full queue
-does not take is lost: with 4096, a busy machine lost one of eight runs of ps."""
+"""The most records that wait to be read. Some come from all programs on the machine, and a full
+queue loses records: with 4096, a busy machine lost one of eight runs of ps."""
 _LOSERS = 4096
-"""Of so many threads it is known that records of theirs were lost."""
+"""The most threads whose lost records are counted."""
 FIRST, SECOND, THIRD, FOURTH = 16, 24, 32, 40
-"""Where the arguments stand in the event of a call (its format file says so)."""
+"""Offsets of the arguments in the event of a call (from its format file)."""
 NAME_LENGTH = 16
 """TASK_COMM_LEN: an exec names a thread by its program, up to so many bytes and the end."""
 _GROUP = 64
-"""So many threads share an entry of the table of those that are followed: a byte each, which can be
-set without a lock."""
+"""Threads that share an entry of the table of followed threads: each has a byte, which can be set
+without a lock."""
 
 
 class Maps(NamedTuple):
@@ -45,9 +46,12 @@ class Probe:
     def __init__(
         self, root: Path, size: int, programs: Mapping[str, Callable[[Maps], bytes]]
     ) -> None:
-        """``root`` is that of tracefs; ``programs`` make the code for each call. Raises OSError
-        where the kernel or its lockdown refuses."""
-        self._maps = Maps(libc.bpf_queue(size, _QUEUE), libc.bpf_counts(_LOSERS))
+        """``root`` is that of tracefs; ``programs`` make the code for each call. Raises OSError if
+        the kernel or its lockdown refuses."""
+        self._maps = Maps(
+            libc.bpf_map(uapi.BPF_MAP_TYPE_QUEUE, 0, size, _QUEUE),
+            libc.bpf_map(uapi.BPF_MAP_TYPE_HASH, 8, 8, _LOSERS),
+        )
         self._pop = libc.bpf_popping(self._maps.queue, size)
         self._was_full = False
         self.slow_to_close: list[int] = []
@@ -65,8 +69,8 @@ class Probe:
         self.slow_to_close.append(_attached(number, code))
 
     def records(self) -> Iterator[bytes]:
-        """What was read and not taken yet, the oldest first. Not more than the queue holds: others
-        on this machine can fill it faster than it is emptied."""
+        """The records not taken yet, the oldest first; no more than the queue holds, since other
+        programs can fill it faster than we empty it."""
         for _ in range(_QUEUE):
             if (record := self._pop()) is None:
                 return
@@ -74,8 +78,8 @@ class Probe:
         self._was_full = True
 
     def lost(self) -> dict[int, int]:
-        """How many records of each thread were lost since the last time; thread 0 stands for
-        all, where there were too many."""
+        """How many records of each thread were lost since the last call; thread 0 stands for all if
+        there were too many threads."""
         if not self._was_full:
             return {}
         self._was_full = False
@@ -95,16 +99,16 @@ class Probe:
 
 
 class Followed:
-    """Which threads are followed, as BPF programs ask: those that are named, and all that they
-    fork from then on, as in a trace instance with ``event-fork``.
+    """The followed threads, for BPF programs: those that are added, and all that they fork from
+    then on, as in a trace instance with ``event-fork``.
 
-    A thread stays in here when it has ended. Its number may come again with a stranger: then there
-    is more to read, which is looked into by who asks.
+    A thread stays in the table after its end. Another thread may get its number: then the programs
+    record too much, and the reader filters that.
     """
 
     def __init__(self, root: Path, numbers: int | None = None) -> None:
-        """``root`` is that of tracefs; ``numbers``: so many are there for threads, as sysctl
-        kernel.pid_max says. Raises OSError as ``Probe``."""
+        """``root`` is that of tracefs; ``numbers``: the limit of thread numbers (sysctl
+        kernel.pid_max). Raises OSError as ``Probe``."""
         numbers = numbers or int(Path("/proc/sys/kernel/pid_max").read_text())
         groups = -(-numbers // _GROUP)
         self.table = libc.bpf_array(_GROUP, groups)
@@ -159,8 +163,8 @@ def begin(size: int) -> list[bytes]:
 
 
 def begin_uncleared(size: int) -> list[bytes]:
-    """Write thread and process alone: what runs at frequent calls clears the rest where there is
-    something to tell."""
+    """Write thread and process alone: a program at a frequent call clears the rest only if it has
+    something to record."""
     return [_op(_MOVE, _EVENT, 1), _op(_CALL, value=_PID_TGID), _op(_STORE_64, _FRAME, 0, -size)]
 
 
@@ -231,8 +235,8 @@ def only_if_begins(size: int, at: int, prefix: bytes) -> list[bytes]:
 
 
 def only_if_may_begin(size: int, at: int, prefix: bytes) -> list[bytes]:
-    """Likewise, if the 8 bytes there could just be read: a shorter text can end where nothing more
-    can be."""
+    """Like ``only_if_begins``, but only if the 8 bytes could be read: a shorter text can end at the
+    end of a page."""
     begins = only_if_begins(size, at, prefix)
     return [_op(_JUMP_NOT_EQUAL_TO, 0, offset=len(begins)), *begins]
 
@@ -262,8 +266,8 @@ def only_if_lacks(argument: int, flag: int) -> list[bytes]:
 
 
 def only_if_followed(size: int, table: int) -> list[bytes]:
-    """End here unless the thread that begins the record is followed. One with a number beyond the
-    table, which was made while numbers were lower, is."""
+    """End here unless the thread at the start of the record is followed. A number beyond the table
+    counts as followed: pid_max may have been raised since."""
     unless = [
         _op(_ADD_REGISTER, 0, _THREAD),
         _op(_LOAD_8, 2, 0),
@@ -275,7 +279,8 @@ def only_if_followed(size: int, table: int) -> list[bytes]:
 
 
 def _program_of_fork(table: int, child: int) -> bytes:
-    """What a followed thread forks is followed. ``child``: where the event has its number."""
+    """The program that follows the children of followed threads. ``child``: the offset of the
+    child's number in the event."""
     code = [*begin(8), *only_if_followed(8, table)]
     code += [_op(_LOAD_32, _THREAD, _EVENT, child), *_find(table, -16)]
     code += [
@@ -298,12 +303,12 @@ def _find(table: int, free: int) -> list[bytes]:
 
 
 def push(size: int, maps: Maps) -> list[bytes]:
-    """Put the record into the queue, or count it where that is full, and end."""
+    """Put the record into the queue, or count it as lost if the queue is full, and end."""
     code = [*_pass(maps.queue, -size), _op(_SET, 3), _op(_CALL, value=_MAP_PUSH)]
     counted = [_op(_SET, 1, value=1), _op(_ADD_TO_64, 0, 1), *_end()]
     full = [*_pass(maps.lost, -size), _op(_CALL, value=_MAP_LOOKUP)]
     full += [_op(_JUMP_EQUAL_TO, 0, offset=len(counted)), *counted]
-    # Of a record that is lost, the place behind thread and process is free for the count.
+    # The record is lost: its place behind thread and process is free for the count.
     full += [_op(_STORE, _FRAME, 0, 8 - size, 1), *_pass(maps.lost, -size)]
     full += [_op(_MOVE, 3, _FRAME), _op(_ADD, 3, value=8 - size), _op(_SET, 4)]
     full += [_op(_CALL, value=_MAP_UPDATE)]

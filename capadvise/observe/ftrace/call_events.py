@@ -1,4 +1,4 @@
-"""Which system calls are recorded: their events, filters and numbers in a trace instance."""
+"""The system calls that are recorded: their events, filters and numbers in a trace instance."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ _SIGSYS = "sig == 31 && code == 1"
 """SYS_SECCOMP of siginfo.h: sent by a filter, not by kill(2)."""
 _SCAN = "openat"
 _SCANS = 'filename.ustring == "/proc" || filename.ustring == "/proc/"'
-"""See ``Lookup.lists_processes``. Linux 5.17 compares such texts, which makes each open of a file
-slower by a tenth: a BPF program does it for less."""
+"""See ``Lookup.lists_processes``. Linux 5.17 can compare such texts, which slows down each open of
+a file by a tenth: a BPF program is cheaper."""
 
 
 class CallEvents:
-    """Ready to be enabled. This takes a while, and nobody needs to be followed yet."""
+    """The events, filtered and ready to be enabled: that takes a while, and can be done before
+    there is a thread to follow."""
 
     def __init__(
         self,
@@ -30,8 +31,8 @@ class CallEvents:
         *,
         scans: bool,
     ) -> None:
-        """``closable``: see ``instances.Buffers``. ``refusable``: calls of which refusals alone are
-        recorded. ``scans``: nothing else tells who lists processes."""
+        """``closable``: see ``instances.Buffers``. ``refusable``: calls of which only refusals are
+        recorded. ``scans``: nothing else shows which threads list processes."""
         self._instance = instance
         known = {entry.name for entry in os.scandir(instance.folder / "events" / "syscalls")}
         begun = dict.fromkeys([*syscalls.ARGUMENTS, *syscalls.RESULTS, *sorted(closable)])
@@ -53,15 +54,15 @@ class CallEvents:
         """The event of a thread that begins to list all processes."""
 
     def number(self) -> None:
-        """Read the numbers of the calls' events: some hundred files of which each takes a while,
-        and nobody needs them before the first events are read."""
+        """Read the numbers of the calls' events from some hundred files: that takes a while, and
+        they are needed only for the first events."""
         if not self.exits:
             self.enters |= {self._id(f"syscalls:sys_enter_{name}"): name for name in self._begun}
             self.exits |= {self._id(f"syscalls:sys_exit_{name}"): name for name in self._ended}
 
     @property
     def names(self) -> list[str]:
-        """What is to be enabled."""
+        """The events to enable."""
         scan = [_SCAN] if self.scan is not None else []
         enters = [f"syscalls:sys_enter_{name}" for name in [*self._begun, *scan]]
         return [_SIGNAL, *enters, *(f"syscalls:sys_exit_{name}" for name in self._ended)]

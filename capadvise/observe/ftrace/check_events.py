@@ -1,9 +1,9 @@
-"""What a check event says, and whose refusal a return event is. Pure.
+"""From the pages of all processors to checks with their answers, in order. Pure.
 
-A kprobe at the entry of the kernel's check function knows the question; the answer comes with
-another event at the return, and only refusals are recorded: a question that none follows was
-granted. The stack pointer pairs them, since one thread can be asked again, in an interrupt, before
-it has had the answer.
+A kprobe at the entry of the kernel's check function shows the check; its answer comes with another
+event at the return, and only refusals are recorded: a check that no refusal follows was granted.
+The stack pointer pairs them, since an interrupt can make another check in the same thread before
+the first one's answer.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from typing import NamedTuple
 from capadvise.observe.ftrace import ringbuffer
 
 EXEC = struct.Struct("<12xii")
-"""What ``sched_process_exec`` begins with: the process, and what it was called."""
+"""The beginning of ``sched_process_exec``: the process, and the thread's former id."""
 STACK_POINTER_STEP = {"x86_64": 8, "i686": 4}.get(os.uname().machine, 0)
 """How much higher the stack pointer is after a return than at the entry: calls push on x86."""
 _MOST_OPEN = 8
-"""So deep are questions nested at most; older ones were answered."""
+"""The deepest nesting of checks in a thread; older ones were answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Types:
 
 
 class Asked(NamedTuple):
-    """The kernel's question. A tuple, for these are the most that is made."""
+    """A check without its answer. A tuple, since there are so many of these."""
 
     time: int
     pid: int
@@ -80,7 +80,7 @@ class Asked(NamedTuple):
     options: int | None
     """Bits of CAP_OPT_*, linux/security.h; None where the observer does not tell."""
     answer: int | None
-    """0 or a negative errno; None where it comes apart."""
+    """0 or a negative errno; None if it comes with an event of its own."""
     pointer: int
     """The stack pointer by which the answer finds it."""
     stack: bytes
@@ -91,33 +91,33 @@ class Asked(NamedTuple):
 
 
 Answered = tuple[Asked, int, int]
-"""The question, its answer, and how often it was asked and answered in this way."""
+"""The check, its answer, and how often it was made and answered in this way."""
 
 
 class Pairing:
-    """Questions of all threads that may still be refused."""
+    """The checks of all threads that may still be refused."""
 
     def __init__(self) -> None:
         self.unmatched = 0
-        """Refusals whose question was never seen."""
+        """Refusals whose check was never seen."""
         self._open: dict[int, list[Asked]] = {}
         self._early: dict[tuple[int, int], list[int]] = {}
         self._earlier: dict[tuple[int, int], list[int]] = {}
 
     def ask(self, asked: Asked) -> Iterator[Answered]:
-        """A new question; yields what is now known to be answered."""
+        """Add a check; yields the checks whose answers are known now."""
         if asked.answer is not None:
             yield asked, asked.answer, 1
             return
         for refusals in (self._earlier, self._early):
-            # Read before its question, which then was in another CPU's buffer.
+            # Read before its check, which was in another CPU's buffer then.
             times = refusals.get((asked.pid, asked.pointer), [])
             if times and times[0] > asked.time:
                 del times[0]
                 yield asked, -errno.EPERM, 1
                 return
         waiting = self._open.setdefault(asked.pid, [])
-        # The stack grows downwards: what lies below the new question's frame has returned.
+        # The stack grows downwards: checks below the new one's frame have returned.
         while waiting and waiting[-1].pointer <= asked.pointer:
             yield waiting.pop(), 0, 1
         waiting.append(asked)
@@ -125,7 +125,7 @@ class Pairing:
             yield waiting.pop(0), 0, 1
 
     def refuse(self, time: int, pid: int, pointer: int, answer: int) -> Iterator[Answered]:
-        """A refusal; yields the question that it answers."""
+        """Add a refusal; yields the check that it answers."""
         waiting = self._open.get(pid, [])
         for at in reversed(range(len(waiting))):
             if waiting[at].pointer == pointer:
@@ -134,15 +134,15 @@ class Pairing:
         self._early.setdefault((pid, pointer), []).append(time)
 
     def settle(self, pid: int) -> list[Answered]:
-        """The thread has done something else since: its questions were granted."""
+        """The thread has done something else since: its checks were granted."""
         return [(asked, 0, 1) for asked in self._open.pop(pid, ())]
 
     def settle_all(self) -> list[Answered]:
-        """Nothing more will come."""
+        """Nothing more will come: what waits was granted."""
         return [answered for pid in list(self._open) for answered in self.settle(pid)]
 
     def many(self, asked: Asked, count: int) -> Iterator[Answered]:
-        """``count`` equal questions of one round, whose refusals have all been read."""
+        """Answer ``count`` equal checks of one round, whose refusals have all been read."""
         if asked.answer is not None:
             yield asked, asked.answer, count
             return
@@ -160,7 +160,7 @@ class Pairing:
             yield asked, 0, count - refused
 
     def end_of_round(self) -> None:
-        """One round of reading is over. Refusals that have waited for two had no question."""
+        """End a round of reading. Refusals that have waited for two rounds had no check."""
         self.unmatched += sum(map(len, self._earlier.values()))
         self._earlier, self._early = self._early, {}
 
@@ -176,7 +176,7 @@ QUIET, FLOOD = 0, 1
 _ALL = 1 << 64
 """Later than any event."""
 _time = itemgetter(0)
-"""Of an event; called for each, three times."""
+"""The time of an event; called three times for each."""
 
 
 class EventSorter:
@@ -205,8 +205,8 @@ class EventSorter:
     def take(
         self, before: Iterable[Page], flood: Iterable[Page], after: Iterable[Page]
     ) -> tuple[list[Event], Noise]:
-        """One round: the quiet buffer's pages, CAP_SYS_ADMIN's, and the quiet buffer's again.
-        What was only counted is given a round later, when its processes are known."""
+        """One round: the quiet buffer's pages, CAP_SYS_ADMIN's, and the quiet buffer's again. The
+        counted checks are returned a round later, when their processes are known."""
         noise, self._noise = self._noise, {}
         self._read(QUIET, before)
         newest = max((self._newest, *map(_time, self._waiting)))

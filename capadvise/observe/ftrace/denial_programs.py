@@ -1,9 +1,13 @@
-"""The BPF program that records the refused capability checks of the whole machine. Pure.
+"""The BPF programs that record the refusals of the whole machine, and their record. Pure.
 
-It runs at each check, and ends at once where that was granted. The check for CAP_SYS_ADMIN that
-ordinary processes fail at nearly every mmap ends a few instructions later, by the number of the
-call. What is left is counted in the kernel, by all that makes it another one than those before;
-the first of each is told.
+``program`` runs at each capability check, and ends at once if that was granted. It drops the check
+for CAP_SYS_ADMIN that ordinary processes fail at nearly every mmap, by the number of the call. It
+counts each kind of the other refusals in the kernel, and sends a record of the first of each kind.
+The other programs record calls that were refused without a check. ``at_exit`` and ``at_signal`` run
+at the end of a thread and at the delivery of a signal, which are rare: they see what a seccomp
+filter killed, or sent SIGSYS. ``at_begin`` and ``at_end`` run at each system call, if that is
+wanted: they see all that fails with EPERM, EACCES or EROFS. A filter runs before the place where
+the begin of a call is seen: a filter answered a call that has an end and no begin.
 """
 
 from __future__ import annotations
@@ -27,59 +31,60 @@ ADDRESS = 16
 NAMES, LEVELS, NAME_SIZE = PATH + PATH_SIZE, 6, 96
 """The control group and those above it, the innermost first."""
 RECORD_SIZE = NAMES + LEVELS * NAME_SIZE
-"""Where the parts of a record stand. It begins with what is its key in the kernel's table."""
+"""Offsets of the parts of a record. Its beginning is the key in the kernel's table."""
 OUTSIDE, OWN = 2, 4
 """Bits of RELATION: the process is in another user namespace than the machine's; the check was
 against the namespace that the process is in."""
 NO_CALL = 0xFFFFFFFF
 NO_CAP = 0xFFFFFFFF
-"""In the place of the capability: a call that was refused without a check that was told."""
+"""In the place of the capability: a call that was refused without a recorded check."""
 ERROR, FILTERED = STACK, STACK + 4
-"""Where such a call has its error, 0 for SIGSYS, and whether a seccomp filter answered it."""
+"""Offsets of the error of such a call, 0 for SIGSYS, and of a flag: a seccomp filter answered
+it."""
 ASKED_SIZE = 24
 
 
 @dataclass(frozen=True, slots=True)
 class KernelLayout:
-    """Where the kernel keeps things, in bytes."""
+    """Offsets in the kernel's structures, in bytes."""
 
     call: int
     call_size: int
     arguments: tuple[int, ...]
-    """Of ``struct pt_regs``: the number of the call, how many bytes it has, and the arguments as
-    they were at its begin."""
+    """In ``struct pt_regs``: the number of the call, its size, and the arguments as they were at
+    its begin."""
     named: int | None
-    """Of ``struct pt_regs``: the register that named the call, where the kernel forgets the number
-    itself before it delivers a signal; it has 4 bytes."""
+    """In ``struct pt_regs``: the register that named the call, 4 bytes, if the kernel forgets the
+    number itself before it delivers a signal."""
     ids: int
     sets: int
     users: int
-    """Of ``struct cred``."""
+    """In ``struct cred``."""
     above: int
-    """Of ``struct user_namespace``: the one above it."""
+    """In ``struct user_namespace``: the one above it."""
     seccomp: int
     exit_code: int
     cred: int
     groups: int
-    """Of ``struct task_struct``."""
+    """In ``struct task_struct``."""
     group: int
-    """Of ``struct css_set``: the group of version 2, or a subsystem's state."""
+    """In ``struct css_set``: the group of version 2, or a subsystem's state."""
     of_state: int | None
-    """Of ``struct cgroup_subsys_state``; None for version 2."""
+    """In ``struct cgroup_subsys_state``; None for version 2."""
     group2: int
-    """Of ``struct css_set``: the group of version 2, which tells where the process is in none of
-    the subsystem's."""
+    """In ``struct css_set``: the group of version 2, used if the process is in no group of the
+    subsystem."""
     node: int
-    """Of ``struct cgroup``."""
+    """In ``struct cgroup``."""
     node_id: int
     node_name: int
     node_parent: int
-    """Of ``struct kernfs_node``."""
+    """In ``struct kernfs_node``."""
 
 
 @dataclass(frozen=True, slots=True)
 class CheckArguments:
-    """Where the program finds the arguments and the answer of a check, in 8 bytes each."""
+    """Offsets of the arguments and the answer of a check, 8 bytes each."""
 
     cred: int
     namespace: int
@@ -102,17 +107,17 @@ class DenialMaps:
     counts: int
     ring: int
     paths: int
-    """By the number of a call: which of its arguments is a path, counted from 1, or ADDRESS and
-    which one is the address of a socket."""
+    """By the number of a call: which argument is a path, counted from 1; or ADDRESS plus which
+    argument is a socket address."""
     dropped: int
     """How many records the ring did not take."""
     failed: int
     """Process → its name, of those that did not end with 0."""
     asked: int | None = None
-    """By thread: its last call in which a check was refused. Where the end of each is seen."""
+    """By thread: its last call in which a check was refused; only if the end of each call is
+    seen."""
     ended: int | None = None
-    """By thread that a seccomp filter stands before: 1 where the end of a call was seen, and not
-    the begin of the next one yet."""
+    """By thread with a seccomp filter: 1 from the end of a call to the begin of the next one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +125,7 @@ class Calls:
     """Numbers of system calls."""
 
     memory: Iterable[int]
-    """Those in which CAP_SYS_ADMIN is only asked for in accounting."""
+    """Calls that check CAP_SYS_ADMIN only for memory accounting."""
     clone: int | None
     clone3: int | None
 
@@ -138,7 +143,7 @@ _NOT_THERE = 1
 def program(
     context: CheckArguments, layout: KernelLayout, maps: DenialMaps, calls: Calls, own: int
 ) -> bytes:
-    """``own``: our process, which is left out."""
+    """At each check. ``own``: our process, which is left out."""
     code = Assembler()
     code.move(CONTEXT, 1)
     code.load(8, 2, CONTEXT, context.answer)
@@ -152,14 +157,14 @@ def program(
         _remember(code, layout, maps.asked)
     scratch(code, maps)
     _note_key(code, context, layout, own)
-    count_or_tell(code, layout, maps)
+    count_or_send(code, layout, maps)
     code.label("end")
     code.exit()
     return code.code
 
 
 def _leave_accounting(code: Assembler, layout: KernelLayout, calls: Calls) -> None:
-    """End where memory is only accounted for."""
+    """End if the check is only for memory accounting."""
     load_call(code, layout, 3)
     for number in calls.memory:
         code.jump_if(3, "==", number, "end")
@@ -196,7 +201,7 @@ def load_call(code: Assembler, layout: KernelLayout, to: int) -> None:
 
 
 def put(code: Assembler, table: int, value: int) -> None:
-    """Put what stands there on the stack into a table; its key are the 4 bytes at the top."""
+    """Put a value on the stack into a table; the key is the 4 bytes at the top."""
     code.map(1, table)
     code.move(2, FRAME)
     code.add(2, -4)
@@ -207,7 +212,8 @@ def put(code: Assembler, table: int, value: int) -> None:
 
 
 def look_up(code: Assembler, table: int) -> None:
-    """Where a table has the value of the 4 bytes at the top of the stack, into register 0."""
+    """Look up the 4 bytes at the top of the stack in a table; register 0 gets the value's
+    address."""
     code.map(1, table)
     code.move(2, FRAME)
     code.add(2, -4)
@@ -223,7 +229,7 @@ def read(code: Assembler, helper: int, to: int, offset: int, size: int) -> None:
 
 
 def _remember(code: Assembler, layout: KernelLayout, asked: int) -> None:
-    """Let whoever sees the end of this call know that a check of it was told."""
+    """Tell the program at the end of this call that a check of it was recorded."""
     code.call(PID_TGID)
     code.store(4, FRAME, -4, 0)
     copy_call(code, layout)
@@ -231,7 +237,7 @@ def _remember(code: Assembler, layout: KernelLayout, asked: int) -> None:
 
 
 def copy_call(code: Assembler, layout: KernelLayout) -> None:
-    """Put what tells one call of a thread from another below the stack, in 24 bytes."""
+    """Put what identifies a call of a thread below the stack, in 24 bytes."""
     load_call(code, layout, 2)
     code.store(8, FRAME, -32, 2)
     for at, offset in zip((-24, -16), layout.arguments[:2], strict=True):
@@ -240,12 +246,9 @@ def copy_call(code: Assembler, layout: KernelLayout) -> None:
 
 
 def scratch(code: Assembler, maps: DenialMaps) -> None:
-    """Let the register of the record stand for this processor's."""
+    """Point the register of the record to this processor's."""
     code.store_value(4, FRAME, -4, 0)
-    code.map(1, maps.scratch)
-    code.move(2, FRAME)
-    code.add(2, -4)
-    code.call(_LOOKUP)
+    look_up(code, maps.scratch)
     code.jump_if(0, "==", 0, "end")
     code.move(RECORD, 0)
     for at in range(0, KEY_SIZE, 8):
@@ -253,7 +256,7 @@ def scratch(code: Assembler, maps: DenialMaps) -> None:
 
 
 def _note_key(code: Assembler, context: CheckArguments, layout: KernelLayout, own: int) -> None:
-    """Write all that makes this check another one."""
+    """Write the key: all that distinguishes this check."""
     code.load(8, 2, CONTEXT, context.cap)
     code.store(4, RECORD, CAP, 2)
     load_call(code, layout, 2)
@@ -342,8 +345,8 @@ def follow(code: Assembler, at: int, *offsets: int) -> None:
         read(code, READ, FRAME, at, 8)
 
 
-def count_or_tell(code: Assembler, layout: KernelLayout, maps: DenialMaps) -> None:
-    """Count one that is known; of a new one, send the whole record."""
+def count_or_send(code: Assembler, layout: KernelLayout, maps: DenialMaps) -> None:
+    """Count a known kind; send the whole record of a new one."""
     code.map(1, maps.counts)
     code.move(2, RECORD)
     code.call(_LOOKUP)
@@ -367,7 +370,7 @@ def count_or_tell(code: Assembler, layout: KernelLayout, maps: DenialMaps) -> No
     code.set(4, 0)
     code.call(_OUTPUT)
     code.jump_if(0, "==", 0, "end")
-    # The ring is full: the next one of this kind is to be told.
+    # The ring is full: the next one of this kind is to be sent.
     code.map(1, maps.counts)
     code.move(2, RECORD)
     code.call(_DELETE)
@@ -379,7 +382,6 @@ def count_or_tell(code: Assembler, layout: KernelLayout, maps: DenialMaps) -> No
 
 
 def _note_rest(code: Assembler, layout: KernelLayout, maps: DenialMaps) -> None:
-    """Write what only the first of a kind tells."""
     for number, offset in enumerate(layout.arguments):
         code.load(8, 2, REGISTERS, offset)
         code.store(8, RECORD, ARGUMENTS + 8 * number, 2)
@@ -401,15 +403,11 @@ def _note_rest(code: Assembler, layout: KernelLayout, maps: DenialMaps) -> None:
 
 
 def _note_path(code: Assembler, maps: DenialMaps) -> None:
-    """Copy the path, if the call has one."""
     for at in range(0, 32, 8):
         code.store_value(8, RECORD, PATH + at, 0)
     code.load(4, 2, RECORD, CALL)
     code.store(4, FRAME, -4, 2)
-    code.map(1, maps.paths)
-    code.move(2, FRAME)
-    code.add(2, -4)
-    code.call(_LOOKUP)
+    look_up(code, maps.paths)
     code.jump_if(0, "==", 0, "no path")
     code.load(1, 2, 0, 0)
     for number in range(5):
@@ -430,18 +428,18 @@ def _note_path(code: Assembler, maps: DenialMaps) -> None:
 _FILTER, _DEAD = 2, 3
 """SECCOMP_MODE_FILTER, and SECCOMP_MODE_DEAD: killed by its filter (kernel/seccomp.c)."""
 _SIGNAL_CODE, _FROM_SECCOMP = 8, 1
-"""Where struct kernel_siginfo has si_code, and SYS_SECCOMP."""
+"""The offset of si_code in struct kernel_siginfo, and SYS_SECCOMP."""
 _ASKING = (errno.EPERM, errno.EACCES)
-"""Errors of which a check that was refused in the same call tells already."""
+"""Errors that a check refused in the same call explains already."""
 _ANSWER = 8
-"""Where the event of a call's end has the result."""
+"""The offset of the result in the event of a call's end."""
 _ERROR, _FILTERED = -56, -64
 """Places on the stack."""
 
 
 def at_exit(layout: KernelLayout, maps: DenialMaps, own: int) -> bytes:
-    """At the end of a thread: was it killed by a seccomp filter, and at which call? Of processes
-    that end in another way, those that failed are noted."""
+    """At the end of a thread: record the call if a seccomp filter killed it. Note other processes
+    that failed."""
     code = Assembler()
     _load_task(code, layout)
     code.load(4, 3, 0, layout.exit_code)
@@ -456,15 +454,15 @@ def at_exit(layout: KernelLayout, maps: DenialMaps, own: int) -> bytes:
     put(code, maps.failed, -24)
     code.jump("end")
     code.label("killed")
-    _tell_of_signal(code, layout, maps, own)
+    _record_signal(code, layout, maps, own)
     code.label("end")
     code.exit()
     return code.code
 
 
 def at_signal(layout: KernelLayout, maps: DenialMaps, own: int) -> bytes:
-    """At the delivery of a signal: is it SIGSYS, and from a filter that lets the thread live, or
-    end by the signal? ``at_exit`` tells of those that are killed."""
+    """At the delivery of a signal: record the call if it is SIGSYS from a filter. ``at_exit``
+    records threads that a filter kills."""
     code = Assembler()
     code.move(CONTEXT, 1)
     code.load(8, 2, CONTEXT, 0)
@@ -477,20 +475,20 @@ def at_signal(layout: KernelLayout, maps: DenialMaps, own: int) -> bytes:
     code.jump_if(2, "!=", _FROM_SECCOMP, "end")
     _load_task(code, layout)
     code.jump_if(2, "!=", _FILTER, "end")
-    _tell_of_signal(code, layout, maps, own)
+    _record_signal(code, layout, maps, own)
     code.label("end")
     code.exit()
     return code.code
 
 
-def _tell_of_signal(code: Assembler, layout: KernelLayout, maps: DenialMaps, own: int) -> None:
+def _record_signal(code: Assembler, layout: KernelLayout, maps: DenialMaps, own: int) -> None:
     code.store_value(8, FRAME, _ERROR, 0)
     code.store_value(8, FRAME, _FILTERED, 1)
-    _tell(code, layout, maps, own, named=layout.named)
+    _record_call(code, layout, maps, own, named=layout.named)
 
 
 def at_begin(layout: KernelLayout, ended: int) -> bytes:
-    """At the begin of a call."""
+    """At the begin of a call: note that it was begun."""
     code = Assembler()
     _load_task(code, layout)
     code.jump_if(2, "!=", _FILTER, "end")
@@ -503,7 +501,7 @@ def at_begin(layout: KernelLayout, ended: int) -> bytes:
 
 
 def at_end(layout: KernelLayout, maps: DenialMaps, own: int) -> bytes:
-    """At the end of a call: was it refused, and was it begun?"""
+    """At the end of a call: record it if it was refused."""
     if maps.ended is None or maps.asked is None:
         raise ValueError("the end of calls takes its maps")
     code = Assembler()
@@ -520,13 +518,13 @@ def at_end(layout: KernelLayout, maps: DenialMaps, own: int) -> bytes:
     for error in (errno.EROFS, *_ASKING):
         code.label(f"error {error}")
         code.store_value(8, FRAME, _ERROR, error)
-        code.jump("asked?" if error in _ASKING else "tell")
-    code.label("asked?")
+        code.jump("checked?" if error in _ASKING else "record")
+    code.label("checked?")
     code.load(8, 2, FRAME, _FILTERED)
-    code.jump_if(2, "!=", 0, "tell")
-    _leave_what_was_told(code, layout, maps.asked)
-    code.label("tell")
-    _tell(code, layout, maps, own)
+    code.jump_if(2, "!=", 0, "record")
+    _end_if_recorded(code, layout, maps.asked)
+    code.label("record")
+    _record_call(code, layout, maps, own)
     code.label("end")
     code.exit()
     return code.code
@@ -545,8 +543,8 @@ def _look_up_thread(code: Assembler, table: int) -> None:
 
 
 def _note_end(code: Assembler, ended: int) -> None:
-    """Remember the end of a call. Of two ends in a row, the second had no begin. Nothing is said of
-    a thread that was never seen: a table that is full can hide a refusal, not make one up."""
+    """Remember the end of a call. The second of two ends in a row had no begin. A thread that was
+    never seen is skipped: a full table can hide a refusal, but not invent one."""
     _look_up_thread(code, ended)
     code.jump_if(0, "==", 0, "first")
     code.load(8, 2, 0, 0)
@@ -558,22 +556,21 @@ def _note_end(code: Assembler, ended: int) -> None:
     put(code, ended, -16)
 
 
-def _leave_what_was_told(code: Assembler, layout: KernelLayout, asked: int) -> None:
-    """End where a check of this call was told."""
+def _end_if_recorded(code: Assembler, layout: KernelLayout, asked: int) -> None:
     _look_up_thread(code, asked)
-    code.jump_if(0, "==", 0, "tell")
+    code.jump_if(0, "==", 0, "record")
     code.move(CRED, 0)
     load_registers(code)
     copy_call(code, layout)
     for number in range(3):
         code.load(8, 2, CRED, 8 * number)
         code.load(8, 3, FRAME, -32 + 8 * number)
-        code.jump_if_register(2, "!=", 3, "tell")
+        code.jump_if_register(2, "!=", 3, "record")
     code.store_value(8, CRED, 0, -1)  # the same call can be made again, with another answer
     code.jump("end")
 
 
-def _tell(
+def _record_call(
     code: Assembler, layout: KernelLayout, maps: DenialMaps, own: int, named: int | None = None
 ) -> None:
     """Count the call, or send it. ``named``: see ``KernelLayout``."""
@@ -595,4 +592,4 @@ def _tell(
     read(code, READ, FRAME, -8, 8)
     code.load(8, CRED, FRAME, -8)
     note_who(code, layout, own)
-    count_or_tell(code, layout, maps)
+    count_or_send(code, layout, maps)

@@ -1,6 +1,6 @@
 """The refused capability checks of the whole machine, and the calls that were refused without one:
-counted in the kernel, the first of each kind told here. Nothing of it outlives this process: the
-kernel ends the programs with their descriptors.
+the kernel counts them, and sends the first of each kind. Nothing outlives this process: the kernel
+ends the programs with their descriptors.
 
 It takes Linux 5.15, BPF, BTF and the kernel's symbols.
 """
@@ -29,13 +29,13 @@ from capadvise.observe.ftrace.denial_programs import (
 )
 
 KINDS = 4096
-"""So many kinds of refusals are kept apart; the kernel forgets those that were not seen longest."""
+"""The most kinds of refusals that are counted; the kernel forgets the least recently seen."""
 _RING = 1 << 20
 _BUSY, _DISCARDED = 1 << 31, 1 << 30
 _ENDED = 1024
-"""So many processes that ended with a failure are remembered."""
+"""The most processes that ended with a failure that are remembered."""
 _THREADS = 16384
-"""So many threads are followed from call to call, where the end of each call is seen."""
+"""The most threads that are followed from call to call, if the end of each call is seen."""
 _MOST_PATHS = 512
 """System calls have lower numbers."""
 _MEMORY = ("mmap", "munmap", "brk", "mremap", "mprotect", "execve", "execveat", "fork", "vfork")
@@ -53,7 +53,7 @@ _MEMBERS = {
 _NOT_SUPPORTED = 524
 """ENOTSUPP of linux/errno.h, which has no text."""
 _SUBSYSTEM = "pids_cgrp_id"
-"""Where version 1 is in use, the group of this one tells: all engines and systemd use it."""
+"""With version 1, this subsystem's group is used: all engines and systemd use it."""
 _RECORD = struct.Struct(
     f"<4I16sQ{8 * at.FRAMES}sII6Q8I5Q{at.PATH_SIZE}s{at.LEVELS * at.NAME_SIZE}s"
 )
@@ -64,11 +64,11 @@ class RefusedCheck:
     """The first of its kind. Program, path and groups are hostile."""
 
     key: bytes
-    """By which the kernel counts it."""
+    """The key by which the kernel counts it."""
     cap: int | None
     """None: a call that was refused without one."""
     error: int
-    """Of such a call; 0: it was sent SIGSYS."""
+    """The error of such a call; 0: it was sent SIGSYS."""
     filtered: bool
     """A seccomp filter answered it."""
     call: int | None
@@ -92,7 +92,7 @@ class RefusedCheck:
 
 
 class MachineRefusals:
-    """The programs, and what they tell."""
+    """The programs, and the refusals that they report."""
 
     def __init__(self, numbers: Mapping[str, int], *, every_call: bool = False) -> None:
         """``numbers``: of system calls, by name. ``every_call``: see the end of each call, too.
@@ -182,7 +182,7 @@ class MachineRefusals:
         return self._maps.ring
 
     def read(self, most: int) -> list[RefusedCheck]:
-        """What is new, the oldest first."""
+        """The new refusals, the oldest first."""
         return [_denial(record) for record in self._ring.records(most)]
 
     def counts(self) -> Iterator[tuple[bytes, int]]:
@@ -191,17 +191,17 @@ class MachineRefusals:
             yield key, struct.unpack("<Q", value)[0]
 
     def failed(self, process: int, program: str) -> bool:
-        """Whether a process has ended, not with 0, a short time ago, without another exec."""
+        """True if a process failed a short time ago while it ran this program."""
         name = libc.bpf_lookup(self._maps.failed, struct.pack("<I", process), 16)
         return name is not None and _text(name) == program
 
     def dropped(self) -> int:
-        """Of how many kinds the news was lost, since too much of it came at once."""
+        """How many records of new kinds were lost: too many came at once."""
         _, value = next(libc.bpf_entries(self._maps.dropped, 4, 8))
         return int(struct.unpack("<Q", value)[0])
 
     def close(self) -> None:
-        """End it all."""
+        """End the programs."""
         for fd in reversed(self._fds):
             os.close(fd)
         self._fds = []
@@ -217,7 +217,7 @@ class _Ring:
         self._written = mmap.mmap(fd, page + 2 * _RING, flags, access, offset=page)
 
     def records(self, most: int) -> Iterator[bytes]:
-        """Records that are complete; each is given back once it was taken."""
+        """Complete records; the space of each is released once it was taken."""
         page = mmap.PAGESIZE
         (consumed,) = struct.unpack_from("<Q", self._read)
         for _ in range(most):
@@ -274,13 +274,13 @@ def _text(raw: bytes) -> str:
 def registers(
     offsets: Mapping[tuple[str, str], int],
 ) -> tuple[int, int, tuple[int, ...], int | None]:
-    """Where ``struct pt_regs`` has the number of a call, in how many bytes, its arguments, and what
-    ``KernelLayout.named`` is. Raises KeyError for a processor that is not known."""
+    """In ``struct pt_regs``: the offset and size of the number of a call, the offsets of its
+    arguments, and ``KernelLayout.named``. Raises KeyError for an unknown processor."""
     if ("pt_regs", "orig_ax") in offsets:  # x86-64
         names = ("di", "si", "dx", "r10", "r8", "r9")
         arguments = tuple(offsets["pt_regs", name] for name in names)
         return offsets["pt_regs", "orig_ax"], 8, arguments, None
-    # aarch64: a call's result takes the place of its first argument. What pt_regs begins with is
+    # aarch64: a call's result takes the place of its first argument. pt_regs begins with
     # user_pt_regs; the 4 bytes behind the number are not set (arch/arm64/include/asm/ptrace.h).
     call, first = offsets["pt_regs", "syscallno"], offsets["pt_regs", "orig_x0"]
     x0 = offsets["user_pt_regs", "regs"]
@@ -288,7 +288,7 @@ def registers(
 
 
 def _layout() -> tuple[KernelLayout, int]:
-    """Where this kernel keeps things, and the BTF number of its check function."""
+    """The layout of this kernel's structures, and the BTF number of its check function."""
     known = btf.load(_MEMBERS, enumerators=(_SUBSYSTEM,), functions=("cap_capable",))
     offsets = known.offsets
     unified = Path("/sys/fs/cgroup/cgroup.controllers").exists()

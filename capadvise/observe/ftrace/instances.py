@@ -1,7 +1,7 @@
-"""The trace instances of a run, and whether they can be had here.
+"""The trace instances of a run, and the reasons why this machine has none.
 
-Two hold the checks. The retry tracer gets one of its own, of refused checks, and where containers
-are entered by programs that nobody follows, a small one tells of every start of such a program.
+Two hold the checks. The retry tracer gets another one, for refused checks. If programs that are not
+followed can enter containers, a small one records every start of such a program.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from capadvise.model.errors import CannotObserve, CapadviseError
 from capadvise.observe.ftrace import probes, ringbuffer, tracefs
 from capadvise.observe.ftrace.pointers import Pointers
 from capadvise.observe.ftrace.probes import Observer
-from capadvise.observe.ftrace.removal import BUSY, remove_instances
+from capadvise.observe.ftrace.removal import BUSY, remove_instances, remove_probes
 
 if TYPE_CHECKING:
     from capadvise.model.recording import Lost
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 EXEC_EVENT, FORK_EVENT = "sched:sched_process_exec", "sched:sched_process_fork"
 _TREE = (FORK_EVENT, EXEC_EVENT, "sched:sched_process_exit")
 _WITHIN = "capable_ns"
-"""The field of the tracepoint that tells in which user namespace the asker is; probes lack it."""
+"""The field of the tracepoint with the user namespace of the checked task; probes lack it."""
 QUIET_KB, FLOOD_KB, DENIED_KB, EXEC_WATCH_KB = SIZES_KB = (4096, 4096, 64, 64)
 """Buffer sizes per CPU, where there are few (``tracefs.size_of_each``): all that a recording can
 have. The quiet one takes about 20,000 checks between two rounds of reading."""
@@ -49,8 +49,8 @@ def require(root: Callable[[], Path] = tracefs.find) -> Path:
 
 
 def require_place(command: str = "run -- …") -> None:
-    """As ``require``, as far as it can be told without any capability: we may have given up ours,
-    and what is started gets them again. ``command``: what the user wants to do."""
+    """The part of ``require`` that needs no capability: we may have given up ours, and the programs
+    that we start get them again. ``command``: what the user wants to do."""
     if os.geteuid() != 0:
         raise CannotObserve(
             "seeing capability checks needs root",
@@ -65,19 +65,19 @@ def require_place(command: str = "run -- …") -> None:
 
 
 def observer(root: Path) -> Observer:
-    """What shows checks here. Raises CannotObserve where nothing does."""
+    """The observer of checks on this machine. Raises CannotObserve if there is none."""
     return probes.choose(root, os.environ.get(probes.FORCE))
 
 
 class PageReader(Protocol):
-    """What the pages of the buffers are given to."""
+    """Takes the pages of the buffers."""
 
     @property
     def unmatched(self) -> int:
-        """Answers of which no question was seen."""
+        """Refusals whose check was not seen."""
 
     def feed(self, before: Iterable[Page], flood: Iterable[Page], after: Iterable[Page]) -> bool:
-        """Take what is there; False where there was too much for one round."""
+        """Take the pages; False if there was too much for one round."""
 
 
 class Buffers:
@@ -108,17 +108,17 @@ class Buffers:
         self._unmatched: Callable[[], int] = lambda: 0
 
     def begin(self) -> None:
-        """Begin to make them, where there are other things to do until ``open``: to give an
-        instance its size, the kernel waits for all processors, 15 ms, one instance after the other.
-        """
+        """Begin to make them in threads; there is other work to do before ``open``. To give an
+        instance its size, the kernel waits for all processors: 15 ms for each instance, one after
+        the other."""
         denied = [self._make_denied] if self._denied else []
         for make in (self._make_quiet, self._make_flood, *denied):
             self._making.append(Background(make))
 
     def open(self, pids: Callable[[], list[int]]) -> None:
-        """Record in them. ``pids`` gives what to follow; without any, an instance would record
-        the whole machine. It is called last: all is enabled while the target is still being
-        started."""
+        """Begin to record. ``pids`` gives the threads to follow; without any, an instance would
+        record the whole machine. It is called last, so that all is enabled while the target is
+        still being started."""
         if not self._making:
             self.begin()
         from capadvise.kernel import syscalls
@@ -182,7 +182,7 @@ class Buffers:
 
     @cached_property
     def types(self) -> Types:
-        """How the events are to be read; first asked for when the target runs."""
+        """How to read the events; first used when the target runs."""
         from capadvise.observe.ftrace.check_events import Types
 
         instance, source = self.quiet, self.source
@@ -207,8 +207,8 @@ class Buffers:
         )
 
     def denied(self) -> dict[str, Any]:
-        """A further buffer, of refused checks alone, for the retry tracer: where it will be, and
-        what it will hold. CAP_SYS_ADMIN is left out: it is refused at every mmap."""
+        """Plan a further buffer for the retry tracer, with refused checks alone; returns its folder
+        and events. CAP_SYS_ADMIN is left out: it is refused at every mmap."""
         self._denied = self.names[0].removesuffix("quiet") + "denied"
         self.folders.append(str(self.root / "instances" / self._denied))
         return {
@@ -232,11 +232,11 @@ class Buffers:
 
     @property
     def observer(self) -> str:
-        """What writes the checks."""
+        """The name of the observer."""
         return str(self.source.observer)
 
     def stop(self) -> None:
-        """Record nothing any more."""
+        """Stop recording."""
         self.quiet.stop()
         self.flood.stop()
 
@@ -270,7 +270,7 @@ class Buffers:
         self.flood.follow(lambda: more)
 
     def ignore(self, pid: int) -> None:
-        """Follow a process no more, nor what it has forked before we knew of it, or will fork."""
+        """Stop following a process, its descendants so far, and all that they will fork."""
 
         def threads() -> list[int]:
             return [thread for one in (pid, *seen_below(pid)) for thread in procfs.threads(one)]
@@ -283,13 +283,13 @@ class Buffers:
         return self.quiet.now()
 
     def drain(self, reader: PageReader) -> bool:
-        """Read what is there; False where there was too much for one round."""
+        """Read the buffers; False if there was too much for one round."""
         self.number_calls()
         self._unmatched = lambda: reader.unmatched
         return reader.feed(self.quiet.pages(), self.flood.pages(), self.quiet.pages())
 
     def keep(self) -> None:
-        """Take what is there, before anybody can read it: see ``tracefs.Instance.keep``."""
+        """Take out the pages before there is a reader: see ``tracefs.Instance.keep``."""
         self.quiet.keep()
         self.flood.keep()
 
@@ -298,11 +298,11 @@ class Buffers:
         self._calls.number()
 
     def wake_at_once(self) -> list[int]:
-        """What to wait for in ``select``, which returns with the first event."""
+        """Descriptors for ``select``, which returns with the first event."""
         return [*self.quiet.wake_at_once(), *self.flood.wake_at_once()]
 
     def lost(self) -> Lost:
-        """What the kernel could not keep or probe, and answers of which no question was seen."""
+        """Checks that the kernel could not keep or probe, and refusals whose check was not seen."""
         from capadvise.model.recording import Lost  # start-up does without
 
         missed = probes.missed(self.root, self.source) - self._missed_before
@@ -311,8 +311,8 @@ class Buffers:
         )
 
     def close(self) -> None:
-        """Let both go. The guardian removes them, when we are out of the way: it takes longer
-        than a short run, and nobody needs to wait for it."""
+        """Close them. The guardian removes them afterwards: that takes longer than a short run, and
+        nobody needs to wait for it."""
         for making in self._making:
             making.wait()  # what it makes is to be removed, too
         for instance in self._opened:
@@ -320,10 +320,10 @@ class Buffers:
         self.pointers.close()
 
     def remove(self, patience: float = BUSY) -> None:
-        """Remove them, when there is no guardian that would. ``patience``: seconds for each that is
+        """Remove them if there is no guardian to do it. ``patience``: seconds for each that is
         busy."""
         remove_instances(self.folders, patience)
-        probes.remove(self.root, self.source.probes)
+        remove_probes(str(self.root), self.source.probes)
 
 
 def remove_left_by_killed() -> None:
@@ -340,8 +340,7 @@ def remove_left_by_killed() -> None:
 
 
 def remove_leftovers(root: Path) -> None:
-    """What is left of runs whose supervisor and guardian were killed at the same moment."""
-    for folder in procfs.abandoned(root / "instances", tracefs.PREFIX):
-        with contextlib.suppress(CannotObserve, OSError):
-            tracefs.remove(folder)
+    """Remove what runs left whose supervisor and guardian were killed at the same moment."""
+    folders = procfs.abandoned(root / "instances", tracefs.PREFIX)
+    remove_instances(map(str, folders), patience=0)
     probes.remove_leftovers(root)

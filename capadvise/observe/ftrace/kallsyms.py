@@ -31,8 +31,8 @@ _NOISE = (
 )
 """Frames that every stack has, or that the tracer itself adds: named, never counted."""
 _CHECK = frozenset({"cap_capable", "arch_rethook_trampoline", "return_to_handler"})
-"""What stands between the tracer's own frames and the asker's: the function that a tracepoint or a
-probe at its entry lies in, or where a probe at its return takes the function's place."""
+"""The function between the tracer's own frames and the call site: the one with the tracepoint or
+the entry probe, or the stand-in for it at a return probe."""
 _SYSCALL = r"__(?:x64|ia32|arm64|do|se)_(?:compat_)?sys_(\w+)|(?:compat_)?ksys_(\w+)|__sys_(\w+)"
 _RENAMED = {"mmap_pgoff": "mmap", "newuname": "uname"}
 _HELPERS = {
@@ -52,8 +52,9 @@ _HELPERS = {
     "path_getxattrat": "getxattr",
     "path_listxattrat": "listxattr",
 }
-"""What a call's entry function jumps to, so that it is gone from the stack (disassembly of 6.12 and
-7.3). Several calls jump to the last four: the most usual one stands for them."""
+"""Functions that a call's entry function jumps to, which removes the entry from the stack
+(disassembly of 6.12 and 7.3). Several calls jump to the last four: the most usual one stands for
+them."""
 
 
 class Symbols:
@@ -61,11 +62,11 @@ class Symbols:
     it stands: parsing 120,000 lines would cost more than a short run."""
 
     def __init__(self, table: bytes | Callable[[], bytes]) -> None:
-        """``table`` may come when it is first looked into."""
+        """``table`` may be a function, called at the first use."""
         self._given = table
         self._known: dict[int, str] = {}
         self.cautions: tuple[str, ...] = ()
-        """What is wrong with a table that came late."""
+        """The problem of a table that came late."""
 
     @classmethod
     def load(cls, path: Path = KALLSYMS) -> Symbols:
@@ -74,7 +75,7 @@ class Symbols:
 
     @classmethod
     def whole(cls, path: Path, read: Callable[[], bytes]) -> Symbols:
-        """What was read of a table. Raises CannotObserve where there is nothing of use in it."""
+        """Read a whole table. Raises CannotObserve if it is useless."""
         try:
             table = read()
         except OSError as error:
@@ -112,7 +113,7 @@ class Symbols:
         return self._known[address]
 
     def address(self, name: str) -> int:
-        """Where a symbol of the core kernel lies; 0 where it is not listed."""
+        """The address of a symbol of the core kernel; 0 if it is not listed."""
         at = self._table.find(b" %s\n" % name.encode(), 0, self._core_end)
         return self._line(at)[0] if at >= 0 else 0
 
@@ -155,14 +156,13 @@ class Symbols:
 
 
 class Reading:
-    """The table on its way. The kernel writes it in 40 ms, 4 KB a call: another process takes it
-    meanwhile, for in a thread of ours each call would wait for Python's lock. No target waits for
-    it."""
+    """The symbol table, being read. The kernel writes it in 40 ms, 4 KB a call. Another process
+    reads it: in a thread of ours each call would wait for Python's lock. No target waits for it."""
 
     def __init__(self, path: Path = KALLSYMS) -> None:
         self._path = path
         self._late: FileIO
-        """The table once more: who opens it when the target runs has no CAP_SYSLOG, and reads
+        """A second handle on the table: once the target runs, we have no CAP_SYSLOG, and would read
         zeros."""
         self._copy = os.fdopen(os.memfd_create("symbols"), "rb")
         self._cat, self._status = 0, -1
@@ -177,7 +177,7 @@ class Reading:
             self._cat = os.posix_spawnp("cat", words, os.environ, file_actions=streams)
 
     def result(self) -> Symbols:
-        """What waits for it when it is first looked into. Raises CannotObserve where the kernel
+        """Symbols that wait for the table at their first use. Raises CannotObserve if the kernel
         hides its addresses (kernel.kptr_restrict)."""
         if not self._cat:
             return Symbols.load(self._path)
@@ -197,8 +197,8 @@ class Reading:
             return self._copy.read()
 
     def reap(self) -> bool:
-        """Wait for the process that takes it, which would stay as a zombie where nothing is looked
-        up; whether it failed."""
+        """Wait for the process that reads it, which would stay a zombie if no symbol is looked up.
+        True if it failed."""
         with self._reaping:
             if self._status < 0 and self._cat:
                 self._status = 0
@@ -208,7 +208,8 @@ class Reading:
 
 
 _INNERMOST = 20
-"""Further out than so many frames, a check is another's, which this one interrupted."""
+"""A check function further out than so many frames belongs to another check, which this one
+interrupted."""
 
 
 def call_site(symbols: Symbols, stack: bytes) -> tuple[str, ...]:
@@ -221,7 +222,8 @@ def call_site(symbols: Symbols, stack: bytes) -> tuple[str, ...]:
 
 
 def syscall_of(site: tuple[str, ...]) -> str | None:
-    """The system call at the outer end of a call site; None for page faults and the like."""
+    """The system call at the outer end of a call site; None for page faults and other entries
+    without a call."""
     for frame in reversed(site):
         if match := re.fullmatch(_SYSCALL, frame):
             name: str = next(filter(None, match.groups()))
@@ -229,11 +231,6 @@ def syscall_of(site: tuple[str, ...]) -> str | None:
     for frame in reversed(site):
         if frame in _HELPERS:
             return _HELPERS[frame]
-    if site and frame_is_io_uring(site):
+    if site and site[-1].startswith("io_uring_"):  # its set-up loses its entry frame
         return "io_uring_setup"
     return None
-
-
-def frame_is_io_uring(site: tuple[str, ...]) -> bool:
-    """Whether the outermost function is io_uring's set-up, which loses its entry frame."""
-    return site[-1].startswith("io_uring_")

@@ -1,7 +1,8 @@
-"""Which processes a thread looks into in /proc: paths that it opens, goes into or asks about, and
-links that it reads; and who lists them all.
+"""Readers of the memory behind pointers, at the call: lookups in /proc, masks of capset, ids of
+containers, types of mounted file systems.
 
-A program that lists all processes may have been told of one of them anyway, in its arguments.
+A lookup is a path below /proc that a thread opens, enters, stats or reads as a link. A program that
+lists all processes may still look for one of them that its arguments name.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ _AT_SYMLINK_NOFOLLOW = 0x100
 _CALLS = (_EXEC, *_PATHS)
 _LISTING, _ENTERING = "openat", "chdir"
 _WORDS, _LENGTH = 8, 16
-"""So many arguments of a program are read, and so many bytes of each."""
+"""How many arguments of a program are read, and how many bytes of each."""
 _RECORD = struct.Struct(f"<IIQQ{NAME_LENGTH}s{8 * (_WORDS + 1) + _WORDS * _LENGTH}s")
 """Thread, process, the number of the call, the time, the thread's name, and what was read: a path;
 or where the arguments of a program stand, and they themselves but for the first."""
@@ -81,57 +82,58 @@ class Lookup(NamedTuple):
 
     thread: int
     name: str
-    """Of the thread: what it has executed last, cut short, or what it has called itself."""
+    """The thread's name: the program that it executed last, cut short, or a name that it gave
+    itself."""
     call: str
     path: bytes
     arguments: bytes
-    """Those of its program. Of both, some belong to threads that nobody follows: they are looked
-    into by who asks."""
+    """Those of its program. Some lookups belong to threads that are not followed: the caller
+    filters them."""
     time: int = 0
     """In ns, by CLOCK_MONOTONIC."""
 
     @property
     def lists_processes(self) -> bool:
-        """To list all processes is to open the folder /proc itself. Who does not, and looks into
-        processes anyway, was told which ones."""
+        """True if it opens the folder /proc itself, as a program does that lists all processes.
+        Another program that looks into processes was told which ones."""
         return self.call == _LISTING and text(self.path) in _FOLDER
 
     @property
     def enters_folder(self) -> bool:
-        """Whether it goes into the folder /proc, where it can open the folder by another name."""
+        """True if it enters the folder /proc, where it can open the folder as ``.``."""
         return self.call == _ENTERING and text(self.path) in _FOLDER
 
     @property
     def place(self) -> tuple[int, str] | None:
-        """The process, as the thread sees it: in its own pid namespace. And the file, as far as it
-        was read: ``environ``, ``ns/uts``."""
+        """The process, by its pid in the thread's own pid namespace, and the file, cut short:
+        ``environ``, ``ns/uts``."""
         return parse(text(self.path))
 
     def is_told_of(self, pid: int) -> bool:
-        """Whether the number stands among the arguments of its program."""
+        """True if the arguments of its program name this process."""
         return pid in processes_named(words_of(self.arguments))
 
     @property
     def is_told_of_access_times(self) -> bool:
-        """Whether the program that is executed has an option about them."""
+        """True if the executed program has an option about access times."""
         if self.call != _EXEC or b"atime" not in self.arguments:  # as nearly always
             return False
         return any(re.match(_ACCESS_TIMES, word) for word in words_of(self.arguments))
 
 
 class ProcLookups:
-    """Threads of the initial pid namespace."""
+    """Threads are those of the initial pid namespace."""
 
     def __init__(self, root: Path, followed: Followed | None = None) -> None:
-        """``followed``: who counts; without, all do, and any program of this machine may look into
-        /proc. Raises OSError as ``Probe``."""
+        """``followed``: the threads that count; without it all do, and every program of this
+        machine may look into /proc. Raises OSError as ``Probe``."""
         programs = {call: partial(_program_of_path, call, followed) for call in calls_of(root)}
         self.probe = Probe(root, _RECORD.size, {_EXEC: _program_of_exec, **programs})
         self._arguments: dict[int, bytes] = {}
-        """Of the program of each process."""
+        """The arguments of each process's program."""
 
     def take(self) -> Iterator[Lookup]:
-        """Those since the last time."""
+        """The lookups since the last call."""
         for record in self.probe.records():
             thread, process, number, time_, name_, read_ = _RECORD.unpack(record)
             if _CALLS[number] == _EXEC:
@@ -173,7 +175,7 @@ def processes_named(words: Iterable[str]) -> frozenset[int]:
 
 
 def text(raw: bytes) -> str:
-    """Up to its end."""
+    """The text up to its NUL byte."""
     return raw.partition(b"\0")[0].decode(errors="replace")
 
 
@@ -182,7 +184,7 @@ def _program_of_path(call: str, followed: Followed | None, maps: Maps) -> bytes:
     code = [*begin_uncleared(size)]
     code += only_if_followed(size, followed.table) if followed else ()
     code += only_if_lacks(_FLAGS[call], _AT_SYMLINK_NOFOLLOW) if call in _FLAGS else ()
-    # Most paths are not in /proc: to read a few bytes of them takes less than to find their end.
+    # Most paths are not in /proc: reading a few bytes is cheaper than finding their end.
     code += [*read(size, _PATHS[call], _TEXT_AT, 8), *only_if_may_begin(size, _TEXT_AT, _PROC)]
     code += [*read(size, _PATHS[call], _TEXT_AT, _PATH_LENGTH, text=True)]
     code += only_if_begins(size, _TEXT_AT, _PROC)
@@ -206,11 +208,12 @@ _CAPSET_RECORD = struct.Struct("<IIIi6I")
 """Thread, process, version of the header, error of reading, and what was read: effective,
 permitted, inheritable, twice."""
 _CAPSETS_KEPT = 4096
-"""So many calls that nobody has asked for: every process of this machine makes them."""
+"""The most calls that are kept until they are taken: every process of this machine makes them."""
 
 
 class CapsetArguments:
-    """By thread. Threads are those of the initial pid namespace."""
+    """The permitted sets that capset(2) was asked for, by thread of the initial pid namespace. They
+    are read at the call: /proc has forgotten them when a program ends."""
 
     def __init__(self, root: Path) -> None:
         """Raises OSError as ``Probe``."""
@@ -220,12 +223,11 @@ class CapsetArguments:
         self._known = (2 << procfs.last_cap()) - 1
         """The kernel ignores the bits above: programs that fill both words alike set some."""
         self._lost: set[int] = set()
-        """Threads with calls that are not known, so that which is which is not known either; 0:
-        all."""
+        """Threads with lost records: their calls cannot be matched any more; 0: all threads."""
 
     def take(self, tid: int) -> CapSet | None:
-        """The permitted set of the oldest call of this thread that was not taken yet; None where it
-        could not be read. To be asked at the end of each call."""
+        """The permitted set of the oldest call of this thread that was not taken yet; None if it
+        could not be read. The caller asks at the end of each call."""
         for record in self.probe.records():
             thread, _, version, error, *masks = _CAPSET_RECORD.unpack(record)
             if self._kept >= _CAPSETS_KEPT:
@@ -261,17 +263,20 @@ def _program_of_capset(maps: Maps) -> bytes:
 _ID = 64
 """Letters of an id, of every engine."""
 _PLACE = 4
-"""Which argument it is: ``containerd-shim-runc-v2 -namespace N -id ID``, ``conmon --api-version 1
--c ID``. Other programs with one of that length there are distinguished by their names."""
+"""The position of the id in the arguments: ``containerd-shim-runc-v2 -namespace N -id ID``,
+``conmon --api-version 1 -c ID``. Other programs with a text of that length there are distinguished
+by their names."""
 _POINTERS_AT, _ID_AT = 8, 8 + 8 * (_PLACE + 1)
 _ID_RECORD = struct.Struct(f"<II{_ID_AT - _POINTERS_AT}x{_ID}s8x")
 """Thread, process, where the arguments stand, and the id with its end."""
 _IDS_KEPT = 4096
-"""Ids of so many programs: every one on this machine that has such an argument."""
+"""The most programs whose ids are kept: every one on this machine that has such an argument."""
 
 
 class ContainerIds:
-    """By process, of the initial pid namespace."""
+    """The container that each shim or conmon was started for, by its pid in the initial
+    namespace. The id is read at the exec: a short container and its shim may be gone before we
+    can read /proc."""
 
     def __init__(self, root: Path) -> None:
         """Raises OSError as ``Probe``."""
@@ -279,7 +284,7 @@ class ContainerIds:
         self._of: dict[int, str] = {}
 
     def of(self, pid: int) -> str | None:
-        """The container that this process keeps, if it is a shim; None where that was not read."""
+        """The container that this process keeps, if it is a shim; None if that was not read."""
         for record in self.probe.records():
             _, process, read_ = _ID_RECORD.unpack(record)
             if len(self._of) >= _IDS_KEPT:
@@ -303,7 +308,8 @@ _TYPE_CALLS = {"mount": THIRD, "fsopen": FIRST}
 
 
 class FileSystems:
-    """Threads of the initial pid namespace."""
+    """The types of the file systems that threads of the initial pid namespace mount: they decide
+    where a mount is allowed."""
 
     def __init__(self, root: Path) -> None:
         """Raises OSError as ``Probe``."""

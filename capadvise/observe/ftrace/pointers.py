@@ -1,6 +1,6 @@
-"""What events do not tell: what the pointers among the arguments of calls point to.
+"""The readers of the memory behind pointers, which events do not show, opened together.
 
-Without BPF or perf, or in lockdown, there are no answers.
+Without BPF or perf, or in lockdown, there are none.
 """
 
 from __future__ import annotations
@@ -28,21 +28,22 @@ _UNREAD = "what was looked up in /proc could not be read ({}): needs of SYS_PTRA
 
 
 class Pointers:
-    """See ``implied_needs.PointerReader``; and which containers are started."""
+    """The readers; before ``open``, and without BPF, there is nothing to read."""
 
     def __init__(self) -> None:
         self.cautions: tuple[str, ...] = ()
+        """Sentences about data that could not be read."""
         self._followed: Followed | None = None
         self._capset_arguments: CapsetArguments | None = None
         self._proc_lookups: ProcLookups | None = None
         self._file_systems: FileSystems | None = None
         self._container_ids: ContainerIds | None = None
         self.clock: Callable[[], int] = time.monotonic_ns
-        """That of the events, in ns."""
+        """The clock of the events, in ns."""
 
     def open(self, root: Path, *, containers: bool) -> list[int]:
         """Begin to read; ``root`` is that of tracefs. Returns the descriptors of which the guardian
-        is to hold copies: whoever closes the last one waits for the kernel."""
+        is to hold copies: closing the last copy waits for the kernel."""
         try:
             with _memory_unlimited():
                 self._open(root, containers=containers)
@@ -52,7 +53,7 @@ class Pointers:
         return [fd for probe in self._probes() for fd in probe.slow_to_close]
 
     def _open(self, root: Path, *, containers: bool) -> None:
-        # Loaded now: meanwhile, the kernel makes the buffers.
+        # Loaded now, while the kernel makes the buffers.
         from capadvise.observe.ftrace.bpf_probe import Followed
         from capadvise.observe.ftrace.pointer_readers import (
             CapsetArguments,
@@ -74,34 +75,36 @@ class Pointers:
         return [*probes, *([self._followed] if self._followed else [])]
 
     def following(self, threads: list[int]) -> list[int]:
-        """Those threads, which are about to be followed."""
+        """Note threads that are about to be followed, and return them."""
         if self._followed is not None:
             self._followed.add(threads)
         return threads
 
     def capset_asked(self, tid: int) -> CapSet | None:
-        """See ``PointerReader``, as the next ones."""
+        """The permitted set that a thread's oldest call of capset(2) asked for, once for each call;
+        None if that could not be read."""
         return None if self._capset_arguments is None else self._capset_arguments.take(tid)
 
     def lookups(self) -> Iterable[Lookup]:
-        """Those since the last time."""
+        """The lookups in /proc since the last call."""
         return () if self._proc_lookups is None else self._proc_lookups.take()
 
     @property
     def tells_scans(self) -> bool:
-        """Whether who lists all processes is among the lookups."""
+        """True if the lookups show which programs list all processes."""
         return self._proc_lookups is not None
 
     def event_time(self, lookup: Lookup) -> int:
-        """When that was, by the clock of the events."""
+        """The time of a lookup by the clock of the events."""
         return lookup.time + _ahead(self.clock)
 
     def lost_lookups(self) -> dict[int, int]:
-        """Those that a full queue did not take."""
+        """How many lookups a full queue has lost since the last call, by thread; thread 0: all
+        threads."""
         return {} if self._proc_lookups is None else self._proc_lookups.probe.lost()
 
     def file_systems(self) -> Iterable[tuple[int, str]]:
-        """The types that were mounted."""
+        """(thread, type) of each file system that was to be mounted since the last call."""
         return () if self._file_systems is None else self._file_systems.take()
 
     def container_of(self, pid: int) -> str | None:
@@ -115,8 +118,8 @@ class Pointers:
 
 
 def _ahead(clock: Callable[[], int]) -> int:
-    """By how much a clock is ahead of CLOCK_MONOTONIC: as it was read fastest, for whoever is
-    interrupted meanwhile is wrong by that time."""
+    """By how much a clock is ahead of CLOCK_MONOTONIC: by the fastest of some readings, since an
+    interruption falsifies a reading."""
     read = ((time.monotonic_ns(), clock(), time.monotonic_ns()) for _ in range(_READINGS))
     before, now, after = min(read, key=lambda times: times[2] - times[0])
     return now - (before + after) // 2
@@ -124,7 +127,7 @@ def _ahead(clock: Callable[[], int]) -> int:
 
 @contextlib.contextmanager
 def _memory_unlimited() -> Iterator[None]:
-    """Before Linux 5.11, what BPF has counts as locked memory."""
+    """Lift the limit on locked memory: before Linux 5.11, BPF's memory counts."""
     before = resource.getrlimit(resource.RLIMIT_MEMLOCK)
     unlimited = resource.RLIM_INFINITY, resource.RLIM_INFINITY
     with contextlib.suppress(OSError, ValueError):  # it takes SYS_RESOURCE

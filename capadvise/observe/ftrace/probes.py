@@ -1,4 +1,5 @@
-"""Which events of tracefs show capability checks: the kernel's tracepoint, else probes of our own.
+"""The events of tracefs that show capability checks: the kernel's tracepoint, else probes of our
+own.
 
 A run's probes bear its name. The guardian removes them after the trace instances; what a double
 kill left is removed at the next start.
@@ -18,9 +19,10 @@ from pathlib import Path
 
 from capadvise.kernel import procfs
 from capadvise.model.errors import BadInput, CannotObserve
+from capadvise.observe.ftrace.removal import remove_probes
 
 FUNCTION = "cap_capable"
-"""Asked for every check: (cred, user namespace, capability, options) since Linux 5.1."""
+"""Called for every check: (cred, user namespace, capability, options) since Linux 5.1."""
 TRACEPOINT = "capability:cap_capable"
 DYNAMIC = "dynamic_events"
 FORCE = "CAPADVISE_OBSERVER"
@@ -32,14 +34,14 @@ _RETURNED = "capadvise/capadvise_returned"
 a return probe, so an entry probe must run before every one of them; the kernel calls the newest
 first. It cannot be removed while a run uses it."""
 _PLACES = 256
-"""So many tasks can be in the function at once before a return is missed (and counted)."""
+"""How many tasks can be in the function at once before a return is missed (and counted)."""
 _ARGUMENTS = "ns=$arg2 cap=$arg3:s32 opts=$arg4:u32"
 _RETURN_ARGUMENTS = "kernel return probes support:"
 """In the README of tracefs (Linux 6.9): a return probe can still see the arguments."""
 
 
 class Observer(StrEnum):
-    """What shows checks, the best first."""
+    """The kinds of events that show checks, the best first."""
 
     TRACEPOINT = "tracepoint"
     FPROBE = "fprobe"
@@ -54,8 +56,8 @@ class CheckSource:
     check: str
     """``system:event``"""
     fields: tuple[str, ...]
-    """Namespace, capability, [options,] and last the answer or, where a second event tells it, the
-    stack pointer by which the two are paired."""
+    """Namespace, capability, [options,] and last the answer; or, if a second event has the answer,
+    the stack pointer by which the two are paired."""
     returned: str | None = None
     """The event of a function's return, with ``sp`` and ``ret``."""
     definitions: tuple[str, ...] = ()
@@ -63,7 +65,7 @@ class CheckSource:
 
     @property
     def probes(self) -> list[str]:
-        """What must be removed after the run, as ``group/event``."""
+        """The probes to remove after the run, as ``group/event``."""
         private = [self.check.replace(":", "/")] if self.definitions else []
         return private + ([_RETURNED] if self.returned else [])
 
@@ -123,7 +125,7 @@ def choose(root: Path, forced: str | None = None) -> Observer:
 
 
 def why_not(observer: Observer, root: Path) -> str | None:
-    """Why an observer cannot be had; None where it can. Makes nothing."""
+    """Why this kernel lacks an observer; None if it has it. Makes nothing."""
     if observer is Observer.TRACEPOINT:
         if (root / "events" / TRACEPOINT.replace(":", "/")).is_dir():
             return None
@@ -141,7 +143,7 @@ def why_not(observer: Observer, root: Path) -> str | None:
 
 
 def define(root: Path, wanted: CheckSource) -> None:
-    """Make the private probe. The shared one must be in use by now: see ``define_returned``."""
+    """Make the private probe. The shared one must be in use already: see ``define_returned``."""
     for place, definition in enumerate(wanted.definitions, start=1):
         try:
             _append(root, definition)
@@ -175,26 +177,19 @@ def _append(root: Path, line: str) -> None:
         ) from error
 
 
-def remove(root: Path, names: list[str]) -> None:
-    """Remove probes, ``group/event`` each, but for those that another run uses."""
-    for name in names:
-        with contextlib.suppress(CannotObserve):
-            _append(root, f"-:{name}")
-
-
 def remove_leftovers(root: Path) -> None:
-    """Probes of runs whose supervisor and guardian were killed at the same moment."""
+    """Remove probes of runs whose supervisor and guardian were killed at the same moment."""
     try:
         names = defined((root / DYNAMIC).read_text())
     except OSError:
         return
     marks = {name: _marked(name) for name in names}
     dead = [name for name, process in marks.items() if process and not procfs.is_there(*process)]
-    remove(root, dead + [name for name in names if name == _RETURNED])
+    remove_probes(str(root), dead + [name for name in names if name == _RETURNED])
 
 
 def defined(text: str) -> list[str]:
-    """Our own among all dynamic events, as ``group/event``."""
+    """Our probes among all dynamic events, as ``group/event``."""
     return re.findall(rf"^\w+:({PREFIX}\w+/\w+|{_RETURNED}) ", text, re.MULTILINE)
 
 

@@ -8,8 +8,8 @@ import time
 from collections.abc import Iterable
 
 BUSY = 10.0
-"""Seconds: buffers are busy until a supervisor that was killed has closed its files, which may be
-after its pipe."""
+"""Seconds. Buffers are busy until the kernel has closed the files of a killed supervisor, which can
+be later than its pipe."""
 
 
 def remove_instances(folders: Iterable[str], patience: float = BUSY) -> None:

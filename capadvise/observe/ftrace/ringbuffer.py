@@ -1,8 +1,8 @@
 """Decoding the binary trace ring buffer: pages in, events out. Pure; reads no files.
 
-The page layout is that of ``events/header_page`` and ``events/header_event``; the kernel's side
-is kernel/trace/ring_buffer.c. Only what differs between kernels (the fields of an event) is taken
-from the ``format`` files.
+The page layout is that of ``events/header_page`` and ``events/header_event``; the kernel's side is
+kernel/trace/ring_buffer.c. Only the fields of an event differ between kernels: they are taken from
+the ``format`` files.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _STACK_OFFSET = 16
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """Where a field stands in an event."""
+    """The place of a field in an event."""
 
     offset: int
     size: int
@@ -108,7 +108,7 @@ def events(page: bytes) -> Iterator[Event]:
 
 
 def missed(page: bytes) -> int:
-    """How many events were overwritten before this page; 0 if none, or not said here."""
+    """How many events were overwritten before this page; 0 if none, or if the page does not say."""
     _, commit = _PAGE_HEADER.unpack_from(page)
     if not commit & _MISSED_EVENTS:
         return 0

@@ -20,13 +20,13 @@ from capadvise.observe.ftrace import ringbuffer
 MOUNT_POINTS = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
 CLOCK_SOURCE = Path("/sys/devices/system/clocksource/clocksource0/current_clocksource")
 PREFIX = "capadvise-"
-"""Our instances are called ``capadvise-PID-STARTTIME-…``, so that leftovers can be told."""
+"""Our instances are called ``capadvise-PID-STARTTIME-…``, so that leftovers are recognised."""
 
 _FULL_SIZE_ON = 6
-"""Up to so many processors, each has a buffer of the size that is asked for; more of them share
-what these have. All buffers of a recording then take 64 MB at most, on 512 processors, too."""
+"""Up to this number of processors, each has a buffer of the full size; more processors share the
+same total. All buffers of a recording then take 64 MB at most, on 512 processors, too."""
 _LEAST_KB = 2 * resource.getpagesize() // 1024
-"""Two pages: the kernel makes none smaller."""
+"""Two pages: the kernel's minimum."""
 _MOST_PAGES = 64
 """About 3,000 events: some hundredths of a second until they are decoded and counted."""
 
@@ -89,13 +89,13 @@ def event_id(folder: Path) -> int:
 
 
 def format_of(folder: Path) -> ringbuffer.EventFormat:
-    """Where the fields of an event stand."""
+    """The fields of an event."""
     return ringbuffer.parse_format((folder / "format").read_text())
 
 
 def _clocks_agree(source: Path = CLOCK_SOURCE) -> bool:
-    """Whether the default trace clock, sched_clock(), is the same on all CPUs. It is where the
-    kernel trusts the processor's counter; elsewhere another clock is set, which takes 20 ms."""
+    """True if the default trace clock, sched_clock(), is the same on all CPUs: the kernel trusts
+    the processor's counter. Otherwise another clock is set, which takes 20 ms."""
     try:
         return source.read_text().strip() in ("tsc", "arch_sys_counter")
     except OSError:
@@ -109,7 +109,8 @@ def size_of_each(kb: int, processors: int) -> int:
 
 
 def _enable(events: int, name: str) -> None:
-    """Below this folder: from the root of tracefs, the way takes a fifth of the time."""
+    """Enable an event by a path below this folder: that takes a fifth of the time of a whole
+    path."""
     try:
         path = f"{name.replace(':', '/')}/enable"
         fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC, dir_fd=events)
@@ -122,11 +123,11 @@ def _enable(events: int, name: str) -> None:
 
 
 class Instance:
-    """One private buffer. Whoever makes it must see to its removal: the guardian does."""
+    """One private buffer. Its maker is responsible for its removal: the guardian does it."""
 
     def __init__(self, root: Path, name: str, *, buffer_kb: int) -> None:
-        """Nothing is recorded before ``record``. ``buffer_kb``: of a processor, where there are
-        few."""
+        """Nothing is recorded before ``record``. ``buffer_kb``: the size for each processor, if
+        there are few."""
         self.folder = root / "instances" / name
         self._pages: list[int] = []
         self._kept: list[tuple[int, bytes]] = []
@@ -148,7 +149,7 @@ class Instance:
         ]
 
     def enable(self, events: Iterable[str]) -> None:
-        """Switch on events, named ``system:event``. By a file of each: for a name in ``set_event``
+        """Switch on events, named ``system:event``, by each one's file: for a name in ``set_event``
         the kernel goes through all events."""
         folder = os.open(f"{self.folder}/events", os.O_PATH | os.O_CLOEXEC)
         try:
@@ -162,11 +163,11 @@ class Instance:
         return self.folder / "events" / name.replace(":", "/")
 
     def format(self, name: str) -> ringbuffer.EventFormat:
-        """Where the fields of an event stand, named ``system:event``."""
+        """The fields of an event, named ``system:event``."""
         return format_of(self.event(name))
 
     def filter(self, name: str, expression: str) -> None:
-        """Let the kernel drop what does not match."""
+        """Let the kernel drop events that do not match."""
         write(f"{self.folder}/events/{name.replace(':', '/')}/filter", expression)
 
     def stacks(self, name: str, condition: str) -> None:
@@ -175,16 +176,17 @@ class Instance:
         write(self.event(name) / "trigger", f"stacktrace if {condition}")
 
     def follow(self, pids: Callable[[], Iterable[int]]) -> None:
-        """Record these threads and all that they will fork. They are of the initial namespace.
+        """Record these threads, numbered as in the initial pid namespace, and all that they will
+        fork.
 
-        They are listed again until no new one appears: one that was not followed yet may have
-        made another meanwhile.
+        They are listed again until no new one appears: a thread that was not followed yet may have
+        made another one.
         """
         self._add("set_event_pid", pids)
 
     def ignore(self, pids: Callable[[], Iterable[int]]) -> None:
-        """Record these threads no more, nor what they will fork; listed again as by ``follow``.
-        Older kernels (before 5.7) cannot, and go on."""
+        """Stop recording these threads and all that they will fork; lists them again as ``follow``
+        does. Kernels before 5.7 cannot, and go on recording."""
         with suppress(FileNotFoundError):
             self._add("set_event_notrace_pid", pids)
 
@@ -199,18 +201,18 @@ class Instance:
             os.close(fd)
 
     def record(self) -> None:
-        """Record what is enabled, from now on."""
+        """Begin to record the enabled events."""
         write(self.folder / "tracing_on", "1")
 
     def wake_at_once(self) -> list[int]:
-        """What to wait for in ``select``, which returns with the first event."""
+        """Descriptors for ``select``, which returns with the first event."""
         write(self.folder / "buffer_percent", "0")
         return self._pages
 
     def pages(self) -> Iterator[tuple[int, bytes]]:
-        """(CPU, page) for what is there now, which is taken out of the buffer. Of one CPU not more
-        than so many, and then an empty page: a target can ask faster than we read, and whoever
-        reads has other things to do, too."""
+        """(CPU, page) for all pages, which are taken out of the buffer. After _MOST_PAGES of one
+        CPU comes an empty page: a target can cause checks faster than we read them, and the reader
+        has other work."""
         kept, self._kept = self._kept, []
         yield from kept
         for cpu, fd in enumerate(self._pages):
@@ -226,7 +228,7 @@ class Instance:
                 yield cpu, b""
 
     def keep(self) -> None:
-        """Take what is there out of the buffer, for ``pages``: nobody can read it yet."""
+        """Move all pages out of the buffer, for a later ``pages``: there is no reader yet."""
         self._kept = [(cpu, page) for cpu, page in self.pages() if page]
 
     def lost(self) -> int:
@@ -248,7 +250,7 @@ class Instance:
         return 0
 
     def stop(self) -> None:
-        """Record nothing any more. What was recorded can still be read."""
+        """Stop recording. The recorded events can still be read."""
         write(self.folder / "tracing_on", "0")
 
     def close(self) -> None:
@@ -256,10 +258,3 @@ class Instance:
         for fd in self._pages:
             os.close(fd)
         self._pages = []
-
-
-def remove(folder: Path) -> None:
-    """Remove an instance, if it is still there."""
-    if folder.is_dir():
-        write(folder / "set_event", "")
-        folder.rmdir()

@@ -1,4 +1,4 @@
-"""Questions about a call's arguments. Pure: what they point to is asked of ``Process.proc``."""
+"""Predicates about a call's arguments. Pure: memory is read through ``Process.proc``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from capadvise.observe.retry.calls import I386, SILENT_FILES, Handling
 from capadvise.observe.retry.thread import DAC_OVERRIDE, DAC_READ_SEARCH, Thread
 
 PATH_ARG = {"open": 0, "creat": 0, "openat": 1, "openat2": 1, "execve": 0, "execveat": 1}
-"""Calls whose path is read at their entry, and which argument it is."""
+"""Calls whose path is read at their entry → the argument that is the path."""
 SETGID_BIT = 0o2000
 TRACEME, ATTACH, SEIZE = 0, 16, 0x4206  # linux/ptrace.h
 _AF_UNIX = (1).to_bytes(2, sys.byteorder)
@@ -22,7 +22,7 @@ _AT_EMPTY_PATH = 0x1000
 _AT_FDCWD = 0xFFFFFF9C
 _AT_SYMLINK_NOFOLLOW = 0x100
 _CHOWN = {"chown": 1, "lchown": 1, "fchown": 1, "fchownat": 2}
-"""Calls that give a file another owner, and where the new one stands."""
+"""Calls that give a file another owner → the argument with the new owner."""
 _GROUPS = 65536  # NGROUPS_MAX, linux/limits.h
 _SET_SECCOMP, _SET_MODE = 22, (0, 1)
 _NEW_LISTENER = 1 << 3
@@ -30,19 +30,18 @@ _NEW_LISTENER = 1 << 3
 
 
 def asks_for_set_gid(thread: Thread) -> bool:
-    """Whether a chmod asks for the set-gid bit."""
     assert thread.call is not None
     mode = thread.args[1 if thread.call.name in ("chmod", "fchmod") else 2]
     return bool(mode & SETGID_BIT)
 
 
 def is_silent(thread: Thread) -> bool:
-    """Whether it opens a file that shows less to those who may less."""
+    """True if it opens a file that silently shows less without a capability."""
     return thread.path.rpartition(b"/")[2] in SILENT_FILES
 
 
 def makes_namespace(thread: Thread) -> bool:
-    """Whether its present call makes, or enters, a user namespace."""
+    """True if its present call makes or enters a user namespace."""
     if thread.call is None or thread.call.handling is not Handling.NAMESPACE:
         return False
     name, args = thread.call.name, thread.args
@@ -56,7 +55,7 @@ def makes_namespace(thread: Thread) -> bool:
 
 
 def opens_pseudo(thread: Thread) -> bool:
-    """Whether an open is of a file below /proc or /sys."""
+    """True if it opens a file below /proc or /sys."""
     path = thread.path
     if path.startswith(b"/"):
         return path.startswith((b"/proc/", b"/sys/")) or path in (b"/proc", b"/sys")
@@ -67,7 +66,6 @@ def opens_pseudo(thread: Thread) -> bool:
 
 
 def writes(thread: Thread) -> bool:
-    """Whether it opens a file for writing."""
     assert thread.call is not None
     name, args = thread.call.name, thread.args
     if name == "openat2":
@@ -76,12 +74,12 @@ def writes(thread: Thread) -> bool:
 
 
 def link(thread: Thread, fd: int) -> str:
-    """What a descriptor is, as /proc names it; empty where there is none."""
+    """The target of a descriptor, as /proc names it; empty if there is none."""
     return thread.process.proc.link(fd & 0x7FFFFFFF)
 
 
 def installs_filter(thread: Thread) -> bool:
-    """Whether it restrains its own calls."""
+    """True if it installs a seccomp filter for itself."""
     assert thread.call is not None
     if thread.call.name == "prctl":
         return thread.args[0] == _SET_SECCOMP
@@ -89,15 +87,15 @@ def installs_filter(thread: Thread) -> bool:
 
 
 def makes_listener(thread: Thread) -> bool:
-    """Whether its filter lets another process answer its calls (SECCOMP_USER_NOTIF). Those calls do
-    not stop at our filter: the kernel heeds the answer that ranks higher."""
+    """True if its filter lets another process answer its calls (SECCOMP_USER_NOTIF). Those calls do
+    not stop at our filter: the kernel takes the answer that ranks higher."""
     assert thread.call is not None
     return thread.call.name == "seccomp" and bool(thread.args[1] & _NEW_LISTENER)
 
 
 def can_mean(thread: Thread, code: int) -> bool:
-    """Whether these arguments can have been refused with this error: two that are frequent
-    and mean something else nearly always."""
+    """True if a missing capability can explain this error with these arguments; excludes two
+    frequent errors that nearly always mean something else."""
     assert thread.call is not None
     if code == errno.ENODATA:
         return thread.process.proc.text(thread.args[1]).startswith(b"trusted.")
@@ -107,21 +105,21 @@ def can_mean(thread: Thread, code: int) -> bool:
 
 
 def sends_nothing(thread: Thread) -> bool:
-    """Signal 0: whether a process is there, which a refusal says too."""
+    """True for signal 0, which only tests if a process exists; a refusal answers that, too."""
     assert thread.call is not None
     at = {"kill": 1, "tkill": 1, "tgkill": 2}.get(thread.call.name)
     return at is not None and thread.args[at] & 0xFFFFFFFF == 0
 
 
 def mode_now(thread: Thread) -> int | None:
-    """The mode of the file that a chmod was about; None where we cannot see it."""
+    """The mode of the file of a chmod; None if we cannot see it."""
     file = thread.process.proc.file(*_file(thread))
     return None if file is None else file.st_mode
 
 
 def changes_nothing(thread: Thread) -> bool:
-    """Whether a chown asks for the owner that the file has, or setgroups for the groups that the
-    thread has."""
+    """True if a chown sets the owner that the file already has, or setgroups the groups that the
+    thread already has."""
     assert thread.call is not None
     name, args = thread.call.name, thread.args
     if name == "setgroups":
@@ -150,7 +148,7 @@ def _asks_for_its_groups(thread: Thread, count: int, address: int) -> bool:
 
 
 def _file(thread: Thread) -> tuple[int | None, bytes]:
-    """The file that a call of the chmod or chown family is about: see ``StoppedProcess.file``."""
+    """The file of a call of the chmod or chown family: see ``StoppedProcess.file``."""
     assert thread.call is not None
     proc, args = thread.process.proc, thread.args
     if thread.call.name.startswith("f") and "at" not in thread.call.name:
@@ -162,8 +160,8 @@ def _file(thread: Thread) -> tuple[int | None, bytes]:
 
 
 def of_family(row: Sequence[int], family: bytes) -> Sequence[int]:
-    """What of a row can be meant for an address: only that of a Unix socket has a path, and only
-    the others have ports."""
+    """The capabilities of a row that fit an address: only a Unix socket has a path, and only the
+    others have ports."""
     paths = (DAC_OVERRIDE, DAC_READ_SEARCH)
     return [cap for cap in row if (cap in paths) is (family == _AF_UNIX)] or row
 

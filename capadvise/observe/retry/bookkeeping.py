@@ -1,6 +1,6 @@
-"""What a call that succeeded changes: sets, users, descriptors, sockets, filters, namespaces.
+"""The state that successful calls change: sets, users, descriptors, sockets, filters, namespaces.
 
-Pure: what /proc shows is asked for through ``Process.proc``."""
+Pure: /proc is read through ``Process.proc``."""
 
 from __future__ import annotations
 
@@ -31,7 +31,10 @@ _VERBS = ("NEW", "DEL", "GET", "SET")
 
 
 def capability_wanted(protocol: int, message: bytes) -> tuple[str, str] | None:
-    """(capability without CAP_, what for) of the first message of a request that wants one."""
+    """(capability without CAP_, reason) of the first message in a netlink request that needs one.
+    The refusal is inside the kernel's answer, so that no call fails. Except for the generic family,
+    the kernel decides by the protocol and the type of the message alone, as this does
+    (rtnetlink_rcv_msg, nfnetlink_rcv, xfrm_user_rcv_msg, audit_netlink_ok; Linux 5.10 to 7.2)."""
     for kind in _types(message):
         if protocol == ROUTE and kind >= 16 and kind % 4 != 2:
             name = _NAMES.get(kind - kind % 4, "")
@@ -56,7 +59,7 @@ def _types(message: bytes) -> Iterator[int]:
 
 AF_NETLINK = 16
 _SOCKETS = 4096
-"""So many netlink sockets are kept in mind."""
+"""The most netlink sockets that are remembered."""
 
 
 def note(
@@ -71,8 +74,8 @@ def note(
     *,
     changes: bool = True,
 ) -> int:
-    """Tell one fact about a thread's present call; how often it was seen. ``without``: the error
-    without the capability. ``changes``: see ``changes_nothing``."""
+    """Note one fact about a thread's present call; returns how often it was seen. ``without``: the
+    error without the capability. ``changes``: see ``changes_nothing``."""
     assert thread.call is not None
     return evidence.note(
         how,
@@ -95,7 +98,8 @@ class Bookkeeping:
     def __init__(self, tree: Tree, *, alone: bool) -> None:
         self.tree, self.evidence = tree, tree.evidence
         self.alone = alone
-        """No observer runs beside us: what no refused call shows is inferred from arguments."""
+        """No observer runs beside us: needs that no refused call shows are inferred from
+        arguments."""
         self.netlink: dict[str, int] = {}
         """Netlink sockets, as /proc shows them, and their protocols."""
         self._after: dict[Handling, Callable[[Thread, int], None]] = {
@@ -113,22 +117,22 @@ class Bookkeeping:
         }
 
     def is_netlink(self, thread: Thread) -> bool:
-        """Whether a send goes to the kernel."""
+        """True if it sends to the kernel."""
         return bool(self.netlink) and link(thread, thread.args[0]) in self.netlink
 
     def is_last_change(self, thread: Thread) -> bool:
-        """Whether it installs a filter under which its sets cannot be changed, or its calls do not
+        """True if it installs a filter under which its sets cannot be changed, or its calls do not
         stop."""
         return installs_filter(thread) and (not self.tree.can_suspend or makes_listener(thread))
 
     def succeeded(self, thread: Thread, result: int) -> None:
-        """Take note of what a call has changed."""
+        """Note the changes that a call made."""
         assert thread.call is not None
-        if thread.call.handling is not Handling.PLAIN:
-            self._after.get(thread.call.handling, _nothing)(thread, result)
+        if (after := self._after.get(thread.call.handling)) is not None:
+            after(thread, result)
 
-    def _concluded(self, thread: Thread, cap: int, about: str | None) -> None:
-        """No refusal can show it: the arguments tell."""
+    def _infer(self, thread: Thread, cap: int, about: str | None) -> None:
+        """Note a need that only the arguments show, since no call fails."""
         if self.alone and thread.virtual >> cap & 1:
             note(self.evidence, "asked", cap, thread, about, None, 0, [])
 
@@ -147,19 +151,19 @@ class Bookkeeping:
         )
 
     def _own_set(self, thread: Thread, _: int) -> None:
-        """The program's own capset: what it asks for is what it believes to have."""
+        """After the program's own capset, its virtual set is what it asked for."""
         thread.reload()
         thread.virtual, thread.handed = thread.effective, thread.permitted
-        self.evidence.tell_once(own_set=[thread.program, thread.permitted])
+        self.evidence.send_once(own_set=[thread.program, thread.permitted])
 
     def executes(self, thread: Thread) -> None:
-        """What it has set last was for the program that it becomes."""
+        """Report the set that it set last: that was for the program that it executes."""
         if thread.handed and thread.followed:
-            self.evidence.tell_once(handed=[thread.program, thread.handed])
+            self.evidence.send_once(handed=[thread.program, thread.handed])
         thread.handed = 0
 
     def _show_virtual(self, thread: Thread, _: int) -> None:
-        """Let capget say what the program would see without us."""
+        """Let capget return what the program would see without us."""
         proc, (header, data) = thread.process.proc, thread.args[:2]
         raw = proc.raw(header, 8)
         if len(raw) < 8 or not data:
@@ -168,7 +172,7 @@ class Bookkeeping:
         other = self.tree.threads.get(pid) if pid else thread
         if other is None or not other.followed:
             return
-        self.evidence.tell_once(looked=thread.program)
+        self.evidence.send_once(looked=thread.program)
         proc.write(data, (other.virtual & 0xFFFFFFFF).to_bytes(4, "little"))
         if int.from_bytes(raw[:4], "little") != LINUX_CAPABILITY_VERSION_1:
             proc.write(data + 12, (other.virtual >> 32).to_bytes(4, "little"))
@@ -185,51 +189,47 @@ class Bookkeeping:
         protocol = self.netlink[link(thread, thread.args[0])]
         wanted = capability_wanted(protocol, sent(thread))
         if wanted is not None:
-            self._concluded(thread, NAMES.index(wanted[0]), wanted[1])
+            self._infer(thread, NAMES.index(wanted[0]), wanted[1])
 
     def _full(self, thread: Thread, result: int) -> None:
         assert thread.call is not None
         name = thread.call.name
         if name.startswith("io_uring"):
-            self.evidence.tell_once(io_uring=True)
+            self.evidence.send_once(io_uring=True)
         elif name.startswith("setfs"):
             thread.reload()
             thread.virtual = thread.effective
             wanted = thread.args[0] & 0xFFFFFFFF
             if wanted != result and wanted != 0xFFFFFFFF:
                 cap = SETUID if name == "setfsuid" else SETGID
-                self._concluded(thread, cap, detail(name, thread.args, thread.process.proc))
+                self._infer(thread, cap, detail(name, thread.args, thread.process.proc))
 
     def _namespace(self, thread: Thread, _: int) -> None:
         assert thread.call is not None
         if not makes_namespace(thread):
             return
         if thread.uid == 0 and thread.call.name != "setns":
-            self._concluded(thread, SETFCAP, "a user namespace, to map root into it")
+            self._infer(thread, SETFCAP, "a user namespace, to map root into it")
         if thread.call.name in ("unshare", "setns"):
             there = thread.process.proc.user_namespace(thread.tid)
             thread.followed = there == self.tree.home
 
     def _filtered(self, thread: Thread, _: int) -> None:
-        """It has a filter of its own now; with TSYNC all its threads have."""
+        """Note that it has a filter of its own now; with TSYNC all threads of its process have."""
         assert thread.call is not None
         if not installs_filter(thread):
             return
         everyone = thread.call.name == "seccomp" and thread.args[1] & 1
         if makes_listener(thread):
-            self.evidence.tell_once(listener=thread.program)
+            self.evidence.send_once(listener=thread.program)
         for other in self.tree.threads.values():
             if other is thread or (everyone and other.process is thread.process):
                 other.filtered = True
                 other.injection_disabled |= self.is_last_change(thread)
 
 
-def _nothing(thread: Thread, result: int) -> None:
-    """What most calls change."""
-
-
 def follow_descriptors(thread: Thread, result: int) -> None:
-    """Which descriptors lead to files below /proc and /sys."""
+    """Keep track of the descriptors of files below /proc and /sys."""
     fds = thread.process.procfs_fds
     if not fds or thread.call is None or result < 0:
         return

@@ -1,8 +1,8 @@
-"""Which system calls are stopped, and how each is handled. Pure: names, no numbers.
+"""The system calls that are stopped, and how each is handled. Pure: names, no numbers.
 
-Stopped is what can be refused for want of a capability, as ``catalog/errnos.yaml`` says, but for
-the calls that are too frequent and all but never refused (``UNSTOPPED``): those are stopped only
-in a process that holds a file of /proc or /sys, where they can be.
+A call is stopped if it can be refused for want of a capability, according to
+``catalog/errnos.yaml``. Calls that are too frequent and almost never refused (``UNSTOPPED``) are
+stopped only in a process that holds a file of /proc or /sys, where they can be.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ class Handling(IntEnum):
     """How a call is handled."""
 
     PLAIN = 0
-    """First without, then with one candidate at a time."""
+    """First without capabilities, then with one candidate at a time."""
     FULL = 1
     """With the program's own set: a refusal would be silent, or credentials are captured."""
     CAPTURE = 2
-    """First without; once it is known what it wants, with the program's own set."""
+    """First without; once the needed capability is known, with the program's own set."""
     OPEN = 3
     SEND = 4
     CHMOD = 5
@@ -40,7 +40,7 @@ class Handling(IntEnum):
     DESCRIPTOR = 16
     """Opens or closes descriptors."""
     PROBE = 17
-    """Only asks whether something would be allowed."""
+    """Only tests if something would be allowed."""
 
 
 _HANDLED: dict[Handling, tuple[str, ...]] = {
@@ -81,7 +81,7 @@ UNSTOPPED = frozenset(
     )
 )
 MORE = (*_HANDLED[Handling.FULL], "capget", "capset")
-"""Stopped though no error of theirs names a capability."""
+"""Calls that are stopped though none of their errors names a capability."""
 
 
 def stopped(rows: Iterable[str]) -> frozenset[str]:
@@ -145,15 +145,15 @@ SILENT_FILES = frozenset(
         *(b"wchan", b"timer_list", b"keys", b"maps", b"smaps", b"numa_maps", b"mountinfo"),
     )
 )
-"""Files of /proc that show less to those who may less, without an error."""
+"""Files of /proc that show less without a capability, and give no error."""
 
 I386 = 0x40000003
 """AUDIT_ARCH_I386, linux/audit.h: 32-bit programs, and ``int 0x80`` of others."""
 _RENAMED = {"fstatat64": "newfstatat", "mmap2": "mmap", "mmap": "old_mmap"}
 _WIDENED = ("_time64", "64", "32")
-"""What i386 adds to the names of calls whose arguments were once shorter."""
+"""Suffixes of i386's names for calls whose arguments were once shorter."""
 _MULTIPLEXED = frozenset(("socketcall", "ipc"))
-"""What they ask for stands in memory."""
+"""Calls whose real call is an argument in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,9 +172,9 @@ class Interface:
     """AUDIT_ARCH_*, linux/audit.h."""
     capset: int
     calls: Mapping[int, Call]
-    """All that are looked at when they are stopped."""
+    """All calls that are handled when they stop."""
     stopped: frozenset[int]
-    """Those that the filter stops,"""
+    """The calls that the filter stops,"""
     only: Mapping[int, Only]
     """some of them only with some arguments."""
 
@@ -202,7 +202,7 @@ def interface(arch: int, numbers: Mapping[str, int], rows: Iterable[str]) -> Int
 
 
 def _known_as(name: str, known: Collection[str]) -> str:
-    """The name under which a call of i386 is known on the other machines."""
+    """The name of an i386 call on the other machines."""
     if name in _RENAMED or name in known:
         return _RENAMED.get(name, name)
     for suffix in _WIDENED:

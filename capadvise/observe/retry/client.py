@@ -1,4 +1,5 @@
-"""The supervisor's side of the tracer: what it is told, and what it becomes in a recording."""
+"""The supervisor's side of the tracer: its messages, checked, and the recording that is made of
+them. A target that is root can write into any pipe: a message can be forged."""
 
 from __future__ import annotations
 
@@ -34,7 +35,7 @@ Is = Callable[[Any], bool]
 
 
 def decoded(line: bytes) -> dict[str, Any] | None:
-    """What a line says; None where it is no message of the tracer's."""
+    """The message in a line; None if it is no message of the tracer's."""
     try:
         message = json.loads(line)
     except (ValueError, RecursionError):
@@ -50,7 +51,7 @@ def _is_text(value: Any) -> bool:
 
 
 def _is_word(value: Any) -> bool:
-    """The name of a call or of an error, which is shown as it is."""
+    """True for the name of a call or an error, which is shown unescaped."""
     return isinstance(value, str) and value.isascii() and value.isprintable()
 
 
@@ -120,12 +121,13 @@ _SHAPES: Mapping[str, Is] = {
     "looked": _is_text,
     "io_uring": lambda value: value is not None,
 }
-"""Kind of message → what it may hold. Of a kind that is not here a text is told to the user."""
+"""Kind of message → the test of its value. A message of another kind is a text for the user."""
 MESSAGES = frozenset(_SHAPES)
 
 
 class Listener:
-    """Hears the tracer. The guardian starts it, and passes on our end of the pipe."""
+    """Reads the tracer's messages. The guardian starts the tracer, and passes on our end of the
+    pipe."""
 
     def __init__(self, *, every_call: bool, maps: dict[str, list[list[int]]] | None = None) -> None:
         """``maps``: ids for a user namespace of the target's own, as ``newuidmap`` wants them."""
@@ -133,20 +135,21 @@ class Listener:
         self.fd, self.write_fd = os.pipe()
         os.set_blocking(self.fd, False)
         self.pid = 0
-        """The tracer's, once it has told."""
+        """The tracer's, once it has sent it."""
         self._messages = json_lines.LineReader(self.fd)
         self.lossless = False
-        """It told all that it had to tell."""
+        """The tracer sent everything."""
         self._facts: dict[int, dict[str, Any]] = {}
         self._counts: dict[int, tuple[int, int]] = {}
         self._refusals: list[tuple[str, str, str, list[int], int]] = []
         self._own_sets: dict[tuple[str, int], bool] = {}
-        """What programs set with capset(2), and whether they had looked at what they hold."""
+        """The sets that programs set with capset(2) → True if they had read their sets before."""
         self._handed: set[tuple[str, int]] = set()
-        """What they had set when they executed another program, as container runtimes do."""
+        """The sets that they had set when they executed another program, as container runtimes
+        do."""
         self._looked: set[str] = set()
         self._tests: frozenset[str] | None = None
-        """Functions that tell a program what it holds; None where nobody sees who imports them."""
+        """Functions that tell a program what it holds; None if imports are not observed."""
         self._cautions: dict[str, None] = {}
         if maps is not None:
             self._cautions[_IN_NAMESPACE] = None
@@ -158,21 +161,21 @@ class Listener:
 
     @property
     def ended(self) -> bool:
-        """The tracer is gone, and has said all."""
+        """The tracer is gone, and all its messages were read."""
         return self._messages.ended
 
-    def given_away(self) -> None:
-        """The guardian has the other end now."""
+    def close_writer(self) -> None:
+        """Close our copy of the end that the guardian has now."""
         os.close(self.write_fd)
 
     def close(self) -> None:
-        """Hear no more."""
+        """Stop reading."""
         os.close(self.fd)
 
     def plan(
         self, program: str, catalog: Catalog, denied: dict[str, Any] | None, *, alone: bool
     ) -> dict[str, Any]:
-        """What the guardian is told. ``denied``: the trace buffer of refused checks."""
+        """The plan for the guardian. ``denied``: the trace buffer of refused checks."""
         from capadvise.catalog.signs import ImportSign  # only runs with retries
         from capadvise.catalog.syscalls import AUDIT_ARCHS, INTERFACES
 
@@ -207,7 +210,7 @@ class Listener:
         }
 
     def read(self) -> None:
-        """Take in what was told since."""
+        """Read the new messages."""
         for line in self._messages.drain_lines():
             self._room -= len(line)
             if self._room < 0:
@@ -245,17 +248,17 @@ class Listener:
                 self._cautions[_CAUTIONS[kind].format(value)] = None
 
     def finish(self) -> None:
-        """The run is over: what is missing is missing."""
+        """The run is over: add a caution if the tracer did not finish."""
         if not self.lossless and self._started:
             self._cautions["the retry tracer was killed: nothing after that was observed"] = None
 
     @property
     def distinct(self) -> int:
-        """How many different facts are known."""
+        """How many distinct facts are known."""
         return len(self._facts)
 
     def tallies(self) -> tuple[Tally, ...]:
-        """How often each capability was found so far, each fact once."""
+        """How often each capability was needed so far; each fact counts once."""
         by_cap: dict[int, list[dict[str, Any]]] = {}
         for fact in self._facts.values():
             by_cap.setdefault(fact["cap"], []).append(fact)
@@ -293,7 +296,7 @@ class Listener:
                 yield program, kept
 
     def _may_adapt(self, program: str, mask: int, recording: Recording) -> bool:
-        """Whether what a program set can be what it had, or a part of it."""
+        """True if the set that a program set can be what it had, or a part of it."""
         if self._tests is None:
             return True
         if (program, mask) in self._handed:
@@ -329,10 +332,10 @@ class Listener:
 def _without_tries(
     seen: Sequence[RefusedCall], stood: Sequence[RefusedCall]
 ) -> tuple[RefusedCall, ...]:
-    """Of the refusals that an observer has seen, those for want of a capability are our tries: the
-    tracer's account of what ``stood`` takes their place. The others are nothing that a try could
-    change, and many never stop a thread (a seccomp filter that answers, a read-only mount). In a
-    user namespace of its own nothing is tried."""
+    """Replace the observed refusals for want of a capability, which are our tries, by the refusals
+    that ``stood`` according to the tracer. A try could not change the other refusals, and many
+    never stop a thread (a seccomp filter that answers, a read-only mount). In a user namespace of
+    its own, nothing is tried."""
     times = {_kind(call): call.count for call in stood if call.told}
     kept = [
         call if call.entered is False else call.counted(times.get(_kind(call), call.count))
@@ -353,7 +356,7 @@ def _without_tries(
 
 _PERMISSION = ("EPERM", "EACCES")
 _REFUSALS = (*_PERMISSION, "EAGAIN", "ENOMEM")
-"""Of other errors that a call can fail with, most are no refusals."""
+"""Most other errors of calls are no refusals."""
 
 
 def _kind(call: RefusedCall) -> tuple[str, str, str]:
@@ -363,8 +366,8 @@ def _kind(call: RefusedCall) -> tuple[str, str, str]:
 def _refused_call(
     recording: Recording, call: str, code: str, program: str, caps: list[int], count: int
 ) -> RefusedCall:
-    """A refusal that stood. What the kernel denied then, an observer has seen with its site; that
-    it was SYS_ADMIN the tracer only guesses."""
+    """A refusal that stood. An observer has seen the denied checks with their call sites; SYS_ADMIN
+    is only the tracer's guess."""
     asked = {
         check.cap: check
         for check in recording.checks
@@ -387,12 +390,13 @@ _ONE_ID = (
 )
 _DAMAGED = "a message from the retry tracer was damaged and is lost"
 _ROOM = 1 << 24
-"""Bytes of messages that are kept: some 50,000 facts."""
+"""The most bytes of messages that are kept: some 50,000 facts."""
 _TOO_MUCH = "the retry tracer told more than is kept: the rest is lost"
 _CAUTIONS = {
     "traces": "{} traces other processes, which does not work under retries: "
     "run it without --retry, or with --retry=all-calls",
-    "let_go": "{} was detached so that the target could trace it: it ran with all its capabilities",
+    "detached": "{} was detached so that the target could trace it: it ran with all its "
+    "capabilities",
     "injection_disabled": "{} could not be made to change its capability sets: some of its "
     "calls were not tried",
     "listener": "{} lets another process answer its system calls (a seccomp listener): from then "
@@ -401,5 +405,5 @@ _CAUTIONS = {
     "they need was not observed. Run it without --retry",
     "unknown": "{} succeeded with all capabilities, but with none of the likely ones alone",
 }
-"""What the tracer could not do."""
+"""Cautions for what the tracer could not do."""
 _KINDS = MESSAGES | _CAUTIONS.keys()

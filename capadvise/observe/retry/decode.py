@@ -1,5 +1,5 @@
-"""What a call was about, for people: paths, addresses, pids, modes, names. Pure: memory is asked
-for through ``Memory``. What comes out is hostile and unescaped."""
+"""The arguments of a call in words: paths, addresses, pids, modes, names. Pure: memory is read
+through ``Memory``. The result is hostile and unescaped."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from capadvise.kernel.syscalls import in_words, signature, signed
 
 
 class Memory(Protocol):
-    """A stopped thread, as far as arguments point into it."""
+    """The memory of a stopped thread, as far as arguments point into it."""
 
     def text(self, address: int) -> bytes:
-        """The string there, without its end; empty when it cannot be read."""
+        """The string at an address, without its NUL byte; empty if it cannot be read."""
 
     def raw(self, address: int, size: int) -> bytes:
-        """Bytes; fewer, or none, where they cannot be read."""
+        """The bytes at an address; fewer, or none, if they cannot be read."""
 
     def folder(self, fd: int) -> str:
         """The path of a descriptor; of the working directory for AT_FDCWD."""
@@ -29,7 +29,7 @@ _AT_FDCWD = -100
 
 
 def detail(call: str, args: Sequence[int], memory: Memory) -> str | None:
-    """The arguments of a call in words; None where they tell nothing."""
+    """The arguments of a call in words; None if there is nothing to tell."""
     words: list[str] = []
     folder: int | None = None
     """The descriptor that the next path is relative to."""

@@ -1,14 +1,14 @@
 """Stopping a thread at the end of a call only if that failed: a BPF program does it.
 
-A call that succeeds tells nothing, and most do. Where the tracer needs to know only of failures it
-arms the thread: the program, which runs at the end of each system call of this machine, disarms it
-if the call fails, and sends it a signal if it failed with an error behind which a capability can
-stand. A thread that is still armed at its next stop succeeded.
+Most calls succeed, and show nothing then. If only a failure of a call matters, the tracer arms the
+thread. The program runs at the end of each system call of this machine: if the armed call fails, it
+disarms the thread, and sends it a signal if a missing capability can explain the error. A thread
+that is still armed at its next stop succeeded.
 
-The signal is SIGSTKFLT: the kernel and libraries never use it, no other signal removes it from
-what is pending, and it reaches a traced thread also where it is ignored. It waits for its thread
-alone, which has it before its next instruction, and the tracer does not let it be delivered. Only a
-thread that blocks it would go on: that is not armed. What remains:
+The signal is SIGSTKFLT: the kernel and libraries never use it, no other signal removes a pending
+one, and it reaches a traced thread even if that ignores it. It is sent to the thread alone, which
+stops for it before its next instruction, and the tracer suppresses it. Only a thread that blocks it
+would go on: the tracer does not arm such a thread. Two gaps remain:
 
 - Where a signal for this thread alone comes while its armed call fails, and its handler blocks all
   signals, the handler can see SIGSTKFLT pending.
@@ -29,14 +29,14 @@ from capadvise.observe.ftrace.bpf_assembler import FRAME, Assembler
 
 SIGNAL = signal.SIGSTKFLT
 _GROUP = 64
-"""So many threads share an entry of the table: two bytes each, set at once and without a lock."""
+"""Threads that share an entry of the table: two bytes each, set at once and without a lock."""
 _CALLS, _ARMED = 0x7FFF, 0x8000
 """The bits of a call's number, and what marks that a thread is armed."""
 _MAP_LOOKUP, _PID_TGID, _READ_KERNEL, _SEND_SIGNAL_THREAD = 1, 14, 113, 117
 
 
 class FailingCalls:
-    """Which threads are to be stopped if their present call fails."""
+    """The threads to be stopped if their present call fails."""
 
     def __init__(self, errors: Collection[int], number: int) -> None:
         """``number``: where the number of a call stands in its registers (struct pt_regs). Raises
@@ -66,8 +66,8 @@ class FailingCalls:
         return True
 
     def disarm(self, tid: int) -> bool:
-        """The thread makes another call, or is gone: its number may come again with a stranger.
-        Whether it was armed, and its call has not failed."""
+        """The thread makes another call, or is gone: another thread may get its number. True if it
+        was armed, and its call has not failed."""
         if tid >= len(self._armed) or not self._armed[tid]:
             return False
         self._armed[tid] = 0
@@ -75,7 +75,7 @@ class FailingCalls:
 
 
 def program(table: int, errors: Collection[int], number: int) -> bytes:
-    """What runs at the end of each call. ``number``: see ``FailingCalls``.
+    """The program that runs at the end of each call. ``number``: see ``FailingCalls``.
 
     At a raw tracepoint, with the registers' address and the result: a program at the tracepoint's
     event would not run on a processor that was just taken from a thread using a BPF map

@@ -1,4 +1,5 @@
-"""The guardian's part: starting the tracer, a user namespace for the target, and its filter.
+"""The guardian's part: starting the tracer, mapping the target's user namespace, sending its
+filter.
 
 The standard library alone: this runs in the launcher, too, beside python-prctl.
 """
@@ -13,37 +14,35 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
-from capadvise.kernel import libc
-
 
 def start_tracer(plan: dict[str, Any], target: int, fds: Iterable[int]) -> dict[str, Any]:
     """Start the tracer on the held target; its answer: ``{"filter": hexadecimal text}``, or
-    ``{"failed": text}``. ``fds``: what the trace buffers hang on."""
-    told_read, told_write = os.pipe()
-    said_read, said_write = os.pipe()
+    ``{"failed": text}``. ``fds``: descriptors that the trace buffers depend on."""
+    plan_read, plan_write = os.pipe()
+    answer_read, answer_write = os.pipe()
     report = int(plan["report"])
     if os.fork() == 0:
         try:
-            for fd in (told_read, said_write, report, *fds):
+            for fd in (plan_read, answer_write, report, *fds):
                 os.set_inheritable(fd, True)
             program = os.path.join(os.path.dirname(__file__), "tracer.py")
-            pipes = [str(fd) for fd in (told_read, said_write, report)]
+            pipes = [str(fd) for fd in (plan_read, answer_write, report)]
             os.execv(sys.executable, [sys.executable, "-I", "-S", program, *pipes, *plan["path"]])
         finally:  # it must not go on as the guardian
             os._exit(127)
-    for fd in (told_read, said_write, report):
+    for fd in (plan_read, answer_write, report):
         os.close(fd)
-    with suppress(BrokenPipeError), open(told_write, "w", encoding="utf-8") as told:
-        json.dump({**plan["tracer"], "pid": target}, told)
-    with open(said_read, encoding="utf-8") as said:
-        line = said.readline()
+    with suppress(BrokenPipeError), open(plan_write, "w", encoding="utf-8") as file:
+        json.dump({**plan["tracer"], "pid": target}, file)
+    with open(answer_read, encoding="utf-8") as file:
+        line = file.readline()
     answer: dict[str, Any] = json.loads(line) if line else {"failed": "start the tracer"}
     return answer
 
 
 def send_filter(fd: int, code: bytes) -> None:
-    """Let the target go on, with a filter to install before its exec; it may be empty. Where it was
-    killed while it was held, nobody reads: it has ended, as any other."""
+    """Let the target go on, with a filter to install before its exec; it may be empty. If the
+    target was killed while it was held, nobody reads: its end is reported like any other."""
     data = b"g" + len(code).to_bytes(4, "little") + code
     with suppress(BrokenPipeError):
         while data:
@@ -51,8 +50,8 @@ def send_filter(fd: int, code: bytes) -> None:
 
 
 def read_filter(fd: int) -> bytes:
-    """The filter that follows the word to go on. Raises OSError where the guardian is gone before
-    it has sent it."""
+    """The filter that follows the word to go on. Raises OSError if the guardian ends before it has
+    sent it."""
     size = int.from_bytes(os.read(fd, 4), "little")
     code = b""
     while len(code) < size:
@@ -63,14 +62,9 @@ def read_filter(fd: int) -> bytes:
     return code
 
 
-def install_filter(code: bytes) -> None:
-    """Let the calling thread be stopped at these calls from now on."""
-    if code:
-        libc.install_seccomp_filter(code)
-
-
 def map_ids(pid: int, maps: dict[str, list[list[int]]]) -> str:
-    """Map ids into a process's new user namespace; what went wrong, or nothing."""
+    """Map ids into a process's new user namespace; returns the error as a text, empty if there was
+    none."""
     for kind in ("gid", "uid"):
         ranges = maps[kind]
         if len(ranges) > 1:

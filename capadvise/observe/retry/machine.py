@@ -1,4 +1,4 @@
-"""Registers and memory of a stopped thread, by python-ptrace: all that depends on the processor.
+"""Registers of a stopped thread, by python-ptrace, and capsets that it is made to call.
 
 The fast path (which call, what result) is PTRACE_GET_SYSCALL_INFO, the same everywhere (Linux
 5.3); registers are touched only to make a thread call something else, or call again.
@@ -62,7 +62,7 @@ _word_at = ctypes.addressof(_word)
 
 
 def op(request: int, tid: int, address: int = 0, data: int = 0) -> None:
-    """One ptrace request. Raises Gone for a thread that is no more, OSError else."""
+    """Make one ptrace request. Raises Gone for a thread that has ended, OSError else."""
     if _raw(request, tid, address, data) == _FAILED:
         raise _error(request, tid)
 
@@ -82,7 +82,7 @@ def call_info(tid: int) -> tuple[int, ...]:
 
 
 def result(tid: int) -> int:
-    """What the call that a thread just came back from returned."""
+    """The result of the call that a thread just returned from."""
     op(GET_SYSCALL_INFO, tid, _INFO_SIZE, _info_at)
     value: int = _unpack_result(_info)[0]
     return value
@@ -95,14 +95,14 @@ def event_message(tid: int) -> int:
 
 
 def is_from_kernel(tid: int) -> bool:
-    """Whether the signal that a thread stopped for was sent by nobody but the kernel."""
+    """True if the kernel itself sent the signal that a thread stopped for."""
     op(func.PTRACE_GETSIGINFO, tid, 0, _siginfo_at)
     code: int = _unpack_signal(_siginfo)[0]
     return code == _SI_KERNEL
 
 
 def blocks(tid: int, number: int) -> bool:
-    """Whether a thread has blocked a signal."""
+    """True if a thread has blocked a signal."""
     if _raw(GETSIGMASK, tid, _MASK_SIZE, _word_at) == _FAILED:
         raise _error(GETSIGMASK, tid)
     return bool(_word.value >> (number - 1) & 1)
@@ -147,13 +147,13 @@ _words = struct.Struct(f"<{ctypes.sizeof(_registers) // 8}Q")
 
 
 def here() -> dict[int, Processor]:
-    """The processor that this runs on, by each of its ways into the kernel (AUDIT_ARCH_*). Which
-    ones there are, ``mode`` says."""
+    """The processor that this runs on, by each of its ways into the kernel (AUDIT_ARCH_*); see
+    ``mode.MACHINES``."""
     return {way.arch: way for way in PROCESSORS[platform.machine()]}
 
 
 _FAILURES = 3
-"""So many capsets of ours may fail in a thread before it is left alone."""
+"""How many capsets of ours may fail in a thread before it is left alone."""
 _HEADER = LINUX_CAPABILITY_VERSION_3.to_bytes(4, "little") + bytes(4)
 """_LINUX_CAPABILITY_VERSION_3, for the calling thread itself."""
 _BELOW_STACK = 512
@@ -161,12 +161,14 @@ _BELOW_STACK = 512
 
 
 class Injector:
-    """One for all threads."""
+    """Makes any thread call capset, before or after a call of its own, which it makes (again) then.
+    It uses the thread's own instruction that enters the kernel, with other registers; memory for
+    the arguments is taken below the stack, and given back."""
 
     def __init__(
         self, processors: Mapping[int, Processor], tree: Tree, capsets: Mapping[int, int]
     ) -> None:
-        """``processors`` and the numbers of capset: by the ways into the kernel."""
+        """``processors`` and the numbers of capset: by way into the kernel."""
         self.processors, self.tree, self.capsets = processors, tree, capsets
         self.native = next(iter(processors))
 
@@ -180,7 +182,7 @@ class Injector:
         thread.injecting = mask
         processor = self.processors[thread.arch]
         if thread.filtered or not (arguments := self.arguments(thread, mask)):
-            # Its own filter would be asked about the exchanged call: leave the call first.
+            # Its own filter would check the exchanged call: leave the call first.
             if thread.filtered:
                 self.suspend(thread, True)
             exchange(processor, thread.tid, get(thread.tid), -1)
@@ -204,7 +206,7 @@ class Injector:
         if not arguments:
             thread.injection_disabled = True
             self.again(thread)  # first: it may be gone, and its memory with it
-            self.tree.evidence.tell_once(injection_disabled=thread.program)
+            self.tree.evidence.send_once(injection_disabled=thread.program)
             return
         calling = processor.calling(thread.before, self.capsets[thread.arch], arguments)
         put(thread.tid, calling)
@@ -227,7 +229,7 @@ class Injector:
         return None
 
     def places(self, thread: Thread, size: int) -> Iterator[int]:
-        """Where the arguments can be put, the best place first."""
+        """Addresses for the arguments, the best first."""
         reach = self.processors[thread.arch].reach
         if thread.stack < reach:
             yield (thread.stack - _BELOW_STACK) & ~15
@@ -235,7 +237,7 @@ class Injector:
         yield thread.process.proc.spare_memory(size, reach)
 
     def restore(self, thread: Thread) -> None:
-        """Memory and registers as they were before our capset."""
+        """Restore memory and registers as they were before our capset."""
         if thread.saved is not None:
             thread.process.proc.write(*thread.saved)
             thread.saved = None
@@ -244,7 +246,7 @@ class Injector:
             self.suspend(thread, False)
 
     def injected(self, thread: Thread, result: int) -> None:
-        """Our capset came back."""
+        """Our capset has returned."""
         self.restore(thread)
         if result == 0:
             thread.effective = thread.injecting
@@ -254,7 +256,7 @@ class Injector:
             thread.failures += 1
             if thread.failures == _FAILURES:
                 thread.injection_disabled = True
-                self.tree.evidence.tell_once(injection_disabled=thread.program)
+                self.tree.evidence.send_once(injection_disabled=thread.program)
         thread.step = CallStep.AGAIN
         self.resume(thread)
 
@@ -265,7 +267,8 @@ class Injector:
         self.resume(thread)
 
     def try_suspending(self, thread: Thread) -> None:
-        """Whether filters can be suspended: CAP_SYS_ADMIN, and CONFIG_CHECKPOINT_RESTORE."""
+        """Find out if filters can be suspended: that takes CAP_SYS_ADMIN and
+        CONFIG_CHECKPOINT_RESTORE."""
         try:
             self.suspend(thread, True)
         except OSError:
@@ -273,6 +276,6 @@ class Injector:
         self.suspend(thread, False)
 
     def suspend(self, thread: Thread, on: bool) -> None:
-        """Whether the thread's seccomp filters are asked."""
+        """Suspend the thread's seccomp filters, or restore them."""
         more = O_SUSPEND_SECCOMP if on else 0
         op(func.PTRACE_SETOPTIONS, thread.tid, 0, OPTIONS | more)

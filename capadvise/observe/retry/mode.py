@@ -1,4 +1,4 @@
-"""Whether retries can be used here, and how: with a filter or without, as root or as a user."""
+"""How retries can be used here, if at all: with a filter or without, as root or as a user."""
 
 from __future__ import annotations
 
@@ -32,8 +32,9 @@ def subordinate(text: str, name: str, number: int) -> tuple[int, int] | None:
 
 
 def maps(name: str, uid: int, gid: int, etc: Path = Path("/etc")) -> dict[str, Ranges]:
-    """The user as root of the new namespace, and the subordinate ids above it, where there are any
-    and the programs that may map them. One range alone: nobody else can be become there."""
+    """The ids for a new user namespace (user_namespaces(7), subuid(5)): the user as its root, and
+    the subordinate ids above, if there are any and the programs that may map them. With one range
+    alone, a program cannot become another user there."""
     ranges = {"uid": [[0, uid, 1]], "gid": [[0, gid, 1]]}
     for kind in ranges:
         if not shutil.which(f"new{kind}map"):
@@ -64,7 +65,7 @@ from every capability in them; and what allows them."""
 
 
 def restriction(read: Callable[[str], str | None] = procfs.sysctl) -> tuple[str, str] | None:
-    """What keeps ordinary users from user namespaces here, and what allows them."""
+    """The setting that keeps ordinary users from user namespaces here, and a remedy."""
     for name, value, remedy in _RESTRICTIONS:
         if read(name) == value:
             return f"{name} is {value}: ordinary users cannot use user namespaces", remedy
@@ -72,7 +73,7 @@ def restriction(read: Callable[[str], str | None] = procfs.sysctl) -> tuple[str,
 
 
 def require_retry() -> None:
-    """Raise CannotObserve where retries cannot be used, with the cause and what to do about it."""
+    """Raise CannotObserve if retries cannot be used, with the cause and a hint."""
     if importlib.util.find_spec("ptrace") is None:
         raise CannotObserve("the Python module ptrace is missing", hint="pip install python-ptrace")
     if platform.machine() not in MACHINES:
@@ -91,7 +92,7 @@ def require_retry() -> None:
 
 
 def own_maps() -> dict[str, Ranges] | None:
-    """The ids for the target's own user namespace; None for root, who needs none."""
+    """The ids for the target's own user namespace; None for root, which needs none."""
     if os.geteuid() == 0:
         return None
     try:
@@ -102,9 +103,9 @@ def own_maps() -> dict[str, Ranges] | None:
 
 
 def listener(how: str) -> Listener:
-    """One for a run; ``how`` is ``auto`` or ``all-calls``. A filter can be installed with
-    CAP_SYS_ADMIN (or with no_new_privs, which would change set-id programs): without it, as in
-    most containers, every call is stopped."""
+    """The listener for a run; ``how`` is ``auto`` or ``all-calls``. Installing a filter takes
+    CAP_SYS_ADMIN (or no_new_privs, which would change set-id programs): without it, as in most
+    containers, every call is stopped."""
     mapped = own_maps()
     filtering = mapped is not None or SYS_ADMIN in procfs.capability_sets().effective
     return Listener(every_call=how == "all-calls" or not filtering, maps=mapped)

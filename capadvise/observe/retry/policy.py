@@ -1,7 +1,7 @@
-"""What is to be done at the beginning and the end of a program's call: which set it runs with,
-whether it is made again, and what is learned from it.
+"""The decisions at the beginning and the end of a program's call: the set it runs with, if it is
+made again, and what it shows.
 
-Pure: it returns what to do (``actions``), and the tracer does it."""
+Pure: it returns an ``Action``, and the tracer carries that out."""
 
 from __future__ import annotations
 
@@ -35,26 +35,26 @@ from capadvise.observe.retry.tree import Tree
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """Let it go on."""
+    """Resume the thread."""
 
 
 @dataclass(frozen=True, slots=True)
 class BeginWith:
-    """Let the call that it is about to enter begin with this effective set."""
+    """Let the call that the thread is about to enter begin with this effective set."""
 
     mask: int
 
 
 @dataclass(frozen=True, slots=True)
 class RetryWith:
-    """Make the call that it came back from again, with this effective set."""
+    """Make the call that the thread returned from again, with this effective set."""
 
     mask: int
 
 
 @dataclass(frozen=True, slots=True)
 class Detach:
-    """Detach from it: something else is to trace it."""
+    """Detach from the thread: another one is to trace it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,18 +69,19 @@ RESUME = Resume()
 
 
 ENOUGH = 5
-"""After so many equal proofs a capability stays raised for that program."""
+"""The number of equal proofs after which a capability stays raised for that program."""
 _RESTARTS = frozenset({512, 513, 514, 516})
-"""ERESTARTSYS and the like: a signal came, and the kernel will make the call again by itself."""
+"""ERESTARTSYS and its variants: a signal came, and the kernel will make the call again by
+itself."""
 _PERMISSION = (errno.EPERM, errno.EACCES)
 _TELL_BY_FAILURE = frozenset({Handling.PLAIN, Handling.OPEN})
 _FREQUENT = frozenset({"ENOENT", "EINVAL", "EAGAIN"})
-"""Errors that mean something else nearly always: calls that can be refused with them are looked at
+"""Errors that nearly always mean something else: calls that can be refused with them are examined
 whenever they end."""
 
 
 def telling_errors(errnos: Iterable[tuple[str, str]]) -> frozenset[int]:
-    """The errors after which a call is looked at of which only failure tells something."""
+    """The errors after which a call that is stopped only at its failure is examined."""
     names = {error for _, error in errnos} - _FREQUENT
     return frozenset(getattr(errno, name) for name in names).union(_PERMISSION)
 
@@ -98,22 +99,21 @@ class Policy:
         in_namespace: bool,
     ) -> None:
         """``errnos``: (call, error) → the capabilities that can have been missing.
-        ``refused_since``: what the kernel refused a thread since then, see ``RefusedChecks``.
-        ``in_namespace``: the target's user namespace is ours, so that what is refused there could
-        be granted outside."""
+        ``refused_since``: see ``tracer.RefusedChecks.since``. ``in_namespace``: the target's user
+        namespace is ours: a capability that is refused there could be granted outside."""
         self.tree, self.bookkeeping, self.evidence = tree, bookkeeping, tree.evidence
         self.errnos, self.refused_since = errnos, refused_since
         self.in_namespace = in_namespace
         self._tell_otherwise = {call for call, error in errnos if error in _FREQUENT}
         self.raised: dict[str, int] = {}
-        """Program → what stays raised for it."""
+        """Program → the capabilities that stay raised for it."""
         self.idle: dict[tuple[str, str], int] = {}
-        """Program and call → what is raised for it where the call would change nothing."""
+        """Program and call → the capabilities raised if the call would change nothing."""
 
     # ------------------------------------------------------------------ before a call
 
     def entered(self, thread: Thread) -> Action:
-        """A call begins: RESUME, or with which set it is to begin."""
+        """A call begins: RESUME, or the set with which it is to begin."""
         assert thread.call is not None
         call, args = thread.call, thread.args
         if (at := PATH_ARG.get(call.name)) is not None:
@@ -140,7 +140,7 @@ class Policy:
         return thread.virtual if self._runs_full(thread, handling) else resting
 
     def needs_failure_alone(self, thread: Thread) -> bool:
-        """Whether the success of a call that begins would tell nothing."""
+        """True if a success of the call that begins would show nothing."""
         assert thread.call is not None
         if thread.call.handling not in _TELL_BY_FAILURE or thread.call.name in self._tell_otherwise:
             return False
@@ -153,7 +153,8 @@ class Policy:
         )
 
     def _runs_full(self, thread: Thread, handling: Handling) -> bool:
-        """Whether a refusal would be silent, so that the call runs with the program's own set."""
+        """True if a refusal would be silent, so that the call must run with the program's own
+        set."""
         assert thread.call is not None
         match handling:
             case Handling.FULL:
@@ -176,7 +177,7 @@ class Policy:
     # ------------------------------------------------------------------ after a call
 
     def left(self, thread: Thread, result: int) -> Action:
-        """A call came back: look at it; RESUME, or with which set it is to be made again."""
+        """A call has returned: RESUME, or the set with which it is to be made again."""
         if not thread.followed or thread.call is None:
             follow_descriptors(thread, result)
             return RESUME
@@ -192,15 +193,14 @@ class Policy:
         return RESUME
 
     def ran_raised(self, thread: Thread) -> None:
-        """Its call succeeded: count it, if it had more than at rest, as it was shown to need that
-        often enough."""
+        """Its call succeeded: count it if it ran with capabilities that stay raised."""
         assert thread.call is not None
         idle = self.idle.get((thread.program, thread.call.name), 0) if self.idle else 0
         if thread.program in self.raised or thread.effective & idle:
             self.evidence.ran_raised(thread.program, thread.call.name)
 
     def is_settled(self, thread: Thread) -> bool:
-        """Whether the end of a call that just made a thread can tell nothing more."""
+        """True if the end of a call that just made a thread shows nothing more."""
         return (
             thread.call is not None
             and thread.call.handling is Handling.NAMESPACE
@@ -210,7 +210,7 @@ class Policy:
         )
 
     def became_another(self, thread: Thread) -> None:
-        """An exec succeeded. Its arguments went with the former program."""
+        """An exec succeeded. Its arguments are gone with the former program."""
         if thread.attempts is not None and thread.followed:
             self._shown(thread, thread.attempts, 0)
         thread.attempts = None
@@ -226,7 +226,7 @@ class Policy:
         if attempts is None or another or further:
             candidates = further or self._candidates(thread, code)
             if candidates is None and attempts is not None:
-                self._shown(thread, attempts, -code)  # with more, it comes to something else
+                self._shown(thread, attempts, -code)  # with more, the result is another
             if candidates is None or thread.injection_disabled:
                 return RESUME
             attempts = self._begin(thread, attempts, code, candidates)
@@ -237,8 +237,8 @@ class Policy:
         return RESUME
 
     def _further(self, thread: Thread, attempts: Attempts) -> tuple[int, ...]:
-        """What the kernel checked for only when it had what was raised: the same error, for another
-        reason (a chown of another's set-id file: CHOWN, then FOWNER)."""
+        """Capabilities that the kernel checked only after the raised ones were granted: the same
+        error, for another reason (a chown of another user's set-id file: CHOWN, then FOWNER)."""
         denied = thread.denied = self.refused_since(thread.tid, thread.began)
         missing = thread.virtual & ~thread.effective
         known = (*attempts.candidates, SYS_ADMIN)
@@ -248,7 +248,8 @@ class Policy:
     def _begin(
         thread: Thread, former: Attempts | None, code: int, candidates: tuple[int, ...]
     ) -> Attempts:
-        """The first refusal, or another one than before: what made it another is proven."""
+        """Begin with the tries for a refusal. If it is another one than before, the former tries
+        proved a need."""
         assert thread.call is not None
         if former is not None and former.exact:
             thread.proven += tuple((cap, former.error) for cap in former.shown)
@@ -260,7 +261,7 @@ class Policy:
         return thread.attempts
 
     def _candidates(self, thread: Thread, code: int) -> tuple[int, ...] | None:
-        """What to try; None where this error tells of no capability."""
+        """The capabilities to try; None if a missing capability does not cause this error."""
         assert thread.call is not None
         name = errno.errorcode.get(code, "")
         row = self.errnos.get((thread.call.name, name))
@@ -277,7 +278,7 @@ class Policy:
         return candidates
 
     def _shown(self, thread: Thread, attempts: Attempts, result: int) -> None:
-        """The call went differently with more: that is what it needs."""
+        """The call had another result with more: note what it needs."""
         assert thread.call is not None
         how = "shown" if attempts.exact else "one-of"
         if thread.call.handling is Handling.PROBE or sends_nothing(thread):
@@ -292,12 +293,13 @@ class Policy:
             if seen >= ENOUGH and how == "shown":
                 self._keep_raised(thread, bit(cap), changes=attempts.changes)
         if not caps:
-            self.evidence.tell_once(
+            self.evidence.send_once(
                 unknown=[thread.program, thread.call.name, errno.errorcode.get(attempts.error)]
             )
 
     def _keep_raised(self, thread: Thread, mask: int, *, changes: bool) -> None:
-        """Where nothing was changed, only for what changes nothing: other calls are to tell."""
+        """Keep a capability raised for the program; after a call that changed nothing, only for
+        such calls."""
         assert thread.call is not None
         if changes:
             self.raised[thread.program] = self.raised.get(thread.program, 0) | mask
@@ -306,13 +308,15 @@ class Policy:
             self.idle[same] = self.idle.get(same, 0) | mask
 
     def _refused(self, thread: Thread, attempts: Attempts) -> None:
-        """Nothing helped: the program gets the error that it would get with all it has."""
+        """Nothing helped: the program gets the error that it would get with its own set."""
         assert thread.call is not None
         name = errno.errorcode.get(attempts.error, str(attempts.error))
         self.tree.refusals[thread.call.name, name, thread.program, thread.lacked()] += 1
-        if thread.call.handling is Handling.PTRACE and self._in_tree(thread):
-            self.evidence.tell_once(traces=thread.program)
-            return
+        if thread.call.handling is Handling.PTRACE:
+            request, pid, *_ = thread.args
+            if request == TRACEME or pid in self.tree.threads:
+                self.evidence.send_once(traces=thread.program)
+                return
         if self.in_namespace and attempts.candidates and attempts.error in _PERMISSION:
             about = detail(thread.call.name, thread.args, thread.process.proc)
             first, *others = attempts.candidates
@@ -322,7 +326,7 @@ class Policy:
 
     @staticmethod
     def _lost_its_bit(thread: Thread) -> bool:
-        """Whether a chmod asked for the set-gid bit, and succeeded without it for want of
+        """True if a chmod should set the set-gid bit, and succeeded without it for want of
         FSETID."""
         if thread.effective >> FSETID & 1 or not asks_for_set_gid(thread):
             return False
@@ -333,7 +337,6 @@ class Policy:
 
     @staticmethod
     def _with_its_bit(thread: Thread) -> Action:
-        """Make a chmod again with FSETID."""
         if thread.attempts is not None:
             thread.proven += tuple((cap, thread.attempts.error) for cap in thread.attempts.shown)
         mask = thread.effective | bit(FSETID)
@@ -343,24 +346,20 @@ class Policy:
 
     # ------------------------------------------------------------------ targets that trace
 
-    def _in_tree(self, thread: Thread) -> bool:
-        return thread.args[0] == TRACEME or thread.args[1] in self.tree.threads
-
     def _lets_trace(self, thread: Thread, request: int, pid: int) -> Action:
-        """Where every call is stopped anyway, no filter binds the tree to us: detach from what the
-        target wants to trace itself."""
+        """Detach from a thread that the target wants to trace itself. If every call is stopped, no
+        filter binds the tree to us."""
         if request == TRACEME:
-            self.evidence.tell_once(let_go=thread.program)
+            self.evidence.send_once(detached=thread.program)
             return Detach()
         other = self.tree.threads.get(pid)
         if request in (ATTACH, SEIZE) and other is not None and other is not thread:
-            self.evidence.tell_once(let_go=other.program)
+            self.evidence.send_once(detached=other.program)
             return Interrupt(other)
         return RESUME
 
 
 def _about(thread: Thread) -> str | None:
-    """What the call is made for, in words: its path, port, mode …"""
     call = thread.call
     assert call is not None
     if call.handling is Handling.EXEC:
@@ -369,7 +368,7 @@ def _about(thread: Thread) -> str | None:
 
 
 def _lacking(thread: Thread, attempts: Attempts) -> list[tuple[int, int]]:
-    """What the call needs, each with the error that it fails with otherwise."""
+    """The capabilities that the call needs, each with the error without it."""
     if not attempts.exact:
         return [(cap, attempts.error) for cap in attempts.candidates]
     caps = [(cap, attempts.error) for cap in attempts.shown]

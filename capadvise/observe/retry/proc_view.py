@@ -1,4 +1,4 @@
-"""What /proc shows of a stopped process: its memory, descriptors, directory and threads."""
+"""A stopped process in /proc: its memory, descriptors, directory and threads."""
 
 from __future__ import annotations
 
@@ -17,14 +17,12 @@ class ProcView:
         self._memory_fd = -1
 
     def text(self, address: int) -> bytes:
-        """The string there, without its end; empty when it cannot be read."""
         start = self.raw(address, 128)  # most are shorter
         if b"\0" not in start:
             start = self.raw(address, 4096)
         return start.partition(b"\0")[0]
 
     def raw(self, address: int, size: int) -> bytes:
-        """Bytes; fewer, or none, where they cannot be read."""
         if not address or address >> 63:
             return b""
         if self._memory_fd < 0:
@@ -38,7 +36,6 @@ class ProcView:
             return b""
 
     def write(self, address: int, data: bytes) -> bool:
-        """Put bytes into its memory; False where that cannot be."""
         self.raw(address, 1)
         try:
             return os.pwrite(self._memory_fd, data, address) == len(data)
@@ -46,8 +43,9 @@ class ProcView:
             return False
 
     def spare_memory(self, size: int, reach: int) -> int:
-        """Where so many bytes can be read and written below an address; 0: nowhere. The end of
-        the heap, which is used last, or else of the last place there is."""
+        """An address below ``reach`` of spare bytes that can be read and written; 0 if there is
+        none. It is at the end of the heap, which is used last, or else of the last writable
+        mapping."""
         end = 0
         with suppress(OSError), open(f"{self._folder}/maps", "rb") as file:
             for line in file:
@@ -62,36 +60,31 @@ class ProcView:
         return max(0, end - size) & ~15
 
     def close(self) -> None:
-        """Close the memory file."""
         if self._memory_fd >= 0:
             os.close(self._memory_fd)
             self._memory_fd = -1
 
     def link(self, fd: int) -> str:
-        """What a descriptor is; empty where there is none. -1: the working directory."""
         with suppress(OSError):
             return os.readlink(self._path(fd))
         return ""
 
     def folder(self, fd: int) -> str:
-        """The path of a descriptor, for people; of the working directory for AT_FDCWD."""
         return self.link(fd) or f"descriptor {fd}"
 
     def descriptors(self) -> list[int]:
-        """All that are open."""
         with suppress(OSError):
             return [int(name) for name in os.listdir(f"{self._folder}/fd")]
         return []
 
     def file(self, at: int | None, path: bytes, *, follow: bool = True) -> os.stat_result | None:
-        """A file; ``follow``: what a link points to."""
+        """The status of a file; ``follow``: of a link's target."""
         try:
             return os.stat(self._below(at, path), follow_symlinks=follow or not path)
         except OSError:
             return None
 
     def has_capabilities(self, at: int | None, path: bytes, *, follow: bool = True) -> bool:
-        """Whether a file has file capabilities."""
         where, follow = self._below(at, path), follow or not path
         try:
             return bool(os.getxattr(where, b"security.capability", follow_symlinks=follow))
@@ -99,7 +92,6 @@ class ProcView:
             return False
 
     def status(self, tid: int) -> bytes:
-        """``/proc/TID/status`` of one of its threads. Raises Gone."""
         try:
             with open(f"/proc/{tid}/status", "rb", buffering=0) as file:
                 return file.read(1 << 16)
@@ -107,7 +99,6 @@ class ProcView:
             raise Gone from error
 
     def user_namespace(self, tid: int) -> str:
-        """The user namespace of one of its threads; empty when it cannot be read."""
         with suppress(OSError):
             return os.readlink(f"/proc/{tid}/ns/user")
         return ""

@@ -1,4 +1,4 @@
-"""How processors call the kernel: which register means what, and how a call is made again. Pure."""
+"""The registers with which processors call the kernel, and how a call is made again. Pure."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Processor:
     """Addresses that an argument can hold are below."""
 
     def rewound(self, registers: Registers, number: int, args: tuple[int, ...]) -> Registers:
-        """As they were before the instruction that made this call."""
+        """The registers before the instruction that made this call."""
         before = list(registers)
         before[self.pointer] -= self.length
         before[self.number] = number
@@ -45,8 +45,8 @@ class Processor:
     def came_back(
         self, registers: Registers, number: int, pointer: int, *, interrupted: bool = False
     ) -> int | None:
-        """What this call returned, if these are the registers right after it. ``interrupted``: or
-        after an interrupt there, which leaves no word of the call."""
+        """The result of this call, if these are the registers right after it. ``interrupted``: or
+        after an interrupt there, which leaves no trace of the call."""
         if self.entered is None or registers[self.pointer] != pointer:
             return None
         if registers[self.entered] not in (number, _MINUS_ONE if interrupted else number):
@@ -55,7 +55,7 @@ class Processor:
         return result - (1 << 64) if result >> 63 else result
 
     def calling(self, before: Registers, number: int, args: tuple[int, ...]) -> Registers:
-        """So that the same instruction will make another call."""
+        """Registers with which the same instruction makes another call."""
         other = list(before)
         other[self.number] = number
         for index, value in zip(self.args, args, strict=False):
@@ -63,8 +63,8 @@ class Processor:
         return other
 
     def exchanged(self, registers: Registers, number: int, args: tuple[int, ...]) -> Registers:
-        """So that the call that is about to be entered becomes another one; -1: none. Where
-        ``entered`` is None, its number has to be set besides."""
+        """Registers that turn the call about to be entered into another one; -1: into none. If
+        ``entered`` is None, the caller sets the number, too."""
         other = list(registers)
         for index, value in zip(self.args, args, strict=False):
             other[index] = value

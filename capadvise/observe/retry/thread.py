@@ -1,5 +1,5 @@
-"""What is known of a thread and of a process that are traced. Pure: values and small sums; what
-/proc shows of them is asked for through ``StoppedProcess``."""
+"""Traced threads and processes, and the tries after a refusal. Pure: capabilities are bits of a
+mask; /proc is read through ``StoppedProcess``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from capadvise.observe.retry.calls import Call
 from capadvise.observe.retry.decode import Memory
 
 _PAIRS_OF = 5
-"""Pairs are tried of so many candidates at most: of more, ten tries would become hundreds."""
+"""The most candidates of which pairs are tried: with more, ten tries would become hundreds."""
 
 
 def bit(cap: int) -> int:
@@ -29,10 +29,12 @@ def members(mask: int) -> tuple[int, ...]:
 
 
 class Attempts:
-    """The tries after one refusal of one call.
+    """The tries after one refusal of one call. A call that fails leaves nothing behind, so that any
+    number of tries may fail; the first that succeeds is the last. Smaller sets therefore come
+    first.
 
-    ``base`` is raised already; ``limit`` is what the program itself holds effective: more it could
-    not have. The last try is with all of it: its answer is the one that the program gets.
+    ``base`` is raised already; ``limit`` is the program's own effective set. The last try is with
+    all of it: its answer is the one that the program gets.
     """
 
     def __init__(
@@ -42,9 +44,9 @@ class Attempts:
         self.candidates = tuple(c for c in candidates if limit >> c & 1 and not base >> c & 1)
         self.current = base
         self.exact = False
-        """Whether the current try tells which capability it was."""
+        """The current try shows which capability it was."""
         self.changes = True
-        """Whether the call would change something."""
+        """The call would change something."""
         self._capture = capture
         self._order = iter(()) if base == limit else self._masks()
 
@@ -60,7 +62,7 @@ class Attempts:
         yield self.limit
 
     def next(self) -> int | None:
-        """What to raise for the next try; None when the refusal stands."""
+        """The set for the next try; None if the refusal stands."""
         mask = next(self._order, None)
         if mask is not None:
             self.current = mask
@@ -68,7 +70,7 @@ class Attempts:
 
     @property
     def shown(self) -> tuple[int, ...]:
-        """What the current try shows to be needed, if it made the difference."""
+        """The capabilities that the current try shows to be needed, if it made the difference."""
         if self._capture and self.current == self.limit:
             return self.candidates  # nothing else can have been it: the error names no other
         return members(self.current & ~self.base)
@@ -79,8 +81,8 @@ def order(
 ) -> tuple[int, ...]:
     """The candidates for a refusal.
 
-    ``denied``: what the kernel refused this thread in this call, in its order, or None where
-    nobody listened. ``last`` (SYS_ADMIN) is not listened for, since it comes in floods: it is
+    ``denied``: the capabilities that the kernel refused this thread in this call, in order; None if
+    that was not observed. ``last`` (SYS_ADMIN) is never observed, since it comes in floods: it is
     taken from the table, at the end.
     """
     if denied is None:
@@ -96,11 +98,11 @@ KEPT = bit(FSETID) | bit(BLOCK_SUSPEND)
 
 
 class Gone(Exception):
-    """The thread was killed meanwhile; its end will be reported."""
+    """The thread was killed; its end will be reported."""
 
 
 class CallStep(IntEnum):
-    """Where a thread stands between two stops."""
+    """The state of a thread between two stops."""
 
     FREE = 0
     """In the program."""
@@ -120,20 +122,20 @@ class StoppedProcess(Memory, Protocol):
     """A stopped process, as /proc shows it."""
 
     def write(self, address: int, data: bytes) -> bool:
-        """Put bytes into its memory; False where that cannot be."""
+        """Write to its memory; False if that fails."""
 
     def link(self, fd: int) -> str:
-        """What a descriptor is; empty where there is none. -1: the working directory."""
+        """The target of a descriptor; empty if there is none. -1: the working directory."""
 
     def descriptors(self) -> list[int]:
-        """All that are open."""
+        """The open descriptors."""
 
     def file(self, at: int | None, path: bytes, *, follow: bool = True) -> os.stat_result | None:
         """A file, links followed or not: of a path below a descriptor, or below the working
         directory (None); of the descriptor itself where the path is empty."""
 
     def has_capabilities(self, at: int | None, path: bytes, *, follow: bool = True) -> bool:
-        """Whether such a file has file capabilities."""
+        """True if such a file has file capabilities."""
 
     def status(self, tid: int) -> bytes:
         """``/proc/TID/status`` of one of its threads. Raises Gone."""
@@ -142,7 +144,8 @@ class StoppedProcess(Memory, Protocol):
         """The user namespace of one of its threads; empty when it cannot be read."""
 
     def spare_memory(self, size: int, reach: int) -> int:
-        """Where so many bytes can be read and written below an address; 0: nowhere."""
+        """An address below ``reach`` of spare bytes that can be read and written; 0 if there is
+        none."""
 
     def close(self) -> None:
         """Close the memory file, which an exec or the end replaces."""
@@ -150,7 +153,7 @@ class StoppedProcess(Memory, Protocol):
 
 @dataclass(slots=True)
 class Process:
-    """What threads share."""
+    """The state that the threads of a process share."""
 
     pid: int
     proc: StoppedProcess
@@ -180,13 +183,13 @@ class Process:
 
 
 def is_pseudo(path: str) -> bool:
-    """Whether a path lies below /proc or /sys."""
+    """True if a path lies below /proc or /sys."""
     return path.startswith(("/proc/", "/sys/")) or path in ("/proc", "/sys")
 
 
 @dataclass(slots=True)
 class Thread:
-    """A thread, its capability sets, and what it is about."""
+    """A thread: its capability sets, its present call and the tries for that."""
 
     tid: int
     process: Process
@@ -194,7 +197,7 @@ class Thread:
     permitted: int = 0
     inheritable: int = 0
     virtual: int = 0
-    """Its effective set as the program believes it to be: what it would have without us."""
+    """The effective set that the program believes to have: the one it would have without us."""
     effective: int = 0
     """Its effective set as the kernel has it now."""
     uid: int = 0
@@ -206,7 +209,7 @@ class Thread:
     injection_disabled: bool = False
     """Nothing can be injected any more: its sets stay as they are."""
     handed: int = 0
-    """The permitted set that it has set last, perhaps for the program that it executes next."""
+    """The permitted set that it set last, perhaps for the program that it executes next."""
     step: CallStep = CallStep.FREE
     entered: bool = False
     """The injected call has been entered: the next stop is its end."""
@@ -222,7 +225,7 @@ class Thread:
     path: bytes = b""
     attempts: Attempts | None = None
     denied: list[int] | None = None
-    """What the kernel denied its call when it failed last; None: nobody listened."""
+    """The capabilities that the kernel denied its call when it failed last; None: not observed."""
     proven: tuple[tuple[int, int], ...] = ()
     """(capability, errno without it) that this call was already shown to need: its refusal
     changed to another one."""
@@ -234,7 +237,7 @@ class Thread:
     failures: int = 0
 
     def child(self, tid: int, process: Process) -> Thread:
-        """What a new thread or process takes over."""
+        """A new thread or process, with the state that it inherits."""
         return Thread(
             tid,
             process,
@@ -251,22 +254,22 @@ class Thread:
         )
 
     def lacked(self) -> tuple[int, ...]:
-        """What its call was denied when it failed last. Nobody listens for SYS_ADMIN: perhaps that,
-        where the program does not have it."""
+        """The capabilities that its call was denied when it failed last, and SYS_ADMIN if the
+        program lacks it: denials of that are not recorded."""
         perhaps = (SYS_ADMIN,) if not self.virtual >> SYS_ADMIN & 1 else ()
         return (*dict.fromkeys(self.denied or ()), *perhaps)
 
     def reload(self) -> None:
-        """Read what the kernel has: the user and the capability sets. Raises Gone."""
+        """Read the user and the capability sets from the kernel. Raises Gone."""
         status = self.process.proc.status(self.tid)
         self.uid, self.inheritable, self.permitted, self.effective = parse_status(status)
 
 
 def after_uids(virtual: int, permitted: int, before: int, after: int, uid: int, now: int) -> int:
-    """The effective set that a program would have after a successful setuid() and the like
-    (cap_emulate_setxuid): leaving user 0 clears it, coming to be user 0 fills it, and with
-    SECBIT_NO_SETUID_FIXUP nothing happens. ``before`` and ``after`` are what the kernel made of
-    the set that was raised meanwhile; ``uid`` and ``now`` the effective user ids."""
+    """The effective set that a program would have after a successful setuid() or one of its
+    variants (cap_emulate_setxuid): leaving user 0 clears it, becoming user 0 fills it, and with
+    SECBIT_NO_SETUID_FIXUP it stays. ``before`` and ``after`` are the kernel's set, with our raised
+    capabilities, before and after the call; ``uid`` and ``now`` the effective user ids."""
     if uid == 0 and now != 0 and not after:
         return 0
     if after != before:

@@ -4,11 +4,11 @@ Run as ``tracer.py PLAN_FD SAY_FD REPORT_FD PATH…`` by the guardian: reads a p
 target, answers with the seccomp filter that the target is to install, and follows the tree until
 its last thread is gone. If it dies, the kernel kills what it traces (PTRACE_O_EXITKILL).
 
-A call is stopped at its entry (seccomp) and at its end, where BPF can be used only if it failed:
-see ``failing``. One that fails with an error behind which a capability can stand is made again: the
-tracer turns the same instruction into a capset, raises a candidate, and lets the thread make the
-call again. The set is lowered when the next call of interest begins. A signal that arrives in
-between is delivered first, as if nothing had been tried.
+A call stops at its entry (seccomp) and at its end; with BPF only at a failure: see ``failing``. If
+a missing capability can explain the error, the call is made again: the tracer turns the same
+instruction into a capset, raises a candidate, and lets the thread make the call again. It lowers
+the set when the next call of interest begins. A signal that arrives in between is delivered first,
+as if nothing had been tried.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from ptrace.binding import func
 
 from capadvise.kernel import json_lines, seccomp_program
 from capadvise.kernel.uapi import WALL
-from capadvise.observe.ftrace import ringbuffer
+from capadvise.observe.ftrace import ringbuffer, tracefs
 from capadvise.observe.ftrace.check_events import STACK_POINTER_STEP
 from capadvise.observe.retry import calls, machine
 from capadvise.observe.retry.arguments import makes_namespace
@@ -59,19 +59,21 @@ from capadvise.observe.retry.thread import CallStep, Gone, Thread
 from capadvise.observe.retry.tree import EvidenceLog, Tree
 
 _KEPT, _THREADS = 32, 4096
-"""So many events are kept, of so many threads."""
+"""The most events that are kept for a thread, and the most threads."""
 _PAGES = 64
-"""More than the buffer has (``instances.DENIED_KB``)."""
+"""More pages than the buffer has (``instances.DENIED_KB``)."""
 
 
 class RefusedChecks:
-    """Reads the buffer whose place the plan names; without one, it knows nothing."""
+    """The checks that the kernel refused, from the trace buffer that the plan names. CAP_SYS_ADMIN
+    is not in the buffer, since it is refused at every mmap; the buffer is small and overwrites old
+    events, so that reading it costs little."""
 
     def __init__(self, plan: dict[str, Any] | None) -> None:
         self._plan = plan
         self._pages: list[int] = []
         self._waiting: dict[int, deque[tuple[int, int, bytes]]] = {}
-        """Thread → (time, type, event) that nobody asked for yet."""
+        """Thread → its events (time, type, event) that were not taken yet."""
 
     def _open(self, plan: dict[str, Any]) -> None:
         folder = Path(plan["folder"])
@@ -79,20 +81,21 @@ class RefusedChecks:
             os.open(cpu / "trace_pipe_raw", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             for cpu in sorted((folder / "per_cpu").iterdir())
         ]
-        check = _format(folder, plan["check"])
+        check = tracefs.format_of(folder / "events" / plan["check"].replace(":", "/"))
         self._event, self._cap = check.id, check.unpacker("cap")
         self._returned = 0
         if plan["returned"]:  # the refusal comes apart: see ``probes``
             self._pointer = check.unpacker("sp")
-            returned = _format(folder, plan["returned"])
+            event = folder / "events" / plan["returned"].replace(":", "/")
+            returned = tracefs.format_of(event)
             self._returned, self._return_pointer = returned.id, returned.unpacker("sp")
 
     def since(self, tid: int, began: int) -> list[int] | None:
-        """The capabilities refused to a thread since then (ns of CLOCK_MONOTONIC), in order;
-        None where nobody listens, or something was lost."""
+        """The capabilities refused to a thread since then (ns of CLOCK_MONOTONIC), in order; None
+        if that is not observed, or events were lost."""
         if self._plan is None:
             return None
-        if not self._pages:  # it is made while the target is held
+        if not self._pages:  # the buffer is made while the target is held
             self._open(self._plan)
         complete = self._take_in()
         mine = self._waiting.pop(tid, ())
@@ -100,7 +103,7 @@ class RefusedChecks:
         return list(self._refused(events)) if complete else None
 
     def _take_in(self) -> bool:
-        """Read all that is there, and keep it for its threads; False where something was lost."""
+        """Read all events, and keep them by thread; False if some were lost."""
         complete = True
         for fd in self._pages:
             for _ in range(_PAGES):  # others of the tree may be refused faster than we read
@@ -135,18 +138,13 @@ class RefusedChecks:
             return b""
 
 
-def _format(folder: Path, event: str) -> ringbuffer.EventFormat:
-    return ringbuffer.parse_format(
-        (folder / "events" / event.replace(":", "/") / "format").read_text()
-    )
-
-
 _FREE, _CALL, _INJECT, _SKIP, _AGAIN, _ARMED = CallStep
 """Python looks up a member of an enumeration slowly."""
 
 
 class CallStops:
-    """One for all threads."""
+    """The stops of all threads at the entry and the end of calls. Each stopped call passes here up
+    to twice, so only what is needed is read."""
 
     def __init__(
         self,
@@ -157,7 +155,7 @@ class CallStops:
         perform: Callable[[Thread, Action], None],
         failing: FailingCalls | None,
     ) -> None:
-        """``failing``: what stops a call only at its failure, where that can be had."""
+        """``failing``: the means to stop a call only at its failure, if there is one."""
         self.tree, self.interfaces, self.injector = tree, interfaces, injector
         self.policy, self.perform, self.failing = policy, perform, failing
 
@@ -172,8 +170,8 @@ class CallStops:
             self.entry(thread, machine.call_info(thread.tid), filtered=True)
 
     def failed(self, thread: Thread) -> None:
-        """It was armed, and its call has failed. Where its registers tell of something else, the
-        signal came late; an interrupt can have brought it."""
+        """It was armed, and its call has failed. If its registers do not show that, the signal came
+        late; an interrupt can have brought it."""
         _, result = self._came_back(thread, interrupted=True)
         thread.step = _FREE
         if result is None:
@@ -182,8 +180,8 @@ class CallStops:
             self._after(thread, result)
 
     def interrupted(self, thread: Thread) -> None:
-        """Another signal stops the thread before it is told that the call has failed. The call is
-        made again afterwards, and fails again."""
+        """Another signal stops the thread before the signal of the failed call. The call is made
+        again afterwards, and fails again."""
         registers, result = self._came_back(thread)
         thread.step = _FREE
         if self.failing is not None and result is not None and -result in self.failing.errors:
@@ -191,7 +189,7 @@ class CallStops:
             machine.put(thread.tid, way.rewound(registers, thread.number, thread.args))
 
     def disarm(self, thread: Thread) -> None:
-        """It makes another call, or is gone: its armed call, if any, is over."""
+        """The thread makes another call, or is gone: its armed call, if any, has succeeded."""
         if self.failing is not None and self.failing.disarm(thread.tid):
             self.policy.ran_raised(thread)
 
@@ -232,13 +230,12 @@ class CallStops:
             self.perform(thread, action)
 
     def is_filtered(self, info: tuple[int, ...]) -> bool:
-        """Whether the filter stops a call, whatever its arguments."""
+        """True if the filter stops a call with any arguments."""
         way, number = self.interfaces.get(info[1]), info[4]
         return way is None or (number in way.stopped and number not in way.only)
 
     def entry(self, thread: Thread, info: tuple[int, ...], *, filtered: bool = False) -> None:
-        """A call begins, for the first time or again. This is the way of each call that is
-        stopped: what is not needed is not asked for. ``filtered``: it is past the filter."""
+        """A call begins, for the first time or again. ``filtered``: it is past the filter."""
         self.disarm(thread)
         _, arch, pointer, stack, number = info[:5]
         again = thread.step is _AGAIN and thread.number == number and thread.pointer == pointer
@@ -248,7 +245,7 @@ class CallStops:
             return
         way = self.interfaces.get(arch)
         if way is None or number >= seccomp_program.FIRST_X32:
-            self.tree.evidence.tell_once(other_calls=thread.program)
+            self.tree.evidence.send_once(other_calls=thread.program)
             self.injector.resume(thread)
             return
         thread.stack = stack
@@ -272,8 +269,8 @@ class CallStops:
             machine.op(SYSCALL, thread.tid)
 
     def _arms(self, thread: Thread, way: Interface) -> bool:
-        """Whether the thread is to be stopped only if its call fails. That would not stop it while
-        it blocks the signal."""
+        """Arm the thread, so that it stops only if its call fails; False if it must stop at the end
+        in any case. A thread that blocks the signal would not stop."""
         return (
             self.failing is not None
             and way.arch == self.injector.native
@@ -285,12 +282,11 @@ class CallStops:
 
 
 _STOPS = (signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
-_PATIENCE = 1.0
-"""Seconds that a new thread waits for its maker's word."""
+_MAKER_SECONDS = 1.0
+"""Seconds that a new thread waits for its maker's stop."""
 
 
 def main() -> None:
-    """Run as a program."""
     plan_fd, say, report = (int(word) for word in sys.argv[1:4])
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, signal.SIG_IGN)  # they are for the target; the guardian kills us
@@ -316,8 +312,8 @@ def main() -> None:
 def _failing(
     plan: dict[str, Any], native: Processor, errors: frozenset[int]
 ) -> FailingCalls | None:
-    """What stops a call only at its failure; None where the kernel has no such thing, where calls
-    are stopped without a filter, and on processors where it was not tried."""
+    """The means to stop a call only at its failure; None if the kernel has none, if calls are
+    stopped without a filter, and on processors where it was not tried."""
     if plan["every_call"] or native.entered is None:
         return None
     try:
@@ -357,22 +353,22 @@ class Tracer:
             self.tree, interfaces, self.injector, self.policy, self.perform, self.failing
         )
         self.early: set[int] = set()
-        """New threads that stopped before their maker's stop told of them."""
+        """New threads that stopped before the stop of their maker."""
         self.detaching: dict[int, Thread] = {}
-        """Threads that another one of the tree wants to trace itself → that one."""
+        """Threads that another thread of the tree wants to trace → that one."""
 
     # ------------------------------------------------------------------ from start to end
 
     def seize(self, pid: int) -> str:
-        """Begin; the filter for the target, as hexadecimal text; empty for every call."""
+        """Seize the target; returns its filter as hexadecimal text, empty if every call stops."""
         machine.op(machine.SEIZE, pid, 0, machine.OPTIONS)
         self.tree.home = os.readlink(f"/proc/{pid}/ns/user")
         self.tree.add(pid, ProcView(pid))
         return "" if self.tree.every_call else seccomp_program.program(self._tables).hex()
 
     def run(self) -> None:
-        """Until the last thread is gone."""
-        self.evidence.tell({"pid": os.getpid()})
+        """Handle stops until the last thread is gone."""
+        self.evidence.send({"pid": os.getpid()})
         while True:
             try:
                 tid, status = self.patient_wait() if self.early else os.waitpid(-1, WALL)
@@ -388,9 +384,9 @@ class Tracer:
         self.evidence.finish(self.tree.refusals)
 
     def patient_wait(self) -> tuple[int, int]:
-        """The next stop. Where nobody tells of a new thread in time, its maker was killed on the
-        exit of the call: it must not wait for ever."""
-        end = time.monotonic() + _PATIENCE
+        """The next stop. If a new thread's maker does not stop in time, it was killed at the exit
+        of its call: the new thread must not wait for ever."""
+        end = time.monotonic() + _MAKER_SECONDS
         while True:
             stop = os.waitpid(-1, WALL | os.WNOHANG)
             if stop[0]:
@@ -401,18 +397,18 @@ class Tracer:
             signal.sigtimedwait((signal.SIGCHLD,), max(0.001, left))
 
     def adopt(self, tid: int) -> None:
-        """Follow a thread whose maker is gone. What it can do is left as it is."""
+        """Follow a thread whose maker is gone. Its sets stay as they are."""
         thread = self.tree.add(tid, ProcView(tid))
         thread.injection_disabled = True
         with suppress(Gone):
             thread.reload()
-            self.evidence.tell_once(
+            self.evidence.send_once(
                 injection_disabled=thread.program or "a process whose parent was killed"
             )
             self.injector.resume(thread)
 
     def ended(self, tid: int) -> None:
-        """A thread is no more."""
+        """A thread has ended."""
         self.early.discard(tid)
         if thread := self.tree.threads.get(tid):
             self.calls.disarm(thread)
@@ -453,8 +449,8 @@ class Tracer:
     # ------------------------------------------------------------------ kinds of stops
 
     def signal_stop(self, thread: Thread, number: int) -> None:
-        """A signal is about to be delivered. What was being tried is given up first: the handler
-        must find the program as it was, and the call is made again after it."""
+        """A signal is about to be delivered. Give up the current try first: the handler must find
+        the program as it was, and the call is made again after it."""
         if number == SIGNAL and self.failing and machine.is_from_kernel(thread.tid):
             if thread.step is CallStep.ARMED:
                 self.calls.failed(thread)
@@ -508,7 +504,7 @@ class Tracer:
             thread.followed, thread.program = True, self.target_program
             thread.process.look_for_pseudo()
             self.injector.try_suspending(thread)
-            self.evidence.tell({"started": time.time()})
+            self.evidence.send({"started": time.time()})
         else:
             name = os.path.basename(thread.path).decode(errors="backslashreplace")
             thread.program = self.evidence.named(name)
@@ -519,7 +515,7 @@ class Tracer:
     # ------------------------------------------------------------------ what the policy wants
 
     def perform(self, thread: Thread, action: Action) -> None:
-        """Do it with a thread."""
+        """Carry out an action."""
         match action:
             case Resume():
                 self.injector.resume(thread)

@@ -1,4 +1,4 @@
-"""The traced tree: its threads, and what holds for all of them. Pure."""
+"""The traced tree: its threads, and the evidence that is sent to the supervisor. Pure."""
 
 from __future__ import annotations
 
@@ -11,46 +11,48 @@ from capadvise.observe.retry.thread import CallStep, Process, StoppedProcess, Th
 
 _DETAILS = 24
 _OTHERS = "(others)"
-_PROGRAMS = _SAID = 1000
+_PROGRAMS = _SENT = 1000
 _ANY = "?"
 
 
 class EvidenceLog:
-    """Each distinct fact is told once, at once; how often it was seen, at the end."""
+    """Sends each distinct fact once, at once; how often it was seen, at the end. Memory is bounded:
+    it distinguishes a limited number of programs, and of details for each program, call and
+    capability. A target could make new ones for ever."""
 
     def __init__(
-        self, tell: Callable[[Mapping[str, Any]], None], clock: Callable[[], float]
+        self, send: Callable[[Mapping[str, Any]], None], clock: Callable[[], float]
     ) -> None:
-        """``tell`` sends a message; ``clock`` says at which time a fact is seen."""
-        self.tell, self._clock = tell, clock
+        """``send`` sends a message; ``clock`` gives the time at which a fact is seen."""
+        self.send, self._clock = send, clock
         self._numbers: dict[tuple[Any, ...], int] = {}
         self._counts: Counter[int] = Counter()
         self._raised: Counter[int] = Counter()
         self._details: Counter[tuple[Any, ...]] = Counter()
         self._proofs: Counter[tuple[str, str, int]] = Counter()
         self._latest: dict[tuple[str, str], int] = {}
-        self._said: set[str] = set()
+        self._sent: set[str] = set()
         self._programs: set[str] = set()
 
     def named(self, program: str) -> str:
-        """The name under which what a program does is told."""
+        """The name under which a program's facts are sent."""
         if program not in self._programs and len(self._programs) >= _PROGRAMS:
             return _ANY
         self._programs.add(program)
         return program
 
-    def tell_once(self, **message: Any) -> None:
-        """Send what is true once it was said."""
+    def send_once(self, **message: Any) -> None:
+        """Send a message that is sent only once."""
         text = repr(message)
-        if text not in self._said and len(self._said) < _SAID:
-            self._said.add(text)
-            self.tell(message)
+        if text not in self._sent and len(self._sent) < _SENT:
+            self._sent.add(text)
+            self.send(message)
 
     def note(
         self, how: str, cap: int, program: str, call: str, detail: str | None, **more: Any
     ) -> int:
-        """One fact: ``how`` is shown, refused, asked or probe. Returns how often it was seen, by
-        program, call and capability."""
+        """Note one fact: ``how`` is shown, refused, asked or probe. Returns how often it was seen,
+        by program, call and capability."""
         same = (more.get("errno"), more.get("result"), more.get("changes"))
         where = (how, cap, program, call, *same)
         key = (*where, detail)
@@ -63,27 +65,27 @@ class EvidenceLog:
         if number is None:
             number = self._numbers[key] = len(self._numbers)
             fact = {"id": number, "how": how, "cap": cap, "program": program, "call": call}
-            self.tell({"fact": {**fact, "detail": detail, "at": self._clock(), **more}})
+            self.send({"fact": {**fact, "detail": detail, "at": self._clock(), **more}})
         self._counts[number] += 1
         self._proofs[program, call, cap] += 1
         self._latest[program, call] = number
         return self._proofs[program, call, cap]
 
     def ran_raised(self, program: str, call: str) -> None:
-        """The call succeeded while what it was shown to need was still raised."""
+        """The call succeeded while the capability that it was shown to need was still raised."""
         number = self._latest.get((program, call))
         if number is not None:
             self._raised[number] += 1
 
     def finish(self, refusals: Counter[tuple[str, str, str, tuple[int, ...]]]) -> None:
-        """Tell the counts."""
-        self.tell({"counts": [[n, count, self._raised[n]] for n, count in self._counts.items()]})
-        self.tell({"refusals": [[*key, count] for key, count in refusals.items()]})
+        """Send the counts."""
+        self.send({"counts": [[n, count, self._raised[n]] for n, count in self._counts.items()]})
+        self.send({"refusals": [[*key, count] for key, count in refusals.items()]})
 
 
 @dataclass(slots=True)
 class Tree:
-    """One for all threads."""
+    """The threads, and the state that all share."""
 
     evidence: EvidenceLog
     every_call: bool = False
@@ -92,13 +94,13 @@ class Tree:
     home: str = ""
     """The target's user namespace, as /proc names it."""
     can_suspend: bool = True
-    """Seccomp filters of the target's can be kept from being asked about our capsets."""
+    """The target's seccomp filters can be suspended for our capsets."""
     refusals: Counter[tuple[str, str, str, tuple[int, ...]]] = field(default_factory=Counter)
     """(call, error, program, capabilities that the kernel denied it then) → how often a refusal
     stood."""
 
     def add(self, tid: int, proc: StoppedProcess) -> Thread:
-        """A process of one thread, of which nothing is known yet."""
+        """Add a new process of one thread."""
         thread = self.threads[tid] = Thread(tid, Process(tid, proc, threads=1))
         return thread
 
@@ -121,7 +123,7 @@ class Tree:
         return caller
 
     def remove(self, tid: int) -> None:
-        """A thread is no more."""
+        """Remove a thread that has ended."""
         thread = self.threads.pop(tid, None)
         if thread is not None:
             thread.process.threads -= 1
@@ -129,8 +131,8 @@ class Tree:
                 thread.process.proc.close()
 
     def stops_at_each_call(self, thread: Thread) -> bool:
-        """Whether its next call is to stop it, though no filter asks for that: inside a call that
-        is looked at, or with a file of /proc open."""
+        """True if its next call is to stop it without the filter: inside a call that is examined,
+        or with a file of /proc open."""
         step = thread.step
         return (
             self.every_call

@@ -1,4 +1,4 @@
-"""What to run, and how: names resolved, users looked up."""
+"""The command to run: its options, its file, its user."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ _INTERPRETER = r"(python|perl|ruby|node|php|bash|dash|sh)[0-9.]*"
 
 
 ANOTHER_FOLLOWS = 1.0
-"""The ``linger`` of a command after which another one is traced: it has its buffers by then."""
+"""The ``linger`` of a command that is followed by another one: that has its buffers by then."""
 
 
 class Announcer(Protocol):
-    """Tells those who wait for the end of a target why it takes so long."""
+    """Tells the user why the end of a target takes so long."""
 
     def check_fails(self, how: str) -> None:
-        """The health check has failed for some seconds; told again now and then. ``how``:
+        """The health check has failed for some seconds; called again from time to time. ``how``:
         ``failing for 6 s, exit 1: …``."""
 
     def goes_on(self, programs: Sequence[str]) -> None:
-        """The command has exited, and these that it started have not; told once."""
+        """The command has exited, and these programs that it started have not; called once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What to run, and how."""
+    """A command, and how to run it."""
 
     argv: tuple[str, ...]
     user: str | None = None
@@ -45,7 +45,7 @@ class Command:
     terminal: int | None = None
     """A terminal that becomes the target's own: the inner end of a pty, which is closed here."""
     groups: tuple[int, ...] = ()
-    """Supplementary groups, besides those that it has anyway."""
+    """Supplementary groups in addition to those of its user."""
     namespace: str | None = None
     """A path to the user namespace that it enters."""
     caps: CapSet | None = None
@@ -74,7 +74,7 @@ class Command:
 
 
 def resolve(name: str) -> str:
-    """The file that a command name means, as execvp would find it.
+    """The file of a command name, as execvp would find it.
 
     Raises CannotStart with exit code 127 or 126.
     """
@@ -94,7 +94,8 @@ def resolve(name: str) -> str:
 
 
 def _which(name: str) -> str | None:
-    """As ``shutil.which``, which every target would wait for: it loads four libraries that pack."""
+    """``shutil.which``, without the compression modules that it imports: every target would wait
+    for these."""
     folders = [""] if os.sep in name else os.get_exec_path() if os.environ.get("PATH") != "" else []
     for path in (os.path.join(folder, name) for folder in folders):
         if os.access(path, os.X_OK) and not os.path.isdir(path):
@@ -103,7 +104,7 @@ def _which(name: str) -> str | None:
 
 
 def name_of(argv: tuple[str, ...]) -> str:
-    """What to call a command: the program, or the script that an interpreter was given."""
+    """The name of a command: the program, or the script that an interpreter runs."""
     program = Path(argv[0]).name
     script = Path(argv[1]) if len(argv) > 1 else None
     if script and re.fullmatch(_INTERPRETER, program) and script.suffix and script.is_file():
@@ -128,13 +129,13 @@ def user_of(name: str, more: Sequence[int] = ()) -> dict[str, Any]:
         "uid": entry.pw_uid,
         "gid": entry.pw_gid,
         "groups": [*os.getgrouplist(entry.pw_name, entry.pw_gid), *more],
-        # As systemd does: looking into the caller's home would show needs that are not the
+        # Set like systemd: looking into the caller's home would show needs that are not the
         # program's.
         "env": {"HOME": entry.pw_dir, "USER": entry.pw_name, "LOGNAME": entry.pw_name},
     }
 
 
 def give(folder: Path, name: str) -> None:
-    """Make it the user's own."""
+    """Give a folder to a user."""
     user = user_of(name)
     os.chown(folder, user["uid"], user["gid"])

@@ -12,8 +12,8 @@ from capadvise.kernel.process_tree import descendants
 from capadvise.observe.supervise.decisions import Happening, MainExited, SupervisorLost
 from capadvise.observe.supervise.guardian_client import GuardianProcess
 
-_TOLD_AFTER = 1.0
-"""Seconds after which those who wait are told what goes on."""
+_ANNOUNCED_AFTER = 1.0
+"""Seconds after which the announcer is called."""
 GUARDIAN_KILLED = "capadvise's guardian process was killed, and with it all that it had started"
 
 
@@ -30,7 +30,7 @@ class CommandSubject:
         goes_on: Callable[[Sequence[str]], None] | None = None,
     ) -> None:
         """``root``: the pid of its first process. ``own_terminal``: nobody's shell controls it.
-        ``others``: the pids of processes that are none of the command's: the retry tracer.
+        ``others``: the pids of processes that do not belong to the command: the retry tracer.
         ``goes_on``: see ``command.Announcer``."""
         self._guardian, self._root, self._others = guardian, root, others
         self._own_terminal = own_terminal
@@ -42,7 +42,7 @@ class CommandSubject:
         self.begun, self.health = True, None
 
     def update(self) -> list[Happening]:
-        """What the guardian tells."""
+        """The events that the guardian reports."""
         happened: list[Happening] = []
         for message in self._guardian.read():
             if "exited" in message:
@@ -58,22 +58,23 @@ class CommandSubject:
             self.ended = True
             self.cautions = (*self.cautions, GUARDIAN_KILLED)
             happened.append(SupervisorLost())
-        self._tell_what_goes_on()
+        self._announce()
         return happened
 
-    def _tell_what_goes_on(self) -> None:
-        """Once, if it takes a while."""
-        tell = self._goes_on
-        if tell is None or self.status is None or time.monotonic() < self._exited_at + _TOLD_AFTER:
+    def _announce(self) -> None:
+        announce = self._goes_on
+        if announce is None or self.status is None:
+            return
+        if time.monotonic() < self._exited_at + _ANNOUNCED_AFTER:
             return
         self._goes_on = None
         alive = (pid for pid in self.pids() if procfs.state(pid) not in ("", "Z"))
         if programs := sorted({procfs.comm(pid) for pid in alive}):
-            tell(programs)
+            announce(programs)
 
     def _stop_with_target(self) -> None:
-        """The target stopped: so do we, for the shell's job control. The guardian wakes us when
-        the target goes on. Off a terminal nobody looks, and reading must go on."""
+        """The target stopped: stop, too, for the shell's job control. The guardian wakes us when
+        the target goes on. Without a terminal nobody sees a stop, and reading must go on."""
         if (
             not self._own_terminal
             and _in_foreground()
@@ -90,16 +91,16 @@ class CommandSubject:
         return [pid for pid in descendants(self._guardian.pid) if pid not in others]
 
     def check_environment(self) -> dict[str, str]:
-        """Nothing besides."""
+        """No further variables."""
         return {}
 
     def signal(self, number: int, *, from_process: bool) -> None:
-        """One that was sent to us alone is for the target."""
+        """Pass on a signal that was sent to us alone."""
         if from_process:
             self._guardian.send({"signal": number})
 
     def note_ending(self) -> None:
-        """Nobody wonders any more why it takes so long."""
+        """Announce nothing any more."""
         self._goes_on = None
 
     def stop(self) -> None:
@@ -108,7 +109,7 @@ class CommandSubject:
         self._guardian.send({"signal": signal.SIGCONT})  # a stopped one can react to it then
 
     def end_rest(self) -> None:
-        """As a shell dies and leaves its child."""
+        """End what is left, as after a shell that dies and leaves its child."""
         self.stop()
 
     def kill(self) -> None:

@@ -1,4 +1,4 @@
-"""What a signal, a time-out or an answer of the health check means for a run. Pure.
+"""Decisions after a signal, a time-out or an answer of the health check. Pure.
 
 A state and an event give the next state and orders; the event loop carries the orders out. Times
 are seconds since the run began.
@@ -11,18 +11,18 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 IGNORES_AFTER = 2.0
-"""A target that still lives so many seconds after Ctrl-C was not stopped by it."""
+"""Seconds. A target that still lives so long after Ctrl-C was not stopped by it."""
 ENDS_ITSELF = 0.3
 """Seconds in which a target without a kind, whose health check has passed, may show that it is a
 oneshot whose work was done, and no daemon."""
 
 _AGAIN = 5.0
-"""Seconds after which what was killed is killed once more, where it is not gone."""
+"""Seconds after which a killed target that is not gone is killed once more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What does not change during a run."""
+    """The settings that do not change during a run."""
 
     kind: str | None = None
     """oneshot or daemon; None: a health check that passes while the target lives tells."""
@@ -34,9 +34,9 @@ class Limits:
     """Between our own stop and SIGKILL; an engine that stops a container waits for itself. 0: it is
     killed."""
     rest_patience: float = 0.0
-    """For what the main process has left at its stop to end by itself, before it is told to."""
+    """Seconds in which processes that outlast the main one at its stop may end by themselves."""
     owned: bool = True
-    """The target ends with the recording. What was attached to goes on."""
+    """The target ends with the recording. A target that was attached to goes on."""
     ends_by_interrupt: bool = False
     """Ctrl-C is a stop, also for a target that ignores it: containers, whose first process ignores
     what it has no handler for. A shell or a debugger goes on."""
@@ -44,7 +44,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class HealthState:
-    """What the health check has said so far."""
+    """The results of the health check so far."""
 
     passed: bool | None = None
     while_alive: bool = False
@@ -64,25 +64,25 @@ class State:
     exited: bool = False
     """The process that was started has ended; what it started may go on."""
     kill_at: float | None = None
-    """When what was told to end is killed; None: nothing was told to end."""
+    """When the target is killed; None: it was not told to end."""
     rest_at: float | None = None
-    """When what the main process has left is told to end, too."""
+    """When the processes that outlast the main one are told to end, too."""
     stop_ordered: bool = False
     health: HealthState = HealthState()
 
 
 class Order(Enum):
-    """What the event loop is to do."""
+    """The orders to the event loop."""
 
     NOTE_ENDING = auto()
-    """What is checked from now on is checked because the target ends."""
+    """Capability checks from now on are part of the target's stop."""
     FORGET_ENDING = auto()
     STOP = auto()
     """End the target as a runtime would; detach from what is not ours."""
     AWAIT_REST = auto()
-    """The main process has ended as it was told to: what it left may end by itself."""
+    """The main process has ended as it was told to: other processes may end by themselves."""
     END_REST = auto()
-    """It is to end, too."""
+    """End these, too."""
     KILL = auto()
     READ_CREDENTIALS = auto()
     """The health check has passed: note which users the processes run as."""
@@ -97,7 +97,7 @@ class Signalled:
 
 @dataclass(frozen=True, slots=True)
 class HungUp:
-    """The terminal was closed: nobody looks on, and nobody can end it any more."""
+    """The terminal was closed: nobody sees it, and nobody can end it any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,12 +166,12 @@ Event = (
     | Unhealthy
 )
 Happening = MainExited | Finished | LeftBehind | SupervisorLost | Unhealthy | HealthCheckKnown
-"""What a subject tells."""
+"""The events that a subject reports."""
 Decision = tuple[State, tuple[Order, ...]]
 
 
 def decide(limits: Limits, state: State, event: Event, now: float) -> Decision:
-    """What an event means."""
+    """The next state, and the orders."""
     match event:
         case Tick():
             return _time_has_passed(limits, state, now)
@@ -201,7 +201,7 @@ def _stop(limits: Limits, state: State, now: float) -> Decision:
         return state, (Order.STOP,)
     if state.kill_at is not None:
         return state, ()
-    if not limits.stop_patience:  # what it would say or do while it stops is of no interest
+    if not limits.stop_patience:  # its stop is of no interest
         return replace(state, kill_at=now + _AGAIN), (Order.NOTE_ENDING, Order.KILL)
     stopping = replace(state, kill_at=now + limits.stop_patience)
     return stopping, (Order.NOTE_ENDING, Order.STOP)
@@ -257,7 +257,7 @@ def _time_has_passed(limits: Limits, state: State, now: float) -> Decision:
 
 
 def _outlived_interrupt(limits: Limits, state: State, now: float) -> Decision:
-    if limits.ends_by_interrupt or state.exited:  # a daemon does not hear of Ctrl-C
+    if limits.ends_by_interrupt or state.exited:  # a daemon does not get Ctrl-C
         return _stop(limits, state, now)
     # It goes on after Ctrl-C, as a shell or a debugger does: that was no stop.
     return replace(state, interrupted=False), (Order.FORGET_ENDING,)
@@ -276,19 +276,19 @@ def _checked(limits: Limits, state: State, answer: Checked, now: float) -> Decis
 
 
 def _alive(limits: Limits, state: State) -> State:
-    """The health check has ended the run: whether it passed while the target lived."""
+    """The health check has ended the run: note if it passed while the target lived."""
     while_alive = bool(state.health.passed) and limits.kind != "oneshot"
     return replace(state, health=replace(state.health, while_alive=while_alive))
 
 
 class Due(Enum):
-    """Whether the health check is to run now."""
+    """How the health check is to run now."""
 
     NO = auto()
     TRY = auto()
     """Look at the try under way, or start one."""
     TO_ITS_END = auto()
-    """The target has ended: nothing else is to be done meanwhile."""
+    """The target has ended: there is nothing else to do."""
 
 
 def check_due(limits: Limits, state: State, *, exited: bool) -> Due:
@@ -302,13 +302,13 @@ def check_due(limits: Limits, state: State, *, exited: bool) -> Due:
 
 
 def check_after_end(limits: Limits, health: HealthState) -> bool:
-    """Whether a last try is due when the target is gone."""
+    """True if a last try is due when the target is gone."""
     undecided = health.passed is None or limits.kind is None
     return undecided and not health.passed and limits.kind != "daemon"
 
 
 def workload_kind(limits: Limits, health: HealthState) -> str:
-    """How to run it again: what goes on by itself is a daemon."""
+    """How to run it again: a target that goes on by itself is a daemon."""
     if limits.kind:
         return limits.kind
     return "daemon" if health.while_alive or not limits.owned else "oneshot"
@@ -317,8 +317,8 @@ def workload_kind(limits: Limits, health: HealthState) -> str:
 def succeeded(
     limits: Limits, state: State, status: int | None, *, checked: bool, healthy: bool
 ) -> bool | None:
-    """Whether the target did its job. ``checked``: it has a health check; ``healthy``: one of its
-    own has passed. None: nobody knows, since we ended it when its time was up."""
+    """True if the target did its job. ``checked``: it has a health check; ``healthy``: one of its
+    own has passed. None: unknown, since we ended it when its time was up."""
     if checked:
         return state.health.passed
     if healthy:

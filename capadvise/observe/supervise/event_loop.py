@@ -29,18 +29,20 @@ _EVERY = 0.25
 
 
 class StandingStill:
-    """Told what runs, and when."""
+    """True if a target makes no progress: no program begins that it has not run before, and none
+    computes. A target that hangs makes none, nor one that starts the same programs again and
+    again."""
 
     def __init__(self, limit: float) -> None:
-        """``limit``: seconds without anything new, after which nothing is expected any more; up to
-        twice as long where it computes all that time, or has no processor to do so."""
+        """``limit``: seconds without progress until it counts as standing still; up to twice as
+        long if it computes all that time, or has no processor to do so."""
         self._limit, self._every = limit, min(_EVERY, limit / 2)
         self._known: set[str] = set()
         self._next = self._looked = self._changed = self._busy = 0.0
 
     def look(self, now: float, running: Callable[[], tuple[set[str], bool]]) -> bool:
-        """Whether it has stood still for too long. ``running``: the names of its programs, and
-        whether one of them is busy; asked for now and then."""
+        """True if it has stood still for too long. ``running``: the names of its programs, and if
+        one of them is busy; called from time to time."""
         if now < self._next:
             return False
         programs, busy = running()
@@ -60,16 +62,16 @@ _UNREAD_CAPSET = (
 _ROUND = 0.02
 """Seconds between two rounds of reading."""
 _QUIET_ROUND, _QUIET_AFTER = 0.2, 2.0
-"""The same, where so many seconds passed without any event."""
+"""The same after a number of seconds without any event."""
 
 
 class Subject(Protocol):
-    """What a recording is about: a command, what is attached to, containers. The event loop gives
-    it orders; what becomes of it, it tells when it is asked."""
+    """The subject of a recording: a command, a running target, containers. The event loop gives it
+    orders, and asks for its news."""
 
     @property
     def fds(self) -> Sequence[int]:
-        """What wakes the event loop when something happens to it."""
+        """Descriptors that wake the event loop when something happens to it."""
 
     @property
     def status(self) -> int | None:
@@ -81,7 +83,7 @@ class Subject(Protocol):
 
     @property
     def cautions(self) -> tuple[str, ...]:
-        """What the recording must say of how it went."""
+        """Cautions for the recording."""
 
     @property
     def begun(self) -> bool:
@@ -92,13 +94,13 @@ class Subject(Protocol):
         """The result of a health check that is not ours, such as an engine's."""
 
     def update(self) -> Sequence[Happening]:
-        """What has become of it since the last call."""
+        """The events since the last call."""
 
     def pids(self) -> list[int]:
         """Its processes."""
 
     def check_environment(self) -> dict[str, str]:
-        """What its health check is told besides ``EXIT`` and ``PIDS``."""
+        """Variables for its health check in addition to ``EXIT`` and ``PIDS``."""
 
     def signal(self, number: int, *, from_process: bool) -> None:
         """A signal reached capadvise: pass it on. From the terminal, it has reached the whole
@@ -108,10 +110,11 @@ class Subject(Protocol):
         """It is about to be told to end."""
 
     def stop(self) -> None:
-        """End as a runtime would end it; what is not ours is left alone, and is over."""
+        """End it as a runtime would; a target that is not ours is left alone, and its recording
+        ends."""
 
     def end_rest(self) -> None:
-        """Its main process has ended as it was told to: end what it left."""
+        """Its main process has ended as it was told to: end the other processes."""
 
     def kill(self) -> None:
         """End at once."""
@@ -128,7 +131,7 @@ class EventLoop:
         command: Command,
         limits: Limits,
     ) -> None:
-        """Of ``command``, only what concerns the health check is used."""
+        """``command``: only its settings of the health check are used."""
         self.subject, self.sources = subject, sources
         self.state = State()
         self.credentials: tuple[tuple[str, int, int], ...] = ()
@@ -139,9 +142,9 @@ class EventLoop:
         self._check_limit, self._announcer = command.check_limit, command.announcer
         self._check_after, self._begun_at = command.check_after, 0.0
         self.health: Health | None = None
-        """What its own health check says, or the one that an engine makes."""
-        self._told_health = 0.0
-        """When those who wait were last told that it fails."""
+        """The result of its own health check, or of the engine's."""
+        self._announced = 0.0
+        """When the announcer was last called."""
         self._checker: Checker | None = None
         limit = command.still_limit
         self._standing_still = StandingStill(limit) if limit is not None else None
@@ -150,9 +153,9 @@ class EventLoop:
         self.outlasting: tuple[str, ...] | None = None
         """See ``Observation``."""
         self._running: set[tuple[Scope | None, str]] = set()
-        """Whose processes ran when it was told to stop, as far as known, and their names."""
+        """Scope, if known, and name of the processes that ran when it was told to stop."""
         self._unhealthy = ""
-        """What the target's own health check printed when it failed."""
+        """The output of the target's own health check when it failed."""
         if command.check:
             self._use_check(command.check)
         self._deeds: Mapping[Order, Callable[[], object]] = {
@@ -179,12 +182,12 @@ class EventLoop:
 
     @property
     def has_check(self) -> bool:
-        """Whether a health check is made here."""
+        """True if a health check is made here."""
         return self._checker is not None
 
     @property
     def check_said(self) -> str:
-        """What the health check printed when it was last run."""
+        """The output of the last run of the health check."""
         return self._checker.said if self._checker else self._unhealthy
 
     def order_stop(self) -> None:
@@ -194,7 +197,7 @@ class EventLoop:
     # ------------------------------------------------------------ the loop
 
     def count_from(self, released: float) -> None:
-        """The subject was let go then, by the monotonic clock: its time begins there."""
+        """Count its time from its release, by the monotonic clock."""
         self.clock = self._busy = released
         self._began = time.time() - (time.monotonic() - released)
 
@@ -221,8 +224,8 @@ class EventLoop:
                 self.state = replace(self.state, health=replace(self.state.health, passed=passed))
 
     def _wait(self, complete: bool) -> None:
-        """Until the next round, which comes later where nothing was written for some time: then,
-        the first event wakes us."""
+        """Wait until the next round. After some time without events the rounds are longer, and the
+        first event wakes us."""
         fds = [*self.subject.fds, self._signals.fd, *self.sources.fds]
         now = time.monotonic()
         if self._checker is None and now - self._busy > _QUIET_AFTER and self.sources.events:
@@ -312,7 +315,7 @@ class EventLoop:
             self._decide(decisions.Checked(passed))
 
     def _is_early(self) -> bool:
-        """Whether there is nothing to be asked yet, or the user wants the first try later."""
+        """True if the target has not begun, or the user wants the first try later."""
         now = time.monotonic() - self.clock
         if not self.subject.begun:
             self._begun_at = now
@@ -342,8 +345,8 @@ class EventLoop:
             self.health = seen.after(self.health, now)
         if self._announcer is None or self.health is None or self.state.kill_at is not None:
             return
-        if news := self.health.news(now, self._told_health):
-            self._told_health = now
+        if news := self.health.news(now, self._announced):
+            self._announced = now
             self._announcer.check_fails(news)
 
     def _poll(self) -> bool | None:
@@ -359,14 +362,14 @@ class EventLoop:
             select.select([self._signals.fd], [], [], _ROUND)
             if not self.subject.ended:
                 self.sources.read()
-            told = [number for number, _ in self._signals.received()]
-            if self._signals.hung_up or any(number != signal.SIGHUP for number in told):
+            numbers = [number for number, _ in self._signals.received()]
+            if self._signals.hung_up or any(number != signal.SIGHUP for number in numbers):
                 self.state = replace(self.state, interrupted=True)
                 self._checker.abandon()
                 return False
         return passed
 
-    # ------------------------------------------------------------ what came of it
+    # ------------------------------------------------------------ the recording
 
     def recording(
         self,
@@ -376,8 +379,8 @@ class EventLoop:
         *,
         healthy: bool = False,
     ) -> Recording:
-        """What was seen in one scope, as a value. ``status``: as ``subprocess`` gives it.
-        ``healthy``: a health check of its own has passed."""
+        """The recording of one scope. ``status``: as ``subprocess`` gives it. ``healthy``: a health
+        check of its own has passed."""
         if status is not None and status < 0:
             status = 128 - status
         unread_capset = (_UNREAD_CAPSET,) if scope.unread_capset else ()
@@ -398,7 +401,9 @@ class EventLoop:
             audit=self.sources.audit_denials(scope),
             lost=replace(self.sources.lost, lookups=scope.lost_lookups),
             interrupted=self.state.interrupted,
-            succeeded=self._succeeded(status, healthy=healthy),
+            succeeded=decisions.succeeded(
+                *(self._limits, self.state, status), checked=self.has_check, healthy=healthy
+            ),
             io_uring=scope.io_uring,
             setid_exec=scope.setid_exec,
             program=scope.program,
@@ -416,12 +421,6 @@ class EventLoop:
         )
         return self.sources.merged(recording)
 
-    def _succeeded(self, status: int | None, *, healthy: bool) -> bool | None:
-        checked = self._checker is not None
-        return decisions.succeeded(
-            self._limits, self.state, status, checked=checked, healthy=healthy
-        )
-
 
 def _iso(seconds: float) -> str:
     """A time of the clock in words; importing ``datetime`` takes 2 ms."""
@@ -438,9 +437,9 @@ class TargetSoFar:
     recordings: tuple[Recording, ...]
     ended: bool = False
     health: Health | None = None
-    """What a health check of its own says."""
+    """The result of its own health check."""
     exit_status: int | None = None
-    """Where it has ended, and the others go on."""
+    """Its exit status, if it has ended and others go on."""
 
     def tallies(self) -> tuple[Tally, ...]:
         """How often each capability was checked for it, and by whom last."""
@@ -454,4 +453,4 @@ class TargetSoFar:
 
 
 Onlooker = Callable[[EventLoop, Callable[[], Sequence[TargetSoFar]]], None]
-"""Called between two rounds of reading, with what gives the targets so far."""
+"""Called between two rounds of reading, with a function that returns the targets so far."""

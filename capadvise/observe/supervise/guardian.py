@@ -1,9 +1,9 @@
 """The guardian: a process between the supervisor and the target.
 
 It starts the target, holds it until it is traced, and outlives neither its supervisor nor its
-target: at the end of the control pipe, however the supervisor ended, it kills all that descends
-from it and removes the trace instances and probes. It is forked, not executed: every target would
-wait for a second interpreter.
+target: when the control pipe ends, for any reason, it kills all its descendants and removes the
+trace instances and probes. It is forked, not executed: every target would wait for a second
+interpreter.
 
 Protocol: lines of JSON. On the control pipe a plan, then ``"go"``, ``"kill"``, ``{"signal": n}``,
 ``"left"``: no container is to be removed, and ``"released"``: the supervisor has not died, and
@@ -39,18 +39,18 @@ from capadvise.observe.retry import launch as retry
 from capadvise.observe.supervise.target_start import start
 
 _NAME, _ARGUMENTS = "guardian", "capadvise guardian"
-"""Its name in ps(1). Whoever kills all that is called capadvise, or has the target's name among
-its arguments, is to meet the supervisor, not both of us."""
+"""Its name in ps(1). A kill of all processes called capadvise, or with the target's name among
+their arguments, must hit only the supervisor."""
 
 
 _LONGEST = 1 << 16
-"""Bytes of what a child says: a path can be long, and longer in JSON."""
+"""Bytes of a child's message: a path can be long, and longer in JSON."""
 _KILLED = {"failed": 0, "step": "start the command: what was to become it has ended"}
 
 
 def begin(control: int, report: int, fds: Iterable[int]) -> int:
-    """Start it, and return its pid. Of what the supervisor has open, it keeps these ends of two
-    pipes and ``fds`` for itself, and for the target what we were started with."""
+    """Start it, and return its pid. It keeps these ends of two pipes and ``fds`` for itself, and
+    for the target the files that we were started with."""
     pid = os.fork()
     if pid == 0:
         _be_guardian(control, report, fds)
@@ -73,8 +73,8 @@ def _be_guardian(control: int, report: int, fds: Iterable[int]) -> NoReturn:
 
 
 def _forget(kept: set[int]) -> None:
-    """As an exec would: no file of the supervisor's is open, no signal has a handler. Where a
-    standard stream was missing, what stands in its place stays: no other file may take that."""
+    """Do what an exec would: close the supervisor's files, remove signal handlers. A file in the
+    place of a missing standard stream stays: no other file may take that place."""
     for fd in map(int, os.listdir("/proc/self/fd")):
         with contextlib.suppress(OSError):  # the list's own
             if fd > 2 and fd not in kept and fcntl.fcntl(fd, fcntl.F_GETFD) & fcntl.FD_CLOEXEC:
@@ -86,7 +86,7 @@ def _forget(kept: set[int]) -> None:
 
 
 def main(control: int, report: int) -> None:
-    """Do what comes on the one pipe, and tell of it on the other one."""
+    """Carry out the commands of one pipe, and report on the other one."""
     commands = json_lines.LineReader(control)
     plan = commands.wait()
     if plan is None:
@@ -95,7 +95,7 @@ def main(control: int, report: int) -> None:
     for fd in (wake, woken):
         os.set_blocking(fd, False)
     libc.become_subreaper()
-    # Whoever stopped us: we go on when the supervisor ends, and do what is left to be done.
+    # If somebody stopped us: we go on when the supervisor ends, and do our rest of the work.
     libc.set_parent_death_signal(signal.SIGCONT)
     signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -137,7 +137,7 @@ class Guardian:
         if self.plan["path"] is None:
             self.leave_terminal()
             own_caps.keep(own_caps.GUARDIAN)
-            let_go()
+            detach_streams()
             self.send(held=0)
         elif self.started():
             self.watch()
@@ -146,8 +146,8 @@ class Guardian:
                 self.obey(command)
 
     def started(self) -> bool:
-        """Start the target, and hold it until ``"go"``; False where it does not run, which is told
-        then: the supervisor alone prints."""
+        """Start the target, and hold it until ``"go"``; False if it does not run, which it reports:
+        only the supervisor prints."""
         try:
             return self.start()
         except OSError as error:  # most likely there may be no further process
@@ -159,7 +159,7 @@ class Guardian:
         plan_read, plan_write = os.pipe()
         self.target = os.fork()
         if self.target == 0:
-            # It may be held for long: whoever is at the other end must see ours end.
+            # It may be held for long: the readers of these pipes must see our end.
             for fd in (go_write, failed_read, self.commands.fd, self.report):
                 os.close(fd)
             if self.plan["launcher"]:
@@ -191,9 +191,9 @@ class Guardian:
         os.close(go_write)
         if not self.has_executed(failed_read):
             return False
-        # What is executed to remove containers has all of them again.
+        # Programs that remove containers get all of them again.
         own_caps.keep(own_caps.GUARDIAN)
-        let_go()
+        detach_streams()
         self.send(started=True)
         return True
 
@@ -207,26 +207,26 @@ class Guardian:
         return self.is_well(child)
 
     def leave_terminal(self) -> None:
-        """A Ctrl-C is for the target, not for us."""
+        """Leave the terminal's session: a Ctrl-C is for the target, not for us."""
         os.setsid()
         for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
             signal.signal(number, signal.SIG_IGN)
 
     def is_well(self, fd: int) -> bool:
-        """Wait until the child says that it is ready; else report what it says."""
-        return self.heard(os.read(fd, _LONGEST), well=b"ready\n")
+        """Wait until the child reports that it is ready; else pass on its report."""
+        return self.pass_on(os.read(fd, _LONGEST), well=b"ready\n")
 
     def has_executed(self, fd: int) -> bool:
-        """Wait until its end of the pipe closes with its exec; else report what it says."""
-        return self.heard(os.read(fd, _LONGEST), well=b"")
+        """Wait until its end of the pipe closes with its exec; else pass on its report."""
+        return self.pass_on(os.read(fd, _LONGEST), well=b"")
 
-    def heard(self, message: bytes, well: bytes) -> bool:
+    def pass_on(self, message: bytes, well: bytes) -> bool:
         if message != well:
             self.send(**(json.loads(message) if message else _KILLED))
         return message == well
 
     def watch(self) -> None:
-        """Until the tree is gone, or the supervisor."""
+        """Wait until the tree is gone, or the supervisor."""
         populated = [self.cgroup.events] if self.cgroup else []
         while True:
             ready, _, _ = select.select([self.commands.fd, self.wake], [], populated)
@@ -242,12 +242,13 @@ class Guardian:
                     return
 
     def goes_on(self) -> bool:
-        """Whether anything of the target's is left. Orphans in an older pid namespace are not."""
+        """True if a process of the target is left; orphans in an outer pid namespace do not
+        count."""
         inside = self.cgroup is not None and self.cgroup.populated()  # read: or select returns
         return self.reap() or inside
 
     def left(self) -> list[int]:
-        """What the target has left, when it has ended itself."""
+        """The processes that the target left when it ended."""
         return [*descendants(os.getpid()), *(self.cgroup.pids() if self.cgroup else [])]
 
     def obey(self, command: Any) -> None:
@@ -258,13 +259,13 @@ class Guardian:
         elif command == "released":
             self.released = True
         elif isinstance(command, dict) and "signal" in command:
-            # Where the target has ended and left a daemon, the signal is for what it left.
+            # If the target has ended and left a daemon, the signal is for that.
             for pid in [self.target] if self.target else set(self.left()):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, command["signal"])
 
     def reap(self) -> bool:
-        """Collect what has ended; False when nothing is left."""
+        """Reap children that have ended; False if no child is left."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED | os.WCONTINUED)
@@ -284,7 +285,7 @@ class Guardian:
 
 
 def launch(plan: dict[str, Any], *fds: int) -> NoReturn:
-    """In the child: let the launcher go on. ``fds``: for the plan, and as of ``start``."""
+    """In the child: exec the launcher. ``fds``: for the plan, and those of ``start``."""
     try:
         parent, terminal = plan["cgroup"] and plan["cgroup"][0], plan["terminal"]
         for fd in (*fds, *(fd for fd in (parent, terminal) if fd is not None)):
@@ -293,14 +294,15 @@ def launch(plan: dict[str, Any], *fds: int) -> NoReturn:
         words = [sys.executable, "-I", "-S", program, *map(str, fds), *paths]
         os.execv(sys.executable, words)
     except OSError as error:
-        told = {"failed": error.errno, "step": f"execute {sys.executable}"}
-        os.write(fds[-1], json.dumps(told).encode())
+        message = {"failed": error.errno, "step": f"execute {sys.executable}"}
+        os.write(fds[-1], json.dumps(message).encode())
     finally:
         os._exit(127)
 
 
-def let_go() -> None:
-    """Of input and output: who reads a pipe behind the target need not wait for the rest."""
+def detach_streams() -> None:
+    """Redirect our streams to /dev/null: a reader of the target's output pipe must not wait for our
+    end."""
     nowhere = os.open(os.devnull, os.O_RDWR)
     for fd in (0, 1, 2):
         os.dup2(nowhere, fd)

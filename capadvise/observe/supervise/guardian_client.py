@@ -24,28 +24,27 @@ _SI_USER = (0, -6)
 """``si_code`` of kill(2) and tkill(2); the terminal's own signals have SI_KERNEL (0x80)."""
 _MOST_STOPS = 20
 _LOOK = 0.1
-"""Seconds after which a guardian that does not answer is looked at."""
+"""Seconds after which a guardian that does not answer is examined."""
 _LOOKS, _BREATH = 4, 0.001
-"""So often one that was continued is looked at again, and after so many seconds: a target that
-stops it in a loop is not to gain a round of reading, which can last a second, each time. Not
-longer: nothing is read meanwhile, and what the buffers do not hold is lost."""
+"""How often, and after how many seconds, a continued guardian is examined again: a target that
+stops it in a loop must not delay it by a round of reading each time, which can last a second. Not
+longer: during that time nothing is read, and full buffers lose events."""
 
 
 MORE_PROCESSES = "raise ulimit -u, or pids.max of the control group"
-"""What to do where no process can be made (EAGAIN)."""
+"""The hint if no process can be made (EAGAIN)."""
 
 
 class GuardianLost(CannotStart):
-    """It ended without a word."""
+    """It ended without a message."""
 
 
 class GuardianProcess:
-    """The process that starts and owns the target. What SECURITY.md promises about ``kill -9``
-    rests on it: it sees our end by the pipe, and we see its end by the other one."""
+    """The process that starts and owns the target. SECURITY.md's promise about ``kill -9`` rests on
+    it: it sees our end by one pipe, and we see its end by the other one."""
 
     def __init__(self, fds: Iterable[int] = (), cgroup: OwnCgroup | None = None) -> None:
-        """Start it. Of what we have open, it keeps ``fds``. ``cgroup``: which the target will be
-        in."""
+        """Start it. It keeps ``fds`` open. ``cgroup``: the target's."""
         self._cgroup = cgroup
         # If the guardian dies first, its orphans come to us, and we kill them.
         libc.become_subreaper()
@@ -79,8 +78,8 @@ class GuardianProcess:
         json_lines.send(self._control, message)
 
     def hold(self, fds: Sequence[int]) -> None:
-        """Leave copies of these to it: they wait in its end of a socket, which nobody reads, and
-        are closed when it ends."""
+        """Leave copies of these to it: they stay in its end of a socket, unread, and are closed
+        when it ends."""
         with contextlib.suppress(OSError):  # then closing ours takes longer
             rights = struct.pack(f"{len(fds)}i", *fds)
             self._held.sendmsg([b"-"], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, rights)])
@@ -105,33 +104,33 @@ class GuardianProcess:
         return self._unread.pop(0)
 
     def leave_containers(self) -> None:
-        """They have ended, and stay as the user's command leaves them; but where the guardian was
-        killed, one may just be made."""
+        """The containers have ended, and stay as the user's command leaves them. If the guardian
+        was killed, one may just be being made."""
         self.leaves = not self.ended
         self.send("left")
 
     def release(self) -> None:
-        """Let it go: it kills what is left and removes the trace instances, without us."""
+        """Close its pipe: it kills what is left and removes the trace instances, without us."""
         self.send("released")
         with contextlib.suppress(OSError):
             os.close(self._control)
 
     def wait(self) -> bool:
-        """Until it has ended; whether it did all that it had to."""
+        """Wait until it has ended; True if it did all its work."""
         while self._keep_going(os.WEXITED | os.WNOWAIT):
             pass
         return self._end() == 0
 
     def _keep_going(self, options: int) -> bool:
-        """Whether it was stopped, which is the target's doing: it is continued. One that is stopped
-        again and again is killed, and we do its work."""
+        """Continue it if it was stopped, which the target does; True if it was. If that happens
+        again and again, kill it and do its work."""
         try:
             stopped = os.waitid(os.P_PID, self.pid, os.WSTOPPED | options)
         except ChildProcessError:
             return False
         if stopped is None or stopped.si_code != os.CLD_STOPPED:
             return False
-        with contextlib.suppress(ChildProcessError):  # WNOWAIT left it to be told again
+        with contextlib.suppress(ChildProcessError):  # WNOWAIT left the event in place
             os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOHANG)
         self._stops += 1
         number = signal.SIGCONT if self._stops <= _MOST_STOPS else signal.SIGKILL
@@ -157,9 +156,9 @@ class Signals:
     """SIGINT, SIGQUIT, SIGTERM and SIGHUP to us, as values on a pipe.
 
     Signals from the terminal have reached the target too, by its process group; those that a
-    process sent to us alone are for the target and must be passed on. ``sigwaitinfo`` tells.
-    A shell tells its jobs that the terminal is gone, too, and where SIGHUP is ignored (nohup), it
-    tells nothing.
+    process sent to us alone are for the target and must be passed on. ``sigwaitinfo`` shows the
+    sender. A shell sends SIGHUP to its jobs when the terminal is gone, too; if SIGHUP is ignored
+    (nohup), it means nothing.
     """
 
     WANTED = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP)
@@ -176,8 +175,8 @@ class Signals:
         self._thread = threading.Thread(target=self._wait, daemon=True, name="signals")
 
     def listen(self) -> None:
-        """Begin to. They are blocked already: after the guardian was forked, which no thread should
-        see."""
+        """Start the thread that waits for them, after the fork of the guardian. The signals are
+        blocked already."""
         self._thread.start()
 
     def _wait(self) -> None:
@@ -197,7 +196,7 @@ class Signals:
             os.write(self._write, b"s")
 
     def restore(self) -> None:
-        """Let signals do again what they did before."""
+        """Restore the handling of signals."""
         self._over = True
         signal.pthread_kill(self._thread.ident or 0, signal.SIGHUP)  # wakes the thread, no more
         self._thread.join()
@@ -206,7 +205,7 @@ class Signals:
         signal.pthread_sigmask(signal.SIG_SETMASK, self.before)
 
     def received(self) -> Iterator[tuple[int, bool]]:
-        """(signal, whether a process sent it to us) since the last call."""
+        """(signal, True if a process sent it to us) since the last call."""
         with contextlib.suppress(BlockingIOError):
             os.read(self.fd, 4096)
         while self._queue:

@@ -1,4 +1,4 @@
-"""The user's check: a shell command that says whether the target did its job."""
+"""The user's health check: a shell command that succeeds if the target did its job."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ from capadvise.model.health import Health, ending
 from capadvise.model.workload import IMPLICIT_CHECK
 
 _EVERY, _EVERY_AT_MOST = 0.1, 0.5
-"""Seconds between two tries: as long as one takes, so that half of a processor is the target's."""
+"""Seconds between two tries: as long as a try takes, which leaves half of a processor to the
+target."""
 
 IMPLICIT = (sys.executable, "-I", "-S", str(Path(__file__).with_name("implicit_check.py")))
-"""The check of what has none: a program, as most of its time are imports."""
+"""The check for containers without one: a program, since imports take most of its time."""
 _STARTS, _STARTS_YET = 2.0, 10.0
-"""Seconds that it waits for what is missing, at the first try and at later ones. To start it again
-and again would take the processor from what is waited for."""
+"""Seconds that it waits for missing ports and programs, at the first try and at later ones.
+Starting it again and again would take the processor from the target."""
 _ANSWERS = 3.0
-"""Seconds that it may take besides."""
+"""Seconds that it may take for the rest."""
 
 
 class Checker:
@@ -46,7 +47,7 @@ class Checker:
         self._next = 0.0
         self._passed = self._tried = False
         self._status: int | None = None
-        """Of the last try that has ended; None: it took too long."""
+        """The exit status of the last try that has ended; None: it took too long."""
 
     @property
     def health(self) -> Health:
@@ -95,7 +96,7 @@ class Checker:
         self._next = 0.0
 
     def _start(self, status: int | None, pids: list[int], more: dict[str, str]) -> None:
-        told = {"EXIT": "" if status is None else str(status), "PIDS": ",".join(map(str, pids))}
+        about = {"EXIT": "" if status is None else str(status), "PIDS": ",".join(map(str, pids))}
         ours = _implicit_check(again=self._tried, limit=self._limit)
         self._output.seek(0)
         self._output.truncate()
@@ -107,7 +108,7 @@ class Checker:
             stdout=self._output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env={**os.environ, **ours, **more, **told},
+            env={**os.environ, **ours, **more, **about},
             # the check must not inherit that we block signals
             preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_SETMASK, self._mask),
         )

@@ -1,4 +1,5 @@
-"""A command before its exec: what can only be read then, or with capabilities that we give up."""
+"""A command before its exec: the state that can only be read then, or with capabilities that we
+give up."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class HeldCommand:
-    """What was read."""
+    """The state of a command that is held."""
 
     cwd: str
     sets: Sets
@@ -28,7 +29,7 @@ class HeldCommand:
 
     @classmethod
     def read(cls, pid: int) -> HeldCommand:
-        """Of this process. Raises OSError when it is gone."""
+        """Read the state of this process. Raises OSError if it is gone."""
         return cls(
             working_directory(),
             procfs.capability_sets(pid),

@@ -1,5 +1,5 @@
-"""The health check of a container that has none: what listened and ran in the recording does so
-again, and goes on. A program of its own: ``$CAPADVISE_CHECK`` in the environment of every check.
+"""The health check of a container that has none: the ports and programs of the recording are there
+again, and stay. A program of its own: ``$CAPADVISE_CHECK`` in the environment of every check.
 
 ``tcp:6379/redis redis-server`` as arguments: each socket listens, and where a protocol is named, it
 is spoken; each program runs; and a moment later none of them has been restarted. ``--propose``
@@ -31,51 +31,52 @@ if TYPE_CHECKING:
 _GOES_ON = 1.0
 """Seconds between the two looks."""
 _STARTS = 2.0
-"""Seconds that what is missing is waited for, unless the first argument is ``--starts=SECONDS``."""
+"""Seconds to wait for missing ports and programs, unless the first argument is
+``--starts=SECONDS``."""
 _EVERY, _OFTEN = 0.1, 0.05
-"""Seconds between two looks, and where there is nothing yet to be looked at."""
+"""Seconds between two looks; less if there is nothing to look at yet."""
 _WAITS = "--starts="
-_PATIENCE = 3.0
+_ANSWER_SECONDS = 3.0
 """Seconds for an answer."""
 _GREETING, _LATE_GREETING = 0.3, 1.0
-"""Seconds that who speaks first is listened to; few take longer than a moment. They are listened to
-once more if what waits for a question gets no answer."""
+"""Seconds to wait for a server that speaks first; few take longer than a moment. A second wait
+follows if no question gets an answer."""
 _PORTS_AT_ONCE = 16
 _DNS = bytes.fromhex("1234010000010000000000000000020001")  # who is the root of all names?
 _SMB_HEADER = b"\xfeSMB" + struct.pack("<HHIHHIIQIIQ16x", 64, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0)
 _SMB_DIALECTS = 0x0202, 0x0210, 0x0300
 _SMB = _SMB_HEADER + struct.pack("<HHHHI24x3H", 36, len(_SMB_DIALECTS), 1, 0, 0, *_SMB_DIALECTS)
-"""Which dialect shall it be? SMB2 NEGOTIATE of MS-SMB2, 2.2.3."""
+"""A question for the dialect: SMB2 NEGOTIATE of MS-SMB2, 2.2.3."""
 
 
 def programs(pids: Iterable[int]) -> frozenset[str]:
-    """The names of what runs; a name with a blank cannot be an argument."""
+    """The names of the running programs; a name with a blank cannot be an argument."""
     names = {one.program for one in running(pids)}
     return frozenset(name for name in names if name and not set(name) & set(" \t\n'\"\\$`"))
 
 
 def answers(port: int, protocol: str) -> bool:
-    """Whether a protocol is spoken at a port of this network namespace."""
-    heard = b""
+    """True if a protocol is spoken at a port of this network namespace."""
+    received = b""
     with suppress(OSError), _connected(port, protocol) as tried:
         for question, is_answer in PROTOCOLS[protocol]:
             if question:
                 tried.sendall(question)
-            if not is_answer(heard):  # it may have come with what was said before
-                heard += _said(tried)
-            echoed = question and heard.startswith(question)
-            if echoed or not is_answer(heard):
+            if not is_answer(received):  # it may have come with the former answer
+                received += _receive(tried)
+            echoed = question and received.startswith(question)
+            if echoed or not is_answer(received):
                 return False
         return True
     return False
 
 
 def _connected(port: int, protocol: str) -> socket:
-    import socket  # when everything is there: the first look does not wait for it
+    import socket  # loaded after the first look, which does not need it
 
     kind = socket.SOCK_DGRAM if protocol == "dns" else socket.SOCK_STREAM
     tried = socket.socket(socket.AF_INET, kind)
-    tried.settimeout(_PATIENCE)
+    tried.settimeout(_ANSWER_SECONDS)
     try:
         tried.connect(("127.0.0.1", port))
     except OSError:
@@ -84,45 +85,49 @@ def _connected(port: int, protocol: str) -> socket:
     return tried
 
 
-def _said(tried: socket) -> bytes:
+def _receive(tried: socket) -> bytes:
     return tried.recv(4096)
 
 
 def _greets(port: int, patience: float) -> bool:
-    """Whether it speaks first."""
+    """True if it speaks first."""
     with suppress(OSError), _connected(port, "banner") as tried:
         tried.settimeout(patience)
-        return bool(_said(tried))
+        return bool(_receive(tried))
     return False
 
 
 def _begins(*words: bytes) -> Callable[[bytes], bool]:
-    return lambda heard: heard.startswith(words)
+    return lambda received: received.startswith(words)
 
 
-def _exchanges_keys(heard: bytes) -> bool:
+def _exchanges_keys(received: bytes) -> bool:
     """SSH_MSG_KEXINIT in the first packet after the line with the version: OpenSSH leaves it to a
     process that has dropped its privileges."""
-    return heard.partition(b"\n")[2][5:6] == b"\x14"
+    return received.partition(b"\n")[2][5:6] == b"\x14"
 
 
 PROTOCOLS: dict[str, tuple[tuple[bytes, Callable[[bytes], bool]], ...]] = {
     "ssh": ((b"", _begins(b"SSH-")), (b"SSH-2.0-capadvise\r\n", _exchanges_keys)),
-    "smtp": ((b"", _begins(b"220")), (b"EHLO localhost\r\n", lambda heard: b"\n250" in heard)),
+    "smtp": (
+        (b"", _begins(b"220")),
+        (b"EHLO localhost\r\n", lambda received: b"\n250" in received),
+    ),
     "banner": ((b"", _begins(b"220", b"SSH-", b"+OK", b"* OK")),),
-    "mysql": ((b"", lambda heard: heard[4:5] == b"\x0a"),),
+    "mysql": ((b"", lambda received: received[4:5] == b"\x0a"),),
     "redis": ((b"PING\r\n", _begins(b"+PONG", b"-NOAUTH")),),
-    "postgres": ((b"\0\0\0\x08\x04\xd2\x16\x2f", lambda heard: heard in (b"S", b"N")),),
+    "postgres": ((b"\0\0\0\x08\x04\xd2\x16\x2f", lambda received: received in (b"S", b"N")),),
     "http": ((b"GET / HTTP/1.0\r\nHost: localhost\r\n\r\n", _begins(b"HTTP/")),),
-    "smb": ((struct.pack(">I", len(_SMB)) + _SMB, lambda heard: heard[4:8] == _SMB[:4]),),
-    "dns": ((_DNS, lambda heard: heard[:2] == _DNS[:2]),),
+    "smb": ((struct.pack(">I", len(_SMB)) + _SMB, lambda received: received[4:8] == _SMB[:4]),),
+    "dns": ((_DNS, lambda received: received[:2] == _DNS[:2]),),
 }
-"""What is said, and what is an answer to it: judged by all that was heard so far. Who speaks first
-is listened to."""
+"""Questions, and tests of the answers, which get all that was received so far. A protocol whose
+server speaks first has no first question."""
 
 
 def propose(pid: int, pids: Iterable[int]) -> list[str]:
-    """What to look for later. Ports are tried side by side: one that says nothing takes seconds."""
+    """The ports and programs to look for later. Ports are tried in parallel: a silent one takes
+    seconds."""
     from concurrent.futures import ThreadPoolExecutor  # a check does without, and is sooner there
 
     pids = list(pids)
@@ -142,7 +147,6 @@ def _with_protocol(place: str) -> str:
 
 
 def _spoken_at(port: int) -> Iterator[str]:
-    """The protocols that it may speak."""
     for patience, others in ((_GREETING, True), (_LATE_GREETING, False)):
         if _greets(port, patience):
             yield from filter(_listens_first, PROTOCOLS)
@@ -155,21 +159,21 @@ def _listens_first(protocol: str) -> bool:
 
 
 def missing(pid: int, pids: list[int], wanted: Iterable[str]) -> list[str]:
-    """What is not there."""
+    """The wanted ports and programs that are missing."""
     there = {*listening(pid, pids), *programs(pids)}
     return [one for one in wanted if one.partition("/")[0] not in there]
 
 
 def _may_be_there(pid: int, wanted: Iterable[str]) -> bool:
-    """Whether there are sockets at all, where some are wanted: to see whose they are, and what
-    runs, would hold up what is just starting."""
+    """True unless sockets are wanted and there are none at all: finding out whose they are, and
+    what runs, would slow down a target that is starting."""
     counts, places = sockets_in_use(pid), (one.partition("/")[0] for one in wanted)
     kinds = {"tcp", "udp"}.intersection(place.partition(":")[0] for place in places)
     return all(counts[kind] or counts[f"{kind}6"] for kind in kinds)
 
 
 def _started(pid: int, wanted: list[str], starts: float) -> tuple[list[int], list[str]]:
-    """All of its processes, when everything is there; or what was missing to the end."""
+    """All of its processes, once everything is there; and what was missing to the end."""
     end = time.monotonic() + starts
     while True:
         over = time.monotonic() > end or procfs.state(pid) in ("", "Z")
@@ -182,7 +186,8 @@ def _started(pid: int, wanted: list[str], starts: float) -> tuple[list[int], lis
 
 
 def check(pid: int, wanted: list[str], starts: float = _STARTS) -> str | None:
-    """Why it does not pass; None where it does. ``starts``: seconds that it may be starting yet."""
+    """The reason why it does not pass; None if it does. ``starts``: seconds that it may take to
+    start."""
     pids, lacks = _started(pid, wanted, starts)
     if lacks:
         return f"missing: {', '.join(lacks)}"
@@ -209,7 +214,6 @@ def _enter(pid: int) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """As a program."""
     pid = int(os.environ.get("PID") or 0)
     if not pid:
         print("it has not started")

@@ -1,7 +1,7 @@
-"""What changes user and capabilities of a target: a program of its own, which becomes the target.
+"""Changes user and capabilities of a target: a program of its own, which becomes the target.
 
-python-prctl is GPL: the process that holds it stays apart, and takes nothing of capadvise but what
-needs the standard library alone.
+python-prctl is GPL: its process stays apart, and imports only modules of capadvise that need the
+standard library alone.
 
 Run as ``launcher.py PLAN_FD GO_FD FAILED_FD PATH…`` by the guardian's child.
 """
@@ -54,7 +54,7 @@ def limit(keep: frozenset[int]) -> None:
 
 
 def become(user: dict[str, Any]) -> None:
-    """Another user, with every capability that we have permitted, inheritable and ambient."""
+    """Become another user, and keep every permitted capability of ours inheritable and ambient."""
     import prctl
 
     os.environ.update(user["env"])

@@ -1,9 +1,9 @@
 """The recording in a process of its own, under the live screen.
 
 Reading the trace buffers takes a system call for each page, and in one process with the screen each
-of them would wait for Python's lock: events would be lost. So the recorder is forked off before any
-thread starts, and judging is done in a third process. The recorder saves the report; where the
-screen is killed, it stops the target, saves anyway, and puts the terminal back.
+of them would wait for Python's lock: events would be lost. Therefore the recorder is forked off
+before any thread starts, and judging is done in a third process. The recorder saves the report;
+where the screen is killed, it stops the target, saves anyway, and puts the terminal back.
 
 On the pipes: single bytes to the recorder (``g``: go, ``s``: stop; again: kill), pickled
 values from it, recordings to the judge, proposals from it.
@@ -35,13 +35,12 @@ from capadvise.observe.supervise.pty import Pty
 from capadvise.observe.supervise.sources import CheckTracker
 
 _EVERY = 0.1
-"""Seconds between two looks at what was counted; more, where a look takes longer than 1/20 of it.
-"""
+"""Seconds between two looks at the counts; more if a look takes longer than 1/20 of that."""
 _JUDGE_EVERY = 0.3
 _LOST_EVERY = 1.0
 PIPE_SIZE = 1 << 20
-"""Of the pipe to the screen, which takes one message whole: a recorder that waits for a screen to
-read loses events, and a screen can be stopped (SIGSTOP, a debugger)."""
+"""The size of the pipe to the screen, which holds a whole message: a recorder that waits for a
+screen loses events, and a screen can be stopped (SIGSTOP, a debugger)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,27 +51,28 @@ class TargetProgress:
     tallies: tuple[Tally, ...]
     ended: bool = False
     health: Health | None = None
-    """Of its own health check."""
+    """The result of its own health check."""
     exit_status: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What the recorder tells ten times a second. Times are of the monotonic clock."""
+    """The recorder's message to the screen, ten times a second. Times are of the monotonic
+    clock."""
 
     began: float = 0.0
     targets: tuple[TargetProgress, ...] = ()
     lost: Lost = field(default_factory=Lost)
     kill_at: float | None = None
     observer: str = ""
-    """What sees the checks; empty where there is none yet."""
+    """The name of the observer; empty if there is none yet."""
     health: Health | None = None
-    """Of the user's health check, which is about all targets."""
+    """The result of the user's health check, for all targets."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """Why there is no report."""
+    """The reason why there is no report."""
 
     message: str
     hint: str | None
@@ -84,18 +84,18 @@ class Ended:
     """The reports are saved."""
 
     result: Any
-    """What the job returned."""
+    """The result of the job."""
     seconds: float
     targets: tuple[TargetProgress, ...]
 
 
 Job = Callable[[int, Onlooker], Any]
-"""Records to the end and saves the reports: with the target's end of its terminal, and who looks
-on."""
+"""Records to the end and saves the reports; gets the target's end of its terminal, and the
+onlooker."""
 
 
 def judge(recordings: int, proposals: int, ready: int) -> NoReturn:
-    """Judge what comes, until nothing more will. A need goes with little evidence."""
+    """Judge the recordings that come, until the pipe ends. A need is sent with little evidence."""
     try:
         with os.fdopen(recordings, "rb") as coming, contextlib.suppress(EOFError, OSError):
             while True:
@@ -131,7 +131,7 @@ class RecorderProcess:
         self._targets: tuple[TargetProgress, ...] = ()
         self._health: Health | None = None
         self._healths: dict[str, Health] = {}
-        """Of the targets' own."""
+        """The results of the targets' own health checks."""
         self._began = 0.0
         self._told: Progress | None = None
         for fd in (orders, judged):
@@ -139,8 +139,8 @@ class RecorderProcess:
 
     def run(self, job: Job, terminal: Pty) -> NoReturn:
         """Wait for the order to go, record, save, and end."""
-        # What is sent to the terminal's processes is for the screen; and on a busy machine, the
-        # kernel shares out the processors among sessions (CONFIG_SCHED_AUTOGROUP).
+        # Signals to the terminal's processes are for the screen; and on a busy machine, the kernel
+        # shares out the processors among sessions (CONFIG_SCHED_AUTOGROUP).
         os.setsid()
         gc.freeze()  # all that was there before the fork stays
         code = 1
@@ -156,7 +156,7 @@ class RecorderProcess:
             code = 0
         except CapadviseError as error:
             self._send(Failed(str(error), error.hint, int(error.exit_code)))
-        except Exception as error:  # a defect of ours: it is said what it was
+        except Exception as error:  # a defect of ours, with its message
             self._send(Failed(repr(error), None, int(Exit.FAILED)))
         finally:
             os._exit(code)
@@ -170,7 +170,6 @@ class RecorderProcess:
                 self._stops += 1
 
     def _round(self, loop: EventLoop, so_far: Callable[[], Sequence[TargetSoFar]]) -> None:
-        """Between two rounds of reading."""
         now, self._began = time.monotonic(), loop.clock
         self._read_orders()
         if self._stops > self._obeyed:
@@ -178,7 +177,8 @@ class RecorderProcess:
             self._obeyed = self._stops
         if now >= self._next_lost:
             self._lost, self._next_lost = loop.sources.lost_so_far(), now + _LOST_EVERY
-            self._look_at_health(loop)
+            if loop.has_check:
+                self._health = loop.health
         extent = *_extent(loop.sources.tracker), tuple(one.name for one in self._targets)
         if now >= self._next_judgement and extent != self._judged_at:
             self._judged_at = extent
@@ -192,7 +192,8 @@ class RecorderProcess:
             self._next_look = now + max(_EVERY, 20 * (time.monotonic() - now))
 
     def _count(self, loop: EventLoop, so_far: Callable[[], Sequence[TargetSoFar]]) -> None:
-        """What was counted: of a single target by the tracker itself, which is cheaper."""
+        """Count the checks of each target; those of a single target by the tracker itself, which is
+        cheaper."""
         if self._several:
             seconds = time.monotonic() - loop.clock
             self._targets = tuple(self._counted(one, seconds) for one in so_far())
@@ -207,10 +208,6 @@ class RecorderProcess:
             self._healths[target.name] = health
         tallies = target.tallies()
         return TargetProgress(target.name, tallies, target.ended, health, target.exit_status)
-
-    def _look_at_health(self, loop: EventLoop) -> None:
-        if loop.has_check:
-            self._health = loop.health
 
     def _progress(self, loop: EventLoop) -> Progress:
         return Progress(
@@ -243,8 +240,8 @@ class RecorderProcess:
 
 
 def _brief(need: Need) -> Need:
-    """With two pieces of evidence: a check that decides, counted as often as all that decide, and
-    one that does not, likewise."""
+    """Reduce a need to two pieces of evidence: one check for all that decide, with their count, and
+    one for all that do not."""
     kinds: dict[bool, list[Judged]] = {}
     for judged in need.evidence:  # the deciding ones come first
         kinds.setdefault(judged.effect is Effect.NEEDED, []).append(judged)
@@ -257,7 +254,7 @@ def _summed(alike: list[Judged]) -> Judged:
 
 
 def _extent(tracker: CheckTracker) -> tuple[int, int]:
-    """What calls for another judgement where it changes: a new check, or twice as many."""
+    """A value that changes if another judgement is due: after a new check, or twice as many."""
     return tracker.distinct, sum(tally.count for tally in tracker.tallies()).bit_length()
 
 

@@ -1,4 +1,4 @@
-"""What came of a run, as a value: it needs no recorder."""
+"""The outcome of a run, as a value: it needs no recorder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What came of a run."""
+    """The outcome of a run."""
 
     recordings: tuple[Recording, ...]
     """Several where a container was started several times, or a service has several."""
@@ -23,13 +23,14 @@ class Observation:
     workload: Workload
     posture: Posture
     check_passed: bool | None
-    """None when there was no check, or it never could be run."""
+    """None if there was no check, or it could never run."""
     check_said: str
-    """What the check printed when it was last run."""
+    """The output of the last run of the check."""
     credentials: tuple[tuple[str, int, int], ...]
     """(program, effective uid, effective gid) of the processes that ran when the check passed."""
     given_up: str | None = None
-    """Why it was killed before its time was over: it could not pass its health check any more."""
+    """The reason why it was killed before its time was over: it could not pass its health check any
+    more."""
     outlasting: tuple[str, ...] | None = None
     """The programs that went on after the main process had ended as it was told to; None: they were
     told to end, too."""
@@ -43,13 +44,13 @@ class Observation:
         return self.recordings[0]
 
     def unfinished(self) -> Observation:
-        """What is kept of it if this is the last that we write: the recording was cut short."""
+        """The observation as saved before its end: the last recording counts as cut short."""
         *others, last = self.recordings
         return replace(self, recordings=(*others, replace(last, interrupted=True)))
 
 
 def working_directory() -> str:
-    """Where we were called."""
+    """The folder in which capadvise was called."""
     try:
         return os.getcwd()
     except OSError:  # it was removed below us

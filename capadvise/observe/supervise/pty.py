@@ -1,7 +1,7 @@
-"""A terminal of the target's own: what it writes, and what is typed.
+"""A terminal of the target's own: its output, and its keys.
 
 The target sits at the inner end of a pty. A thread reads the outer end as fast as the target
-writes, so that nothing that looks at the output ever slows the target down.
+writes, so that no reader of the output ever slows the target down.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any
 
 KEPT = 256 << 10
-"""Bytes of output that wait for whoever looks at them, of more the end; and bytes of keys that wait
-for a target that does not read, of more the beginning."""
+"""The most bytes of output that wait for their reader (of more, the end is kept), and of keys that
+wait for a target that does not read (of more, the beginning is kept)."""
 _SANE = b"\x1b[?1049l\x1b[?1000;1002;1003;1006;2004;1l\x1b[?7h\x1b[?25h\x1b>\x1b[0m\x1b[r"
-"""Ends what a screen that was killed may have left on: its modes of mouse, paste and cursor."""
+"""Ends the modes of mouse, paste and cursor that a killed screen may have left on."""
 _READ = "0" if platform.machine() == "x86_64" else "63"
 _ANY_TERMINAL = os.makedev(5, 0)
 """/dev/tty: whichever the program has."""
@@ -35,10 +35,11 @@ class Pty:
     """The pty. ``inner`` is the target's end, which it gets by ``Command.terminal``."""
 
     def __init__(self) -> None:
-        """Made like the terminal that we were started on; before that is put into another mode."""
+        """Make it like the terminal that we were started on, before that is put into another
+        mode."""
         self.fd, self.inner = pty.openpty()
         self._device = os.fstat(self.inner).st_rdev
-        os.set_blocking(self.fd, False)  # who types never waits for a target that does not read
+        os.set_blocking(self.fd, False)  # typing never waits for a target that does not read
         self._before: list[Any] | None = None
         with contextlib.suppress(termios.error):  # erase and interrupt keys as the user has them
             self._before = termios.tcgetattr(0)
@@ -67,21 +68,20 @@ class Pty:
             os.eventfd_write(self._keys_wait, 1)
 
     def _deliver(self) -> None:
-        """As many keys as there is room for."""
         with self._lock, contextlib.suppress(OSError):
             if self._typed:
                 del self._typed[: os.write(self.fd, self._typed)]
 
     def output(self) -> bytes:
-        """What was written since the last call."""
+        """The output since the last call."""
         with self._lock:
             data, self._kept = bytes(self._kept), bytearray()
         return data
 
     @property
     def wants_keys(self) -> bool:
-        """Whether a program takes single keys: it has switched line editing off, as shells and
-        full-screen programs do; or whether it waits for a line."""
+        """True if a program takes single keys, since it has switched line editing off as shells and
+        full-screen programs do; or if it waits for a line."""
         try:
             mode = termios.tcgetattr(self.fd)[3]
         except termios.error:
@@ -96,7 +96,7 @@ class Pty:
                     del self._kept[:-KEPT]
 
     def _written(self) -> bytes:
-        """What the target writes next; nothing at the end."""
+        """Wait for the target's next output; empty at the end."""
         while True:
             waiting = [self.fd] if self._typed else []
             ready, room, _ = select.select([self.fd, self._keys_wait], waiting, [])
@@ -116,7 +116,7 @@ class Pty:
 
 
 def _read(fd: int) -> bytes:
-    """What is there; nothing at the end, which a terminal tells by EIO."""
+    """The available output; empty at the end, which a terminal reports by EIO."""
     try:
         return os.read(fd, 1 << 16)
     except OSError:
@@ -129,9 +129,9 @@ def _write(fd: int, data: bytes) -> None:
 
 
 def _waits_for_line(terminal: int, device: int) -> bool:
-    """Whether a program waits for a line, as one does that has asked something: a process in the
-    foreground of a terminal is in read(2) of it. ``terminal``: our end; ``device``: the number of
-    the program's."""
+    """True if a program waits for a line, for example after a question: a process in the foreground
+    of a terminal is in read(2) of it. ``terminal``: our end; ``device``: the number of the
+    program's."""
     devices = {device, _ANY_TERMINAL}
     with contextlib.suppress(OSError):
         return any(_reads(pid, devices) for pid in _foreground(os.tcgetpgrp(terminal)))

@@ -1,8 +1,8 @@
 """Running a command and seeing every capability check that it causes.
 
-The order of things: buffers ready, target started and held, its pid followed, then its exec.
-Reading goes on until the last process of the tree is gone; what is left of the tree when the
-recording ends is killed.
+The order of steps: buffers ready, target started and held, its pid followed, then its exec. Reading
+goes on until the last process of the tree is gone; processes that are left when the recording ends
+are killed.
 """
 
 from __future__ import annotations
@@ -37,11 +37,10 @@ def observe(
 ) -> Observation:
     """Run a command to its end and return what was seen.
 
-    ``meanwhile`` is called in another thread, for work that will be needed afterwards.
-    ``onlooker`` is called between two rounds of reading. ``table``: the kernel's symbols, if they
-    are being read. ``seen`` is told as soon as the command has ended; the kernel takes a while to
-    remove the trace buffers.
-    Raises CannotObserve or CannotStart when nothing ran.
+    ``meanwhile`` is called in another thread, for results that are needed later. ``onlooker`` is
+    called between two rounds of reading. ``table``: the kernel's symbols, if they are being read.
+    ``seen`` is called as soon as the command has ended; the kernel takes a while to remove the
+    trace buffers. Raises CannotObserve or CannotStart when nothing ran.
     """
     user = user_of(command.user, command.groups) if command.user else None
     listener = None
@@ -74,10 +73,10 @@ def observe(
 
 
 def choose(command: Command) -> tuple[Command, str | None]:
-    """How to look at a command here: the command with ``retry`` and ``unobserved`` settled, and
-    why retries alone are used where that was not asked for.
+    """How to observe a command here: the command with ``retry`` and ``unobserved`` decided, and the
+    reason if it uses only retries though the user did not ask for that.
 
-    Raises CannotObserve where nothing can be done.
+    Raises CannotObserve if nothing can be observed.
     """
     try:
         root = require()
@@ -146,7 +145,6 @@ def _make(parent: int) -> OwnCgroup | None:
 
 
 def _open_own() -> int:
-    """The folder of the group that we are in."""
     lines = procfs.cgroup(os.getpid()).splitlines()
     place = next((line[4:] for line in lines if line.startswith("0::/")), None)
     if place is None:

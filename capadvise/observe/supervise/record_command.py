@@ -1,4 +1,4 @@
-"""A command from its exec to its end: what was seen of it.
+"""Recording a command from its exec to its end.
 
 Apart from ``record``, so that all this is loaded when the command runs already.
 """
@@ -32,7 +32,7 @@ _WATCHED = CLIENTS | {"systemctl"}
 
 class EngineClients:
     """Clients of container engines and of systemd that a command executes: a script, make, sudo.
-    Each is looked at while it lives: it waits for its engine."""
+    Each is examined while it lives: it waits for its engine."""
 
     def __init__(self) -> None:
         self.seen: dict[tuple[int, tuple[str, ...]], None] = {}
@@ -71,7 +71,7 @@ def follow(
         scope = starts.scope or Scope(0, ready.held, 0)
         seen = loop.recording(scope, sets, loop.subject.status)
         if ready.trace and loop.subject.ended and not starts.scope:
-            # Not even its exec was seen: what else was not, nobody knows, and nothing counted it.
+            # Even its exec was not seen: other losses are likely, and uncounted.
             seen = replace(seen, lost=replace(seen.lost, signal=seen.lost.signal + 1))
         return (seen,)
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from capadvise.kernel import own_caps, procfs
 from capadvise.kernel.background import Background
-from capadvise.kernel.odd_start import given_limits
+from capadvise.kernel.odd_start import former_limits
 from capadvise.kernel.own_streams import leads_without_terminal
 from capadvise.kernel.process_tree import OwnCgroup, remove_containers
 from capadvise.model.caps import Cap, CapSet
@@ -37,21 +37,22 @@ if TYPE_CHECKING:
 _ROUND = 0.002
 """Seconds between two looks into the buffers while the target runs and their reader is loaded."""
 _TURN = 0.0002
-"""Seconds after which a thread lets another one go on. With Python's own 5 ms, what makes the
-buffers would wait so long after each call of the kernel."""
+"""Seconds after which a thread lets another one run. With Python's default of 5 ms, the thread that
+makes the buffers would wait so long after each system call."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tracing:
-    """What the kernel is asked to tell."""
+    """What the trace buffers are to record."""
 
     missing: CapSet | None = None
-    """What the target cannot have; None: what we lack, and what the command is not to have."""
+    """Capabilities that the target cannot have; None: those that we lack, or that the command must
+    not have."""
     closable: Iterable[str] = ()
     exec_watch: str = ""
     """See ``instances.Buffers``."""
     also: Callable[[], list[int]] = list
-    """Threads that are followed besides the target."""
+    """Threads that are followed in addition to the target."""
     table: Reading | None = None
     """The kernel's symbols, if their reading has begun."""
     containers: bool = False
@@ -60,12 +61,12 @@ class Tracing:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """What the kernel tells: buffers that record, and its symbols."""
+    """The running trace: buffers that record, and the kernel's symbols."""
 
     buffers: Buffers
     symbols: Symbols
     table: Reading
-    """What reads the symbols: it is to be reaped."""
+    """The reader of the symbols: its process is to be reaped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +84,9 @@ class Session:
     meanwhile: Callable[[], object]
 
     def release(self, loading: Callable[[], object] = lambda: None) -> float:
-        """Let the target exec, and load what follows it. Returns when it was let go, by the
-        monotonic clock. Raises CannotStart. A guardian that is gone before it could tell was most
-        likely ended by the target, which runs then: its subject sees that."""
+        """Let the target exec, and load the modules that follow it. Returns the time of its
+        release, by the monotonic clock. Raises CannotStart. If the guardian is gone before its
+        report, the target most likely ended it, and runs: its subject sees that."""
         self.made.result()
         released = time.monotonic()
         self.guardian.send("go")
@@ -100,23 +101,23 @@ class Session:
         return released
 
     def work_meanwhile(self) -> None:
-        """Begin with what will be needed afterwards. Not before: the target would wait for it."""
+        """Begin with the work for the time after the recording. Not earlier: the target would wait
+        for it."""
         Background(self._work)
 
     def _work(self) -> None:
-        own_caps.keep()  # the target may run before this has ended
+        own_caps.keep()  # the target may run before our end of this
         if self.trace:
             self.trace.table.reap()
         self.meanwhile()
 
     @property
     def trace(self) -> Trace | None:
-        """What the kernel tells, once the buffers record; None where retries alone show what is
-        needed."""
+        """Wait until the buffers record; None if only retries show needs."""
         return self.made.result()
 
     def traced(self) -> Trace:
-        """For those who always trace."""
+        """The trace, for a caller that always traces."""
         assert self.trace is not None
         return self.trace
 
@@ -133,10 +134,10 @@ def session(
     meanwhile: Callable[[], object] = lambda: None,
 ) -> Iterator[Session]:
     """Start and hold a command; when the block ends, nothing of it is left. Without a command,
-    nothing is started, and what ``tracing.also`` gives goes on as it was.
+    nothing is started, and the threads of ``tracing.also`` go on as before.
 
-    ``tracing``: None where the kernel is not traced. ``listener``: hears the retry tracer.
-    ``sweep``: pairs of commands by which the guardian removes containers, unless it is told
+    ``tracing``: None if the kernel is not traced. ``listener``: reads from the retry tracer.
+    ``sweep``: pairs of commands by which the guardian removes containers, unless it gets
     ``"left"``. ``cgroup``: the target's own. ``meanwhile`` is called in a thread of its own when
     the target runs. Raises CannotObserve or CannotStart.
     """
@@ -167,7 +168,7 @@ def session(
         yield ready
     finally:
         if made is not None:
-            made.wait()  # where something else failed meanwhile, it would make what nobody removes
+            made.wait()  # if something else failed, it would make buffers that nobody removes
         if listener is not None:
             listener.close()
         buffers.close()
@@ -181,7 +182,7 @@ def _trace(
     guardian: GuardianProcess,
     held: Callable[[], int],
 ) -> Trace | None:
-    """Make the buffers, and begin to read what else the kernel tells meanwhile."""
+    """Make the buffers, and begin to read the symbols at the same time."""
     if buffers is None or tracing is None:
         return None
     turn = sys.getswitchinterval()
@@ -199,8 +200,8 @@ def _trace(
 
 
 def _buffers(tracing: Tracing, command: Command | None, *, retried: bool) -> Buffers:
-    """The trace buffers, on a descriptor of ours: they stay when tracefs is unmounted meanwhile.
-    ``retried``: calls begin without capabilities, and a try that was granted one can fail."""
+    """The trace buffers, on a descriptor of ours: they stay if tracefs is unmounted. ``retried``:
+    calls begin without capabilities, and a try that was granted one can fail."""
     missing = tracing.missing
     if retried:
         missing = everything()
@@ -214,7 +215,8 @@ def _buffers(tracing: Tracing, command: Command | None, *, retried: bool) -> Buf
 
 
 def _missing(limit: CapSet | None) -> CapSet:
-    """What the target can be refused for want of it: what we lack, and what it is not to have."""
+    """The capabilities that the target can lack: those that we lack, and those that it must not
+    have."""
     held = procfs.capability_sets().bounding
     return everything() - (held if limit is None else held & limit)
 
@@ -239,13 +241,13 @@ def _guardian(
     listener: Listener | None,
     cgroup: OwnCgroup | None,
 ) -> GuardianProcess:
-    """Start it; what it inherits for itself or for the target is closed here."""
+    """Start it, and close here what it inherits for itself or for the target."""
     terminal = command.terminal if command else None
     guardian = GuardianProcess(fds if terminal is None else [*fds, terminal], cgroup)
     if terminal is not None:
         os.close(terminal)
     if listener is not None:
-        listener.given_away()
+        listener.close_writer()
     return guardian
 
 
@@ -261,7 +263,7 @@ def _plan(
     retry: dict[str, Any] | None,
     cgroup: OwnCgroup | None,
 ) -> dict[str, Any]:
-    """What the guardian is told; see there."""
+    """The plan for the guardian; see there."""
     command = command or Command(())
     return {
         "path": path,
@@ -279,7 +281,7 @@ def _plan(
         "leads": leads_without_terminal(),
         "sweep": sweep,
         "linger": command.linger,
-        "limits": given_limits(),
+        "limits": former_limits(),
         "cgroup": None if cgroup is None else [cgroup.parent, cgroup.name],
         "retry": retry,
         "launcher": launcher,
@@ -293,8 +295,8 @@ def _no_buffers() -> TraceBuffers:
 
 
 def _launcher(command: Command | None, user: dict[str, Any] | None) -> list[str] | None:
-    """The program that changes user and capabilities, where that is asked for, and where it finds
-    what it loads. Raises CannotStart."""
+    """The program that changes user and capabilities, if that is needed, and the paths of its
+    modules. Raises CannotStart."""
     if not user and (command is None or command.caps is None):
         return None
     from importlib.util import find_spec  # most targets stay root's
@@ -328,7 +330,7 @@ def _wait_for(guardian: GuardianProcess, word: str) -> int:
 def _end(
     guardian: GuardianProcess, buffers: TraceBuffers, sweep: list[list[list[str]]], *, wait: bool
 ) -> None:
-    """Let the guardian do what is left, or do it in its place."""
+    """Let the guardian do the rest, or do it in its place."""
     guardian.read()  # its end, if it came at the same moment as ours
     guardian.release()
     killed = wait and not guardian.wait()

@@ -1,4 +1,4 @@
-"""What tells of capability checks during a run: trace buffers, audit records, the retry tracer."""
+"""The sources of a recording: trace buffers, audit records, the retry tracer."""
 
 from __future__ import annotations
 
@@ -21,41 +21,41 @@ _LAST_RECORD = 0.3
 
 
 class TraceBuffers(Protocol):
-    """Where the kernel writes its events: ``instances.Buffers``, or ``NoBuffers``."""
+    """The buffers of the kernel's events: ``instances.Buffers``, or ``NoBuffers``."""
 
     folders: list[str]
     probes: list[str]
 
     @property
     def observer(self) -> str | None:
-        """What writes the checks; None where nothing does."""
+        """The name of the observer; None if there is none."""
 
     def denied(self) -> dict[str, Any] | None:
         """A further buffer for the retry tracer."""
 
     def drain(self, reader: PageReader) -> bool:
-        """Read what is there; False where there was too much for one round."""
+        """Read what is there; False if there was too much for one round."""
 
     def keep(self) -> None:
-        """Take what is there, before anybody can read it."""
+        """Take out the pages before there is a reader."""
 
     def wake_at_once(self) -> list[int]:
-        """What to wait for in ``select``, which returns with the first event."""
+        """Descriptors for ``select``, which returns with the first event."""
 
     def now(self) -> int:
         """The time in ns, by the clock of the events."""
 
     def stop(self) -> None:
-        """Record nothing any more."""
+        """Stop recording."""
 
     def lost(self) -> Lost:
-        """What was dropped so far."""
+        """The events dropped so far."""
 
     def close(self) -> None:
-        """Let them go."""
+        """Close them."""
 
     def remove(self, patience: float = BUSY) -> None:
-        """Remove them, when there is no guardian that would."""
+        """Remove them if there is no guardian to do it."""
 
 
 class CheckTracker(PageReader, Protocol):
@@ -66,7 +66,7 @@ class CheckTracker(PageReader, Protocol):
         """Calls that a filter answered by a signal, and whose name was not seen."""
 
     def cautions(self) -> tuple[str, ...]:
-        """What the user is to know of how it was read."""
+        """Cautions for the user."""
 
     @property
     def distinct(self) -> int:
@@ -79,10 +79,10 @@ class CheckTracker(PageReader, Protocol):
         """Nothing more will come."""
 
     def scope_of(self, pid: int) -> Scope | None:
-        """Whose a process is or was."""
+        """The scope that a process is or was in."""
 
     def tallies(self) -> tuple[Tally, ...]:
-        """How often each capability was checked so far, and for whom last."""
+        """How often each capability was checked so far, and the last such check."""
 
     def checks(self, scope: Scope) -> tuple[Check, ...]:
         """All distinct checks of a target."""
@@ -92,7 +92,7 @@ class CheckTracker(PageReader, Protocol):
 
 
 class Sources:
-    """All that is read in a run."""
+    """All sources of a run."""
 
     def __init__(
         self,
@@ -109,16 +109,16 @@ class Sources:
 
     @property
     def fds(self) -> list[int]:
-        """What wakes the event loop: the tracer waits for it to read."""
+        """Descriptors that wake the event loop: the tracer waits for it to read."""
         return [self._retries.fd] if self._retries and not self._retries.ended else []
 
     @cached_property
     def events(self) -> list[int]:
-        """What can be read once the kernel has written an event."""
+        """Descriptors that are readable once the kernel has written an event."""
         return self._buffers.wake_at_once()
 
     def read(self) -> bool:
-        """Read what is there; False where there was too much for one round."""
+        """Read what is there; False if there was too much for one round."""
         complete = self._buffers.drain(self.tracker)
         if self._audit is not None:
             self._audit.read(self.tracker.scope_of)
@@ -153,12 +153,12 @@ class Sources:
 
     @property
     def observer(self) -> str:
-        """What sees the checks: ``tracepoint``, ``kprobe+retry``, ``retry`` …"""
+        """The names of the observers: ``tracepoint``, ``kprobe+retry``, ``retry`` …"""
         names = [self._buffers.observer, "retry" if self._retries else None]
         return "+".join(name for name in names if name)
 
     def audit_denials(self, scope: Scope) -> tuple[AuditDenial, ...]:
-        """What the kernel's audit said was refused to a target."""
+        """The refusals to a target in the kernel's audit records."""
         return () if self._audit is None else self._audit.denials(scope)
 
     def merged(self, recording: Recording) -> Recording:
@@ -167,7 +167,7 @@ class Sources:
 
 
 class NoBuffers:
-    """As ``instances.Buffers``: there are none."""
+    """In place of ``instances.Buffers``: there are none."""
 
     observer: str | None = None
 
@@ -182,23 +182,19 @@ class NoBuffers:
         """Nobody tells what was refused."""
 
     def drain(self, reader: PageReader) -> bool:
-        """Nothing is there."""
         del reader
         return True
 
     def wake_at_once(self) -> list[int]:
-        """Nothing comes."""
         return []
 
     def now(self) -> int:
-        """No clock is needed."""
         return 0
 
     def stop(self) -> None:
         """Nothing runs."""
 
     def lost(self) -> Lost:
-        """Nothing can be lost."""
         return Lost()
 
     def close(self) -> None:
@@ -209,7 +205,7 @@ class NoBuffers:
 
 
 class NoTracker:
-    """As ``tracker.Tracker``: no check is seen, only what retries show."""
+    """In place of ``tracker.Tracker``: no checks are seen, only retries."""
 
     unmatched = unnamed = 0
 
@@ -217,17 +213,14 @@ class NoTracker:
         self._listener = listener
 
     def feed(self, before: Iterable[Page], flood: Iterable[Page], after: Iterable[Page]) -> bool:
-        """Nothing comes."""
         del before, flood, after
         return True
 
     def note_stopping(self, time: int | None) -> None:
-        """No check has a phase."""
         del time
 
     @property
     def distinct(self) -> int:
-        """How many different facts are known."""
         return self._listener.distinct if self._listener else 0
 
     def tallies(self) -> tuple[Tally, ...]:
@@ -235,23 +228,19 @@ class NoTracker:
         return self._listener.tallies() if self._listener else ()
 
     def cautions(self) -> tuple[str, ...]:
-        """None."""
         return ()
 
     def finish(self) -> None:
         """Nothing is waiting."""
 
     def scope_of(self, pid: int) -> Scope | None:
-        """Nobody is followed."""
         del pid
         return None
 
     def checks(self, scope: Scope) -> tuple[Check, ...]:
-        """None."""
         del scope
         return ()
 
     def refused_calls(self, scope: Scope) -> tuple[RefusedCall, ...]:
-        """None."""
         del scope
         return ()

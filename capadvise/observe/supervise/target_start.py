@@ -39,7 +39,7 @@ def start(
     failed: int,
     change: Callable[[], None] = lambda: None,
 ) -> NoReturn:
-    """In the child: become what the plan says, wait, exec. ``change``: to another user and other
+    """In the child: prepare as the plan says, wait, exec. ``change`` sets another user and
     capabilities."""
     try:
         if cgroup is not None:
@@ -53,14 +53,15 @@ def start(
         tell_namespace(plan)
         restore_limits(plan["limits"])
         try:
-            retry.install_filter(retry.read_filter(go))
+            if stops := retry.read_filter(go):
+                libc.install_seccomp_filter(stops)
         except OSError as error:
             raise Refused("install the filter that stops calls", error.errno or 0) from error
         try:
             os.execv(plan["path"], plan["argv"])
         except OSError as error:
             if error.errno == errno.ENOEXEC and not is_binary(plan["path"]):
-                # A script without a first line that names its interpreter: as shells do.
+                # A script without a line that names its interpreter: do as shells do.
                 os.execv("/bin/sh", ["/bin/sh", plan["path"], *plan["argv"][1:]])
             raise Refused(f"execute {plan['path']}", error.errno or 0) from error
     except Refused as error:
@@ -71,8 +72,8 @@ def start(
 
 
 def enter_namespace(plan: dict[str, Any], go: int, failed: int) -> None:
-    """A user namespace that there is, or a new one, where the plan wants that: the guardian maps
-    its ids."""
+    """Enter an existing or new user namespace, if the plan wants that: the guardian maps its
+    ids."""
     new = plan["retry"] and plan["retry"]["maps"]
     try:
         if plan["namespace"]:
@@ -91,15 +92,15 @@ def enter_namespace(plan: dict[str, Any], go: int, failed: int) -> None:
 
 
 def tell_namespace(plan: dict[str, Any]) -> None:
-    """Let the kernel make a check that is about the process's own user namespace: so the trace
-    tells which one that is (``Tracker``)."""
+    """Cause a check against the process's own user namespace: it shows the ``Tracker`` which one
+    that is."""
     if plan["namespace"]:
         with contextlib.suppress(OSError):
             libc.drop_bounding(_NO_CAPABILITY)
 
 
 def is_binary(path: str) -> bool:
-    """Whether a file is no text for a shell."""
+    """True if a file is no text for a shell."""
     with open(path, "rb") as file:
         head = file.read(256)
     return b"\0" in head or head.startswith(b"\x7fELF")

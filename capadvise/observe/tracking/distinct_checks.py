@@ -1,4 +1,4 @@
-"""Distinct checks: how often each was made, for which target, and what came of its call.
+"""Distinct checks: how often each was made, for which target, and the result of its call.
 
 Memory is bounded by the number of distinct checks, not of events: a fork loop has 400,000 pids
 and an mmap loop a million checks a second.
@@ -20,22 +20,24 @@ from capadvise.observe.ftrace.kallsyms import Symbols, call_site, syscall_of
 from capadvise.observe.tracking.tasks import Count, Key, Known, Scope, Task
 
 _LOOKS = 50
-"""So many rounds something is looked for: it is there at once, or is gone again."""
+"""Rounds for which something is looked for: it is there at once, or is gone again."""
 _YOUNGEST = 256
-"""So many threads are looked at for a user namespace whose map was just written."""
+"""Threads that are examined for a user namespace whose map was just written."""
 _NET_BIND_SERVICE = Cap.parse("NET_BIND_SERVICE")
 _KINDS = {int(Cap.parse("SETUID")): "uid", int(Cap.parse("SETGID")): "gid"}
-"""What who writes the map of a user namespace is asked for, by its kind of ids."""
+"""Capabilities that are checked at a write to the map of a user namespace → its kind of ids."""
 _MOST_MAPPERS = 256
 _WRITES_MAP = "map_write"
 
 
 CAPS = frozenset({_NET_BIND_SERVICE, *_KINDS})
-"""What may show, once it was allowed."""
+"""Capabilities whose use may show in /proc."""
 
 
 class ShownInProc:
-    """Looks each round, until it has found what it waits for."""
+    """Finds in /proc the ports that were bound and the ids that were mapped after granted checks:
+    events do not show them, since pointers among a call's arguments are not followed. Looks each
+    round, for a while."""
 
     def __init__(self, site: Callable[[bytes], tuple[tuple[str, ...], str | None]]) -> None:
         """``site``: see ``DistinctChecks.site``."""
@@ -46,11 +48,11 @@ class ShownInProc:
         self._mapped: dict[tuple[int, int], dict[int, int]] = {}
         """User namespace → the highest id that it maps, by scope and capability."""
         self._mappers: dict[tuple[int, int], set[int]] = {}
-        """Who wrote maps: each that of another user namespace."""
+        """The processes that wrote maps, each that of another user namespace."""
         self._looking: dict[tuple[int, int], int] = {}
 
     def allowed(self, scope: Scope, pid: int, cap: int, stack: bytes, *, first: bool) -> None:
-        """A process was allowed something; ``first``: no other was before it."""
+        """A process was granted a capability; ``first``: it is the first one."""
         if cap == _NET_BIND_SERVICE:
             if first:
                 self._binders[pid] = _LOOKS
@@ -61,7 +63,7 @@ class ShownInProc:
             self._looking[scope.number, cap] = _LOOKS
 
     def look(self, tasks: dict[int, Task]) -> None:
-        """Which ports were bound, and which ids mapped."""
+        """Look for bound ports and mapped ids."""
         for pid, rounds in list(self._binders.items()):
             ports = procfs.low_ports(pid)
             if ports:
@@ -81,13 +83,13 @@ class ShownInProc:
                 self._looking[number, cap] = rounds - 1
 
     def ports(self, cap: int, pid: int) -> str | None:
-        """Those that the process of a check has bound."""
+        """The ports that the process of a check has bound."""
         if cap != _NET_BIND_SERVICE or pid not in self._ports:
             return None
         return ", ".join(self._ports[pid])
 
     def ids(self, key: Key, scope: Scope) -> tuple[tuple[str, int], ...]:
-        """The highest one that checks about mapping were for, as an argument; empty where not all
+        """The highest id of the mappings that the checks were for, as an argument; empty if not all
         maps were seen, or the check was for something else."""
         known = self._mapped.get((scope.number, key.cap))
         if not known or _WRITES_MAP not in self._site(key.stack)[0]:
@@ -104,14 +106,15 @@ _DECIDING = frozenset(
     ]
 )
 _DISTINCT_ARGUMENTS = 32
-"""So many different arguments of one call site are distinguished; then only what can decide."""
+"""How many different arguments of one call site are distinguished; beyond that, only those that can
+decide."""
 MOST = 50_000
 """The limit of distinct checks. Programs, users and arguments are the target's to choose:
 a hostile one could make new ones for ever."""
 _ANY = "?"
-"""The program of those beyond."""
+"""The program of checks beyond the limit."""
 _ITS_OWN = 1
-"""Stands for the address of whatever user namespace the target is in."""
+"""Stands for the address of the target's user namespace."""
 _NAMESPACES = 4096
 _MOUNTERS = 256
 _MOUNTING = frozenset(["mount", "fsopen", "fsconfig", "fsmount"])
@@ -134,13 +137,13 @@ class DistinctChecks:
     def __init__(
         self, symbols: Symbols, known: Known | None = None, *, tells_within: bool = True
     ) -> None:
-        """``known``: see ``Task.arguments``. ``tells_within``: of each check it is known in which
-        user namespace the task was."""
+        """``known``: see ``Task.arguments``. ``tells_within``: each check shows the user namespace
+        that the task was in."""
         self._symbols, self._known, self._tells_within = symbols, known, tells_within
         self._counts: dict[tuple[Key, int | None], Count] = {}
         self._sites: dict[bytes, tuple[tuple[str, ...], str | None]] = {}
         self._origins: dict[bytes, Origin] = {}
-        """Of what stands for a check, by what stands for its stack."""
+        """Origins of the stand-ins for checks, by the stand-ins for their stacks."""
         self._overcommit: dict[bytes, bool] = {}
         self._stacks: dict[bytes, bytes] = {}
         """One copy of each."""
@@ -167,7 +170,7 @@ class DistinctChecks:
 
     @property
     def cautions(self) -> tuple[str, ...]:
-        """What the user is to know of how the checks were counted."""
+        """Cautions for the user about the counting."""
         malformed = (_MALFORMED.format(self.malformed),) if self.malformed else ()
         limit = (_LIMIT_REACHED,) if self.limit_reached else ()
         whose = (_WHOSE,) if self._unclear else ()
@@ -181,8 +184,8 @@ class DistinctChecks:
         return self._sites[stack]
 
     def call(self, stack: bytes, task: Task) -> str | None:
-        """The system call that a task's check is in. Where its entry function has jumped away from
-        the stack, it is the one that the task has begun."""
+        """The system call that a task's check is in. If its entry function has jumped away from the
+        stack, it is the call that the task has begun."""
         site, call = self.site(stack)
         if call is not None or not site or task.call not in syscalls.RESULTS:
             return call
@@ -192,7 +195,7 @@ class DistinctChecks:
         return task.call
 
     def is_overcommit(self, stack: bytes) -> bool:
-        """Whether it is the check made at nearly every mmap."""
+        """True if it is the stack of the check at nearly every mmap."""
         known = self._overcommit.get(stack)
         if known is None:
             site, _ = self.site(stack)
@@ -200,7 +203,8 @@ class DistinctChecks:
         return known
 
     def add(self, key: Key, result: int | None, pid: int, time: int, count: int) -> Count:
-        """The kernel has asked ``count`` times; ``result`` of the call: None until it has ended."""
+        """Add a check that was made ``count`` times; ``result`` of the call: None until it has
+        ended."""
         known = self._counts.get((key, result))
         if known is None and len(self._counts) >= MOST:
             key = _of_any(key)
@@ -213,27 +217,27 @@ class DistinctChecks:
         return known
 
     def settle(self, key: Key, result: int) -> None:
-        """The call in which a check was made has ended."""
+        """Move one check to the result of its call, which has ended."""
         waiting = self._counts.get((key, None)) or self._counts[_of_any(key), None]
         waiting.count -= 1
         moved = self.add(key, result, waiting.pid, waiting.first, 1)
         moved.last_pid, moved.last = waiting.last_pid, waiting.last
 
     def note_file_system(self, scope: Scope, thread: int, kind: str) -> None:
-        """What a thread wants to mount; of very many, the first ones."""
+        """Note a type of file system that a thread wants to mount; of very many, the first ones."""
         if len(self._file_systems) < _MOUNTERS:
             known = self._file_systems.setdefault((scope.number, thread), {})
             if len(known) < _DISTINCT_ARGUMENTS:
                 known[kind] = None
 
     def _types(self, scope: Scope, count: Count) -> list[str]:
-        """The file systems that a check can be about: of several checks, any of the target's."""
+        """The file systems that a check can be about; for several checks, all of the target's."""
         mine = (scope.number, count.pid)
         at = (mine,) if count.count == 1 else (at for at in self._file_systems if at[0] == mine[0])
         return sorted({kind for each in at for kind in self._file_systems.get(each, ())})
 
     def arguments(self, task: Task, cap: int, stack: bytes) -> tuple[tuple[str, int], ...]:
-        """Those by which the checks of one call site are distinguished."""
+        """The arguments by which the checks of one call site are distinguished."""
         named = tuple(task.arguments(self._known).items())
         where = (cap, stack, task.program)
         if self._distinct[where] >= _DISTINCT_ARGUMENTS:
@@ -244,8 +248,8 @@ class DistinctChecks:
     def add_seccomp_denied(
         self, time: int, pid: int, task: Task, call: str, cap: Cap, phase: Phase
     ) -> None:
-        """The seccomp filter has answered in the kernel's place: the runtime made it of what the
-        container holds, so it stands for a check that was refused."""
+        """The seccomp filter has answered in the kernel's place: the runtime derives it from the
+        container's capabilities, so it stands for a check that was refused."""
         self._stand_in(Origin.SECCOMP, time, pid, task, call, cap, -errno.EPERM, phase)
 
     def add_implied(
@@ -259,9 +263,9 @@ class DistinctChecks:
         *,
         descriptor: bool = False,
     ) -> None:
-        """A call was about a process that holds capabilities, and not the target's own, or about a
-        ``descriptor`` of one. The kernel asks only where that one holds more than the asker: which
-        it does once the target holds less than now (cap_safe_nice(), cap_ptrace_access_check() of
+        """A call acted on another target's process that holds capabilities, or on a ``descriptor``
+        of one. The kernel makes a check only if that process holds more than the caller: it will
+        once the target holds less than now (cap_safe_nice(), cap_ptrace_access_check() of
         security/commoncap.c)."""
         args = (("descriptor", 1),) if descriptor else ()
         self._stand_in(Origin.HOLDER, time, pid, task, call, cap, 0, phase, args)
@@ -278,7 +282,7 @@ class DistinctChecks:
         self, origin: Origin, time: int, pid: int, task: Task, call: str, cap: Cap, ret: int,
         phase: Phase, args: tuple[tuple[str, int], ...] = (),
     ) -> None:  # fmt: skip
-        """What stands for a check that was not made."""
+        """Add a stand-in for a check that was not made."""
         assert task.scope is not None
         place = f"{origin}:{call}".encode()
         self._sites[place], self._origins[place] = ((), call), origin
@@ -302,7 +306,7 @@ class DistinctChecks:
         return len(self._counts)
 
     def tallies(self) -> tuple[Tally, ...]:
-        """How often each capability was asked for so far, and by whom last."""
+        """How often each capability was checked so far, and the last such check."""
         counts: Counter[int] = Counter()
         latest: dict[int, tuple[Key, int | None, Count]] = {}
         for (key, result), known in self._counts.items():
@@ -368,16 +372,16 @@ class DistinctChecks:
         )
 
     def note_namespace(self, about: int, within: int, stack: bytes) -> None:
-        """A task that is followed is in a user namespace, or is about to enter one."""
+        """Note the user namespace that a followed task is in, or is about to enter."""
         if within not in self._inside and len(self._inside) < _NAMESPACES:
             self._inside.add(within)
         if about != within and _shows("user-namespace-entered", self.site(stack)[0]):
             self._entered.add(about)
 
     def _asked_about(self, key: Key, scope: Scope) -> Namespace:
-        """Which user namespace a check is about. From outside, whoever made a namespace has every
-        capability in it, without holding one (cap_capable() of security/commoncap.c); others are
-        asked for what they hold."""
+        """The kind of user namespace that a check is about. From outside, the maker of a namespace
+        has every capability in it without holding one (cap_capable() of security/commoncap.c);
+        others need to hold it."""
         about = self.namespace(key.namespace, scope)
         if key.nested and about is Namespace.TARGET:
             return Namespace.HOST  # above its own: what the target holds does not count there
@@ -395,7 +399,7 @@ class DistinctChecks:
         return about if self._owners == {key.uid} else Namespace.OTHER
 
     def namespace(self, pointer: int, scope: Scope) -> Namespace:
-        """Which user namespace an address stands for, as a target sees it."""
+        """The kind of user namespace at an address, as a target sees it."""
         own = scope.namespace or self.initial_namespace
         if not own:
             return Namespace.OTHER
@@ -406,8 +410,8 @@ class DistinctChecks:
 
 
 def _shows(sign: str, site: Sequence[str]) -> bool:
-    """Whether a call site has this ``Sign``. The catalog is read while the target runs: not before
-    its start, which would wait for it."""
+    """True if a call site has this ``Sign``. The catalog is read while the target runs: its start
+    would wait for it."""
     from capadvise.catalog import default
     from capadvise.catalog.signs import Sign
 

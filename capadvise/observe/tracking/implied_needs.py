@@ -1,6 +1,7 @@
-"""What a target needs though no check is made for it: inferred from what it executes and calls.
+"""Needs of a target without a capability check: inferred from what it executes and calls.
 
-For some, the kernel makes no check at all; for the rest, only once the target holds less than now.
+For some needs, the kernel makes no check at all; for the others, only once the target holds less
+than now.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 from capadvise.kernel import executables, procfs, syscalls, uapi
 from capadvise.model.caps import Cap, CapSet, is_reduced
 from capadvise.model.recording import Phase
 from capadvise.observe.ftrace.pointer_readers import Lookup
+from capadvise.observe.ftrace.pointers import Pointers
 from capadvise.observe.tracking.distinct_checks import DistinctChecks
 from capadvise.observe.tracking.tasks import Scope, Task
 
@@ -29,9 +31,11 @@ _STAT = ("stat", "newfstatat", "statx")
 
 
 def takes_trace(call: str, pid: int, file: str, target: int) -> bool:
-    """Whether what a call does with a file takes the right to trace the process. stat(2) takes it
-    where a link leads on alone. Programs look at the ancestors of the ``target`` to know where they
-    run; their namespaces they open to enter them, and files in their root for what is there."""
+    """True if a call's use of a file takes the right to trace the process (ptrace_may_access() in
+    fs/proc/base.c, fd.c and namespaces.c). ``file`` is the path below the folder of the process:
+    ``environ``, ``fd/3``. stat(2) takes the right only to follow a link. Programs look at ancestors
+    of the ``target`` only to know where they run, except for a use of their namespaces, root and
+    working folder."""
     private = _LINKS if call in _STAT else f"{_LINKS}|{_PRIVATE_FILES}"
     return bool(re.match(private, file)) and (
         _is_wanted_itself(call, file) or pid not in _ancestors(target)
@@ -39,7 +43,7 @@ def takes_trace(call: str, pid: int, file: str, target: int) -> bool:
 
 
 def is_descriptor(file: str) -> bool:
-    """Whether it is a single one: a folder of all can be listed by the process's user."""
+    """True if it is a single descriptor: the process's user can list the folder of all."""
     return file.startswith("fd/") and len(file) > len("fd/")
 
 
@@ -58,24 +62,24 @@ def _ancestors(pid: int) -> set[int]:
 
 
 LATE_ROUNDS, UNPLACED = 50, 8192
-"""For so many rounds what a thread did may wait for its start, and so much of it."""
+"""Rounds for which an action of a thread may wait for its start, and the most that wait."""
 T = TypeVar("T")
 
 
 class Unplaced(Generic[T]):
-    """What threads have done, until it is known whose they are: the start of a thread can be read
-    some rounds after that, as events wait for those of other processors."""
+    """Actions of threads until their scope is known: the start of a thread can be read some rounds
+    later, as events wait for those of other processors."""
 
     def __init__(self) -> None:
         self._waiting: list[tuple[int, int, T]] = []
-        """Rounds for which it may wait yet, thread, and what it did."""
+        """Rounds that are left, thread, and its action."""
 
     def add(self, done: Iterable[tuple[int, T]]) -> None:
-        """What is new; each waits for one round at least."""
+        """Add new actions; each waits for one round at least."""
         self._waiting += ((LATE_ROUNDS, thread, what) for thread, what in done)
 
     def placed(self, tasks: Mapping[int, Task]) -> Iterator[tuple[Task, Scope, int, T]]:
-        """Of the target's threads: task, scope, thread, and what it did."""
+        """The actions of the target's threads: task, scope, thread, action."""
         waiting, self._waiting = self._waiting, []
         for rounds, thread, what in waiting:
             task = tasks.get(thread)
@@ -87,65 +91,14 @@ class Unplaced(Generic[T]):
 
 _OPENS, _BY_PIDFD = "pidfd_open", ("setns", "pidfd_getfd")
 CALLS = syscalls.REACHING | {"capget", "capset", "prctl", _OPENS, *_BY_PIDFD}
-"""Those that tell something when they end."""
+"""The calls that can show a need when they end."""
 _OWN_SETS = 64
 _FILES = 4096
 _ENTERED = 4096
-"""So many threads that went into /proc are remembered."""
+"""The most threads that went into /proc that are remembered."""
 _ROUNDS = 3
 _TRACE, _SETPCAP = Cap.parse("SYS_PTRACE"), Cap.parse("SETPCAP")
 _PROCESSES = 4096
-
-
-class PointerReader(Protocol):
-    """Tells what pointers among the arguments of calls point to."""
-
-    @property
-    def cautions(self) -> tuple[str, ...]:
-        """What could not be read, a sentence each."""
-
-    def capset_asked(self, tid: int) -> CapSet | None:
-        """The permitted set that a thread's oldest call of capset(2) asked for, once for each call;
-        None where that could not be read."""
-
-    def lookups(self) -> Iterable[Lookup]:
-        """Which processes were looked into since the last time."""
-
-    @property
-    def tells_scans(self) -> bool:
-        """Whether who lists all processes is among the lookups."""
-
-    def event_time(self, lookup: Lookup) -> int:
-        """When that was, by the clock of the events."""
-
-    def lost_lookups(self) -> Mapping[int, int]:
-        """How many were lost since the last time, by thread; thread 0 stands for all of them."""
-
-    def file_systems(self) -> Iterable[tuple[int, str]]:
-        """(thread, type) of each file system that was to be mounted since the last time."""
-
-
-class _NoPointers:
-    cautions: tuple[str, ...] = ()
-    tells_scans = False
-
-    def capset_asked(self, tid: int) -> CapSet | None:
-        return None
-
-    def lookups(self) -> Iterable[Lookup]:
-        return ()
-
-    def event_time(self, lookup: Lookup) -> int:
-        return lookup.time
-
-    def lost_lookups(self) -> Mapping[int, int]:
-        return {}
-
-    def file_systems(self) -> Iterable[tuple[int, str]]:
-        return ()
-
-
-NO_POINTERS = _NoPointers()
 
 
 class ImpliedNeeds:
@@ -155,16 +108,16 @@ class ImpliedNeeds:
         self,
         counts: DistinctChecks,
         knows: Callable[[int], bool],
-        pointers: PointerReader,
+        pointers: Pointers,
         before: frozenset[int] | None,
         *,
         retried: bool,
         scans_told: bool,
         copies_told: bool = True,
     ) -> None:
-        """``knows``: whether a thread is followed. ``before``: the processes that there were before
-        a command, which has our files and pids; None of a container, which has not. ``retried``:
-        see ``Tracker``. ``scans_told``: events tell who lists processes; else ``pointers`` may.
+        """``knows``: True for a followed thread. ``before``: the processes before a command, which
+        has our files and pids; None for a container, which has not. ``retried``: see ``Tracker``.
+        ``scans_told``: events show which threads list processes; else ``pointers`` may.
         ``copies_told``: see ``DistinctChecks.add_copied``."""
         self._counts, self._knows, self._pointers = counts, knows, pointers
         self.cautions = pointers.cautions
@@ -174,7 +127,7 @@ class ImpliedNeeds:
         self._lookups = Unplaced[Lookup]()
         self._lost: Mapping[int, int] = {}
         self._entered: dict[tuple[int, str], bool] = {}
-        """Of each (thread, its name then) that went into /proc: it came by the first process."""
+        """(thread, its name then) that went into /proc → True once it passed the first process."""
         self._mounts = Unplaced[str]()
         self._looked_into: list[tuple[int, int, Lookup, Task]] = []
         self._descriptors: set[tuple[int, str, int]] = set()
@@ -182,7 +135,7 @@ class ImpliedNeeds:
         self._imports: dict[tuple[int, ...], frozenset[str]] = {}
 
     def executed(self, pid: int, task: Task, scope: Scope, path: str) -> None:
-        """What a task becomes by the file that it executes."""
+        """Note the changes to a task by the file that it executes."""
         near = [f"/proc/{known}" for known in (task.parent, scope.root) if known]
         places = [*near, *["/proc/self"] * self._here]
         gain = executables.Gain()
@@ -232,7 +185,7 @@ class ImpliedNeeds:
             self._counts.add_copied(time, pid, task, "prctl", _SETPCAP, phase)
 
     def _capset(self, pid: int, task: Task, result: int) -> None:
-        # each call is told once: not only those that count
+        # each call is read once: not only those that count
         asked, scope = self._pointers.capset_asked(pid), task.scope
         if scope is None or self._retried or result not in (0, -errno.EPERM):
             return  # the retry tracer makes such calls itself, and tells of the others
@@ -247,20 +200,20 @@ class ImpliedNeeds:
                 task.settled = True
 
     def _adapts(self, program: str, scope: Scope) -> bool:
-        """Whether a program that has looked at its sets can have kept what it had of those that it
-        would like to hold."""
+        """True if a program that has read its sets can have kept those that it had of the wanted
+        ones."""
         tests = _imports_that_tell()["capability-test"]
         return any((program, name) in scope.imports for name in tests)
 
     def executes(self, task: Task) -> None:
-        """A task becomes another program: what it has set last was for that one, as container
+        """A task becomes another program: the set that it set last was for that one, as container
         runtimes do."""
         if task.scope is not None and not task.nested:
             _must_hold(task, task.scope, task.handed)
         task.own, task.settled, task.handed = None, False, frozenset()
 
     def note_lookups(self, tasks: Mapping[int, Task]) -> None:
-        """Processes that were looked into in /proc, and what was mounted, up to the last round."""
+        """Note the lookups in /proc and the mounts up to the last round."""
         for _, scope, thread, kind in self._mounts.placed(tasks):
             self._counts.note_file_system(scope, thread, kind)
         self._mounts.add(self._pointers.file_systems())
@@ -275,7 +228,7 @@ class ImpliedNeeds:
         if lookup.is_told_of_access_times:
             scope.access_time_keepers.add(task.program_after(lookup.name))
         program = task.program_called(lookup.name)
-        # to place it in time takes five readings of a file: not for each round of top
+        # its time takes five readings of a file: not for each round of top
         if (
             (lookup.lists_processes or self._comes_by_all(lookup))
             and program not in (scope.proc_scanners or ())
@@ -302,8 +255,8 @@ class ImpliedNeeds:
             self._looked_into.append((_ROUNDS, pid, lookup, at_that_time))
 
     def _is_first_descriptor(self, looked_into: tuple[int, str, int], file: str) -> bool:
-        """Whether a descriptor of a process was not looked at before: who goes through all
-        processes for the sake of these (lsof, fuser) goes through thousands."""
+        """True if no descriptor like this was seen before for the process: a program that goes
+        through all descriptors (lsof, fuser) sees thousands."""
         if not is_descriptor(file) or looked_into in self._descriptors:
             return False
         if len(self._descriptors) >= _PROCESSES:
@@ -312,8 +265,8 @@ class ImpliedNeeds:
         return True
 
     def _comes_by_all(self, lookup: Lookup) -> bool:
-        """pidof goes into /proc and lists the folder as "."; then it comes by the first process,
-        and by others."""
+        """True if it goes through all processes: pidof enters /proc and lists the folder as ".",
+        then looks into the first process and others."""
         thread = lookup.thread, lookup.name
         if lookup.enters_folder:
             if len(self._entered) >= _ENTERED:
@@ -325,7 +278,6 @@ class ImpliedNeeds:
         return self._entered[thread] and lookup.place[0] != 1
 
     def _note_lost(self, tasks: Mapping[int, Task]) -> None:
-        """Lookups that were not read, of which those of an exec told what a program was told."""
         lost, self._lost = self._lost, self._pointers.lost_lookups()
         for thread, count in lost.items():
             those = tasks if thread == 0 else tasks.keys() & {thread}
@@ -338,8 +290,8 @@ class ImpliedNeeds:
         self._settle_lookups(last=True)
 
     def _settle_lookups(self, *, last: bool = False) -> None:
-        """Count what was not about a process of the target's own: of one that was just forked, the
-        start can be read some rounds later."""
+        """Count lookups into processes that do not belong to the target. The start of a process
+        that was just forked can be read some rounds later."""
         waiting, self._looked_into = self._looked_into, []
         for rounds, pid, lookup, task in waiting:
             if self._knows(pid) or (scope := task.scope) is None:
@@ -354,8 +306,8 @@ class ImpliedNeeds:
             )
 
     def _reached(self, time: int, pid: int, task: Task, call: str, phase: Phase) -> None:
-        """A call has acted upon a process, by its pid: in our own pid namespace, hence only where
-        the target is no container."""
+        """A call has acted on a process, by its pid in our own pid namespace: hence only if the
+        target is no container."""
         if not self._here or task.other_pids:
             return
         if call in _BY_PIDFD:
@@ -372,7 +324,8 @@ class ImpliedNeeds:
 
 
 def _imports_that_tell() -> dict[str, frozenset[str]]:
-    """By ``ImportSign``. The catalog is read while the target runs: not before its start."""
+    """Functions by ``ImportSign``. The catalog is read while the target runs: its start would wait
+    for it."""
     from capadvise.catalog import default
 
     return {str(sign): functions for sign, functions in default().signs.symbols.items()}
@@ -385,9 +338,10 @@ def _must_hold(task: Task, scope: Scope, caps: CapSet) -> None:
 
 
 def _held(pid: int, task: Task, *, existed: bool) -> bool:
-    """Whether a process that a task has reached held capabilities. Where the users differ, the
-    kernel makes a check: without one it was the task's own user's, and root's hold some unless they
-    gave them up. That counts for one that ``existed``, and has ended since."""
+    """True if a process that a task has reached held capabilities. If the users differ, the kernel
+    makes a check: without one it was a process of the task's own user, and root's processes hold
+    some unless they gave them up. This is assumed of a process that ``existed``, and has ended
+    since."""
     try:
         return bool(procfs.capability_sets(pid).permitted)
     except OSError:

@@ -1,4 +1,4 @@
-"""Refused calls, counted by what is known of each. Who refused is judged afterwards."""
+"""Refused calls, counted by kind. A later step judges the causes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _DISTINCT = 4096
 
 
 def count(refusals: Counter[RawRefusal], raw: RawRefusal) -> None:
-    """Count one more. Kinds beyond a bound are thrown together, without their checks."""
+    """Count one more. Kinds beyond a limit are counted as one, without their checks."""
     if raw not in refusals and len(refusals) >= _DISTINCT:
         raw = raw._replace(program="?", uid=0, denied=())
     refusals[raw] += 1
@@ -45,9 +45,9 @@ def named(
 
 
 def is_begun(call: str, result: int, begins: Mapping[int, str]) -> bool:
-    """Whether the begin of a call is recorded: one that ends without was answered by a seccomp
-    filter, which the kernel asks first (syscall_trace_enter() of kernel/entry/common.c). clone
-    is recorded where it makes namespaces, and only that is not permitted (EPERM)."""
+    """True if the begin of a call is recorded: a seccomp filter, which runs first, answered a call
+    that ends without a begin (syscall_trace_enter() of kernel/entry/common.c). clone is recorded if
+    it makes namespaces, and only that is not permitted (EPERM)."""
     if call == "clone":
         return result == -errno.EPERM
     return call in begins.values() and call not in syscalls.FILTERS
@@ -57,13 +57,13 @@ _DISTINCT_PIDS = 4096
 
 
 class RefusalLog:
-    """Of one run."""
+    """The refused calls of one run."""
 
     def __init__(self) -> None:
         self._scopes: dict[int, Scope] = {}
 
     def scope_of(self, pid: int) -> Scope | None:
-        """Of a thread that a call was refused to; it may have ended."""
+        """The scope of a thread that a call was refused to; it may have ended."""
         return self._scopes.get(pid)
 
     def note(

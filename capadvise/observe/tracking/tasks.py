@@ -22,7 +22,7 @@ _REPEATS = 32
 """Checks between two calls of a task that are remembered."""
 _PROGRAMS = 4
 _NAME_LENGTH = 15
-"""So much of a program's name does its thread bear."""
+"""How much of a program's name its thread bears."""
 
 
 class RawRefusal(NamedTuple):
@@ -39,25 +39,25 @@ class RawRefusal(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Scope:
-    """What one recording is about: a command and its descendants, or one container."""
+    """The subject of one recording: a command and its descendants, or one container."""
 
     number: int
     root: int
     """The pid of its first process, in the initial pid namespace."""
     started: int
-    """Time stamp of its own exec: what came before was its runtime's."""
+    """Time stamp of its own exec: earlier events were its runtime's."""
     namespace: int = 0
     """The kernel's pointer of the user namespace that it was in at its exec; 0: the initial one."""
     above: frozenset[int] = frozenset()
-    """The pointers of the namespaces above that one, besides the initial one, as far as known."""
+    """The pointers of the namespaces above that one, except the initial one, as far as known."""
     program: str = ""
-    """What its first process has executed last."""
+    """The program that its first process executed last."""
     io_uring: bool = False
     setid_exec: bool = False
     proc_scanners: set[str] | None = None
     """Programs that listed all processes; None where that is not recorded."""
     told: set[str] = field(default_factory=set)
-    """Programs that were told in their arguments which process to look into."""
+    """Programs whose arguments named a process to look into."""
     access_time_keepers: set[str] = field(default_factory=set)
     """Programs that were told to leave access times alone."""
     isolators: set[str] = field(default_factory=set)
@@ -67,9 +67,10 @@ class Scope:
     imports: set[tuple[str, str]] = field(default_factory=set)
     """(program, function of a library) of those that tell something."""
     unread_capset: bool = False
-    """What a program asked for with capset(2) could not be read."""
+    """The arguments of a capset(2) could not be read."""
     makers: set[int] = field(default_factory=set)
-    """Effective ids of who made user namespaces, which obey their makers (user_namespaces(7))."""
+    """Effective ids of the makers of user namespaces, who have all capabilities in them
+    (user_namespaces(7))."""
     made: int = 0
     """How many user namespaces were made, as far as was seen."""
     fixed_capsets: dict[tuple[str, CapSet], None] = field(default_factory=dict)
@@ -99,21 +100,21 @@ class Count:
 
 @dataclass(slots=True)
 class Task:
-    """A thread. What it forks begins as a copy."""
+    """A thread. Its children begin as copies."""
 
     program: str
     uids: syscalls.Ids
     gids: syscalls.Ids
     scope: Scope | None = None
     since: int = 0
-    """Time stamp: what it did before does not count."""
+    """Time stamp: its earlier actions do not count."""
     phase: Phase = Phase.RUN
     own: CapSet | None = None
-    """Once it has asked for its capabilities: what it left of them when it last took a few away."""
+    """Once it has read its capabilities: those that it kept when it last dropped some."""
     settled: bool = False
-    """It has set them, and will only take away from those."""
+    """It has set them, and will only drop some of those."""
     handed: CapSet = frozenset()
-    """What it has set last, perhaps for the program that it executes next."""
+    """The set that it set last, perhaps for the program that it executes next."""
     earlier: tuple[str, ...] = ()
     """The programs that it was before, the last ones."""
     call: str | None = None
@@ -146,8 +147,8 @@ class Task:
     signalled: bool = False
     """A seccomp filter has just sent it SIGSYS; the call may be seen to end."""
     repeats: dict[tuple[bytes, bytes], Repeat] = field(default_factory=dict)
-    """The checks since it began or ended a call, or executed a program: the same one again counts
-    for the same. A server makes them by the thousand."""
+    """The checks since it began or ended a call, or executed a program: a repeated check counts for
+    the same distinct one. A server makes thousands of them."""
 
     @classmethod
     def of_running(cls, pid: int, scope: Scope | None, root: Task | None) -> Task:
@@ -162,7 +163,7 @@ class Task:
         return cls(program, uids, gids, scope, since=scope.started if scope else 0, session=None)
 
     def become(self, program: str, pid: int) -> None:
-        """It, which is this process, has executed a program."""
+        """It has executed a program; ``pid`` is its process."""
         self.earlier = (*self.earlier[1 - _PROGRAMS :], self.program)
         if self.scope is not None:
             self.scope.isolators |= self.isolated_by
@@ -176,14 +177,15 @@ class Task:
         self.repeats.clear()
 
     def note_check(self, check: tuple[bytes, bytes], counts_for: Repeat) -> None:
-        """What a check, an event that has the answer and its stack, counts for."""
+        """Remember the distinct check that a check, an event with its answer and its stack, counts
+        for."""
         if len(self.repeats) >= _REPEATS:
             self.repeats.clear()
         self.repeats[check] = counts_for
 
     def repeats_check(self, check: tuple[bytes, bytes], pid: int, time: int) -> bool:
-        """Count a check that it has made since its last call or program; False where it has not.
-        Where the answer comes with another event, none is known."""
+        """Count a check that it has made since its last call or program; False where it has not. If
+        answers come with another event, none is known."""
         if (known := self.repeats.get(check)) is None:
             return False
         known.counted.add(pid, time, 1)
@@ -192,7 +194,7 @@ class Task:
         return True
 
     def wait_for_result(self, key: Key) -> None:
-        """A check was made that the end of the call under way tells more about."""
+        """Let a check wait for the result of the call under way."""
         self.pending.append(key)
         del self.pending[:-16]
 
@@ -207,14 +209,14 @@ class Task:
         return next((each for each in programs if each[:_NAME_LENGTH] == name), self.program)
 
     def program_after(self, name: str) -> str:
-        """What it has executed when the thread had this name."""
+        """The program that it executed when the thread had this name."""
         pairs = pairwise((self.program, *reversed(self.earlier)))
         return next((to for to, at in pairs if at[:_NAME_LENGTH] == name), self.program)
 
     def arguments(self, known: Known | None) -> dict[str, int]:
-        """Of the call under way, of which nothing differs from run to run: of a pid, whether it is
-        ``foreign``, none of the target's own, and whether SIGCONT stays within a session. Without
-        ``known`` pids are those of another pid namespace."""
+        """The arguments of the call under way, without values that differ from run to run: in place
+        of a pid, ``foreign`` if it is none of the target's own, and for SIGCONT ``same_session``.
+        Without ``known`` pids are those of another pid namespace."""
         assert self.call is not None
         args = syscalls.arguments(self.call, self.values, self.uids, self.gids)
         pid = args.pop("pid", None)
@@ -231,16 +233,16 @@ class Task:
         return args
 
     def shares_session(self, other: Task) -> bool:
-        """Whether both are known to be in one session."""
+        """True if both are known to be in one session."""
         return self.session is not None and self.session == other.session
 
     def may_share_process(self, other: Task) -> bool:
-        """Whether both may be threads of one process: neither has executed a program since."""
+        """True if both may be threads of one process: neither has executed a program since."""
         return other.scope is self.scope and other.program == self.program
 
     def leads_session(self, thread: int, leader: Task | None, others: Iterable[Task]) -> None:
-        """This thread has made a session. ``leader``: whose number came of it, the first thread of
-        the process; another one where it is not that, or in a pid namespace of the target's.
+        """This thread has made a session. ``leader``: the thread of the returned number, which is
+        the first thread of the process, or another one in a pid namespace of the target's.
         ``others``: among them are its other threads, which are in that session now, too."""
         for other in others:
             other.session = None if self.may_share_process(other) else other.session
@@ -249,12 +251,11 @@ class Task:
             leader.session = None
 
     def take_ids(self, call: str) -> None:
-        """The call under way has succeeded: it may have changed who the task is."""
-        if syscalls.sets_uids(call):
-            args = syscalls.arguments(call, self.values, self.uids, self.gids)
+        """The call under way has succeeded: it may have changed the ids of the task."""
+        args = syscalls.arguments(call, self.values, self.uids, self.gids)
+        if call in syscalls.UID_CALLS:
             self.uids = self.uids.after(call, args)
-        elif syscalls.sets_gids(call):
-            args = syscalls.arguments(call, self.values, self.uids, self.gids)
+        elif call in syscalls.GID_CALLS:
             self.gids = self.gids.after(call, args)
 
     def take_namespaces(self, call: str) -> None:
@@ -270,7 +271,7 @@ class Task:
             self.nested |= users  # not yet when it makes one
 
     def forked(self, parent: int) -> Task:
-        """What a child begins as; ``parent`` is this one's pid."""
+        """A child, as it begins; ``parent`` is the pid of this one."""
         child = replace(self, call=None, values=(), pending=[], repeats={}, handed=frozenset())
         child.parent = parent if self.scope is not None else 0
         if self.call == "clone":
@@ -287,12 +288,12 @@ class Task:
         self.pidfds = (*self.pidfds[-_PIDFDS:], (fd, self.values[0]))
 
     def note_scan(self, program: str) -> None:
-        """As this program, it lists all processes."""
+        """Note that it lists all processes, as this program."""
         if self.scope is not None and self.scope.proc_scanners is not None:
             self.scope.proc_scanners.add(program)
 
     def note_users_made(self) -> None:
-        """It has made a user namespace. What it is called in one of those is no one's id here."""
+        """It has made a user namespace. Its ids inside such a one mean nothing here."""
         if self.scope is None:
             return
         self.scope.made += 1
@@ -301,7 +302,7 @@ class Task:
 
 
 class Key(NamedTuple):
-    """What makes two checks the same."""
+    """All that makes two checks the same."""
 
     cap: int
     ret: int
@@ -319,7 +320,7 @@ class Key(NamedTuple):
 
 
 class Repeat(NamedTuple):
-    """What a check counts for."""
+    """The distinct check that a check counts for."""
 
     key: Key
     counted: Count
@@ -328,7 +329,7 @@ class Repeat(NamedTuple):
 
 
 class Starts(Protocol):
-    """Decides with what a scope begins."""
+    """Decides where a scope begins."""
 
     def called(self, pid: int, task: Task, call: str, values: Sequence[int]) -> None:
         """A thread without a scope has begun a call."""

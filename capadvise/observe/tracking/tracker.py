@@ -1,4 +1,4 @@
-"""From single events to distinct checks: which thread was asked, in which call, and for whom."""
+"""From single events to distinct checks: the thread that was checked, its call, its target."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from capadvise.observe.ftrace.check_events import (
     Types,
 )
 from capadvise.observe.ftrace.kallsyms import Symbols
+from capadvise.observe.ftrace.pointers import Pointers
 from capadvise.observe.tracking import distinct_checks, implied_needs, refusals
 from capadvise.observe.tracking.distinct_checks import DistinctChecks
-from capadvise.observe.tracking.implied_needs import NO_POINTERS, PointerReader
 from capadvise.observe.tracking.refusals import RefusalLog
 from capadvise.observe.tracking.tasks import Denied, Key, OneCommand, Repeat, Scope, Starts, Task
 
@@ -34,7 +34,7 @@ _SETPCAP = Cap.parse("SETPCAP")
 
 
 class Tracker:
-    """Takes pages, gives checks."""
+    """Takes pages of events, and returns checks."""
 
     def __init__(
         self,
@@ -48,11 +48,12 @@ class Tracker:
         retried: bool = False,
         opened_by: Mapping[str, Cap] = MappingProxyType({}),
         early: Callable[[int, str], None] | None = None,
-        pointers: PointerReader = NO_POINTERS,
+        pointers: Pointers | None = None,
     ) -> None:
-        """``root`` is the process that is followed, with its ids. ``retried``: calls of capset are
-        the retry tracer's, or told by it. ``opened_by``: calls that the target's seccomp filter
-        would let through with this capability. ``early`` is told of each exec once it was read."""
+        """``root`` is the process that is followed, with its ids. ``retried``: calls of capset
+        are the retry tracer's, or reported by it. ``opened_by``: calls that the target's seccomp
+        filter would let through with this capability. ``early`` is called for each exec once it
+        was read."""
         self.retried, self._opened_by = retried, opened_by
         self.types, self.starts, self.root = types, starts, root
         self._stopping: int | None = None
@@ -62,7 +63,7 @@ class Tracker:
         """Calls that a filter answered with SIGSYS, and whose name was not seen."""
         self._ended: set[int] = set()
         self._ended_before: set[int] = set()
-        """A round ago: what was only counted of them comes now."""
+        """Those of a round ago: their counted checks come now."""
         self._pairing = Pairing()
         before = starts.before if isinstance(starts, OneCommand) else None
         known = None if before is None else self._tasks.get
@@ -72,7 +73,7 @@ class Tracker:
         self._order = EventSorter(types, self.counts.is_overcommit, sighted)
         self._early, scans = early, types.scan is not None
         self._implied = implied_needs.ImpliedNeeds(
-            *(self.counts, self.knows, pointers, before),
+            *(self.counts, self.knows, pointers or Pointers(), before),
             retried=retried,
             scans_told=scans,
             copies_told=by_tracepoint or retried,
@@ -88,16 +89,16 @@ class Tracker:
 
     @property
     def unmatched(self) -> int:
-        """Refusals of which nobody knows what was asked: lost questions."""
+        """Refusals whose checks were lost."""
         return self._pairing.unmatched
 
     def cautions(self) -> tuple[str, ...]:
-        """What the user is to know of how it was read."""
+        """Cautions for the user."""
         return (*self.counts.cautions, *self._implied.cautions)
 
     def feed(self, before: Iterable[Page], flood: Iterable[Page], after: Iterable[Page]) -> bool:
-        """One round of reading, see ``EventSorter.take``; checks of memory accounting are counted
-        with the next one. False: there was more than one round takes."""
+        """Take one round of reading, see ``EventSorter.take``; checks of memory accounting are
+        counted with the next one. False if there was more than one round takes."""
         self._count(*self._order.take(before, flood, after))
         return self._order.complete
 
@@ -126,7 +127,7 @@ class Tracker:
         if kind == types.returned:
             self._answered(self._pairing.refuse(time, pid, *types.answer(event)))
             return
-        if types.returned is not None:  # else each question came with its answer
+        if types.returned is not None:  # else each check came with its answer
             self._answered(self._pairing.settle(pid))
         if (call := types.enters.get(kind)) is not None:  # these two are most of what comes
             self._settle(pid, task := self._task(pid))
@@ -176,7 +177,6 @@ class Tracker:
             self._order.begun = True
 
     def _lives(self, pid: int) -> None:
-        """This pid is of a thread that goes on."""
         self._ended.discard(pid)
         self._ended_before.discard(pid)
 
@@ -185,7 +185,6 @@ class Tracker:
             self._check(asked, result, count)
 
     def _key(self, asked: Asked, result: int, task: Task, scope: Scope, syscall: str | None) -> Key:
-        """What makes a check another one than those before it."""
         args: tuple[tuple[str, int], ...] = ()
         if task.call is not None and task.call == syscall:
             args = self.counts.arguments(task, asked.cap, asked.stack)
@@ -209,7 +208,7 @@ class Tracker:
             self.counts.initial_namespace = asked.namespace  # it is about init_user_ns
         if task.scope is None:
             if cap == _SETPCAP:
-                task.namespace = asked.namespace  # asked of a task's own namespace alone
+                task.namespace = asked.namespace  # checked against a task's own namespace alone
             return
         if time < task.since or not 0 <= cap < 64:  # no capability: the page is damaged
             return
@@ -287,7 +286,7 @@ class Tracker:
             self._refusals.note(pid, task, UNKNOWN_CALL, refusals.SIGSYS, False, ())
 
     def scope_of(self, pid: int) -> Scope | None:
-        """Whose a process is or was, as far as was read."""
+        """The scope that a process is or was in, as far as was read."""
         return task.scope if (task := self._tasks.get(pid)) else self._refusals.scope_of(pid)
 
     def adopt(self, pid: int, scope: Scope | None) -> Task:
@@ -297,14 +296,14 @@ class Tracker:
         return task
 
     def enter(self, pid: int, scope: Scope | None) -> None:
-        """A thread was found in a container; without a scope it belongs there from its next exec
+        """Add a thread that is in a container; without a scope it belongs there from its next exec
         on, as a runtime does."""
         task = self._tasks.get(pid) or self.adopt(pid, scope)
         if task.scope is None:
             task.scope, task.inside = scope, True
 
     def knows(self, pid: int) -> bool:
-        """Whether a thread is followed, as far as was read."""
+        """True if a thread is followed, as far as was read."""
         return pid in self._tasks
 
     def belonging(self, scope: Scope) -> list[int]:
@@ -318,9 +317,10 @@ class Tracker:
         return self._tasks.get(pid) or self.adopt(pid, self.starts.unknown(pid))
 
     def _phase(self, time: int, task: Task) -> Phase:
-        """A service that began later, as it waited for another one, is not being stopped."""
-        began, told = task.scope.started if task.scope else 0, self._stopping
-        stopping = told is not None and began <= told <= time
+        """The phase of a check. A service that began later, as it waited for another one, is not
+        being stopped."""
+        began, stop = task.scope.started if task.scope else 0, self._stopping
+        stopping = stop is not None and began <= stop <= time
         return Phase.STOP if stopping and task.phase is Phase.RUN else task.phase
 
     def note_stopping(self, time: int | None) -> None:
@@ -335,7 +335,7 @@ class Tracker:
         return self.counts.distinct
 
     def tallies(self) -> tuple[Tally, ...]:
-        """How often each capability was asked for so far, and by whom last."""
+        """How often each capability was checked so far, and the last such check."""
         return self.counts.tallies()
 
     def checks(self, scope: Scope) -> tuple[Check, ...]:

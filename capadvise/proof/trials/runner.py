@@ -15,7 +15,7 @@ from typing import Any
 from capadvise.judgement.differences import Observed
 from capadvise.judgement.trial_outcome import Interrupted, TrialOutcome
 from capadvise.kernel import procfs
-from capadvise.kernel.odd_start import given_limits
+from capadvise.kernel.odd_start import former_limits
 from capadvise.kernel.scratch import scratch_of_child
 from capadvise.model.caps import Cap, CapSet, names, parse_set
 from capadvise.model.companion import Companion, in_plan
@@ -222,7 +222,7 @@ def _plan(job: Job, caps: CapSet, top: Path) -> dict[str, Any]:
         env = dict(os.environ) | {"W": job.cwd}
     return {
         "top": str(top),
-        "limits": given_limits(),
+        "limits": former_limits(),
         "argv": list(job.argv),
         "cwd": job.cwd,
         "env": env,

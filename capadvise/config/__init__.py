@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from capadvise.config.compose import COMPOSE
 from capadvise.config.kubernetes import KUBERNETES
-from capadvise.config.language import Language
+from capadvise.config.language import Language, UnknownFile
 from capadvise.config.oci import OCI
 from capadvise.config.quadlet import QUADLET
-from capadvise.config.recognised import UnknownFile
 from capadvise.config.renderers import LABEL, SETCAP, SETPRIV
 from capadvise.config.run import DOCKER, PODMAN
 from capadvise.config.systemd import SYSTEMD

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from capadvise.catalog import default
 from capadvise.config.declared import Declared
-from capadvise.config.from_report import snippet_of
 from capadvise.config.language import Language
 from capadvise.config.snippet import Snippet
+from capadvise.config.snippet_from import snippet_of
 from capadvise.gate.consumers import EVERY, granted
 from capadvise.gate.files import Change
 from capadvise.judgement.report import Report

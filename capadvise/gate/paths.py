@@ -14,7 +14,7 @@ from pathlib import Path
 from capadvise.config import LANGUAGES
 from capadvise.config.declared import Declared, Exposure, ExposureAt
 from capadvise.config.language import Language
-from capadvise.config.oci.exposed import filters
+from capadvise.config.oci.file import filters
 from capadvise.config.units.names import dropped_in
 from capadvise.gate.outcome import Remark, Source
 

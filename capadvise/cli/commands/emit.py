@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from capadvise.catalog import default
-from capadvise.config.from_report import snippet_of
 from capadvise.config.snippet import Snippet
+from capadvise.config.snippet_from import snippet_of
 from capadvise.judgement.report import Report
 from capadvise.model.errors import BadInput, Exit
 from capadvise.report.load import load

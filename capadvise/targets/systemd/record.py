@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
-from capadvise.config.systemd.exposed import WITHHELD
+from capadvise.config.systemd.file import WITHHELD
 from capadvise.kernel import own_caps, procfs
 from capadvise.model.caps import Cap, CapSet
 from capadvise.model.errors import BadInput, CannotObserve

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from capadvise.config.kubernetes.manifests import REFERRING
-from capadvise.config.recognised import UnknownFile
+from capadvise.config.language import UnknownFile
 from capadvise.config.yaml.reader import Documents
 from capadvise.config.yaml.tree import EMPTY, Node, Scalar, entries, target
 from capadvise.model.errors import BadInput

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from capadvise.config.recognised import UnknownFile
+from capadvise.config.language import UnknownFile
 
 _OF_PROCESS = ("args", "capabilities")
 

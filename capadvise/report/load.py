@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from enum import Enum
-from functools import cache
+from functools import cache, partial
 from itertools import islice
 from pathlib import Path
 from types import NoneType, UnionType
@@ -102,7 +102,7 @@ def _load(raw: Any, catalog: Catalog) -> Report:
 
 
 def _load_target(raw: Any) -> Target:
-    target: Target = value_of(Target, raw)
+    target = value_of(Target, raw)
     if target.user and not is_user(target.user):
         raise BadInput(f"the user {target.user!r:.60} is not of the form uid:gid")
     return target
@@ -119,8 +119,7 @@ def _load_proof(raw: Any) -> Proven:
     proven |= {"floor": None if floor is None else _caps(floor["caps"])}
     proven |= {"hardening": _load_hardening(raw.get("hardening"))}
     _isolation(raw["isolation"])
-    made: Proven = value_of(Proven, raw, proven)
-    return made
+    return value_of(Proven, raw, proven)
 
 
 def _load_hardening(raw: Any) -> Hardening | None:
@@ -149,8 +148,7 @@ def load_recording(raw: Any) -> Recording:
         "fixed_capsets": tuple((_text(x["program"]), _caps(x["kept"])) for x in raw["own_sets"]),
         "started_containers": bool(raw.get("started_containers")),
     }
-    recording: Recording = value_of(Recording, raw, own)
-    return recording
+    return value_of(Recording, raw, own)
 
 
 def _load_check(raw: Any) -> Check:
@@ -163,7 +161,7 @@ def _load_check(raw: Any) -> Check:
         "args": tuple((_text(name), int(value)) for name, value in raw["args"].items()),
         "together": tuple(sorted(_caps(raw["together"]))),
     }
-    check: Check = value_of(Check, raw, own)
+    check = value_of(Check, raw, own)
     for name in filter(None, (check.syscall, check.without)):
         _word(name)
     return check
@@ -197,13 +195,13 @@ def _refused_calls(raw: Any) -> tuple[RefusedCall, ...]:
 
 
 def _audit_denial(raw: Any) -> AuditDenial:
-    denial: AuditDenial = value_of(AuditDenial, raw)
+    denial = value_of(AuditDenial, raw)
     _word(denial.syscall), _word(denial.errno)
     return denial
 
 
 def _refused_call(raw: Any) -> RefusedCall:
-    call: RefusedCall = value_of(RefusedCall, raw)
+    call = value_of(RefusedCall, raw)
     _word(call.syscall), _word(call.errno)
     return call
 
@@ -229,53 +227,53 @@ def _text(value: Any) -> str:
     return value
 
 
-def value_of(kind: Any, raw: Any, own: Mapping[str, Any] | None = None) -> Any:
-    """A value of some type from JSON: a dataclass, whose fields may be missing where they have a
-    default, an enumeration, a capability, ``X | None``, ``tuple[X, ...]``, ``frozenset[X]``,
-    ``dict[str, X]`` or a plain value. ``own``: fields that are written in another way."""
-    if isinstance(kind, type) and is_dataclass(kind):
-        _expect(dict, raw)
-        known = own or {}
-        return kind(
-            **{
-                name: known[name] if name in known else value_of(hint, raw[name])
-                for name, (hint, needed) in _fields(kind).items()
-                if needed or name in raw or name in known
-            }
-        )
-    origin, arguments = get_origin(kind), get_args(kind)
-    if origin is UnionType:
-        (inner,) = (each for each in arguments if each is not NoneType)
-        return None if raw is None else value_of(inner, raw)
-    if origin in (tuple, frozenset):
-        _expect(list, raw)
-        return origin(value_of(arguments[0], item) for item in raw)
-    if origin is dict:
-        _expect(dict, raw)
-        return {_text(name): value_of(arguments[1], item) for name, item in raw.items()}
-    if kind is Cap:
-        return Cap.parse(_text(raw))
-    if issubclass(kind, Enum):
-        return kind(raw)
-    if kind is float and type(raw) is int:
-        return float(raw)
-    _expect(kind, raw)
-    return raw
-
-
-def _expect(kind: type, raw: Any) -> None:
-    if type(raw) is not kind:
-        raise BadInput(f"expected {kind.__name__}, found {raw!r:.60}")
+def value_of(kind: Callable[..., _T], raw: Any, own: Mapping[str, Any] | None = None) -> _T:
+    """A dataclass from JSON; fields may be missing where they have a default. ``own``: fields that
+    are written in another way than ``dump.as_json`` writes them."""
+    _expect(dict, raw)
+    values = dict(own or {})
+    for name, (read, needed) in _fields(kind).items():
+        if name not in values and (needed or name in raw):
+            values[name] = read(raw[name])
+    return kind(**values)
 
 
 @cache
-def _fields(kind: type) -> dict[str, tuple[Any, bool]]:
-    """Field → its type, and whether it has no default."""
+def _fields(kind: Any) -> dict[str, tuple[Callable[[Any], Any], bool]]:
+    """Field → how it is read, and whether it has no default."""
     hints = get_type_hints(kind)
     return {
-        field.name: (hints[field.name], field.default is field.default_factory is MISSING)
+        field.name: (_reader(hints[field.name]), field.default is field.default_factory is MISSING)
         for field in fields(kind)
     }
+
+
+def _reader(kind: Any) -> Callable[[Any], Any]:
+    """How JSON is read as a dataclass, an enumeration, a capability, ``X | None``,
+    ``tuple[X, ...]``, ``frozenset[X]``, ``dict[str, X]`` or a plain value."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin is UnionType:
+        (inner,) = (_reader(each) for each in arguments if each is not NoneType)
+        return lambda raw: None if raw is None else inner(raw)
+    if origin in (tuple, frozenset):
+        item = _reader(arguments[0])
+        return lambda raw: origin(map(item, _expect(list, raw)))
+    if origin is dict:
+        item = _reader(arguments[1])
+        return lambda raw: {_text(key): item(each) for key, each in _expect(dict, raw).items()}
+    if isinstance(kind, type) and is_dataclass(kind):
+        return partial(value_of, kind)
+    if kind is Cap:
+        return lambda raw: Cap.parse(_text(raw))
+    if kind is float:
+        return lambda raw: float(raw) if type(raw) is int else _expect(float, raw)
+    return kind if issubclass(kind, Enum) else partial(_expect, kind)
+
+
+def _expect(kind: type, raw: Any) -> Any:
+    if type(raw) is not kind:
+        raise BadInput(f"expected {kind.__name__}, found {raw!r:.60}")
+    return raw
 
 
 def _texts(value: Any) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from capadvise.config.comments import PORT_START, SETCAP_UNTRIED
+from capadvise.config.snippet import PORT_START, SETCAP_UNTRIED
 
 if TYPE_CHECKING:
     from capadvise.config.snippet import Snippet

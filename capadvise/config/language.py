@@ -1,15 +1,16 @@
-"""What can be done in one language, and which program reads it. The same questions for each.
+"""One configuration language, and the program that reads it: each answers the same questions.
 
 A language is a folder. Its ``__init__`` holds this value and nothing heavy, since every command
-loads it; what the language does is in modules of the folder that are loaded when they are asked:
+loads it. The other modules of the folder are loaded when somebody asks them:
 
-- ``recognise``: ``claims(file)``, and ``meant(path, text)`` if it ``has_doubles``;
-- ``file``: ``render(snippet)``, ``read(text, path)``; for what holds one service,
-  ``service_name(path)``; for what has drop-ins, ``read_together(texts, path)``;
-- ``edit``: ``patch`` and ``restrain``, as ``patched.Editor`` has them;
-- ``shown``: ``read(shown, name)`` of what its consumer's command shows, if in an ``own_form``;
-- the module that ``project`` names: ``unasked(path)``; ``together(path)`` and ``beside`` if it
-  ``joins`` files, ``used_by(path, text)`` if it has ``drop_ins``.
+- ``file`` has ``render(snippet)`` and ``read(text, path)``; ``service_name(path)`` if a file holds
+  one service; ``read_together(texts, path)`` if the language has drop-ins; and, if its consumer's
+  command answers in its own form, ``read_shown(shown, name)``;
+- ``edit`` has ``patch`` and ``restrain``, as ``patched.Editor`` describes them;
+- the module that ``files`` names knows which files are of the language: ``claims(file)``, and
+  ``meant(path, text)`` if the language ``has_doubles``; and which files the consumer reads with
+  one: ``unasked(path)`` if it ``joins`` files or has ``drop_ins``, ``together(path)`` and
+  ``beside`` if it ``joins`` files, ``used_by(path, text)`` if it has ``drop_ins``.
 """
 
 from __future__ import annotations
@@ -35,8 +36,38 @@ if TYPE_CHECKING:
     from capadvise.model.caps import CapSet
     from capadvise.model.target import Target
 
+
 QUESTIONS = ("recognise", "read", "expose", "render", "edit", "consumer", "lines", "ask", "name")
-"""What a language answers, or else says in ``cannot``."""
+"""A language answers each, or says in ``cannot`` why not."""
+
+
+class UnknownFile:
+    """A file of which nobody has said in which language it is; JSON is YAML, too."""
+
+    def __init__(self, path: str, text: str) -> None:
+        self.path, self.text = path, text
+
+    @property
+    def name(self) -> str:
+        """Without its folder."""
+        return PurePath(self.path).name
+
+    @cached_property
+    def roots(self) -> tuple[Node, ...]:
+        """One for each document. Raises BadInput, with the line, for what is not YAML."""
+        from capadvise.config.yaml.reader import Documents
+
+        return tuple(Documents(self.text).roots)
+
+    @cached_property
+    def json(self) -> object:
+        """The value; None for what is not JSON."""
+        import json
+
+        try:
+            return json.loads(self.text)
+        except (ValueError, RecursionError):
+            return None
 
 
 class UnknownFile:
@@ -69,30 +100,30 @@ class UnknownFile:
 
 
 class Resolves(Enum):
-    """What ``check`` asks a consumer before it judges."""
+    """The question that ``check`` puts to a consumer before it judges."""
 
     NOTHING = 0
     PROJECT = 1
-    """What it makes of several files, where what is written is not all that counts."""
+    """The result of several files, where the files alone do not tell."""
     UNIT = 2
-    """How it starts what a unit says, with ``--resolve``."""
+    """The command that it starts for a unit, with ``--resolve``."""
     BOUNDS = 3
-    """What a unit may hold at most, with ``--resolve``."""
+    """The most that a unit may hold, with ``--resolve``."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConsumerCommand:
-    """The program that reads a language, and how it is asked what it makes of a file."""
+    """The program that reads a language, and the command that shows its reading of a file."""
 
     title: str
     commands: tuple[tuple[str, ...], ...]
-    """The first that is installed and takes the file is heard. ``{folder}`` is where the file lies,
-    ``{name}`` what it is called."""
+    """The first that is installed and takes the file answers. ``{folder}`` is the file's folder,
+    ``{name}`` its name."""
     beside: bool = False
     """It wants the file in a folder, a temporary one, with those that it refers to; else it reads
     its standard input."""
     own_form: bool = False
-    """What it shows is not written in the language: ``shown`` reads it."""
+    """Its answer is not written in the language: ``read_shown`` reads it."""
     environment: Mapping[str, str] = field(default_factory=dict)
     verifies_drop_ins: bool = False
     """``systemd-analyze verify`` says whether a drop-in is right."""
@@ -103,70 +134,72 @@ class Language:
     """One configuration language."""
 
     name: str
-    """As ``--format`` takes it."""
+    """The value of ``--format``."""
     module: str
     """The module that renders, and reads where the language has a file."""
     title: str = ""
-    """What its file is called: ``a compose file``."""
+    """A file of it, in a sentence: ``a compose file``."""
     consumer: Consumer | None = None
     command: ConsumerCommand | None = None
     resolves: Resolves = Resolves.NOTHING
     file_name: str = ""
-    """What a new file is called if nobody says otherwise; empty: ``capadvise.NAME``."""
+    """The name of a new file if nobody says otherwise; empty: ``capadvise.NAME``."""
     endings: tuple[str, ...] = ()
-    """How the names of its files end."""
+    """Endings of the names of its files."""
     edited: tuple[str, ...] = ()
-    """How those end that ``edit`` changes; a drop-in counts as its unit."""
+    """Endings of the files that ``edit`` changes; a drop-in counts as its unit."""
     keys: tuple[str, ...] = ()
-    """Keys at the top by which a JSON file is known to be of it."""
+    """Top-level keys that only a JSON file of this language has."""
     service: str = ""
-    """What ``read`` calls the service of a file that has but one and does not name it. Empty: a
-    file has several, each with its name."""
+    """The name that ``read`` gives to the only service of a file. Empty: a file has several
+    services, each with its own name."""
     has_doubles: bool = False
-    """Other programs have files that look the same."""
+    """Files of other programs look the same."""
     drop_ins: bool = False
     """Its files are units, known by their names. Drop-ins in ``NAME.d`` change what one says, and
     can be there without it."""
-    project: str = ""
-    """The module that knows which other files are read with one."""
+    files: str = ""
+    """The module that knows its files."""
     joins: bool = False
-    """Its consumer joins what several files say of one service: ``beside`` of ``project`` reads
-    the others."""
+    """Its consumer joins what several files say of one service."""
     pods: bool = False
-    """Its services are containers of pods, whose Pod Security level is that of the pod."""
+    """Its services are containers of pods: the pod has the Pod Security level."""
     engine: str | None = None
-    """What always starts what it configures, as ``catalog/baselines`` calls it; None: whichever
-    engine the target had."""
+    """The engine that always starts its services, as ``catalog/baselines`` calls it; None: the
+    engine of the target."""
     for_command: bool = False
-    """What it renders starts or changes the program that was recorded: a set alone is not enough.
-    """
+    """Its output starts or changes the recorded program: a set alone is not enough."""
     lines: str = ""
-    """What a person pastes into a file; ``{short}`` and ``{full}`` are the capabilities."""
+    """Lines to paste into a file; ``{short}`` and ``{full}`` are the capabilities."""
     devices: str = ""
-    """How a service is given a device of the host."""
+    """The setting that gives a service a device of the host."""
     filter_note: str = ""
-    """Where the engine's seccomp filter is applied, if not always."""
+    """The condition under which the engine applies its seccomp filter, if there is one."""
     cannot: Mapping[str, str] = field(default_factory=dict)
-    """Question → why the language has no answer."""
+    """Question → the reason why the language has no answer."""
 
     def can(self, question: str) -> bool:
-        """Whether it answers one of ``QUESTIONS``."""
+        """True if it answers one of ``QUESTIONS``."""
         return question not in self.cannot
 
     @property
     def judged_by(self) -> Consumer:
-        """Its consumer, of a language that has files."""
+        """The consumer of a language that has files."""
         assert self.consumer is not None, self.name
         return self.consumer
 
-    def _part(self, name: str) -> Any:
-        """A module of the folder."""
-        return import_module(f"{self.module.rpartition('.')[0]}.{name}")
+    @property
+    def _file(self) -> Any:
+        return import_module(self.module)
+
+    @property
+    def _files(self) -> Any:
+        return import_module(self.files)
 
     # -------------------------------------------------------------------------- reading
 
     def named(self, path: str) -> bool:
-        """Whether a file is of it by its name alone, as units are."""
+        """True if the name of a file shows that it is of this language, as that of a unit does."""
         if not self.drop_ins:
             return False
         from capadvise.config.units.names import dropped_in, unit_suffix
@@ -177,32 +210,32 @@ class Language:
         return ".conf" in self.endings and dropped_in(path)  # of a kind that nobody here knows
 
     def claims(self, file: UnknownFile) -> bool:
-        """Whether a file is of it by what is in it. Raises BadInput where it is so by half."""
+        """True if the content of a file is of this language. Raises BadInput if only half is."""
         asked = self.can("recognise") and not self.drop_ins
-        return asked and bool(self._part("recognise").claims(file))
+        return asked and bool(self._files.claims(file))
 
     def meant(self, path: str, text: str) -> bool:
-        """Whether a file that nobody named says something of services, where other programs have
-        files that look the same."""
-        return not self.has_doubles or bool(self._part("recognise").meant(path, text))
+        """True if a file that nobody named is about services, and not another program's file
+        that looks the same."""
+        return not self.has_doubles or bool(self._files.meant(path, text))
 
     def read(self, text: str, path: str = "") -> tuple[Declared, ...]:
-        """What a file declares. Raises BadInput, with the line, for what is not such a file."""
+        """The services of a file. Raises BadInput, with the line, if it is no such file."""
         if reason := self.cannot.get("read"):
             raise BadInput(f"{self.name} cannot be read: {reason}")
-        services: tuple[Declared, ...] = import_module(self.module).read(text, path)
-        return self.called(services, path) if path else services
+        services: tuple[Declared, ...] = self._file.read(text, path)
+        return self._named_after(path, services) if path else services
 
     def read_together(self, texts: Sequence[str], path: str) -> tuple[Declared, ...]:
-        """What a file and its drop-ins declare; ``path``: what they are called after."""
-        services: tuple[Declared, ...] = import_module(self.module).read_together(texts, path)
-        return self.called(services, path)
+        """The services of a file and its drop-ins, named after ``path``."""
+        services: tuple[Declared, ...] = self._file.read_together(texts, path)
+        return self._named_after(path, services)
 
-    def called(self, services: tuple[Declared, ...], path: str) -> tuple[Declared, ...]:
-        """The only service of a file has the file's name, besides its own."""
+    def _named_after(self, path: str, services: tuple[Declared, ...]) -> tuple[Declared, ...]:
+        """Give the only service of a file the file's name, or add it to its own name."""
         if not self.service:
             return services
-        name: str = import_module(self.module).service_name(path)
+        name: str = self._file.service_name(path)
         return tuple(
             replace(one, service=name)
             if one.service == self.service
@@ -211,62 +244,60 @@ class Language:
         )
 
     def together(self, path: str) -> list[str]:
-        """The files that its consumer makes one of with a file, in its order."""
-        return list(import_module(self.project).together(path)) if self.joins else []
+        """The files that its consumer joins to one, in its order, for one of them."""
+        return list(self._files.together(path)) if self.joins else []
 
     def unasked(self, path: str) -> list[tuple[str, str]]:
-        """Files that its consumer reads unasked with a file, each with why."""
-        return list(import_module(self.project).unasked(path)) if self.project else []
+        """Files that its consumer also reads when it reads a file, each with the reason."""
+        return list(self._files.unasked(path)) if self.joins or self.drop_ins else []
 
     def said_beside(self, path: Path, service: str, target: Target) -> list[tuple[str, Declared]]:
-        """What other files of its project say of a service, where its consumer joins what they
-        say."""
-        if not self.joins:
-            return []
-        return list(import_module(self.project).beside(path, service, target))
+        """The same service in other files of its project, where its consumer joins them."""
+        return list(self._files.beside(path, service, target)) if self.joins else []
 
     def used_by(self, path: str, text: str) -> tuple[str, ...]:
         """Files that a file names. Raises BadInput."""
-        return tuple(import_module(self.project).used_by(path, text)) if self.drop_ins else ()
+        return tuple(self._files.used_by(path, text)) if self.drop_ins else ()
 
     # -------------------------------------------------------------------------- writing
 
     def render(self, snippet: Snippet) -> str:
         """The snippet in this language, ending with a line end."""
-        text: str = import_module(self.module).render(snippet)
+        text: str = self._file.render(snippet)
         return text
 
     def patch(self, text: str, service: str | None, snippet: Snippet) -> Patched:
         """The text of a file with a set in it. ``service``: ``[KIND/]NAME[/CONTAINER]``; None: the
-        only one. Raises BadInput for a text that is no such file, CannotPatch where more would
-        change than is meant."""
+        only one. Raises BadInput if the text is no such file, CannotPatch if more would change
+        than the set."""
         if reason := self.cannot.get("edit"):
             raise BadInput(f"{self.name} cannot be patched: {reason}")
         from capadvise.config.patched import container_number, effective, the_one
 
         def read(body: str, name: str) -> Declared | None:
             drop_in = f"x{self.edited[0]}.d/x.conf" if self.drop_ins else ""
-            services = import_module(self.module).read(body, drop_in)
+            services = self._file.read(body, drop_in)
             return the_one(services, "" if self.service else name)
 
         number = capability_number if self.judged_by.takes_numbers else container_number
-        return effective(self._part("edit"), read, number, text, service, snippet)
+        editor = import_module(f"{self.module.rpartition('.')[0]}.edit")
+        return effective(editor, read, number, text, service, snippet)
 
     def is_given(self, shown: str, name: str, service: str, snippet: Snippet) -> bool | None:
-        """Whether a service gets what is meant, by what its command shows of a file; None where
-        that does not tell."""
+        """True if the answer of its command for a file gives a service the set; None if that does
+        not tell."""
         from capadvise.config.patched import has, the_one
 
         if self.resolves is Resolves.BOUNDS:
-            given: bool | None = self._part("shown").is_given(shown, snippet)
+            given: bool | None = self._file.is_given(shown, snippet)
             return given
         own_form = self.command is not None and self.command.own_form
-        services = self._part("shown").read(shown, name) if own_form else self.read(shown)
+        services = self._file.read_shown(shown, name) if own_form else self.read(shown)
         one = the_one(services, "" if self.service else service)
         return None if one is None else has(one, snippet)
 
     def pasted(self, caps: CapSet) -> str:
-        """The few lines that give a service a set; empty where nobody pastes."""
+        """The few lines that give a service a set; empty if there are none to paste."""
         short = ", ".join(cap.short for cap in sorted(caps))
         full = " ".join(cap.name for cap in sorted(caps))
         return self.lines.replace("{short}", short).replace("{full}", full)

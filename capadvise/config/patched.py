@@ -9,12 +9,10 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from capadvise.config import engine
-from capadvise.config.comments import PORT_START
 from capadvise.config.declared import Declared, is_root
-from capadvise.config.snippet import Snippet
+from capadvise.config.snippet import PORT_START, Snippet
 from capadvise.config.text_edits import NormalizedText
 from capadvise.config.yaml.layout import Item
-from capadvise.config.yaml.values import as_docker_takes_it
 from capadvise.model.caps import Cap
 from capadvise.model.errors import BadInput, CannotPatch
 
@@ -168,6 +166,16 @@ def _check_possible(declared: Declared, snippet: Snippet) -> None:
 def the_one(services: Sequence[Declared], name: str) -> Declared | None:
     """The service of this name; the first, where there is none."""
     return next((one for one in services if one.service == name or not name), None)
+
+
+def as_docker_takes_it(name: str) -> str | None:
+    """Docker takes any case, with the prefix or without."""
+    if name.strip().upper() == "ALL":
+        return "ALL"
+    try:
+        return Cap.parse(name).short
+    except ValueError:
+        return None
 
 
 def container_number(name: str) -> int | None:

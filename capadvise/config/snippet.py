@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from capadvise.config.comments import comment
-from capadvise.judgement.report import Report
 from capadvise.model.caps import NAMES, Cap, CapSet, parse_set
+from capadvise.model.escape import printable
+
+if TYPE_CHECKING:
+    from capadvise.judgement.report import Report
+
 
 _BIND = parse_set(["NET_BIND_SERVICE"])
 _OF_THE_HOST = parse_set(["MKNOD", "SYS_RAWIO", "SYS_MODULE", "SYS_ADMIN", "SYS_BOOT"])
@@ -112,3 +116,23 @@ def setcap_words(caps: Iterable[Cap]) -> str:
     """``cap_chown,cap_kill=ep``."""
     named = (cap.name.lower() if cap < len(NAMES) else str(int(cap)) for cap in caps)
     return f"{','.join(named)}=ep"
+
+
+PORT_START = "net.ipv4.ip_unprivileged_port_start"
+SETCAP_UNTRIED = "not tried; every user who starts the program has them"
+
+
+def comment(text: str, indent: str = "") -> str:
+    """Comment lines that say one thing."""
+    import textwrap  # whoever only reads files writes no comments
+
+    lines = textwrap.wrap(
+        one_line(text), 94, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}#   "
+    )
+    # A backslash at the end would join the next line to the comment in a unit file.
+    return "".join(f"{line.rstrip(chr(92))}\n" for line in lines)
+
+
+def one_line(text: str) -> str:
+    """Text from a traced process or a report, as a comment at the end of a line can bear it."""
+    return printable(text).rstrip("\\ ")

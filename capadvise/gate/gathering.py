@@ -15,11 +15,11 @@ from pathlib import Path
 
 from capadvise.catalog import Catalog
 from capadvise.config import LANGUAGES, can_be_ours, host_paths, languages, recognise
-from capadvise.config.compose.project import named_by_env
+from capadvise.config.compose.files import named_by_env
 from capadvise.config.declared import Declared, Exposure, ExposureAt
 from capadvise.config.kubernetes import KUBERNETES
 from capadvise.config.language import Language
-from capadvise.config.oci.exposed import filters
+from capadvise.config.oci.file import filters
 from capadvise.config.systemd import SYSTEMD
 from capadvise.config.units.names import called_after, dropped_in
 from capadvise.config.yaml.tree import template_hint
@@ -198,7 +198,7 @@ def _source(
 
 
 def _only_refers(path: str, text: str) -> bool:
-    from capadvise.config.kubernetes.recognise import only_refers
+    from capadvise.config.kubernetes.files import only_refers
 
     return only_refers(path, text)
 
@@ -219,8 +219,8 @@ def _referring(
 
 
 def _references(path: str, text: str) -> Iterator[Remark]:
+    from capadvise.config.kubernetes.files import references
     from capadvise.config.kubernetes.manifests import DIALECT, host_volumes
-    from capadvise.config.kubernetes.recognise import references
     from capadvise.config.yaml.reader import Documents
 
     for kind, tool, line in references(text):

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from capadvise.catalog import default
 from capadvise.config.declared import Declared
-from capadvise.config.from_report import snippet_of
 from capadvise.config.language import Language
 from capadvise.config.patched import Patched
 from capadvise.config.snippet import Snippet
+from capadvise.config.snippet_from import snippet_of
 from capadvise.gate.files import Change, plan
 from capadvise.gate.service import EVERY, granted
 from capadvise.judgement.report import Report

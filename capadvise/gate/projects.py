@@ -6,7 +6,7 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Se
 from os.path import normpath
 from pathlib import PurePath
 
-from capadvise.config.compose.project import NAMES
+from capadvise.config.compose.files import NAMES
 from capadvise.config.units.names import drop_in_folders, dropped_in, template_of
 
 _OVERRIDES = tuple(f"{stem}.override" for stem in NAMES)

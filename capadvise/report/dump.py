@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import fields, is_dataclass
+from enum import Enum
 from typing import Any
 
 from capadvise import __version__
@@ -15,9 +16,9 @@ from capadvise.judgement.proven import Proven
 from capadvise.judgement.refusals import refusals
 from capadvise.judgement.report import SCHEMA, Report
 from capadvise.judgement.user_namespace import Fit, Placed, placements
-from capadvise.model.caps import names
-from capadvise.model.posture import Mac, Posture, Sharing
-from capadvise.model.recording import AuditDenial, Check, ImageFile, Origin, Recording, RefusedCall
+from capadvise.model.caps import Cap, names
+from capadvise.model.posture import Mac
+from capadvise.model.recording import Check, Origin, Recording
 from capadvise.model.target import Target
 from capadvise.model.workload import Workload
 from capadvise.report.compared import Comparison, compared
@@ -34,32 +35,9 @@ def dump(report: Report, catalog: Catalog) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "tool": {"version": __version__},
-        "target": {
-            "kind": report.target.kind,
-            "name": report.target.name,
-            "argv": list(report.target.argv),
-            "cwd": report.target.cwd,
-            "user": report.target.user,
-            "image": report.target.image,
-            "engine": report.target.engine,
-            "container": report.target.container,
-            "service": report.target.service,
-            "pod": report.target.pod,
-            "privileged": report.target.privileged,
-            **_of_workload(report.target),
-        },
-        "workload": {
-            "kind": report.workload.kind,
-            "setup": report.workload.setup,
-            "check": report.workload.check,
-            "expect_exit": report.workload.expect_exit,
-            "timeout": report.workload.timeout,
-            "teardown": report.workload.teardown,
-            "fresh": list(report.workload.fresh),
-            "check_after": report.workload.check_after,
-            "steps": _steps(report.workload),
-        },
-        "posture": dump_posture(report.posture),
+        "target": _target(report.target),
+        "workload": as_json(report.workload) | {"steps": _steps(report.workload)},
+        "posture": as_json(report.posture),
         "recordings": [dump_recording(item, catalog, mac) for item in report.recordings],
         "needs": [_need(need, risks.get(need.cap), placed[need.cap]) for need in proposal.needs],
         "proposal": {
@@ -91,25 +69,12 @@ def _known(comparison: Comparison | None) -> dict[str, Any] | None:
     }
 
 
-def _of_workload(target: Target) -> dict[str, Any]:
-    """Only where there is one."""
+def _target(target: Target) -> dict[str, Any]:
+    """Without what only the pods of a workload have."""
+    raw: dict[str, Any] = as_json(target)
     if target.owner is None:
-        return {}
-    return {"owner": target.owner, "replicas": target.replicas}
-
-
-def _image_file(file: ImageFile) -> dict[str, Any]:
-    return {
-        "path": file.path,
-        "layer": file.layer,
-        "change": str(file.change),
-        "owner": file.owner,
-        "became": file.became,
-    }
-
-
-def _imports(recording: Recording) -> list[dict[str, str]]:
-    return [{"program": p, "function": function} for p, function in sorted(recording.imports)]
+        del raw["owner"], raw["replicas"]
+    return raw
 
 
 def _steps(workload: Workload) -> list[dict[str, str | None]] | None:
@@ -124,53 +89,20 @@ def dump_recording(
     """One recording as JSON values."""
     own_mounts = mounts_overlays(recording, catalog.signs)
     return {
-        "host": asdict(recording.host) | {"lsm": list(recording.host.lsm)},
-        "started": recording.started,
-        "seconds": recording.seconds,
-        "exit_status": recording.exit_status,
-        "interrupted": recording.interrupted,
-        "succeeded": recording.succeeded,
-        "held": {
-            "bounding": names(recording.held.bounding),
-            "permitted": names(recording.held.permitted),
-            "ambient": names(recording.held.ambient),
-        },
-        "lost": asdict(recording.lost),
-        "image_files": [_image_file(file) for file in recording.image_files],
-        "foreign_folders": [asdict(folder) for folder in recording.foreign_folders],
-        "attached": recording.attached,
-        "restarted": recording.restarted,
-        "io_uring": recording.io_uring,
-        "setid_exec": recording.setid_exec,
-        "proc_scanners": (
-            None if recording.proc_scanners is None else sorted(recording.proc_scanners)
-        ),
-        "access_time_keepers": sorted(recording.access_time_keepers),
-        "isolators": sorted(recording.isolators),
-        "imports": _imports(recording),
+        **_part(recording, "host", "started", "seconds", "exit_status", "interrupted"),
+        **_part(recording, "succeeded", "held", "lost", "image_files", "foreign_folders"),
+        **_part(recording, "attached", "restarted", "io_uring", "setid_exec", "proc_scanners"),
+        **_part(recording, "access_time_keepers", "isolators"),
+        "imports": [{"program": p, "function": name} for p, name in sorted(recording.imports)],
         "own_sets": [
             {"program": program, "kept": names(kept)} for program, kept in recording.fixed_capsets
         ],
-        "still_running": sorted(recording.still_running),
-        "cautions": list(recording.cautions),
-        "started_containers": recording.started_containers,
-        "start": recording.start,
+        **_part(recording, "still_running", "cautions", "started_containers", "start"),
         **({} if recording.pod is None else {"pod": recording.pod}),
         "program": recording.program,
         "checks": [_check(check, catalog, own_mounts) for check in recording.checks],
-        "refusals": [
-            {
-                "syscall": refusal.syscall,
-                "errno": refusal.errno,
-                "by": str(refusal.by),
-                "program": refusal.program,
-                "count": refusal.count,
-                "evidence": refusal.evidence,
-            }
-            for refusal in refusals(recording, catalog, mac)
-        ],
-        "refused_calls": [_refused_call(call) for call in recording.refused_calls],
-        "audit": [_audit_denial(denial) for denial in recording.audit],
+        "refusals": as_json(refusals(recording, catalog, mac)),
+        **_part(recording, "refused_calls", "audit"),
     }
 
 
@@ -178,26 +110,13 @@ def _check(check: Check, catalog: Catalog, own_mounts: bool) -> dict[str, Any]:
     rule = catalog.sites.match(check.cap, check.place, own_mounts=own_mounts)
     foreign = rule is not None and rule.meaning is Meaning.FOREIGN_CREDENTIALS
     return {
-        "id": check.id,
-        "cap": check.cap.name,
-        "granted": check.granted,
-        "ns": str(check.ns),
+        **_part(check, "id", "cap", "granted", "ns"),
         "creds": "foreign" if foreign else "own",
-        "syscall": check.syscall,
-        "result": check.result,
+        **_part(check, "syscall", "result"),
         "args": dict(check.args),
-        "detail": check.detail,
-        "options": None if check.options is None else [str(option) for option in check.options],
-        "origin": str(check.origin),
+        **_part(check, "detail", "options", "origin"),
         "site": list(check.site) if check.origin is Origin.KERNEL else [str(check.origin)],
-        "program": check.program,
-        "pid": check.pid,
-        "uid": check.uid,
-        "phase": str(check.phase),
-        "count": check.count,
-        "first": check.first,
-        "retried": None if check.retried is None else str(check.retried),
-        "without": check.without,
+        **_part(check, "program", "pid", "uid", "phase", "count", "first", "retried", "without"),
         "together": names(check.together),
     }
 
@@ -208,17 +127,12 @@ def _fit(fit: Fit) -> dict[str, Any]:
 
 def _need(need: Need, risk: Risk | None, placed: Placed) -> dict[str, Any]:
     return {
-        "cap": need.cap.name,
-        "verdict": str(need.verdict),
-        "proof": str(need.proof),
-        "uncertain": need.uncertain,
-        "reason": need.reason,
-        "lost_without": need.lost_without,
+        **_part(need, "cap", "verdict", "proof", "uncertain", "reason", "lost_without"),
         "instead": need.remediation,
         "alternatives": [names(caps) for caps in need.alternatives],
         "self_restricting": need.self_restricting,
-        "risk": None if risk is None else str(risk),
-        "scope": None if placed.scope is None else str(placed.scope),
+        "risk": as_json(risk),
+        "scope": as_json(placed.scope),
         "evidence": [judged.check.id for judged in need.evidence],
         "tried": [{"instead": other, "passed": passed} for other, passed in need.tried],
         "phases": list(need.phases),
@@ -228,30 +142,16 @@ def _need(need: Need, risk: Risk | None, placed: Placed) -> dict[str, Any]:
 
 def _proof(proven: Proven) -> dict[str, Any]:
     return {
-        "isolation": proven.isolation,
-        "user_namespace": proven.user_namespace,
-        "leaves_nothing": proven.leaves_nothing,
-        "flaky": proven.flaky,
-        "complete": proven.complete,
-        "untried": names(proven.untried),
-        "cautions": list(proven.cautions),
-        "logs": list(proven.logs),
+        **_part(proven, "isolation", "user_namespace", "leaves_nothing", "flaky", "complete"),
+        **_part(proven, "untried", "cautions", "logs"),
         "hardening": None if proven.hardening is None else _hardening(proven.hardening),
         "recommended": {"sound": proven.recommended_sound},
         "floor": None
         if proven.minimal is None
         else {"sound": True, "minimal": proven.complete, "caps": names(proven.minimal)},
         "trials": [
-            {
-                "caps": names(trial.caps),
-                "without": None if trial.without is None else trial.without.name,
-                "repeat": trial.repeat,
-                "passed": trial.passed,
-                "seconds": trial.seconds,
-                "differences": list(trial.differences),
-                "failed_at": trial.failed_at,
-                "instead": list(trial.instead),
-            }
+            _part(trial, "caps", "without", "repeat", "passed", "seconds", "differences")
+            | _part(trial, "failed_at", "instead")
             for trial in proven.trials
         ],
     }
@@ -268,47 +168,23 @@ def _hardening(hardening: Hardening) -> dict[str, Any]:
     }
 
 
-def _refused_call(call: RefusedCall) -> dict[str, Any]:
-    """One refused call as JSON values."""
-    return {
-        "syscall": call.syscall,
-        "errno": call.errno,
-        "program": call.program,
-        "count": call.count,
-        "uid": call.uid,
-        "entered": call.entered,
-        "denied": [
-            {"cap": check.cap.name, "site": list(check.site), "ns": str(check.ns)}
-            for check in call.denied
-        ],
-        "own_namespace": call.own_namespace,
-        "told": call.told and {"by": str(call.told.by), "evidence": call.told.evidence},
-    }
-
-
-def _audit_denial(denial: AuditDenial) -> dict[str, Any]:
-    """What the audit told as JSON values."""
-    return {
-        "syscall": denial.syscall,
-        "errno": denial.errno,
-        "program": denial.program,
-        "by": str(denial.by),
-        "evidence": denial.evidence,
-        "of_a_call": denial.of_a_call,
-        "count": denial.count,
-    }
-
-
-def dump_posture(posture: Posture) -> dict[str, Any]:
-    """All parts; null for what could not be read."""
-    raw = _as_json(asdict(posture))
-    assert isinstance(raw, dict)
-    return raw
-
-
-def _as_json(value: Any) -> Any:
+def as_json(value: Any) -> Any:
+    """A value as JSON has it: fields by name, enumerations and capabilities as their words, sets as
+    sorted lists. ``load.value_of`` is the inverse."""
+    if type(value) in (str, int, float, bool):
+        return value
+    if isinstance(value, Cap):
+        return value.name
+    if isinstance(value, Enum):
+        return str(value)
+    if is_dataclass(value):
+        return _part(value, *(field.name for field in fields(value)))
     if isinstance(value, dict):
-        return {name: _as_json(item) for name, item in value.items()}
-    if isinstance(value, tuple):
-        return [_as_json(item) for item in value]
-    return str(value) if isinstance(value, Sharing) else value
+        return {name: as_json(item) for name, item in value.items()}
+    if isinstance(value, frozenset):
+        return [as_json(item) for item in sorted(value)]
+    return [as_json(item) for item in value] if isinstance(value, tuple) else value
+
+
+def _part(value: Any, *names: str) -> dict[str, Any]:
+    return {name: as_json(getattr(value, name)) for name in names}

@@ -12,7 +12,7 @@ from capadvise.model.caps import NAMES, Cap, CapSet, names
 from capadvise.model.escape import printable
 from capadvise.model.image import ImageInspection, Riser
 from capadvise.model.posture import Cgroup, Inspection, Mac, Posture, Root, Sharing
-from capadvise.report.dump import dump_posture
+from capadvise.report.dump import as_json
 from capadvise.report.lines import WIDTH, bullet, listed, paragraph
 
 SHARED = {
@@ -77,7 +77,7 @@ def dump_inspection(item: Inspection) -> dict[str, Any]:
             **{name: names(getattr(item.sets, name)) for name in _SETS},
             "of_setuid_root": names(item.of_setuid_root),
         },
-        "posture": dump_posture(item.posture),
+        "posture": as_json(item.posture),
         "closed": None
         if item.closed is None
         else [{"syscall": call, "opens": names(caps)} for call, caps in item.closed],
@@ -337,28 +337,8 @@ IMAGE_SCHEMA = "capadvise.inspect.image/1"
 
 def dump_image(item: ImageInspection) -> dict[str, Any]:
     """One image as JSON values."""
-    return {
-        "schema": IMAGE_SCHEMA,
-        "image": item.name,
-        "engine": item.engine,
-        "user": item.user,
-        "argv": list(item.argv),
-        "ports": list(item.ports),
-        "volumes": list(item.volumes),
-        "healthcheck": list(item.healthcheck),
-        "layers": item.layers,
-        "risers": [
-            {
-                "path": riser.path,
-                "layer": riser.layer,
-                "set_uid": riser.set_uid,
-                "set_gid": riser.set_gid,
-                "caps": names(riser.caps),
-            }
-            for riser in item.risers
-        ],
-        "unread": list(item.unread),
-    }
+    raw = as_json(item)
+    return {"schema": IMAGE_SCHEMA, "image": raw.pop("name"), **raw}
 
 
 def image_text(item: ImageInspection) -> Iterator[str]:

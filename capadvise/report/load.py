@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from enum import Enum
-from functools import cache
+from functools import cache, partial
 from itertools import islice
 from pathlib import Path
 from types import NoneType, UnionType
@@ -15,7 +15,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 from capadvise.catalog import Catalog
 from capadvise.judgement.decide import decide_all
 from capadvise.judgement.hardening import LINES, Hardening
-from capadvise.judgement.proven import Proven, Trial, conclude
+from capadvise.judgement.proven import Proven, conclude
 from capadvise.judgement.report import SCHEMA, Report
 from capadvise.model.caps import Cap, CapSet, parse_set
 from capadvise.model.errors import BadInput
@@ -24,21 +24,10 @@ from capadvise.model.posture import Posture
 from capadvise.model.recording import (
     AuditDenial,
     Check,
-    CheckOption,
-    DeniedCheck,
-    FileChange,
-    ForeignFolder,
-    Held,
-    Host,
-    ImageFile,
-    Lost,
-    Namespace,
     Origin,
-    Phase,
     Recording,
     RefusedBy,
     RefusedCall,
-    Retried,
     Told,
 )
 from capadvise.model.target import Target, is_user
@@ -99,47 +88,24 @@ def _load(raw: Any, catalog: Catalog) -> Report:
     recordings = tuple(load_recording(item) for item in raw["recordings"])
     if not recordings:
         raise BadInput("it contains no recording")
-    target, workload = raw["target"], raw["workload"]
+    workload = raw["workload"]
     proposal = decide_all(recordings, catalog)
     proven = None if raw["proof"] is None else _load_proof(raw["proof"])
     return Report(
-        target=Target(
-            _text(target["kind"]),
-            _text(target["name"]),
-            _texts(target["argv"]),
-            _text(target["cwd"]),
-            _user(target["user"]),
-            image=_optional(target["image"], str),
-            engine=_optional(target["engine"], str),
-            container=_optional(target["container"], str),
-            service=_optional(target["service"], str),
-            pod=_optional(target["pod"], str),
-            privileged=_optional(target.get("privileged"), bool),
-            owner=_optional(target.get("owner"), str),
-            replicas=_optional(target.get("replicas"), int),
-        ),
-        workload=Workload(
-            _text(workload["kind"]),
-            _optional(workload["setup"], str),
-            _optional(workload["check"], str),
-            _optional(workload["expect_exit"], int),
-            float(workload["timeout"]),
-            _optional(workload["teardown"], str),
-            _texts(workload["fresh"]),
-            float(workload.get("check_after") or 0),
-            _steps(workload.get("steps")),
-        ),
-        posture=load_posture(raw["posture"]),
+        target=_load_target(raw["target"]),
+        workload=value_of(Workload, workload, {"steps": _steps(workload.get("steps"))}),
+        posture=value_of(Posture, raw["posture"]),
         recordings=recordings,
         proposal=proposal if proven is None else conclude(proposal, proven),
         proven=proven,
     )
 
 
-def _user(raw: Any) -> str:
-    if (user := _text(raw)) and not is_user(user):
-        raise BadInput(f"the user {user!r:.60} is not of the form uid:gid")
-    return user
+def _load_target(raw: Any) -> Target:
+    target = value_of(Target, raw)
+    if target.user and not is_user(target.user):
+        raise BadInput(f"the user {target.user!r:.60} is not of the form uid:gid")
+    return target
 
 
 def _steps(raw: Any) -> tuple[Step, ...] | None:
@@ -149,33 +115,11 @@ def _steps(raw: Any) -> tuple[Step, ...] | None:
 
 
 def _load_proof(raw: Any) -> Proven:
-    minimal = raw["floor"]
-    return Proven(
-        isolation=_isolation(raw["isolation"]),
-        trials=tuple(
-            Trial(
-                caps=_caps(item["caps"]),
-                passed=bool(item["passed"]),
-                seconds=float(item["seconds"]),
-                without=None if item["without"] is None else Cap.parse(item["without"]),
-                repeat=bool(item["repeat"]),
-                differences=_texts(item["differences"]),
-                failed_at=_optional(item.get("failed_at"), str),
-                instead=_texts(item.get("instead", [])),
-            )
-            for item in raw["trials"]
-        ),
-        minimal=None if minimal is None else _caps(minimal["caps"]),
-        flaky=bool(raw["flaky"]),
-        recommended_sound=_optional(raw["recommended"]["sound"], bool),
-        complete=bool(raw["complete"]),
-        untried=_caps(raw.get("untried", [])),
-        cautions=_texts(raw.get("cautions", [])),
-        logs=_texts(raw.get("logs", [])),
-        user_namespace=bool(raw.get("user_namespace", False)),
-        leaves_nothing=bool(raw.get("leaves_nothing", False)),
-        hardening=_load_hardening(raw.get("hardening")),
-    )
+    minimal, proven = raw["floor"], {"recommended_sound": raw["recommended"]["sound"]}
+    proven |= {"minimal": None if minimal is None else _caps(minimal["caps"])}
+    proven |= {"hardening": _load_hardening(raw.get("hardening"))}
+    _isolation(raw["isolation"])
+    return value_of(Proven, raw, proven)
 
 
 def _load_hardening(raw: Any) -> Hardening | None:
@@ -195,91 +139,32 @@ def _load_hardening(raw: Any) -> Hardening | None:
 
 def load_recording(raw: Any) -> Recording:
     """The inverse of ``dump_recording``; raises what ``load`` turns into BadInput."""
-    host, held, lost = raw["host"], raw["held"], raw["lost"]
-    return Recording(
-        host=Host(
-            _text(host["kernel"]),
-            _text(host["arch"]),
-            int(host["last_cap"]),
-            _text(host["observer"]),
-            _texts(host["lsm"]),
-        ),
-        held=Held(_caps(held["bounding"]), _caps(held["permitted"]), _caps(held["ambient"])),
-        started=_text(raw["started"]),
-        seconds=float(raw["seconds"]),
-        exit_status=_optional(raw["exit_status"], int),
-        checks=tuple(_load_check(item) for item in raw["checks"]),
-        refused_calls=_refused_calls(raw),
-        audit=tuple(map(_audit_denial, raw.get("audit", []))),
-        lost=Lost(*(int(lost.get(key, 0)) for key in ("signal", "sys_admin", "lookups"))),
-        interrupted=bool(raw["interrupted"]),
-        succeeded=_optional(raw["succeeded"], bool),
-        image_files=tuple(
-            ImageFile(
-                _text(item["path"]),
-                int(item["layer"]),
-                FileChange(item["change"]),
-                _text(item["owner"]),
-                _text(item["became"]),
-            )
-            for item in raw["image_files"]
-        ),
-        foreign_folders=tuple(
-            ForeignFolder(*(_text(item[key]) for key in ("path", "source", "owner", "user")))
-            for item in raw.get("foreign_folders", [])
-        ),
-        attached=bool(raw["attached"]),
-        restarted=bool(raw.get("restarted", False)),
-        io_uring=bool(raw["io_uring"]),
-        setid_exec=bool(raw["setid_exec"]),
-        proc_scanners=_scanners(raw.get("proc_scanners")),
-        access_time_keepers=frozenset(_texts(raw.get("access_time_keepers", []))),
-        isolators=frozenset(_texts(raw.get("isolators", []))),
-        imports=frozenset(
-            (_text(item["program"]), _text(item["function"])) for item in raw.get("imports", ())
-        ),
-        fixed_capsets=tuple(
-            (_text(item["program"]), _caps(item["kept"])) for item in raw["own_sets"]
-        ),
-        still_running=frozenset(_texts(raw.get("still_running", []))),
-        cautions=_texts(raw["cautions"]),
-        started_containers=bool(raw.get("started_containers")),
-        start=int(raw.get("start", 1)),
-        pod=_optional(raw.get("pod"), str),
-        program=_text(raw.get("program", "")),
-    )
-
-
-def _scanners(raw: Any) -> frozenset[str] | None:
-    return None if raw is None else frozenset(_texts(raw))
+    imports = raw.get("imports", ())
+    own = {
+        "checks": tuple(map(_load_check, raw["checks"])),
+        "refused_calls": _refused_calls(raw),
+        "audit": tuple(map(_audit_denial, raw.get("audit", []))),
+        "imports": frozenset((_text(one["program"]), _text(one["function"])) for one in imports),
+        "fixed_capsets": tuple((_text(x["program"]), _caps(x["kept"])) for x in raw["own_sets"]),
+        "started_containers": bool(raw.get("started_containers")),
+    }
+    return value_of(Recording, raw, own)
 
 
 def _load_check(raw: Any) -> Check:
     site = tuple(map(_word, _texts(raw["site"])))
     # Older reports tell of the origin by the site alone; newer ones by both, for older readers.
     origin = Origin(raw.get("origin", site[0] if site[:1] in _STAND_INS else Origin.KERNEL))
-    return Check(
-        id=int(raw["id"]),
-        cap=Cap.parse(raw["cap"]),
-        granted=bool(raw["granted"]),
-        ns=Namespace(raw["ns"]),
-        site=site if origin is Origin.KERNEL else (),
-        origin=origin,
-        program=_text(raw["program"]),
-        pid=int(raw["pid"]),
-        count=int(raw["count"]),
-        first=float(raw["first"]),
-        syscall=None if raw["syscall"] is None else _word(raw["syscall"]),
-        result=_optional(raw["result"], int),
-        args=tuple((_text(name), int(value)) for name, value in raw["args"].items()),
-        detail=_optional(raw["detail"], str),
-        uid=_optional(raw["uid"], int),
-        phase=Phase(raw["phase"]),
-        retried=None if raw["retried"] is None else Retried(raw["retried"]),
-        without=None if raw["without"] is None else _word(raw["without"]),
-        together=tuple(sorted(_caps(raw["together"]))),
-        options=None if raw["options"] is None else tuple(map(CheckOption, raw["options"])),
-    )
+    own = {
+        "site": site if origin is Origin.KERNEL else (),
+        "origin": origin,
+        "args": tuple((_text(name), int(value)) for name, value in raw["args"].items()),
+        "together": tuple(sorted(_caps(raw["together"]))),
+    }
+    check = value_of(Check, raw, own)
+    for name in filter(None, (check.syscall, check.without)):
+        _word(name)
+    return check
 
 
 _STAND_INS = [(str(origin),) for origin in Origin if origin is not Origin.KERNEL]
@@ -310,33 +195,15 @@ def _refused_calls(raw: Any) -> tuple[RefusedCall, ...]:
 
 
 def _audit_denial(raw: Any) -> AuditDenial:
-    """What the audit told."""
-    return AuditDenial(
-        syscall=_word(raw["syscall"]),
-        errno=_word(raw["errno"]),
-        program=_text(raw["program"]),
-        by=RefusedBy(raw["by"]),
-        evidence=_text(raw["evidence"]),
-        of_a_call=bool(raw["of_a_call"]),
-        count=int(raw["count"]),
-    )
+    denial = value_of(AuditDenial, raw)
+    _word(denial.syscall), _word(denial.errno)
+    return denial
 
 
 def _refused_call(raw: Any) -> RefusedCall:
-    return RefusedCall(
-        syscall=_word(raw["syscall"]),
-        errno=_word(raw["errno"]),
-        program=_text(raw["program"]),
-        count=int(raw["count"]),
-        uid=_optional(raw["uid"], int),
-        entered=_optional(raw["entered"], bool),
-        denied=tuple(
-            DeniedCheck(Cap.parse(item["cap"]), _texts(item["site"]), Namespace(item["ns"]))
-            for item in raw["denied"]
-        ),
-        own_namespace=bool(raw["own_namespace"]),
-        told=None if raw["told"] is None else _told(raw["told"]),
-    )
+    call = value_of(RefusedCall, raw)
+    _word(call.syscall), _word(call.errno)
+    return call
 
 
 def _told(raw: Any) -> Told:
@@ -360,47 +227,53 @@ def _text(value: Any) -> str:
     return value
 
 
-def value_of(kind: Any, raw: Any) -> Any:
-    """What JSON says, as a type: a dataclass, whose fields may be missing where they have a
-    default, an enumeration, ``X | None``, ``tuple[X, ...]``, ``dict[str, X]`` or a plain value."""
-    if isinstance(kind, type) and is_dataclass(kind):
-        _expect(dict, raw)
-        return kind(
-            **{
-                name: value_of(hint, raw[name])
-                for name, (hint, needed) in _fields(kind).items()
-                if needed or name in raw
-            }
-        )
-    arguments = get_args(kind)
-    if get_origin(kind) is UnionType:
-        (inner,) = (each for each in arguments if each is not NoneType)
-        return None if raw is None else value_of(inner, raw)
-    if get_origin(kind) is tuple:
-        _expect(list, raw)
-        return tuple(value_of(arguments[0], item) for item in raw)
-    if get_origin(kind) is dict:
-        _expect(dict, raw)
-        return {_text(name): value_of(arguments[1], item) for name, item in raw.items()}
-    if issubclass(kind, Enum):
-        return kind(raw)
-    _expect(kind, raw)
-    return raw
-
-
-def _expect(kind: type, raw: Any) -> None:
-    if type(raw) is not kind:
-        raise BadInput(f"expected {kind.__name__}, found {raw!r:.60}")
+def value_of(kind: Callable[..., _T], raw: Any, own: Mapping[str, Any] | None = None) -> _T:
+    """A dataclass from JSON; fields may be missing where they have a default. ``own``: fields that
+    are written in another way than ``dump.as_json`` writes them."""
+    _expect(dict, raw)
+    values = dict(own or {})
+    for name, (read, needed) in _fields(kind).items():
+        if name not in values and (needed or name in raw):
+            values[name] = read(raw[name])
+    return kind(**values)
 
 
 @cache
-def _fields(kind: type) -> dict[str, tuple[Any, bool]]:
-    """Field → its type, and whether it has no default."""
+def _fields(kind: Any) -> dict[str, tuple[Callable[[Any], Any], bool]]:
+    """Field → how it is read, and whether it has no default."""
     hints = get_type_hints(kind)
     return {
-        field.name: (hints[field.name], field.default is field.default_factory is MISSING)
+        field.name: (_reader(hints[field.name]), field.default is field.default_factory is MISSING)
         for field in fields(kind)
     }
+
+
+def _reader(kind: Any) -> Callable[[Any], Any]:
+    """How JSON is read as a dataclass, an enumeration, a capability, ``X | None``,
+    ``tuple[X, ...]``, ``frozenset[X]``, ``dict[str, X]`` or a plain value."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin is UnionType:
+        (inner,) = (_reader(each) for each in arguments if each is not NoneType)
+        return lambda raw: None if raw is None else inner(raw)
+    if origin in (tuple, frozenset):
+        item = _reader(arguments[0])
+        return lambda raw: origin(map(item, _expect(list, raw)))
+    if origin is dict:
+        item = _reader(arguments[1])
+        return lambda raw: {_text(key): item(each) for key, each in _expect(dict, raw).items()}
+    if isinstance(kind, type) and is_dataclass(kind):
+        return partial(value_of, kind)
+    if kind is Cap:
+        return lambda raw: Cap.parse(_text(raw))
+    if kind is float:
+        return lambda raw: float(raw) if type(raw) is int else _expect(float, raw)
+    return kind if issubclass(kind, Enum) else partial(_expect, kind)
+
+
+def _expect(kind: type, raw: Any) -> Any:
+    if type(raw) is not kind:
+        raise BadInput(f"expected {kind.__name__}, found {raw!r:.60}")
+    return raw
 
 
 def _texts(value: Any) -> tuple[str, ...]:
@@ -417,11 +290,3 @@ def _word(value: Any) -> str:
     if printable(name) != name:
         raise BadInput(f"{name!r:.60} is no name of a call, of a function or of an error")
     return name
-
-
-def load_posture(raw: Any) -> Posture:
-    """The inverse; raises what ``load.load`` turns into BadInput. A field that is not there is of
-    a later version, and could not be read."""
-    posture = value_of(Posture, raw)
-    assert isinstance(posture, Posture)
-    return posture

@@ -14,7 +14,7 @@ from textual.suggester import Suggester
 
 from capadvise.config import languages, recognise
 from capadvise.config.compose import COMPOSE
-from capadvise.config.compose.project import FILES
+from capadvise.config.compose.files import FILES
 from capadvise.config.units.names import unit_suffix
 from capadvise.model.errors import CapadviseError
 from capadvise.model.target import Target
@@ -61,7 +61,7 @@ def _names(folder: str, _: int) -> bool:
 def nearest(target: Target) -> tuple[Path, str] | None:
     """The file that a set most likely belongs into, and its language: that in which the recorded
     service is configured, or one that is here."""
-    from capadvise.config.compose.project import file_of  # with what reads them
+    from capadvise.config.compose.files import file_of  # with what reads them
 
     name = file_of(target)
     if name is not None and (path := Path(os.path.relpath(Path(target.cwd, name)))).is_file():

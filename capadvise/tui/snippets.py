@@ -4,8 +4,8 @@ loaded when somebody saves."""
 from __future__ import annotations
 
 from capadvise.catalog import Catalog
-from capadvise.config.from_report import snippet_of
 from capadvise.config.snippet import Snippet
+from capadvise.config.snippet_from import snippet_of
 from capadvise.model.errors import CapadviseError
 from capadvise.model.escape import printable
 from capadvise.report.pages import FORMATS

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from capadvise.catalog import default
 from capadvise.config.declared import Declared
-from capadvise.config.from_report import snippet_of
+from capadvise.config.snippet_from import snippet_of
 from capadvise.gate.baseline import Baseline
 from capadvise.gate.outcome import Source
 from capadvise.gate.patching import patching

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 
-from capadvise.config.from_report import gains_nothing
+from capadvise.config.snippet_from import gains_nothing
 from capadvise.judgement.hardening import OPTION_KEYS, Hardening, largest, propose
 from capadvise.judgement.report import Report
 from capadvise.judgement.trial_outcome import Interrupted, TrialOutcome

@@ -167,7 +167,7 @@ def show_proposal(ended: Over, *, quiet: bool) -> None:
     daemon = report.workload.kind == "daemon" and ours
     if not quiet:
         from capadvise.catalog import default
-        from capadvise.config.compose.project import file_of
+        from capadvise.config.compose.files import file_of
         from capadvise.report.text import proposal_text
 
         if ended.check_passed and daemon:
@@ -194,7 +194,7 @@ def _has_answer(file: str, report: Report) -> bool:
     """Whether the service has one of the report's sets already, as after "Apply" in the TUI."""
     from capadvise.catalog import default
     from capadvise.config.compose import COMPOSE
-    from capadvise.config.from_report import snippet_of
+    from capadvise.config.snippet_from import snippet_of
     from capadvise.gate.patching import patching
     from capadvise.model.errors import CapadviseError
 

@@ -86,17 +86,17 @@ class AskingConsumers:
 
     def _unit(self, source: Source, texts: Sequence[str]) -> Source:
         """A quadlet as podman gets it, where that is here."""
-        from capadvise.config.quadlet import shown as dry_run
+        from capadvise.config.quadlet import file as quadlet
         from capadvise.workflow import ask_consumer
 
         shown = ask_consumer.ask(source.language, source.paths, texts)
-        made = dry_run.read(shown, Path(source.paths[0]).name) if shown else ()
+        made = quadlet.read_shown(shown, Path(source.paths[0]).name) if shown else ()
         whole = tuple(_with_what_is_made(source.declared[0], one) for one in made)
         return replace(source, declared=whole) if whole else source
 
     def _bounds(self, source: Source, texts: Sequence[str], catalog: Catalog) -> Source:
         """A unit, with what systemd gives it besides what is read."""
-        from capadvise.config.systemd.shown import held_groups
+        from capadvise.config.systemd.file import held_groups
         from capadvise.workflow import ask_consumer
 
         shown = ask_consumer.ask(source.language, source.paths, texts)

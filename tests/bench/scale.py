@@ -21,7 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from capadvise.catalog import default
-from capadvise.config.from_report import snippet_of
+from capadvise.config.snippet_from import snippet_of
 from capadvise.judgement.decide import decide_all
 from capadvise.report.diff import diff, diff_text
 from capadvise.report.explain_report import report_text

@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from capadvise.config import LANGUAGES
-from capadvise.config.kubernetes.file import helm_values
-from capadvise.config.object_names import API_VERSION, POD_SPEC
+from capadvise.config.kubernetes.file import API_VERSION, helm_values
+from capadvise.config.kubernetes.manifests import POD_SPEC
 from capadvise.config.snippet import Snippet
 from capadvise.model.caps import CapSet, parse_set
 from capadvise.model.errors import BadInput

@@ -13,8 +13,8 @@ import pytest
 from capadvise.cli import main
 from capadvise.config import LANGUAGES
 from capadvise.config.patched import Patched
-from capadvise.config.quadlet import shown as dry_run
-from capadvise.config.systemd.shown import held_groups
+from capadvise.config.quadlet import file as quadlet
+from capadvise.config.systemd.file import held_groups
 from capadvise.gate.files import Change
 from capadvise.gate.patching import Patching
 from capadvise.model.errors import CannotPatch
@@ -45,7 +45,7 @@ def test_quadlet_says_what_a_container_is_given(
     assert status == 0
     assert answer["files"][0]["services"][0]["granted"] == ["CAP_CHOWN"]
     shown = ask_consumer.ask(LANGUAGES["quadlet"], [str(unit)], [unit.read_text()])
-    (made,) = dry_run.read(shown or "", "web.container")
+    (made,) = quadlet.read_shown(shown or "", "web.container")
     assert (made.drop, made.add) == (("all",), ("chown",))
     (tmp_path / "web.container.d").mkdir()
     drop_in = tmp_path / "web.container.d" / "a.conf"

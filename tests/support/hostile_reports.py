@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from capadvise.catalog import default
-from capadvise.config.from_report import snippet_of
+from capadvise.config.snippet_from import snippet_of
 from capadvise.judgement.report import Report
 from capadvise.model.errors import BadInput
 from capadvise.model.escape import printable

@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from capadvise.catalog import default
-from capadvise.config.from_report import snippet_of
 from capadvise.config.snippet import Snippet
+from capadvise.config.snippet_from import snippet_of
 from capadvise.judgement.decide import decide
 from capadvise.judgement.proven import Proven, Trial, conclude
 from capadvise.judgement.report import Report

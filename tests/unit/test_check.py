@@ -206,7 +206,7 @@ def test_the_gate_loads_what_it_reads_with_and_no_more(place: Path) -> None:
 def test_a_file_is_read_without_what_judges_recordings() -> None:
     """It would take as long as the rest of the start."""
     code = "import sys, capadvise.cli.commands.check; print(sys.modules.keys() & {*sys.argv[1:]})"
-    judges = ["capadvise.judgement.decide", "capadvise.judgement.judge", "capadvise.config.snippet"]
+    judges = [f"capadvise.judgement.{name}" for name in ("decide", "judge", "report")]
     done = subprocess.run([sys.executable, "-c", code, *judges], capture_output=True, text=True)
     assert done.stdout == "set()\n", done.stderr
 

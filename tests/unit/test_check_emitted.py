@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from capadvise.cli import main
 from capadvise.config import LANGUAGES, languages
-from capadvise.config.from_report import snippet_of
+from capadvise.config.snippet_from import snippet_of
 from capadvise.gate.against import against
 from capadvise.gate.finding import Severity
 from capadvise.gate.lint import lint

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from capadvise.config.compose.project import file_of
+from capadvise.config.compose.files import file_of
 from capadvise.model.target import Target
 
 WEB = "services: {web: {image: x}}\n"

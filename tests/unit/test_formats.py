@@ -17,8 +17,8 @@ from pydantic_sarif.model import StaticAnalysisResultsFormatSarifVersion210JsonS
 from capadvise.catalog import default
 from capadvise.config import LANGUAGES
 from capadvise.config.declared import Declared
-from capadvise.config.from_report import snippet_of
 from capadvise.config.snippet import Snippet
+from capadvise.config.snippet_from import snippet_of
 from capadvise.model.caps import NAMES, Cap, CapSet, parse_set
 from capadvise.model.errors import BadInput
 from capadvise.model.target import Target

@@ -15,7 +15,7 @@ import pytest
 from capadvise.cli import main
 from capadvise.config import recognise
 from capadvise.config.compose import file as compose
-from capadvise.config.compose.project import named_by_env as named_together
+from capadvise.config.compose.files import named_by_env as named_together
 from capadvise.config.declared import Exposure
 from capadvise.config.quadlet import file as quadlet
 from capadvise.config.systemd import file as systemd

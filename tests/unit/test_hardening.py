@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from capadvise.config.from_report import snippet_of
+from capadvise.config.snippet_from import snippet_of
 from capadvise.config.systemd.edit import patch
 from capadvise.config.systemd.file import render
 from capadvise.judgement.hardening import LINES, Hardening, largest, propose

@@ -12,7 +12,7 @@ from capadvise.catalog.known import Known, index, parse_program
 from capadvise.catalog.known_index import KnownIndex, other_version, repository, tag
 from capadvise.cli import main
 from capadvise.config import LANGUAGES
-from capadvise.config.from_known import known_snippet
+from capadvise.config.snippet_from import known_snippet
 from capadvise.model.caps import parse_set
 from capadvise.model.errors import BadInput
 from capadvise.report.known_text import known_text

@@ -16,7 +16,7 @@ import pytest
 
 from capadvise.catalog import default
 from capadvise.config import LANGUAGES
-from capadvise.config.from_report import snippet_of
+from capadvise.config.snippet_from import snippet_of
 from capadvise.gate.finding import Level, Reached
 from capadvise.gate.pod_security import pods, reached
 from capadvise.model.caps import parse_set

@@ -11,9 +11,9 @@ import pytest
 
 from capadvise.cli import main
 from capadvise.config import LANGUAGES
-from capadvise.config.from_report import snippet_of
 from capadvise.config.quadlet import QUADLET
 from capadvise.config.snippet import Snippet
+from capadvise.config.snippet_from import snippet_of
 from capadvise.gate.files import plan
 from capadvise.gate.line_diff import unified
 from capadvise.model.caps import Cap

@@ -15,7 +15,7 @@ import pytest
 
 from capadvise.catalog import default
 from capadvise.config import LANGUAGES
-from capadvise.config.from_report import snippet_of
+from capadvise.config.snippet_from import snippet_of
 from capadvise.config.systemd.edit import patch
 from capadvise.config.systemd.file import read
 from capadvise.judgement.report import Report

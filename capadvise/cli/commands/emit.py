@@ -9,10 +9,10 @@ from pathlib import Path
 
 from capadvise.catalog import default
 from capadvise.config import LANGUAGES, languages
-from capadvise.config.from_report import snippet_of
 from capadvise.config.kubernetes import KUBERNETES
 from capadvise.config.renderers import LABEL
 from capadvise.config.snippet import Snippet
+from capadvise.config.snippet_from import snippet_of
 from capadvise.config.systemd import SYSTEMD
 from capadvise.judgement.report import Report
 from capadvise.model.errors import BadInput, Exit

@@ -35,7 +35,7 @@ def command(args: argparse.Namespace) -> int:
     if args.format is None:
         print("\n".join(known_text(program, args.name, default())))
         return Exit.OK
-    from capadvise.config.from_known import known_snippet
+    from capadvise.config.snippet_from import known_snippet
 
     variant = _chosen(program, args.name, args.variant)
     if proven is None:
@@ -49,7 +49,7 @@ def command(args: argparse.Namespace) -> int:
 
 def _of_image(args: argparse.Namespace) -> int:
     """What an image says of itself; it is not started."""
-    from capadvise.config.from_known import claimed_snippet
+    from capadvise.config.snippet_from import claimed_snippet
     from capadvise.model.image import claim_of
     from capadvise.report.known_text import claim_text
     from capadvise.targets.engine_images import labels_of

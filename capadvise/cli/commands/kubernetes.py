@@ -8,7 +8,7 @@ from pathlib import Path
 
 from capadvise.catalog import default
 from capadvise.config.kubernetes.admission import Allowed, PodOwner, render
-from capadvise.config.object_names import is_object_name
+from capadvise.config.kubernetes.manifests import is_object_name
 from capadvise.judgement.report import Report
 from capadvise.model.caps import CapSet
 from capadvise.model.errors import BadInput, Exit

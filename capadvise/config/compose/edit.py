@@ -9,7 +9,15 @@ from typing import Any
 
 from capadvise.config import engine
 from capadvise.config.declared import Declared
-from capadvise.config.patched import Patched, chosen, odd, on_user, patchable, reasons
+from capadvise.config.patched import (
+    Patched,
+    as_docker_takes_it,
+    chosen,
+    odd,
+    on_user,
+    patchable,
+    reasons,
+)
 from capadvise.config.snippet import Snippet
 from capadvise.config.text_edits import NormalizedText, TextEdit, apply
 from capadvise.config.yaml.changes import (
@@ -28,15 +36,12 @@ from capadvise.config.yaml.tree import (
     Sequence,
     documents,
     entries,
-    target,
-    value,
-)
-from capadvise.config.yaml.values import (
-    as_docker_takes_it,
     is_on,
     names,
     same,
+    target,
     text,
+    value,
 )
 from capadvise.model.errors import BadInput, CannotPatch
 

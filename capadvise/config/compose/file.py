@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from collections.abc import Mapping as Mapping_
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
 
-from capadvise.config import engine
-from capadvise.config.compose import exposed as compose_exposed
-from capadvise.config.compose.exposed import FALSE, TRUE
-from capadvise.config.declared import Declared
-from capadvise.config.run.exposed import profiles
+from capadvise.config import engine, host_paths
+from capadvise.config.declared import Declared, Exposure, ExposureAt
+from capadvise.config.run.flags import profiles, security_option
+from capadvise.config.snippet import Snippet
 from capadvise.config.yaml.reader import (
     Dialect,
     Documents,
@@ -21,14 +19,12 @@ from capadvise.config.yaml.reader import (
     key_lines,
     line,
     optional_text,
+    text,
     walk,
     wrong,
 )
 from capadvise.config.yaml.tree import Mapping, Node, Scalar, Sequence
 from capadvise.model.errors import BadInput
-
-if TYPE_CHECKING:
-    from capadvise.config.snippet import Snippet
 
 DIALECT = Dialect(
     tags=frozenset({"!override", "!reset"}),
@@ -76,18 +72,18 @@ def read(source: str, path: str = "") -> tuple[Declared, ...]:
     services: dict[str, Declared] = {}
     joins: dict[tuple[str, str], tuple[str, int]] = {}
     for keys in tops(documents):  # compose takes several documents as several files
-        project = compose_exposed.Project.of(documents, keys, folder)
+        project = Project.of(documents, keys, folder)
         lines = key_lines(keys.get("services"))
         for name, node in documents.mapping(keys.get("services"), "services").items():
             if name in services:
                 raise BadInput(f"line {line(node)}: service {name!r:.80} appears twice")
             at = lines.get(name, line(node))
             services[name] = _service(documents, name, node, at, project)
-            for key, other, place in compose_exposed.joined(documents.mapping(node, "a service")):
+            for key, other, place in _joined(documents.mapping(node, "a service")):
                 joins[name, key] = other, place
     for (name, key), (other, place) in joins.items():
         owner = services.get(_owner(name, key, joins))
-        more = compose_exposed.exposed_by(key, owner.exposed if owner else (), other, place)
+        more = _exposed_by(key, owner.exposed if owner else (), other, place)
         services[name] = replace(services[name], exposed=(*services[name].exposed, *more))
     return tuple(services.values())
 
@@ -143,9 +139,7 @@ def included(source: str) -> list[str]:
     return named
 
 
-def _service(
-    documents: Documents, name: str, node: Node, at: int, project: compose_exposed.Project
-) -> Declared:
+def _service(documents: Documents, name: str, node: Node, at: int, project: Project) -> Declared:
     keys = documents.mapping(node, f"service {name!r:.80}")
     drop = documents.texts(keys.get("cap_drop"), "cap_drop")
     add = documents.texts(keys.get("cap_add"), "cap_add")
@@ -164,12 +158,12 @@ def _service(
         privileged=_privileged(keys),
         user=optional_text(keys.get("user"), "user"),
         groups=bool(documents.items(keys.get("group_add"), "group_add")),
-        no_new_privileges=said[-1][0] in TRUE if said else None,
+        no_new_privileges=said[-1][0] in _TRUE if said else None,
         lines=(*places, *drop, *add),
         unresolved=tuple(_unresolved(keys, [*drop, *add, *options])),
-        exposed=tuple(compose_exposed.exposed(documents, keys, project)),
-        unjudged=tuple(compose_exposed.unjudged(documents, keys)),
-        variables=tuple(compose_exposed.variables(documents, keys, project)),
+        exposed=tuple(_exposed(documents, keys, project)),
+        unjudged=tuple(_unjudged(documents, keys)),
+        variables=tuple(_variables(documents, keys, project)),
         profiles=tuple(profiles(options)),
     )
 
@@ -185,15 +179,225 @@ def _privileged(keys: Entries) -> bool:
     said = optional_text(keys.get("privileged"), "privileged")
     if said is None or "$" in said:
         return False
-    if said.lower() not in (*TRUE, *FALSE):
+    if said.lower() not in (*_TRUE, *_FALSE):
         raise wrong(keys["privileged"], "privileged", "true or false")
-    return said.lower() in TRUE
+    return said.lower() in _TRUE
 
 
 def _unresolved(keys: Entries, caps: list[tuple[str, int]]) -> Iterator[tuple[str, int]]:
     if "extends" in keys:
         yield "extends", line(keys["extends"])
-    for key in ("privileged", "user", *compose_exposed.SWITCHES):
+    for key in ("privileged", "user", *_SWITCHES):
         if key in keys and "$" in (optional_text(keys[key], key) or ""):
             yield key, line(keys[key])
     yield from ((text, at) for text, at in caps if "$" in text)
+
+
+_NAMESPACES = {
+    "pid": Exposure.HOST_PROCESSES,
+    "ipc": Exposure.HOST_IPC,
+    "uts": Exposure.HOST_NAME,
+    "network_mode": Exposure.HOST_NETWORK,
+    "cgroup": Exposure.HOST_CGROUP,
+}
+_SERVICE = "service:"
+_SWITCHES = tuple(_NAMESPACES)
+"""Keys with one value that matters."""
+_TRUE = ("true", "1", "t", "y", "yes", "on")
+_FALSE = ("false", "0", "f", "n", "no", "off")
+
+
+@dataclass(slots=True)
+class Project:
+    """What a compose file says outside of its services that services refer to."""
+
+    folder: str = ""
+    """Where it lies: relative paths begin there. Empty where nobody knows."""
+    volumes: dict[str, list[str]] = field(default_factory=dict)
+    """The folders of the host that named volumes stand for."""
+    files: dict[tuple[str, str], str] = field(default_factory=dict)
+    """(``secrets`` or ``configs``, name) → the host's file that is mounted."""
+    host_networks: set[str] = field(default_factory=set)
+    """Networks that are the host's own, as swarm names it."""
+
+    @classmethod
+    def of(cls, documents: Documents, top: Entries, folder: str) -> Project:
+        project = cls(folder)
+        for name, volume in _named(documents, top, "volumes"):
+            options = documents.mapping(volume.get("driver_opts"), "driver_opts")
+            device = optional_text(options.get("device"), "device") or ""
+            more = optional_text(options.get("o"), "o") or ""
+            layers = [part.partition("=")[2] for part in more.split(",")]
+            project.volumes[name] = [path for each in (device, *layers) for path in each.split(":")]
+        for group in ("secrets", "configs"):
+            for name, item in _named(documents, top, group):
+                project.files[group, name] = optional_text(item.get("file"), "file") or ""
+        for name, network in _named(documents, top, "networks"):
+            called = optional_text(network.get("name"), "name") or name
+            if called == "host" and "external" in network:
+                project.host_networks.add(name)
+        return project
+
+    def variables(self, source: str) -> Iterator[str]:
+        """What of a volume, a file or a folder is settled elsewhere."""
+        yield from filter(host_paths.has_variable, self.volumes.get(source, [source]))
+
+    def mounted(self, source: str, at: int, *, writable: bool) -> Iterator[ExposureAt]:
+        """What a volume, a file or a folder exposes."""
+        for path in self.volumes.get(source, [source]):
+            nearer = host_paths.below(self.folder, path)
+            judged = list(host_paths.mounted(nearer, at, writable=writable))
+            yield from judged or host_paths.mounted(path, at, writable=writable)
+
+
+def _named(documents: Documents, top: Entries, group: str) -> Iterator[tuple[str, Entries]]:
+    for name, node in documents.mapping(top.get(group), group).items():
+        yield name, documents.mapping(node, f"{name!r:.80} of {group}")
+
+
+def _exposed(documents: Documents, keys: Entries, project: Project) -> Iterator[ExposureAt]:
+    """All of a service."""
+    for key, exposure in _NAMESPACES.items():
+        said = host_paths.expand(optional_text(keys.get(key), key) or "").strip().lower()
+        if said == "host":
+            yield ExposureAt(exposure, f"{key}: host", line(keys[key]))
+        elif key == "pid" and said:
+            yield ExposureAt(Exposure.SHARED_PROCESSES, f"pid: {said}", line(keys[key]))
+    for option, at in documents.texts(keys.get("security_opt"), "security_opt"):
+        yield from security_option(option, at)
+    yield from _networks(documents, keys, project)
+    yield from _mounts(documents, keys, project)
+    for node in documents.items(keys.get("devices"), "devices"):
+        yield host_paths.device(_device(documents, node), line(node))
+    rules = documents.texts(keys.get("device_cgroup_rules"), "device_cgroup_rules")
+    for rule, at in rules:
+        yield from host_paths.device_rule(rule, at)
+    yield from _privileged_commands(documents, keys)
+    if _is_on(keys.get("use_api_socket")):
+        yield ExposureAt(Exposure.CONTROL_SOCKET, "use_api_socket", line(keys["use_api_socket"]))
+
+
+def _joined(keys: Entries) -> Iterator[tuple[str, str, int]]:
+    """(key, service, line) of the namespaces that are those of another service."""
+    for key in _SWITCHES:
+        said = optional_text(keys.get(key), key) or ""
+        if said.startswith(_SERVICE):
+            yield key, said.removeprefix(_SERVICE), line(keys[key])
+
+
+def _exposed_by(key: str, owner: Iterable[ExposureAt], other: str, at: int) -> Iterator[ExposureAt]:
+    """What a namespace exposes that another service has from the host."""
+    if any(item.kind is _NAMESPACES[key] for item in owner):
+        yield ExposureAt(_NAMESPACES[key], f"{key}: {_SERVICE}{other}", at)
+
+
+def _networks(documents: Documents, keys: Entries, project: Project) -> Iterator[ExposureAt]:
+    node = keys.get("networks")
+    if isinstance(node, Mapping):
+        names = [(name, line(node)) for name in documents.mapping(node, "networks")]
+    else:
+        names = documents.texts(node, "networks")
+    for name, at in names:
+        if name in project.host_networks:
+            yield ExposureAt(Exposure.HOST_NETWORK, f"the network {name}", at)
+
+
+def _mounts(documents: Documents, keys: Entries, project: Project) -> Iterator[ExposureAt]:
+    """Volumes, and the files that secrets and configs are."""
+    for source, at, writable in _sources(documents, keys, project):
+        yield from project.mounted(source, at, writable=writable)
+
+
+def _sources(
+    documents: Documents, keys: Entries, project: Project
+) -> Iterator[tuple[str, int, bool]]:
+    for node in documents.items(keys.get("volumes"), "volumes"):
+        source, writable = _source(documents, node, "a volume")
+        yield source, line(node), writable
+    for group in ("secrets", "configs"):
+        for node in documents.items(keys.get(group), group):
+            if isinstance(node, Mapping):
+                inner = documents.mapping(node, f"an item of {group}")
+                name = optional_text(inner.get("source"), "source") or ""
+            else:
+                name = text(node, f"an item of {group}")
+            yield project.files.get((group, name), ""), line(node), False
+
+
+def _source(documents: Documents, node: Node, what: str) -> tuple[str, bool]:
+    """What is taken from the host, and whether for writing; short and long syntax."""
+    if isinstance(node, Mapping):
+        keys = documents.mapping(node, what)
+        source = optional_text(keys.get("source"), "source")
+        source = source or optional_text(keys.get("src"), "src") or ""
+        read_only = optional_text(keys.get("read_only"), "read_only") or ""
+        return source, host_paths.expand_variables(read_only).lower() not in _TRUE
+    source, *rest = _split_mount(text(node, what))
+    modes = rest[-1].split(",") if len(rest) > 1 else []
+    return source if rest else "", "ro" not in modes
+
+
+def _device(documents: Documents, node: Node) -> str:
+    if isinstance(node, Mapping):
+        return _source(documents, node, "a device")[0]
+    return _split_mount(text(node, "a device"))[0]
+
+
+def _split_mount(mount: str) -> list[str]:
+    """``source:target:modes`` at colons that stand in no variable."""
+    return host_paths.expand_variables(mount).split(":")
+
+
+def _privileged_commands(documents: Documents, keys: Entries) -> Iterator[ExposureAt]:
+    for key in ("post_start", "pre_stop"):
+        for node in documents.items(keys.get(key), key):
+            hook = documents.mapping(node, f"an item of {key}")
+            if _is_on(hook.get("privileged")):
+                at = line(hook["privileged"])
+                yield ExposureAt(Exposure.PRIVILEGED_COMMAND, f"a privileged {key} hook", at)
+    develop = documents.mapping(keys.get("develop"), "develop")
+    for node in documents.items(develop.get("watch"), "watch"):
+        command = documents.mapping(node, "an item of watch").get("exec")
+        if isinstance(command, Mapping):
+            inner = documents.mapping(command, "exec")
+            if _is_on(inner.get("privileged")):
+                at = line(inner["privileged"])
+                yield ExposureAt(Exposure.PRIVILEGED_COMMAND, "a privileged command of watch", at)
+    yield from _privileged_builds(documents, keys)
+
+
+def _privileged_builds(documents: Documents, keys: Entries) -> Iterator[ExposureAt]:
+    if not isinstance(keys.get("build"), Mapping):
+        return
+    build = documents.mapping(keys["build"], "build")
+    if _is_on(build.get("privileged")):
+        yield ExposureAt(
+            Exposure.PRIVILEGED_COMMAND, "a privileged build", line(build["privileged"])
+        )
+    for item, at in documents.texts(build.get("entitlements"), "entitlements"):
+        if item == "security.insecure":
+            yield ExposureAt(Exposure.PRIVILEGED_COMMAND, "a build with security.insecure", at)
+
+
+def _is_on(node: Node | None) -> bool:
+    """Whether a switch is on, or can be: a variable is settled elsewhere."""
+    said = optional_text(node, "a switch")
+    return said is not None and said.lower() not in _FALSE
+
+
+def _variables(documents: Documents, keys: Entries, project: Project) -> Iterator[tuple[str, int]]:
+    """What is mounted and is settled elsewhere."""
+    for source, at, _ in _sources(documents, keys, project):
+        for said in project.variables(source):
+            yield said, at
+
+
+def _unjudged(documents: Documents, keys: Entries) -> Iterator[tuple[str, int]]:
+    """What gives more that does not stand in the file."""
+    for node in documents.items(keys.get("devices"), "devices"):
+        if host_paths.has_variable(_device(documents, node)):
+            yield "which device it gets depends on a variable", line(node)
+    if "provider" in keys:
+        yield "a provider on the host starts it", line(keys["provider"])
+    if "volumes_from" in keys:
+        yield "it mounts the volumes of other containers", line(keys["volumes_from"])

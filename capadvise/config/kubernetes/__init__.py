@@ -32,6 +32,7 @@ KUBERNETES = Language(
     endings=(".yaml", ".yml", ".json", "Kustomization"),
     edited=(".yaml", ".yml"),
     keys=("kind", "apiVersion", "items"),
+    files="capadvise.config.kubernetes.files",
     pods=True,
     engine="containerd",
     lines="securityContext:\n  capabilities: {drop: [ALL], add: [{short}]}",

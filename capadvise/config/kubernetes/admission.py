@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from capadvise.config.object_names import is_object_name
+from capadvise.config.kubernetes.manifests import is_object_name
 from capadvise.model.caps import CapSet
 from capadvise.model.errors import BadInput
 

@@ -12,10 +12,18 @@ from capadvise.config.kubernetes.manifests import (
     CONTAINERS,
     DEFAULT_NAMESPACE,
     NON_ROOT,
+    POD_SPEC,
     ambiguous_titles,
 )
-from capadvise.config.object_names import POD_SPEC
-from capadvise.config.patched import Patched, chosen, odd, on_user, patchable, reasons
+from capadvise.config.patched import (
+    Patched,
+    as_docker_takes_it,
+    chosen,
+    odd,
+    on_user,
+    patchable,
+    reasons,
+)
 from capadvise.config.snippet import Snippet
 from capadvise.config.text_edits import NormalizedText, TextEdit, apply
 from capadvise.config.yaml.changes import (
@@ -36,14 +44,11 @@ from capadvise.config.yaml.tree import (
     Sequence,
     documents,
     entries,
-    target,
-    value,
-)
-from capadvise.config.yaml.values import (
-    as_docker_takes_it,
     is_on,
     names,
+    target,
     text,
+    value,
 )
 from capadvise.model.errors import BadInput, CannotPatch
 

@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from capadvise.config.object_names import POD_SPEC
 from capadvise.config.yaml.reader import (
     Dialect,
     Documents,
@@ -334,3 +333,26 @@ def host_volumes(documents: Documents) -> Iterator[tuple[str, str, int]]:
                 place = documents.mapping(spec.get(key), key)
                 if path := optional_text(place.get("path"), "path"):
                     yield each.name, path, line(spec[key])
+
+
+_NAME = r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?"
+
+
+_TEMPLATE = ("spec", "template", "spec")
+POD_SPEC: dict[str, tuple[str, ...]] = {
+    "Pod": ("spec",),
+    "Deployment": _TEMPLATE,
+    "StatefulSet": _TEMPLATE,
+    "DaemonSet": _TEMPLATE,
+    "ReplicaSet": _TEMPLATE,
+    "ReplicationController": _TEMPLATE,
+    "Job": _TEMPLATE,
+    "CronJob": ("spec", "jobTemplate", "spec", "template", "spec"),
+    "PodTemplate": ("template", "spec"),
+}
+"""Where each kind keeps the specification of its pod."""
+
+
+def is_object_name(text: str) -> bool:
+    """Whether Kubernetes takes it as the name of an object (RFC 1123)."""
+    return re.fullmatch(_NAME, text) is not None

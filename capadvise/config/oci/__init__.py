@@ -27,6 +27,7 @@ OCI = Language(
     endings=(".json",),
     keys=("ociVersion", "process"),
     service="process",
+    files="capadvise.config.oci.files",
     cannot={
         "edit": _BUNDLES,
         "lines": _BUNDLES,

@@ -34,7 +34,7 @@ QUADLET = Language(
     edited=(".container",),
     service="container",
     drop_ins=True,
-    project="capadvise.config.units.names",
+    files="capadvise.config.units.names",
     engine="podman",
     lines="DropCapability=all\nAddCapability={full}",
     devices="AddDevice=",

@@ -6,11 +6,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from capadvise.config.comments import comment
 from capadvise.config.declared import Declared
-from capadvise.config.patched import Patched
+from capadvise.config.patched import Patched, as_docker_takes_it
 from capadvise.config.run import flags
-from capadvise.config.snippet import Snippet
+from capadvise.config.snippet import Snippet, comment
 from capadvise.config.text_edits import (
     NormalizedText,
     TextEdit,
@@ -20,7 +19,6 @@ from capadvise.config.text_edits import (
 )
 from capadvise.config.units.edits import add, emptied, reason, restrained, same_but
 from capadvise.config.units.file import Assignment, Unit, parse, split, words
-from capadvise.config.yaml.values import as_docker_takes_it
 from capadvise.model.errors import BadInput, CannotPatch
 
 _CONTAINER = "Container"

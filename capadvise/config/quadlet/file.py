@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import PurePath
 
 from capadvise.config import host_paths
-from capadvise.config.comments import comment
 from capadvise.config.declared import Declared, Exposure, ExposureAt
-from capadvise.config.quadlet import podman_args
-from capadvise.config.run import exposed as run_exposed
 from capadvise.config.run import flags
-from capadvise.config.run.exposed import profiles, security_option
-from capadvise.config.units import file as unit_file
+from capadvise.config.run.client_options import RUN
+from capadvise.config.run.flags import profiles, security_option
+from capadvise.config.run.pflag import Option
+from capadvise.config.snippet import Snippet, comment
+from capadvise.config.units.file import (
+    Assignment,
+    Escapes,
+    Section,
+    flag_of,
+    parse,
+    split,
+    together,
+    words,
+)
 from capadvise.config.units.names import OTHER_QUADLETS, dropped_in, unit_suffix
 from capadvise.config.units.names import service_name as service_name
-
-if TYPE_CHECKING:
-    from capadvise.config.snippet import Snippet
+from capadvise.config.yaml.tree import ambiguous
 
 
 def render(snippet: Snippet) -> str:
@@ -45,7 +53,7 @@ def read(source: str, path: str = "") -> tuple[Declared, ...]:
     drop_in, suffix = dropped_in(path), unit_suffix(path)
     if suffix in OTHER_QUADLETS:
         return _read_other(source, suffix, drop_in=drop_in)
-    unit = unit_file.parse(source, quadlet=True)
+    unit = parse(source, quadlet=True)
     return (declared(unit.all_of("Container") if drop_in else unit.section("Container")),)
 
 
@@ -54,13 +62,13 @@ def read_together(sources: Sequence[str], path: str) -> tuple[Declared, ...]:
     if (suffix := unit_suffix(path)) in OTHER_QUADLETS:
         each = (_read_other(one, suffix, drop_in=n > 0) for n, one in enumerate(sources))
         return tuple(declared for services in each for declared in services)
-    units = [unit_file.parse(source, quadlet=True) for source in sources]
-    return (declared(unit_file.together(units, "Container")),)
+    units = [parse(source, quadlet=True) for source in sources]
+    return (declared(together(units, "Container")),)
 
 
-def declared(container: unit_file.Section) -> Declared:
+def declared(container: Section) -> Declared:
     """What a section says, or those of a quadlet and its drop-ins together."""
-    args = podman_args.words(container)
+    args = podman_args(container)
     passed = flags.declared(args, "container", container.line)
     if any(word.startswith("--rootfs") for word in args):  # then the image is a folder
         folder = container.last("Image")
@@ -89,7 +97,7 @@ def declared(container: unit_file.Section) -> Declared:
     )
 
 
-def _profiles(container: unit_file.Section) -> Iterator[tuple[str, int]]:
+def _profiles(container: Section) -> Iterator[tuple[str, int]]:
     if seccomp := container.last("SeccompProfile"):
         yield from profiles([(f"seccomp={seccomp.value}", seccomp.line)])
 
@@ -103,7 +111,7 @@ def _before(args: list[str], exposed: Iterator[ExposureAt]) -> Iterator[Exposure
 def _read_other(source: str, suffix: str, *, drop_in: bool = False) -> tuple[Declared, ...]:
     """What a pod, a volume or another unit gives to the containers that use it; nothing where it
     gives nothing."""
-    unit = unit_file.parse(source, quadlet=True)
+    unit = parse(source, quadlet=True)
     section = (
         unit.all_of(OTHER_QUADLETS[suffix]) if drop_in else unit.section(OTHER_QUADLETS[suffix])
     )
@@ -112,9 +120,7 @@ def _read_other(source: str, suffix: str, *, drop_in: bool = False) -> tuple[Dec
         exposed += host_paths.mounted(item.value.strip('"'), item.line, writable=True)
     unjudged = [*_unjudged(section)]
     for item in section.values("PodmanArgs"):
-        exposed += flags.declared(
-            unit_file.split(item.value, item.line, "c"), "", item.line
-        ).exposed
+        exposed += flags.declared(split(item.value, item.line, "c"), "", item.line).exposed
         unjudged.append((f"PodmanArgs={item.value} can give it anything", item.line))
     if not exposed and not unjudged:
         return ()
@@ -123,12 +129,12 @@ def _read_other(source: str, suffix: str, *, drop_in: bool = False) -> tuple[Dec
     )
 
 
-def _caps(container: unit_file.Section, key: str) -> list[tuple[str, int]]:
+def _caps(container: Section, key: str) -> list[tuple[str, int]]:
     """podman gets each word as the value of a flag, which may hold several."""
-    words = unit_file.words(container.values(key), "keep")
-    for word, line in words:
-        podman_args.check_plain(word, line)
-    return [(cap, line) for word, line in words for cap in word.split(",")]
+    pairs = words(container.values(key), "keep")
+    for word, line in pairs:
+        check_plain(word, line)
+    return [(cap, line) for word, line in pairs for cap in word.split(",")]
 
 
 def _or(said: bool | None, otherwise: bool | None) -> bool | None:
@@ -146,16 +152,16 @@ _OPTIONS = {
 """Key → option of ``podman run``."""
 
 
-def _exposed(container: unit_file.Section) -> Iterator[ExposureAt]:
+def _exposed(container: Section) -> Iterator[ExposureAt]:
     for key, option in _OPTIONS.items():
         items = container.values(key)
         for item in items[-1:] if key == "UserNS" else items:
             values = [item.value]
             if key in ("AddDevice", "Mount"):
-                escapes: unit_file.Escapes = "c" if key == "Mount" else "keep"
-                values = unit_file.split(item.value, item.line, escapes)
+                escapes: Escapes = "c" if key == "Mount" else "keep"
+                values = split(item.value, item.line, escapes)
             for value in values:
-                yield from run_exposed.of_option(option, value, item.line)
+                yield from flags.of_option(option, value, item.line)
     for item in container.values("Rootfs"):
         folder = item.value.strip('"').partition(":")[0]
         yield from host_paths.mounted(folder, item.line, writable=True)
@@ -165,7 +171,7 @@ def _exposed(container: unit_file.Section) -> Iterator[ExposureAt]:
         if (profile := container.last(key)) and profile.value == "unconfined":
             opened = next(security_option(f"{option}=unconfined", profile.line))
             yield replace(opened, what=f"{key}=unconfined")
-    if (label := container.last("SecurityLabelDisable")) and unit_file.flag_of(label.value):
+    if (label := container.last("SecurityLabelDisable")) and flag_of(label.value):
         yield ExposureAt(Exposure.UNCONFINED, "SecurityLabelDisable=true", label.line)
     for item in container.values("Unmask"):
         yield ExposureAt(Exposure.UNMASKED, f"Unmask={item.value}", item.line)
@@ -178,7 +184,7 @@ _ELSEWHERE = {
 }
 
 
-def _unjudged(container: unit_file.Section) -> Iterator[tuple[str, int]]:
+def _unjudged(container: Section) -> Iterator[tuple[str, int]]:
     """What gives more that does not stand in the section."""
     for key, what in _ELSEWHERE.items():
         for item in container.values(key):
@@ -188,7 +194,7 @@ def _unjudged(container: unit_file.Section) -> Iterator[tuple[str, int]]:
             yield from _of_service(item)
 
 
-def _of_service(item: unit_file.Assignment) -> Iterator[tuple[str, int]]:
+def _of_service(item: Assignment) -> Iterator[tuple[str, int]]:
     """What of podman's own service can change what it gives."""
     if item.key == "EnvironmentFile":
         yield (
@@ -198,7 +204,103 @@ def _of_service(item: unit_file.Assignment) -> Iterator[tuple[str, int]]:
     elif item.key.startswith("Exec"):
         yield f"{item.key}= in [Service] runs on the host, not in the container", item.line
     elif item.key in ("Environment", "PassEnvironment"):
-        for word in unit_file.split(item.value, item.line, "shell-like"):
+        for word in split(item.value, item.line, "shell-like"):
             name = word.partition("=")[0]
             if name.startswith(("CONTAINERS_", "CONTAINER_")):
                 yield f"{name} makes podman read other settings, which can give anything", item.line
+
+
+_IMAGES = ("Image", "Rootfs")
+_INSIDE = ("Exec", "Entrypoint", "HealthCmd", "HealthStartupCmd", "Environment", "Label")
+"""Keys that become words behind the image, or part of one: it can be no option."""
+_PAIRS = ("Environment", "Label", "Annotation")
+_VARIABLE = r"""["']?\$[A-Za-z_]\w*["']?"""
+_JUDGED = frozenset(
+    (
+        *("cap-add", "cap-drop", "privileged", "security-opt", "device", "device-cgroup-rule"),
+        *("volume", "mount", "pid", "ipc", "uts", "network", "net", "userns", "cgroupns", "rootfs"),
+    )
+)
+
+
+def podman_args(container: Section) -> list[str]:
+    """What PodmanArgs= adds up to. Raises BadInput where it could add up to more."""
+    for item in container.assignments:
+        if item.key in _PAIRS:
+            _check_pairs(item.key, item.value, item.line)
+        if item.key not in _INSIDE and item.value:
+            _check_value(item.key, item.value, item.line)
+    _check_global(container)
+    pairs = words(container.values("PodmanArgs"), "c")
+    args = [word for word, _ in pairs]
+    line = pairs[0][1] if pairs else container.line
+    options, rest = RUN.parse(args)
+    if rest or "--" in args:
+        raise ambiguous(
+            line, "a word in PodmanArgs= that is not an option: podman takes it for the image"
+        )
+    if any(map(_is_variable, args)):
+        raise ambiguous(line, "a variable in PodmanArgs=, which systemd splits into words")
+    for option in options:
+        _check_option(option, line)
+    return args
+
+
+def _check_pairs(key: str, value: str, line: int) -> None:
+    """A name that begins like an option stands where podman could take it for one."""
+    if any(word.startswith("-") for word in split(value, line, "shell-like")):
+        raise ambiguous(line, f"a name in {key}= that looks like an option")
+
+
+def _check_value(key: str, value: str, line: int) -> None:
+    """systemd makes several words of ``$NAME`` where it stands alone, and podman takes an image
+    that begins like an option for one."""
+    if key in _IMAGES and value.strip('"').startswith(("-", "$", "%")):
+        raise ambiguous(line, f"{key}= looks like an option or a variable")
+    if any(map(_is_variable, (*value.split(), *split(value, line, "shell-like")))):
+        raise ambiguous(line, f"a variable in {key}=, which systemd splits into words")
+
+
+def _is_variable(word: str) -> bool:
+    return re.fullmatch(_VARIABLE, word) is not None
+
+
+def _check_option(option: Option, line: int) -> None:
+    value = option.value or ""
+    if len(value) > 1 and value.startswith("-"):
+        raise ambiguous(line, f"the value of --{option.name} looks like an option")
+    if not option.name.isprintable() or set(option.name) & set("$%"):
+        raise ambiguous(line, "a variable in the name of an option")
+    if option.name in _JUDGED:
+        check_plain(value, line)
+
+
+def check_plain(word: str, line: int) -> None:
+    """Refuse what systemd expands."""
+    if "$" in word or "%" in word.replace("%%", "").replace("%t", "").replace("%h", ""):
+        raise ambiguous(line, f"a variable in {word!r:.60}")
+
+
+def _check_global(container: Section) -> None:
+    """Refuse what would begin another command than ``run``."""
+    for item in container.values("GlobalArgs"):
+        for word in split(item.value, item.line, "c"):
+            is_option = word.startswith("--") and "=" in word
+            if not is_option and word not in _GLOBAL_FLAGS:
+                raise ambiguous(item.line, f"{word!r:.60} in GlobalArgs= can be a command")
+
+
+_GLOBAL_FLAGS = ("--debug", "--syslog", "--noout", "--transient-store", "--trace")
+
+
+def read_shown(shown: str, name: str) -> tuple[Declared, ...]:
+    """The container of one of the quadlets: that of the ``podman run`` of its service."""
+    unit = re.search(rf"^---{re.escape(PurePath(name).stem)}\.service---$", shown, re.MULTILINE)
+    if unit is None:
+        return ()
+    service = shown[unit.end() :].partition("\n---")[0]
+    commands = parse(service).all_of("Service").values("ExecStart")
+    command = [word for item in commands for word in split(item.value, 1, "shell-like")]
+    if "run" not in command:
+        return ()
+    return (flags.declared(command[command.index("run") + 1 :], "podman", 1),)

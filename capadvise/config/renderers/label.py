@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from capadvise import __version__
-from capadvise.config.comments import comment
-from capadvise.config.snippet import Snippet
+from capadvise.config.snippet import Snippet, comment
 from capadvise.model.caps import CapSet
 from capadvise.model.escape import printable
 from capadvise.model.image import PREFIX

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from capadvise.config import shell
-from capadvise.config.comments import SETCAP_UNTRIED, comment
-from capadvise.config.snippet import Snippet
+from capadvise.config.snippet import SETCAP_UNTRIED, Snippet, comment
 
 
 def render(snippet: Snippet) -> str:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from capadvise.config import shell
-from capadvise.config.comments import comment
-from capadvise.config.snippet import Snippet
+from capadvise.config.snippet import Snippet, comment
 from capadvise.model.errors import BadInput
 
 

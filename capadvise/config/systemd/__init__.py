@@ -40,6 +40,6 @@ SYSTEMD = Language(
     service="service",
     drop_ins=True,
     has_doubles=True,
-    project="capadvise.config.units.names",
+    files="capadvise.config.units.names",
     lines="CapabilityBoundingSet={full}",
 )

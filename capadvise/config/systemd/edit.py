@@ -7,13 +7,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 
-from capadvise.config.comments import comment
 from capadvise.config.consumer import capability_number
 from capadvise.config.declared import Declared, is_root
 from capadvise.config.patched import Patched
-from capadvise.config.snippet import Snippet
-from capadvise.config.systemd.exposed import has_plus
-from capadvise.config.systemd.file import add_up
+from capadvise.config.snippet import Snippet, comment
+from capadvise.config.systemd.file import add_up, has_plus
 from capadvise.config.text_edits import (
     NormalizedText,
     TextEdit,

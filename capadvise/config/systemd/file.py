@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
-from typing import TYPE_CHECKING
 
-from capadvise.config.comments import comment
 from capadvise.config.consumer import capability_number
-from capadvise.config.declared import Declared
-from capadvise.config.systemd import exposed as unit_exposed
-from capadvise.config.units import file as unit_file
+from capadvise.config.declared import Declared, Exposure, ExposureAt
+from capadvise.config.snippet import Snippet, comment
+from capadvise.config.units.file import Assignment, Section, flag_of, parse, split, together, words
 from capadvise.config.units.names import dropped_in, unit_section
 from capadvise.config.units.names import service_name as service_name
 from capadvise.model.caps import NAMES
 from capadvise.model.target import UNIT_KINDS, recorded_unit
-
-if TYPE_CHECKING:
-    from capadvise.config.snippet import Snippet
 
 
 def render(snippet: Snippet) -> str:
@@ -68,17 +65,17 @@ def _notes(snippet: Snippet) -> Iterator[str]:
 def read(source: str, path: str = "") -> tuple[Declared, ...]:
     """The service of a unit or a drop-in, called ``service``: a unit's name is that of its file,
     whose kind says which section counts. A drop-in need not say anything of it."""
-    unit, section = unit_file.parse(source), unit_section(path)
+    unit, section = parse(source), unit_section(path)
     return (declared(unit.all_of(section) if dropped_in(path) else unit.section(section)),)
 
 
 def read_together(sources: Sequence[str], path: str) -> tuple[Declared, ...]:
     """The service of a unit, as its drop-ins, which follow it, change it."""
-    units = [unit_file.parse(source) for source in sources]
-    return (declared(unit_file.together(units, unit_section(path))),)
+    units = [parse(source) for source in sources]
+    return (declared(together(units, unit_section(path))),)
 
 
-def declared(service: unit_file.Section) -> Declared:
+def declared(service: Section) -> Declared:
     """What a section says, or those of a unit and its drop-ins together."""
     drop, add, places = _bounding(service)
     user = service.last("User")
@@ -91,22 +88,22 @@ def declared(service: unit_file.Section) -> Declared:
         drop=drop,
         add=add,
         ambient=tuple(cap for cap, _ in ambient) if service.all("AmbientCapabilities") else None,
-        user=None if unit_exposed.keeps_root(service) else _user(service),
+        user=None if _keeps_root(service) else _user(service),
         groups=any(map(service.values, ("Group", "SupplementaryGroups"))),
         no_new_privileges=service.flag("DynamicUser") or service.flag("NoNewPrivileges"),
         lines=(*([("user", user.line)] if user else []), *places, *named),
-        exposed=tuple(unit_exposed.exposed(service)),
-        withheld=tuple(unit_exposed.withheld(service)),
+        exposed=tuple(_exposed(service)),
+        withheld=tuple(_withheld(service)),
     )
 
 
-def _user(service: unit_file.Section) -> str | None:
+def _user(service: Section) -> str | None:
     user = service.last("User")
     return user.value if user else ("dynamic" if service.flag("DynamicUser") else None)
 
 
 def _bounding(
-    service: unit_file.Section,
+    service: Section,
 ) -> tuple[tuple[str, ...], tuple[str, ...], list[tuple[str, int]]]:
     """(drop, add, lines) of ``CapabilityBoundingSet=``; names that systemd does not know are in
     them, too, so that somebody says so."""
@@ -117,7 +114,7 @@ def _bounding(
     return ("ALL",), tuple(name for name, _ in places), places
 
 
-def _ambient(service: unit_file.Section) -> list[tuple[str, int]]:
+def _ambient(service: Section) -> list[tuple[str, int]]:
     """What ``AmbientCapabilities=`` raises, with the lines; unknown names too, as above."""
     total = add_up(service, "AmbientCapabilities")
     named = list(total.named.values())
@@ -138,7 +135,7 @@ class Total:
     """Names that systemd leaves out, with their lines."""
 
 
-def add_up(service: unit_file.Section, key: str) -> Total:
+def add_up(service: Section, key: str) -> Total:
     """As systemd adds up its assignments (config_parse_capability_set): the first one replaces what
     there was, later ones add to it, or take away with ``~``. One without a capability that is known
     stands for nothing, and with ``~`` for everything."""
@@ -147,7 +144,7 @@ def add_up(service: unit_file.Section, key: str) -> Total:
     for item in service.all(key):
         inverted = item.value.startswith("~")
         said: dict[int, tuple[str, int]] = {}
-        for name in unit_file.split(item.value[inverted:], item.line):
+        for name in split(item.value[inverted:], item.line):
             number = capability_number(name)
             if number is None:
                 total.unknown.append((name, item.line))
@@ -160,3 +157,102 @@ def add_up(service: unit_file.Section, key: str) -> Total:
         else:
             total.named = {n: place for n, place in total.named.items() if n not in said}
     return total
+
+
+_PREFIXES = "@-:+!|"
+WITHHELD = {
+    "PrivateDevices": ("MKNOD", "SYS_RAWIO"),
+    "ProtectKernelModules": ("SYS_MODULE",),
+    "ProtectKernelLogs": ("SYSLOG",),
+    "ProtectClock": ("SYS_TIME", "WAKE_ALARM"),
+}
+"""Setting → what systemd takes out of the bounding set (unit_patch_contexts)."""
+_PRIVATE_USERS = ("self", "identity", "full", "managed")
+_GROUPS = {
+    **dict.fromkeys(("docker", "podman", "lxd", "incus-admin", "libvirt"), Exposure.CONTROL_SOCKET),
+    **dict.fromkeys(("disk", "kmem"), Exposure.DISK),
+}
+"""Root-equivalent groups, and what they reach."""
+
+
+def _withheld(service: Section) -> Iterator[tuple[str, str]]:
+    """(capability, setting) of all that settings take away."""
+    for key, caps in WITHHELD.items():
+        if service.flag(key):
+            yield from ((cap, key) for cap in caps)
+
+
+def _exposed(service: Section) -> Iterator[ExposureAt]:
+    """Commands with all capabilities, groups that control an engine or a disk, and whether it has
+    a user namespace of its own."""
+    unrestrained = service.flag("PermissionsStartOnly") is True
+    for key in dict.fromkeys(item.key for item in service.assignments):
+        if not key.startswith("Exec"):
+            continue
+        for item in service.values(key):
+            if has_plus(item) or (unrestrained and key != "ExecStart"):
+                yield ExposureAt(Exposure.PRIVILEGED_COMMAND, f"{key}={item.value}", item.line)
+    yield from _own_users(service)
+    for key in ("Group", "SupplementaryGroups"):
+        for group, line in words(service.values(key)):
+            if group in _GROUPS:
+                yield ExposureAt(_GROUPS[group], f"{key}={group}", line)
+
+
+def _own_users(service: Section) -> Iterator[ExposureAt]:
+    """systemd passes over a value that it does not know."""
+    values = service.values("PrivateUsers")
+    known = [x for x in values if x.value in _PRIVATE_USERS or flag_of(x.value) is not None]
+    if known and flag_of(known[-1].value) is not False:
+        yield ExposureAt(Exposure.OWN_USERS, f"PrivateUsers={known[-1].value}", known[-1].line)
+
+
+def has_plus(command: Assignment) -> bool:
+    """Whether a command, or one of several, has the prefix that gives it all capabilities."""
+    return any("+" in prefix for prefix in _prefixes(command))
+
+
+def _keeps_root(service: Section) -> bool:
+    """Whether a command runs as root whatever User= says: ``!``. (``!!`` no longer does that.)"""
+    keys = dict.fromkeys(x.key for x in service.assignments if x.key.startswith("Exec"))
+    commands = (command for key in keys for command in service.values(key))
+    return any(prefix.count("!") == 1 for each in commands for prefix in _prefixes(each))
+
+
+def _prefixes(command: Assignment) -> Iterator[str]:
+    """Of each command. Quotes and escapes count: systemd takes them off first."""
+    begins = True
+    for word in split(command.value, command.line, "shell-like"):
+        if begins:
+            yield word[: len(word) - len(word.lstrip(_PREFIXES))]
+        begins = word == ";"
+
+
+def is_given(shown: str, snippet: Snippet) -> bool | None:
+    """Whether systemd gives a unit what is meant, by what ``systemd-analyze security`` shows."""
+    groups = held_groups(shown)
+    wanted = {cap.name for cap, _ in snippet.caps}
+    if groups is None:
+        return None
+    return all(held is not wanted.isdisjoint(group) for group, held in groups.items())
+
+
+def held_groups(shown: str) -> dict[frozenset[str], bool] | None:
+    """Groups of capabilities, and whether a unit may hold any of one, of the JSON of
+    ``systemd-analyze security``; None where it is none."""
+    try:
+        rows = json.loads(shown)
+    except ValueError:
+        return None
+    groups = {}
+    for row in rows:
+        _, is_group, group = str(row["name"]).partition("CapabilityBoundingSet=~")
+        if is_group:
+            groups[frozenset(members(group))] = not row["set"]
+    return groups
+
+
+def members(group: str) -> set[str]:
+    """``CAP_SYS_(NICE|RESOURCE)`` and ``CAP_MAC_*`` as names."""
+    pattern = re.compile(group.replace("*", "[A-Z_]*"))
+    return {f"CAP_{name}" for name in NAMES if pattern.fullmatch(f"CAP_{name}")}

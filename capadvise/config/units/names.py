@@ -106,6 +106,11 @@ def dropped_in(path: str) -> bool:
     return unit_of(path) != PurePath(path)
 
 
+def meant(path: str, text: str) -> bool:
+    """True if a unit runs something: other units, and files of D-Bus or avahi, do not."""
+    return dropped_in(path) or f"[{unit_section(path)}]" in text
+
+
 def unasked(path: str) -> Iterator[tuple[str, str]]:
     """The drop-ins of a unit, and folders of such that cannot be read."""
     from glob import escape, glob

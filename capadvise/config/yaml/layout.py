@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from capadvise.config.text_edits import line_start
-from capadvise.config.yaml.flowing import body
 from capadvise.config.yaml.tree import Alias, Mapping, Node, Scalar, Sequence, is_text
 from capadvise.model.errors import CannotPatch
 
@@ -105,6 +105,15 @@ def _scalar(text: str, node: Scalar) -> str:
     if node.style in ("'", '"') and "\n" not in said:
         return said
     return json.dumps(node.value, ensure_ascii=False)
+
+
+_PROPERTIES = re.compile(r"(?:[&!][^\s\[\]{},]*\s*)*")
+
+
+def body(text: str, node: Node) -> int:
+    """Where a node begins behind its anchor and tag."""
+    properties = _PROPERTIES.match(text, node.start, node.end)
+    return properties.end() if properties else node.start
 
 
 def column(text: str, at: int) -> int:

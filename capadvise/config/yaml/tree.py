@@ -9,7 +9,7 @@ its aliases stand for.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from collections.abc import Mapping as Mapping_
 from dataclasses import dataclass
 from functools import lru_cache
@@ -270,3 +270,31 @@ def _size(node: Node, known: dict[int, int]) -> int:
     if id(node) not in known:
         known[id(node)] = 1 + sum(_size(part, known) for part in inner_nodes(node))
     return known[id(node)]
+
+
+_OFF = ("", "~", "null", "false", "no", "off", "n", "f", "0")
+
+
+def text(node: Node | None) -> str | None:
+    """The text of a scalar."""
+    scalar = None if node is None else target(node)
+    return scalar.value if isinstance(scalar, Scalar) else None
+
+
+def is_on(node: Node | None) -> bool:
+    """Whether a switch is on, or can be: ``${PRIVILEGED}`` is settled elsewhere."""
+    said = text(node)
+    return said is not None and said.lower() not in _OFF
+
+
+def names(node: Node | None) -> tuple[str, ...]:
+    """The scalars of a list."""
+    listed = None if node is None else target(node)
+    items = listed.items if isinstance(listed, Sequence) and listed.tag != "!reset" else ()
+    return tuple(item.value for item in map(target, items) if isinstance(item, Scalar))
+
+
+def same(node: Node | None, want: frozenset[str], fits: Callable[[str], str | None]) -> bool:
+    """Whether a list says exactly this."""
+    said = [fits(name) for name in names(node)]
+    return len(said) == len(want) and set(said) == want

@@ -27,7 +27,7 @@ from capadvise.model.workload import Workload
 from capadvise.observe.ftrace.instances import remove_left_by_killed
 from capadvise.proof.trials.stages import Stage
 from capadvise.proof.trials.stop import Stop
-from capadvise.report.load import load_posture, load_recording
+from capadvise.report.load import load_recording, value_of
 from capadvise.targets.systemd.drop_in import undo_abandoned
 
 ENVIRONMENT = {
@@ -282,7 +282,7 @@ def _evidence(raw: dict[str, Any], job: Job) -> TrialEvidence:
     return TrialEvidence(
         recordings=tuple(map(load_recording, raw["recordings"])),
         target=Target("command", raw["name"], job.argv, cwd, raw["user"]),
-        posture=load_posture(raw["posture"]),
+        posture=value_of(Posture, raw["posture"]),
         output=raw["output"],
         rounds_passed=raw["rounds_passed"],
         groups=tuple(raw["groups"]),

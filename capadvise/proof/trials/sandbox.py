@@ -41,7 +41,7 @@ from capadvise.proof.trials.groups import numbers, of_refused_files
 from capadvise.proof.trials.isolation import isolate
 from capadvise.proof.trials.rounds import RoundResult, run_rounds
 from capadvise.proof.trials.stages import SO_FAR, serve
-from capadvise.report.dump import dump_posture, dump_recording
+from capadvise.report.dump import as_json, dump_recording
 
 _LARGEST_OUTPUT = 20000
 _ROOM = 64 << 10
@@ -264,7 +264,7 @@ def _result(
         "recordings": [
             dump_recording(recording, default(), posture.mac) for recording in recordings
         ],
-        "posture": dump_posture(posture),
+        "posture": as_json(posture),
         "name": rounds[0].observation.target.name,
         "user": rounds[0].observation.target.user,
         "output": (printed + text)[-2000:],

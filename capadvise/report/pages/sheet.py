@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 from capadvise.catalog import Catalog, default
 from capadvise.catalog.capabilities import Risk
-from capadvise.config.comments import one_line
-from capadvise.config.snippet import Snippet
+from capadvise.config.snippet import Snippet, one_line
 from capadvise.judgement.decide import Need
 from capadvise.judgement.judge import Effect
 from capadvise.judgement.report import Report

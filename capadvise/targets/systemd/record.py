@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
 
-from capadvise.config.systemd.exposed import WITHHELD
+from capadvise.config.systemd.file import WITHHELD
 from capadvise.kernel import own_caps, procfs
 from capadvise.kernel.background import Background
 from capadvise.model.caps import Cap, CapSet

@@ -85,7 +85,7 @@ class ServiceUnit:
     activators: tuple[str, ...]
     """Units that start it: sockets, timers, paths."""
     settings: frozenset[str]
-    """Those of ``exposed.WITHHELD`` that are on."""
+    """Those of ``file.WITHHELD`` that are on."""
     manual: bool
     """True if a user may start it."""
 

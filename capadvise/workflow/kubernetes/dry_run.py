@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from capadvise.config.kubernetes.admission import PodOwner
-from capadvise.config.object_names import POD_SPEC
+from capadvise.config.kubernetes.manifests import POD_SPEC
 from capadvise.model.caps import CapSet
 from capadvise.targets.kubernetes import copies, objects
 from capadvise.targets.kubernetes.kubectl import ClusterError, Kubectl

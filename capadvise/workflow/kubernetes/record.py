@@ -15,7 +15,7 @@ from typing import Any
 
 from capadvise.catalog import Catalog
 from capadvise.config.kubernetes.admission import PodOwner
-from capadvise.config.object_names import is_object_name
+from capadvise.config.kubernetes.manifests import is_object_name
 from capadvise.judgement.report import Report
 from capadvise.model.errors import BadInput
 from capadvise.report import fleet

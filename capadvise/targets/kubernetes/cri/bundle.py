@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from capadvise.config.object_names import is_object_name
+from capadvise.config.kubernetes.manifests import is_object_name
 from capadvise.model.caps import Cap, CapSet
 
 ID = re.compile("[0-9a-f]{64}")

@@ -1,21 +1,26 @@
-"""Which files docker compose makes one project of, and which of them a service that was recorded is
-configured in."""
+"""Compose files: which they are, which of them docker compose joins to one project, and in which of
+them a recorded service is configured."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
+from collections.abc import Mapping as Mapping_
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
+from capadvise.config.language import UnknownFile
+from capadvise.config.yaml.reader import Documents, is_null
+from capadvise.config.yaml.tree import EMPTY, Mapping, Node, entries, target
 from capadvise.model.errors import CapadviseError
 from capadvise.model.target import Target
 
 if TYPE_CHECKING:
     from capadvise.config.declared import Declared
+
 
 NAMES = ("compose", "docker-compose")
 """How the names of its files begin."""
@@ -31,7 +36,7 @@ _MOST = 64
 """Files that are read."""
 
 
-def file_of(target: Target, environment: Mapping[str, str] = os.environ) -> str | None:
+def file_of(target: Target, environment: Mapping_[str, str] = os.environ) -> str | None:
     """The file in which the set of a service belongs; None where that is not one, or not known.
 
     Of files that compose joins, that which grants the service something, or, where none does, the
@@ -50,7 +55,7 @@ def file_of(target: Target, environment: Mapping[str, str] = os.environ) -> str 
 
 
 def beside(
-    path: Path, service: str, target: Target, environment: Mapping[str, str] = os.environ
+    path: Path, service: str, target: Target, environment: Mapping_[str, str] = os.environ
 ) -> list[tuple[str, Declared]]:
     """What the other files of a file's project say of one of its services: compose joins it. The
     project is the recorded one, or that of the file's folder."""
@@ -84,7 +89,7 @@ def _read(folder: str, files: Iterable[str]) -> list[tuple[str, Declared]]:
     return declared
 
 
-def _files(target: Target, environment: Mapping[str, str]) -> Iterator[str]:
+def _files(target: Target, environment: Mapping_[str, str]) -> Iterator[str]:
     """Those that compose begins with, from the folder of the target or absolute."""
     words = [word for word in target.argv if word.startswith("--file=")]
     if words:
@@ -149,3 +154,44 @@ def _named(folder: str) -> list[str]:
             settings[name] = quoted if quote else re.sub(r"\s+#.*", "", plain).strip()
     separator = settings.get("COMPOSE_PATH_SEPARATOR") or ":"
     return [name for name in settings.get("COMPOSE_FILE", "").split(separator) if name]
+
+
+_KEYS = ("name", "version", "include", "networks", "volumes", "configs", "secrets")
+_OF_SERVICES = (
+    *("image", "build", "extends", "provider", "privileged", "cap_add", "cap_drop", "security_opt"),
+    *("network_mode", "pid", "volumes", "volumes_from", "devices", "device_cgroup_rules"),
+    *("use_api_socket", "post_start", "pre_stop"),
+)
+
+
+def claims(file: UnknownFile) -> bool:
+    """By its services, or by its name where it is no Kubernetes object."""
+    is_named = file.name.startswith(NAMES)
+    if is_named and not file.text.strip():
+        return True
+    for root in file.roots:
+        keys = entries(root)
+        is_object = "kind" in keys or "apiVersion" in keys
+        if is_named and not is_object and isinstance(target(root), Mapping):
+            return True
+        if _has_services(keys) or ("include" in keys and all(map(_is_key, keys))):
+            return True
+    return False
+
+
+def meant(path: str, text: str) -> bool:
+    """Other programs have files with services, too: theirs say nothing of containers."""
+    if PurePath(path).name.startswith(NAMES):
+        return True
+    services = [entries(root).get("services", EMPTY) for root in Documents(text).roots]
+    each = [entries(service) for group in services for service in entries(group).values()]
+    return any(not keys.keys().isdisjoint(_OF_SERVICES) for keys in each)
+
+
+def _has_services(keys: Mapping_[str, Node]) -> bool:
+    node = target(keys.get("services", EMPTY))
+    return isinstance(node, Mapping) or ("services" in keys and is_null(node))
+
+
+def _is_key(key: str) -> bool:
+    return key in _KEYS or key.startswith("x-")

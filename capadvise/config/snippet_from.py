@@ -7,15 +7,17 @@ from collections.abc import Iterator
 from pathlib import PurePath
 
 from capadvise.catalog import Catalog
-from capadvise.config.comments import PORT_START, one_line
-from capadvise.config.object_names import POD_SPEC, is_object_name
-from capadvise.config.snippet import YAML_WORDS, Snippet
+from capadvise.catalog.known import KnownNeed, KnownProgram, Variant
+from capadvise.catalog.known_index import repository
+from capadvise.config.kubernetes.manifests import POD_SPEC, is_object_name
+from capadvise.config.snippet import PORT_START, YAML_WORDS, Snippet, one_line
 from capadvise.judgement.decide import Need
 from capadvise.judgement.hardening import NO_NEW_PRIVILEGES
 from capadvise.judgement.report import Report
 from capadvise.model.caps import CapSet, parse_set
 from capadvise.model.errors import BadInput
 from capadvise.model.escape import printable
+from capadvise.model.image import CLAIMED, Claim
 from capadvise.model.posture import Sharing
 from capadvise.model.recording import Namespace
 from capadvise.model.target import CLIENTS, Target, is_user
@@ -184,3 +186,44 @@ def _default_seccomp(report: Report, catalog: Catalog) -> bool:
         or any(check.syscall in closed or check.ns is Namespace.CHILD for check in recording.checks)
         for recording in report.recordings
     )
+
+
+def known_snippet(
+    program: KnownProgram, variant: Variant, *, set_name: str, asked: str = ""
+) -> Snippet:
+    """Of one variant. ``asked``: what the program was looked for by, perhaps an image."""
+    caps = variant.minimal if set_name == "floor" else variant.recommended
+    needs = [need for need in variant.needs if need.cap in caps]
+    proven = f"{program.name} {program.upstream}, {variant.name}: proven on {program.date}"
+    return Snippet(
+        name=program.name,
+        caps=tuple((need.cap, one_line(_reason(need))) for need in needs),
+        notes=(one_line(proven), _OTHERWISE),
+        user=variant.user,
+        of_image=repository(asked) in program.images_of_users,
+        no_new_privileges=variant.no_new_privileges,
+        default_seccomp=True,
+        set_name=set_name,
+        minimal=variant.minimal,
+        variant=one_line(f"{program.name} {program.upstream}, {variant.name}"),
+    )
+
+
+def claimed_snippet(name: str, claim: Claim, caps: CapSet, *, set_name: str) -> Snippet:
+    """Of the labels of an image, which say nothing of set-id programs."""
+    return Snippet(
+        name=safe_name(name.rpartition("/")[2].partition("@")[0].partition(":")[0]),
+        caps=tuple((cap, "a label of the image says so") for cap in sorted(caps)),
+        notes=(one_line(f"of the labels of {name}: {CLAIMED}"),),
+        user=claim.user if is_user(claim.user) else "0:0",
+        no_new_privileges=None,
+        set_name=set_name,
+        minimal=claim.minimal,
+    )
+
+
+_OTHERWISE = "For another version or configuration, or an image's entrypoint, prove it yourself."
+
+
+def _reason(need: KnownNeed) -> str:
+    return need.why.partition(" (")[0].partition(";")[0]

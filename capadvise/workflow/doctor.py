@@ -1,4 +1,4 @@
-"""What can be observed here, and how to get more: one probe a line."""
+"""``doctor``: what capadvise can observe on this machine, and how to get more; one probe a line."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ class HostFact:
     said: str
     remedy: str | None = None
     needed: bool = True
-    """Whether nothing can be observed without it."""
+    """False if capadvise can observe without it."""
     chosen: bool = False
-    """This is the observer that is used."""
+    """True for the observer that is used."""
 
 
 def examine() -> Iterator[HostFact]:
@@ -63,7 +63,7 @@ def examine() -> Iterator[HostFact]:
         "the initial one" if initial else "not the initial one: this looks like a container",
         None if initial else "run on the host, or in a container with --pid=host --privileged",
     )
-    yield _try("tracefs", tracefs.find, lambda path: f"{_where(path)}")
+    yield _try("tracefs", tracefs.find, _where)
     yield from restrictions()
     yield _try("kernel symbols", Symbols.load, lambda _: "/proc/kallsyms shows addresses")
     yield from observers()
@@ -94,7 +94,7 @@ def examine() -> Iterator[HostFact]:
 
 
 def restrictions() -> Iterator[HostFact]:
-    """What can keep even root from tracing, or changes what a target needs."""
+    """Restrictions that keep even root from tracing, or change a target's needs."""
     try:
         mode = LOCKDOWN.read_text().partition("[")[2].partition("]")[0]
     except OSError:
@@ -131,7 +131,7 @@ def restrictions() -> Iterator[HostFact]:
 
 
 def observers() -> Iterator[HostFact]:
-    """What each observer lacks, which is used, and whether it sees a check that is made for it."""
+    """For each observer what it lacks; then whether the chosen one sees a check of our own."""
     try:
         root = require()
         best = observer(root)
@@ -151,12 +151,12 @@ def observers() -> Iterator[HostFact]:
 
 
 def audit_records() -> HostFact:
-    """Whether the kernel's audit records are heard, which say what security modules refuse."""
-    ear = AuditListener.open()
+    """Try to receive the kernel's audit records, which tell what security modules refuse."""
+    listener = AuditListener.open()
     here = posture_of(os.getpid(), Machine.read(), sysctls=False).namespaces
-    if ear is not None:
-        ear.close()
-    if ear is None or here.get("net") is Sharing.OWN:
+    if listener is not None:
+        listener.close()
+    if listener is None or here.get("net") is Sharing.OWN:
         return HostFact(
             "audit records",
             False,
@@ -168,14 +168,14 @@ def audit_records() -> HostFact:
 
 
 def user_namespaces() -> HostFact:
-    """Whether ordinary users, and rootless engines, have user namespaces."""
+    """Check that ordinary users, and so rootless engines, can make user namespaces."""
     if restricted := restriction():
         return HostFact("user namespaces", False, *restricted, needed=False)
     return HostFact("user namespaces", True, "ordinary users can make them", needed=False)
 
 
 def retries() -> HostFact:
-    """Whether ``run --retry`` works here, and as whom."""
+    """Check that ``run --retry`` works here, and as which user."""
     try:
         require_retry()
     except CannotObserve as error:
@@ -207,14 +207,14 @@ def _try(probe: str, attempt: Callable[[], _T], said: Callable[[_T], str]) -> Ho
 # ------------------------------------------------------------- the self-check
 
 _NO_CAPABILITY = 255
-"""The kernel asks for SETPCAP first, and then finds that there is no such capability to drop."""
+"""No such capability: the kernel checks SETPCAP first, and then refuses to drop this number."""
 _SETPCAP = Cap.parse("SETPCAP")
 
 
 def _self_check(root: Path) -> Check:
-    """Make the kernel ask for SETPCAP, and return what was seen of it.
+    """Make the kernel check SETPCAP, and return the check that the observer saw.
 
-    Raises CannotObserve where nothing was seen, or the kernel lets us see nothing.
+    Raises CannotObserve if it saw none, or if the kernel cannot be traced.
     """
     pid = os.getpid()
     symbols = Symbols.load()

@@ -1,4 +1,4 @@
-"""Signals as a wish to end: what there is by then is kept, and what was made is removed."""
+"""Signals that end a recording on a cluster: its reports are kept, and our pods are removed."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from capadvise.kernel.hangup import let_go_of_terminal
 
 
 class Ending:
-    """Set by Ctrl-C, SIGTERM or the end of the terminal: what was recorded is kept."""
+    """True once Ctrl-C, SIGTERM or the loss of the terminal has asked for the end."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
 
     def wait(self, seconds: float) -> bool:
-        """Whether it was set, after so many seconds at the latest."""
+        """Wait at most so many seconds; True if the end was asked for."""
         return self._event.wait(seconds)
 
     @property
     def is_set(self) -> bool:
-        """Whether it was set."""
+        """True if the end was asked for."""
         return self._event.is_set()
 
     @contextmanager
-    def heard(self) -> Iterator[Ending]:
-        """Signals set it."""
+    def on_signals(self) -> Iterator[Ending]:
+        """Let signals ask for the end, instead of raising KeyboardInterrupt."""
 
         def note(number: int, _frame: FrameType | None) -> None:
             if number == signal.SIGHUP:

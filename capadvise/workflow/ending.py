@@ -11,36 +11,23 @@ from types import FrameType
 from capadvise.kernel.hangup import let_go_of_terminal
 
 
-class Ending:
-    """True once Ctrl-C, SIGTERM or the loss of the terminal has asked for the end."""
+@contextmanager
+def ending_on_signals() -> Iterator[threading.Event]:
+    """An event that Ctrl-C, SIGTERM and the loss of the terminal set, instead of ending
+    capadvise."""
+    ending = threading.Event()
 
-    def __init__(self) -> None:
-        self._event = threading.Event()
+    def end(number: int, _frame: FrameType | None) -> None:
+        if number == signal.SIGHUP:
+            let_go_of_terminal()
+        ending.set()
 
-    def wait(self, seconds: float) -> bool:
-        """Wait at most so many seconds; True if the end was asked for."""
-        return self._event.wait(seconds)
-
-    @property
-    def is_set(self) -> bool:
-        """True if the end was asked for."""
-        return self._event.is_set()
-
-    @contextmanager
-    def on_signals(self) -> Iterator[Ending]:
-        """Let signals ask for the end, instead of raising KeyboardInterrupt."""
-
-        def note(number: int, _frame: FrameType | None) -> None:
-            if number == signal.SIGHUP:
-                let_go_of_terminal()
-            self._event.set()
-
-        numbers = [signal.SIGINT, signal.SIGTERM]
-        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup has it ignored
-            numbers.append(signal.SIGHUP)
-        before = {number: signal.signal(number, note) for number in numbers}
-        try:
-            yield self
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup has it ignored
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, end) for number in numbers}
+    try:
+        yield ending
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -19,6 +19,8 @@ from capadvise.workflow.notice import confirmed, has_screens, notice
 from capadvise.workflow.reports import judge_and_save, keep, preload
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from capadvise.observe.supervise.command import Command
     from capadvise.observe.supervise.observation import Observation
     from capadvise.observe.supervise.onlooker import Onlooker
@@ -90,7 +92,7 @@ def record_command(command: Command, wishes: Wishes) -> Over:
         raise BadInput("--user needs root", hint=with_sudo())
     if alone and not wishes.quiet:
         notice(f"{alone}: only retries show what it needs")
-    with _kept(wishes) as before:
+    with _kept(wishes, _keep_directory) as before:
         if show_live:
             return _command_on_screen(command, wishes, before, show_live)
         meanwhile = partial(preload, shown=not wishes.quiet)
@@ -99,18 +101,26 @@ def record_command(command: Command, wishes: Wishes) -> Over:
 
 
 @contextmanager
-def _kept(wishes: Wishes) -> Iterator[dict[str, str] | None]:
-    """Keep the working directory as it is now, so that trials begin with the same data."""
+def _kept(
+    wishes: Wishes, keep: Callable[[Path], dict[str, str]]
+) -> Iterator[dict[str, str] | None]:
+    """Keep data as it is now, so that trials begin with it; None if there will be no trials."""
     if not wishes.prove:
         yield None
         return
-    from capadvise.kernel import before, standard_input
+    from capadvise.kernel import standard_input
     from capadvise.kernel.scratch import scratch
 
     with scratch() as folder:
-        store = folder / "cwd"
-        cwd = str(store) if before.keep(working_directory(), store) else ""
-        yield {"cwd": cwd, **standard_input.state()}
+        yield keep(folder) | standard_input.state()
+
+
+def _keep_directory(folder: Path) -> dict[str, str]:
+    """Keep the working directory."""
+    from capadvise.kernel import before
+
+    store = folder / "cwd"
+    return {"cwd": str(store) if before.keep(working_directory(), store) else ""}
 
 
 def _command_on_screen(
@@ -174,7 +184,7 @@ def record_containers(
     if wishes.replace:
         _ask_to_stop(invocation)
     show_live = None if several and wishes.prove else wishes.on_screen
-    with _data_kept(invocation, wishes) as before:
+    with _kept(wishes, partial(_keep_data, invocation)) as before:
         if show_live:
             recording = (invocation, command, wishes, before)
             return _containers_on_screen(*recording, show, show_live)
@@ -306,20 +316,12 @@ def _note_containers(swept: Sequence[str], removed: Sequence[str], wishes: Wishe
         )
 
 
-@contextmanager
-def _data_kept(invocation: Invocation, wishes: Wishes) -> Iterator[dict[str, str] | None]:
-    """Keep the data of the containers as it is now, so that trials begin with it."""
-    if not wishes.prove:
-        yield None
-        return
-    from capadvise.kernel import standard_input
-    from capadvise.kernel.scratch import scratch
+def _keep_data(invocation: Invocation, folder: Path) -> dict[str, str]:
+    """Keep the data of the containers."""
     from capadvise.targets.containers.data import keep_before
     from capadvise.targets.containers.record import engine_of
 
-    client = engine_of(invocation)
-    with scratch() as folder:
-        yield keep_before(invocation, client, folder) | standard_input.state()
+    return keep_before(invocation, engine_of(invocation), folder)
 
 
 def is_several(invocation: Invocation | None) -> bool:

@@ -7,13 +7,13 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from threading import Event
 from typing import Any
 
 from capadvise.config.kubernetes.admission import PodOwner
 from capadvise.model.errors import CapadviseError
 from capadvise.targets.kubernetes import objects
 from capadvise.targets.kubernetes.kubectl import ClusterError, Kubectl
-from capadvise.workflow.ending import Ending
 from capadvise.workflow.notice import notice, progress
 
 _NAMESPACE = f"/api/v1/namespaces/{objects.OBSERVERS}"
@@ -59,7 +59,7 @@ class Observers:
     image: str
     seconds: int
     """The time after which they end by themselves."""
-    stop: Ending
+    stop: Event
     pods: dict[str, str] = field(default_factory=dict)
     """Node → our pod."""
     unwatched: set[str] = field(default_factory=set)
@@ -94,7 +94,7 @@ class Observers:
     def make_namespace(self) -> None:
         """Make the observers' namespace unless it exists, and sweep it."""
         end = time.monotonic() + _READY_SECONDS
-        while not self.stop.is_set:
+        while not self.stop.is_set():
             try:
                 self.kubectl.create("/api/v1/namespaces", objects.observers_namespace())
             except ClusterError as error:
@@ -157,7 +157,7 @@ class Observers:
         path, run = objects.pods_path(objects.OBSERVERS), f"{objects.RUN}={self.run}"
         waiting, troubles = dict(new), dict[str, str]()
         end = time.monotonic() + _READY_SECONDS
-        while waiting and not self.stop.is_set:
+        while waiting and not self.stop.is_set():
             known = {objects.name_of(p): p for p in self.kubectl.items(path, labelSelector=run)}
             for name, node in list(waiting.items()):
                 pod = known.get(name, {})

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from threading import Event
 from typing import Any
 
 from capadvise.catalog import default
@@ -34,7 +35,7 @@ from capadvise.targets.kubernetes.kubectl import ClusterError, Kubectl
 from capadvise.targets.kubernetes.objects import Object
 from capadvise.targets.kubernetes.remover import removed_if_killed
 from capadvise.targets.kubernetes.sets import containers, granted, with_sets
-from capadvise.workflow.ending import Ending
+from capadvise.workflow.ending import ending_on_signals
 from capadvise.workflow.kubernetes.observers import delete, sweep
 from capadvise.workflow.kubernetes.record import empty_claims, get_workload, new_run
 from capadvise.workflow.notice import notice, progress
@@ -96,7 +97,7 @@ class Canaries:
     deciding: Deciding
     claims: Mapping[str, str]
     run_id: str
-    stop: Ending
+    stop: Event
     made: list[str] = field(default_factory=list)
     cautions: set[str] = field(default_factory=set)
     once: bool = False
@@ -134,7 +135,7 @@ class Canaries:
             self.kubectl.delete(path)
 
     def _create(self, caps: CapSet) -> str:
-        if self.stop.is_set:
+        if self.stop.is_set():
             raise Interrupted
         spec = with_sets(self.template["spec"], {self.container: caps})
         patience = spec.get("terminationGracePeriodSeconds", 30)
@@ -159,7 +160,7 @@ class Canaries:
     def _until_started(self, path: str, restarts: int, patience: float) -> str | None:
         """Wait for a start; return the reason if there was none."""
         end, shown = time.monotonic() + patience, ""
-        while not self.stop.is_set:
+        while not self.stop.is_set():
             late = time.monotonic() >= end
             pod = self.pod = self.kubectl.get(path)
             status = status_of(pod, self.container)
@@ -181,7 +182,7 @@ class Canaries:
         something else has ended it."""
         end = time.monotonic() + self.deciding.timeout
         last, late = "it was not ready", False
-        while not self.stop.is_set:
+        while not self.stop.is_set():
             if (ended := objects.disturbance(self.pod)) is not None:
                 raise ClusterError(f"{objects.name_of(self.pod)}: {ended}")
             done, said = self._look(self.pod)
@@ -353,7 +354,7 @@ def prove_container(
     )
     sweep(kubectl, owner.namespace)
     run = new_run()
-    with Ending().on_signals() as stop, removed_if_killed(kubectl, [owner.namespace], run) as safe:
+    with ending_on_signals() as stop, removed_if_killed(kubectl, [owner.namespace], run) as safe:
         trials = Canaries(safe, owner, template, name, decides, claims, run, stop)
         try:
             return _proven(report, trials, everything)

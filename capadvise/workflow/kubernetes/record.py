@@ -11,6 +11,7 @@ import os
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
+from threading import Event
 from typing import Any
 
 from capadvise.catalog import Catalog
@@ -24,7 +25,7 @@ from capadvise.targets.kubernetes import copies, objects
 from capadvise.targets.kubernetes.kubectl import ClusterError, Kubectl
 from capadvise.targets.kubernetes.objects import Object
 from capadvise.targets.kubernetes.remover import removed_if_killed
-from capadvise.workflow.ending import Ending
+from capadvise.workflow.ending import ending_on_signals
 from capadvise.workflow.kubernetes.observers import Observers, delete, many, sweep
 from capadvise.workflow.notice import notice, progress
 
@@ -70,7 +71,7 @@ def record(
     if wishes.canary:
         claims = empty_claims(kubectl, owner, workload, replace_volumes=wishes.replace_volumes)
     run, places = new_run(), [objects.OBSERVERS, *[owner.namespace] * wishes.canary]
-    with Ending().on_signals() as stop, removed_if_killed(kubectl, places, run) as safe:
+    with ending_on_signals() as stop, removed_if_killed(kubectl, places, run) as safe:
         recording = _Recording(safe, owner, workload, wishes, stop, run)
         try:
             recording.begin()
@@ -121,7 +122,7 @@ class _Recording:
     owner: PodOwner
     workload: Object
     wishes: ClusterWishes
-    stop: Ending
+    stop: Event
     run: str
     pods: dict[str, Object] = field(default_factory=dict)
     """The workload's pods since the beginning, by name, as last seen."""
@@ -161,7 +162,7 @@ class _Recording:
 
     def start_again(self, claims: dict[str, str]) -> None:
         """Restart the workload or start a canary, as the user wishes."""
-        if self.stop.is_set:
+        if self.stop.is_set():
             return
         if self.wishes.restart:
             words = ("rollout", "restart", f"--namespace={self.owner.namespace}")
@@ -190,7 +191,7 @@ class _Recording:
         began = time.monotonic()
         if self.wishes.seconds is None:
             notice("Ctrl-C ends the recording, else it ends after a day")
-        while not self.stop.is_set:
+        while not self.stop.is_set():
             left = began + (self.wishes.seconds or _LONGEST) - time.monotonic()
             if left <= 0 or self.stop.wait(min(left, _POLL_SECONDS)):
                 break

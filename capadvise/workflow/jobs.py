@@ -18,7 +18,7 @@ from capadvise.kernel.before import MOST_CONTENT, changed_since
 from capadvise.model import workload
 from capadvise.model.errors import BadInput
 from capadvise.model.workload import TWO_RUNS, Workload, still_running
-from capadvise.proof.trials.runner import Job
+from capadvise.proof.trials.runner import EngineCall, Job
 from capadvise.report.load import load
 from capadvise.targets.client.client import Client
 from capadvise.targets.client.invocation import recognize
@@ -193,11 +193,13 @@ def _of_container(report: Report, work: Workload, ways: Ways, before: Before | N
         _runs(work, again=bool(data) and invocation.verb == "compose up"),
         "container",
         cwd=target.cwd,
-        service=target.service,
-        reuse_volumes=ways.reuse_volumes,
+        container=EngineCall(
+            client.argv,
+            target.service,
+            reuse_volumes=ways.reuse_volumes,
+            on_host="host" in (o.value for o in invocation.options if o.name in ("network", "net")),
+        ),
         limit=report.recording.held.bounding,
-        engine=client.argv,
-        on_host="host" in (o.value for o in invocation.options if o.name in ("network", "net")),
         choices=chosen,
         before=before,
         cautions=(

@@ -32,8 +32,8 @@ from capadvise.workflow.protocols import Now, Over
 
 
 class LiveRecorder:
-    """The screen's side of the recorder (``live_recorder``). Make it before any thread starts: it
-    forks."""
+    """A ``protocols.LiveRecording``: the screen's side of the recorder (``live_recorder``). Make it
+    before any thread starts: it forks."""
 
     def __init__(
         self,
@@ -93,7 +93,6 @@ class LiveRecorder:
     # ------------------------------------------------------------ for the screen; none waits
 
     def start(self, columns: int, rows: int) -> None:
-        """Start the target."""
         self._started = True
         self._terminal.start(columns, rows)
         self._reading.start()
@@ -101,7 +100,6 @@ class LiveRecorder:
         self._order(b"g")
 
     def now(self) -> tuple[Now, ...]:
-        """The state of each target's recording."""
         known, ended, clock = self._progress, self._ended, time.monotonic()
         if isinstance(ended, Ended):
             return tuple(self._now_of(each, ended.seconds, ended=True) for each in ended.targets)
@@ -124,15 +122,12 @@ class LiveRecorder:
 
     @property
     def observer(self) -> str:
-        """The name of the observer."""
         return self._progress.observer
 
     def output(self) -> bytes:
-        """The target's output since the last call."""
         return self._terminal.output()
 
     def over(self) -> tuple[Over, ...] | None:
-        """The results once the recording is over, else None. Raises the error that ended it."""
         if isinstance(self._ended, Failed):
             error = CapadviseError(self._ended.message, hint=self._ended.hint)
             error.exit_code = Exit(self._ended.code)
@@ -140,24 +135,18 @@ class LiveRecorder:
         return None if self._ended is None else tuple(self._ended.result)
 
     def stop(self) -> None:
-        """End the target; called again, kill it."""
         self._order(b"s")
 
     def type(self, data: bytes) -> None:
-        """Keys for the target."""
         self._terminal.type(data)
 
     def resize(self, columns: int, rows: int) -> None:
-        """Give the target's terminal another size."""
         self._terminal.resize(columns, rows)
 
     def wants_keys(self) -> bool:
-        """True if the target waits for keys."""
         return self._terminal.wants_keys
 
     def close(self) -> tuple[Over, ...] | None:
-        """End the recording, and wait for the results; None if nothing was started. Raises the
-        error that ended it."""
         if self._ended is None:
             self.stop()
         if self._started:

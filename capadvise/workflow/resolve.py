@@ -22,7 +22,6 @@ class AskingConsumers:
     always: bool = False
 
     def resolved(self, source: Source, texts: Sequence[str], catalog: Catalog) -> Source:
-        """Return the source as its consumer takes it, with the files that are read with it."""
         match source.language.resolves:
             case Resolves.PROJECT:
                 return self._project(source, texts)
@@ -66,8 +65,6 @@ class AskingConsumers:
         return replace(source, declared=written, remarks=(Remark(source.paths[0], 1, said),))
 
     def folder(self, path: str) -> str | None:
-        """Render the manifests of a kustomization or a chart; None if we do not ask, or no tool is
-        installed. Raises BadInput if the tool refuses it."""
         if not self.always:
             return None
         place = Path(path)
@@ -80,7 +77,6 @@ class AskingConsumers:
         return None
 
     def covers(self, template: str) -> bool:
-        """True if a template belongs to a chart that is rendered as a whole."""
         charts = (each / "Chart.yaml" for each in Path(template).parents)
         return self.always and _is_here("helm") and any(p.exists() for p in charts)
 

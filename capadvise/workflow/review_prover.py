@@ -24,7 +24,7 @@ from capadvise.workflow.protocols import Ended, Starting
 
 
 class ReviewProver:
-    """A ``protocols.Prover``."""
+    """A ``protocols.Prover``. It saves its results in the report's file."""
 
     def __init__(self, path: Path, before: Mapping[str, str] | None = None) -> None:
         """``before``: the data that was kept before the recording."""
@@ -36,7 +36,6 @@ class ReviewProver:
         """The trial with everything, once it was made."""
 
     def obstacle(self, report: Report) -> str | None:
-        """The reason why no trial can be made of this report here, or None."""
         try:
             self._job(report)
             require_place()
@@ -45,7 +44,6 @@ class ReviewProver:
         return None
 
     def wants_check(self, report: Report) -> bool:
-        """True if only the lack of a health check prevents trials."""
         if report.workload.check is not None:
             return False
         checked = ReviewProver(self._path, self._before)
@@ -54,7 +52,6 @@ class ReviewProver:
         )
 
     def with_check(self, report: Report, check: str) -> Report:
-        """The report with a check that the recorded run did not have. See ``jobs.with_check``."""
         self._check, self._first = check, None
         return with_check(report, check)
 
@@ -63,14 +60,12 @@ class ReviewProver:
         return job_of(report, new_check=new, before=self._before)
 
     def prove(self, report: Report, starting: Starting, ended: Ended) -> Report:
-        """Search for the minimal set."""
         listener = TrialListener(lambda _: None, starting, ended, lambda *_: None)
         candidate = Candidate(report.target.name, self._job(report), report)
         with Stop() as self._stop:
             return self._kept(prove_job(candidate, self._stop, listener, os.cpu_count() or 1))
 
     def try_set(self, report: Report, caps: CapSet, starting: Starting, ended: Ended) -> Report:
-        """Make one trial of a set, and compare it with one that has everything."""
         with Stop() as self._stop:
             job, reference = self._reference(self._job(report), starting)
             everything = runner.everything(job)
@@ -108,7 +103,6 @@ class ReviewProver:
         return self._first.job, self._first.outcome
 
     def stop(self) -> None:
-        """End the trials under way."""
         self._stop.ask()
 
     def _kept(self, report: Report) -> Report:

@@ -6,18 +6,20 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Severity(StrEnum):
+class _Ranked(StrEnum):
+    @property
+    def rank(self) -> int:
+        """The place in the order of the members, from 0."""
+        return list(type(self)).index(self)
+
+
+class Severity(_Ranked):
     """How bad a finding is. An error fails the gate; a warning does so with ``--strict``; a note
     never does."""
 
     ERROR = "error"
     WARNING = "warning"
     NOTE = "note"
-
-    @property
-    def rank(self) -> int:
-        """0 for the worst."""
-        return list(Severity).index(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,17 +98,12 @@ class Finding:
     """The reason why it is accepted; empty if it is not."""
 
 
-class Level(StrEnum):
-    """From open to closed."""
+class Level(_Ranked):
+    """A level of the Pod Security Standards; the most open one has rank 0."""
 
     PRIVILEGED = "privileged"
     BASELINE = "baseline"
     RESTRICTED = "restricted"
-
-    @property
-    def rank(self) -> int:
-        """0 for the most open."""
-        return list(Level).index(self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -181,8 +181,11 @@ def _source(
 ) -> Source:
     """Read one file, or several that belong together. Raises BadInput with file and line."""
     first = paths[0]
-    if language.pods and _only_refers(first, texts[first]):
-        return _referring(first, resolver, catalog)
+    if language.pods:
+        from capadvise.config.kubernetes.files import only_refers
+
+        if only_refers(first, texts[first]):
+            return _referring(first, resolver, catalog)
     written = tuple((path, _declared(path, language, texts[path])) for path in paths)
     source = Source(tuple(paths), language, written[0][1], written)
     if language.pods:
@@ -195,12 +198,6 @@ def _source(
         source = replace(source, declared=whole)
     source = resolver.resolved(source, every, catalog)
     return with_profiles(source, os.path.dirname(first))
-
-
-def _only_refers(path: str, text: str) -> bool:
-    from capadvise.config.kubernetes.files import only_refers
-
-    return only_refers(path, text)
 
 
 def _referring(

@@ -230,16 +230,7 @@ _PASTED = ("privileged", "add-all", "no-drop-all")
 
 
 def _without_lines(declared: Declared) -> Declared:
-    nothing: tuple[()] = ()
-    return replace(
-        declared,
-        line=1,
-        lines=nothing,
-        unresolved=nothing,
-        exposed=nothing,
-        unjudged=nothing,
-        variables=nothing,
-    )
+    return replace(declared, line=1, lines=(), unresolved=(), exposed=(), unjudged=(), variables=())
 
 
 def _compared(
@@ -277,15 +268,15 @@ def _required(service: Service, source: Source, policy: Demands) -> Iterator[Fin
 
 
 def _below(pod: Reached, path: str, level: Level, *, service: str = "") -> Finding:
-    what = [item.what for item in pod.violations if item.level.rank <= level.rank]
+    forbidden = [item for item in pod.violations if item.level.rank <= level.rank]
     return Finding(
         "pod-security",
         RULES["pod-security"].severity,
         service or pod.pod,
         path,
-        next((item.line for item in pod.violations if item.level.rank <= level.rank), pod.line),
+        next((item.line for item in forbidden), pod.line),
         f"its Pod Security level is {pod.level}, not {level}",
-        f"To change: {printable('; '.join(what))}.",
+        f"To change: {printable('; '.join(item.what for item in forbidden))}.",
         f"Change these, or require {pod.level}.",
     )
 

@@ -56,7 +56,7 @@ class _Grouping:
         self.groups: dict[str, list[str]] = {}
         """First file → the files of its project."""
         self.variants: list[list[str]] = []
-        self.mains: dict[tuple[str, ...], str] = {}
+        self.mains: dict[tuple[str, str], str] = {}
         self.taken: set[str] = set()
 
     def add(self, path: str, named: list[str]) -> None:
@@ -68,7 +68,7 @@ class _Grouping:
                 self.groups.pop(other, None)  # it was met first
             self.groups[path] = named
             self.taken.update(named)
-            self.mains |= {name: path for each in named if (name := _main(each)) is not None}
+            self.mains |= {name: path for name in map(_main, named) if name is not None}
         elif (main := self._main_of(path)) is None:
             self.groups[path] = [path]
             if (name := _main(path)) is not None:
@@ -81,9 +81,9 @@ class _Grouping:
             self.variants.append([*self.groups[main], path])
 
     def _main_of(self, path: str) -> str | None:
-        folder, *stem = _base(path)
-        stems = NAMES if stem and _is_override(path) else ()
-        names = [(folder, *stem), *((folder, other) for other in stems)]
+        """The compose file that an override is for."""
+        folder, stem = _main(path, parts=2) or ("", "")
+        names = [(folder, each) for each in (stem, *(NAMES if _is_override(path) else ()))]
         return next((self.mains[name] for name in names if name in self.mains), None)
 
     def _add_override(self, group: list[str], path: str) -> None:
@@ -128,19 +128,8 @@ def _instances(
             yield [known[template], *_dropped_into(unit, drop_ins)]
 
 
-def _main(path: str) -> tuple[str, ...] | None:
-    """The name by which overrides refer to a compose file; None for another file."""
+def _main(path: str, parts: int = 1) -> tuple[str, str] | None:
+    """(folder, name) of a compose file; of the one that an override is for with two ``parts``."""
     place = PurePath(path)
-    stem, *parts = place.name.split(".")
-    if stem in NAMES and len(parts) == 1:
-        return str(place.parent), stem
-    return None
-
-
-def _base(path: str) -> tuple[str, ...]:
-    """The name of the compose file that an override is for."""
-    place = PurePath(path)
-    stem, *parts = place.name.split(".")
-    if stem in NAMES and len(parts) == 2:
-        return str(place.parent), stem
-    return (path,)
+    stem, *endings = place.name.split(".")
+    return (str(place.parent), stem) if stem in NAMES and len(endings) == parts else None

@@ -1,7 +1,7 @@
 """What stands beside a set in a trial, so that the target works without one of its members. Pure.
 
 To add a kind: a member of ``CompanionKind``; what it may take the place of, in ``KNOWN`` or by a
-function in ``workflow.companions``; and who carries it out reads it from the plan of a trial.
+function in ``workflow.proof``; and who carries it out reads it from the plan of a trial.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""What the program that reads a file makes of it, where it is installed. None where it is not, or
-does not take the file."""
+"""Ask the consumer of a file (podman, systemd, helm …) what it reads from it. The answer is None if
+the program is not installed or refuses the file."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ from capadvise.model.errors import BadInput
 from capadvise.targets.client.answer import NoAnswer, TooLate, answer_of
 
 SECONDS = 30.0
-"""They read files; one that takes longer hangs."""
+"""Time limit for one answer: these programs only read files."""
 MAX_BESIDE, MAX_BYTES = 200, 1 << 20
-"""Of the files beside one that is asked about."""
+"""Limits on the files beside the one in question: their number, and the size of each."""
 
 
 def ask(language: Language, paths: Sequence[str], texts: Sequence[str]) -> str | None:
-    """What is shown of a file, or of a unit and its drop-ins; their texts need not be there yet."""
+    """The answer about a file, or a unit and its drop-ins, with these texts instead of the
+    files'."""
     command = language.command
-    files = around(paths, texts) if command is not None and command.beside else {}
+    files = _around(paths, texts) if command is not None and command.beside else {}
     place = Path(paths[0])
     return ask_about(language, place.name, files, text=texts[0], folder=str(place.resolve().parent))
 
@@ -32,7 +33,7 @@ def ask(language: Language, paths: Sequence[str], texts: Sequence[str]) -> str |
 def ask_about(
     language: Language, name: str, files: Mapping[str, str], *, text: str = "", folder: str = ""
 ) -> str | None:
-    """What is shown of one of these files, by their names in a folder, or of a text."""
+    """The answer about one of these files (name in a folder → text), or about a text."""
     command = language.command
     if command is None:
         return None
@@ -57,10 +58,10 @@ def ask_about(
 
 
 def complaint(name: str, files: Mapping[str, str], of: str) -> str | None:
-    """The first thing that ``systemd-analyze verify`` does not like of a file among these."""
+    """The first complaint of ``systemd-analyze verify`` about the file ``of`` among these."""
     if shutil.which("systemd-analyze") is None:
         return None
-    # It fails for whatever it finds, in files of others as well.
+    # It also fails because of other units' files.
     argv = ["sh", "-c", 'systemd-analyze verify --man=no "./$1" 2>&1 || :', "sh", name]
     with tempfile.TemporaryDirectory(prefix="capadvise-units-") as folder:
         _write(Path(folder), files)
@@ -69,9 +70,9 @@ def complaint(name: str, files: Mapping[str, str], of: str) -> str | None:
     return next((rest for _, is_about_it, rest in lines if is_about_it), None)
 
 
-def around(paths: Sequence[str], texts: Sequence[str]) -> dict[str, str]:
-    """A unit and its drop-ins, and the quadlets beside it that it can refer to, by their names in
-    their folder."""
+def _around(paths: Sequence[str], texts: Sequence[str]) -> dict[str, str]:
+    """A unit, its drop-ins and the quadlets beside it that it can refer to: name in their folder →
+    text."""
     folder = Path(paths[0]).parent
     files = {os.path.relpath(path, folder): text for path, text in zip(paths, texts, strict=True)}
     beside = [each for each in sorted(folder.iterdir()) if each.suffix in QUADLETS]
@@ -82,7 +83,7 @@ def around(paths: Sequence[str], texts: Sequence[str]) -> dict[str, str]:
 
 
 def rendered(path: str, argv: Sequence[str]) -> str:
-    """What a tool makes of a kustomization or a chart. Raises BadInput where it refuses it."""
+    """Render a kustomization or a chart with a tool. Raises BadInput if the tool refuses it."""
     try:
         return answer_of(argv, argv[0], SECONDS).stdout
     except NoAnswer as error:
@@ -103,7 +104,7 @@ def _output(
     folder: str | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> str | None:
-    """What a program prints; None where it is not there, or fails."""
+    """The output of a program; None if it is not installed or fails."""
     if shutil.which(argv[0]) is None:
         return None
     try:

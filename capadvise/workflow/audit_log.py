@@ -1,4 +1,4 @@
-"""A report built from an audit log: whose refusals it is about, and what they tell."""
+"""Build a report from an audit log: choose the program and judge its refusals."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from capadvise.observe.audit.denials import Denial, denials, programs, recorded
 from capadvise.observe.audit.records import MAX_LINE, Record, parse_lines
 
 MOST_RECORDS = 500_000
-"""About 1 GB of memory: a larger log is to be cut to the days in question."""
+"""These take about 1 GB of memory: the user has to cut a larger log to the days in question."""
 
 
 def report_of_log(log: str, program: str | None) -> Report:
-    """What the refusals of one program tell. Raises BadInput where it is not clear which."""
+    """Judge the refusals of one program. Raises BadInput if it is not clear which is meant."""
     catalog = default()
     chosen = _chosen(log, denials(_records(log), catalog.syscalls), program)
     recording = recorded(chosen, catalog)
@@ -83,6 +83,6 @@ def _opened(log: str) -> TextIO:
 
 
 def _lines(file: TextIO) -> Iterator[str]:
-    """Lines, none longer than a record can be: what is left of a longer one comes as another."""
+    """Yield lines; the rest of a line that is longer than a record can be is another line."""
     while line := file.readline(MAX_LINE):
         yield line

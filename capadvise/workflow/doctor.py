@@ -1,4 +1,4 @@
-"""What can be observed here, and how to get more: one probe a line."""
+"""``doctor``: what capadvise can observe on this machine, and how to get more; one probe a line."""
 
 from __future__ import annotations
 
@@ -41,38 +41,33 @@ class HostFact:
     said: str
     remedy: str | None = None
     needed: bool = True
-    """Whether nothing can be observed without it."""
+    """False if capadvise can observe without it."""
     chosen: bool = False
-    """This is the observer that is used."""
+    """True for the observer that is used."""
 
 
 def examine() -> Iterator[HostFact]:
     """All probes, in the order in which they depend on each other."""
     yield HostFact("kernel", True, f"Linux {platform.release()} on {platform.machine()}")
-    root = os.geteuid() == 0
-    yield HostFact(
-        "root",
-        root,
-        "running as root" if root else f"running as uid {os.geteuid()}",
-        None if root else with_sudo(),
-    )
-    initial = os.stat("/proc/self/ns/pid").st_ino == procfs.INITIAL_PID_NAMESPACE
-    yield HostFact(
+    uid = os.geteuid()
+    yield _fact("root", uid == 0, "running as root", f"running as uid {uid}", with_sudo())
+    yield _fact(
         "pid namespace",
-        initial,
-        "the initial one" if initial else "not the initial one: this looks like a container",
-        None if initial else "run on the host, or in a container with --pid=host --privileged",
+        os.stat("/proc/self/ns/pid").st_ino == procfs.INITIAL_PID_NAMESPACE,
+        "the initial one",
+        "not the initial one: this looks like a container",
+        "run on the host, or in a container with --pid=host --privileged",
     )
-    yield _try("tracefs", tracefs.find, lambda path: f"{_where(path)}")
+    yield _try("tracefs", tracefs.find, _where)
     yield from restrictions()
     yield _try("kernel symbols", Symbols.load, lambda _: "/proc/kallsyms shows addresses")
     yield from observers()
-    prctl = importlib.util.find_spec("prctl") is not None
-    yield HostFact(
+    yield _fact(
         "python-prctl",
-        prctl,
-        "installed" if prctl else "missing",
-        None if prctl else "apt-get install gcc libcap-dev python3-dev; pip install python-prctl",
+        importlib.util.find_spec("prctl") is not None,
+        "installed",
+        "missing",
+        "apt-get install gcc libcap-dev python3-dev; pip install python-prctl",
     )
     yield retries()
     yield user_namespaces()
@@ -81,42 +76,38 @@ def examine() -> Iterator[HostFact]:
     missing = [
         Cap(number).short for number in range(procfs.last_cap() + 1) if Cap(number) not in bounding
     ]
-    yield HostFact(
+    yield _fact(
         "bounding set",
         not missing,
-        "holds every capability" if not missing else f"lacks {', '.join(missing)}",
+        "holds every capability",
+        f"lacks {', '.join(missing)}",
         "a target cannot be given what this process lacks; a call that is refused for want of it "
-        "is judged by its error"
-        if missing
-        else None,
+        "is judged by its error",
         needed=False,
     )
 
 
 def restrictions() -> Iterator[HostFact]:
-    """What can keep even root from tracing, or changes what a target needs."""
+    """Restrictions that keep even root from tracing, or change a target's needs."""
     try:
         mode = LOCKDOWN.read_text().partition("[")[2].partition("]")[0]
     except OSError:
         mode = ""
-    hidden = mode == "confidentiality"
-    yield HostFact(
+    yield _fact(
         "lockdown",
-        not hidden,
-        f"{mode}: root may not trace the kernel" if hidden else mode or "off or unknown",
-        "boot without lockdown=confidentiality" if hidden else None,
+        mode != "confidentiality",
+        mode or "off or unknown",
+        f"{mode}: root may not trace the kernel",
+        "boot without lockdown=confidentiality",
         needed=False,
     )
     mac = posture_of(os.getpid(), Machine.read(), sysctls=False).mac
-    confined = mac is not None and mac.mode == "enforce"
-    said = "no security module confines capadvise itself"
-    if mac is not None and confined:
-        said = f"{mac.module} confines capadvise itself, as {printable(mac.label)}"
-    yield HostFact(
+    yield _fact(
         "confinement",
-        not confined,
-        said,
-        "it may cause the failures below: run capadvise unconfined" if confined else None,
+        mac is None or mac.mode != "enforce",
+        "no security module confines capadvise itself",
+        f"{mac.module} confines capadvise itself, as {printable(mac.label)}" if mac else "",
+        "it may cause the failures below: run capadvise unconfined",
         needed=False,
     )
     paranoid = procfs.sysctl("kernel.perf_event_paranoid") or "?"
@@ -131,7 +122,7 @@ def restrictions() -> Iterator[HostFact]:
 
 
 def observers() -> Iterator[HostFact]:
-    """What each observer lacks, which is used, and whether it sees a check that is made for it."""
+    """For each observer what it lacks; then whether the chosen one sees a check of our own."""
     try:
         root = require()
         best = observer(root)
@@ -151,31 +142,30 @@ def observers() -> Iterator[HostFact]:
 
 
 def audit_records() -> HostFact:
-    """Whether the kernel's audit records are heard, which say what security modules refuse."""
-    ear = AuditListener.open()
+    """Try to receive the kernel's audit records, which tell what security modules refuse."""
+    listener = AuditListener.open()
     here = posture_of(os.getpid(), Machine.read(), sysctls=False).namespaces
-    if ear is not None:
-        ear.close()
-    if ear is None or here.get("net") is Sharing.OWN:
-        return HostFact(
-            "audit records",
-            False,
-            "not received: refusals by a security module cannot be distinguished from others",
-            "needs AUDIT_READ and the initial user and network namespaces; or import auditd's log",
-            needed=False,
-        )
-    return HostFact("audit records", True, "received from the kernel", needed=False)
+    if listener is not None:
+        listener.close()
+    return _fact(
+        "audit records",
+        listener is not None and here.get("net") is not Sharing.OWN,
+        "received from the kernel",
+        "not received: refusals by a security module cannot be distinguished from others",
+        "needs AUDIT_READ and the initial user and network namespaces; or import auditd's log",
+        needed=False,
+    )
 
 
 def user_namespaces() -> HostFact:
-    """Whether ordinary users, and rootless engines, have user namespaces."""
+    """Check that ordinary users, and so rootless engines, can make user namespaces."""
     if restricted := restriction():
         return HostFact("user namespaces", False, *restricted, needed=False)
     return HostFact("user namespaces", True, "ordinary users can make them", needed=False)
 
 
 def retries() -> HostFact:
-    """Whether ``run --retry`` works here, and as whom."""
+    """Check that ``run --retry`` works here, and as which user."""
     try:
         require_retry()
     except CannotObserve as error:
@@ -190,6 +180,13 @@ def retries() -> HostFact:
             "possible, as root of a user namespace with a single id: programs cannot switch users"
         )
     return HostFact("retries", True, said, needed=False)
+
+
+def _fact(
+    probe: str, good: bool, yes: str, no: str, remedy: str, *, needed: bool = True
+) -> HostFact:
+    said, needs = (yes, None) if good else (no, remedy)
+    return HostFact(probe, good, said, needs, needed)
 
 
 def _where(path: Path) -> str:
@@ -207,14 +204,14 @@ def _try(probe: str, attempt: Callable[[], _T], said: Callable[[_T], str]) -> Ho
 # ------------------------------------------------------------- the self-check
 
 _NO_CAPABILITY = 255
-"""The kernel asks for SETPCAP first, and then finds that there is no such capability to drop."""
+"""No such capability: the kernel checks SETPCAP first, and then refuses to drop this number."""
 _SETPCAP = Cap.parse("SETPCAP")
 
 
 def _self_check(root: Path) -> Check:
-    """Make the kernel ask for SETPCAP, and return what was seen of it.
+    """Make the kernel check SETPCAP, and return the check that the observer saw.
 
-    Raises CannotObserve where nothing was seen, or the kernel lets us see nothing.
+    Raises CannotObserve if it saw none, or if the kernel cannot be traced.
     """
     pid = os.getpid()
     symbols = Symbols.load()

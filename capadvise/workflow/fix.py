@@ -19,7 +19,7 @@ from capadvise.workflow.patch_file import patch_file
 
 
 def fix(sources: Sequence[Source], baseline: Baseline) -> None:
-    """Patch what can be patched; what cannot is said, and stays as it is."""
+    """Patch each service that has a report; print a note for one that cannot be patched."""
     for source in sources:
         if not source.language.can("edit"):
             continue
@@ -52,6 +52,6 @@ def _fix(source: Source, declared: Declared, report: Path, baseline: Baseline) -
 
 
 def _place(source: Source, held: Sequence[tuple[str, Declared]]) -> str:
-    """The file that grants the service something; where none does, the first that has it."""
+    """The first file that grants the service something, else the first that declares it."""
     granting = [path for path, one in held if one.add or one.drop or one.privileged]
     return next(iter([*granting, *(path for path, _ in held), source.paths[0]]))

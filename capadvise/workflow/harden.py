@@ -1,4 +1,4 @@
-"""Harden: what else a unit works with, once its set is proven."""
+"""Harden: find options of systemd that a unit works with, once its set is proven."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from capadvise.workflow.prove import until_interrupted
 
 
 def for_units_only() -> BadInput:
-    """What is said where there is no unit."""
+    """The error for any other target than a unit."""
     return BadInput(
         "--harden is for systemd units: it tries options of systemd",
         hint="capadvise run --harden -- systemctl restart UNIT",
@@ -29,14 +29,15 @@ def for_units_only() -> BadInput:
 
 
 def require_units(jobs: Iterable[runner.Job]) -> None:
-    """Raises BadInput for anything else."""
+    """Raise BadInput unless all of them are units."""
     if any(job.isolation != "unit" for job in jobs):
         raise for_units_only()
 
 
 def hardened(report: Report, job: runner.Job | None = None) -> Report:
-    """With what trials of options have shown, where its set is proven. Ctrl-C ends them: then
-    nothing is said of options. ``job``: its trials, where they are not as the report says."""
+    """Try options of systemd, and return the report with the result; the same report if its set is
+    not proven or Ctrl-C ends the trials. ``job``: the unit's trials, if they differ from those that
+    the report leads to."""
     proven = report.proven
     if proven is None or proven.minimal is None or not proven.complete or proven.flaky:
         notice("not hardened: options are only tried with a set that is proven")

@@ -1,4 +1,4 @@
-"""What trials are made of: the workloads of a file, or the command of a report."""
+"""Make the jobs of trials: from the workloads of a file, or from the command of a report."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from capadvise.kernel.folders import MOST_CONTENT, changed_since
 from capadvise.model import workload
 from capadvise.model.errors import BadInput
 from capadvise.model.workload import TWO_RUNS, Workload, still_running
-from capadvise.proof.trials.runner import Job
+from capadvise.proof.trials.runner import EngineCall, Job
 from capadvise.report.load import load
 from capadvise.targets.client.client import Client
 from capadvise.targets.client.invocation import recognize
@@ -41,7 +41,7 @@ _ON_ITS_OWN = (
     "not proven"
 )
 PROVE_TIMEOUT = 30.0
-"""Seconds for a trial of a recorded command that was given no time of its own."""
+"""The least time limit of a trial of a recorded command, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +51,12 @@ class Candidate:
     name: str
     job: Job
     known: Report | None = None
-    """What was recorded of it, unless it is a workload of a file."""
+    """Its report; None for a workload of a file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ways:
-    """How trials are made, where the user says so."""
+    """The user's options for trials."""
 
     isolate: bool = True
     in_place: bool = False
@@ -66,13 +66,13 @@ class Ways:
     check_after: float | None = None
     """Seconds before its first try, instead of the report's own."""
     data: tuple[str, ...] | None = None
-    """Only these choices of data; None: all that there are."""
+    """Only these choices of data; None: all."""
     userns: bool = False
     """In a user namespace."""
 
 
 def candidates(path: Path, ways: Ways) -> Iterator[Candidate]:
-    """What a workload file or a report names. Raises BadInput where no trial could be made."""
+    """The candidates of a workload file or a report. Raises BadInput if no trial could be made."""
     if _is_json(path):
         yield _of_report(path, ways)
         return
@@ -125,10 +125,10 @@ def job_of(
     new_check: bool = False,
     before: Before | None = None,
 ) -> Job:
-    """The trials of a recorded command: where it was started, as whom it was started.
+    """The job of a recorded command: in its directory, as its user.
 
-    ``new_check``: the recorded run knew nothing of the check; the first trial says whether it
-    passes at all. ``before``: what was kept before the recording.
+    ``new_check``: the recorded run did not have this check; the first trial shows whether it passes
+    at all. ``before``: the data that was kept before the recording.
     """
     _require_success(report, new_check=new_check)
     recording, target = report.recording, report.target
@@ -193,11 +193,13 @@ def _of_container(report: Report, work: Workload, ways: Ways, before: Before | N
         _runs(work, again=bool(data) and invocation.verb == "compose up"),
         "container",
         cwd=target.cwd,
-        service=target.service,
-        reuse_volumes=ways.reuse_volumes,
+        container=EngineCall(
+            client.argv,
+            target.service,
+            reuse_volumes=ways.reuse_volumes,
+            on_host="host" in (o.value for o in invocation.options if o.name in ("network", "net")),
+        ),
         limit=report.recording.held.bounding,
-        engine=client.argv,
-        on_host="host" in (o.value for o in invocation.options if o.name in ("network", "net")),
         choices=chosen,
         before=before,
         cautions=(
@@ -210,13 +212,13 @@ def _of_container(report: Report, work: Workload, ways: Ways, before: Before | N
 
 
 def _runs(work: Workload, *, again: bool) -> Workload:
-    """``again``: the same command starts the same container again, on the same data."""
+    """``again``: the command can start the same container again, on the same data."""
     asked = work.kind == "daemon" or work.steps is not None
     return replace(work, steps=TWO_RUNS) if again and not asked else work
 
 
 def _wanted(there: Sequence[str], ways: Ways) -> tuple[str, ...]:
-    """Of the choices of data that there are: at least the first."""
+    """The choices of data that the user wants; at least the first."""
     if ways.reuse_volumes:
         return (there[0],)
     return tuple(one for one in there if ways.data is None or one in ways.data) or (there[0],)
@@ -236,7 +238,7 @@ def _of_unit(report: Report, work: Workload, ways: Ways) -> Job:
 
 
 def _not_kept(before: Before | None, places: Iterable[tuple[str, str]]) -> tuple[str, ...]:
-    """What trials cannot begin with. ``places``: key in ``before`` → where it is."""
+    """Sentences about data that trials cannot begin with. ``places``: (key in ``before``, path)."""
     sentences = []
     for key, place in places:
         store = (before or {}).get(key)
@@ -275,7 +277,7 @@ def _require_success(report: Report, *, new_check: bool) -> None:
 
 
 def _beforehand(report: Report) -> str | None:
-    """What lets a container's user work to whom no engine gives a capability."""
+    """Advice for a container that fails since an engine gives its user no capability."""
     for folder in remediation.in_the_way(report.recordings):
         return f"{remediation.advice(folder)}, and record it again"
     uid, caps = report.target.user.partition(":")[0], report.proposal.recommended
@@ -306,20 +308,18 @@ def _is_json(path: Path) -> bool:
 _PORT = re.compile(r"tcp .*:(\d+)$")
 _SECONDS = 5
 """A target that lives so long has not failed at its start."""
-
-
 _CONNECTS = "exec 3<>/dev/tcp/127.0.0.1/{port}"
 _LIVES = f'sleep {_SECONDS}; kill -0 "${{PIDS%%,*}}"'
 CHECKS = (
     "a check is a shell command that exits with 0 when the target works: for one that listens on "
     f"port 80, '{_CONNECTS.format(port=80)}'; for one that is to live {_SECONDS} s, '{_LIVES}'"
 )
-"""One sentence, where nothing was seen of the target yet."""
+"""One sentence, for a target that was not observed yet."""
 
 
 def check_proposal(report: Report) -> str:
-    """A shell command that passes when the target works: that something listens on a port that it
-    was seen to bind, else that it lives."""
+    """A shell command that passes when the target works: by the recording, it connects to a port
+    that the target binds; else it checks that the target lives."""
     container = report.target.kind == "container"
     for recording in report.recordings:
         for check in recording.checks:
@@ -332,7 +332,7 @@ def check_proposal(report: Report) -> str:
 
 
 def how_to_check(report: Report) -> str:
-    """One sentence on how to write one."""
+    """One sentence on how to write a health check."""
     return (
         "a check is a shell command that exits with 0 when the target works: "
         f"--check '{check_proposal(report)}'"
@@ -340,8 +340,8 @@ def how_to_check(report: Report) -> str:
 
 
 def with_check(report: Report, check: str) -> Report:
-    """The report with a check that the recorded run knew nothing of. What was
-    stopped, and did not end by itself, is checked while it runs."""
+    """The report with a check that the recorded run did not have. A target that was stopped, and
+    did not end by itself, is checked while it runs."""
     stopped = report.recording.interrupted or report.was_stopped
     kind = "daemon" if stopped else report.workload.kind
     return replace(report, workload=replace(report.workload, kind=kind, check=check))

@@ -32,8 +32,8 @@ from capadvise.workflow.protocols import Now, Over
 
 
 class LiveRecorder:
-    """The screen's side of the recorder (``live_recorder``). Made before any thread starts:
-    it forks."""
+    """A ``protocols.LiveRecording``: the screen's side of the recorder (``live_recorder``). Make it
+    before any thread starts: it forks."""
 
     def __init__(
         self,
@@ -44,8 +44,8 @@ class LiveRecorder:
         has_terminal: bool = True,
         several: bool = False,
     ) -> None:
-        """``job`` returns the ``Over`` of each target; ``check``: the health check; ``several``:
-        there can be more than one target."""
+        """``job`` records and returns the ``Over`` of each target; ``several``: there can be more
+        than one."""
         self._several = several
         self.argv, self.check = tuple(argv), check
         self.has_terminal = has_terminal
@@ -75,7 +75,7 @@ class LiveRecorder:
         if judge_pid == 0:
             _close(ours, recorders, (self._terminal.fd, self._terminal.inner))
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-                signal.signal(number, signal.SIG_IGN)  # it ends when nothing more can come
+                signal.signal(number, signal.SIG_IGN)  # it ends when its pipe does
             own_caps.keep(())
             judge(recordings, proposing, judged)
         recorder_pid = os.fork()
@@ -93,7 +93,6 @@ class LiveRecorder:
     # ------------------------------------------------------------ for the screen; none waits
 
     def start(self, columns: int, rows: int) -> None:
-        """Start the target."""
         self._started = True
         self._terminal.start(columns, rows)
         self._reading.start()
@@ -101,7 +100,6 @@ class LiveRecorder:
         self._order(b"g")
 
     def now(self) -> tuple[Now, ...]:
-        """What was seen so far."""
         known, ended, clock = self._progress, self._ended, time.monotonic()
         if isinstance(ended, Ended):
             return tuple(self._now_of(each, ended.seconds, ended=True) for each in ended.targets)
@@ -124,15 +122,12 @@ class LiveRecorder:
 
     @property
     def observer(self) -> str:
-        """What sees the checks."""
         return self._progress.observer
 
     def output(self) -> bytes:
-        """What the target wrote since the last call."""
         return self._terminal.output()
 
     def over(self) -> tuple[Over, ...] | None:
-        """The end. Raises what ended the recording."""
         if isinstance(self._ended, Failed):
             error = CapadviseError(self._ended.message, hint=self._ended.hint)
             error.exit_code = Exit(self._ended.code)
@@ -140,24 +135,18 @@ class LiveRecorder:
         return None if self._ended is None else tuple(self._ended.result)
 
     def stop(self) -> None:
-        """End the target; called again, kill it."""
         self._order(b"s")
 
     def type(self, data: bytes) -> None:
-        """Keys for the target."""
         self._terminal.type(data)
 
     def resize(self, columns: int, rows: int) -> None:
-        """Another size for the target's terminal."""
         self._terminal.resize(columns, rows)
 
     def wants_keys(self) -> bool:
-        """Whether the target waits for keys."""
         return self._terminal.wants_keys
 
     def close(self) -> tuple[Over, ...] | None:
-        """End what still runs, and wait for the report; None where nothing was started. Raises what
-        ended the recording."""
         if self._ended is None:
             self.stop()
         if self._started:

@@ -1,4 +1,4 @@
-"""The terminal, besides the answer: lines on stderr, questions, its width, who looks at it."""
+"""The user's terminal: lines on stderr, questions, its width, and whether it can show screens."""
 
 from __future__ import annotations
 
@@ -10,19 +10,18 @@ from capadvise.model.escape import printable
 
 
 def notice(text: str) -> None:
-    """A line on stderr. What came from files or programs is made safe."""
+    """Print a line on stderr; text from files or programs is escaped."""
     print(f"capadvise: {printable(text)}", file=sys.stderr)
 
 
 def progress(text: str) -> None:
-    """A line for those who watch a terminal."""
+    """Print a line if stderr is a terminal."""
     if sys.stderr.isatty():
         print(printable(text), file=sys.stderr, flush=True)
 
 
 def confirmed(question: str) -> bool:
-    """Whether the user says yes. Where nobody is at a terminal, the option that led here has said
-    it."""
+    """Ask the user; True for yes. Without a terminal, the option that led here counts as yes."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return True
     print(f"capadvise: {printable(question)} [y/N] ", end="", file=sys.stderr, flush=True)
@@ -30,7 +29,7 @@ def confirmed(question: str) -> bool:
 
 
 def columns(stream: TextIO) -> int:
-    """The width of the terminal that a stream writes to; 80 where it is no terminal."""
+    """The width of the terminal that a stream writes to; 80 if it is no terminal."""
     try:
         return os.get_terminal_size(stream.fileno()).columns or 80
     except (OSError, ValueError):
@@ -38,6 +37,6 @@ def columns(stream: TextIO) -> int:
 
 
 def has_screens() -> bool:
-    """Whether somebody looks, on a terminal that can be drawn on."""
+    """True if input and output are a terminal that screens can be drawn on."""
     drawn = os.environ.get("TERM", "dumb") != "dumb"
     return drawn and all(s and s.isatty() for s in (sys.stdin, sys.stdout, sys.stderr))

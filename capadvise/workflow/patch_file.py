@@ -1,5 +1,5 @@
-"""A patch of the user's own file: confirmed, shown and written. The way of ``emit --into`` and of
-``check --fix``; the screens show the change first, then go by the same steps."""
+"""Confirm, show and write a patch of the user's own file, for ``emit --into`` and ``check --fix``.
+The screens show the change first, and then confirm and write it too."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from capadvise.workflow.notice import notice
 def patch_file(
     made: Patching, *, with_dependents: bool = False, dry_run: bool = False, about: str = ""
 ) -> bool:
-    """Show the diff on stdout, then write, unless it is a dry run; what must be known is said on
-    stderr. Returns whether it was written. ``with_dependents``: the services that extend this one
-    may change, too; ``about``: stands before each note, where several services are patched.
+    """Show the diff on stdout and the notes on stderr, then write, unless it is a dry run. Returns
+    True if it was written. ``with_dependents``: the services that extend this one may change, too;
+    ``about``: put before each note, where several services are patched.
 
     Raises CannotPatch, and then nothing was written.
     """
@@ -53,8 +53,8 @@ _OVERRIDE = "!override"
 
 
 def confirm(made: Patching) -> None:
-    """Raises CannotPatch where it takes the new text otherwise than it is meant, and where it
-    answers in a way that nobody understands."""
+    """Ask the consumer of the file, if it is installed. Raises CannotPatch if it would not read the
+    new text as intended, or if its answer cannot be understood."""
     try:
         _confirm(made)
     except (OSError, ValueError) as error:
@@ -90,8 +90,8 @@ def _confirm(made: Patching) -> None:
 
 
 def _confirm_drop_in(change: Change, language: Language, snippet: Snippet) -> None:
-    """For a unit of this machine, with its other drop-ins, which systemd-analyze finds by itself.
-    Of any other drop-in nobody can say what it comes to."""
+    """Confirm a drop-in of a unit of this machine; systemd-analyze finds its other drop-ins. The
+    effect of any other drop-in cannot be known here."""
     folder = change.path.parent
     unit = folder.name.removesuffix(".d")
     own = unit_file(unit, UNIT_PATH) if str(folder.parent) in UNIT_PATH else None
@@ -117,7 +117,7 @@ def _title(language: Language) -> str:
 
 
 def _takes(text: str, made: Patching) -> bool | None:
-    """Whether a service gets what is meant; None where nobody can be asked."""
+    """True if a service gets the intended set; None if the consumer gives no answer."""
     path = made.change.path
     try:
         shown = ask_consumer.ask(made.language, [str(path)], [text])

@@ -1,4 +1,4 @@
-"""The proof of one workload: its trials are made, and what they show is put into its report."""
+"""Prove one workload: make its trials, and put the result into its report."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ _NO_LOGIN = "trials see no login on {}, which can need more; --check can log in"
 
 @dataclass(frozen=True, slots=True)
 class TrialListener:
-    """Who is told of the trials of one workload as they go. Called in the thread that runs them."""
+    """Callbacks about the trials of one workload; called in the thread that runs them."""
 
     expected: Callable[[int], None]
-    """With the number of trials, if the recommended set works and is the floor."""
+    """Gets the number of trials, if the recommended set works and is minimal."""
     starting: Callable[[CapSet], None]
     ended: Callable[[Trial], None]
     hopeless: Callable[[str, str], None]
-    """It fails even with everything: why, and what it printed."""
+    """It fails even with everything: gets the reason, and the output."""
 
 
 def prove_job(
@@ -52,10 +52,10 @@ def prove_job(
     *,
     so_far: Callable[[Report], object] = lambda _: None,
 ) -> Report:
-    """Run the trials of one workload, so many side by side; the report says what came of them.
-    ``so_far`` is given one after each trial.
+    """Run the trials of one workload, ``workers`` of them side by side; return the report with the
+    result. ``so_far`` gets the report so far after each trial.
 
-    Raises BrokenTrial when no trial could be made.
+    Raises BrokenTrial if no trial could be made.
     """
     proof = _Proof(candidate, stop, listener, workers, so_far)
     with proof.trials:
@@ -63,7 +63,7 @@ def prove_job(
 
 
 class _Proof:
-    """Of one workload."""
+    """The proof of one workload."""
 
     def __init__(
         self,
@@ -76,8 +76,8 @@ class _Proof:
         self._candidate, self._stop = candidate, stop
         self._listener, self._so_far = listener, so_far
         self._job = candidate.job
-        """As trials are made: the first one tells."""
-        if self._job.isolation == "container":  # the engine works, and we wait, most of the time
+        """The job of the next trials: the first trial changes it."""
+        if self._job.isolation == "container":  # most of the time we wait for the engine
             workers *= 2
         self._workers = 1 if self._job.alone else workers
         self._began, self._busy = time.monotonic(), busy_seconds()
@@ -91,7 +91,7 @@ class _Proof:
         if attempt.patient:
             job = self._patient(job)
         outcome = choices.run(job, attempt.caps, part)[0]
-        if attempt.patient and outcome.passed:  # so will others, but who knows when
+        if attempt.patient and outcome.passed:  # others can take as long
             self._job = self._patient(self._job)
         return outcome
 
@@ -100,15 +100,15 @@ class _Proof:
         return replace(job, workload=replace(job.workload, timeout=timeout), still_limit=None)
 
     def _begin_early(self, reference: Reference) -> None:
-        """As soon as its first start has passed, with what is of use whatever the next one needs:
-        without that, the recommended set is one of the removals. To begin with all would hold up
-        the next start, and most would be in vain. Once that one is up, with all."""
+        """Begin trials before the first one has ended. When its first start has passed, begin two,
+        which are useful whatever the second start needs; all of them would slow that start down,
+        and most would be wasted. When its second start has passed, begin all."""
         again = any(recording.start > 1 for recording in reference.evidence.recordings)
         self._begin(reference, None if again else 2)
 
     def _begin(self, reference: Reference, number: int | None = None) -> None:
-        """Begin with the likely ones, or so many. What has begun before counts if it is made as the
-        others."""
+        """Begin the likely trials, or the first ``number`` of them. Trials that have begun before
+        are kept if they are made in the same way."""
         if not _alike(self._job, reference.job):
             self.trials.ahead(())
         self._job = reference.job
@@ -118,19 +118,19 @@ class _Proof:
             _before_trials(self._candidate, reference).proposal,
             runner.everything(self._job),
             default().removal_order,
-            known_before(self._job),
+            _known_companions(self._job),
         )
         self.trials.ahead(attempts.at_first()[:number])
 
     def _widen(self) -> None:
-        """More at once, where the first one has left the processors idle."""
+        """Allow more trials at once if the first one has left the processors idle."""
         if self._job.isolation == "container" and not self._widened:
             self._widened = True
             busy = (busy_seconds() - self._busy) / (time.monotonic() - self._began)
             self.trials.add_places(waiting_places(self._workers, busy))
 
     def report(self) -> Report:
-        """With what all trials show."""
+        """Make all trials, and return the report with the result."""
         reference = first_trial(self._job, self._stop, self._listener.starting, self._begin_early)
         report = _before_trials(self._candidate, reference)
         if not reference.outcome.passed:
@@ -170,8 +170,8 @@ class _Proof:
             ahead=self.trials.ahead,
             risk=default().risk_rank,
             beside=Beside(
-                known_before(self._job),
-                lambda minimal: by_retries(self._job, minimal, self._stop),
+                _known_companions(self._job),
+                lambda minimal: _companions_by_retries(self._job, minimal, self._stop),
                 self.trials,
             ),
         )
@@ -190,7 +190,7 @@ class _Proof:
 
 
 def _before_trials(candidate: Candidate, reference: Reference) -> Report:
-    """What the recordings propose."""
+    """The report before any trial: the proposal of the recordings."""
     known, job, evidence = candidate.known, reference.job, reference.evidence
     recordings = _recordings(known, job, evidence)
     return Report(
@@ -203,7 +203,7 @@ def _before_trials(candidate: Candidate, reference: Reference) -> Report:
 
 
 def _alike(one: runner.Job, other: runner.Job) -> bool:
-    """Whether what came of one counts for the other."""
+    """True if the outcomes of one count for the other."""
     return (one.workload.steps, one.choices, _manner(one.stop)) == (
         other.workload.steps,
         other.choices,
@@ -216,7 +216,7 @@ def _manner(stop: runner.StopSeen | None) -> tuple[bool, ...] | None:
 
 
 def _usual(reference: Reference) -> float:
-    """Seconds until a start has passed its check, or never will."""
+    """The usual seconds until a start has passed its check."""
     starts = reference.evidence.rounds_passed * len(reference.job.choices)
     return 0.5 + reference.outcome.seconds / starts
 
@@ -224,8 +224,8 @@ def _usual(reference: Reference) -> float:
 def _recordings(
     known: Report | None, job: runner.Job, evidence: runner.TrialEvidence
 ) -> tuple[Recording, ...]:
-    """What was recorded, and the starts that no recording has seen: those of the trial with
-    everything, on what its first start left, and with other data."""
+    """The recordings, and those starts of the trial with everything that no recording has seen: on
+    the data that its first start has left, and with other data."""
     if known is None:
         return numbered(evidence.recordings)
     later = [item for item in evidence.recordings if item.start > 1 or len(job.choices) > 1]
@@ -234,8 +234,8 @@ def _recordings(
 
 
 def _unused(candidate: Candidate, proposal: Proposal, reference: Reference) -> CapSet:
-    """What was used in the recording, but not in a trial: what somebody did by hand then, or what
-    was to be done but once. What a trial cannot be given, nobody could give either."""
+    """The capabilities that the recording needed and the first trial did not: for an action of the
+    user, or for one that is only done once. A trial can be given no others."""
     if candidate.known is None:
         return frozenset()
     in_trial = decide_all(reference.evidence.recordings, default())
@@ -252,15 +252,15 @@ def _unasked(check: str | None) -> list[str]:
 # --------------------------------------------------- what stands beside a set
 
 
-def known_before(job: runner.Job) -> Pairs:
-    """Those that need no trial to be found."""
+def _known_companions(job: runner.Job) -> Pairs:
+    """The companions that are known without a trial."""
     return KNOWN if job.takes_settings else ()
 
 
-def by_retries(job: runner.Job, minimal: CapSet, stop: Stop) -> Pairs:
-    """The groups of the files that it has no right to: retries tell which these are. Containers and
-    units have none: their processes are the engine's, or systemd's. Nor are there retries in a user
-    namespace."""
+def _companions_by_retries(job: runner.Job, minimal: CapSet, stop: Stop) -> Pairs:
+    """The groups of the files that it may not access, by retries of the refused calls. Retries are
+    not possible for containers and units, whose processes the engine or systemd starts, nor in a
+    user namespace."""
     needing = sorted(minimal & groups.FILE_CAPS)
     if not needing or job.isolation not in ("command", "workload") or job.userns:
         return ()
@@ -278,12 +278,11 @@ def by_retries(job: runner.Job, minimal: CapSet, stop: Stop) -> Pairs:
 # ------------------------------------------------------------ the first trial
 
 _SHORTEST_STILL = 3.0
-"""Seconds that one may stand still at least, before it is given up."""
+"""The least time in seconds without progress before a trial is given up."""
 _SHORTEST = 6.0
-"""Seconds that a trial is given at least, where one passes sooner with every capability."""
-
+"""The least time limit of a trial in seconds, however soon the first one passes."""
 _LITTLE = 512 << 20
-"""Bytes of memory; a scratch directory that may take no more than that is on disk."""
+"""Bytes: with less spare memory than this, the scratch directory is on disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,11 +290,11 @@ class Reference:
     """The trial with everything."""
 
     job: runner.Job
-    """As the others are run."""
+    """The job of the other trials."""
     outcome: TrialOutcome
     evidence: runner.TrialEvidence
     cautions: tuple[str, ...] = ()
-    """What was left out, a sentence each."""
+    """The parts that were left out, a sentence each."""
 
 
 def first_trial(
@@ -304,10 +303,11 @@ def first_trial(
     starting: Callable[[CapSet], None],
     begun: Callable[[Reference], None] | None = None,
 ) -> Reference:
-    """The trial with everything. Of the data and of a lifecycle that nobody asked for, as much is
-    kept as it passes with. ``begun`` is told what its first start has shown.
+    """Make the trial with everything, by which the others are measured. Choices of data, and a
+    second start that the user did not ask for, are left out if it does not pass with them.
+    ``begun`` gets the result of its first start.
 
-    Raises BrokenTrial when it could not be made.
+    Raises BrokenTrial if it could not be made.
     """
     starting(runner.everything(job))
     if job.isolation == "workload" and job.cwd is None:
@@ -315,11 +315,11 @@ def first_trial(
         reference = _reference(in_memory, stop, begun)
         if reference.outcome.passed or not in_memory.memory:
             return reference
-    return _reference(job, stop, begun)  # there are files that only a disk can hold
+    return _reference(job, stop, begun)  # its files may need a disk
 
 
 def _spare_memory() -> int:
-    """A part of what is free; 0 where that is little."""
+    """A quarter of the free memory; 0 if that is little."""
     part = procfs.available_memory() // 4
     return part if part >= _LITTLE else 0
 
@@ -332,7 +332,7 @@ def _reference(job: runner.Job, stop: Stop, begun: Callable[[Reference], None] |
         if choice == "new-volumes" and "fresh" in passed:
             continue
         one = replace(job, choices=(choice,))
-        so_far = None if begun is None or len(job.choices) > 1 else _told(one, begun)
+        so_far = None if begun is None or len(job.choices) > 1 else _so_far(one, begun)
         lifecycle, part, caution = _as_far_as_it_passes(one, stop, so_far)
         job = replace(job, workload=lifecycle.workload)
         cautions += caution
@@ -352,14 +352,14 @@ def _reference(job: runner.Job, stop: Stop, begun: Callable[[Reference], None] |
     return Reference(job, outcome, evidence, tuple(dict.fromkeys(cautions)))
 
 
-def _told(job: runner.Job, begun: Callable[[Reference], None]) -> SoFar:
+def _so_far(job: runner.Job, begun: Callable[[Reference], None]) -> SoFar:
     return lambda part: begun(Reference(_as_it_passed(job, *part), *part))
 
 
 def _as_it_passed(
     job: runner.Job, outcome: TrialOutcome, evidence: runner.TrialEvidence
 ) -> runner.Job:
-    """As the other trials are made."""
+    """The job of the other trials, with the times and the stop of this one."""
     starts = evidence.rounds_passed * len(job.choices)
     seconds = outcome.seconds / starts
     until_passed = (outcome.seconds - (evidence.stop.seconds if evidence.stop else 0)) / starts
@@ -398,14 +398,14 @@ def _as_far_as_it_passes(
 
 
 def _timeout(job: runner.Job, seconds: float) -> float:
-    """What passes within ``seconds`` with everything is not waited for as long as what nobody has
-    seen yet: a daemon that lives on without doing its job costs the whole time, each time. One that
-    stands still is given up before; beside others, on a busy machine, a slow start takes longer
-    than what is given to the first trial."""
+    """The time limit of a trial of a job that passes within ``seconds`` with everything. It is
+    shorter than the first trial's, since a daemon that lives on without doing its job costs the
+    whole time in each trial; but a multiple of ``seconds``, since trials side by side are slower.
+    A daemon that stands still is given up before."""
     limit, work = max(_SHORTEST, 6 * seconds), job.workload
     return limit if _is_recorded_daemon(job) else min(work.timeout, limit)
 
 
 def _is_recorded_daemon(job: runner.Job) -> bool:
-    """Its time is no user's choice."""
+    """True for a recorded daemon, whose time limit no user has chosen."""
     return job.workload.kind == "daemon" and job.isolation != "workload"

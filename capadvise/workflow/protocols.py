@@ -1,5 +1,5 @@
-"""What the screens are given: who records, who runs trials. And how a screen is opened. The screens
-know no kernel and no engine."""
+"""The interfaces between workflows and screens: a recorder, a prover, a watch, and calls that open
+a screen. The screens know no kernel and no engine."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ Ended = Callable[[Trial], None]
 
 
 class Confirm(Protocol):
-    """Asks the program that reads a file whether it takes a change as it is meant."""
+    """Asks the consumer of a file whether it reads a change as intended."""
 
     def __call__(self, made: Patching) -> None:
-        """It can take a second. Raises CannotPatch where it is taken otherwise."""
+        """Can take a second. Raises CannotPatch if the consumer reads it otherwise."""
 
 
 def unconfirmed(made: Patching) -> None:
-    """Where nobody can be asked."""
+    """A ``Confirm`` that asks nobody."""
 
 
 class Prover(Protocol):
@@ -41,24 +41,24 @@ class Prover(Protocol):
     call back in it; only ``stop`` is called from another one."""
 
     def obstacle(self, report: Report) -> str | None:
-        """Why no trial can be made of this report here; None where they can."""
+        """The reason why no trial can be made of this report here, or None."""
 
     def wants_check(self, report: Report) -> bool:
-        """Whether trials could be made if there were a health check."""
+        """True if only the lack of a health check prevents trials."""
 
     def with_check(self, report: Report, check: str) -> Report:
         """The report with a health check."""
 
     def prove(self, report: Report, starting: Starting, ended: Ended) -> Report:
-        """Search for the minimal set; the report with its proof, which is saved.
+        """Search for the minimal set; save and return the report with its proof.
 
-        Raises CapadviseError where no trial could be made, Interrupted when it was stopped before
-        the first one ended.
+        Raises CapadviseError if no trial could be made, Interrupted if it was stopped before the
+        first one ended.
         """
 
     def try_set(self, report: Report, caps: CapSet, starting: Starting, ended: Ended) -> Report:
-        """One trial of a set, compared with one that has everything; the report that holds it,
-        which is saved.
+        """Make one trial of a set, and compare it with one that has everything; save and return
+        the report with it.
 
         Raises as ``prove`` does.
         """
@@ -75,18 +75,18 @@ class Now:
     """Since the target's exec; 0 before."""
     tallies: tuple[Tally, ...] = ()
     proposal: Proposal | None = None
-    """The judgement so far, which can be some seconds old; None where there is none yet. Of the
-    evidence, two checks for each need are enough: one that decides, and one that does not."""
+    """The judgement so far, which can be some seconds old; None if there is none yet. Its evidence
+    is limited to two checks for each need: one that decides, and one that does not."""
     lost: Lost = field(default_factory=Lost)
     stopping: float | None = None
     """Seconds until what ignores SIGTERM is killed; None while nothing is being stopped."""
     name: str = ""
-    """Of a service or a container; empty where there is one target only."""
+    """The service or container; empty if there is one target only."""
     health: Health | None = None
-    """None where there is no health check, or none was made yet."""
+    """None if there is no health check, or it was not tried yet."""
     ended: bool = False
     exit_status: int | None = None
-    """Of one that has ended while others go on."""
+    """The exit status of a target that has ended while others go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,43 +95,43 @@ class Over:
 
     report: Report
     path: Path | None
-    """Where the report was saved; None where no place took it."""
+    """The report's file; None if it could not be saved anywhere."""
     check_passed: bool | None = None
     check_said: str = ""
-    """What the last try of the health check printed."""
+    """The output of the last try of the health check."""
     interrupted: bool = False
     """Somebody ended its proof."""
 
 
 class LiveSource(Protocol):
-    """Records targets. It goes its own way in processes of its own; the screen looks at it as often
-    as it likes, and none of these calls waits."""
+    """Records targets, in processes of its own. None of these calls waits, so a screen can make
+    them as often as it likes."""
 
     argv: tuple[str, ...]
-    """What is recorded, for people."""
+    """The recorded command, for people."""
     check: str | None
     """The health check, which ends the target on success."""
     has_terminal: bool
-    """Whether there is output to be shown, and keys can be typed."""
+    """True if the target has output to show, and takes keys."""
 
     def start(self, columns: int, rows: int) -> None:
         """Start the target on a terminal of this size."""
 
     @property
     def observer(self) -> str:
-        """What sees the checks; empty where there is none yet."""
+        """The name of the observer; empty if there is none yet."""
 
     def now(self) -> tuple[Now, ...]:
-        """What was seen so far of each target; there can be none yet."""
+        """The state of each target's recording; there can be none yet."""
 
     def output(self) -> bytes:
-        """What the target wrote since the last call."""
+        """The target's output since the last call."""
 
     def wants_keys(self) -> bool:
-        """Whether the target waits for keys."""
+        """True if the target waits for keys."""
 
     def over(self) -> tuple[Over, ...] | None:
-        """The end, once everything is saved. Raises CapadviseError where the target could not be
+        """The results, once everything is saved. Raises CapadviseError if the target could not be
         started or the report could not be written."""
 
     def stop(self) -> None:
@@ -141,15 +141,15 @@ class LiveSource(Protocol):
         """Keys for the target."""
 
     def resize(self, columns: int, rows: int) -> None:
-        """The target's terminal has another size."""
+        """Give the target's terminal another size."""
 
 
 class LiveRecording(LiveSource, Protocol):
-    """What is shown until the user leaves; then somebody closes it."""
+    """A recording that its owner closes after the user has left the screen."""
 
     def close(self) -> tuple[Over, ...] | None:
-        """End what still runs, and wait for the report; None where nothing was started. Raises
-        what ended the recording."""
+        """End the recording, and wait for the results; None if nothing was started. Raises the
+        error that ended it."""
 
 
 class ShowLive(Protocol):
@@ -162,10 +162,10 @@ class ShowLive(Protocol):
         prove: bool = False,
         before: dict[str, str] | None = None,
     ) -> list[Over]:
-        """Until the user leaves: how each recording ended, with its report as it is then.
-        ``before``: what was kept before the recording, for trials.
+        """Return when the user leaves: the result of each recording, with its report as it is then.
+        ``before``: the data that was kept before the recording, for trials.
 
-        Raises what the recording raises.
+        Raises the errors of the recording.
         """
 
 
@@ -177,7 +177,7 @@ class WatchSource(Protocol):
 
     @property
     def findings(self) -> Iterable[WatchFinding]:
-        """What was refused so far; their counts are as of the last ``count``."""
+        """The refusals so far; their counts are as of the last ``count``."""
 
     @property
     def fds(self) -> Sequence[int]:
@@ -189,7 +189,7 @@ class WatchSource(Protocol):
 
     @property
     def hears_audit(self) -> bool:
-        """Whether the kernel sends its audit records."""
+        """True if the kernel sends its audit records."""
 
     @property
     def seconds(self) -> float:
@@ -197,10 +197,10 @@ class WatchSource(Protocol):
 
     @property
     def dropped(self) -> int:
-        """How many new kinds of refusals could not be read."""
+        """The number of new kinds of refusals that could not be read."""
 
     def news(self) -> Iterable[WatchFinding]:
-        """Read what is new."""
+        """Read and return new refusals."""
 
     def count(self) -> None:
         """Read how often each was seen."""
@@ -218,5 +218,5 @@ class OpenWatch(Protocol):
         *,
         everything: bool,
     ) -> None:
-        """Until the user leaves. ``note``: what the report of a finding's owner says of it;
-        ``counted``: called each time all were counted."""
+        """Return when the user leaves. ``note`` returns a sentence of the report of a finding's
+        owner; ``counted`` is called after each count."""

@@ -1,4 +1,4 @@
-"""Prove: run a workload under one set after the other, and conclude what it needs."""
+"""Prove workloads: run each under one set after the other, and save the conclusion."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ _T = TypeVar("_T")
 def prove_all(
     chosen: Sequence[Candidate], output: str | None, stop: Stop, workers: int
 ) -> list[Report | BrokenTrial]:
-    """Prove each, so many at a time, and save each report as soon as it is there. Ctrl-C ends the
-    trials under way."""
+    """Prove each, ``workers`` at a time, and save each report as soon as it is complete. Ctrl-C
+    ends the trials under way."""
     several = len(chosen) > 1
     share = max(1, (os.cpu_count() or 1) // max(1, workers))
     results: dict[str, Report | BrokenTrial] = {}
@@ -66,7 +66,7 @@ def _prove_and_save(
 
 
 def exit_code(reports: Iterable[Report], *, interrupted: bool = False) -> Exit:
-    """What a script is told: 0 when each is proven, whatever ended the recorded target."""
+    """The exit code for scripts: 0 if each is proven, whatever ended the recorded target."""
     proofs = [report.proven for report in reports]
     if interrupted or any(proof is not None and _is_interrupted(proof) for proof in proofs):
         return Exit.INTERRUPTED
@@ -77,7 +77,7 @@ def exit_code(reports: Iterable[Report], *, interrupted: bool = False) -> Exit:
 
 
 def _is_interrupted(proof: Proven) -> bool:
-    """By the user; else a trial could not be made."""
+    """True if the user interrupted it; else a trial could not be made."""
     return not proof.complete and not any(one.startswith(ENDED_EARLY) for one in proof.cautions)
 
 
@@ -87,9 +87,10 @@ def prove_report(
     before: Mapping[str, str] | None = None,
     stages: Stages | None = None,
 ) -> tuple[Report, bool]:
-    """Prove what was just recorded, and is in a file; ``before``: what was kept before that;
-    ``stages``: where trials are made, if they have begun. An obstacle is told, and the report is as
-    before; Ctrl-C ends them and keeps the best set: whether that has happened is told, too."""
+    """Prove a report that was just recorded and saved. Returns the report, and True if Ctrl-C ended
+    the trials; it keeps the best set. If trials are not possible, it prints why, and the report is
+    the same as before. ``before``: the data that was kept before the recording; ``stages``: the
+    places for trials, if they have been prepared."""
     name, stop = report.target.name, Stop(stages)
     try:
         with stop:
@@ -112,16 +113,16 @@ def prove_report(
 def until_interrupted(
     calls: Sequence[Callable[[], _T]], stop: Stop, workers: int
 ) -> list[Future[_T]]:
-    """Make the calls, so many at a time; Ctrl-C ends their trials, and they return early. So do
-    SIGTERM and the end of the terminal: what is known is kept. A second one kills the trials.
+    """Make the calls, ``workers`` at a time. Ctrl-C, SIGTERM and the loss of the terminal end their
+    trials, and the calls return early with the results so far. A second signal kills the trials.
 
-    It stays so until capadvise ends: an exception would cut short what a trial has to undo.
+    The handlers stay until capadvise ends: an exception would interrupt the undoing of a trial.
     """
 
     def end(number: int, _: object) -> None:
         if number == signal.SIGHUP:  # once: kernel and shell both report it
             signal.signal(number, signal.SIG_IGN)
-        Background(stop.kill if stop.asked else stop.ask)  # who is interrupted may hold its lock
+        Background(stop.kill if stop.asked else stop.ask)  # this thread may hold its lock
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)

@@ -1,4 +1,4 @@
-"""Record a command or the containers that a client starts; judge, save, and prove where asked."""
+"""Record a command, containers that a client starts, or a unit; judge, save, and prove if asked."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from capadvise.workflow.notice import confirmed, has_screens, notice
 from capadvise.workflow.reports import judge_and_save, keep, preload
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from capadvise.observe.supervise.command import Command
     from capadvise.observe.supervise.event_loop import Onlooker
     from capadvise.observe.supervise.observation import Observation
@@ -35,27 +37,32 @@ _HOW_LONG = (
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What happens to a recording."""
+    """The user's wishes for a recording."""
 
     output: str | None = None
     prove: bool = False
     harden: bool = False
-    """Of a unit: its options of systemd, too."""
+    """Try options of systemd for a unit, too."""
     replace: bool = False
-    """A container that is up is stopped meanwhile, instead of recording beside it."""
+    """Stop a container that is up, and record in its place instead of beside it."""
     quiet: bool = False
     screens: ShowLive | None = None
-    """Shows the recording, where there is a terminal for it."""
+    """Shows the recording, if there is a terminal for it."""
 
     @property
     def on_screen(self) -> ShowLive | None:
-        """The screens, where somebody looks."""
+        """The screens, if this terminal can show them."""
         return self.screens if has_screens() else None
+
+    @property
+    def say(self) -> Callable[[str], object]:
+        """Prints a line on stderr, unless the user wants quiet."""
+        return unsaid if self.quiet else notice
 
 
 def container_client(argv: Sequence[str]) -> Invocation | None:
-    """How a command starts containers; None where it starts none. Raises BadInput where it does so
-    in a way that hides them."""
+    """The invocation by which a command starts containers; None if it starts none. Raises BadInput
+    if their start cannot be recorded."""
     invocation = recognize(argv)
     if invocation is not None:
         return invocation
@@ -85,7 +92,7 @@ def record_command(command: Command, wishes: Wishes) -> Over:
         raise BadInput("--user needs root", hint=with_sudo())
     if alone and not wishes.quiet:
         notice(f"{alone}: only retries show what it needs")
-    with _kept(wishes) as before:
+    with _kept(wishes, _keep_directory) as before:
         if show_live:
             return _command_on_screen(command, wishes, before, show_live)
         meanwhile = partial(preload, shown=not wishes.quiet)
@@ -94,18 +101,26 @@ def record_command(command: Command, wishes: Wishes) -> Over:
 
 
 @contextmanager
-def _kept(wishes: Wishes) -> Iterator[dict[str, str] | None]:
-    """The working directory as it is now, for trials: a first start sees it so."""
+def _kept(
+    wishes: Wishes, keep: Callable[[Path], dict[str, str]]
+) -> Iterator[dict[str, str] | None]:
+    """Keep data as it is now, so that trials begin with it; None if there will be no trials."""
     if not wishes.prove:
         yield None
         return
-    from capadvise.kernel import folders, own_streams
+    from capadvise.kernel import own_streams
     from capadvise.kernel.scratch import scratch
 
     with scratch() as folder:
-        store = folder / "cwd"
-        cwd = str(store) if folders.keep(working_directory(), store) else ""
-        yield {"cwd": cwd, **own_streams.state()}
+        yield keep(folder) | own_streams.state()
+
+
+def _keep_directory(folder: Path) -> dict[str, str]:
+    """Keep the working directory."""
+    from capadvise.kernel import folders
+
+    store = folder / "cwd"
+    return {"cwd": str(store) if folders.keep(working_directory(), store) else ""}
 
 
 def _command_on_screen(
@@ -113,13 +128,13 @@ def _command_on_screen(
 ) -> Over:
     from capadvise.observe.supervise.command import resolve
 
-    resolve(command.argv[0])  # what cannot be started is said without any screen
+    resolve(command.argv[0])  # an error is for stderr, not for the screen
     recorder = live_command(command, lambda observation: over_of(observation, wishes, say=unsaid))
     return show_live(recorder, prove=wishes.prove, before=before)[0]
 
 
 def live_command(command: Command, finish: Callable[[Observation], Over]) -> LiveRecorder:
-    """A recorder of a command, for the screens. ``finish`` judges and saves what was observed."""
+    """A recorder of a command, for the screens. ``finish`` judges and saves the observation."""
     from capadvise.observe.supervise.record import observe
     from capadvise.workflow.live import LiveRecorder
 
@@ -133,7 +148,7 @@ def live_command(command: Command, finish: Callable[[Observation], Over]) -> Liv
 
 
 def unsaid(_: str) -> None:
-    """On a screen, lines on stderr are no place for anything."""
+    """Print nothing: for quiet runs, and for screens, which lines on stderr would spoil."""
 
 
 def over_of(
@@ -143,7 +158,7 @@ def over_of(
     several: bool = False,
     say: Callable[[str], object] = notice,
 ) -> Over:
-    """Judged and saved."""
+    """Judge and save an observation."""
     from capadvise.workflow.protocols import Over
     from capadvise.workflow.started_containers import with_started_containers
 
@@ -163,29 +178,29 @@ def proven_over(over: Over, before: dict[str, str] | None, stages: Stages | None
 def record_containers(
     invocation: Invocation, command: Command, wishes: Wishes, show: Callable[[Over], object]
 ) -> tuple[list[Over], int | None]:
-    """Record what the client starts, which is the target, not the client: each is shown as soon as
-    its report is there; and the client's exit status. Ctrl-C in one's proof ends all proofs."""
+    """Record the containers that the client starts, and show each as soon as its report is there.
+    Returns them, and the client's exit status. Ctrl-C in a proof ends all proofs."""
     several = is_several(invocation)
     if wishes.replace:
         _ask_to_stop(invocation)
     show_live = None if several and wishes.prove else wishes.on_screen
-    with _data_kept(invocation, wishes) as before:
+    with _kept(wishes, partial(_keep_data, invocation)) as before:
         if show_live:
             recording = (invocation, command, wishes, before)
             return _containers_on_screen(*recording, show, show_live)
         from capadvise.targets.containers.record import observe_containers
 
         if invocation.detached and not (command.check or command.seconds or wishes.prove):
-            (unsaid if wishes.quiet else notice)(_HOW_LONG)
+            wishes.say(_HOW_LONG)
         with _stages() as stages:
             run = observe_containers(
                 *(invocation, command, partial(_begin, stages) if wishes.prove else preload),
                 until_healthy=_until_healthy(command, wishes),
                 in_its_place=wishes.replace,
-                say=unsaid if wishes.quiet else notice,
+                say=wishes.say,
             )
             overs = _shown(run.each, wishes, before, stages, show, several=several)
-    _tell_of_containers(run.swept, run.removed, wishes)
+    _note_containers(run.swept, run.removed, wishes)
     return overs, run.status
 
 
@@ -198,7 +213,7 @@ def _shown(
     *,
     several: bool,
 ) -> list[Over]:
-    """Judged, proven and shown, one after the other."""
+    """Judge, prove and show one after the other."""
     overs: list[Over] = []
     for one in each:
         over = over_of(one, wishes, several=several)
@@ -211,7 +226,7 @@ def _shown(
 
 @contextmanager
 def _stages() -> Iterator[Stages]:
-    """Where trials are made, once one is asked for."""
+    """The places for trials, closed at the end."""
     from capadvise.proof.trials.stages import Stages
 
     stages = Stages()
@@ -222,7 +237,7 @@ def _stages() -> Iterator[Stages]:
 
 
 def _begin(stages: Stages) -> None:
-    """What a proof needs is there when the recording ends: most of its time it waits."""
+    """Prepare the proof while the recording waits for its target."""
     preload()
     import capadvise.workflow.prove  # noqa: F401
 
@@ -230,7 +245,7 @@ def _begin(stages: Stages) -> None:
 
 
 def _ask_to_stop(invocation: Invocation) -> None:
-    """Ask before anything that is up is stopped. Raises Declined where the user says no."""
+    """Ask before a running container is stopped. Raises Declined if the user says no."""
     from capadvise.targets.containers.prepare import would_stop
     from capadvise.targets.containers.record import engine_of
 
@@ -257,7 +272,7 @@ def _containers_on_screen(
     from capadvise.targets.containers.record import engine_of, observe_containers
     from capadvise.workflow.live import LiveRecorder
 
-    engine_of(invocation)  # what cannot be observed is said without any screen
+    engine_of(invocation)  # an error is for stderr, not for the screen
     command = replace(command, announcer=None)
     several = is_several(invocation)
     ends, leaving = os.pipe()
@@ -283,11 +298,11 @@ def _containers_on_screen(
         notice(sentence)
     for over in overs:
         show(over)
-    _tell_of_containers(swept, removed, wishes)
+    _note_containers(swept, removed, wishes)
     return overs, status
 
 
-def _tell_of_containers(swept: Sequence[str], removed: Sequence[str], wishes: Wishes) -> None:
+def _note_containers(swept: Sequence[str], removed: Sequence[str], wishes: Wishes) -> None:
     for name in swept:
         notice(
             f"{name}: stopped and removed: an earlier capadvise, which was killed, had given it "
@@ -301,24 +316,16 @@ def _tell_of_containers(swept: Sequence[str], removed: Sequence[str], wishes: Wi
         )
 
 
-@contextmanager
-def _data_kept(invocation: Invocation, wishes: Wishes) -> Iterator[dict[str, str] | None]:
-    """What the containers write to as it is now, for trials."""
-    if not wishes.prove:
-        yield None
-        return
-    from capadvise.kernel import own_streams
-    from capadvise.kernel.scratch import scratch
+def _keep_data(invocation: Invocation, folder: Path) -> dict[str, str]:
+    """Keep the data of the containers."""
     from capadvise.targets.containers.data import keep_before
     from capadvise.targets.containers.record import engine_of
 
-    client = engine_of(invocation)
-    with scratch() as folder:
-        yield keep_before(invocation, client, folder) | own_streams.state()
+    return keep_before(invocation, engine_of(invocation), folder)
 
 
 def is_several(invocation: Invocation | None) -> bool:
-    """Whether there can be a report for each of several services."""
+    """True if the client can start several services, each with a report."""
     return invocation is not None and invocation.verb == "compose up"
 
 
@@ -326,41 +333,39 @@ def is_several(invocation: Invocation | None) -> bool:
 
 
 def unit_order(argv: Sequence[str]) -> UnitOrder | None:
-    """The unit that a command starts; None for any other. Raises BadInput where it starts one in a
-    way that cannot be recorded."""
+    """The unit that a command starts; None for another command. Raises BadInput if its start cannot
+    be recorded."""
     if not any(word.endswith(("systemctl", "systemd-run", "machinectl")) for word in argv[:4]):
         return None
-    from capadvise.targets.systemd.invocation import recognize  # most runs do without
+    from capadvise.targets.systemd.invocation import recognize  # most commands start no unit
 
     return recognize(argv)
 
 
 def record_unit(order: UnitOrder, command: Command, wishes: Wishes) -> tuple[Over, int | None]:
-    """Record it from its start to its end, and systemctl's exit status. The unit is as it was then.
-    Raises CannotObserve and BadInput where nothing ran."""
+    """Record a unit from its start to its end, and leave it as it was before. Returns the recording
+    and systemctl's exit status. Raises CannotObserve and BadInput if nothing ran."""
     from capadvise.targets.systemd.invocation import order_for
     from capadvise.targets.systemd.manager import known
     from capadvise.targets.systemd.record import SETTLES, active_check, observe_unit
 
-    say: Callable[[str], object] = (lambda sentence: None) if wishes.quiet else notice
     asked, order = order.unit, order_for(order)
     if order.unit != asked:
-        say(f"{asked} starts {order.unit}, which is recorded")
-    unasked = wishes.prove and command.check is None and command.seconds is None
-    if unasked and not known(order.unit).oneshot:
+        wishes.say(f"{asked} starts {order.unit}, which is recorded")
+    if _until_healthy(command, wishes) and not known(order.unit).oneshot:
         command = replace(command, check=active_check(order.unit), check_after=SETTLES)
     if (show_live := wishes.on_screen) is not None:
         over, status = _unit_on_screen(order, command, wishes, show_live)
-        return hardened_over(over) if wishes.harden else over, status
-    run = observe_unit(order, command, preload, say=say)
+        return _hardened_over(over) if wishes.harden else over, status
+    run = observe_unit(order, command, preload, say=wishes.say)
     over = over_of(run.seen, wishes)
     if wishes.prove:
         over = proven_over(over, None)
-    return hardened_over(over) if wishes.harden and not over.interrupted else over, run.status
+    return _hardened_over(over) if wishes.harden and not over.interrupted else over, run.status
 
 
-def hardened_over(over: Over) -> Over:
-    """With the options of systemd that it works with, and saved so."""
+def _hardened_over(over: Over) -> Over:
+    """Try options of systemd, and save the report with the result."""
     from capadvise.workflow.harden import hardened
 
     report = hardened(over.report)
@@ -378,7 +383,7 @@ def _unit_on_screen(
     def job(terminal: int, onlooker: Onlooker) -> list[Over]:
         here = replace(command, terminal=terminal)
         run = observe_unit(order, here, preload, onlooker=onlooker)
-        return [over_of(run.seen, wishes, say=lambda sentence: None)]
+        return [over_of(run.seen, wishes, say=unsaid)]
 
     recorder = LiveRecorder(command.argv, job, check=command.check)
     over = show_live(recorder, prove=wishes.prove)[0]

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from capadvise.model.escape import printable
-from capadvise.workflow.notice import notice
 from capadvise.workflow.record import Wishes, over_of, unsaid
 from capadvise.workflow.reports import judge_and_keep_so_far, preload
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from capadvise.observe.supervise.command import Command
     from capadvise.observe.supervise.event_loop import Onlooker
+    from capadvise.observe.supervise.observation import Observation
     from capadvise.targets.kubernetes.cri.bundle import CriContainer
     from capadvise.targets.kubernetes.pods import Pods
     from capadvise.targets.running.target import Running
-    from capadvise.workflow.protocols import Over, ShowLive
+    from capadvise.workflow.protocols import Over
 
 _KEEPS = "Ctrl-C ends the recording, the target keeps running"
 
@@ -28,67 +28,53 @@ def record_running(running: Running, command: Command, wishes: Wishes) -> Over:
     """A process, a container or a unit."""
     from capadvise.targets.running.record_running import attach
 
-    command = replace(command, argv=running.target.argv)
-    save = partial(judge_and_keep_so_far, output=wishes.output)
+    def observe(command: Command, **options: Any) -> list[Observation]:
+        return [attach(running, command, **options)]
 
-    if (show_live := wishes.on_screen) is None:
+    def begun(processes: int) -> None:
+        wishes.say(_watching(running, processes))
 
-        def begun(processes: int) -> None:
-            if not wishes.quiet:
-                notice(_watching(running, processes))
-
-        seen = attach(running, command, meanwhile=preload, begun=begun, save=save)
-        return over_of(seen, wishes)
-
-    def job(onlooker: Onlooker) -> list[Over]:
-        here = replace(command, announcer=None)
-        seen = attach(running, here, meanwhile=preload, onlooker=onlooker, save=save)
-        return [over_of(seen, wishes, say=unsaid)]
-
-    return _on_screen(running.target.name, job, command, show_live, several=False)[0]
+    command, name = replace(command, argv=running.target.argv), running.target.name
+    return _recorded(name, observe, command, wishes, begun, several=False)[0]
 
 
 def record_pods(pods: Pods, command: Command, wishes: Wishes) -> list[Over]:
     """The containers of pods, each with a report. Raises CannotObserve where none ran."""
     from capadvise.targets.kubernetes.record_pods import attach_pods
 
-    several = pods.several
-    save = partial(judge_and_keep_so_far, output=wishes.output, several=several)
-    if (show_live := wishes.on_screen) is None:
+    def begun(containers: list[CriContainer], processes: int) -> None:
+        wishes.say(_watching_pods(pods, containers, processes))
 
-        def begun(containers: list[CriContainer], processes: int) -> None:
-            if not wishes.quiet:
-                notice(_watching_pods(pods, containers, processes))
-
-        seen = attach_pods(pods, command, meanwhile=preload, begun=begun, save=save)
-        return [over_of(one, wishes, several=several) for one in seen]
-
-    def job(onlooker: Onlooker) -> list[Over]:
-        here = replace(command, announcer=None)
-        seen = attach_pods(pods, here, meanwhile=preload, onlooker=onlooker, save=save)
-        return [over_of(one, wishes, several=several, say=unsaid) for one in seen]
-
-    return _on_screen(str(pods), job, command, show_live, several=True)
+    observe = partial(attach_pods, pods)
+    return _recorded(str(pods), observe, command, wishes, begun, several=pods.several)
 
 
-def _on_screen(
+def _recorded(
     name: str,
-    job: Callable[[Onlooker], list[Over]],
+    observe: Callable[..., Iterable[Observation]],
     command: Command,
-    show_live: ShowLive,
+    wishes: Wishes,
+    begun: Callable[..., None],
     *,
     several: bool,
 ) -> list[Over]:
+    """Record on the screens if there are any; else call ``begun`` with what is recorded."""
+    save = partial(judge_and_keep_so_far, output=wishes.output, several=several)
+    if (show_live := wishes.on_screen) is None:
+        seen = observe(command, meanwhile=preload, begun=begun, save=save)
+        return [over_of(one, wishes, several=several) for one in seen]
     from capadvise.workflow.live import LiveRecorder
 
-    recorder = LiveRecorder(
-        ("attach", name),
-        lambda _, onlooker: job(onlooker),
-        check=command.check,
-        has_terminal=False,
-        several=several,
+    silent = replace(command, announcer=None)
+
+    def job(_terminal: int, onlooker: Onlooker) -> list[Over]:
+        seen = observe(silent, meanwhile=preload, onlooker=onlooker, save=save)
+        return [over_of(one, wishes, several=several, say=unsaid) for one in seen]
+
+    argv = ("attach", name)
+    return show_live(
+        LiveRecorder(argv, job, check=command.check, has_terminal=False, several=several)
     )
-    return show_live(recorder)
 
 
 def _watching(running: Running, processes: int) -> str:

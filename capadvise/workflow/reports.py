@@ -1,4 +1,4 @@
-"""What becomes of a recording: judged, saved and shown. For all that records or imports."""
+"""Judge, save and show a recording; for all commands that record or import."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 
 RESCUE = "CAPADVISE_RESCUE"
-"""Set to ``stderr``: a report that no place takes is printed there."""
+"""Set to ``stderr``: a report that cannot be saved anywhere is printed there."""
 
 
 def preload(*, shown: bool = True) -> None:
-    """Import and read what is needed after the run, while the target runs. ``shown``: whether the
-    proposal will be, too."""
-    # Whoever replaces our own files meanwhile, as an upgrade does, takes nothing from us.
+    """Import and read everything that is needed after the run, while the target runs. ``shown``:
+    the proposal will be shown, too."""
+    # An upgrade may replace our own files before the target ends.
     import capadvise.report.dump
     import capadvise.workflow.protocols
     import capadvise.workflow.started_containers
@@ -48,8 +48,8 @@ def judge_and_save(
     several: bool = False,
     say: Callable[[str], object] = notice,
 ) -> tuple[Report, Path | None]:
-    """The report on what was observed, saved as ``output`` says (with several targets a folder),
-    else where reports go."""
+    """Judge an observation and save the report: in ``output``, which with several targets is a
+    folder, else in the user's state directory."""
     report = judged(observation)
     path = _path_of(report, output, several=several)
     return report, keep(path, report, say)
@@ -58,13 +58,13 @@ def judge_and_save(
 def judge_and_keep_so_far(
     observation: Observation, output: str | None, *, several: bool = False
 ) -> None:
-    """The same of a recording that goes on: what it has shown is not lost if we are killed."""
+    """Save a recording that goes on, so that it is not lost if we are killed."""
     report = judged(observation)
     keep_so_far(_path_of(report, output, several=several), report)
 
 
 def judged(observation: Observation) -> Report:
-    """The report on what was observed."""
+    """Judge an observation."""
     from capadvise.catalog import default
     from capadvise.judgement.decide import decide_all
     from capadvise.judgement.report import Report
@@ -85,8 +85,8 @@ def _path_of(report: Report, output: str | None, *, several: bool) -> Path:
 
 
 def keep(path: Path, report: Report, say: Callable[[str], object] = notice) -> Path | None:
-    """Save the report there, or in the next place that takes it: nothing that was recorded is lost
-    to a full disk. Where it is; None where no place takes it."""
+    """Save the report in a file, or in the next place where that is possible, so that a full disk
+    costs no recording. Returns the path; None if it could not be saved."""
     from capadvise.catalog import default
     from capadvise.report.save import save
 
@@ -108,7 +108,7 @@ def keep(path: Path, report: Report, say: Callable[[str], object] = notice) -> P
 
 
 def keep_so_far(path: Path | None, report: Report) -> None:
-    """Save what is known in the place of the report that follows: we may be killed before that."""
+    """Save the report so far in the place of the final one, in case we are killed before that."""
     from capadvise.catalog import default
     from capadvise.report.save import save
 
@@ -135,20 +135,20 @@ def _print_compressed(report: Report) -> None:
 
 
 class StderrAnnouncer:
-    """Tells on stderr why it takes so long. See ``command.Announcer``."""
+    """Prints on stderr why a recording takes long. See ``command.Announcer``."""
 
     def __init__(self) -> None:
-        self._told = False
+        self._announced = False
 
     def check_fails(self, how: str) -> None:
-        """On a terminal again and again."""
-        more = "" if self._told else "; it is tried until it passes, or the target ends"
-        if not self._told or sys.stderr.isatty():
+        """Print it once, on a terminal each time."""
+        more = "" if self._announced else "; it is tried until it passes, or the target ends"
+        if not self._announced or sys.stderr.isatty():
             notice(f"health check: {how}{more}")
-        self._told = True
+        self._announced = True
 
     def goes_on(self, programs: Sequence[str]) -> None:
-        """How it can be ended."""
+        """Print which programs are still recorded, and how to end that."""
         notice(
             f"the command has exited; still recording what it left running: {', '.join(programs)} "
             "(Ctrl-C ends it)"
@@ -191,7 +191,7 @@ def show_proposal(ended: Over, *, quiet: bool) -> None:
 
 
 def _has_answer(file: str, report: Report) -> bool:
-    """Whether the service has one of the report's sets already, as after "Apply" in the TUI."""
+    """True if the service already has one of the report's sets, as after "Apply" in the TUI."""
     from capadvise.catalog import default
     from capadvise.config.compose import COMPOSE
     from capadvise.config.snippet_from import snippet_of
@@ -210,7 +210,7 @@ def _has_answer(file: str, report: Report) -> bool:
 
 
 def print_json(*reports: Report, several: bool = False) -> None:
-    """One document; a list, where there can be several reports."""
+    """Print one document; a list if there can be several reports."""
     from capadvise.catalog import default
     from capadvise.report.dump import dump
 
@@ -219,7 +219,7 @@ def print_json(*reports: Report, several: bool = False) -> None:
 
 
 def check_writable(path: Path, *, folder: bool = False, option: str = "-o") -> None:
-    """Raise BadInput now where a report could not be written later, after all the work."""
+    """Raise BadInput before all the work if a report could not be written after it."""
     try:
         with folder_of(path / "x" if folder else path) as (place, name):
             special = not folder and is_special(place, name)
@@ -234,15 +234,15 @@ def check_writable(path: Path, *, folder: bool = False, option: str = "-o") -> N
 
 
 def report_path(output: str | None, name: str, *, several: bool = False) -> Path:
-    """Where a report goes: as ``output`` says, which with several targets is a folder. Without, the
-    user's state directory; a name that is given twice in one process stays the same."""
+    """The file for a report: ``output``, which with several targets is a folder; else a file in the
+    user's state directory, the same one for the same name in one process."""
     if output is not None:
         return Path(output) / f"{_file_name(name)}.json" if several else Path(output)
     return _folder() / f"{_file_name(name)}-{_STAMP}-{os.getpid()}.json"
 
 
 def saved_reports(most: int = 200) -> list[tuple[Path, float]]:
-    """The reports where they go without ``-o``, and when each was saved: the latest first."""
+    """(file, time) of each report in the user's state directory, the latest first."""
     times = []
     with suppress(OSError):
         for path in _folder().glob("*.json"):
@@ -257,7 +257,7 @@ def _folder() -> Path:
 
 
 def _home() -> Path:
-    """The home of who called: under sudo that is not root's."""
+    """The home of the caller: under sudo not root's."""
     caller = os.environ.get("SUDO_UID", "")
     if os.geteuid() == 0 and caller.isdecimal():
         with suppress(KeyError):
@@ -266,8 +266,7 @@ def _home() -> Path:
 
 
 def _file_name(name: str) -> str:
-    """A file name for a target's name; of a long one, with what makes it another one than those
-    that begin alike."""
+    """A file name for a target's name; a long one is cut, and gets a checksum."""
     text = "".join(char if char.isalnum() or char in "._-" else "-" for char in name)
     if len(text) > _LONGEST:
         from zlib import crc32  # most are short

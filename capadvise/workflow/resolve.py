@@ -1,4 +1,4 @@
-"""The consumer itself as judge: what docker compose, kubectl or helm make of files."""
+"""Ask consumers what they make of files: docker compose, kubectl, helm, podman and systemd."""
 
 from __future__ import annotations
 
@@ -17,12 +17,11 @@ from capadvise.model.errors import BadInput
 
 @dataclass(frozen=True, slots=True)
 class AskingConsumers:
-    """A ``gate.outcome.Resolver``: where a file cannot be judged alone, or always."""
+    """A ``gate.outcome.Resolver``: asks if a file cannot be judged alone, or always."""
 
     always: bool = False
 
     def resolved(self, source: Source, texts: Sequence[str], catalog: Catalog) -> Source:
-        """What the consumer makes of a file and of those that are read with it."""
         match source.language.resolves:
             case Resolves.PROJECT:
                 return self._project(source, texts)
@@ -33,7 +32,7 @@ class AskingConsumers:
         return source
 
     def _project(self, source: Source, texts: Sequence[str]) -> Source:
-        """What docker compose makes of a project, where that is not what is written. It takes
+        """Return a project as docker compose takes it, if that differs from its text. It takes
         80 ms."""
         includes = any(map(compose.includes, texts))
         if not (self.always or includes or _is_open(source, texts)):
@@ -61,13 +60,11 @@ class AskingConsumers:
                 ),
             )
         said = f"{files}: judged as written, without extends and overrides: {why}"
-        # Not the last word of each service: an override must not hide what it does not repeat.
+        # All declarations, not the last of each service: an override hides nothing of the others.
         written = tuple(item for _, items in source.written for item in items)
         return replace(source, declared=written, remarks=(Remark(source.paths[0], 1, said),))
 
     def folder(self, path: str) -> str | None:
-        """The manifests that a kustomization or a chart comes to; None where nobody is asked, or
-        nobody is here to ask. Raises BadInput where the tool refuses it."""
         if not self.always:
             return None
         place = Path(path)
@@ -80,12 +77,11 @@ class AskingConsumers:
         return None
 
     def covers(self, template: str) -> bool:
-        """Whether a template is of a chart that is resolved as a whole."""
         charts = (each / "Chart.yaml" for each in Path(template).parents)
         return self.always and _is_here("helm") and any(p.exists() for p in charts)
 
     def _unit(self, source: Source, texts: Sequence[str]) -> Source:
-        """A quadlet as podman gets it, where that is here."""
+        """Return a quadlet as podman takes it, if that is installed."""
         from capadvise.config.quadlet import file as quadlet
         from capadvise.workflow import ask_consumer
 
@@ -95,7 +91,7 @@ class AskingConsumers:
         return replace(source, declared=whole) if whole else source
 
     def _bounds(self, source: Source, texts: Sequence[str], catalog: Catalog) -> Source:
-        """A unit, with what systemd gives it besides what is read."""
+        """Add a remark for capabilities that systemd gives a unit and that were not read."""
         from capadvise.config.systemd.file import held_groups
         from capadvise.workflow import ask_consumer
 
@@ -122,7 +118,7 @@ def _is_here(tool: str) -> bool:
 
 
 def _with_what_is_made(written: Declared, made: Declared) -> Declared:
-    """A quadlet with what its command line has: also what its pod, volumes and defaults add."""
+    """A quadlet with the settings of its command line, from its pod, volumes and defaults, too."""
     kinds = {item.kind for item in written.exposed}
     more = [replace(item, line=written.line) for item in made.exposed if item.kind not in kinds]
     return replace(
@@ -135,13 +131,13 @@ def _with_what_is_made(written: Declared, made: Declared) -> Declared:
 
 
 def _is_new(item: ExposureAt) -> bool:
-    """Whether a docker compose that does not know it yet leaves it out of a service."""
+    """True if an older docker compose leaves it out of a service."""
     return item.kind is Exposure.PRIVILEGED_COMMAND or item.what == "use_api_socket"
 
 
 def _with_what_is_lost(resolved: Declared, source: Source) -> Declared:
-    """A docker compose that is older than the one that runs the project drops what it does not
-    know (hooks, providers) from what it resolves: what is written counts, too."""
+    """Add written settings that docker compose dropped: an older one does not know hooks and
+    providers, but the one that runs the project may."""
     written = [item for _, items in source.written for item in items]
     same = [item for item in written if item.service == resolved.service]
     exposed = [each for item in same for each in item.exposed if _is_new(each)]
@@ -155,7 +151,7 @@ def _with_what_is_lost(resolved: Declared, source: Source) -> Declared:
 
 
 def _is_open(source: Source, texts: Sequence[str]) -> bool:
-    """Whether what is written is not all that counts."""
+    """True if other files or variables change the written text."""
     services = [item for _, items in source.written for item in items]
     if len(source.paths) > 1 or any(item.unresolved for item in services):
         return True

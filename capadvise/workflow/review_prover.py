@@ -1,4 +1,4 @@
-"""Trials for the screens: their results are kept in the report file."""
+"""Make trials for the screens, and save their results in the report file."""
 
 from __future__ import annotations
 
@@ -24,19 +24,18 @@ from capadvise.workflow.protocols import Ended, Starting
 
 
 class ReviewProver:
-    """A ``tui.protocols.Prover``."""
+    """A ``protocols.Prover``. It saves its results in the report's file."""
 
     def __init__(self, path: Path, before: Mapping[str, str] | None = None) -> None:
-        """``before``: what was kept before the recording."""
+        """``before``: the data that was kept before the recording."""
         self._path, self._before = path, before
         self._stop = Stop()
         self._check: str | None = None
-        """Given on the screen, after the recorded run."""
+        """A check that the user gave on the screen, after the recorded run."""
         self._first: Reference | None = None
-        """What came of the trial with everything."""
+        """The trial with everything, once it was made."""
 
     def obstacle(self, report: Report) -> str | None:
-        """Why no trial can be made of this report here; None where they can."""
         try:
             self._job(report)
             require_place()
@@ -45,7 +44,6 @@ class ReviewProver:
         return None
 
     def wants_check(self, report: Report) -> bool:
-        """Whether a check would help."""
         if report.workload.check is not None:
             return False
         checked = ReviewProver(self._path, self._before)
@@ -54,8 +52,6 @@ class ReviewProver:
         )
 
     def with_check(self, report: Report, check: str) -> Report:
-        """The report with a check that the recorded run knew nothing of. What the user had to stop
-        is checked while it runs."""
         self._check, self._first = check, None
         return with_check(report, check)
 
@@ -64,14 +60,12 @@ class ReviewProver:
         return job_of(report, new_check=new, before=self._before)
 
     def prove(self, report: Report, starting: Starting, ended: Ended) -> Report:
-        """Search for the floor."""
         listener = TrialListener(lambda _: None, starting, ended, lambda *_: None)
         candidate = Candidate(report.target.name, self._job(report), report)
         with Stop() as self._stop:
             return self._kept(prove_job(candidate, self._stop, listener, os.cpu_count() or 1))
 
     def try_set(self, report: Report, caps: CapSet, starting: Starting, ended: Ended) -> Report:
-        """One trial of a set, compared with one that has everything."""
         with Stop() as self._stop:
             job, reference = self._reference(self._job(report), starting)
             everything = runner.everything(job)
@@ -98,7 +92,7 @@ class ReviewProver:
         return self._kept(replace(report, proven=proven))
 
     def _reference(self, job: runner.Job, starting: Starting) -> tuple[runner.Job, TrialOutcome]:
-        """The trial with everything, made once."""
+        """Make the trial with everything, if it was not made before."""
         if self._first is None:
             first = first_trial(job, self._stop, starting)
             if not first.outcome.passed:
@@ -109,7 +103,6 @@ class ReviewProver:
         return self._first.job, self._first.outcome
 
     def stop(self) -> None:
-        """End the trials under way."""
         self._stop.ask()
 
     def _kept(self, report: Report) -> Report:

@@ -1,7 +1,7 @@
-"""``doctor --self-test``: a target whose needs are known, recorded in each way that there is here.
+"""``doctor --self-test``: record a target with known needs in each way that is possible here.
 
-Each time the real command is run, in a process of its own: what is tried is all of it, from the
-kernel's event to the judgement of the report that is read back.
+Each time the real command runs in a process of its own, so that the test covers everything from the
+kernel's event to the judgement of the saved report.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ from capadvise.observe.retry.mode import own_maps, require_retry
 from capadvise.report.load import load
 from capadvise.workflow import self_check_target
 
-_PATIENCE = 60.0
-"""Seconds for one run; half a second is usual."""
+_RUN_SECONDS = 60.0
+"""For one run; half a second is usual."""
 _PORT_START = "net.ipv4.ip_unprivileged_port_start"
 _OF_PATHS = parse_set(["DAC_OVERRIDE", "DAC_READ_SEARCH"])
-"""Not compared: the interpreter may lie in a private folder, which root enters by one of them."""
+"""Not compared: the interpreter may lie in a private folder, which root needs one of them for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """What one way of observing came to."""
+    """The result of one way of observing."""
 
     how: str
-    """As ``CAPADVISE_OBSERVER`` calls it."""
+    """The value of ``CAPADVISE_OBSERVER``."""
     good: bool | None
-    """None: it is not to be had here."""
+    """None: it is not possible here."""
     said: str
     seconds: float | None = None
     remedy: str | None = None
@@ -70,8 +70,8 @@ def self_test() -> Iterator[Tried]:
 
 
 def known_needs(port_start: int, *, other_ids: bool) -> CapSet:
-    """What the target needs where ports from ``port_start`` on are free for everybody, and there
-    are ids besides our own, or not."""
+    """The needs of the target. ``port_start``: the lowest port that needs no capability;
+    ``other_ids``: the user namespace has other ids than our own."""
     needs = ["SYS_CHROOT"]
     if port_start > self_check_target.PORT:
         needs.append("NET_BIND_SERVICE")
@@ -81,7 +81,7 @@ def known_needs(port_start: int, *, other_ids: bool) -> CapSet:
 
 
 def compare(report: Report, known: CapSet, *, traced: bool) -> str | None:
-    """What is wrong with a report of the target; None for nothing."""
+    """The errors in a report of the target; None if there are none."""
     proposed = report.proposal.recommended - _OF_PATHS
     wrong = [f"{cap.short} is needed, but was not proposed" for cap in sorted(known - proposed)]
     wrong += [f"{cap.short} is proposed, but not needed" for cap in sorted(proposed - known)]
@@ -106,17 +106,17 @@ def _try(how: str, folder: Path) -> Tried:
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=_PATIENCE,
+            timeout=_RUN_SECONDS,
             preexec_fn=_enter_own_network,
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return Tried(how, False, f"it did not end within {_PATIENCE:.0f} s")
+        return Tried(how, False, f"it did not end within {_RUN_SECONDS:.0f} s")
     seconds = time.monotonic() - started
     if done.returncode or not saved.exists():
-        said = _told(done.stderr, "error") or "\n".join(done.stderr.splitlines()[-1:])
+        said = _line_of(done.stderr, "error") or "\n".join(done.stderr.splitlines()[-1:])
         said = said or f"it ended with {done.returncode}"
-        return Tried(how, False, said, seconds, _told(done.stderr, "hint"))
+        return Tried(how, False, said, seconds, _line_of(done.stderr, "hint"))
     try:
         report = load(saved, default())
     except CapadviseError as error:
@@ -131,13 +131,13 @@ def _try(how: str, folder: Path) -> Tried:
 
 
 def _enter_own_network() -> None:
-    """Where the target's port is free; refused in a container, which has such a network."""
+    """Enter a network where the target's port is free. Refused in a container, which has one."""
     with suppress(OSError):
         libc.unshare(clone_flags.CLONE_NEWNET)
 
 
 def _has_other_ids() -> bool:
-    """Whether the target's user namespace maps the id that its file is given to."""
+    """True if the target's user namespace maps the id that the target gives its file to."""
     maps = own_maps()
     if maps is not None:
         return all(len(ranges) > 1 for ranges in maps.values())
@@ -145,8 +145,8 @@ def _has_other_ids() -> bool:
     return user_namespaces.translated(self_check_target.ID, rows) is not None
 
 
-def _told(stderr: str, word: str) -> str | None:
-    """What capadvise printed as its error, or hint."""
+def _line_of(stderr: str, word: str) -> str | None:
+    """The last line that capadvise printed as its error, or hint."""
     start = f"capadvise: {word}: "
     shown = [line.removeprefix(start) for line in stderr.splitlines() if line.startswith(start)]
     return shown[-1] if shown else None

@@ -1,8 +1,7 @@
-"""The target of ``doctor --self-test``: a program whose needs are known. See ``self_check``.
+"""The target of ``doctor --self-test``: a program with known needs. See ``self_check``.
 
-``self_check_target.py FILE``; the standard library alone. What is refused is passed over: that it
-was refused is what capadvise is to see.
-"""
+``self_check_target.py FILE``; it uses the standard library alone. It ignores refusals: capadvise
+has to see them."""
 
 import contextlib
 import mmap
@@ -21,9 +20,9 @@ if __name__ == "__main__":
         os.chroot("/")  # SYS_CHROOT
     with contextlib.suppress(OSError), socket.socket() as listening:
         listening.bind(("", PORT))  # NET_BIND_SERVICE
-    # The kernel asks for SYS_ADMIN, and nothing depends on it: for its accounting, unless its
-    # compiler has copied the check into that (Debian's 6.12); and for attributes of which none
-    # is there.
+    # The kernel checks SYS_ADMIN twice, and nothing depends on the answer: for its accounting,
+    # unless the compiler has inlined that check (Debian's 6.12), and for the list of attributes,
+    # which is empty.
     mmap.mmap(-1, 1 << 20)
     with contextlib.suppress(OSError):
         os.listxattr(os.memfd_create("listed"))

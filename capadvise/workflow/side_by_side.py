@@ -1,4 +1,4 @@
-"""Trials side by side: what is likely asked next is tried before it is asked."""
+"""Trials side by side: the likely next ones begin before their outcome is asked for."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from capadvise.proof.trials.runner import BrokenTrial
 from capadvise.proof.trials.stop import Stop
 
 Run = Callable[[Attempt, bool, Stop], TrialOutcome]
-"""One trial. The second argument: whether its checks are observed, too."""
+"""Makes one trial. The second argument: True if its checks are observed, too."""
 _LONG = 60.0
 _WAITING = 2
-"""For each trial that works, one may do nothing but wait for its time-out."""
+"""For each trial that works, there may be one that only waits for its time-out."""
 
 
 def waiting_places(workers: int, busy: float) -> int:
-    """How many trials more than there are workers can run at once: while one was made, ``busy``
-    processors worked, and the rest of its time it waited. Pure."""
+    """The number of trials beyond ``workers`` that can run at once, since a trial mostly waits:
+    ``busy`` is the average number of processors that worked during one. Pure."""
     return max(0, min(_WAITING * workers, int(workers / max(busy, 0.01))) - workers)
 
 
 class Places:
-    """So many trials at once, in the order in which they come. One that takes longer than usual
-    most likely waits for what will never come, and gives up its place."""
+    """Places for trials, in the order in which they come. A trial that takes longer than usual is
+    most likely waiting for its time-out, and gives up its place."""
 
     def __init__(self, count: int) -> None:
         self._lock, self._free, self.usual = threading.Lock(), count, _LONG
@@ -40,7 +40,7 @@ class Places:
 
     @contextmanager
     def one(self) -> Iterator[None]:
-        """A place, until the end or until it has taken too long."""
+        """Hold a place, until the end of the block or until that has taken too long."""
         self._take()
         held = threading.Lock()
 
@@ -58,7 +58,7 @@ class Places:
             give_up()
 
     def add(self, count: int) -> None:
-        """So many more."""
+        """Add places."""
         for _ in range(count):
             self._give_back()
 
@@ -86,7 +86,7 @@ class _Begun:
 
 
 class SideBySide:
-    """The trials of one workload. Its methods are called by one thread."""
+    """The trials of one workload. Only one thread calls its methods."""
 
     def __init__(self, run: Run, stop: Stop, workers: int) -> None:
         self._run, self._stop, self._workers = run, stop, workers
@@ -96,7 +96,7 @@ class SideBySide:
         self._ahead: set[Attempt] = set()
         self._failed: set[Attempt] = set()
         self.broken: str | None = None
-        """Why the trials ended, where one could not be made any more."""
+        """The reason why a trial could not be made, which ended them all."""
 
     def __enter__(self) -> SideBySide:
         return self
@@ -111,15 +111,15 @@ class SideBySide:
         self._pool.shutdown()
 
     def expect(self, seconds: float) -> None:
-        """Until a start has passed its check, or never will."""
+        """Set the usual seconds until a start has passed its check."""
         self._places.usual = seconds
 
     def add_places(self, count: int) -> None:
-        """So many more trials at once, where there is more than one."""
+        """Allow more trials at once, unless there is but one worker."""
         self._places.add(count if self._workers > 1 else 0)
 
     def ahead(self, attempts: Sequence[Attempt]) -> None:
-        """Begin with these. What was begun and is not among them is given up."""
+        """Begin these trials, and give up those that have begun and are not among them."""
         self._ahead |= set(attempts)
         self._give_up(self._begun.keys() - set(attempts))
         for attempt in attempts if self._workers > 1 else ():
@@ -127,9 +127,9 @@ class SideBySide:
                 self._begin(attempt)
 
     def __call__(self, caps: CapSet, beside: Companion | None = None) -> TrialOutcome:
-        """One trial. What has failed against all expectation is observed when it is tried again: it
-        is asked then what it was refused. And it has all the time that the workload allows. Where
-        it passes then, the others were begun with too little."""
+        """The outcome of one trial. A trial that has failed is observed when it is made again, to
+        see what it was refused, and has all the time that the workload allows. If it passes then,
+        the others had begun with too little time, and are given up."""
         attempt = Attempt(caps, beside)
         attempt = attempt._replace(patient=attempt in self._failed)
         if attempt not in self._begun:

@@ -1,5 +1,6 @@
-"""What a command started besides: containers and units, which are children of their engine and of
-systemd. A caution says so, names them, and what to type to record them instead."""
+"""Containers and units that a recorded command started: they are children of their engine or of
+systemd, so the recording does not cover them. A caution names them and the command that records
+them."""
 
 from __future__ import annotations
 
@@ -31,7 +32,7 @@ def with_started_containers(observation: Observation) -> Observation:
 
 
 def of_containers(report: Report) -> str | None:
-    """What is to be typed instead, where a report is about a command that started containers."""
+    """The caution of a report whose command started containers: it names the command to record."""
     return next(
         (
             caution
@@ -73,7 +74,7 @@ def _cautions(observation: Observation) -> Iterator[str]:
 
 
 def _become(uid: int) -> Sequence[str]:
-    """What makes the same call another user's."""
+    """The words in front of a call that make it as another user."""
     if uid == os.geteuid():
         return ()
     name = f"#{uid}"

@@ -1,4 +1,4 @@
-"""Watching the machine until the time is up or a signal comes."""
+"""Watch the machine until the time is up or a signal comes."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from capadvise.targets.running.machine import MachineWatch
 from capadvise.workflow.notice import notice
 from capadvise.workflow.protocols import OpenWatch
 
-_COUNTED = 15.0
-"""Seconds between two looks at the kernel's counts, where somebody reads them."""
-_PAUSE = 0.1
-"""Seconds between two rounds of reading: what is refused meanwhile is counted in the kernel."""
+_COUNT_SECONDS = 15.0
+"""Between two reads of the kernel's counts, if a reporter wants them."""
+_PAUSE_SECONDS = 0.1
+"""Between two rounds of reading; the kernel counts refusals in that time."""
 
 
 @dataclass
 class Reporter:
-    """Who is told. Each is called with what the watch knows then."""
+    """Callbacks of a watch."""
 
     begun: Callable[[MachineWatch], None]
     new: Callable[[WatchFinding], None]
@@ -45,8 +45,8 @@ def watch(
     every_call: bool = False,
     log: bool = False,
 ) -> None:
-    """Tell of each new finding; of all at the end, and whenever SIGHUP comes. ``log``: begin with
-    what the audit log tells. Raises CannotObserve."""
+    """Report each new finding, and a summary at the end and at each SIGHUP. ``log``: begin with the
+    findings of the audit log. Raises CannotObserve."""
     machine = MachineWatch(catalog, every_call=every_call, log=log)
     signals = Signals()
     signals.listen()
@@ -57,7 +57,7 @@ def watch(
         _loop(machine, reporter, seconds, signals)
         machine.count()
         reporter.summary(machine)
-        _tell_counts(machine, reporter)
+        _report_counts(machine, reporter)
     finally:
         signals.restore()
         machine.close()
@@ -74,7 +74,7 @@ def watch_on_screen(
     note: Callable[[WatchFinding], str | None],
     everything: bool,
 ) -> None:
-    """The same with the TUI, which shows what is new; the summary comes when the user leaves.
+    """Watch with the TUI, which shows new findings; the summary follows when the user leaves.
     Raises CannotObserve."""
     machine = MachineWatch(catalog, every_call=every_call, log=log)
     try:
@@ -82,8 +82,8 @@ def watch_on_screen(
             pass
 
         def counted() -> None:
-            with suppress(BadInput):  # there is a screen; said at the end, if it lasts
-                _tell_counts(machine, reporter)
+            with suppress(BadInput):  # the screen is up; an error that lasts is printed at the end
+                _report_counts(machine, reporter)
 
         open_watch(machine, seconds, note, counted, everything=everything)
         replace_dead_streams()  # where it is gone
@@ -91,7 +91,7 @@ def watch_on_screen(
             pass
         machine.count()
         reporter.summary(machine)
-        _tell_counts(machine, reporter)
+        _report_counts(machine, reporter)
     finally:
         machine.close()
 
@@ -101,43 +101,43 @@ def _loop(
 ) -> None:
     end = None if seconds is None else time.monotonic() + seconds
     counted = time.monotonic()
-    while not _is_told_to_end(signals, machine, reporter):
+    while not _must_end(signals, machine, reporter):
         now = time.monotonic()
         if end is not None and now >= end:
             break
-        waits = (_COUNTED, end - now if end is not None else None, machine.patience)
+        waits = (_COUNT_SECONDS, end - now if end is not None else None, machine.patience)
         wait = min(seconds for seconds in waits if seconds is not None)
         ready, _, _ = select.select([*machine.fds, signals.fd], [], [], wait)
         if set(machine.fds).intersection(ready) or machine.patience == 0:
             for finding in machine.news():
                 reporter.new(finding)
-            select.select([signals.fd], [], [], _PAUSE)
-        if reporter.counted is not None and time.monotonic() - counted >= _COUNTED:
+            select.select([signals.fd], [], [], _PAUSE_SECONDS)
+        if reporter.counted is not None and time.monotonic() - counted >= _COUNT_SECONDS:
             counted = time.monotonic()
             machine.count()
             try:
-                _tell_counts(machine, reporter)
-            except BadInput as error:  # as of a full disk: what was found is not lost to that
+                _report_counts(machine, reporter)
+            except BadInput as error:  # a full disk must not end the watch
                 notice(str(error))
     for finding in machine.news(all_=True):
         reporter.new(finding)
 
 
-def _tell_counts(machine: MachineWatch, reporter: Reporter) -> None:
-    """Raises BadInput where they cannot be written."""
+def _report_counts(machine: MachineWatch, reporter: Reporter) -> None:
+    """Raises BadInput if they cannot be written."""
     if reporter.counted is not None:
         reporter.counted(machine)
 
 
-def _is_told_to_end(signals: Signals, machine: MachineWatch, reporter: Reporter) -> bool:
-    """By a signal, or by the loss of its terminal. SIGHUP from a process wants a summary."""
-    told = [number for number, _ in signals.received()]
+def _must_end(signals: Signals, machine: MachineWatch, reporter: Reporter) -> bool:
+    """True after a signal or the loss of the terminal. SIGHUP from a process asks for a summary."""
+    numbers = [number for number, _ in signals.received()]
     if signals.hung_up:
         replace_dead_streams()
         return True
-    if any(number != signal.SIGHUP for number in told):
+    if any(number != signal.SIGHUP for number in numbers):
         return True
-    if told:
+    if numbers:
         machine.count()
         reporter.summary(machine)
     return False
@@ -145,21 +145,21 @@ def _is_told_to_end(signals: Signals, machine: MachineWatch, reporter: Reporter)
 
 @dataclass
 class Expected:
-    """What reports say of each owner."""
+    """The reports about owners of findings."""
 
     baseline: Baseline
     known: dict[Owner, Path | None] = field(default_factory=dict)
 
     @classmethod
     def read(cls, place: str, catalog: Catalog) -> Expected:
-        """A folder of reports, or one. Raises BadInput for what is none."""
+        """Read a folder of reports, or one report. Raises BadInput for a file that is none."""
         expected = cls(Baseline(Path(place), catalog))
         for path in expected.baseline.paths:
             expected.baseline.report(path)
         return expected
 
     def note(self, finding: WatchFinding) -> str | None:
-        """What the owner's report says of the capability that it lacked."""
+        """A sentence of the owner's report about the capability that it lacked."""
         if not finding.caps or finding.hidden is not None:
             return None
         path = self._report_of(finding.call.owner)

@@ -15,7 +15,7 @@ import yaml
 
 from capadvise.model.caps import Cap
 from capadvise.model.workload import Workload
-from capadvise.proof.trials.runner import Job, Part, everything, run_once
+from capadvise.proof.trials.runner import EngineCall, Job, Part, everything, run_once
 from capadvise.proof.trials.stop import Stop
 from tests.support.containers import (
     BOX,
@@ -150,7 +150,7 @@ def test_what_a_second_start_uses_is_told_before_it_has_passed() -> None:
     """The other trials begin then: the rest of it is a wait."""
     words = ("docker", "run", "--network=none", BOX, "sh", "-ec", _LATER)
     work = Workload("daemon", check="$CAPADVISE_CHECK tcp:80/http httpd", timeout=60.0)
-    job = Job(words, work, "container", cwd="/", engine=("docker",))
+    job = Job(words, work, "container", cwd="/", container=EngineCall(("docker",)))
     told: list[Part] = []
     with Stop() as stop:
         outcome, evidence = run_once(job, everything(job), stop, told.append)

@@ -13,7 +13,7 @@ from capadvise.model.caps import Cap
 from capadvise.model.posture import Posture
 from capadvise.model.workload import Workload
 from capadvise.proof.attempts import Attempt
-from capadvise.proof.trials.runner import Job, TrialEvidence
+from capadvise.proof.trials.runner import EngineCall, Job, TrialEvidence
 from capadvise.proof.trials.stop import Stop
 from capadvise.workflow.jobs import Candidate
 from capadvise.workflow.proof import Reference, TrialListener, _Proof
@@ -28,7 +28,11 @@ def test_all_are_begun_as_soon_as_the_second_start_is_up(
 ) -> None:
     """What it has used is known then; that it goes on so is a wait."""
     job = Job(
-        ("x",), Workload("daemon", check="true"), "container", limit=frozenset((CHOWN, BINDS))
+        ("x",),
+        Workload("daemon", check="true"),
+        "container",
+        container=EngineCall(),
+        limit=frozenset((CHOWN, BINDS)),
     )
     known = report(recording(BIND))
     proof = _Proof(

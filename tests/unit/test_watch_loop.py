@@ -16,7 +16,7 @@ def test_counts_that_cannot_be_written_end_nothing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """As on a full disk: what was found until then would not be told any more."""
-    monkeypatch.setattr(watch, "_COUNTED", 0.0)
+    monkeypatch.setattr(watch, "_COUNT_SECONDS", 0.0)
     tries = list[int]()
     silent, other = os.pipe()
 

@@ -66,6 +66,20 @@ class StopSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class EngineCall:
+    """How an engine makes the container of a trial."""
+
+    engine: tuple[str, ...] = ()
+    """The client, with the options that choose the engine."""
+    service: str | None = None
+    """The service of a compose project."""
+    reuse_volumes: bool = False
+    """It writes to the user's own volumes."""
+    on_host: bool = False
+    """It has the machine's network."""
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """A workload that trials are made of."""
 
@@ -79,14 +93,10 @@ class Job:
     user: str | None = None
     bench: str | None = None
     """``$BENCH``: the parent of the workload file's folder."""
-    service: str | None = None
-    """Of a compose project."""
-    reuse_volumes: bool = False
-    """A container writes to the user's own volumes."""
+    container: EngineCall | None = None
+    """None for any other isolation."""
     limit: CapSet | None = None
     """What a container can be given by its engine; None: what this machine can grant."""
-    engine: tuple[str, ...] = ()
-    """Of a container: the client, with the options that choose the engine."""
     choices: tuple[str, ...] = ("fresh",)
     """What a container's trial begins with, each of these: see ``engines.record.data``."""
     before: Mapping[str, str] | None = None
@@ -95,8 +105,6 @@ class Job:
     """Where in the file that is our own standard input it begins to read; None: it has none."""
     cautions: tuple[str, ...] = ()
     """What of its data trials cannot have, a sentence each."""
-    on_host: bool = False
-    """A container that has the machine's network."""
     in_place: bool = False
     """It writes to the user's own files."""
     observed: bool = True
@@ -121,21 +129,17 @@ class Job:
     def alone(self) -> bool:
         """Whether no two of its trials run side by side: they share what they write to, or a
         network."""
-        shared = (
-            self.isolation in ("none", "unit")
-            or self.in_place
-            or self.reuse_volumes
-            or self.on_host
-        )
-        return self.exclusive or shared
+        made = self.container
+        shared = made is not None and (made.reuse_volumes or made.on_host)
+        return self.exclusive or shared or self.in_place or self.isolation in ("none", "unit")
 
     @property
     def takes_settings(self) -> bool:
         """Whether its network is its own: of a project it is made by a file, and of ``--network
         host`` it is the machine's."""
-        if self.isolation != "container":
+        if self.container is None:
             return self.isolation in ("command", "workload")
-        return self.service is None and not self.on_host
+        return self.container.service is None and not self.container.on_host
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +218,7 @@ def _undo(stage: Stage, place: ExitStack, *, killed: bool, of_unit: bool) -> Non
 
 
 def _plan(job: Job, caps: CapSet, top: Path) -> dict[str, Any]:
-    workload = job.workload
+    workload, made = job.workload, job.container or EngineCall()
     if job.cwd is None:
         env = ENVIRONMENT | {"W": str(top / "w"), "HOME": str(top / "home")}
         env |= {"BENCH": job.bench} if job.bench else {}
@@ -248,12 +252,12 @@ def _plan(job: Job, caps: CapSet, top: Path) -> dict[str, Any]:
         "data": job.choices[0],
         "before": job.before,
         "stdin": None if job.stdin is None else (f"/proc/{os.getpid()}/fd/0", job.stdin),
-        "engine": shlex.join(job.engine),
+        "engine": shlex.join(made.engine),
         "expect_exit": workload.expect_exit if workload.kind == "oneshot" else None,
         "timeout": workload.timeout,
         "caps": names(caps),
-        "service": job.service,
-        "reuse_volumes": job.reuse_volumes,
+        "service": made.service,
+        "reuse_volumes": made.reuse_volumes,
     }
 
 

@@ -1,4 +1,4 @@
-"""Ask the server what it would make of a workload with other sets. Nothing is changed."""
+"""Ask the server whether it takes a workload with other sets. Nothing is changed."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from capadvise.targets.kubernetes.sets import additions, differences, with_sets
 
 _DRY = {"dryRun": "All"}
 _UNCHANGEABLE = ("Job", "Pod")
-"""The pods of these have the sets that they were made with."""
+"""The sets of these cannot be changed once they exist."""
 
 
 @dataclass(frozen=True, slots=True)
 class DryRun:
-    """What the server has said."""
+    """The server's answers."""
 
     accepted: tuple[str, ...]
-    """What it takes as it is."""
+    """The objects that it takes unchanged."""
     problems: tuple[str, ...]
     notes: tuple[str, ...] = ()
 
@@ -31,7 +31,7 @@ class DryRun:
 def dry_run(
     kubectl: Kubectl, owner: PodOwner, workload: Object, sets: Mapping[str, CapSet]
 ) -> DryRun:
-    """The workload with these sets, and a pod of its template: Pod Security judges pods alone."""
+    """Try the workload with these sets, and a pod of it, since Pod Security only judges pods."""
     accepted, problems, notes = list[str](), list[str](), list[str]()
     for what, path, item, verb in _requests(owner, workload, sets):
         try:
@@ -50,13 +50,13 @@ def dry_run(
 def _requests(
     owner: PodOwner, workload: Object, sets: Mapping[str, CapSet]
 ) -> list[tuple[str, str, Object, str]]:
-    """What is asked for, by which words; a pod that runs cannot be given another set."""
+    """(name for people, path, object, verb) of each request. A pod that runs cannot change."""
     spec = with_sets(objects.template_of(workload)["spec"], sets)
     pod = copies.replica(workload, owner, spec)
     asked = [(f"a pod of {owner}", objects.pods_path(owner.namespace), pod, "create")]
     if owner.kind not in _UNCHANGEABLE:
         changed = _with_pod_spec(workload, spec)
-        # Its controller may write to it meanwhile, which is no conflict with a question.
+        # Without a version, a write of its controller in between is no conflict.
         metadata = changed["metadata"].items()
         changed["metadata"] = {key: said for key, said in metadata if key != "resourceVersion"}
         asked.insert(0, (str(owner), objects.path_of(owner), changed, "replace"))

@@ -1,4 +1,4 @@
-"""Our pods on the nodes of a cluster, which watch those of a workload."""
+"""Observers: our pods on the nodes of a cluster, which watch those of a workload."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from threading import Event
 from typing import Any
 
 from capadvise.config.kubernetes.admission import PodOwner
 from capadvise.model.errors import CapadviseError
 from capadvise.targets.kubernetes import objects
 from capadvise.targets.kubernetes.kubectl import ClusterError, Kubectl
-from capadvise.workflow.ending import Ending
 from capadvise.workflow.notice import notice, progress
 
 _NAMESPACE = f"/api/v1/namespaces/{objects.OBSERVERS}"
-_PATIENCE = 300.0
-"""Seconds for a pod to be ready."""
-_ACCOUNT = 20.0
-"""Seconds for a new namespace to get its service account."""
+_READY_SECONDS = 300.0
+"""For a pod to be ready."""
+_ACCOUNT_SECONDS = 20.0
+"""For a new namespace to get its service account."""
+_COLLECT_SECONDS = 180.0
+"""For an observer to end its recording and to send the reports."""
 _AT_ONCE = 16
-"""So many nodes are asked side by side."""
-_COLLECTING = 180.0
-"""Seconds to end a recording and to send the reports."""
+"""The number of nodes that are asked at the same time."""
 
 
 def sweep(kubectl: Kubectl, namespace: str) -> None:
-    """Remove the pods that a killed capadvise has left, and that have ended by themselves."""
+    """Remove pods that a killed capadvise has left, once they have ended by themselves."""
     path = objects.pods_path(namespace)
     with suppress(ClusterError):
         for pod in kubectl.items(path, labelSelector=objects.RUN):
@@ -37,7 +37,7 @@ def sweep(kubectl: Kubectl, namespace: str) -> None:
 
 
 def delete(kubectl: Kubectl, paths: list[str]) -> None:
-    """Remove objects that we have made. What cannot be removed is said."""
+    """Remove objects that we have made, and print a notice for each that cannot be removed."""
 
     def one(path: str) -> None:
         try:
@@ -51,15 +51,15 @@ def delete(kubectl: Kubectl, paths: list[str]) -> None:
 
 @dataclass
 class Observers:
-    """Those of one recording."""
+    """The observers of one recording."""
 
     kubectl: Kubectl
     owner: PodOwner
     run: str
     image: str
     seconds: int
-    """After which they end by themselves."""
-    stop: Ending
+    """The time after which they end by themselves."""
+    stop: Event
     pods: dict[str, str] = field(default_factory=dict)
     """Node → our pod."""
     unwatched: set[str] = field(default_factory=set)
@@ -71,7 +71,7 @@ class Observers:
         return self.pods.keys() - self.unwatched
 
     def remove(self) -> None:
-        """All of them; the last recording there also removes the namespace that capadvise made."""
+        """Remove them all; the last recording there also removes the namespace, if it is ours."""
         delete(
             self.kubectl,
             [objects.pods_path(objects.OBSERVERS, name) for name in self.pods.values()],
@@ -80,21 +80,21 @@ class Observers:
             delete(self.kubectl, [_NAMESPACE])
 
     def _may_remove_namespace(self) -> bool:
-        with suppress(ClusterError):  # who may not look there has not made it
+        with suppress(ClusterError):  # without the right to look there, we have not made it
             if objects.is_ours(self.kubectl.get(_NAMESPACE)):
                 pods = self.kubectl.items(objects.pods_path(objects.OBSERVERS))
                 return all(objects.run_of(pod) == self.run for pod in pods)
         return False
 
     def collect(self) -> list[Any]:
-        """The reports of all."""
+        """The reports of all observers."""
         with ThreadPoolExecutor(_AT_ONCE) as threads:
             return [one for each in threads.map(self._collect, self.watching) for one in each]
 
     def make_namespace(self) -> None:
-        """Where there is none. What a killed capadvise has left there, and has ended, goes."""
-        end = time.monotonic() + _PATIENCE
-        while not self.stop.is_set:
+        """Make the observers' namespace unless it exists, and sweep it."""
+        end = time.monotonic() + _READY_SECONDS
+        while not self.stop.is_set():
             try:
                 self.kubectl.create("/api/v1/namespaces", objects.observers_namespace())
             except ClusterError as error:
@@ -108,12 +108,12 @@ class Observers:
         sweep(self.kubectl, objects.OBSERVERS)
 
     def _is_going(self) -> bool:
-        with suppress(ClusterError):  # who may not look there has not made it either
+        with suppress(ClusterError):  # without the right to look there, we have not made it either
             return (self.kubectl.get(_NAMESPACE).get("status") or {}).get("phase") == "Terminating"
         return False
 
     def observe(self, nodes: set[str]) -> None:
-        """Have these nodes watched. Raises ClusterError where none can be."""
+        """Start an observer on each of these nodes. Raises ClusterError if none runs."""
         if not nodes:
             return
         first, new = not self.pods, dict[str, str]()
@@ -138,9 +138,9 @@ class Observers:
             notice(f"note: {node} is not watched: {why}")
 
     def _create(self, name: str, node: str) -> ClusterError | None:
-        """An observer; what the server has against it."""
+        """Create an observer; return the server's refusal, or None."""
         pod = objects.observer(self.owner, node, name, self.run, self.image, self.seconds)
-        end = time.monotonic() + _ACCOUNT
+        end = time.monotonic() + _ACCOUNT_SECONDS
         while True:
             try:
                 self.kubectl.create(objects.pods_path(objects.OBSERVERS), pod)
@@ -153,17 +153,17 @@ class Observers:
             return None
 
     def _until_ready(self, new: dict[str, str]) -> dict[str, str]:
-        """Wait for observers (pod → node); why not, by node."""
+        """Wait for observers (pod → node); return node → reason of each that does not run."""
         path, run = objects.pods_path(objects.OBSERVERS), f"{objects.RUN}={self.run}"
         waiting, troubles = dict(new), dict[str, str]()
-        end = time.monotonic() + _PATIENCE
-        while waiting and not self.stop.is_set:
+        end = time.monotonic() + _READY_SECONDS
+        while waiting and not self.stop.is_set():
             known = {objects.name_of(p): p for p in self.kubectl.items(path, labelSelector=run)}
             for name, node in list(waiting.items()):
                 pod = known.get(name, {})
                 why = objects.trouble(pod) if pod else "it was deleted"
                 if why is None and time.monotonic() > end:
-                    why = f"not ready in {_PATIENCE:.0f} s"
+                    why = f"not ready in {_READY_SECONDS:.0f} s"
                 if why is not None:
                     troubles[node] = why
                 if why is not None or objects.is_ready(pod):
@@ -174,13 +174,14 @@ class Observers:
         return troubles
 
     def _collect(self, node: str) -> list[Any]:
-        """The reports of one node; what hinders that is said. A stream that broke is read again."""
+        """The reports of one node; prints a note if there are none. A broken stream is read
+        again."""
         name, why = self.pods[node], ""
         for _ in range(3):
             try:
                 text = self.kubectl.execute(
                     *(objects.OBSERVERS, name, "observer", ["sh", "-c", objects.COLLECT]),
-                    timeout=_COLLECTING,
+                    timeout=_COLLECT_SECONDS,
                 )
                 answer = json.loads(text)
                 return answer if isinstance(answer, list) else [answer]
@@ -193,7 +194,7 @@ class Observers:
         return []
 
     def _ended(self, name: str) -> str | None:
-        """Why an observer has ended, if it has."""
+        """The reason why an observer has ended; None if it runs."""
         with suppress(ClusterError):
             end = time.monotonic() + 3
             while time.monotonic() < end:  # the kubelet tells the server a moment later

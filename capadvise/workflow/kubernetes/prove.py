@@ -1,4 +1,11 @@
-"""Prove the set of a workload's container on its own cluster, with copies of its pod."""
+"""Prove the set of a workload's container on its own cluster, with copies of its pod, the canaries.
+
+Each canary has one set, and labels of its own, so that no Service sends it clients; it is not
+started again by itself. Its probes decide, or a check. Then it is started a second time in its
+place, on the data that the first start has left: whatever the restart policy, a kubelet does so
+when the name of the container's image changes (``kuberuntime_manager.go``, "Restart regardless of
+the restart policy because the container spec changed").
+"""
 
 from __future__ import annotations
 
@@ -10,6 +17,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from threading import Event
 from typing import Any
 
 from capadvise.catalog import default
@@ -26,21 +34,21 @@ from capadvise.targets.kubernetes import copies, objects
 from capadvise.targets.kubernetes.kubectl import ClusterError, Kubectl, removed_if_killed
 from capadvise.targets.kubernetes.objects import Object
 from capadvise.targets.kubernetes.sets import containers, granted, with_sets
-from capadvise.workflow.ending import Ending
+from capadvise.workflow.ending import ending_on_signals
 from capadvise.workflow.kubernetes.observers import delete, sweep
 from capadvise.workflow.kubernetes.record import empty_claims, get_workload, new_run
 from capadvise.workflow.notice import notice, progress
 
-_ROUND = 0.3
-"""Seconds between two looks at a pod."""
-_PATIENCE = 300.0
-"""Seconds for a node to be found, and for images and other containers, which no set is tried on."""
-_AGAIN = 60.0
-"""Seconds for a kubelet to start a container a second time."""
-_GRACE = 10
-"""Seconds for a program to end: of a canary nobody waits for the rest."""
+_POLL_SECONDS = 0.3
+"""Between two looks at a pod."""
+_START_SECONDS = 300.0
+"""For the scheduler, for images and for other containers, on which no set is tried."""
+_RESTART_SECONDS = 60.0
+"""For a kubelet to start a container a second time."""
+_GRACE_SECONDS = 10
+"""For a canary's program to end; we do not wait for more."""
 _LINES = 400
-"""Of a log."""
+"""The last lines of a log that are read."""
 _NUMBER = re.compile(r"\d+")
 _ID = re.compile(r"sha256:[0-9a-f]{64}")
 _PULLED = re.compile(r"(?P<repository>[^@]+)@(?P<digest>sha256:[0-9a-f]{64})")
@@ -48,10 +56,10 @@ _PULLED = re.compile(r"(?P<repository>[^@]+)@(?P<digest>sha256:[0-9a-f]{64})")
 
 @dataclass(frozen=True, slots=True)
 class Deciding:
-    """What says that a start has worked."""
+    """The criterion for a start that works."""
 
     check: str | None
-    """A shell command on this machine; None: the probes, or for what ends the exit status."""
+    """A shell command on this machine; None: the probes, or the exit status if it ends."""
     oneshot: bool
     timeout: float
 
@@ -59,7 +67,7 @@ class Deciding:
 def deciding(
     template: Object, owner: PodOwner, container: str, check: str | None, timeout: float
 ) -> Deciding:
-    """Raises BadInput where nothing does."""
+    """The criterion for a container. Raises BadInput if there is none."""
     by_name = {one["name"]: one for one in containers(template["spec"])}
     if container not in by_name:
         raise BadInput(
@@ -88,27 +96,27 @@ class Canaries:
     deciding: Deciding
     claims: Mapping[str, str]
     run_id: str
-    stop: Ending
+    stop: Event
     made: list[str] = field(default_factory=list)
     cautions: set[str] = field(default_factory=set)
     once: bool = False
-    """Whether no second start can be had."""
+    """True if the kubelet does not start a canary a second time."""
     pod: Object = field(default_factory=dict)
     """The last copy, as last seen."""
 
     @property
     def own_users(self) -> bool:
-        """Whether the copies have a user namespace of their own."""
+        """True if the copies have a user namespace of their own."""
         return self.template["spec"].get("hostUsers") is False
 
     def run(self, caps: CapSet) -> TrialOutcome:
-        """One trial. Raises Interrupted, ClusterError where the server refuses the pod or it does
-        not run for other reasons than its set, and CannotObserve where it gets no user namespace.
+        """Make one trial. Raises Interrupted; ClusterError if the server refuses the pod, or it
+        does not run for another reason than its set; CannotObserve if it gets no user namespace.
         """
         began = time.monotonic()
         path = self._create(caps)
         try:
-            hindered = self._until_started(path, 0, _PATIENCE)
+            hindered = self._until_started(path, 0, _START_SECONDS)
             if hindered is not None:
                 raise ClusterError(f"{self.made[-1]} was not started: {hindered}")
             failed_at, why = "start", self._worked(path)
@@ -126,11 +134,11 @@ class Canaries:
             self.kubectl.delete(path)
 
     def _create(self, caps: CapSet) -> str:
-        if self.stop.is_set:
+        if self.stop.is_set():
             raise Interrupted
         spec = with_sets(self.template["spec"], {self.container: caps})
         patience = spec.get("terminationGracePeriodSeconds", 30)
-        spec["terminationGracePeriodSeconds"] = min(patience, _GRACE)
+        spec["terminationGracePeriodSeconds"] = min(patience, _GRACE_SECONDS)
         pod = copies.canary(
             dict(self.template, spec=spec),
             self.owner,
@@ -149,9 +157,9 @@ class Canaries:
         return objects.pods_path(self.owner.namespace, self.made[-1])
 
     def _until_started(self, path: str, restarts: int, patience: float) -> str | None:
-        """Wait for a start; why there was none."""
-        end, told = time.monotonic() + patience, ""
-        while not self.stop.is_set:
+        """Wait for a start; return the reason if there was none."""
+        end, shown = time.monotonic() + patience, ""
+        while not self.stop.is_set():
             late = time.monotonic() >= end
             pod = self.pod = self.kubectl.get(path)
             status = status_of(pod, self.container)
@@ -163,17 +171,17 @@ class Canaries:
                 return None
             if late or objects.cannot_start(pod) or objects.disturbance(pod):
                 return objects.disturbance(pod) or objects.trouble(pod) or objects.delay(pod)
-            if (why := objects.delay(pod)) != told:
-                progress(f"  {objects.name_of(pod)}: {(told := why)}")
-            self.stop.wait(_ROUND)
+            if (why := objects.delay(pod)) != shown:
+                progress(f"  {objects.name_of(pod)}: {(shown := why)}")
+            self.stop.wait(_POLL_SECONDS)
         raise Interrupted
 
     def _worked(self, path: str) -> str | None:
-        """Wait until a start has worked; why it has not. Raises ClusterError where something else
-        has ended it."""
+        """Wait until a start has worked; return the reason if it has not. Raises ClusterError if
+        something else has ended it."""
         end = time.monotonic() + self.deciding.timeout
         last, late = "it was not ready", False
-        while not self.stop.is_set:
+        while not self.stop.is_set():
             if (ended := objects.disturbance(self.pod)) is not None:
                 raise ClusterError(f"{objects.name_of(self.pod)}: {ended}")
             done, said = self._look(self.pod)
@@ -182,13 +190,13 @@ class Canaries:
             last = said or last
             if late:
                 return f"{last} in {self.deciding.timeout:.0f} s"
-            self.stop.wait(_ROUND)
+            self.stop.wait(_POLL_SECONDS)
             late = time.monotonic() >= end  # before the look: a slow answer counts, too
             self.pod = self.kubectl.get(path)
         raise Interrupted
 
     def _look(self, pod: Object) -> tuple[bool, str | None]:
-        """Whether it is decided, and why it has failed or does not work yet."""
+        """(True once it is decided, the reason why it has failed or does not work yet)."""
         status = status_of(pod, self.container)
         ended = (status.get("state") or {}).get("terminated")
         if ended is not None:
@@ -208,7 +216,7 @@ class Canaries:
         return bool(status.get("ready")), None
 
     def _check(self, pod: Object) -> str | None:
-        """Why the check fails; None where it passes, or there is none."""
+        """The reason why the check fails; None if it passes, or there is none."""
         if self.deciding.check is None:
             return None
         environment = {
@@ -234,8 +242,8 @@ class Canaries:
         return None if done.returncode == 0 else f"the check failed{f': {said[0]}' if said else ''}"
 
     def _again(self, path: str) -> str | None:
-        """Start it a second time, in its place. Where the first trial does not get that, none
-        does."""
+        """Start it a second time, in its place; return the reason if that fails. If the kubelet
+        does not restart the first canary, no second start is tried for the others."""
         pod = self.pod
         status, spec = status_of(pod, self.container), self._spec(pod)
         again = int(status.get("restartCount") or 0) + 1
@@ -253,7 +261,7 @@ class Canaries:
         except ClusterError as error:
             self._only_once(str(error))
             return None
-        why = self._until_started(path, again, _AGAIN)
+        why = self._until_started(path, again, _RESTART_SECONDS)
         if why is None:
             return self._worked(path)
         if len(self.made) == 1:
@@ -277,7 +285,7 @@ class Canaries:
         return (state.get("terminated") or {}).get("exitCode")
 
     def _log(self, path: str, *, blank: bool = True) -> tuple[str, ...]:
-        """What it has printed; nothing where that may not be read."""
+        """Its output; empty if we may not read that."""
         name = path.rsplit("/", 1)[1]
         words = ("logs", name, f"--namespace={self.owner.namespace}", f"--tail={_LINES}")
         with suppress(ClusterError):
@@ -287,7 +295,7 @@ class Canaries:
 
 
 def status_of(pod: Object, container: str) -> dict[str, Any]:
-    """What the kubelet tells of a container."""
+    """The kubelet's status of a container."""
     status = pod.get("status") or {}
     kinds = ("containerStatuses", "initContainerStatuses")
     every = [one for kind in kinds for one in status.get(kind) or ()]
@@ -295,14 +303,14 @@ def status_of(pod: Object, container: str) -> dict[str, Any]:
 
 
 def other_name(image: str, pulled: str, *, pulls: bool) -> str | None:
-    """Another name of the very same image; None where there is none. ``pulled``: what the kubelet
-    says that it has; ``pulls``: whether it asks the registry for each start."""
+    """Another name of the very same image, or None. ``pulled``: the image id that the kubelet
+    reports; ``pulls``: True if it asks the registry at each start."""
     match = _PULLED.search(pulled.removeprefix("docker-pullable://"))
-    if match is None:  # of an image that came from no registry, the id alone is known
+    if match is None:  # only the id is known of an image that came from no registry
         return pulled if _ID.fullmatch(pulled) and image != pulled and not pulls else None
     repository, digest = match["repository"], match["digest"]
     plain = f"{repository}@{digest}"
-    # Where a digest is given, the tag before it is not looked at.
+    # A runtime ignores the tag in front of a digest.
     return plain if image != plain else f"{repository}:again@{digest}"
 
 
@@ -327,7 +335,7 @@ class ProofWishes:
 def prove_container(
     kubectl: Kubectl, owner: PodOwner, report: Report, wishes: ProofWishes
 ) -> Report:
-    """The report with its proof. Raises CapadviseError where no trial could be made."""
+    """Return the report with its proof. Raises CapadviseError if no trial could be made."""
     name = report.target.name
     if report.target.pod is None or report.target.owner not in (None, str(owner)):
         whose = report.target.owner or "no pod"
@@ -345,7 +353,7 @@ def prove_container(
     )
     sweep(kubectl, owner.namespace)
     run = new_run()
-    with Ending().heard() as stop, removed_if_killed(kubectl, [owner.namespace], run) as safe:
+    with ending_on_signals() as stop, removed_if_killed(kubectl, [owner.namespace], run) as safe:
         trials = Canaries(safe, owner, template, name, decides, claims, run, stop)
         try:
             return _proven(report, trials, everything)
@@ -354,7 +362,7 @@ def prove_container(
 
 
 def _held(template: objects.Object, name: str, report: Report) -> CapSet:
-    """What it has today: no trial has more."""
+    """The set that it has today: no trial has more."""
     mine = next(one for one in containers(template["spec"]) if one["name"] == name)
     last = max(recording.host.last_cap for recording in report.recordings)
     every = frozenset(Cap(number) for number in range(last + 1))
@@ -374,7 +382,7 @@ def _proven(report: Report, trials: Canaries, everything: CapSet) -> Report:
     def run(caps: CapSet) -> TrialOutcome:
         try:
             return trials.run(caps)
-        except ClusterError as error:  # what is known is kept
+        except ClusterError as error:  # the trials so far are kept
             early.append(f"{ENDED_EARLY}: {str(error).rstrip('.')}")
             raise Interrupted from error
 
@@ -386,7 +394,7 @@ def _proven(report: Report, trials: Canaries, everything: CapSet) -> Report:
             run,
             isolation="container",
             removal_order=default().removal_order,
-            say=_teller(everything, fewest(proposal.recommended & everything)),
+            say=_trial_progress(everything, fewest(proposal.recommended & everything)),
             risk=default().risk_rank,
         )
     except NotProvable:
@@ -406,7 +414,7 @@ def _proven(report: Report, trials: Canaries, everything: CapSet) -> Report:
     return replace(report, proposal=conclude(proposal, proven), proven=proven)
 
 
-def _teller(everything: CapSet, least: int) -> Callable[[Trial], None]:
+def _trial_progress(everything: CapSet, least: int) -> Callable[[Trial], None]:
     count = 0
 
     def say(trial: Trial) -> None:

@@ -1,8 +1,8 @@
 """Record a workload of a cluster where it runs.
 
-On each node that has pods of it, a pod of ours watches them. Nothing of the workload is changed,
-unless it is to be restarted; what we make is removed however this ends. Where nobody was left to
-remove it, it ends by itself.
+On each node that has pods of it, an observer, which is a pod of ours, watches them. The workload is
+not changed, unless the user wants a restart. We remove our objects however the recording ends; if
+capadvise is gone, they end by themselves.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
+from threading import Event
 from typing import Any
 
 from capadvise.catalog import Catalog
@@ -23,42 +24,42 @@ from capadvise.report.load import loaded
 from capadvise.targets.kubernetes import copies, objects
 from capadvise.targets.kubernetes.kubectl import ClusterError, Kubectl, removed_if_killed
 from capadvise.targets.kubernetes.objects import Object
-from capadvise.workflow.ending import Ending
+from capadvise.workflow.ending import ending_on_signals
 from capadvise.workflow.kubernetes.observers import Observers, delete, many, sweep
 from capadvise.workflow.notice import notice, progress
 
 _LONGEST = 24 * 3600
-"""Seconds after which an observer ends where nobody has said how long, and nobody has come back."""
+"""Seconds after which an observer ends if the user gave no time and capadvise is gone."""
 _SPARE = 1800
-"""Seconds that it may take to begin, to wait for a late node, and to read the reports."""
-_ROUND = 2.0
-"""Seconds between two looks at the workload's pods."""
+"""More seconds, to begin, to wait for a late node, and to read the reports."""
+_POLL_SECONDS = 2.0
+"""Between two looks at the workload's pods."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterWishes:
-    """What is to be recorded, and how."""
+    """The user's wishes for the recording."""
 
     image: str
-    """Of the observer."""
+    """The observer's image."""
     seconds: float | None = None
     """None: until the user ends it."""
     restart: bool = False
     canary: bool = False
     node: str = ""
-    """Where the canary runs; empty: on one of those that have pods of the workload."""
+    """The canary's node; empty: one that has pods of the workload."""
     replace_volumes: bool = False
 
 
 def new_run() -> str:
-    """What the objects of one call are known by."""
+    """An id for the objects of one call."""
     return os.urandom(4).hex()
 
 
 def record(
     kubectl: Kubectl, owner: PodOwner, wishes: ClusterWishes, catalog: Catalog
 ) -> list[Report]:
-    """A report for each container and image. Raises CapadviseError where nothing was recorded."""
+    """Return a report for each container and image. Raises CapadviseError if there is none."""
     if wishes.restart and owner.kind not in objects.RESTARTABLE:
         raise BadInput(
             f"--restart: a {owner.kind} cannot be restarted",
@@ -69,7 +70,7 @@ def record(
     if wishes.canary:
         claims = empty_claims(kubectl, owner, workload, replace_volumes=wishes.replace_volumes)
     run, places = new_run(), [objects.OBSERVERS, *[owner.namespace] * wishes.canary]
-    with Ending().heard() as stop, removed_if_killed(kubectl, places, run) as safe:
+    with ending_on_signals() as stop, removed_if_killed(kubectl, places, run) as safe:
         recording = _Recording(safe, owner, workload, wishes, stop, run)
         try:
             recording.begin()
@@ -81,7 +82,7 @@ def record(
 
 
 def get_workload(kubectl: Kubectl, owner: PodOwner) -> Object:
-    """The object. Raises ClusterError, and BadInput for a pod that something else makes again."""
+    """Get the object. Raises ClusterError, and BadInput for a pod that a controller has made."""
     workload = kubectl.get(objects.path_of(owner)) | {"kind": owner.kind}
     if owner.kind == "Pod" and (owners := workload["metadata"].get("ownerReferences")):
         maker = f"{owners[0]['kind'].lower()}/{owners[0]['name']}"
@@ -92,8 +93,8 @@ def get_workload(kubectl: Kubectl, owner: PodOwner) -> Object:
 def empty_claims(
     kubectl: Kubectl, owner: PodOwner, workload: Object, *, replace_volumes: bool
 ) -> dict[str, str]:
-    """The volumes that a canary gets empty. Raises BadInput where one can have but one user, and
-    nobody has said that it may be empty."""
+    """The volumes that are empty in a canary. Raises BadInput if only one pod can use a volume, and
+    the user has not said that it may be empty."""
     claims = objects.claims_of(workload)
     if replace_volumes or not claims:
         return claims
@@ -114,20 +115,20 @@ def empty_claims(
 
 @dataclass
 class _Recording:
-    """One recording, from the first object that is made to the last that is removed."""
+    """One recording, from our first object to the removal of the last."""
 
     kubectl: Kubectl
     owner: PodOwner
     workload: Object
     wishes: ClusterWishes
-    stop: Ending
+    stop: Event
     run: str
     pods: dict[str, Object] = field(default_factory=dict)
-    """Those of the workload that were there meanwhile, by name, as last seen."""
+    """The workload's pods since the beginning, by name, as last seen."""
     present: set[str] = field(default_factory=set)
-    """Of these, the ones that were there at the last look."""
+    """The names of those that existed at the last look."""
     past: dict[str, Object] = field(default_factory=dict)
-    """Those that had ended before."""
+    """The pods that had ended before."""
     canaries: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -137,11 +138,11 @@ class _Recording:
         )
 
     def begin(self) -> None:
-        """Watch."""
+        """Start observers on the nodes of the workload."""
         self._look()
         self.past = {name: pod for name, pod in self.pods.items() if objects.has_ended(pod)}
         self.pods = {name: pod for name, pod in self.pods.items() if name not in self.past}
-        # Where jobs have run, the next one may.
+        # The next job may run on a node of earlier ones.
         nodes = self._nodes() or {objects.node_of(pod) for pod in self.past.values()} - {""}
         if self.wishes.canary and self.wishes.node:
             nodes.add(self.wishes.node)
@@ -159,8 +160,8 @@ class _Recording:
         )
 
     def start_again(self, claims: dict[str, str]) -> None:
-        """As was wished."""
-        if self.stop.is_set:
+        """Restart the workload or start a canary, as the user wishes."""
+        if self.stop.is_set():
             return
         if self.wishes.restart:
             words = ("rollout", "restart", f"--namespace={self.owner.namespace}")
@@ -185,13 +186,13 @@ class _Recording:
             notice(f"{self.canaries[-1]}: a copy runs on {node}; it does real work")
 
     def wait(self) -> None:
-        """Until the time is up, or somebody ends it; a pod on a further node is watched, too."""
+        """Wait until the time is up or the user ends it, and observe pods on further nodes, too."""
         began = time.monotonic()
         if self.wishes.seconds is None:
             notice("Ctrl-C ends the recording, else it ends after a day")
-        while not self.stop.is_set:
+        while not self.stop.is_set():
             left = began + (self.wishes.seconds or _LONGEST) - time.monotonic()
-            if left <= 0 or self.stop.wait(min(left, _ROUND)):
+            if left <= 0 or self.stop.wait(min(left, _POLL_SECONDS)):
                 break
             with suppress(ClusterError):  # a server that is away for a moment
                 self._look()
@@ -201,7 +202,7 @@ class _Recording:
             self._look()
 
     def reports(self, catalog: Catalog) -> list[Report]:
-        """What all observers have seen, by container and image."""
+        """Merge the observers' reports by container and image."""
         read = _read(self.observers.collect(), catalog)
         digests = {name: objects.image_digests(pod) for name, pod in self.pods.items()}
         together = fleet.merged(read, str(self.owner), digests, self.present, catalog)
@@ -216,7 +217,7 @@ class _Recording:
         return [one.report for one in together]
 
     def remove(self) -> None:
-        """All that we have made."""
+        """Remove all objects that we have made."""
         here = self.owner.namespace
         delete(self.kubectl, [objects.pods_path(here, name) for name in self.canaries])
         self.observers.remove()
@@ -224,7 +225,7 @@ class _Recording:
     # ------------------------------------------------------------------ what is there
 
     def _look(self) -> None:
-        """See which pods the workload has now."""
+        """Read the workload's pods."""
         query, there = {}, dict[str, Object]()
         if selector := objects.selector_of(self.workload):
             query["labelSelector"] = selector
@@ -246,7 +247,7 @@ class _Recording:
 
 
 def _read(sent: list[Any], catalog: Catalog) -> list[Report]:
-    """The reports that can be used. A node can send anything: a name becomes that of a file."""
+    """Load the usable reports. A node can send anything, and a name becomes a file's name."""
     read = []
     for one in sent:
         try:

@@ -110,7 +110,7 @@ def _uses(entry: Entry) -> Iterator[str]:
 
 
 def _edits(edits: Edits) -> Iterator[str]:
-    """What to write, as part of the list item before it."""
+    """The lines to write, as part of the list item before them."""
     if edits:
         yield from ("", "  ```", *(f"  {line}" for line in edit_lines(edits, "")), "  ```", "")
 
@@ -136,7 +136,7 @@ def _rules(title: str, rules: Sequence[SiteRule]) -> Iterator[str]:
 
 
 def _meaning(rule: SiteRule) -> str:
-    """What a refusal means, on which condition, and in which kernels."""
+    """The meaning of a refusal, its condition, and the kernels that have it."""
     said = str(rule.meaning)
     if rule.alternatives:
         said += f": or {', '.join(cap.short for cap in rule.alternatives)}"

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from textual.app import App, ComposeResult
+from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.content import Content
-from textual.driver import Driver
 from textual.screen import Screen
 from textual.theme import Theme
 from textual.widgets import OptionList, Static
@@ -24,7 +22,7 @@ from capadvise.model.recording import RefusedBy
 from capadvise.report.cure import cure
 from capadvise.report.lamps import SIGNS, Light
 from capadvise.report.watch_text import called, said
-from capadvise.tui.driver import TerminalDriver, gone
+from capadvise.tui.driver import TerminalApp, gone
 from capadvise.tui.early import EarlyKeys
 from capadvise.tui.helpscreen import HelpScreen
 from capadvise.tui.page import Page, Wrapped
@@ -33,7 +31,6 @@ from capadvise.workflow.protocols import WatchSource
 
 _TOGETHER, _COUNTED = 0.2, 2.0
 """Seconds between two looks at what is new, and at the counts."""
-_ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 
 
 _LONGEST = 60
@@ -313,10 +310,9 @@ class WatchScreen(Fitting, Screen[None]):
         self.app.exit()
 
 
-class WatchApp(App[None]):
+class WatchApp(TerminalApp[None]):
     """Looks at a watch, and draws what it knows."""
 
-    CSS_PATH: ClassVar = ["capadvise.tcss"]
     ENABLE_COMMAND_PALETTE = False
 
     def __init__(
@@ -332,56 +328,41 @@ class WatchApp(App[None]):
     ) -> None:
         """``note``: what else there is to say of a finding; ``everything``: also what has no
         effect; ``seconds``: end after this time; ``counted``: called when the counts are new."""
-        super().__init__(ansi_color=theme.ansi if theme else None)
-        if theme:
-            self.register_theme(theme)
-            self.theme = theme.name
+        super().__init__(theme, early)
         self._source, self._seconds, self._counted = source, seconds, counted
         self._main = WatchScreen(source, note, everything=everything)
-        self.early = early
-        self._looks = False
 
     def get_default_screen(self) -> WatchScreen:
         """The screen."""
         return self._main
 
-    def get_driver_class(self) -> type[Driver]:
-        """A terminal can go away."""
-        return TerminalDriver
-
     def on_mount(self) -> None:
-        """Wait for news; the kernel counts meanwhile."""
-        loop = asyncio.get_running_loop()
-        for number in _ENDING:
-            loop.add_signal_handler(number, self.exit)
-        for fd in self._source.fds:
-            loop.add_reader(fd, self._look_soon)
+        """Wait for news, and read the kernel's counts from time to time."""
+        self.end_on_signals()
+        self._listen()
         self.set_interval(_COUNTED, self._count)
         if self._seconds is not None:
             self.set_timer(self._seconds, self.exit)
 
-    def on_unmount(self) -> None:
-        """Nobody waits any more."""
-        loop = asyncio.get_running_loop()
-        for number in _ENDING:
-            loop.remove_signal_handler(number)
+    def _listen(self) -> None:
         for fd in self._source.fds:
-            loop.remove_reader(fd)
+            asyncio.get_running_loop().add_reader(fd, self._look_soon)
+
+    def on_unmount(self) -> None:
+        for fd in self._source.fds:
+            asyncio.get_running_loop().remove_reader(fd)
 
     def _look_soon(self) -> None:
-        """Not again before that: what is refused all the time is not to keep us busy."""
-        loop = asyncio.get_running_loop()
+        """Look once in a while only: a steady stream of refusals is not to keep us busy."""
         for fd in self._source.fds:
-            loop.remove_reader(fd)
+            asyncio.get_running_loop().remove_reader(fd)
         self.set_timer(_TOGETHER, self._look)
 
     def _look(self) -> None:
         for _ in self._source.news():
             pass
         self._main.show()
-        loop = asyncio.get_running_loop()
-        for fd in self._source.fds:
-            loop.add_reader(fd, self._look_soon)
+        self._listen()
 
     def _count(self) -> None:
         if not self.is_headless and gone():

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
+from capadvise.cli.commands.screens import _print_output
 from capadvise.judgement.report import Report
 from capadvise.model.errors import CannotStart
 from capadvise.tui.output import Output
-from capadvise.workflow.live import _print_output
 from capadvise.workflow.protocols import Over
 from tests.support.live_screen import (
     OVER,

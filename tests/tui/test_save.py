@@ -154,7 +154,7 @@ def test_nothing_is_written_that_the_program_that_reads_the_file_would_take_othe
     def confirm(made: Patching) -> None:
         caps = {cap.short for cap, _ in made.snippet.caps}
         adds = caps <= set(re.findall(r"\w+", made.change.diff()))
-        asked.append((made.language, made.recorded[0], adds))
+        asked.append((made.language.name, made.recorded[0], adds))
         if len(asked) == 1:
             raise CannotPatch("it would get [b]more[/b]", hint="list it once")
 

@@ -54,7 +54,6 @@ class CapadviseApp(TerminalApp[None]):
             self.set_keymap(keys)
 
     def get_default_screen(self) -> Main:
-        """The screen."""
         return self._first()
 
     async def on_event(self, event: Event) -> None:

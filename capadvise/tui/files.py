@@ -46,7 +46,8 @@ def format_of(path: Path) -> str | None:
 
 
 def might_apply(folder: Path | None = None) -> bool:
-    """True if a file here has a name that fits. Contents are not read: this is asked with each key."""
+    """True if a file here has a name that fits. Contents are not read: this is asked with each
+    key."""
     here = str(folder or Path())
     return _names(here, int(time.monotonic() / _FRESH))
 

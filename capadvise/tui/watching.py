@@ -1,4 +1,4 @@
-"""The screen of ``watch``: what is refused on this machine, by owner."""
+"""The screen of ``watch``: the calls that are refused on this machine, by owner."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _TOGETHER, _COUNTED = 0.2, 2.0
 
 _LONGEST = 60
 _FOR_WANT_OF_IT = (RefusedBy.CAPABILITY, RefusedBy.LIMIT)
-"""Where a capability would have been the cure."""
+"""The refusals that a capability would have prevented."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,20 +44,20 @@ class OwnerRow:
 
     owner: Owner
     caps: frozenset[Cap]
-    """What it lacked."""
+    """The capabilities that the owner lacked."""
     findings: int
     count: int
-    """Refused calls."""
+    """The number of refused calls."""
     folded: bool
 
     @property
     def key(self) -> str:
-        """What makes it another row."""
+        """Tells rows apart."""
         return repr(self.owner)
 
     @property
     def name(self) -> str:
-        """Escaped."""
+        """The owner's name, escaped."""
         return printable(self.owner.label)[:_LONGEST]
 
 
@@ -70,17 +70,17 @@ class FindingRow:
 
     @property
     def key(self) -> str:
-        """What makes it another row."""
+        """Tells rows apart."""
         return f"finding {self.finding.number}"
 
     @property
     def call(self) -> str:
-        """Whose call, and what came of it; escaped."""
+        """The call and its result, escaped."""
         return printable(called(self.finding))
 
     @property
     def why(self) -> str:
-        """What refused it; escaped."""
+        """The mechanism that refused it, escaped."""
         return "harmless" if self.finding.hidden else printable(said(self.finding))
 
 
@@ -90,8 +90,8 @@ WatchRow = OwnerRow | FindingRow
 def rows_of(
     findings: Iterable[WatchFinding], folded: Collection[str], *, everything: bool
 ) -> list[WatchRow]:
-    """The owner that appeared last comes first, each with its findings, the most frequent first.
-    ``folded``: keys of owners that are closed; ``everything``: also what has no effect."""
+    """The rows: the newest owner first, each with its findings, the most frequent first.
+    ``folded``: keys of owners that are closed; ``everything``: harmless findings, too."""
     groups: dict[Owner, list[WatchFinding]] = {}
     for finding in sorted(findings, key=lambda finding: finding.number):
         if everything or finding.hidden is None:
@@ -110,13 +110,13 @@ def rows_of(
 
 
 class WatchLine(Wrapped):
-    """A row in as many columns as there are."""
+    """A row, cut at the width."""
 
     def __init__(self, row: WatchRow, last_cap: int) -> None:
         self._row, self._last = row, last_cap
 
     def lines(self, width: int) -> list[Content]:
-        """One line; the lamps go where there is no room."""
+        """One line, without the lamps if there is no room."""
         row = self._row
         if isinstance(row, FindingRow):
             dim = "dim" if row.finding.hidden else ""
@@ -154,7 +154,7 @@ The lamps, one for each capability: × a call was refused for lack of it   · no
 
 
 class WatchScreen(Fitting, Screen[None]):
-    """The list, and what there is to say of the highlighted row."""
+    """The list, and a text on the highlighted row."""
 
     BINDINGS: ClassVar = [
         Binding("space", "freeze", "Freeze", tooltip="Keep the screen as it is", id="freeze"),
@@ -182,12 +182,11 @@ class WatchScreen(Fitting, Screen[None]):
         yield Keys()
 
     def on_mount(self) -> None:
-        """The list has the keys."""
         self.query_one("#findings").focus()
         self.show()
 
     def show(self) -> None:
-        """Draw what is known."""
+        """Draw the findings."""
         if self._frozen:
             self._show_top()
             return
@@ -208,7 +207,7 @@ class WatchScreen(Fitting, Screen[None]):
                         table.replace_option_prompt_at_index(number, line)
             else:
                 at = table.highlighted
-                # Who is at the top stays there: what is new comes in there.
+                # New owners come in at the top: without a highlighted row, the view stays there.
                 kept = before[at].key if at and at < len(before) else None
                 table.set_options(Option(WatchLine(row, self._source.last_cap)) for row in rows)
                 if rows:
@@ -264,7 +263,7 @@ class WatchScreen(Fitting, Screen[None]):
         return page
 
     def _cures(self, row: OwnerRow) -> Iterable[str]:
-        """Of all that was refused to an owner, the most frequent first, each once."""
+        """The cures for all refusals of an owner, each once; the most frequent refusal first."""
         refused = [
             finding
             for finding in self._source.findings
@@ -274,7 +273,6 @@ class WatchScreen(Fitting, Screen[None]):
         return dict.fromkeys(map(cure, refused))
 
     def on_option_list_option_highlighted(self) -> None:
-        """What there is to say of it."""
         self._show_finding()
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
@@ -285,17 +283,15 @@ class WatchScreen(Fitting, Screen[None]):
             self.show()
 
     def action_freeze(self) -> None:
-        """Keep the screen as it is, or go on."""
         self._frozen = not self._frozen
         self.show()
 
     def action_everything(self) -> None:
-        """What has no effect, too, or not."""
+        """Show harmless refusals, or hide them."""
         self._everything = not self._everything
         self.show()
 
     def action_help(self) -> None:
-        """The keys, and what the signs mean."""
         shown: dict[str, tuple[str, str]] = {}
         for active in self.active_bindings.values():
             binding = active.binding
@@ -306,12 +302,11 @@ class WatchScreen(Fitting, Screen[None]):
         self.app.push_screen(HelpScreen(keys, _HELP, signs=_LAMPS))
 
     def action_leave(self) -> None:
-        """End the watch."""
         self.app.exit()
 
 
 class WatchApp(TerminalApp[None]):
-    """Looks at a watch, and draws what it knows."""
+    """Reads a watch, and draws its findings."""
 
     ENABLE_COMMAND_PALETTE = False
 
@@ -326,14 +321,13 @@ class WatchApp(TerminalApp[None]):
         theme: Theme | None = None,
         early: EarlyKeys | None = None,
     ) -> None:
-        """``note``: what else there is to say of a finding; ``everything``: also what has no
-        effect; ``seconds``: end after this time; ``counted``: called when the counts are new."""
+        """``note``: one more sentence on a finding; ``everything``: show harmless refusals, too;
+        ``seconds``: end after this time; ``counted``: called when the counts are new."""
         super().__init__(theme, early)
         self._source, self._seconds, self._counted = source, seconds, counted
         self._main = WatchScreen(source, note, everything=everything)
 
     def get_default_screen(self) -> WatchScreen:
-        """The screen."""
         return self._main
 
     def on_mount(self) -> None:

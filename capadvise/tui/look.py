@@ -57,7 +57,7 @@ _BY_STOPPING = frozenset(128 + number for number in (signal.SIGINT, signal.SIGKI
 
 
 def ended_well(status: int | None) -> bool:
-    """True if this is how a program exits that was told to stop."""
+    """True if a program that was asked to stop exits like this."""
     return status is None or status == 0 or status in _BY_STOPPING
 
 

@@ -105,7 +105,7 @@ class Main(Fitting, Screen[None]):
         return next(tab for tab in self.tabs.values() if isinstance(tab, kind))
 
     def compose(self) -> ComposeResult:
-        self.live.lay_out(self.app.size)  # the target is told a size once, not twice
+        self.live.lay_out(self.app.size)  # first: the target gets a size once, not twice
         yield Tabs()
         yield Lamps()
         with ContentSwitcher(initial=self.place, id="tabs"):

@@ -133,7 +133,7 @@ class Output(ScrollView, can_focus=True):
         keeps its size. Each change of that one is a SIGWINCH, which ends an apache."""
         self._drawn_all = True
         self._height = 0
-        self._told = False
+        self._size_sent = False
 
     @cached_property
     def terminal(self) -> Terminal:
@@ -186,8 +186,8 @@ class Output(ScrollView, can_focus=True):
         if self.shared and not self.is_maximized and isinstance(self.parent, Widget):
             rows = max((self.parent.size.height + 1) // 2 - BORDERS, 1)
         screen = self.terminal.screen
-        if (screen.columns, screen.lines) != (region.width, rows) or not self._told:
-            self._told = True
+        if (screen.columns, screen.lines) != (region.width, rows) or not self._size_sent:
+            self._size_sent = True
             self.terminal.resize(region.width, rows)
             self.post_message(self.Room(region.width, rows))
         self._show(follow=follow)

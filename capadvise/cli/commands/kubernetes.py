@@ -65,12 +65,12 @@ def _dry_run(args: argparse.Namespace) -> int:
     owner = PodOwner.parse(args.workload, args.namespace or kubectl.namespace())
     reports = [(path, load(Path(path), default())) for path in args.reports]
     sets = {one.container: one.caps for one in _allowed(reports)}
-    said = dry_run(kubectl, owner, get_workload(kubectl, owner), sets)
-    for what in said.accepted:
+    answer = dry_run(kubectl, owner, get_workload(kubectl, owner), sets)
+    for what in answer.accepted:
         print(printable(f"{what}: the server takes it as it is"))
-    for line in (*said.notes, *said.problems):
+    for line in (*answer.notes, *answer.problems):
         print(printable(line))
-    return Exit.FAILED if said.problems else Exit.OK
+    return Exit.FAILED if answer.problems else Exit.OK
 
 
 def _prove(args: argparse.Namespace) -> int:

@@ -122,7 +122,7 @@ def show_live(
     finally:
         try:
             overs = recorder.close()
-        finally:  # also where nothing was recorded: the target may have said why
+        finally:  # even if nothing was recorded: the output may say why
             for main in mains:
                 _print_output(main.live.output, recorder)
     if not overs:

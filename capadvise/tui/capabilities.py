@@ -110,7 +110,7 @@ class Capabilities(KeyedList):
         return Cap(int(option.id.removeprefix("cap-")))
 
     def select(self, cap: Cap) -> None:
-        """Highlight a capability, and unfold its group where it is folded."""
+        """Highlight a capability, and unfold its group if needed."""
         title = next((row.title for row in self._rows if row.cap == cap), None)
         if title in self.folded:
             self.folded.discard(title)

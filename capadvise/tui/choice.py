@@ -59,7 +59,7 @@ class Choice:
 
     @property
     def name(self) -> str:
-        """``the recommended set``, ``the minimal set``, or ``your set`` where it was changed."""
+        """``the recommended set``, ``the minimal set``, or ``your set`` if it was changed."""
         if self.toggled:
             return "your set"
         return "the minimal set" if self.base is Base.FLOOR else "the recommended set"

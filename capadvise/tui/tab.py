@@ -68,4 +68,4 @@ class MainTab(Vertical):
         return None
 
     def select(self, cap: Cap) -> None:
-        """Highlight a capability, where it is listed."""
+        """Highlight a capability, if it is listed."""

@@ -13,7 +13,7 @@ from capadvise.workflow.diagnose.doctor import examine
 
 
 def command(args: argparse.Namespace) -> int:
-    """Print one line a probe; fail where nothing can be observed."""
+    """Print one line a probe; fail if nothing can be observed."""
     if args.self_test:
         return _self_test()
     able, alone, through = True, False, "tracepoint"

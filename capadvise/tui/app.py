@@ -1,9 +1,7 @@
-"""The application: its look, its signals and the command palette. What there is to see is up to
-the screen."""
+"""The application: its theme, its signals and the command palette. The screen does the rest."""
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import os
 import signal
@@ -12,31 +10,25 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
-from textual.app import App, SystemCommand
+from textual.app import SystemCommand
 from textual.binding import Binding
-from textual.driver import Driver
 from textual.events import Event, InputEvent
 from textual.screen import Screen
-from textual.theme import BUILTIN_THEMES, Theme
+from textual.theme import Theme
 
-from capadvise.tui.driver import TerminalDriver, gone
+from capadvise.tui.driver import TerminalApp, gone
 from capadvise.tui.early import EarlyKeys
 from capadvise.tui.main import Main
 from capadvise.tui.theme import remember
-
-_ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
-"""What a closed terminal sends, and what somebody sends who wants us to end."""
-
 
 _BETWEEN_KEYS = 0.03
 """Seconds that a key may take to move the focus."""
 
 
-class CapadviseApp(App[None]):
-    """Shows the screen, and what lies over it for a moment."""
+class CapadviseApp(TerminalApp[None]):
+    """Shows the screen, and others over it for a moment."""
 
     TITLE = "capadvise"
-    CSS_PATH: ClassVar = ["capadvise.tcss"]
     BINDINGS: ClassVar = [
         Binding("question_mark,f1", "help", "Help", tooltip="This help", id="help"),
     ]
@@ -51,31 +43,28 @@ class CapadviseApp(App[None]):
         early: EarlyKeys | None = None,
     ) -> None:
         """``first`` makes the screen; ``chosen``: a theme that the user chose some other time,
-        ``keys``: keys of their own; ``early``: what was typed already."""
-        self._look = theme or BUILTIN_THEMES["textual-dark"]
-        super().__init__(ansi_color=self._look.ansi or None)  # decides what NO_COLOR does
-        self.register_theme(self._look)
-        self.theme = chosen if chosen in self.available_themes else self._look.name
+        ``keys``: keys of their own."""
+        super().__init__(theme, early)
+        if chosen in self.available_themes:
+            self.theme = chosen
         self._first = first
-        self.early = early
         self._held: list[Event] | None = []
         """Keys that came before the screen; None once it is there."""
         if keys:
             self.set_keymap(keys)
 
     def get_default_screen(self) -> Main:
-        """The screen."""
         return self._first()
 
     async def on_event(self, event: Event) -> None:
-        """Keys wait for what they mean."""
+        """Hold keys back until the screen is there."""
         if self._held is not None and isinstance(event, InputEvent):
             self._held.append(event)
         else:
             await super().on_event(event)
 
     async def on_begun(self) -> None:
-        """Now they mean something: each where the one before has led."""
+        """Replay the keys, each when the one before has moved the focus."""
         if self._held:
             await super().on_event(self._held.pop(0))
             self.set_timer(_BETWEEN_KEYS, self.on_begun)
@@ -84,48 +73,36 @@ class CapadviseApp(App[None]):
 
     @property
     def main(self) -> Main:
-        """The screen, below what may lie over it."""
+        """The screen, which may be below others."""
         return next(screen for screen in self.screen_stack if isinstance(screen, Main))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Keys that work everywhere do not where another screen takes all keys."""
+        """Keys that work everywhere do not while the user types into the target."""
         ours = action in ("quit", "help", "help_quit", "command_palette", "suspend_process")
         return not (ours and self._screen_stack and self.main.takes_keys)
 
-    def get_driver_class(self) -> type[Driver]:
-        """A terminal can go away."""
-        return TerminalDriver
-
     def on_mount(self) -> None:
-        """Signals are to end it in order."""
         gc.freeze()  # a recording can be a million objects, and none of them will be garbage
         gc.enable()
-        loop = asyncio.get_running_loop()
-        for number in _ENDING:
-            loop.add_signal_handler(number, self._end, number)
+        self.end_on_signals()
         if not self.is_headless:
             self.set_interval(1.0, self._look_for_terminal)
             self.theme_changed_signal.subscribe(self, self._theme_changed)
 
     def _theme_changed(self, theme: Theme) -> None:
-        if theme.name != self._look.name:
+        if theme.name != self.terminal_theme.name:
             remember(theme=theme.name)
-
-    def on_unmount(self) -> None:
-        """The signals go to their earlier handler again."""
-        for number in _ENDING:
-            asyncio.get_running_loop().remove_signal_handler(number)
 
     def _end(self, number: int) -> None:
         self.main.leave(128 + number)
 
     def _look_for_terminal(self) -> None:
-        """The signal may have been for another handler."""
+        """End if the terminal was closed: its signal may have gone to another handler."""
         if gone():
             self._end(signal.SIGHUP)
 
     async def action_quit(self) -> None:
-        """Leave; nothing goes on behind the user's back."""
+        """End the target, then leave."""
         self.main.leave()
 
     def action_help(self) -> None:
@@ -136,7 +113,7 @@ class CapadviseApp(App[None]):
     def deliver_screenshot(
         self, filename: str | None = None, path: str | None = None, time_format: str | None = None
     ) -> str | None:
-        """Into the working directory: root has no folder for downloads."""
+        """Save it in the working directory: root has no folder for downloads."""
         name = filename or f"capadvise-{datetime.now():%Y%m%d-%H%M%S}.svg"
         target = Path(path or os.curdir) / name
         try:
@@ -148,8 +125,8 @@ class CapadviseApp(App[None]):
         return str(target)
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        """Ours, by area; those that would do nothing are left out. Of Textual's, those that we have
-        not: the palette sorts by name."""
+        """Our actions, without those that would do nothing now, and those of Textual's that we do
+        not have. The palette sorts them by name."""
         if isinstance(screen, Main):
             yield from screen.offers()
         for command in super().get_system_commands(screen):

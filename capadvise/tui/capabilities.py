@@ -39,7 +39,6 @@ class CapabilityLine(Wrapped):
         self.row = row
 
     def lines(self, width: int) -> list[Content]:
-        """One line."""
         row, live = self.row, self.row.decision is None
         style = LIGHT_STYLES[row.light]
         lit = f"{style} reverse" if row.bright else "" if row.light in _UNLIT else "bold"
@@ -53,8 +52,8 @@ class CapabilityLine(Wrapped):
         return [Content.assemble(*parts).truncate(width, ellipsis=True)]
 
     def _columns(self, room: int, *, live: bool) -> Iterator[_Part]:
-        """What else there is room for: risk, how often, how often a second, whether it
-        would count in a user namespace, the call."""
+        """The other columns, as far as there is room: risk, checks, place in a user namespace,
+        checks a second, the call."""
         row = self.row
         if room >= _RISK - 1:
             yield worded_risk(row.risk)
@@ -70,19 +69,19 @@ class CapabilityLine(Wrapped):
             rate = f"{short_count(row.rate)}/s" if row.rate >= 0.5 else ""
             yield (f"{rate:>7}  ", "dim")
             room -= _RATE
-        besides = ""
+        incidental = ""
         if row.incidental and row.checks:
-            besides = f"  +{short_count(row.incidental)} incidental"
+            incidental = f"  +{short_count(row.incidental)} incidental"
         if room > 12 and row.call:
-            if len(fitted(row.call, 0).partition(",")[0]) + len(besides) >= room:
-                besides = ""
-            room -= len(besides)
+            if len(fitted(row.call, 0).partition(",")[0]) + len(incidental) >= room:
+                incidental = ""
+            room -= len(incidental)
             yield Content(fitted(row.call, room)).truncate(room, ellipsis=True)
-            yield (besides, "dim")
+            yield (incidental, "dim")
 
 
 class Capabilities(KeyedList):
-    """The list. What is highlighted is explained beside it."""
+    """The list. Its tab explains the highlighted capability beside it."""
 
     @dataclass
     class Marked(Message):
@@ -96,7 +95,7 @@ class Capabilities(KeyedList):
         self.folded = set(folds)
         self.order = SortOrder.RISK
         self.wanted: dict[Cap, int] | None = None
-        """What a search found."""
+        """The capabilities that a search matches, with the rank of each."""
         self.typed = ""
         self._folds = frozenset(folds)
         self._rows: list[Row] = []
@@ -111,7 +110,7 @@ class Capabilities(KeyedList):
         return Cap(int(option.id.removeprefix("cap-")))
 
     def select(self, cap: Cap) -> None:
-        """Highlight a capability, and unfold its group where it is folded."""
+        """Highlight a capability, and unfold its group if needed."""
         title = next((row.title for row in self._rows if row.cap == cap), None)
         if title in self.folded:
             self.folded.discard(title)
@@ -121,7 +120,7 @@ class Capabilities(KeyedList):
             self.highlighted = ids.index(f"cap-{int(cap)}")
 
     def fold(self, title: str | None = None) -> None:
-        """Fold or unfold a group; all that can be, where none is named."""
+        """Fold or unfold a group; without a title, all of them."""
         titles = self._folds if title is None else {title}
         if titles & self.folded:
             self.folded -= titles
@@ -130,12 +129,11 @@ class Capabilities(KeyedList):
         self.show(self._rows)
 
     def sort(self, order: SortOrder) -> None:
-        """Another order."""
         self.order = order
         self.show(self._rows)
 
     def show(self, rows: list[Row]) -> None:
-        """Draw what changed; all of it only where a row came or went to another group."""
+        """Draw what changed; all of it only if a row appeared or went to another group."""
         self._rows = rows
         drawn = dict(self._items())
         if list(drawn) == list(self._drawn):
@@ -149,7 +147,7 @@ class Capabilities(KeyedList):
     def _refill(self, drawn: dict[str, object]) -> None:
         before = self.highlighted_option.id if self.highlighted_option else None
         if not any(name.startswith("cap-") for name in self._drawn):
-            before = None  # nobody chose it
+            before = None  # the user did not choose it
         names = list(drawn)
         self.set_options(
             Option(self._prompt(value), id=name, disabled=not self._reacts(name))
@@ -162,7 +160,7 @@ class Capabilities(KeyedList):
             self.highlighted = first[0] if first else None
 
     def _best(self, names: list[str]) -> int | None:
-        """What a search found first."""
+        """The index of the best match of a search."""
         if not self.typed or not self.wanted:
             return None
         cap = min(self.wanted, key=lambda cap: self.wanted[cap] if self.wanted else 0)
@@ -195,7 +193,7 @@ class Capabilities(KeyedList):
             yield "nothing", Content.styled("No capability matches. Esc shows all.", "dim")
 
     async def _on_click(self, event: Click) -> None:
-        """A click on the mark of a row is one on its choice."""
+        """A click on the mark of a row keeps or drops its capability."""
         index = event.style.meta.get("option")
         if event.x <= 2 and index is not None:
             name = self.options[index].id or ""

@@ -1,4 +1,4 @@
-"""Which capabilities the user wants, and what that choice means. Pure: no screen here."""
+"""The capabilities that the user wants, and the meaning of that choice. Pure: no screen here."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Base(StrEnum):
 
 
 class Decision(StrEnum):
-    """What a choice does with one capability."""
+    """The effect of a choice on one capability."""
 
     KEPT = "kept"
     OUT = "out"
@@ -42,7 +42,7 @@ class Choice:
     report: Report
     base: Base = Base.RECOMMENDED
     toggled: CapSet = frozenset()
-    """Kept or dropped by hand."""
+    """The capabilities that the user kept or dropped."""
 
     @property
     def start(self) -> CapSet:
@@ -59,7 +59,7 @@ class Choice:
 
     @property
     def name(self) -> str:
-        """``the recommended set``, ``the minimal set``, or ``your set`` where it was changed."""
+        """``the recommended set``, ``the minimal set``, or ``your set`` if it was changed."""
         if self.toggled:
             return "your set"
         return "the minimal set" if self.base is Base.MINIMAL else "the recommended set"
@@ -70,17 +70,17 @@ class Choice:
         return "chosen" if self.toggled else str(self.base)
 
     def decision(self, cap: Cap) -> Decision:
-        """What becomes of one capability."""
+        """The effect of this choice on one capability."""
         if cap in self.toggled:
             return Decision.DROPPED if cap in self.start else Decision.ADDED
         return Decision.KEPT if cap in self.start else Decision.OUT
 
     def toggle(self, cap: Cap) -> Choice:
-        """With one capability dropped that was kept, or the other way round."""
+        """This choice with one capability dropped if it was kept, or kept if it was dropped."""
         return replace(self, toggled=self.toggled ^ {cap})
 
     def other_base(self) -> Choice:
-        """Starting from the other set; changes by hand are taken back."""
+        """The other set of the report, without the user's changes."""
         base = Base.MINIMAL if self.base is Base.RECOMMENDED else Base.RECOMMENDED
         return replace(self, base=base, toggled=frozenset())
 
@@ -89,7 +89,7 @@ class Choice:
         return replace(self, report=report)
 
     def trial(self, caps: CapSet | None = None) -> Trial | None:
-        """The latest trial of exactly this set; of the chosen one where none is given."""
+        """The latest trial of exactly this set; the chosen set by default."""
         wanted = self.caps if caps is None else caps
         proven = self.report.proven
         trials = proven.trials if proven else ()
@@ -100,7 +100,7 @@ class Choice:
 
 
 def status(choice: Choice) -> str:
-    """What is known of the chosen set as a whole, in a sentence."""
+    """A sentence: how well the chosen set is proven as a whole."""
     report, trial = choice.report, choice.trial()
     known = how_known(report, choice.caps)
     lost = brief(trial) if trial else ""
@@ -121,7 +121,7 @@ def status(choice: Choice) -> str:
 
 
 def brief(trial: Trial) -> str:
-    """What differed in a trial, in a line: of what a program printed, the beginning."""
+    """The differences that a trial made, in a line, with the beginning of each."""
     firsts = []
     for text in trial.differences:
         first = text.partition("\n")[0][:LONGEST].rstrip()
@@ -130,8 +130,8 @@ def brief(trial: Trial) -> str:
 
 
 def cost(choice: Choice) -> str | None:
-    """What the user's own changes cost, in a sentence; None where there are none, or where a trial
-    of the whole set says it."""
+    """A sentence: what is lost by the user's changes. None if nothing was dropped, or if a trial of
+    the whole set says it."""
     dropped = sorted(choice.toggled & choice.start)
     if not dropped or choice.trial() is not None:
         return None
@@ -144,7 +144,7 @@ def cost(choice: Choice) -> str | None:
 
 
 def consequence(choice: Choice, cap: Cap, risk: str) -> str:
-    """A plain sentence: what keeping or dropping this capability does. ``risk``: its word."""
+    """A sentence: the effect of keeping or dropping this capability. ``risk``: its word."""
     need = choice.report.proposal.need(cap)
     match choice.decision(cap):
         case Decision.KEPT:
@@ -168,7 +168,7 @@ def _is_likely_optional(need: Need) -> bool:
 
 
 def loss(choice: Choice, need: Need) -> str:
-    """What is lost without a capability that the set holds; says how it is known."""
+    """The loss without a capability that the set holds, and how it is known."""
     trial = choice.trial(choice.caps - {need.cap}) or _removal(choice.report, need.cap)
     if trial is not None:
         lost = brief(trial)

@@ -1,33 +1,40 @@
-"""The terminal under the screens, and what Textual's own driver lacks: that it may go away, and
-that Escape is a key.
+"""The terminal under the screens: the app and the driver that all of them use.
 
-Where the terminal is closed, that driver waits for ever for a thread that died of the first failed
-write. A closing terminal sends SIGCONT, which it takes for the end of a suspension. And a key right
-behind Escape is taken for Alt with that key, or for another one: a program in the pane wants both.
+Textual's own driver is not made for a terminal that is closed: it waits for ever for a thread that
+died of the first failed write, and takes the SIGCONT of a closing terminal for the end of a
+suspension. It also takes a key right behind Escape for Alt with that key, or for another key,
+although a program in the pane wants both.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import re
 import select
+import signal
 from collections.abc import Callable, Iterable
-from typing import Any, TextIO, cast
+from typing import Any, ClassVar, TextIO, TypeVar, cast
 
 from textual._xterm_parser import XTermParser
+from textual.app import App
+from textual.driver import Driver
 from textual.drivers import linux_driver
 from textual.drivers.linux_driver import LinuxDriver
 from textual.message import Message
+from textual.theme import BUILTIN_THEMES, Theme
 
 from capadvise.tui.early import EarlyKeys
 
 _TO_ESCAPE = re.compile(r"[^\x1b]*\x1b|[^\x1b]+")
 _INTRODUCERS = "\x1b[O"
-"""What follows Escape where a terminal sends a sequence."""
+"""The characters after Escape with which a terminal begins a sequence."""
+_ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+"""The signals that end an app: a closed terminal sends the first."""
 
 
 class KeyParser(XTermParser):
-    """Makes keys of what a terminal sends."""
+    """Turns what a terminal sends into keys."""
 
     _after_escape = False
 
@@ -61,7 +68,7 @@ class _MayBeGone:
 
 
 def gone(fd: int = 0) -> bool:
-    """Whether a terminal was closed."""
+    """True if a terminal was closed."""
     watched = select.poll()
     watched.register(fd, 0)
     return any(event & select.POLLHUP for _, event in watched.poll(0))
@@ -77,7 +84,7 @@ class TerminalDriver(LinuxDriver):
         self._typed = ""
 
     def start_application_mode(self) -> None:
-        """The terminal will be left as it was before we came, not before the app did."""
+        """Leave the terminal at the end as it was before ``early_keys``, not before this call."""
         early, self._early = self._early, None
         self._typed = early.take() if early is not None else ""
         super().start_application_mode()  # type: ignore[no-untyped-call]
@@ -85,7 +92,7 @@ class TerminalDriver(LinuxDriver):
             self.attrs_before = early.mode
 
     def run_input_thread(self) -> None:
-        """With our parser; what was typed before is the first that it is given."""
+        """Use our parser, and give it first what was typed before."""
         linux_driver.XTermParser = KeyParser  # type: ignore[attr-defined]
         parser = KeyParser(self._debug)
         for text in filter(None, (self._typed, "\x1b" * self._typed.endswith("\x1b"))):
@@ -101,6 +108,39 @@ class TerminalDriver(LinuxDriver):
             self._when_idle(super()._sigcont_application)
 
     def _when_idle(self, handle: Callable[[], None]) -> None:
-        """Not in the middle of whatever the signal interrupts: it can hold the lock of the output,
-        for which the handler would wait for ever."""
+        """Handle a signal when nothing else runs. The code that it interrupts can hold the lock of
+        the output, for which the handler would wait for ever."""
         self._loop.call_soon_threadsafe(handle)
+
+
+Result = TypeVar("Result")
+
+
+class TerminalApp(App[Result]):
+    """An app in the look of its terminal."""
+
+    CSS_PATH: ClassVar = ["capadvise.tcss"]
+
+    def __init__(self, look: Theme | None = None, early: EarlyKeys | None = None) -> None:
+        """``early``: what was typed already."""
+        self.terminal_theme = look or BUILTIN_THEMES["textual-dark"]
+        super().__init__(ansi_color=self.terminal_theme.ansi or None)  # decides what NO_COLOR does
+        self.register_theme(self.terminal_theme)
+        self.theme = self.terminal_theme.name
+        self.early = early
+
+    def get_driver_class(self) -> type[Driver]:
+        """A driver whose terminal may be closed."""
+        return TerminalDriver
+
+    def end_on_signals(self) -> None:
+        """From now on, signals end the app in order."""
+        for number in _ENDING:
+            asyncio.get_running_loop().add_signal_handler(number, self._end, number)
+
+    def on_unmount(self) -> None:
+        for number in _ENDING:
+            asyncio.get_running_loop().remove_signal_handler(number)
+
+    def _end(self, number: int) -> None:
+        self.exit()

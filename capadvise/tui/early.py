@@ -1,4 +1,4 @@
-"""The terminal before an app has it: keys that are pressed meanwhile are the app's."""
+"""The terminal before an app has it: keys that the user presses early go to the app."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from typing import Any
 
 _ANSWERS = re.compile(rb"\x1b\]11;[^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b\[\?[0-9;]*c")
 _INPUT, _LOCAL = 0, 3
-"""Where ``tcgetattr`` has these flags."""
+"""The places of these flags in what ``tcgetattr`` returns."""
 
 
 @dataclass(slots=True)
 class EarlyKeys:
-    """What was typed so far."""
+    """The keys that were typed so far."""
 
     fd: int
     mode: list[Any]
-    """Of the terminal, as it was found and will be left."""
+    """The terminal's mode before, which it gets again at the end."""
     typed: bytes = b""
 
     def read(self, seconds: float = 0.0) -> bytes:
-        """What is typed within some time; it is kept, too."""
+        """Return what is typed within some time, and keep it for ``take``."""
         if not select.select([self.fd], [], [], max(seconds, 0.0))[0]:
             return b""
         data = os.read(self.fd, 4096)
@@ -35,7 +35,8 @@ class EarlyKeys:
         return data
 
     def ask(self, question: bytes, last: re.Pattern[bytes], seconds: float) -> bytes:
-        """What the terminal answers, up to what matches ``last``; it is none of the keys."""
+        """Ask the terminal, and return its answer up to what matches ``last``. The answer is not
+        kept as keys."""
         os.write(self.fd, question)
         answer, end = b"", time.monotonic() + seconds
         while not last.search(answer) and (more := self.read(end - time.monotonic())):
@@ -44,14 +45,14 @@ class EarlyKeys:
         return answer
 
     def take(self) -> str:
-        """The keys, once."""
+        """Return the keys that are kept, and forget them."""
         typed, self.typed = self.typed, b""
         return typed.decode(errors="replace")
 
 
 @contextmanager
 def early_keys(fd: int) -> Iterator[EarlyKeys]:
-    """Until the block ends, keys are not echoed, and come one by one. Ctrl-C still ends us."""
+    """Until the block ends, keys are not echoed, and can be read one by one. Ctrl-C still works."""
     before = termios.tcgetattr(fd)
     ours = [*before]
     ours[_INPUT] &= ~(termios.ICRNL | termios.INLCR | termios.IGNCR | termios.IXON)
@@ -60,8 +61,8 @@ def early_keys(fd: int) -> Iterator[EarlyKeys]:
     try:
         termios.tcsetattr(fd, termios.TCSANOW, ours)
         keys.read()
-        keys.typed = keys.typed.replace(b"\n", b"\r")  # Enter, before it was ours
+        keys.typed = keys.typed.replace(b"\n", b"\r")  # Enter was translated until now
         yield keys
     finally:
-        with suppress(termios.error):  # it can be gone
+        with suppress(termios.error):  # the terminal can be closed
             termios.tcsetattr(fd, termios.TCSANOW, before)

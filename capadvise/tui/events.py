@@ -1,4 +1,4 @@
-"""What happened when: the line of events over a recording, and how busy it was. Pure."""
+"""The events of a recording, and how busy the target was at each time. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from capadvise.workflow.protocols import Now
 
 _BARS = "▁▂▃▄▅▆▇█"
 _SAMPLES = 512
-"""Of more, every other one is dropped: the line is as long as the screen is wide."""
+"""The most samples that are kept. If there are more, every other one is dropped: the line is no
+longer than the screen is wide."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class History:
         self._every = 0.0
 
     def add(self, now: Now, rows: Iterable[Row]) -> None:
-        """What is new at this moment."""
+        """Note what is new at this moment."""
         for row in rows:
             if row.title == NEEDED and row.cap not in self._needed:
                 self._needed.add(row.cap)

@@ -90,10 +90,9 @@ class EvidenceTree(Tree[Item]):
         self._need: Need | None = None
         self._width = 0
         self._programs: dict[Cap, list[ProgramChecks]] = {}
-        """Found once for each capability: no proof changes what was recorded."""
+        """Grouped once for each capability: no proof changes what was recorded."""
 
     def on_resize(self) -> None:
-        """Lines are wrapped to the width."""
         if self.content_size.width != self._width and self._need is not None:
             self.show(self._need)
 
@@ -192,13 +191,13 @@ def call_line(judged: Judged) -> Text:
 
 
 def site_lines(judged: Judged) -> Iterator[tuple[str, str]]:
-    """(style, text): where in the kernel, what it means, and who exactly."""
+    """(style, text): the call site, its meaning, and the process."""
     check, rule = judged.check, judged.rule
     chain = " ← ".join(shortened(name) for name in check.site[:12])
     yield "", chain or ORIGINS.get(check.origin, "no call site was recorded")
     retried = judged.check.retried is not None
-    said = "confirmed by retrying the call" if retried else "unknown call site, taken as needed"
-    yield "", f"means: {judged.why} ({MEANINGS[rule.meaning] if rule else said})"
+    reason = "confirmed by retrying the call" if retried else "unknown call site, taken as needed"
+    yield "", f"means: {judged.why} ({MEANINGS[rule.meaning] if rule else reason})"
     if judged.lost:
         yield "", f"without it: {loss_of(judged)}"
     user = f", uid {check.uid}" if check.uid is not None else ""

@@ -1,5 +1,5 @@
 """The user's own files: which of those here could hold a set of capabilities, and in which language
-they are written. By their names first, then by what is in them."""
+they are written. Names are looked at before contents."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from capadvise.model.errors import CapadviseError
 from capadvise.model.target import Target
 
 EDITED = frozenset(ending for each in languages("edit") for ending in each.edited)
-"""How files end that can be patched."""
+"""The endings of files that can be patched."""
 _MANY, _BYTES = 200, 1 << 20
-"""Files that are looked at in a folder, and how large one can be."""
+"""The most files that are looked at in a folder, and the most bytes of one."""
 _FRESH = 2.0
-"""Seconds that a look at a folder is good for."""
+"""Seconds for which the names in a folder are remembered."""
 
 
 def format_of(path: Path) -> str | None:
-    """The language of a file that can be patched, or begun; None where it is none of ours. Of a
-    unit and of a compose file the name tells, else the file has to declare something."""
+    """The language of a file that can be patched or created, or None. The name is enough for a unit
+    and a compose file; another file has to declare something."""
     suffix = unit_suffix(str(path))
     if suffix not in EDITED:
         return None
@@ -46,7 +46,8 @@ def format_of(path: Path) -> str | None:
 
 
 def might_apply(folder: Path | None = None) -> bool:
-    """Whether there may be such a file: by names alone, since this is asked with every key."""
+    """True if a file here has a name that fits. Contents are not read: this is asked with each
+    key."""
     here = str(folder or Path())
     return _names(here, int(time.monotonic() / _FRESH))
 
@@ -59,8 +60,8 @@ def _names(folder: str, _: int) -> bool:
 
 
 def nearest(target: Target) -> tuple[Path, str] | None:
-    """The file that a set most likely belongs into, and its language: that in which the recorded
-    service is configured, or one that is here."""
+    """The file to which a set most likely belongs, and its language: the file that configures the
+    recorded service, or one that is here."""
     from capadvise.config.compose.files import file_of  # with what reads them
 
     name = file_of(target)
@@ -83,13 +84,13 @@ def _candidates(folder: Path) -> Iterator[tuple[Path, str]]:
 
 
 class PathSuggester(Suggester):
-    """Completes the name of a file as far as it is the only one; → takes it."""
+    """Completes the name of a file; → takes the suggestion."""
 
     def __init__(self) -> None:
         super().__init__(use_cache=False, case_sensitive=True)
 
     async def get_suggestion(self, value: str) -> str | None:
-        """A whole path that begins so."""
+        """The first path that begins like this."""
         folder, _, begun = value.rpartition("/")
         base = Path(f"{folder}/" if folder or value.startswith("/") else ".").expanduser()
         with suppress(OSError):

@@ -1,7 +1,7 @@
-"""What is on the screen while Textual is being loaded: the lamps, the score and the needs, as text.
+"""The first frame, shown while Textual is being loaded: the lamps, the score and the needs as text.
 
-A fraction of the time that the first frame of the app takes; the app then draws over it. Nothing
-here imports Textual.
+It takes a fraction of the time that the app takes for its first frame; the app then draws over it.
+Nothing here imports Textual.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ _ENTER, _LEAVE = "\x1b[?1049h\x1b[?25l\x1b[H\x1b[2J", "\x1b[?1049l\x1b[?25h"
 
 @contextmanager
 def first_frame(draw: Draw) -> Iterator[None]:
-    """Shown by a block which loads the app and makes it; removed only if that fails."""
+    """Show it before a block that loads the app, and remove it if the block fails."""
     size = os.get_terminal_size(sys.stdout.fileno())
     text = "\r\n".join(list(draw(size.columns, size.lines))[: size.lines])
     try:
@@ -79,16 +79,11 @@ def of_review(report: Report, catalog: Catalog) -> Draw:
     caps = all_caps(report.recording.host.last_cap, report.proposal)
     lit = lamps(caps, report.proposal, choice.caps, choice.start, risks)
     worth = score(caps, choice.caps, risks, how_known(report, choice.caps))
-    rows = review_rows(choice, lit, risks, Counts(), {})
-    title = " ".join(report.target.argv)
-
-    def draw(width: int, height: int) -> list[str]:
-        return [
-            *_head(title, "review", lit, worth, width, height),
-            *(_cut(line, width) for line in _listed(rows)),
-        ]
-
-    return draw
+    rows = list(_listed(review_rows(choice, lit, risks, Counts(), {})))
+    return lambda width, height: [
+        *_head(report.target.argv, "review", lit, worth, width, height),
+        *(_cut(row, width) for row in rows),
+    ]
 
 
 def of_recording(argv: Sequence[str], catalog: Catalog, last_cap: int = 40) -> Draw:
@@ -97,7 +92,7 @@ def of_recording(argv: Sequence[str], catalog: Catalog, last_cap: int = 40) -> D
     risks = usual_risks(caps, catalog)
     lit = lamps(caps, nothing, frozenset(), frozenset(), risks)
     worth = score(caps, frozenset(), risks, "starting …")
-    return lambda width, height: _head(" ".join(argv), "live", lit, worth, width, height)
+    return lambda width, height: _head(argv, "live", lit, worth, width, height)
 
 
 # ------------------------------------------------------------------------------------ the lines
@@ -107,13 +102,13 @@ Part = tuple[str, str]
 
 
 def _head(
-    title: str, tab: str, lit: Sequence[Lamp], worth: Score, width: int, height: int
+    argv: Sequence[str], tab: str, lit: Sequence[Lamp], worth: Score, width: int, height: int
 ) -> list[str]:
     top = [(" capadvise ", _BOLD)]
     look = {tab: f"{_BOLD};{_REVERSE}"}
     top += [(label, look.get(name, "")) for name, label in LABELS.items()]
     room = width - sum(len(text) for text, _ in top) - 1
-    top.append((printable(title)[:room].rjust(room), ""))
+    top.append((printable(" ".join(argv))[:room].rjust(room), ""))
     rows = 2 if height < 20 or width < 70 else 3
     across, step = -(-len(lit) // rows), " " * (rows - 2)
     lines = [_cut(top, width)]
@@ -150,7 +145,7 @@ def _listed(rows: Sequence[Row]) -> Iterator[list[Part]]:
 
 
 def _cut(parts: Sequence[Part], width: int) -> str:
-    """One line, as long as there is room; colours only where they are wanted."""
+    """One line, cut at the width; without colours if the user wants none."""
     plain, line = bool(os.environ.get("NO_COLOR")), ""
     for text, look in parts:
         shown, width = text[:width], width - len(text)

@@ -1,4 +1,4 @@
-"""The top of every tab: the tabs, the lamps, and what the chosen set is worth."""
+"""The top of the screen: the tabs, the lamps, the score of the chosen set, and the status."""
 
 from __future__ import annotations
 
@@ -43,14 +43,13 @@ _SHORT = {
 
 
 class TabLabel(Static):
-    """The name of a tab; a click goes there."""
+    """The label of a tab; a click goes there."""
 
     def __init__(self, name: str, label: str) -> None:
         super().__init__(Content(label), id=f"tab-{name}")
         self.tab = name
 
     async def on_click(self, event: Click) -> None:
-        """Go there."""
         event.stop()
         await self.screen.run_action(f"go('{self.tab}')")
 
@@ -68,7 +67,7 @@ class Tabs(Horizontal):
         yield Static(id="run", markup=False)
 
     def mark(self, tab: str, title: Content, *, live: bool) -> None:
-        """The tab that is shown, and what it is all about. ``live``: there is a recording."""
+        """Mark the tab that is shown, and set the title. ``live``: there is a recording."""
         for item in self.query(TabLabel):
             item.set_class(item.tab == tab, "-active")
             item.set_class(item.tab == "live" and not live, "-nothing")
@@ -76,7 +75,7 @@ class Tabs(Horizontal):
 
 
 class Board(Wrapped):
-    """The lamps, and beside them the score, what the lamps mean, and what goes on."""
+    """The lamps, and beside them the score, the legend and the status."""
 
     def __init__(
         self,
@@ -91,18 +90,18 @@ class Board(Wrapped):
         self._lamps, self._score, self.state = lit, score, state
         self._selected, self._shape = selected, shape
         self.lit = tuple(lit), score, selected, shape
-        """All but what goes on, which is in the last row."""
+        """All but the status, which is in the last row."""
         self._still: list[Strip] = []
         self._still_for: tuple[int, Style] | None = None
 
     def go_on(self, state: Content) -> None:
-        """What goes on has changed, and nothing else."""
+        """Change the status, and nothing else."""
         self.state, self._width = state, -1
 
     def render_strips(
         self, width: int, height: int | None, style: Style, options: RenderOptions
     ) -> list[Strip]:
-        """Over an idle target the last row alone is drawn: it has the time."""
+        """Draw again only the last row, which has the time, while the target is idle."""
         if options.selection is not None:
             return super().render_strips(width, height, style, options)
         if self._still_for != (width, style):
@@ -112,7 +111,6 @@ class Board(Wrapped):
         return [*self._still, *self._last(width).render_strips(width, None, style, options)]
 
     def lines(self, width: int) -> list[Content]:
-        """The rows of the board."""
         return [*self._above(width), self._last(width)]
 
     def _above(self, width: int) -> list[Content]:
@@ -138,14 +136,14 @@ class Board(Wrapped):
         return -(-len(self._lamps) // self._rows)
 
     def _row(self, row: int) -> Content:
-        """Lamps, closer to each other where it is small."""
+        """Lamps, closer to each other on a small screen."""
         step, across = self._rows - 1, self._across
         lamps = self._lamps[row * across : (row + 1) * across]
         lit = Content("").join(self._cell(lamp).pad_right(step - 1) for lamp in lamps)
         return Content.assemble(" ", lit.pad_right((across - len(lamps)) * step), "  ")
 
     def _room(self, width: int) -> int:
-        """Cells beside the lamps."""
+        """The cells beside the lamps."""
         return width - self._across * (self._rows - 1) - 3
 
     def _named(self, width: int) -> list[Content]:
@@ -167,7 +165,7 @@ class Board(Wrapped):
         return Content.styled(SIGNS[lamp.light], style).stylize(press)
 
     def _side(self, width: int) -> list[Content]:
-        """Above what goes on: the most important first; one line can be all."""
+        """The lines above the status, the most important first; there may be one only."""
         score, room = self._score, self._room(width)
         whole = score_text(score)
         if whole.cell_length <= room:
@@ -181,7 +179,7 @@ class Board(Wrapped):
         return [first]
 
     def _before_state(self, width: int) -> Content:
-        """What found no place above."""
+        """The part of the score that has no place above the status."""
         whole = score_text(self._score)
         if self._shape != "small" or whole.cell_length <= self._room(width):
             return Content("")
@@ -193,7 +191,7 @@ class Board(Wrapped):
         return Content.assemble(" ", state, "   ", legend).truncate(width, ellipsis=True)
 
     def _legend(self, room: int) -> Content:
-        """What the signs mean, and how many there are of each, as far as there is room."""
+        """The meaning of the signs with the number of each, as far as there is room."""
         counts = Counter(lamp.light for lamp in self._lamps)
         line = Content("")
         for light in Light:
@@ -211,7 +209,7 @@ class Board(Wrapped):
 
 
 class Lamps(Widget):
-    """Shows a board; while a target is idle, the row with the time alone is drawn."""
+    """Shows a board. While a target is idle, it draws only the row with the time."""
 
     def __init__(self) -> None:
         super().__init__(id="board")
@@ -219,7 +217,7 @@ class Lamps(Widget):
         self._board: Board | None = None
 
     def show(self, board: Board) -> None:
-        """Draw what changed."""
+        """Draw what changed of a board."""
         before = self._board
         if before is None or before.lit != board.lit:
             self._board = board
@@ -230,7 +228,6 @@ class Lamps(Widget):
             self.refresh(Region(0, height - 1, width, 1))
 
     def render(self) -> Board | str:
-        """The board."""
         return self._board or ""
 
 
@@ -249,8 +246,8 @@ def shape_of(width: int, height: int) -> str:
 def doing(
     source: LiveSource | None, state: TargetState, *, hint: bool = False, frozen: bool = False
 ) -> Content:
-    """Of a recording: its time, what was seen and dropped; of a review: where it comes from.
-    ``hint``: say how to go on."""
+    """The status in a line: the time of a recording and what was seen and dropped, or the origin of
+    a review. ``hint``: say how to go on."""
     if source is None:
         return _recorded(state)
     if state.over is not None:
@@ -278,7 +275,8 @@ def _recording(state: TargetState, *, frozen: bool) -> Content:
 
 
 def _seen(source: LiveSource, state: TargetState) -> list[Content]:
-    """What the observer is, and what it lost: that first, there may be no room for the rest."""
+    """The events that the observer lost, the checks, and the observer. Lost events come first:
+    there may be no room for the rest."""
     now, observer = state.now, source.observer
     lost = now.lost.total
     checks = sum(tally.count for tally in now.tallies)
@@ -308,7 +306,7 @@ def _ended(state: TargetState) -> Content:
 
 
 def _passed(recording: Recording) -> bool:
-    """Of a saved report: what succeeded and ended by SIGTERM was stopped as its check passed."""
+    """True if a saved recording was stopped since its check passed: SIGTERM, and success."""
     return recording.succeeded is True and recording.exit_status == 128 + signal.SIGTERM
 
 

@@ -1,4 +1,4 @@
-"""The help: the keys of the screen below, what its signs mean, and what it is about."""
+"""The help: the keys of the screen below, the meaning of its signs, and its subject."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class KeyTable(Wrapped):
         self._keys = keys
 
     def lines(self, width: int) -> list[Content]:
-        """From top to bottom, then the next column."""
+        """The keys, column by column."""
         across = max(1, width // _COLUMN)
         down = -(-len(self._keys) // across)
         lines = []
@@ -42,14 +42,14 @@ class KeyTable(Wrapped):
 
 
 class HelpScreen(Fitting, ModalScreen[None]):
-    """Over the screen that it is about."""
+    """The help, over the screen that it explains."""
 
     BINDINGS: ClassVar = [
         Binding("escape,question_mark,f1,q", "close", "Close", id="close-help"),
     ]
 
     def __init__(self, keys: list[tuple[str, str]], text: str, *, signs: str = LAMPS) -> None:
-        """``signs``: what the signs of that screen mean."""
+        """``signs``: the meaning of that screen's signs."""
         super().__init__()
         self._keys, self._text, self._signs = keys, text, signs
 
@@ -69,5 +69,4 @@ class HelpScreen(Fitting, ModalScreen[None]):
         return page
 
     def action_close(self) -> None:
-        """Back."""
         self.dismiss(None)

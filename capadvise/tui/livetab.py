@@ -1,4 +1,4 @@
-"""The Live tab: what the kernel checks while the targets run, and their terminal.
+"""The Live tab: the kernel's checks while the targets run, and their terminal.
 
 It shows what its screen hands down, and never looks at a recorder itself.
 """
@@ -34,9 +34,9 @@ from capadvise.tui.widgets import KeyedList
 from capadvise.workflow.protocols import Now
 
 _WHY = 4
-"""Rows of what is said of the highlighted capability, at most, with the line over it."""
+"""The most rows of text on the highlighted capability, with the line over it."""
 LONGEST = 200
-"""Characters of a command line that are worth showing."""
+"""The most characters of a command line that are shown."""
 
 
 class TargetLine(Wrapped):
@@ -52,7 +52,7 @@ class TargetLine(Wrapped):
         self._ended = state.now.ended
 
     def lines(self, width: int) -> list[Content]:
-        """One line; the lamps go where there is no room."""
+        """One line, without the lamps if there is no room."""
         lamps = Content.assemble(*((SIGNS[x.light], LIGHT_STYLES[x.light]) for x in self._lamps))
         sign = ("■ ", "bold") if self._ended else ("● ", "$text-error")
         room = min(24, width - len(self._lamps) - 16)
@@ -72,7 +72,6 @@ class EventLine(Wrapped):
         self._state, self._number = state, number
 
     def lines(self, width: int) -> list[Content]:
-        """One line."""
         history = self._state.history
         spark = history.spark(max(10, width // 4))
         at = len(history.events) - 1 if self._number is None else self._number
@@ -126,14 +125,14 @@ report is saved in any case. When it has ended, ← and → go through what happ
 
 
 class LiveTab(MainTab):
-    """The tab."""
+    """The Live tab."""
 
     HELP = _HELP
     FOCUS = "#live-caps"
     LISTS_CAPS = True
 
     class Chosen(Message):
-        """Enter on a capability, or a click."""
+        """The user pressed Enter on a capability, or clicked it."""
 
     class ServiceChosen(Message):
         """Another target is highlighted."""
@@ -147,7 +146,7 @@ class LiveTab(MainTab):
         self.output = Output()
         self.caps = Capabilities("live-caps", folds=(INCIDENTAL,))
         self.event: int | None = None
-        """The event that is looked at, once it has ended."""
+        """The event that the user looks at, once the recording has ended."""
         self._title = printable(shlex.join(opened.argv)[:LONGEST])
         self._recording = opened.source is not None
         self._has_terminal = opened.source is not None and opened.source.has_terminal
@@ -164,7 +163,6 @@ class LiveTab(MainTab):
             yield self.output
 
     def on_mount(self) -> None:
-        """Titles, and what is there from the start."""
         self.query_one("#targets").border_title = "Targets"
         self.query_one("#targets").display = False
         self.query_one("#caps-pane").border_title = "Capabilities"
@@ -178,7 +176,6 @@ class LiveTab(MainTab):
             )
 
     def on_resize(self, event: Resize) -> None:
-        """The panes are laid out for the size."""
         self.lay_out(event.size)
         self._share()
         self.output.fit()
@@ -193,14 +190,14 @@ class LiveTab(MainTab):
         self.caps.select(cap)
 
     def lay_out(self, size: Size) -> None:
-        """Side by side where there is room."""
+        """Lay the panes out: side by side if there is room."""
         self.set_class(size.width >= 120, "wide")
         self.set_class(size.height < 16, "low")
         self.output.shared = size.width < 120
 
     def _share(self) -> None:
-        """The list gets the rows that it needs, and the output the others, of which it keeps some.
-        While somebody types into it, it has half of them."""
+        """Give the list the rows that it needs, and the output the others, but never less than
+        some. While the user types into the output, it has half of the rows."""
         shared = self.output.shared and self._has_terminal
         self.set_class(shared and self.output.typing, "typing")
         if self.output.typing or not shared:
@@ -244,7 +241,7 @@ class LiveTab(MainTab):
         self._targets = names
 
     def draw_why(self) -> None:
-        """What there is to say of the highlighted one, or of all."""
+        """Draw the text on the highlighted capability, or on all."""
         if self._state is not None:
             self.query_one("#live-why", Static).update(self._why(self._state))
 
@@ -253,8 +250,8 @@ class LiveTab(MainTab):
         if state.now.ended and not state.now.tallies:
             return Content("No capability check was seen: drop them all.")
         if cap is None or not state.rows:
-            said = "Capabilities appear when the kernel checks them."
-            return Content.styled("" if state.now.ended else said, "dim")
+            hint = "Capabilities appear when the kernel checks them."
+            return Content.styled("" if state.now.ended else hint, "dim")
         need = state.proposal.need(cap)
         known = need.verdict is not Verdict.NOT_CHECKED
         reason = printable(need.reason) if known else "not judged yet"
@@ -266,7 +263,7 @@ class LiveTab(MainTab):
         )
 
     def step(self, by: int) -> None:
-        """Another event of a recording that has ended."""
+        """Go to another event of a recording that has ended."""
         count = len(self._state.history.events) if self._state else 0
         if count:
             at = count - 1 if self.event is None else self.event
@@ -280,7 +277,6 @@ class LiveTab(MainTab):
 
     @on(OptionList.OptionSelected, "#targets")
     def _into(self) -> None:
-        """Enter goes into one."""
         self.caps.focus()
 
     @on(OptionList.OptionHighlighted, "#live-caps")
@@ -290,7 +286,7 @@ class LiveTab(MainTab):
 
     @on(OptionList.OptionSelected, "#live-caps")
     def _selected(self, event: OptionList.OptionSelected) -> None:
-        """Enter or a click on a group folds it."""
+        """Fold a group, or go on to the review of a capability."""
         name = event.option.id or ""
         if name.startswith("title-"):
             self.caps.fold(name.removeprefix("title-"))

@@ -57,12 +57,12 @@ _BY_STOPPING = frozenset(128 + number for number in (signal.SIGINT, signal.SIGKI
 
 
 def ended_well(status: int | None) -> bool:
-    """Whether an exit status is none to speak of, of something that was told to stop."""
+    """True if a program that was asked to stop exits like this."""
     return status is None or status == 0 or status in _BY_STOPPING
 
 
 def end_text(status: int | None) -> Content:
-    """How something has ended by itself."""
+    """How a program ended by itself."""
     sign, style, text = "✗ ", "bold $text-error", f"exited with {status}"
     if status is None:
         text = "lost"
@@ -79,12 +79,12 @@ def risk_text(risk: object) -> Content:
 
 
 def worded_risk(word: str) -> Content:
-    """A risk that is a word already."""
+    """The same for a risk that is a word already."""
     return Content.styled(word, RISK_STYLES.get(word, ""))
 
 
 def status_text(status: str) -> Content:
-    """What is known of a set."""
+    """How well a set is proven, in its colour."""
     return Content.styled(status, _STATUS_STYLES.get(status, "dim"))
 
 
@@ -104,7 +104,7 @@ def risks_text(score: Score) -> Content:
 
 
 def diff_text(diff: str) -> Content:
-    """A diff: what goes and what comes in colour, beside its sign."""
+    """A diff, with removed and added lines in colour."""
     styles = {"+": "$text-success", "-": "$text-error", "@": "$text-primary"}
     lines = []
     for number, line in enumerate(diff.splitlines()):

@@ -46,7 +46,7 @@ from capadvise.tui.widgets import Fitting, Keys
 from capadvise.workflow.protocols import Confirm, LiveSource, Over, Prover, unconfirmed
 
 _BUSY, _QUIET = 0.1, 0.5
-"""Seconds between two looks at a recording: where something moves, and where nothing does."""
+"""The seconds between two looks at a recording that changes, and at one that does not."""
 
 
 class Begun(Message):
@@ -57,7 +57,7 @@ _Tab = TypeVar("_Tab", bound=MainTab)
 
 
 class Main(Fitting, Screen[None]):
-    """The screen. ``overs``: what has been recorded already."""
+    """The screen. ``overs``: the recordings that are over already."""
 
     BINDINGS: ClassVar = list(BINDINGS)
     ALLOW_IN_MAXIMIZED_VIEW = ".-textual-system,#keys"
@@ -77,7 +77,7 @@ class Main(Fitting, Screen[None]):
         confirm: Confirm = unconfirmed,
         prove: bool = False,
     ) -> None:
-        """``prove``: search for the minimal set at once, if that can be done."""
+        """``prove``: search for the minimal set at once, if possible."""
         super().__init__()
         self.catalog = catalog
         self.source = source
@@ -105,7 +105,7 @@ class Main(Fitting, Screen[None]):
         return next(tab for tab in self.tabs.values() if isinstance(tab, kind))
 
     def compose(self) -> ComposeResult:
-        self.live.lay_out(self.app.size)  # the target is told a size once, not twice
+        self.live.lay_out(self.app.size)  # first: the target gets a size once, not twice
         yield Tabs()
         yield Lamps()
         with ContentSwitcher(initial=self.place, id="tabs"):
@@ -124,7 +124,7 @@ class Main(Fitting, Screen[None]):
         self.post_message(Begun())
 
     def _resumed(self, _: object) -> None:
-        """After Ctrl-Z and ``fg``, the terminal has forgotten all of it."""
+        """Draw everything again: after Ctrl-Z and ``fg``, the terminal has lost the screen."""
         self.app.refresh(repaint=True, layout=True)
         self.refresh(repaint=True, layout=True)
 
@@ -186,7 +186,7 @@ class Main(Fitting, Screen[None]):
         if self.place == "proof":
             self._show_proof()
         else:
-            self.call_after_refresh(self._show_proof)  # what can be proven takes a look around
+            self.call_after_refresh(self._show_proof)  # asking what can be proven takes time
 
     def _show_proof(self) -> None:
         """Trials can be started from every tab."""
@@ -246,7 +246,7 @@ class Main(Fitting, Screen[None]):
             self.query_one("#board").set_class(name == shape, f"-{name}")
         self.call_after_refresh(self.show)
         if not self.live.output.scrollable_content_region:
-            self.call_after_refresh(self._begin_in_pane)  # there is no room for one
+            self.call_after_refresh(self._begin_in_pane)  # there is no room for an output pane
 
     # -------------------------------------------------------------------------------- looking
 
@@ -282,7 +282,7 @@ class Main(Fitting, Screen[None]):
         if len(self.states) < len(nows):
             names = [now.name for now in nows[len(self.states) :]]
             self.states += [TargetState(name, self.catalog) for name in names]
-            if self.focused is self.live.caps:  # the first one to be chosen from is a target
+            if self.focused is self.live.caps:  # the list of targets has appeared
                 self.call_after_refresh(lambda: self.query_one("#targets").focus())
         changed = False
         for state, now in zip(self.states, nows, strict=False):
@@ -346,7 +346,7 @@ class Main(Fitting, Screen[None]):
     # ------------------------------------------------------------------------------ palette
 
     def offers(self) -> Iterator[SystemCommand]:
-        """All actions that would do something now, and every format."""
+        """The entries of the palette: all actions that would do something now, and every format."""
         for name, action, explanation in COMMANDS:
             _, verb, parameters = parse(action)
             if self.check_action(verb, parameters):
@@ -427,7 +427,7 @@ class Main(Fitting, Screen[None]):
         self.refresh_bindings()
 
     def action_help(self) -> None:
-        """The keys of this tab, and what it is about."""
+        """Show the keys of this tab, and its help."""
         order = [binding.id for binding in BINDINGS]
         ours = [item.binding for item in self.active_bindings.values() if item.binding.id in order]
         keys = [
@@ -461,7 +461,7 @@ class Main(Fitting, Screen[None]):
         self.action_stop()
 
     def action_interrupt(self) -> None:
-        """End the target; leave, where it has ended."""
+        """End the target, or leave if it has ended. With selected text, copy it."""
         if self.running:
             self.action_stop()
         elif self.get_selected_text():
@@ -566,7 +566,7 @@ class Main(Fitting, Screen[None]):
     # ------------------------------------------------------------------------------ the trials
 
     def action_prove(self) -> None:
-        """Search for the minimal set; where that cannot be done, the tab says why."""
+        """Search for the minimal set; if that is impossible, the tab says why."""
         self.place = "proof"
         if self.proof.wants_check:
             self.query_one("#check").focus()
@@ -575,13 +575,12 @@ class Main(Fitting, Screen[None]):
         self.refresh_bindings()
 
     def action_try(self) -> None:
-        """One trial of the chosen set."""
+        """Run one trial of the chosen set."""
         self.place = "proof"
         self.proof.try_chosen()
         self.refresh_bindings()
 
     def action_stop_trials(self) -> None:
-        """End the trials."""
         self.proof.stop()
 
     def on_proof_tab_health_check(self, event: ProofTab.HealthCheck) -> None:

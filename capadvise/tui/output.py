@@ -1,4 +1,4 @@
-"""The pane that is the target's terminal: what it writes, and the keyboard for it."""
+"""The pane that is the target's terminal: its output, and the keyboard for it."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from capadvise.tui.terminal import Terminal
 
 BORDERS = 2
-"""Rows of a pane that show nothing."""
+"""The rows of a pane that are its border."""
 GIVE_BACK = "ctrl+right_square_bracket"
-"""Takes the keyboard back: Ctrl-], as with telnet; no prompt wants it."""
+"""The key that takes the keyboard back: Ctrl-], as in telnet. No prompt uses it."""
 _KEYS = {
     "enter": b"\r",
     "tab": b"\t",
@@ -50,12 +50,13 @@ _KEYS = {
     **{f"f{number + 5}": b"\x1b[%d~" % code for number, code in enumerate((15, 17, 18, 19))},
     **{f"f{number + 9}": b"\x1b[%d~" % code for number, code in enumerate((20, 21, 23, 24))},
 }
-"""What terminals send for keys that have no character."""
+"""The bytes that terminals send for keys without a character."""
 _CURSOR = {"up": "A", "down": "B", "right": "C", "left": "D", "home": "H", "end": "F"}
 
 
 def key_bytes(key: str, character: str | None, *, application: bool = False) -> bytes:
-    """What a terminal sends for a key. ``application``: in that mode of the cursor keys."""
+    """The bytes that a terminal sends for a key. ``application``: in that mode of the cursor
+    keys."""
     name = key.rpartition("+")[2]
     if name in _CURSOR:
         if key == name:
@@ -74,7 +75,7 @@ def key_bytes(key: str, character: str | None, *, application: bool = False) -> 
 
 @lru_cache(maxsize=4096)
 def _style(char: Char) -> Style:
-    """The look of a cell; of its text only the colours count."""
+    """The look of a cell. Its text does not matter."""
     return Style(
         color=_colour(char.fg),
         bgcolor=_colour(char.bg),
@@ -132,11 +133,11 @@ class Output(ScrollView, can_focus=True):
         keeps its size. Each change of that one is a SIGWINCH, which ends an apache."""
         self._drawn_all = True
         self._height = 0
-        self._told = False
+        self._size_sent = False
 
     @cached_property
     def terminal(self) -> Terminal:
-        """What it shows; loaded where something is shown: a review has none."""
+        """The terminal that is drawn. Its module is loaded here: a review has no output."""
         from capadvise.tui.terminal import Terminal
 
         return Terminal()
@@ -160,7 +161,7 @@ class Output(ScrollView, can_focus=True):
             self.scroll_end(animate=False, immediate=True)
 
     def render_line(self, y: int) -> Strip:
-        """One row; the cursor where the target has it, while it has the keyboard."""
+        """One row, with the target's cursor while the target has the keyboard."""
         row, style, width = y + round(self.scroll_y), self.rich_style, self.size.width
         if row >= max(self.terminal.rows, 1):
             return Strip([Segment(" " * width, style)])
@@ -172,11 +173,10 @@ class Output(ScrollView, can_focus=True):
         return Strip(_segments(line, width, style, at)).adjust_cell_length(width, style)
 
     def on_resize(self, event: Resize) -> None:
-        """The end stays in sight."""
         self.fit()
 
     def fit(self) -> None:
-        """The target's terminal is as large as the pane, or as half of what the pane shares."""
+        """Make the target's terminal as large as the pane, or as half of what the pane shares."""
         region = self.scrollable_content_region
         if region.width <= 0 or region.height <= 0:
             return
@@ -186,8 +186,8 @@ class Output(ScrollView, can_focus=True):
         if self.shared and not self.is_maximized and isinstance(self.parent, Widget):
             rows = max((self.parent.size.height + 1) // 2 - BORDERS, 1)
         screen = self.terminal.screen
-        if (screen.columns, screen.lines) != (region.width, rows) or not self._told:
-            self._told = True
+        if (screen.columns, screen.lines) != (region.width, rows) or not self._size_sent:
+            self._size_sent = True
             self.terminal.resize(region.width, rows)
             self.post_message(self.Room(region.width, rows))
         self._show(follow=follow)
@@ -195,13 +195,12 @@ class Output(ScrollView, can_focus=True):
     # ---------------------------------------------------------------------------- the keyboard
 
     def watch_typing(self) -> None:
-        """Say who has the keyboard."""
         self.set_class(self.typing, "-typing")
         self.border_subtitle = "your keys go to it; ctrl+] takes them back" if self.typing else ""
         self._show(follow=True)
 
     def on_blur(self, _: Blur) -> None:
-        """Another pane was chosen: the keyboard is ours again."""
+        """The user went to another pane, which gets the keyboard."""
         self.typing = False
 
     async def _on_key(self, event: Key) -> None:
@@ -227,7 +226,7 @@ class Output(ScrollView, can_focus=True):
 
 
 def _segments(cells: dict[int, Char], width: int, base: Style, cursor: int) -> list[Segment]:
-    """A row of cells; neighbours that look alike are one piece."""
+    """A row of cells; neighbours of the same look are one segment."""
     parts: list[Segment] = []
     text, look, column = "", base, 0
     last = max(max(cells, default=-1), cursor)

@@ -20,10 +20,10 @@ class Wrapped(Visual):
 
     @abstractmethod
     def lines(self, width: int) -> list[Content]:
-        """What there is to draw in so many cells: one item for each row."""
+        """The rows that fit in so many cells."""
 
     def at(self, width: int) -> Content:
-        """All rows; the last width is remembered."""
+        """All rows. They are kept until the width changes."""
         if width != self._width:
             self._width, self._content = width, Content("\n").join(self.lines(max(width, 1)))
         return self._content
@@ -31,20 +31,17 @@ class Wrapped(Visual):
     def render_strips(
         self, width: int, height: int | None, style: Style, options: RenderOptions
     ) -> list[Strip]:
-        """Part of the protocol."""
         return self.at(width).render_strips(width, height, style, options)
 
     def get_optimal_width(self, rules: RulesMap, container_width: int) -> int:
-        """As wide as there is room."""
         return container_width
 
     def get_height(self, rules: RulesMap, width: int) -> int:
-        """So many rows."""
         return self.at(width).plain.count("\n") + 1
 
     @property
     def plain(self) -> str:
-        """The text, for who searches in it."""
+        """The text without colours."""
         return self.at(self._width if self._width > 0 else 100).plain
 
     def __str__(self) -> str:
@@ -77,7 +74,6 @@ class Page(Wrapped):
         self._items.append((content, f"{mark} " if mark else ""))
 
     def lines(self, width: int) -> list[Content]:
-        """The items one below the other."""
         rows: list[Content] = []
         for content, mark in self._items:
             room = max(width - len(mark), 8)
@@ -87,13 +83,13 @@ class Page(Wrapped):
 
 
 class Code(Wrapped):
-    """A snippet: comments are cut at the edge, a long command line is not."""
+    """A snippet: comments are cut at the edge, a long command line is wrapped."""
 
     def __init__(self, text: str) -> None:
         self.text = text
 
     def lines(self, width: int) -> list[Content]:
-        """Comments dimmed, keys in colour."""
+        """The lines, with comments dimmed and keys in colour."""
         return [
             _syntax(part, width) for line in self.text.splitlines() for part in _cut(line, width)
         ]

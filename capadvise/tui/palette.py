@@ -21,7 +21,7 @@ BINDINGS = (
         *("i", "type", "Type into it"),
         tooltip="Give the keyboard to the target",
         id="type",
-        priority=True,  # done before the next key is looked at: that one is the target's
+        priority=True,  # done before the next key, which is the target's
     ),
     Binding("p", "prove", "Prove", tooltip="Run it again with fewer capabilities", id="prove"),
     Binding("x", "stop_trials", "Stop trials", tooltip="Keep the best set", id="stop-trials"),
@@ -54,7 +54,7 @@ BINDINGS = (
         tooltip="Find a capability",
         show=False,
         id="search",
-        priority=True,  # done before the next key is looked at: that one is searched for
+        priority=True,  # done before the next key, which is for the search
     ),
     Binding("plus", "zoom", "Zoom", tooltip="The pane with the focus", show=False, id="zoom"),
     Binding("underscore", "unzoom", "All panes", show=False, id="unzoom"),

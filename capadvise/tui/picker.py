@@ -1,4 +1,4 @@
-"""Which of the saved reports to review: the latest first."""
+"""The list of saved reports, from which the user chooses one to review. The latest comes first."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from textual.app import App, ComposeResult
+from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.content import Content
-from textual.driver import Driver
 from textual.theme import Theme
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from capadvise.model.escape import printable
-from capadvise.tui.driver import TerminalDriver
+from capadvise.tui.driver import TerminalApp
 from capadvise.tui.early import EarlyKeys
 from capadvise.tui.widgets import KeyedList, Keys
 
@@ -27,10 +26,9 @@ class Reports(KeyedList):
     BINDINGS: ClassVar = [Binding("enter", "select", "Review", id="pick")]
 
 
-class Picker(App[Path]):
-    """Returns the report that was chosen; None where none was."""
+class Picker(TerminalApp[Path]):
+    """Returns the chosen report, or None."""
 
-    CSS_PATH: ClassVar = ["capadvise.tcss"]
     ENABLE_COMMAND_PALETTE = False
     BINDINGS: ClassVar = [
         Binding("q,escape,ctrl+c", "leave", "Quit", key_display="q", id="leave-picker"),
@@ -40,15 +38,8 @@ class Picker(App[Path]):
         self, reports: Sequence[tuple[Path, float]], theme: Theme, early: EarlyKeys | None = None
     ) -> None:
         """``reports``: with the time when each was saved; ``early``: what was typed already."""
-        super().__init__(ansi_color=theme.ansi or None)
-        self.register_theme(theme)
-        self.theme = theme.name
+        super().__init__(theme, early)
         self._reports = reports
-        self.early = early
-
-    def get_driver_class(self) -> type[Driver]:
-        """A terminal can go away."""
-        return TerminalDriver
 
     def compose(self) -> ComposeResult:
         rows = Reports(
@@ -69,9 +60,7 @@ class Picker(App[Path]):
         yield Keys()
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
-        """This one."""
         self.exit(self._reports[event.option_index][0])
 
     def action_leave(self) -> None:
-        """None."""
         self.exit(None)

@@ -1,4 +1,4 @@
-"""The Proof tab: trials as they come in, what each of them lost, and why one could not be made."""
+"""The Proof tab: the trials as they end, the differences that each made, and why one failed."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ stay root, for example.
 
 
 class ProofTab(MainTab):
-    """The tab. Trials run in a thread, which posts messages."""
+    """The Proof tab. Trials run in a thread, which posts messages."""
 
     HELP = _HELP
     FOCUS = "#trials"
@@ -62,13 +62,13 @@ class ProofTab(MainTab):
 
     @dataclass
     class HealthCheck(Message):
-        """The user has said what shows that it works, and wants the trials."""
+        """The user has entered a health check, and wants the trials."""
 
         report: Report
 
     @dataclass
     class ProofEnded(Message):
-        """Trials have ended, with this report where they gave one."""
+        """Trials have ended, with a report or an error."""
 
         report: Report | None
         error: str | None = None
@@ -101,7 +101,6 @@ class ProofTab(MainTab):
             yield Static(id="trial-text", markup=False)
 
     def on_mount(self) -> None:
-        """Titles."""
         self.query_one("#trials").border_title = "Trials"
         self.query_one("#trial").border_title = "What differed"
         self.query_one("#trial").display = False
@@ -109,11 +108,10 @@ class ProofTab(MainTab):
         self.query_one("#check-start").display = False
 
     def on_resize(self, event: Resize) -> None:
-        """The list first where there is little room."""
         self.set_class(event.size.height < 16, "low")
 
     def show(self, shown: Shown) -> None:
-        """The trials that the report holds, where none are under way."""
+        """Show the trials of the report, unless others are running."""
         state = shown.state
         choice, self._prover = state.choice, state.prover
         before, self._choice = self._choice, choice
@@ -128,7 +126,7 @@ class ProofTab(MainTab):
             self._sum()
 
     def _look(self, report: Report) -> None:
-        """Whether trials can be made of this report."""
+        """Ask the prover if trials of this report are possible."""
         prover = self._prover
         self._obstacle = prover.obstacle(report) if prover else "there is no report file"
         self.wants_check = bool(prover and self._obstacle and prover.wants_check(report))
@@ -166,17 +164,17 @@ class ProofTab(MainTab):
 
     @property
     def can_start(self) -> bool:
-        """Whether trials can be made, and none are under way."""
+        """True if trials are possible, and none are running."""
         return self._prover is not None and not self.running and self._obstacle is None
 
     @property
     def can_tell(self) -> bool:
-        """Whether there is who makes trials, or says why there can be none."""
+        """True if ``prove`` leads to trials, or to the reason why there can be none."""
         return self._prover is not None and not self.running
 
     @on(Input.Submitted, "#check")
     def _typed(self, event: Input.Submitted) -> None:
-        """Say what would run, before it does."""
+        """Show what would run, before it does."""
         check = event.value.strip()
         start = self.query_one("#check-start", Button)
         start.display = bool(check)
@@ -190,7 +188,7 @@ class ProofTab(MainTab):
 
     @on(Button.Pressed, "#check-start")
     def _confirmed(self) -> None:
-        """From now on there is a health check."""
+        """Take the health check that the user entered."""
         check = self.query_one("#check", Input).value.strip()
         if self._prover is not None and self._choice is not None and check:
             report = self._prover.with_check(self._choice.report, check)
@@ -214,7 +212,7 @@ class ProofTab(MainTab):
             )
 
     def stop(self) -> None:
-        """End the trials under way."""
+        """Stop the running trials."""
         if self._prover is not None and self.running:
             self._prover.stop()
 
@@ -240,12 +238,11 @@ class ProofTab(MainTab):
         self.post_message(self.TrialEnded(trial))
 
     def on_proof_tab_trial_started(self, event: TrialStarted) -> None:
-        """Show which set is being tried."""
         self._now = event.caps
         self._sum()
 
     def on_proof_tab_trial_ended(self, event: TrialEnded) -> None:
-        """One more row; the highlight follows unless the user has moved it."""
+        """Add a row; the highlight follows unless the user has moved it."""
         table = self.query_one("#trials", OptionList)
         follows = table.highlighted in (None, len(self.trials) - 1)
         self.trials.append(event.trial)
@@ -255,7 +252,7 @@ class ProofTab(MainTab):
         self._sum()
 
     def on_proof_tab_proof_ended(self, event: ProofEnded) -> None:
-        """What is known now; a failure stays."""
+        """Show the result; an error stays until the next trials."""
         self.running, self._now = False, None
         self.failure = event.error
         if event.error is not None:
@@ -269,7 +266,7 @@ class ProofTab(MainTab):
         self.query_one("#proof-sum", Static).update(self._sentence())
 
     def _sentence(self) -> Page:
-        """Where the proof stands."""
+        """The state of the proof."""
         page, choice = Page(), self._choice
         if choice is None:
             page.say("The proof follows when it has ended.")
@@ -306,7 +303,7 @@ class ProofTab(MainTab):
 
     @on(OptionList.OptionHighlighted, "#trials")
     def draw(self) -> None:
-        """The whole of the highlighted trial."""
+        """Draw all of the highlighted trial."""
         option = self.query_one("#trials", OptionList).highlighted_option
         text, page = self.query_one("#trial-text", Static), Page()
         box = self.query_one("#trial")
@@ -343,13 +340,12 @@ class ProofTab(MainTab):
 
 
 class TrialLine(Wrapped):
-    """One trial as a row: what it was about, how it ended, what differed."""
+    """One trial as a row: its subject, its result, the differences."""
 
     def __init__(self, number: int, what: str, trial: Trial) -> None:
         self._number, self._what, self._trial = number, what, trial
 
     def lines(self, width: int) -> list[Content]:
-        """One line."""
         passed = self._trial.passed
         word, style = ("✓ passes", "$text-success") if passed else ("✗ fails", "$text-error")
         text = Content.assemble(

@@ -27,14 +27,14 @@ from capadvise.tui.why import why
 from capadvise.tui.widgets import KeyedScroll
 
 VIEWS = ("why", "evidence", "snippet")
-"""What stands beside the list; one at a time where there is little room."""
+"""The panes beside the list. On a small screen, one is shown at a time."""
 
 
 def _nothing(report: Report) -> Content:
-    """What an empty set means: of a run that failed, not much."""
-    if (said := no_need(report)) == DROP_ALL:
+    """The meaning of an empty set, which is little if the run failed."""
+    if (meaning := no_need(report)) == DROP_ALL:
         return Content.assemble(("Drop all of them. ", "bold $text-success"), "None needed.")
-    return Content.styled(said, "$text-warning")
+    return Content.styled(meaning, "$text-warning")
 
 
 _HELP = """\
@@ -52,7 +52,7 @@ host only: it does not.
 
 
 class ReviewTab(MainTab):
-    """The tab."""
+    """The Review tab."""
 
     HELP = _HELP
     FOCUS = "#caps"
@@ -80,7 +80,6 @@ class ReviewTab(MainTab):
         yield EvidenceTree()
 
     def on_mount(self) -> None:
-        """Titles."""
         self.query_one("#left").border_title = "Capabilities"
         self.query_one("#left").border_subtitle = "/ search"
         self.query_one("#search").display = False
@@ -96,12 +95,11 @@ class ReviewTab(MainTab):
         self.caps.select(cap)
 
     def watch_view(self, view: str) -> None:
-        """Bring one pane to the front (the others show where there is room)."""
+        """Bring one pane to the front; the others are shown if there is room."""
         for name in VIEWS:
             self.query_one(f"#{name}").set_class(name == view, "-front")
 
     def on_resize(self, event: Resize) -> None:
-        """One pane at a time where there is little room."""
         self.set_class(event.size.width < 110 or event.size.height < 22, "narrow")
         self.set_class(event.size.width < 70, "stacked")
         self.set_class(event.size.height < 16, "low")
@@ -147,7 +145,7 @@ class ReviewTab(MainTab):
         return page
 
     def draw_why(self) -> None:
-        """What there is to say of the highlighted one."""
+        """Draw the panes on the highlighted capability."""
         cap, state = self.caps.selected, self._state
         if cap is None or state is None or state.choice is None:
             return
@@ -164,7 +162,7 @@ class ReviewTab(MainTab):
             tree.show(need)
             tree.border_title = f"Evidence: {cap.short}"
 
-    # ------------------------------------------------------------------------- what users do
+    # ------------------------------------------------------------------------- the keys
 
     @on(OptionList.OptionHighlighted, "#caps")
     def _highlighted(self) -> None:
@@ -174,7 +172,7 @@ class ReviewTab(MainTab):
 
     @on(OptionList.OptionSelected, "#caps")
     def _selected(self, event: OptionList.OptionSelected) -> None:
-        """Enter or a click: unfold a group, or go on into the evidence."""
+        """Fold or unfold a group."""
         name = event.option.id or ""
         if name.startswith("title-"):
             self.caps.fold(name.removeprefix("title-"))
@@ -191,7 +189,7 @@ class ReviewTab(MainTab):
         self.screen.set_focus(field)  # at once: the next key is for it
 
     def end_search(self) -> None:
-        """Close it and show everything again."""
+        """Close the search, and show everything again."""
         field = self.query_one("#search", Input)
         field.value = ""
         field.display = False
@@ -199,7 +197,7 @@ class ReviewTab(MainTab):
 
     @property
     def searching(self) -> bool:
-        """Whether the search is open."""
+        """True if the search is open."""
         return bool(self.query_one("#search").display)
 
     @on(Input.Changed, "#search")
@@ -217,5 +215,5 @@ class ReviewTab(MainTab):
         self.caps.focus()
 
     def next_view(self, by: int = 1) -> None:
-        """The next pane to the front."""
+        """Bring the next pane to the front."""
         self.view = VIEWS[(VIEWS.index(self.view) + by) % len(VIEWS)]

@@ -1,5 +1,5 @@
-"""The Risk tab: what an attacker could do with exactly the chosen set, and what goes with each
-capability that is dropped."""
+"""The Risk tab: the attacks that exactly the chosen set allows, and those that each dropped
+capability takes away."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ Space drops the highlighted capability: its attacks are struck out, and what bre
 
 
 class RiskTab(MainTab):
-    """The tab."""
+    """The Risk tab."""
 
     HELP = _HELP
     FOCUS = "#risk-caps"
@@ -62,17 +62,14 @@ class RiskTab(MainTab):
                 yield Static(id="risk-text", markup=False)
 
     def on_mount(self) -> None:
-        """Titles."""
         self.query_one("#risk-caps").border_title = "By risk"
 
     def on_resize(self, event: Resize) -> None:
-        """One above the other where there is little room."""
         self.set_class(event.size.width < 70, "stacked")
         self.set_class(event.size.height < 16, "low")
 
     @property
     def table(self) -> OptionList:
-        """The list."""
         return self.query_one("#risk-caps", OptionList)
 
     @property
@@ -84,7 +81,7 @@ class RiskTab(MainTab):
         return Cap(int(option.id.removeprefix("risk-")))
 
     def select(self, cap: Cap) -> None:
-        """Highlight a capability, where it is there."""
+        """Highlight a capability, if it is listed."""
         ids = [option.id for option in self.table.options]
         if f"risk-{int(cap)}" in ids:
             self.table.highlighted = ids.index(f"risk-{int(cap)}")
@@ -116,7 +113,7 @@ class RiskTab(MainTab):
         return Option(Content.assemble((f"{mark} ", style), name, risk), id=f"risk-{int(cap)}")
 
     def _sum(self, choice: Choice, risks: Risks) -> Content:
-        """Two sentences over the whole set."""
+        """Two sentences on the whole set."""
         name = f"{choice.name[:1].upper()}{choice.name[1:]}"
         now, first = worst(choice.caps, risks), worst(choice.start, risks)
         if not choice.caps:
@@ -139,7 +136,8 @@ class RiskTab(MainTab):
         )
 
     def _attacks(self, caps: CapSet) -> tuple[int, int]:
-        """How many are possible with a set where it runs, and how many depend on something."""
+        """The number of attacks that are possible with a set where it runs, and of those that
+        depend on something."""
         assert self._state is not None
         assert self._state.choice is not None
         place, _ = judged_in(self._state.choice.report)
@@ -148,7 +146,7 @@ class RiskTab(MainTab):
         return sum(len(each.possible) for each in here), sum(len(each.depends) for each in here)
 
     def _where(self) -> str:
-        """The place that the risks are those of."""
+        """The place for which the risks were judged."""
         assert self._state is not None
         assert self._state.choice is not None
         _, where = judged_in(self._state.choice.report)
@@ -161,7 +159,7 @@ class RiskTab(MainTab):
         self.post_message(Moved())
 
     def draw(self) -> None:
-        """The text of the highlighted one."""
+        """Draw the text on the highlighted row."""
         if self._state is None or self._state.choice is None:
             return
         cap, box = self.selected, self.query_one("#risk-why")
@@ -170,7 +168,8 @@ class RiskTab(MainTab):
         self.query_one("#risk-text", Static).update(page)
 
     def _place(self) -> Page:
-        """What the place of the recording let an attacker do, and what not."""
+        """The page on the place of the recording: what it allows an attacker, and what it does
+        not."""
         assert self._state is not None
         assert self._state.choice is not None
         page, report = Page(), self._state.choice.report
@@ -226,11 +225,11 @@ def _is(risks: Risks, cap: Cap, word: str) -> bool:
 
 
 def _settings(entry: Entry, choice: Choice) -> list[tuple[str, str]]:
-    """The settings of the recorded place that a capability has to do with."""
-    said = " ".join(
+    """The settings of the recorded place that the facts on a capability name."""
+    facts = " ".join(
         [entry.risk_reason, *entry.allows]
         + [condition.when for condition in entry.risk_conditions]
         + [way.do for way in entry.remediation]
     )
     posture = choice.report.posture.sysctls
-    return [(name, value) for name, value in sorted(posture.items()) if name in said]
+    return [(name, value) for name, value in sorted(posture.items()) if name in facts]

@@ -1,5 +1,5 @@
-"""The rows of the list of capabilities, from a report that is reviewed or a recording that goes on.
-Pure: no widget here."""
+"""The rows of the list of capabilities, of a report in review or of a running recording. Pure: no
+widget here."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ _BY_VERDICT = {
 _BRIGHT = 1.5
 """Seconds that a capability stays lit after its first check."""
 _SPAN = 2.0
-"""Seconds over which a rate is taken."""
+"""The seconds of checks from which a rate is computed."""
 _PID = re.compile(r"\[\d+\](?= )")
 _LONGEST = 120
-"""Characters of a name or an argument; the report holds all of it."""
+"""The most characters of a name or an argument; the report holds all of it."""
 
 
 class SortOrder(StrEnum):
@@ -52,7 +52,7 @@ class SortOrder(StrEnum):
 
     @property
     def following(self) -> SortOrder:
-        """The one that a key press leads to."""
+        """The next order."""
         orders = list(SortOrder)
         return orders[(orders.index(self) + 1) % len(orders)]
 
@@ -67,10 +67,10 @@ class Row:
     risk: str
     """Its word."""
     level: int
-    """The same as a number, to sort by; what nobody knows is the worst."""
+    """The same as a number, to sort by; an unknown risk is the worst."""
     checks: int = 0
     incidental: int = 0
-    """Of these, those whose result has no effect, where others have one."""
+    """Those of the checks that have no effect, if others have one."""
     first: float = 1e9
     """Seconds from the start to its first check."""
     rate: float = 0.0
@@ -81,14 +81,14 @@ class Row:
     decision: Decision | None = None
     """None while it is recorded."""
     place: str = ""
-    """Whether it would count in a user namespace, of what is needed."""
+    """If it is needed: whether it would count in a user namespace."""
 
 
 def review_rows(
     choice: Choice, lamps: Iterable[Lamp], risks: Risks, counts: Counts, places: Places
 ) -> list[Row]:
-    """All capabilities, for a review. ``places``: where needs can be met; none where it runs in a
-    user namespace already."""
+    """The rows of a review. ``places``: where needs can be met; empty if the target runs in a user
+    namespace already."""
     proposal = choice.report.proposal
     known = {need.cap: need for need in proposal.needs}
     rows = []
@@ -117,7 +117,7 @@ def review_rows(
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What the evidence for one capability adds up to."""
+    """The sum of the evidence for one capability."""
 
     checks: int
     incidental: int
@@ -126,21 +126,21 @@ class Seen:
 
 
 class Counts:
-    """Adds up evidence, once for each capability: there can be 100,000 pieces of it, and no proof
-    changes them."""
+    """Adds up evidence, once for each capability: there can be 100,000 pieces, and no proof changes
+    them."""
 
     def __init__(self) -> None:
         self._seen: dict[Cap, Seen] = {}
 
     def of(self, need: Need) -> Seen:
-        """What was seen of one."""
+        """The sum for one capability."""
         if need.cap not in self._seen:
             self._seen[need.cap] = seen(need)
         return self._seen[need.cap]
 
 
 def seen(need: Need) -> Seen:
-    """What the evidence of a need adds up to."""
+    """Add up the evidence of a need."""
     checks = [judged.check for judged in need.evidence]
     deciding = [judged.check for judged in need.evidence if judged.effect is Effect.NEEDED]
     total = sum(check.count for check in checks)
@@ -151,13 +151,13 @@ def seen(need: Need) -> Seen:
 
 
 class LiveRows:
-    """Makes rows of what is seen at one moment after the other."""
+    """Makes the rows of a recording, one moment after the other."""
 
     def __init__(self) -> None:
         self._past: deque[tuple[float, dict[Cap, int]]] = deque()
         self._first: dict[Cap, float] = {}
         self.judged_at: dict[Cap, float] = {}
-        """When each one was first seen to be needed."""
+        """The second in which each capability was first needed."""
 
     def _row(
         self,
@@ -169,7 +169,7 @@ class LiveRows:
         rate: float,
         risks: Risks,
     ) -> Row:
-        """One capability: the call that decided, else the latest."""
+        """The row of one capability, with the call that decided, else the latest."""
         title = JUST if need is None else _BY_VERDICT[need.verdict]
         if title == NEEDED:
             self.judged_at.setdefault(lamp.cap, now.seconds)
@@ -178,7 +178,7 @@ class LiveRows:
         if need is not None and need.evidence:
             judged = seen(need)
             call = judged.call
-            if title == NEEDED and judged.incidental:  # of later ones, nobody knows yet
+            if title == NEEDED and judged.incidental:  # later checks are not judged yet
                 needed, incidental = judged.checks - judged.incidental, judged.incidental
         return Row(
             lamp.cap,
@@ -217,9 +217,9 @@ class LiveRows:
     def _before(
         self, seconds: float, counts: dict[Cap, int]
     ) -> tuple[Mapping[Cap, int], float | None]:
-        """The counts that a rate is taken against, and how long ago they were."""
+        """The earlier counts from which a rate is computed, and how long ago they were."""
         if self._past and seconds <= self._past[-1][0]:
-            return {}, None  # nothing goes on any more
+            return {}, None  # the recording has ended
         self._past.append((seconds, counts))
         while len(self._past) > 2 and self._past[1][0] <= seconds - _SPAN:
             self._past.popleft()
@@ -238,7 +238,7 @@ def call_text(check: Check) -> str:
 
 
 def fitted(call: str, room: int) -> str:
-    """A call without the pid, where what comes before its details does not fit in."""
+    """A call, without the pid if the part before its details does not fit."""
     return call if len(call.partition(",")[0]) < room else _PID.sub("", call, count=1)
 
 
@@ -261,8 +261,7 @@ def short_count(number: float) -> str:
 def arranged(
     rows: Iterable[Row], order: SortOrder, wanted: Mapping[Cap, int] | None
 ) -> dict[str, list[Row]]:
-    """The rows by group, sorted; those that a search found, the best first. Empty groups are left
-    out."""
+    """The rows by group, sorted; in a search, the best match first. Empty groups are left out."""
     keys: dict[SortOrder, Callable[[Row], Any]] = {
         SortOrder.RISK: lambda row: (-row.level, row.cap),
         SortOrder.TIME: lambda row: (row.first, row.cap),
@@ -281,9 +280,9 @@ def arranged(
 def search(
     caps: Collection[Cap], needs: Mapping[Cap, Need], catalog: Catalog, typed: str
 ) -> dict[Cap, int]:
-    """Which capabilities a search finds, with a rank, 0 the best: by the name, also without its
-    underscores, by the beginning of a word of what is known of it; else by letters in their order.
-    """
+    """The capabilities that match, each with a rank, 0 the best. A word matches in the name, also
+    without underscores, or at the beginning of a word of the facts; else its letters match in their
+    order."""
     words = re.sub(r"\bcap_", "", typed.lower()).split()
     if not words:
         return dict.fromkeys(caps, 0)
@@ -309,8 +308,8 @@ def _rank(word: str, cap: Cap, need: Need | None, catalog: Catalog) -> int | Non
     if plain in joined:
         return 2
     entry = catalog.entry(cap)
-    said = [VERDICTS[need.verdict], need.reason] if need else [VERDICTS[Verdict.NOT_CHECKED]]
-    text = " ".join((*said, risk_word(catalog.risk(cap)), *_facts(entry)))
+    verdict = [VERDICTS[need.verdict], need.reason] if need else [VERDICTS[Verdict.NOT_CHECKED]]
+    text = " ".join((*verdict, risk_word(catalog.risk(cap)), *_facts(entry)))
     if any(part.startswith(word) for part in re.findall(r"\w+", text.lower())):
         return 3
     letters = iter(joined)

@@ -1,4 +1,5 @@
-"""The save screen: format, set and file; what would be written is shown before it is."""
+"""The screens that write files. Save: format, set and file, with a preview. Export: a picture, a
+page and a table for a pull request."""
 
 from __future__ import annotations
 
@@ -34,29 +35,29 @@ from capadvise.tui.widgets import Fitting, KeyedScroll, Keys
 from capadvise.workflow.protocols import Confirm
 
 MAX_BYTES = 4 << 20
-"""A larger file is not a configuration."""
+"""The most bytes of a configuration file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What would be written, and how to say it. Nothing is written by making one."""
+    """A file to be written, and the sentences on it. Making a plan writes nothing."""
 
     text: str
     """The whole file as it would be."""
-    said: tuple[str, ...] = ()
-    """One sentence each."""
+    notes: tuple[str, ...] = ()
+    """Sentences on the change."""
     change: Change | None = None
-    """Where there is a file already."""
+    """None if there is no file yet."""
     services: tuple[str, ...] = ()
-    """What the file declares; one of them is changed."""
+    """The services that the file declares; one of them is changed."""
     problem: str | None = None
     """Why nothing can be written."""
     patching: Patching | None = None
-    """What is put into the user's own file, of which the program that reads it can be asked; None
-    where a whole file is written, or nothing changes."""
+    """The change of the user's own file, on which the program that reads the file can be asked;
+    None if a whole file is written, or nothing changes."""
 
     def write(self, path: Path) -> None:
-        """Write it. Raises CapadviseError where that cannot be done."""
+        """Write the file. Raises CapadviseError."""
         if self.change is None:
             write(path, self.text, private=False)
         else:
@@ -64,7 +65,7 @@ class Plan:
 
 
 def file_name(format_name: str) -> str:
-    """The file that is proposed."""
+    """The file name that is proposed."""
     language = LANGUAGES.get(format_name)
     return (language and language.file_name) or f"capadvise.{format_name}"
 
@@ -72,7 +73,7 @@ def file_name(format_name: str) -> str:
 def plan(
     choice: Choice, format_name: str, catalog: Catalog, path: Path, service: str | None
 ) -> Plan:
-    """What Save would do to this file."""
+    """The plan for this file: a new one, another one in its place, or a change in it."""
     new = ""
     try:
         snippet = chosen(choice, catalog)
@@ -86,21 +87,21 @@ def plan(
             return Plan(new, (f"Would replace {path}.",), change)
         services = tuple(item.service for item in language.read(before.decode()))
         if len(services) == 1 or service not in services:
-            service = None  # the only one needs no name, and a unit's is not in its file
+            service = None  # a single service needs no name, and a unit's name is not in its file
         if service is None and len(services) > 1:
             text = before.decode()
             return Plan(text, services=services, problem="Several services are in it: choose one.")
         dropped = choice.start & choice.toggled
         made = patching(path, language, service, snippet, choice.report, dropped=dropped)
-        said = (_what_changes(made.change), *made.notes)
+        notes = (_what_changes(made.change), *made.notes)
         asked = None if made.change.empty else made
-        return Plan(made.change.patched.text, said, made.change, services, patching=asked)
+        return Plan(made.change.patched.text, notes, made.change, services, patching=asked)
     except CapadviseError as error:
         return Plan(new, problem=in_one_line(error))
 
 
 def in_one_line(error: CapadviseError) -> str:
-    """An error, with its hint behind it."""
+    """An error with its hint."""
     return f"{error} ({error.hint})" if error.hint else str(error)
 
 
@@ -113,7 +114,7 @@ def _what_changes(change: Change) -> str:
 
 
 def _read(path: Path) -> bytes | None:
-    """What is in a file; None where there is none. Raises BadInput for what cannot be changed."""
+    """The bytes of a file; None if there is none. Raises BadInput if it cannot be changed."""
     try:
         if not path.exists():
             if not path.parent.is_dir():
@@ -132,7 +133,7 @@ def _read(path: Path) -> bytes | None:
 
 
 class Save(Fitting, ModalScreen[str | None]):
-    """Returns a sentence about what was written; None where nothing was."""
+    """Returns a sentence on what was written, or None."""
 
     BINDINGS: ClassVar = [
         Binding("ctrl+s", "save", "Save", key_display="^s", id="save-file"),
@@ -143,7 +144,7 @@ class Save(Fitting, ModalScreen[str | None]):
 
     @dataclass
     class Confirmed(Message):
-        """The program that reads the file was asked; ``error``: why it would not do."""
+        """The program that reads the file has answered; ``error``: why it refuses the file."""
 
         plan: Plan
         error: str | None
@@ -196,14 +197,13 @@ class Save(Fitting, ModalScreen[str | None]):
         yield Keys()
 
     def on_mount(self) -> None:
-        """A title, a first plan, and the focus on the file."""
         self.query_one("#save").border_title = "Save"
         self._draw()
         self.query_one("#service" if self._asks_for_service else "#file").focus()
 
     @property
     def choice(self) -> Choice:
-        """The set that is picked here."""
+        """The set that the user picked here."""
         value = self.query_one("#set", Select).value
         return self.choices[value if isinstance(value, int) else 0]
 
@@ -214,7 +214,7 @@ class Save(Fitting, ModalScreen[str | None]):
 
     @property
     def path(self) -> Path:
-        """The file that is named."""
+        """The path in the field."""
         return Path(self.query_one("#file", Input).value.strip()).expanduser()
 
     @on(Select.Changed, "#format")
@@ -228,7 +228,7 @@ class Save(Fitting, ModalScreen[str | None]):
 
     @on(Input.Changed, "#file")
     def _file_changed(self) -> None:
-        """A file that is there says itself in which language it is."""
+        """Set the format to the language of a file that exists."""
         written = format_of(self.path)
         if written is not None and written != self.format_name:
             self.format_name = written
@@ -239,7 +239,7 @@ class Save(Fitting, ModalScreen[str | None]):
     @on(Select.Changed, "#set")
     @on(Select.Changed, "#service")
     def _draw(self) -> None:
-        """Plan again, and show it."""
+        """Plan again, and show the plan."""
         services = self.query_one("#service", Select)
         service = services.value if isinstance(services.value, str) else self._service
         self.plan = plan(self.choice, self.format_name, self.catalog, self.path, service)
@@ -259,12 +259,12 @@ class Save(Fitting, ModalScreen[str | None]):
         page = Page()
         if made.problem is not None:
             page.say(Content.styled(printable(made.problem), "$text-error"))
-        for text in made.said:
+        for text in made.notes:
             page.say(printable(text))
         self.query_one("#said", Static).update(page)
 
     def _offer(self, services: tuple[str, ...]) -> None:
-        """The services of the file, where there are several."""
+        """Offer the services of the file, if there are several."""
         field = self.query_one("#service", Select)
         field.display = self.query_one("#service-label").display = len(services) > 1
         if services != self.services:
@@ -299,7 +299,7 @@ class Save(Fitting, ModalScreen[str | None]):
         self.run_worker(ask, thread=True, exclusive=True)
 
     def on_save_confirmed(self, event: Confirmed) -> None:
-        """Write it, unless something else was chosen meanwhile."""
+        """Write the file, unless the user has changed the plan since."""
         if self._asking is event.plan:
             self._asking = None
         if self.plan is not event.plan:
@@ -322,13 +322,12 @@ class Save(Fitting, ModalScreen[str | None]):
 
     @on(Button.Pressed, "#do-copy")
     def action_copy(self) -> None:
-        """The snippet to the clipboard of the terminal."""
+        """Copy the snippet to the terminal's clipboard."""
         self.app.copy_to_clipboard(rendered(self.choice, self.format_name, self.catalog))
         self.query_one("#said", Static).update(f"The snippet is {COPIED}.")
 
     @on(Button.Pressed, "#do-cancel")
     def action_cancel(self) -> None:
-        """Leave; nothing is written."""
         self.dismiss(None)
 
 
@@ -355,7 +354,7 @@ def exported(choice: Choice, catalog: Catalog) -> dict[str, str]:
 
 
 class Export(Fitting, ModalScreen[str | None]):
-    """Returns a sentence about what was written; None where nothing was."""
+    """Returns a sentence on what was written, or None."""
 
     BINDINGS: ClassVar = [
         Binding("ctrl+s", "save", "Export", id="do-export"),
@@ -380,7 +379,6 @@ class Export(Fitting, ModalScreen[str | None]):
         yield Keys()
 
     def on_mount(self) -> None:
-        """A title, and what would be written."""
         self.query_one("#export").border_title = "Export lamps, needs and proof"
         self._show()
 
@@ -399,18 +397,16 @@ class Export(Fitting, ModalScreen[str | None]):
     @on(Input.Submitted, "#export-name")
     @on(Button.Pressed, "#export-do")
     def action_save(self) -> None:
-        """Write them."""
         paths = self._paths()
         try:
             for ending, text in exported(self.choice, self.catalog).items():
                 write(paths[ending], text, private=False)
         except CapadviseError as error:
-            said = Content.styled(printable(str(error)), "$text-error")
-            self.query_one("#export-files", Static).update(said)
+            complaint = Content.styled(printable(str(error)), "$text-error")
+            self.query_one("#export-files", Static).update(complaint)
             return
         self.dismiss(", ".join(str(path) for path in paths.values()))
 
     @on(Button.Pressed, "#export-cancel")
     def action_cancel(self) -> None:
-        """Leave; nothing is written."""
         self.dismiss(None)

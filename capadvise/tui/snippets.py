@@ -1,5 +1,5 @@
-"""The chosen set in a configuration language. Apart from what reads and changes files, which is
-loaded when somebody saves."""
+"""The chosen set in a configuration language. Apart from ``save``, whose modules that read and
+change files are loaded when the user saves."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ COPIED = "copied, where the terminal allows it (OSC 52)"
 
 
 def chosen(choice: Choice, catalog: Catalog) -> Snippet:
-    """The chosen set, as every format takes it. Raises BadInput as ``snippet_of`` does."""
+    """The chosen set as a snippet for any format. Raises BadInput as ``snippet_of`` does."""
     return snippet_of(choice.report, choice.caps, catalog, set_name=choice.set_name)
 
 
 def rendered(choice: Choice, format_name: str, catalog: Catalog) -> str:
-    """The chosen set in a configuration language; why there is none, where there is none."""
+    """The chosen set in a configuration language, or a comment that says why there is none."""
     try:
         return FORMATS[format_name].render(chosen(choice, catalog))
     except CapadviseError as error:

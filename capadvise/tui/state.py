@@ -30,11 +30,11 @@ from capadvise.workflow.protocols import Now, Over, Prover
 
 _NOTHING = Proposal((), frozenset())
 _UNDONE = 100
-"""Steps that can be taken back."""
+"""The most steps that can be undone."""
 
 
 class TargetState:
-    """What is known of a target, and what the user wants of it."""
+    """A target: its recording or report, and the user's choice."""
 
     def __init__(self, name: str, catalog: Catalog, last_cap: int = 40) -> None:
         self.name = name
@@ -47,9 +47,9 @@ class TargetState:
         self._prover: Prover | None = None
         self.choice: Choice | None = None
         self.saved = False
-        """Whether something was written for it."""
+        """True once something was written for it."""
         self.trial_caps: CapSet | None = None
-        """The set of the trial that is under way."""
+        """The set of the running trial."""
         self.trial_base: CapSet = frozenset()
         """The last set that passed before it."""
         self.uses = Uses(catalog)
@@ -60,10 +60,10 @@ class TargetState:
         self._caps = tuple(map(Cap, range(last_cap + 1)))
         self._risks: Risks = usual_risks(self._caps, catalog)
 
-    # ------------------------------------------------------------------------- what comes in
+    # ------------------------------------------------------------------------- the recording
 
     def look(self, now: Now) -> bool:
-        """What is seen now; whether it differs from before."""
+        """Take what the recorder sees now; returns True if it differs from before."""
         if now.tallies == self.now.tallies and now.proposal is self.now.proposal:
             failing = now.health is not None and not now.health.passed  # for how long, is shown
             quiet = not failing and not any(row.bright or row.rate for row in self.rows)
@@ -82,14 +82,13 @@ class TargetState:
 
     @property
     def dropped(self) -> int:
-        """Events that are missing: of all targets of a run together."""
+        """The number of dropped events, of all targets of a run together."""
         recordings = self.over.report.recordings if self.over else ()
         known = [recording.lost for recording in recordings] or [self.now.lost]
         return sum(lost.total for lost in known)
 
     def ended(self, over: Over, prover: Callable[[Path], Prover | None]) -> None:
-        """The recording is over, and its report is there."""
-        # what no place took goes nowhere later, too
+        """Take the report of a recording that is over."""
         self.over, self._make_prover = over, prover
         self.choice, self._places = Choice(over.report), None
         self._risks = RisksHere(over.report, self.catalog)
@@ -101,30 +100,30 @@ class TargetState:
 
     @property
     def prover(self) -> Prover | None:
-        """Who runs its trials; made when it is asked for, which is after the first frame."""
+        """The prover of this report, made at the first use, which is after the first frame."""
         if self._prover is None and self._make_prover is not None and self.over is not None:
             self._prover = self._make_prover(self.over.path or Path(os.devnull))
         return self._prover
 
-    # ------------------------------------------------------------------- what the user wants
+    # --------------------------------------------------------------------------- the choice
 
     def choose(self, choice: Choice) -> None:
-        """Another choice, which can be taken back."""
+        """Make another choice, which can be undone."""
         if self.choice is not None:
             self._past = [*self._past, self.choice][-_UNDONE:]
         self.choice = choice
 
     def undo(self) -> None:
-        """Take back one step; what was proven meanwhile stays."""
+        """Undo one step, and keep the newest proof."""
         if self._past and self.choice is not None:
             self.choice = self._past.pop().of(self.choice.report)
 
     @property
     def can_undo(self) -> bool:
-        """Whether there is a step to take back."""
+        """True if there is a step to undo."""
         return bool(self._past)
 
-    # ------------------------------------------------------------------------ what is shown
+    # ------------------------------------------------------------------------- the display
 
     @property
     def proposal(self) -> Proposal:
@@ -133,11 +132,11 @@ class TargetState:
 
     @property
     def risks(self) -> Risks:
-        """One risk for each capability: in the place where it runs, once that is known."""
+        """The risk of each capability, in the place where the target runs once that is known."""
         return self._risks
 
     def lamps(self, event: int | None = None) -> tuple[Lamp, ...]:
-        """As they are now, in a trial, or at an event of the recording."""
+        """The lamps of this moment, of the running trial, or of an event of the recording."""
         checked = {tally.last.cap for tally in self.now.tallies}
         proposal = self.proposal
         if event is not None:
@@ -146,7 +145,7 @@ class TargetState:
             seen = Proposal(needs, frozenset(needed & proposal.recommended))
             return lamps(self._caps, seen, seen.recommended, seen.recommended, self._risks)
         if self.trial_caps is not None:
-            base = self.trial_base | self.trial_caps  # what is tried was added by nobody
+            base = self.trial_base | self.trial_caps  # the user added nothing
             return lamps(self._caps, proposal, self.trial_caps, base, self._risks)
         if self.choice is not None:
             kept, base = self.choice.caps, self.choice.start
@@ -155,7 +154,7 @@ class TargetState:
         return lamps(self._caps, proposal, kept, kept, self._risks, checked)
 
     def score(self) -> Score:
-        """What it is worth."""
+        """The score of the chosen set, or of the running trial."""
         if self.trial_caps is not None:
             return score(self._caps, self.trial_caps, self._risks, "in a trial")
         if self.choice is None:
@@ -172,8 +171,9 @@ class TargetState:
         return review_rows(self.choice, self.lamps(), self._risks, self.counts, self.places())
 
     def places(self) -> Places:
-        """Where each need can be met; nothing where it runs in a user namespace already. Found out
-        once: a recording can hold 100,000 pieces of evidence, and no proof changes them."""
+        """The place where each need can be met; empty if the target runs in a user namespace
+        already. Computed once: there can be 100,000 pieces of evidence, and no proof changes
+        them."""
         report = self.choice.report if self.choice else None
         if report is None or not can_move(report):
             return {}

@@ -1,4 +1,4 @@
-"""What the screen asks of each tab."""
+"""The base of all tabs, and the values that the screen hands them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Moved(Message):
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """What the screen was opened for."""
+    """The values that a tab gets when the screen opens."""
 
     catalog: Catalog
     argv: Sequence[str]
@@ -32,7 +32,7 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What all tabs show."""
+    """The values that a tab draws."""
 
     states: Sequence[TargetState]
     current: int
@@ -48,9 +48,9 @@ class MainTab(Vertical):
     """A tab: its line in ``tabs.TABS`` names its class."""
 
     HELP: ClassVar[str]
-    """What the help says of it, below its keys."""
+    """The text of the help below the keys."""
     FOCUS: ClassVar[str]
-    """What gets the keys when the user comes here."""
+    """The widget that has the focus when the user comes here."""
     LISTS_CAPS: ClassVar[bool] = False
     """It has a list of capabilities, in which a click on a lamp selects."""
 
@@ -68,4 +68,4 @@ class MainTab(Vertical):
         return None
 
     def select(self, cap: Cap) -> None:
-        """Highlight a capability, where it is listed."""
+        """Highlight a capability, if it is listed."""

@@ -1,8 +1,8 @@
-"""A terminal in memory: what a target writes, as lines that can be shown. Pure.
+"""A terminal in memory: the target's output as lines that can be shown. Pure.
 
-pyte keeps the screen. What it does not know is taken out or done here: it reads no DCS strings,
-prints the parameters of what it does not expect, has no second screen, and stops at characters
-without a width. Nothing of what the target writes ever reaches the real terminal.
+pyte keeps the screen. This module does, or takes out, what pyte cannot do: pyte reads no DCS
+strings, prints the parameters of sequences that it does not expect, has no second screen, and stops
+at characters without a width. Nothing that the target writes ever reaches the real terminal.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from pyte.screens import Char
 from capadvise.model.escape import printable
 
 MOST = 5000
-"""Lines that are kept above the screen."""
+"""The most lines that are kept above the screen."""
 _LONGEST = 4096
-"""Characters of a line that scrolled by too fast to be drawn."""
+"""The most characters of a line that scrolled by too fast to be drawn."""
 _WHOLE = 16 << 10
-"""Of more bytes at once, the lines that would scroll by are kept as plain text."""
+"""If more bytes come at once, the lines that would scroll by are kept as plain text."""
 _SLICE = 2048
 _TURN = 0.015
-"""Seconds of drawing at a time; keys are answered between two turns."""
+"""The seconds of one turn of drawing; keys are answered between two turns."""
 _BEHIND = 128 << 10
-"""What a program that fills the screen wrote before the last so many bytes is not drawn."""
+"""The last bytes that are drawn of a program that fills the screen; earlier ones are not."""
 
 _ALTERNATE = (47, 1047, 1049)
 _ANSWER_KIND = b"\x1b[?6c"
 
 
 class _Stream(pyte.Stream):
-    """Three sequences more, which ncurses uses of a terminal that is called xterm."""
+    """Knows more sequences, which ncurses uses on a terminal that is called xterm."""
 
     csi = {  # noqa: RUF012 - as in pyte
         **pyte.Stream.csi,
@@ -51,12 +51,13 @@ class _Stream(pyte.Stream):
 
 
 class _Screen(pyte.Screen):
-    """One with a second screen for programs that fill it, and with what scrolled out at the top."""
+    """Adds a second screen for programs that fill it, and keeps lines that scroll out at the
+    top."""
 
     def __init__(self, columns: int, lines: int) -> None:
         self.past: deque[Any] = deque(maxlen=MOST)
         self.total = 0
-        """How many lines scrolled out, those that are no longer kept included."""
+        """The number of lines that scrolled out, including those that are no longer kept."""
         self.replies = bytearray()
         self.application_keys = self.bracketed_paste = False
         self._main: tuple[Any, int, int] | None = None
@@ -64,16 +65,16 @@ class _Screen(pyte.Screen):
 
     @property
     def alternate(self) -> bool:
-        """Whether the second screen is shown."""
+        """True while the second screen is shown."""
         return self._main is not None
 
     def reset(self) -> None:
-        """As after being switched on."""
+        """Return to the state after switching on."""
         self._main = None
         super().reset()
 
     def index(self) -> None:
-        """A line feed on the last line: the first one is kept."""
+        """Line feed. On the last line, the first line scrolls out and is kept."""
         margins = self.margins
         top, bottom = (margins.top, margins.bottom) if margins else (0, self.lines - 1)
         if self.cursor.y == bottom and top == 0 and not self.alternate:
@@ -81,12 +82,12 @@ class _Screen(pyte.Screen):
         super().index()
 
     def keep(self, line: Any) -> None:
-        """A line above the screen: cells, or plain text."""
+        """Keep a line above the screen: cells, or plain text."""
         self.past.append(line)
         self.total += 1
 
     def resize(self, lines: int | None = None, columns: int | None = None) -> None:
-        """Lines above the cursor go up, where there is no more room for them."""
+        """Change the size. Lines above the cursor scroll out if there is no more room for them."""
         lines, columns = lines or self.lines, columns or self.columns
         for _ in range(max(0, self.cursor.y - lines + 1)):
             if not self.alternate:
@@ -103,13 +104,11 @@ class _Screen(pyte.Screen):
         self.tabstops = set(range(8, columns, 8))
 
     def set_mode(self, *modes: int, **options: Any) -> None:
-        """Some modes are ours."""
         if options.get("private"):
             self._switch(modes, on=True)
         super().set_mode(*modes, **options)
 
     def reset_mode(self, *modes: int, **options: Any) -> None:
-        """Some modes are ours."""
         super().reset_mode(*modes, **options)
         if options.get("private"):
             self._switch(modes, on=False)
@@ -182,7 +181,7 @@ class _Screen(pyte.Screen):
         self.restore_cursor()
 
     def report_device_attributes(self, mode: int = 0, **_: Any) -> None:
-        """What kind it is."""
+        """DA: the kind of terminal."""
         self.replies += _ANSWER_KIND
 
     def report_status(self, mode: int = 0, **_: Any) -> None:
@@ -190,29 +189,29 @@ class _Screen(pyte.Screen):
         self.report_device_status(mode)
 
     def write_process_input(self, data: str) -> None:
-        """What a terminal answers."""
+        """Keep an answer of the terminal."""
         self.replies += data.encode()
 
     def set_title(self, param: str) -> None:
-        """Nobody sees it."""
+        """Ignored."""
 
     def set_icon_name(self, param: str) -> None:
-        """Nobody sees it."""
+        """Ignored."""
 
     def debug(self, *_: Any, **__: Any) -> None:
-        """What pyte does not know does nothing."""
+        """Ignore a sequence that pyte does not know."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """Where it is, in rows from the first that is kept."""
+    """The place of the cursor; rows count from the first that is kept."""
 
     row: int
     column: int
 
 
 class Terminal:
-    """Takes bytes, gives rows of cells. ``turn`` draws some of what came."""
+    """Takes bytes and gives rows of cells. ``turn`` draws some of the bytes that wait."""
 
     def __init__(self, columns: int = 80, rows: int = 24) -> None:
         self.screen = _Screen(columns, rows)
@@ -232,7 +231,7 @@ class Terminal:
         self.turn()
 
     def _scroll_by(self) -> None:
-        """Lines that would be seen for no time become plain text."""
+        """Keep as plain text the lines that would scroll by unseen."""
         enters = self._waiting.find("\x1b[?1049h")
         early = self._waiting if enters < 0 else self._waiting[:enters]
         lines = early.split("\n")
@@ -251,7 +250,7 @@ class Terminal:
             self.screen.keep(_plain(line))
 
     def turn(self) -> bool:
-        """Draw for a short time; whether all of it is drawn."""
+        """Draw for a short time; returns True if all of it is drawn."""
         end = time.monotonic() + _TURN
         while self._waiting and time.monotonic() < end:
             text, self._waiting = self._waiting[:_SLICE], self._waiting[_SLICE:]
@@ -268,12 +267,11 @@ class Terminal:
         self._stream.feed(understood(text))
 
     def resize(self, columns: int, rows: int) -> None:
-        """Another size."""
         if (columns, rows) != (self.screen.columns, self.screen.lines):
             self.screen.resize(rows, columns)
 
     def replies(self) -> bytes:
-        """What the program asked of its terminal, answered."""
+        """The answers to what the program asked of its terminal."""
         data = bytes(self.screen.replies)
         self.screen.replies.clear()
         return data
@@ -302,7 +300,7 @@ class Terminal:
 
     @property
     def cursor(self) -> Cursor | None:
-        """None where the program hides it."""
+        """The cursor, or None if the program hides it."""
         cursor, past = self.screen.cursor, 0 if self.screen.alternate else len(self.screen.past)
         if cursor.hidden:
             return None
@@ -321,32 +319,32 @@ def _cells_text(cells: dict[int, Char]) -> str:
 
 
 def _plain(line: str) -> str:
-    """A line without what steers a terminal; what was overwritten is gone."""
+    """A line without control sequences and without what was overwritten."""
     text = SEQUENCE.sub("", line[:_LONGEST]).rstrip("\r").rpartition("\r")[2]
     text = text.expandtabs()
     return text if text.isprintable() else printable(text)
 
 
 _STRINGS = re.compile(r"\x1b[\]PX^_][^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c|(?=\x1b))")
-"""Titles, clipboards, colours, device strings: nothing of them is shown."""
+"""Titles, clipboards, colours, device strings: none of them is shown."""
 _CSI = re.compile(r"\x1b\[([ -?]*)([@-~])")
 _PLAIN = re.compile(r"(\??)([0-9:;]*)")
 _CONTROLS = r"\x00-\x17\x19\x1c-\x1f"
-"""Those that do not end a sequence in which they stand."""
+"""The control characters that can be inside a sequence."""
 _MIXED = re.compile(rf"\x1b\[[ -?]*[{_CONTROLS}][ -?{_CONTROLS}]*")
 _BROKEN_OFF = re.compile(r"\x1b\[[ -?]*(?=\x1b)")
 UNFINISHED = re.compile(rf"\x1b(?:\[[ -?{_CONTROLS}]*|[\]PX^_][^\x07\x1b\x9c]*\x1b?|[ -/]*)\Z")
-"""What may go on in the next piece."""
+"""The beginning of a sequence whose rest may be in the next piece."""
 SEQUENCE = re.compile(rf"{_STRINGS.pattern}|{_CSI.pattern}|\x1b[ -/]*[0-~]")
 _STRANGE = re.compile(r"[^\x00-\x7e]+")
 _PARAMETERS = {"m": 32, "h": 16, "l": 16, "H": 2, "f": 2, "r": 2}
-"""How many parameters a sequence has; one, for the others."""
+"""The number of parameters of a sequence; the others have one."""
 _ERASES = {"J": 3, "K": 2}
 """The largest parameter that has a meaning."""
 
 
 def understood(text: str) -> str:
-    """What pyte does the right thing with."""
+    """The text without sequences that pyte takes for something else."""
     if "\x1b" in text:
         text = _MIXED.sub(_controls_first, _STRINGS.sub("", text))
         text = _CSI.sub(_known, _BROKEN_OFF.sub("", text))
@@ -354,14 +352,14 @@ def understood(text: str) -> str:
 
 
 def _controls_first(match: re.Match[str]) -> str:
-    """A terminal obeys them at once, before the sequence."""
+    """Move control characters before the sequence around them: a terminal obeys them at once."""
     within = match[0][1:]
     controls = "".join(char for char in within if char < " ")
     return controls + "\x1b" + "".join(char for char in within if char >= " ")
 
 
 def _known(match: re.Match[str]) -> str:
-    """A control sequence as pyte takes it; nothing where it has another meaning than pyte knows."""
+    """A control sequence in the form that pyte takes; empty if pyte takes it for another one."""
     final, plain = match[2], _PLAIN.fullmatch(match[1])
     if plain is None or (plain[1] and final not in "hl"):
         return ""

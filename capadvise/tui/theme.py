@@ -1,4 +1,5 @@
-"""A theme that follows the terminal: its background, its depth of colour, light or dark."""
+"""The theme: one that follows the terminal (background, depth of colour, light or dark), or the one
+that the user chose some other time, which a small file keeps with keys of their own."""
 
 from __future__ import annotations
 
@@ -19,8 +20,8 @@ from capadvise.tui.early import EarlyKeys
 
 
 def theme(environ: Mapping[str, str], background: str | None) -> Theme:
-    """A theme for this terminal: its own 16 colours where it has no more or none are wanted, else
-    one on the terminal's own background (``#rrggbb``, None where it did not say)."""
+    """A theme for this terminal: its own 16 colours if it has no more or the user wants none, else
+    one on the terminal's own background (``#rrggbb``, None if it did not answer)."""
     light = _is_light(environ, background)
     term, depth = environ.get("TERM", ""), environ.get("COLORTERM", "")
     many = depth in ("truecolor", "24bit") or "256color" in term or "direct" in term
@@ -50,7 +51,7 @@ _ANSWER = re.compile(rb"\x1b\]11;rgba?:([0-9a-fA-F]+)/([0-9a-fA-F]+)/([0-9a-fA-F
 
 
 def parse_background(answer: bytes) -> str | None:
-    """``#rrggbb`` out of what a terminal answers to OSC 11."""
+    """``#rrggbb`` from a terminal's answer to OSC 11."""
     colour = _ANSWER.search(answer)
     if colour is None:
         return None
@@ -80,7 +81,7 @@ def _file() -> Path:
 
 
 def remembered() -> tuple[str | None, dict[str, str]]:
-    """(theme, keys by the name of what they do); nothing where the file is none of ours."""
+    """(theme, keys by the id of their binding); empty if there is no such file."""
     values = _values()
     theme, keys = values.get("theme"), values.get("keys")
     ours = isinstance(keys, dict) and all(isinstance(key, str) for key in keys.values())
@@ -97,7 +98,7 @@ def _values() -> dict[str, Any]:
 
 
 def remember(*, theme: str) -> None:
-    """Keep a choice, where that can be done."""
+    """Keep a choice, if that is possible."""
     from capadvise.report.save import write
 
     with suppress(OSError, CapadviseError):

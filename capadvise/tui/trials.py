@@ -1,4 +1,4 @@
-"""What is said of trials: their names, how far a proof has come, a health check to begin with.
+"""Texts on trials: their names, the progress of a proof, and a first proposal of a health check.
 Pure: no widget here."""
 
 from __future__ import annotations
@@ -17,12 +17,11 @@ from capadvise.report.words import set_text
 
 _BLOCKS = " ▏▎▍▌▋▊▉█"
 _SECONDS = 5
-"""A container that lives so long has not failed at its start."""
+"""A container that lives for this long has not failed at its start."""
 
 
 def tried(caps: CapSet, trials: list[Trial], recommended: CapSet) -> str:
-    """What a trial of a set is about, in few words. ``trials``: those before it; the first one
-    had everything."""
+    """The name of a trial of a set. ``trials``: those before it; the first one had everything."""
     if not trials or caps == trials[0].caps:
         return "everything"
     if not caps:
@@ -39,7 +38,7 @@ def tried(caps: CapSet, trials: list[Trial], recommended: CapSet) -> str:
 
 
 def about(trial: Trial, before: list[Trial], recommended: CapSet) -> str:
-    """The same for a trial that has ended."""
+    """The name of a trial that has ended."""
     what = tried(trial.caps, before, recommended)
     if trial.without is not None and trial.beside:
         what = f"{trial.beside[0].kind.name.lower()} for {trial.without.short}"
@@ -56,9 +55,9 @@ class TrialProgress:
 
     done: int
     total: int
-    """At least so many."""
+    """The least number of trials."""
     left: float | None
-    """Seconds, by the trials so far."""
+    """The estimated seconds."""
 
     def bar(self, width: int) -> str:
         """A bar of so many cells."""
@@ -85,8 +84,8 @@ _WEB = {"80": "http://localhost/", "443": "https://localhost/", "8080": "http://
 
 
 def guessed_check(report: Report) -> str:
-    """A health check to begin with, from what was seen; empty where nothing tells. The ports of a
-    container are not ours."""
+    """A first proposal of a health check, from what was recorded; it can be empty. A container's
+    ports are not on this host."""
     if report.target.kind == "container":
         return still_running(report.target.engine or "docker", _SECONDS)
     for recording in report.recordings:

@@ -1,17 +1,15 @@
-"""The screen of ``watch``: what is refused on this machine, by owner."""
+"""The screen of ``watch``: the calls that are refused on this machine, by owner."""
 
 from __future__ import annotations
 
 import asyncio
-import signal
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from textual.app import App, ComposeResult
+from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.content import Content
-from textual.driver import Driver
 from textual.screen import Screen
 from textual.theme import Theme
 from textual.widgets import OptionList, Static
@@ -23,7 +21,7 @@ from capadvise.model.escape import printable
 from capadvise.model.recording import RefusedBy
 from capadvise.report.lamps import SIGNS, Light
 from capadvise.report.watch import called, cure, said
-from capadvise.tui.driver import TerminalDriver, gone
+from capadvise.tui.driver import TerminalApp, gone
 from capadvise.tui.early import EarlyKeys
 from capadvise.tui.helpscreen import HelpScreen
 from capadvise.tui.page import Page, Wrapped
@@ -32,12 +30,11 @@ from capadvise.workflow.protocols import WatchSource
 
 _TOGETHER, _COUNTED = 0.2, 2.0
 """Seconds between two looks at what is new, and at the counts."""
-_ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 
 
 _LONGEST = 60
 _FOR_WANT_OF_IT = (RefusedBy.CAPABILITY, RefusedBy.LIMIT)
-"""Where a capability would have been the cure."""
+"""The refusals that a capability would have prevented."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,20 +43,20 @@ class OwnerRow:
 
     owner: Owner
     caps: frozenset[Cap]
-    """What it lacked."""
+    """The capabilities that the owner lacked."""
     findings: int
     count: int
-    """Refused calls."""
+    """The number of refused calls."""
     folded: bool
 
     @property
     def key(self) -> str:
-        """What makes it another row."""
+        """Tells rows apart."""
         return repr(self.owner)
 
     @property
     def name(self) -> str:
-        """Escaped."""
+        """The owner's name, escaped."""
         return printable(self.owner.label)[:_LONGEST]
 
 
@@ -72,17 +69,17 @@ class FindingRow:
 
     @property
     def key(self) -> str:
-        """What makes it another row."""
+        """Tells rows apart."""
         return f"finding {self.finding.number}"
 
     @property
     def call(self) -> str:
-        """Whose call, and what came of it; escaped."""
+        """The call and its result, escaped."""
         return printable(called(self.finding))
 
     @property
     def why(self) -> str:
-        """What refused it; escaped."""
+        """The mechanism that refused it, escaped."""
         return "harmless" if self.finding.hidden else printable(said(self.finding))
 
 
@@ -92,8 +89,8 @@ WatchRow = OwnerRow | FindingRow
 def rows_of(
     findings: Iterable[WatchFinding], folded: Collection[str], *, everything: bool
 ) -> list[WatchRow]:
-    """The owner that appeared last comes first, each with its findings, the most frequent first.
-    ``folded``: keys of owners that are closed; ``everything``: also what has no effect."""
+    """The rows: the newest owner first, each with its findings, the most frequent first.
+    ``folded``: keys of owners that are closed; ``everything``: harmless findings, too."""
     groups: dict[Owner, list[WatchFinding]] = {}
     for finding in sorted(findings, key=lambda finding: finding.number):
         if everything or finding.hidden is None:
@@ -112,13 +109,13 @@ def rows_of(
 
 
 class WatchLine(Wrapped):
-    """A row in as many columns as there are."""
+    """A row, cut at the width."""
 
     def __init__(self, row: WatchRow, last_cap: int) -> None:
         self._row, self._last = row, last_cap
 
     def lines(self, width: int) -> list[Content]:
-        """One line; the lamps go where there is no room."""
+        """One line, without the lamps if there is no room."""
         row = self._row
         if isinstance(row, FindingRow):
             dim = "dim" if row.finding.hidden else ""
@@ -156,7 +153,7 @@ The lamps, one for each capability: × a call was refused for lack of it   · no
 
 
 class WatchScreen(Fitting, Screen[None]):
-    """The list, and what there is to say of the highlighted row."""
+    """The list, and a text on the highlighted row."""
 
     BINDINGS: ClassVar = [
         Binding("space", "freeze", "Freeze", tooltip="Keep the screen as it is", id="freeze"),
@@ -184,12 +181,11 @@ class WatchScreen(Fitting, Screen[None]):
         yield Keys()
 
     def on_mount(self) -> None:
-        """The list has the keys."""
         self.query_one("#findings").focus()
         self.show()
 
     def show(self) -> None:
-        """Draw what is known."""
+        """Draw the findings."""
         if self._frozen:
             self._show_top()
             return
@@ -210,7 +206,7 @@ class WatchScreen(Fitting, Screen[None]):
                         table.replace_option_prompt_at_index(number, line)
             else:
                 at = table.highlighted
-                # Who is at the top stays there: what is new comes in there.
+                # New owners come in at the top: without a highlighted row, the view stays there.
                 kept = before[at].key if at and at < len(before) else None
                 table.set_options(Option(WatchLine(row, self._source.last_cap)) for row in rows)
                 if rows:
@@ -266,7 +262,7 @@ class WatchScreen(Fitting, Screen[None]):
         return page
 
     def _cures(self, row: OwnerRow) -> Iterable[str]:
-        """Of all that was refused to an owner, the most frequent first, each once."""
+        """The cures for all refusals of an owner, each once; the most frequent refusal first."""
         refused = [
             finding
             for finding in self._source.findings
@@ -276,7 +272,6 @@ class WatchScreen(Fitting, Screen[None]):
         return dict.fromkeys(map(cure, refused))
 
     def on_option_list_option_highlighted(self) -> None:
-        """What there is to say of it."""
         self._show_finding()
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
@@ -287,17 +282,15 @@ class WatchScreen(Fitting, Screen[None]):
             self.show()
 
     def action_freeze(self) -> None:
-        """Keep the screen as it is, or go on."""
         self._frozen = not self._frozen
         self.show()
 
     def action_everything(self) -> None:
-        """What has no effect, too, or not."""
+        """Show harmless refusals, or hide them."""
         self._everything = not self._everything
         self.show()
 
     def action_help(self) -> None:
-        """The keys, and what the signs mean."""
         shown: dict[str, tuple[str, str]] = {}
         for active in self.active_bindings.values():
             binding = active.binding
@@ -308,14 +301,12 @@ class WatchScreen(Fitting, Screen[None]):
         self.app.push_screen(HelpScreen(keys, _HELP, signs=_LAMPS))
 
     def action_leave(self) -> None:
-        """End the watch."""
         self.app.exit()
 
 
-class WatchApp(App[None]):
-    """Looks at a watch, and draws what it knows."""
+class WatchApp(TerminalApp[None]):
+    """Reads a watch, and draws its findings."""
 
-    CSS_PATH: ClassVar = ["capadvise.tcss"]
     ENABLE_COMMAND_PALETTE = False
 
     def __init__(
@@ -329,58 +320,42 @@ class WatchApp(App[None]):
         theme: Theme | None = None,
         early: EarlyKeys | None = None,
     ) -> None:
-        """``note``: what else there is to say of a finding; ``everything``: also what has no
-        effect; ``seconds``: end after this time; ``counted``: called when the counts are new."""
-        super().__init__(ansi_color=theme.ansi if theme else None)
-        if theme:
-            self.register_theme(theme)
-            self.theme = theme.name
+        """``note``: one more sentence on a finding; ``everything``: show harmless refusals, too;
+        ``seconds``: end after this time; ``counted``: called when the counts are new."""
+        super().__init__(theme, early)
         self._source, self._seconds, self._counted = source, seconds, counted
         self._main = WatchScreen(source, note, everything=everything)
-        self.early = early
-        self._looks = False
 
     def get_default_screen(self) -> WatchScreen:
-        """The screen."""
         return self._main
 
-    def get_driver_class(self) -> type[Driver]:
-        """A terminal can go away."""
-        return TerminalDriver
-
     def on_mount(self) -> None:
-        """Wait for news; the kernel counts meanwhile."""
-        loop = asyncio.get_running_loop()
-        for number in _ENDING:
-            loop.add_signal_handler(number, self.exit)
-        for fd in self._source.fds:
-            loop.add_reader(fd, self._look_soon)
+        """Wait for news, and read the kernel's counts from time to time."""
+        self.end_on_signals()
+        self._listen()
         self.set_interval(_COUNTED, self._count)
         if self._seconds is not None:
             self.set_timer(self._seconds, self.exit)
 
-    def on_unmount(self) -> None:
-        """Nobody waits any more."""
-        loop = asyncio.get_running_loop()
-        for number in _ENDING:
-            loop.remove_signal_handler(number)
+    def _listen(self) -> None:
         for fd in self._source.fds:
-            loop.remove_reader(fd)
+            asyncio.get_running_loop().add_reader(fd, self._look_soon)
+
+    def on_unmount(self) -> None:
+        for fd in self._source.fds:
+            asyncio.get_running_loop().remove_reader(fd)
 
     def _look_soon(self) -> None:
-        """Not again before that: what is refused all the time is not to keep us busy."""
-        loop = asyncio.get_running_loop()
+        """Look once in a while only: a steady stream of refusals is not to keep us busy."""
         for fd in self._source.fds:
-            loop.remove_reader(fd)
+            asyncio.get_running_loop().remove_reader(fd)
         self.set_timer(_TOGETHER, self._look)
 
     def _look(self) -> None:
         for _ in self._source.news():
             pass
         self._main.show()
-        loop = asyncio.get_running_loop()
-        for fd in self._source.fds:
-            loop.add_reader(fd, self._look_soon)
+        self._listen()
 
     def _count(self) -> None:
         if not self.is_headless and gone():

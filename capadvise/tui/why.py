@@ -1,4 +1,4 @@
-"""What is to be said of one capability: why it is needed, what it risks, what to do instead."""
+"""The text on one capability: why it is needed, its risk, and the remediation."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ _NEEDED = (Verdict.REQUIRED, Verdict.NEEDED, Verdict.OPTIONAL)
 
 
 class Uses:
-    """Which of the many uses of a capability were seen. Looked for once for each capability: a
-    recording can hold 100,000 pieces of evidence, and no proof changes them."""
+    """The uses of a capability that were seen. Searched once for each capability: there can be
+    100,000 pieces of evidence, and no proof changes them."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
         self._by_cap: dict[Cap, list[tuple[Use, int]]] = {}
 
     def seen(self, need: Need) -> list[tuple[Use, int]]:
-        """The uses that the needed checks were about, and how many there were; the most frequent
+        """The uses to which the needed checks belong, with their number; the most frequent
         first."""
         entry = self._catalog.entry(need.cap)
         if entry is None or not entry.uses:
@@ -50,7 +50,8 @@ def why(
     risk: object,
     place: Placed | None,
 ) -> Page:
-    """All of it. ``risk``: in the place where it runs; ``place``: where it could be met."""
+    """The page. ``risk``: in the place where the target runs; ``place``: where the need can be
+    met."""
     page = Page()
     entry = catalog.entry(need.cap)
     page.say(
@@ -101,8 +102,8 @@ def _reason(page: Page, choice: Choice, need: Need) -> None:
 
 
 def risk_lines(page: Page, report: Report, entry: Entry, *, gone: bool = False) -> None:
-    """The risk where it runs, and what an attacker can do there. ``gone``: could do, without the
-    user's choice."""
+    """Add the risk in the place where the target runs, and the attacks. ``gone``: the user dropped
+    the capability."""
     place, where = judged_in(report)
     here = remaining(entry, place)
     page.heading("Risk")
@@ -121,14 +122,14 @@ def risk_lines(page: Page, report: Report, entry: Entry, *, gone: bool = False) 
 
 
 def instead(page: Page, entry: Entry) -> None:
-    """How to do without."""
+    """Add how to do without the capability."""
     page.heading("Do this instead")
     for way in entry.remediation:
         page.bullet(f"{way.need}: {way.do}")
 
 
 def use_lines(page: Page, use: Use, checks: int) -> None:
-    """One of the many uses of a capability that was seen, with its remediation."""
+    """Add one use of a capability that was seen, with its remediation."""
     page.heading(f"Seen {checks}×: {use.name}")
     page.say(use.what)
     page.bullet(Content.assemble(("An attacker gains: ", "$text-warning"), use.gains))

@@ -1,4 +1,5 @@
-"""The bottom line with the keys that would do something now, and the keys of every list."""
+"""The parts of all screens: the bottom line with the keys, lists and panes with more keys, and a
+base that fits the size of the terminal."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from textual.widgets import OptionList, Static
 
 
 class KeyedList(OptionList):
-    """A list; j and k, g and G move in it, too."""
+    """A list in which j and k, g and G move, too."""
 
     BINDINGS: ClassVar = [
         Binding("j", "cursor_down", "Down", show=False),
@@ -30,41 +31,39 @@ SCROLLING: list[BindingType] = [
     Binding("g", "scroll_home", "Top", show=False),
     Binding("G", "scroll_end", "Bottom", show=False),
 ]
-"""Of what scrolls."""
+"""The keys of everything that scrolls."""
 
 
 class KeyedScroll(VerticalScroll, can_focus=True):
-    """A pane of text; the same keys scroll it."""
+    """A pane of text that the same keys scroll."""
 
     BINDINGS: ClassVar = SCROLLING
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        """Of the text as it is wrapped beside the scroll bar: Textual forgets that one, and a pane
-        that is too low by a row then shows it."""
+        """The height of the text wrapped beside the scroll bar. Textual forgets the bar, and would
+        show one in a pane that is too low by a row."""
         return super().get_content_height(container, viewport, width - self.scrollbar_size_vertical)
 
 
 _LAST = ("stop", "kill", "leave", "help", "command_palette")
-"""What always has room."""
+"""The keys that are always shown, at the end."""
 
 
 class Keys(Static):
-    """The keys in one line, as many as there is room for; a click presses one. Textual's own line
-    is made of widgets, and takes three layouts each time the focus moves."""
+    """The keys that would do something now, in one line; a click presses one. Textual's own line is
+    made of widgets, and takes three layouts each time the focus moves."""
 
     def __init__(self) -> None:
         super().__init__(id="keys", markup=False)
 
     def on_mount(self) -> None:
-        """Follow what the keys would do."""
         self.screen.bindings_updated_signal.subscribe(self, self.draw)
 
     def on_resize(self) -> None:
-        """The last ones are at the end, where there is room for them."""
         self.draw(self.screen)
 
     def draw(self, screen: Screen[object]) -> None:
-        """The keys that would do something now."""
+        """Draw the keys of a screen, as many as there is room for."""
         if screen is not self.screen:
             return
         shown: dict[str, Binding] = {}
@@ -101,8 +100,8 @@ else:
 
 
 class Fitting(Base):
-    """For a screen to inherit. Textual's own tells itself of each size that it was drawn in: where
-    two sizes wait in its queue, each brings up the other, for ever."""
+    """A base of screens. Textual's own screen sends itself each size that it was drawn in: if two
+    sizes wait in its queue, each brings up the other for ever."""
 
     def _screen_resized(self, size: Size) -> None:
         if size == self.app.size:  # else another one follows

@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from capadvise.tui.protocols import Over
 from textual.pilot import Pilot
 
 from capadvise.catalog import default
@@ -18,6 +17,7 @@ from capadvise.observe.supervise.command import Command
 from capadvise.observe.supervise.record import Observation
 from capadvise.tui.app import CapadviseApp
 from capadvise.tui.main import Main
+from capadvise.workflow.protocols import Over
 from capadvise.workflow.record import live_command
 from capadvise.workflow.reports import judge_and_save
 from capadvise.workflow.review_prover import ReviewProver

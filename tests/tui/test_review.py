@@ -22,6 +22,8 @@ from capadvise.tui.helpscreen import HelpScreen
 from capadvise.tui.main import Main
 from capadvise.tui.palette import COMMANDS
 from capadvise.tui.picker import Picker
+from capadvise.tui.tab import MainTab
+from capadvise.tui.tabs import TABS
 from tests.support.golden import assert_golden
 from tests.support.screens import (
     BIND,
@@ -385,6 +387,21 @@ def test_the_next_format_is_shown_where_one_pane_is() -> None:
         assert all(len(line) <= 36 for line in flags)
 
     drive(app, script, (80, 24))
+
+
+def test_every_tab_of_the_table_has_a_help_and_takes_the_focus() -> None:
+    app = app_on(NGINX)
+
+    async def script(pilot: Session) -> None:
+        assert page(app).tabs.keys() == TABS.keys()
+        for name, entry in TABS.items():
+            tab = page(app).tabs[name]
+            assert isinstance(tab, MainTab)
+            assert type(tab) is entry.load()
+            assert tab.HELP
+            assert tab.query(tab.FOCUS)
+
+    drive(app, script)
 
 
 def test_a_click_on_a_key_presses_it() -> None:

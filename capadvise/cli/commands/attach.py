@@ -31,7 +31,7 @@ def command(args: argparse.Namespace) -> int:
     several = pods is not None and pods.several
     if args.output:
         check_writable(Path(args.output), folder=several)
-    require()  # before anything is said of engines that only root may talk to
+    require()  # first: only root may talk to the engines
     overs = _record(args, pods)
     for over in overs:
         show_proposal(over, quiet=args.quiet)

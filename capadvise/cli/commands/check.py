@@ -1,4 +1,4 @@
-"""``capadvise check``: the gate. What configuration files grant, against rules and reports."""
+"""``capadvise check``: the gate. It holds what files grant against rules and reports."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 
 def command(args: argparse.Namespace) -> int:
-    """Print what was found; 1 when the gate failed, 2 when a file could not be judged."""
+    """Print the findings; 1 when the gate failed, 2 when a file could not be judged."""
     catalog = default()
     gathered = _gathered(args, catalog)
-    _say(gathered)
+    _print_remarks(gathered)
     baseline = _baseline(args, gathered, catalog)
     if args.fix:
         if baseline is None:
@@ -63,7 +63,7 @@ def _gathered(args: argparse.Namespace, catalog: Catalog) -> Gathered:
 
 
 def _claims(gathered: Gathered) -> dict[str, Claim]:
-    """What the images of the services say that they need, each by its name in the file."""
+    """The claims in the labels of the services' images, by the name that the file gives each."""
     from capadvise.model.image import claim_of
     from capadvise.targets.engine_images import labels_of_all
 
@@ -74,7 +74,7 @@ def _claims(gathered: Gathered) -> dict[str, Claim]:
     }
 
 
-def _say(gathered: Gathered) -> None:
+def _print_remarks(gathered: Gathered) -> None:
     for item in gathered.unusable:
         print(f"capadvise: error: {printable(item.message)}", file=sys.stderr)
         if item.hint:
@@ -95,7 +95,7 @@ def _baseline(args: argparse.Namespace, gathered: Gathered, catalog: Catalog) ->
 
 
 def _check_single(args: argparse.Namespace, baseline: Baseline | None, outcome: Outcome) -> None:
-    """A report that is nobody's was meant for somebody."""
+    """Refuse a single report that no service has: the user meant one of them."""
     if baseline is None or not baseline.single or any(s.report for s in outcome.services):
         return
     if outcome.services:
@@ -109,7 +109,7 @@ def _check_single(args: argparse.Namespace, baseline: Baseline | None, outcome: 
 def _accept(
     files: tuple[Examined, ...], gathered: Gathered, args: argparse.Namespace
 ) -> tuple[Examined, ...]:
-    """With the findings marked that somebody accepts, and a finding for each idle exception."""
+    """The files with accepted findings marked, and with a finding for each idle exception."""
     inline = () if args.no_inline else tuple(gathered.acceptances)
     if not inline and not args.exceptions:
         return files

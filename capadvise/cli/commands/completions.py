@@ -50,7 +50,7 @@ _COMPLETED: dict[object, object] = {
         },
     },
 }
-"""What a value is called → what shtab is told of it."""
+"""The name of a value → what shtab completes for it."""
 
 
 def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:

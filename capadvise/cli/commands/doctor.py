@@ -13,7 +13,7 @@ from capadvise.workflow.doctor import examine
 
 
 def command(args: argparse.Namespace) -> int:
-    """Print one line a probe; fail where nothing can be observed."""
+    """Print one line a probe; fail if nothing can be observed."""
     if args.self_test:
         return _self_test()
     able, alone, through = True, False, "tracepoint"
@@ -33,7 +33,7 @@ def command(args: argparse.Namespace) -> int:
         print("tracing: each refused call is made again with one capability more")
     else:
         print("capability checks cannot be observed here")
-    print(*own_rights(), sep="\n")
+    print(*_own_rights(), sep="\n")
     return Exit.OK if able or alone else Exit.CANNOT_OBSERVE
 
 
@@ -65,8 +65,7 @@ def _self_test() -> int:
     return Exit.FAILED
 
 
-def own_rights() -> Iterator[str]:
-    """What capadvise itself may do while a target runs."""
+def _own_rights() -> Iterator[str]:
     yield ""
     yield "While a target runs, capadvise itself keeps only these capabilities, as root:"
     for row in (row for row in own_caps.TABLE if row.applies(sudo=True)):

@@ -48,7 +48,7 @@ def command(args: argparse.Namespace) -> int:
 
 
 def _of_image(args: argparse.Namespace) -> int:
-    """What an image says of itself; it is not started."""
+    """Print what the labels of an image claim; the image is not started."""
     from capadvise.config.snippet_from import claimed_snippet
     from capadvise.model.image import claim_of
     from capadvise.report.known_text import claim_text
@@ -78,8 +78,8 @@ def _of_image(args: argparse.Namespace) -> int:
 
 
 def _chosen(program: KnownProgram, asked: str, words: str | None) -> Variant:
-    """The first one whose name has these words in it; of an image that starts it as another user
-    than root, one that is started so, if there is one."""
+    """The first variant whose name has these words in it. If the image starts the program as
+    another user than root, a variant that is started so comes first."""
     variants = [one for one in program.variants if (words or "").lower() in one.name.lower()]
     if repository(asked) in program.images_of_users:
         variants.sort(key=lambda one: one.user == "root")

@@ -18,7 +18,7 @@ from capadvise.workflow.notice import notice
 
 
 def command(args: argparse.Namespace) -> int:
-    """One of its verbs."""
+    """Dispatch to record, dry-run, prove or keep."""
     return _VERBS[args.verb](args)
 
 
@@ -56,7 +56,7 @@ def _record(args: argparse.Namespace) -> int:
 
 
 def _dry_run(args: argparse.Namespace) -> int:
-    """Say what the server would make of it."""
+    """Print what the server would make of the workload with these sets."""
     from capadvise.targets.kubernetes.kubectl import Kubectl
     from capadvise.workflow.kubernetes.dry_run import dry_run
     from capadvise.workflow.kubernetes.record import get_workload
@@ -65,12 +65,12 @@ def _dry_run(args: argparse.Namespace) -> int:
     owner = PodOwner.parse(args.workload, args.namespace or kubectl.namespace())
     reports = [(path, load(Path(path), default())) for path in args.reports]
     sets = {one.container: one.caps for one in _allowed(reports)}
-    said = dry_run(kubectl, owner, get_workload(kubectl, owner), sets)
-    for what in said.accepted:
+    answer = dry_run(kubectl, owner, get_workload(kubectl, owner), sets)
+    for what in answer.accepted:
         print(printable(f"{what}: the server takes it as it is"))
-    for line in (*said.notes, *said.problems):
+    for line in (*answer.notes, *answer.problems):
         print(printable(line))
-    return Exit.FAILED if said.problems else Exit.OK
+    return Exit.FAILED if answer.problems else Exit.OK
 
 
 def _prove(args: argparse.Namespace) -> int:
@@ -113,7 +113,7 @@ def _keep(args: argparse.Namespace) -> int:
 
 
 def _namespace(reports: list[tuple[str, Report]]) -> str:
-    """Where all of them were recorded. Raises BadInput."""
+    """The namespace in which all of them were recorded. Raises BadInput."""
     namespaces = {(report.target.pod or "").partition("/")[0] for _, report in reports}
     if len(namespaces) > 1 or namespaces == {""}:
         raise BadInput("the reports do not say which namespace it is", hint="-n NAMESPACE")
@@ -121,7 +121,7 @@ def _namespace(reports: list[tuple[str, Report]]) -> str:
 
 
 def _allowed(reports: list[tuple[str, Report]]) -> tuple[Allowed, ...]:
-    """Of each container, what all reports on it recommend together. Raises BadInput."""
+    """The union of the recommended sets for each container. Raises BadInput."""
     caps: dict[str, CapSet] = {}
     paths: dict[str, list[str]] = {}
     for path, report in reports:

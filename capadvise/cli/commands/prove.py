@@ -42,7 +42,7 @@ def command(args: argparse.Namespace) -> int:
     if args.harden:
         results = _hardened(chosen, results, args.output)
     reports = [result for result in results if isinstance(result, Report)]
-    _tell(chosen, results, args)
+    _print_results(chosen, results, args)
     if stop.asked:
         return Exit.INTERRUPTED
     code = exit_code(reports)
@@ -52,7 +52,7 @@ def command(args: argparse.Namespace) -> int:
 def _hardened(
     chosen: Sequence[Candidate], results: Sequence[Report | BrokenTrial], output: str | None
 ) -> list[Report | BrokenTrial]:
-    """Those that are proven, with the options that they work with besides, and saved so."""
+    """Find the options of systemd that each proven unit works with, and save them in its report."""
     done: list[Report | BrokenTrial] = []
     for one, result in zip(chosen, results, strict=True):
         if isinstance(result, Report):
@@ -64,7 +64,7 @@ def _hardened(
     return done
 
 
-def _tell(
+def _print_results(
     chosen: Sequence[Candidate], results: Sequence[Report | BrokenTrial], args: argparse.Namespace
 ) -> None:
     several = len(chosen) != 1
@@ -76,8 +76,6 @@ def _tell(
         if not isinstance(result, Report):
             notice(f"error: {one.name}: {result}")
         elif not args.json:
-            _show(result, report_path(args.output, one.name, several=several))
-
-
-def _show(report: Report, path: Path) -> None:
-    print("", *proposal_text(report, default(), path, columns=columns(sys.stdout)), sep="\n")
+            path = report_path(args.output, one.name, several=several)
+            text = proposal_text(result, default(), path, columns=columns(sys.stdout))
+            print("", *text, sep="\n")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def command(args: argparse.Namespace) -> int:
-    """Open the review, until the user leaves. What is proven there is saved."""
+    """Open the review, until the user leaves. A proof that is made there is saved."""
     if args.report is None:
         return _choose()
     return _review(Path(args.report))
@@ -45,7 +45,7 @@ def _review(path: Path) -> int:
 
 
 def _choose() -> int:
-    """The reports that were saved, the latest first: to be chosen from, or as text."""
+    """Let the user choose a saved report; without a terminal, list them. The latest comes first."""
     reports = saved_reports()
     if not reports:
         raise BadInput("there is no saved report yet", hint="capadvise run -- COMMAND …")

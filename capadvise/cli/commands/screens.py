@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 
 def open_app(make: Callable[[], Main], early: Draw) -> int:
-    """Show it until the user leaves; the exit code. ``early``: what there is to see at once."""
+    """Show the screen until the user leaves, and return the exit code. ``early`` draws the first
+    frame, which is shown while Textual is loaded."""
     from capadvise.tui.early import early_keys
     from capadvise.tui.first_frame import first_frame
 
@@ -82,7 +83,7 @@ def open_watch(
 
 
 def prover(path: Path, before: dict[str, str] | None = None) -> Prover:
-    """Who runs the trials of a report: loaded when that is asked for, 100 ms after the first frame.
+    """See ``protocols.Prover``. Its modules are loaded here, 100 ms after the first frame.
     ``before``: what was kept before the recording."""
     from capadvise.workflow.review_prover import ReviewProver
 
@@ -121,7 +122,7 @@ def show_live(
     finally:
         try:
             overs = recorder.close()
-        finally:  # also where nothing was recorded: the target may have said why
+        finally:  # even if nothing was recorded: the output may say why
             for main in mains:
                 _print_output(main.live.output, recorder)
     if not overs:
@@ -132,7 +133,7 @@ def show_live(
 
 
 def _print_output(output: Output, recorder: LiveRecording) -> None:
-    """What the target wrote, below the command that was typed."""
+    """Print what the target wrote, below the command that the user typed."""
     terminal = output.terminal  # alone: there is no screen any more
     terminal.feed(recorder.output())
     while not terminal.turn():

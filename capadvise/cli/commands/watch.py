@@ -1,4 +1,4 @@
-"""``capadvise watch``: what is refused on this machine, whose it is, and the cure."""
+"""``capadvise watch``: show what is refused on this machine, to whom, and the cure."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ def command(args: argparse.Namespace) -> int:
     catalog = default()
     if args.prometheus:
         check_writable(Path(args.prometheus), option="--prometheus")
-    said = _Said(args, Expected.read(args.against, catalog) if args.against else None)
-    counted = said.counted if args.prometheus else None
-    reporter = Reporter(said.begun, said.new, said.summary, counted)
+    printer = _Printer(args, Expected.read(args.against, catalog) if args.against else None)
+    counted = printer.counted if args.prometheus else None
+    reporter = Reporter(printer.begun, printer.new, printer.summary, counted)
     how = {"every_call": args.every_call, "log": args.since_boot}
     if not (args.no_tui or args.json or args.quiet) and has_screens():
         watch_on_screen(
             *(catalog, reporter, args.seconds),
             **how,
             open_watch=open_watch,
-            note=said.note_of,
+            note=printer.note_of,
             everything=args.all,
         )
     else:
@@ -56,14 +56,13 @@ def command(args: argparse.Namespace) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class _Said:
-    """What is printed, and written for Prometheus, as the arguments ask."""
+class _Printer:
+    """Prints findings, and writes counters for Prometheus, as the arguments ask."""
 
     args: argparse.Namespace
     expected: Expected | None
 
     def begun(self, machine: MachineWatch) -> None:
-        """It watches."""
         if not self.args.quiet:
             notice("watching this machine for refused calls; Ctrl-C ends it with a summary")
             if not machine.hears_audit:
@@ -72,11 +71,11 @@ class _Said:
                 notice(f"audit records of this boot: {machine.log or 'none'}")
 
     def note_of(self, finding: WatchFinding) -> str | None:
-        """What the reports of ``--against`` say of it."""
+        """A sentence from the reports of ``--against``."""
         return self.expected.note(finding) if self.expected else None
 
     def new(self, finding: WatchFinding) -> None:
-        """A refusal that was not there before."""
+        """Print a new kind of refusal."""
         if finding.hidden is None or self.args.all:
             note = self.note_of(finding)
             when = _time(finding.call.time)
@@ -84,7 +83,7 @@ class _Said:
             _print([line or finding_line(finding, note)])
 
     def summary(self, machine: MachineWatch) -> None:
-        """All of them, at the end."""
+        """Print all refusals, at the end."""
         shown = [each for each in machine.findings if self.args.all or each.hidden is None]
         seconds, dropped = machine.seconds, machine.dropped
         if self.args.json:
@@ -96,7 +95,7 @@ class _Said:
             _print(lines)
 
     def counted(self, machine: MachineWatch) -> None:
-        """How many there are, for Prometheus."""
+        """Write the counters for Prometheus."""
         write(Path(self.args.prometheus), metrics(machine.findings, machine.dropped), private=False)
 
 

@@ -109,7 +109,7 @@ def _uses(entry: Entry) -> Iterator[str]:
 
 
 def _edits(edits: Edits) -> Iterator[str]:
-    """What to write, as part of the list item before it."""
+    """The lines to write, as part of the list item before them."""
     if edits:
         yield from ("", "  ```", *(f"  {line}" for line in edit_lines(edits, "")), "  ```", "")
 
@@ -135,17 +135,17 @@ def _rules(title: str, rules: Sequence[SiteRule]) -> Iterator[str]:
 
 
 def _meaning(rule: SiteRule) -> str:
-    """What a refusal means, on which condition, and in which kernels."""
-    said = str(rule.meaning)
+    """The meaning of a refusal, its condition, and the kernels that have it."""
+    text = str(rule.meaning)
     if rule.alternatives:
-        said += f": or {', '.join(cap.short for cap in rule.alternatives)}"
+        text += f": or {', '.join(cap.short for cap in rule.alternatives)}"
     if rule.when is not None:
-        said += f", depending on the call's {code([rule.when.arg])}"
+        text += f", depending on the call's {code([rule.when.arg])}"
     if rule.implies:
-        said += f"; also needs {', '.join(cap.short for cap in sorted(rule.implies))}"
+        text += f"; also needs {', '.join(cap.short for cap in sorted(rule.implies))}"
     since = f"Linux {rule.since} and later" if rule.since else ""
     until = f"up to Linux {rule.until}" if rule.until else ""
-    return "; ".join(filter(None, (said, since, until)))
+    return "; ".join(filter(None, (text, since, until)))
 
 
 def _section(title: str, texts: Iterable[str]) -> Iterator[str]:

@@ -30,7 +30,7 @@ _ENVIRONMENT = (
 def manual_page(program: DocumentedProgram) -> str:
     """The page."""
     lines = [
-        '.\\" Made by python -m capadvise.cli.manual; change capadvise/parser, not this page.',
+        '.\\" Made by python -m capadvise.cli.manual; change capadvise/cli/parser, not this page.',
         f'.TH CAPADVISE 1 "" "capadvise {__version__}" "User Commands"',
         ".SH NAME",
         *_text("capadvise - find the smallest set of Linux capabilities that a program needs"),
@@ -46,8 +46,8 @@ def manual_page(program: DocumentedProgram) -> str:
     lines += [".SH EXIT STATUS", *list(_notes(program.notes))[1:]]
     for title, items in (("ENVIRONMENT", _ENVIRONMENT), ("FILES", _FILES)):
         lines.append(f".SH {title}")
-        for name, said in items:
-            lines += _item(name, said)
+        for name, text in items:
+            lines += _item(name, text)
     lines += [".SH SEE ALSO", ".BR capabilities (7),", ".BR setpriv (1),", ".BR systemd.exec (5)"]
     return "\n".join(lines) + "\n"
 

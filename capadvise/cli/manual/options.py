@@ -1,7 +1,7 @@
-"""What the parser knows, as plain values: each command with its usage, options and notes.
+"""The parser as plain values: each command with its usage, options and notes.
 
-The manual page, the reference and the shell completions are made of these, so that none of them
-can say something else than ``--help`` does.
+The manual page, the reference and the shell completions are made of these, so that all of them say
+the same as ``--help``.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ class DocumentedOption:
     names: tuple[str, ...]
     """``-o``, ``--output``; empty for an argument."""
     value: str
-    """What follows it, as it is shown: ``REPORT``, ``[all-calls]``, ``{oneshot,daemon}``."""
+    """Its value as ``--help`` shows it: ``REPORT``, ``[all-calls]``, ``{oneshot,daemon}``."""
     help: str
 
     @property
     def written(self) -> str:
-        """As it is typed: ``-o, --output REPORT``."""
+        """Names and value: ``-o, --output REPORT``."""
         return f"{', '.join(self.names)} {self.value}".strip()
 
 
@@ -44,7 +44,7 @@ class DocumentedCommand:
     """One subcommand, or a subcommand of one."""
 
     name: str
-    """As it is typed: ``catalog show``."""
+    """The words that the user types: ``catalog show``."""
     summary: str
     about: str
     """The summary as a sentence."""
@@ -99,11 +99,11 @@ def _commands(parser: argparse.ArgumentParser, before: str) -> Iterator[Document
 
 
 def _options(parser: argparse.ArgumentParser) -> Iterator[DocumentedOption]:
-    """Without the arguments that only the usage speaks of."""
+    """All options and arguments but those that are in the usage alone."""
     for action in parser._actions:
         inner = isinstance(action, argparse._HelpAction | argparse._SubParsersAction)
-        told = action.help is not argparse.SUPPRESS and (action.option_strings or action.help)
-        if told and not inner:
+        documented = action.help is not argparse.SUPPRESS and (action.option_strings or action.help)
+        if documented and not inner:
             yield DocumentedOption(tuple(action.option_strings), _value(action), action.help or "")
 
 
@@ -118,7 +118,7 @@ def _value(action: argparse.Action) -> str:
 
 
 def notes(text: str) -> tuple[Note, ...]:
-    """The paragraphs of a help text. What is indented, and what follows ``example:``, is code."""
+    """The paragraphs of a help text. Indented ones are code, and those after ``example:``."""
     parts = []
     for block in re.split(r"\n\s*\n", text.strip("\n")):
         example = re.match(r"examples?:(?: +|\n)", block)

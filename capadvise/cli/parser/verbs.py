@@ -1,4 +1,4 @@
-"""What subcommands have in common."""
+"""The base of all subcommands' parsers."""
 
 from __future__ import annotations
 
@@ -13,27 +13,26 @@ from capadvise.model.escape import printable
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong as all of capadvise does."""
+    """Prints errors in the form that all of capadvise uses."""
 
     def error(self, message: str) -> NoReturn:
-        """Wrong use."""
         self.print_usage(sys.stderr)
         self.exit(Exit.USAGE, f"capadvise: error: {printable(message)}\n")
 
 
 class Help(argparse.RawDescriptionHelpFormatter):
-    """Knows its width without ``shutil``, which each command would wait for: it loads four
-    libraries that pack."""
+    """Gets its width without ``shutil``, which would make each command slower: it loads four
+    compression libraries."""
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, width=_columns() - 2)
 
 
 def _columns() -> int:
-    """As ``shutil.get_terminal_size``."""
-    told = os.environ.get("COLUMNS", "")
-    if told.isdecimal() and int(told):
-        return int(told)
+    """The width of the terminal, by the rules of ``shutil.get_terminal_size``."""
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isdecimal() and int(columns):
+        return int(columns)
     try:
         return os.get_terminal_size(sys.__stdout__.fileno()).columns or 80  # type: ignore[union-attr]
     except (AttributeError, ValueError, OSError):  # none, or closed
@@ -41,7 +40,7 @@ def _columns() -> int:
 
 
 Verbs: TypeAlias = "argparse._SubParsersAction[Parser]"
-"""What subcommands are added to; argparse has no public name for it."""
+"""The object to which subcommands are added; argparse has no public name for it."""
 
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}

@@ -22,18 +22,9 @@ _ROOT_OR_SAME = frozenset({0, 0xFFFFFFFF})
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
-    """What of the whole recording bears on each check."""
+class ProcReaders:
+    """Programs by how they read what /proc shows of other processes and of the machine."""
 
-    signs: Signs
-    permitted: CapSet
-    """What the target could have had."""
-    succeeded: bool
-    """The run ended well."""
-    failed: bool
-    """The run failed by itself."""
-    own_mounts: bool
-    """The target mounted an overlay itself: then the mounter's credentials are its own."""
     setting_listers: frozenset[str]
     """Programs that went through the settings below /proc/sys, as sysctl -a does."""
     listers: frozenset[str]
@@ -54,6 +45,46 @@ class Context:
     """How often a program opened environ, maps, io or the like of a process."""
     debuggers: frozenset[str]
     """Programs that traced another process, and opened its memory as a file."""
+
+    @classmethod
+    def of(cls, recording: Recording, signs: Signs) -> ProcReaders:
+        """The readers among the programs of a recording."""
+        checks = recording.checks
+        granted = [check for check in checks if check.granted]
+        sockets = _programs(checks, Sign.SOCKET_LIST, signs)
+        listers = _listers(recording, signs) | sockets
+        follows_namespaces = _many(checks, Sign.PROCESS_NAMESPACES, signs, signs.many_links)
+        namespace_seekers = (listers & follows_namespaces) - _showers_of_more(checks, signs)
+        return cls(
+            setting_listers=_many(checks, Sign.SETTINGS, signs, signs.many_settings),
+            listers=listers,
+            socket_listers=sockets,
+            seekers=(_descriptor_readers(granted, signs) - sockets) | namespace_seekers,
+            descriptor_refused=_programs(
+                (check for check in _of(checks, _DAC_READ_SEARCH) if not check.granted),
+                *(Sign.PROCESS_DESCRIPTORS, signs),
+            ),
+            map_readers=_map_readers(recording, signs),
+            memory_opens=_times(granted, Sign.PROCESS_PRIVATE_FILES, signs),
+            debuggers=_programs(granted, Sign.TRACING, signs)
+            & _programs(granted, Sign.PROCESS_MEMORY, signs),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What of the whole recording bears on each check."""
+
+    signs: Signs
+    permitted: CapSet
+    """What the target could have had."""
+    succeeded: bool
+    """The run ended well."""
+    failed: bool
+    """The run failed by itself."""
+    own_mounts: bool
+    """The target mounted an overlay itself: then the mounter's credentials are its own."""
+    proc: ProcReaders
     terminal_givers: frozenset[str]
     """Programs that gave a terminal to a user."""
     user_changers: frozenset[str]
@@ -82,33 +113,14 @@ class Context:
     def of(cls, recording: Recording, signs: Signs) -> Context:
         """The context of a recording."""
         checks = recording.checks
-        if_nobody_lists = None
-        if recording.lost.lookups and recording.proc_scanners is not None:
-            nobody = replace(recording, proc_scanners=frozenset(), lost=Lost())
-            if_nobody_lists = cls.of(nobody, signs)
-        sockets = _programs(checks, Sign.SOCKET_LIST, signs)
-        listers = _listers(recording, signs) | sockets
-        follows_namespaces = _many(checks, Sign.PROCESS_NAMESPACES, signs, signs.many_links)
-        namespace_seekers = (listers & follows_namespaces) - _showers_of_more(checks, signs)
         granted = [check for check in checks if check.granted]
-        return cls(
+        context = cls(
             signs=signs,
             permitted=recording.held.permitted,
             succeeded=recording.succeeded is True,
             failed=recording.succeeded is False and not recording.interrupted,
             own_mounts=mounts_overlays(recording, signs),
-            setting_listers=_many(checks, Sign.SETTINGS, signs, signs.many_settings),
-            listers=listers,
-            socket_listers=sockets,
-            seekers=(_descriptor_readers(granted, signs) - sockets) | namespace_seekers,
-            descriptor_refused=_programs(
-                (check for check in _of(checks, _DAC_READ_SEARCH) if not check.granted),
-                *(Sign.PROCESS_DESCRIPTORS, signs),
-            ),
-            map_readers=_map_readers(recording, signs),
-            memory_opens=_times(granted, Sign.PROCESS_PRIVATE_FILES, signs),
-            debuggers=_programs(granted, Sign.TRACING, signs)
-            & _programs(granted, Sign.PROCESS_MEMORY, signs),
+            proc=ProcReaders.of(recording, signs),
             terminal_givers=_programs(_of(granted, _CHOWN), Sign.TERMINAL_OWNER, signs),
             user_changers=_user_changers(granted),
             access_time_keepers=recording.access_time_keepers,
@@ -119,8 +131,12 @@ class Context:
             idle_calls=_idle_calls(checks),
             given_up=_given_up(recording),
             still_running=recording.still_running,
-            if_nobody_lists=if_nobody_lists,
         )
+        if not recording.lost.lookups or recording.proc_scanners is None:
+            return context
+        nobody = replace(recording, proc_scanners=frozenset(), lost=Lost())
+        other = replace(context, proc=ProcReaders.of(nobody, signs))
+        return replace(context, if_nobody_lists=other)
 
     def importers(self, symbols: ImportSign) -> frozenset[str]:
         """Programs that import one of these functions."""

@@ -68,7 +68,7 @@ def _would_make_a_descriptor(check: Check, context: Context) -> bool:
     return (
         check.cap == _DAC_OVERRIDE
         and check.granted
-        and check.program not in context.descriptor_refused
+        and check.program not in context.proc.descriptor_refused
         and context.signs.shows(Sign.PROCESS_DESCRIPTORS, check.site)
         and not context.signs.shows(Sign.ACCESS_QUESTION, check.site)
     )
@@ -76,7 +76,7 @@ def _would_make_a_descriptor(check: Check, context: Context) -> bool:
 
 def _looks_up_owners(check: Check, context: Context) -> bool:
     """ss looks into descriptors to tell whose the sockets are that it lists."""
-    return check.program in context.socket_listers and context.signs.shows(
+    return check.program in context.proc.socket_listers and context.signs.shows(
         Sign.PROCESS_DESCRIPTORS, check.site
     )
 
@@ -177,21 +177,23 @@ def looks_at_chosen(check: Check, context: Context) -> bool:
     through all of them (ps, top) and shows less. lsof and fuser go through all, too, but for the
     sake of the descriptors: those that were let in there need to follow the links as well."""
     if context.signs.shows(Sign.RESTRICTED_SETTINGS, check.site):
-        return check.program not in context.setting_listers
+        return check.program not in context.proc.setting_listers
     if check.cap == _PERFMON and check.program not in context.foreign_readers:
         return False  # Linux 6.18 asks it too, of the caller's own processes as well: mm_access
-    if check.program in context.seekers and check.cap != _PERFMON:
+    if check.program in context.proc.seekers and check.cap != _PERFMON:
         return True
-    if check.program in context.map_readers and context.signs.shows(Sign.PROCESS_MAPS, check.site):
+    if check.program in context.proc.map_readers and context.signs.shows(
+        Sign.PROCESS_MAPS, check.site
+    ):
         return True
-    return check.program not in context.listers
+    return check.program not in context.proc.listers
 
 
 def _is_a_lister_reading_processes(check: Check, context: Context) -> bool:
     """ps opens the environ of every process, pidstat its io, and does without."""
     return (
         check.cap == _DAC_READ_SEARCH
-        and check.program in context.listers
+        and check.program in context.proc.listers
         and _opens_private_files(check, context)
     )
 
@@ -202,7 +204,7 @@ def _is_a_debugger_reading_processes(check: Check, context: Context) -> bool:
     auxv."""
     return (
         check.cap in (_DAC_READ_SEARCH, _DAC_OVERRIDE)
-        and check.program in context.debuggers
+        and check.program in context.proc.debuggers
         and _opens_private_files(check, context)
     )
 
@@ -212,4 +214,4 @@ def _opens_private_files(check: Check, context: Context) -> bool:
     read."""
     return context.signs.shows(
         Sign.FILE_OPEN, check.site
-    ) and check.count <= context.memory_opens.get(check.program, 0)
+    ) and check.count <= context.proc.memory_opens.get(check.program, 0)

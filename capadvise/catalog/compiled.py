@@ -1,8 +1,8 @@
 """What every run needs of the catalog, in one JSON file: YAML would take 80 ms of each start.
 
 ``python -m capadvise.cli.manual`` makes ``catalog/compiled.json`` of the YAML files (see
-``compiling``), with their digest. If the digest differs, as while somebody edits, the YAML files are
-read instead.
+``compiling``), with their digest. If the digest differs, as while somebody edits them, the YAML
+files are read instead.
 """
 
 from __future__ import annotations

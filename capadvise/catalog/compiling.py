@@ -27,8 +27,8 @@ from capadvise.model.errors import BadInput
 
 
 def compiled(folder: Path) -> dict[str, Any]:
-    """The facts from their sources, as they stand there once they were checked; of capabilities,
-    their risk besides."""
+    """Read and check the sources. The facts stay as they are in the files, with the risk of each
+    capability added."""
     path, errors = folder / "preference.yaml", folder / "errnos.yaml"
     places, rows_of = folder / "signs.yaml", folder / ASKERS
     closed, usual = folder / "seccomp.yaml", folder / "baselines"
@@ -82,7 +82,7 @@ def _without_lines(raw: Any) -> Any:
 
 
 def with_scopes(folder: Path, askers: Iterable[Asker]) -> list[dict[str, Any]]:
-    """The rules, each with whose user namespace the kernels' own code asks about."""
+    """The rules, each with the user namespace that the kernels' own code checks."""
     named = by_function(askers)
     raw = _raw_rules(folder)
     for item in raw:
@@ -106,14 +106,14 @@ def _named(pattern: str, functions: Mapping[str, object]) -> list[str]:
 
 
 def dump(facts: dict[str, Any]) -> str:
-    """The text of the compiled file: a rule a line, so that changes can be read."""
+    """The text of the compiled file, one rule a line, so that diffs can be read."""
     head = {key: value for key, value in facts.items() if key != "sites"}
     lines = ",\n".join(json.dumps(rule, default=dict) for rule in facts["sites"])
     return f'{json.dumps(head)[:-1]}, "sites": [\n{lines}\n]}}\n'
 
 
 def _raw_rules(folder: Path) -> list[dict[str, Any]]:
-    """The rules of all files of a folder as they stand there, in order, checked.
+    """The rules of all files of a folder, in order, as they are written, and checked.
 
     Raises BadInput with file, line and key.
     """
@@ -140,7 +140,8 @@ _SECTIONS = (
 
 
 def parse_signs(path: Path, text: str) -> dict[str, Any]:
-    """The facts of a text, checked, as JSON values; ``path`` is for messages.
+    """Check the text of ``signs.yaml`` and return its facts as JSON values; ``path`` is for
+    messages.
 
     Raises BadInput with file and line.
     """

@@ -28,7 +28,7 @@ _SETS_UP_NETWORKS = ("ioctl", "sendto", "sendmsg")
 
 
 class IncidentalUse(NamedTuple):
-    """Something that a program does in passing."""
+    """Something that a program does along the way."""
 
     why: str
     lost: str | None = None

@@ -43,30 +43,37 @@ def fewest(recommended: CapSet) -> int:
     return 3 + len(recommended)
 
 
+@dataclass(frozen=True, slots=True)
+class SearchTask:
+    """The input of a search."""
+
+    proposal: Proposal
+    everything: CapSet
+    """All capabilities that the target can be given."""
+    first: TrialOutcome
+    """The outcome of the trial with everything."""
+    isolation: str
+    removal_order: Sequence[Cap]
+    """The catalog's: the most powerful first."""
+    risk: Risk = lambda _: 0
+    untried: CapSet = frozenset()
+    """Needed in the recording, but not used in the first trial."""
+
+
 def prove(
-    proposal: Proposal,
-    everything: CapSet,
-    first: TrialOutcome,
+    task: SearchTask,
     run_trial: RunTrial,
     *,
-    isolation: str,
-    removal_order: Sequence[Cap],
-    untried: CapSet = frozenset(),
     say: Say = lambda _: None,
     ahead: Ahead = lambda _: None,
-    risk: Risk = lambda _: 0,
     beside: Beside | None = None,
 ) -> Proven:
-    """Find the floor. ``first`` is what came of the trial with ``everything``, which did not use
-    ``untried``. ``removal_order`` is the catalog's.
-
-    Raises NotProvable when that trial failed.
-    """
-    if not first.passed:
-        raise NotProvable(first)
+    """Find the minimal set. Raises NotProvable if the first trial failed."""
+    if not task.first.passed:
+        raise NotProvable(task.first)
     known = beside.known if beside is not None else ()
-    attempts = LikelyAttempts(proposal, everything, removal_order, known)
-    search = _Search(attempts, first, run_trial, say, ahead, untried)
+    attempts = LikelyAttempts(task.proposal, task.everything, task.removal_order, known)
+    search = _Search(task, attempts, run_trial, say, ahead)
     minimal: CapSet | None = None
     complete = True
     sound: bool | None = None
@@ -74,8 +81,8 @@ def prove(
         minimal = search.minimal()
         if not search.flaky:
             search.regain(search.recommended(minimal))
-            minimal = search.with_alternatives(minimal, risk)
-            minimal = search.with_what_is_kept(minimal, search.recommended(minimal) - untried, risk)
+            minimal = search.with_alternatives(minimal)
+            minimal = search.with_what_is_kept(minimal, search.recommended(minimal) - task.untried)
             if beside is not None:
                 search.try_companions(minimal, beside)
             sound = search.in_its_time(search.recommended(minimal))
@@ -84,13 +91,13 @@ def prove(
     if search.flaky:
         minimal = None
     return Proven(
-        isolation,
+        task.isolation,
         search.without_noise(),
         minimal,
         search.flaky,
         sound,
         complete,
-        untried,
+        task.untried,
         logs=search.logs,
     )
 
@@ -99,12 +106,11 @@ def prove(
 class _Search:
     """Trials of one workload, each set at most once, but for repeats that settle a doubt."""
 
+    task: SearchTask
     attempts: LikelyAttempts
-    first: TrialOutcome
     run_trial: RunTrial
     say: Say
     ahead: Ahead
-    untried: CapSet
     trials: list[Trial] = field(default_factory=list)
     outcomes: dict[CapSet, TrialOutcome] = field(default_factory=dict)
     flaky: bool = False
@@ -117,10 +123,10 @@ class _Search:
     """What the removals began with: it passes, and loses least."""
 
     def __post_init__(self) -> None:
-        self.comparisons = Comparisons(self.first.observed, self._everything_again)
-        self.outcomes[self.attempts.everything] = self.first
-        self.best = self.attempts.everything
-        self._note(self.attempts.everything, self.first)
+        self.comparisons = Comparisons(self.task.first.observed, self._everything_again)
+        self.outcomes[self.task.everything] = self.task.first
+        self.best = self.task.everything
+        self._note(self.task.everything, self.task.first)
 
     def _note(
         self,
@@ -134,7 +140,7 @@ class _Search:
         # A removal is compared with the set that it was made from: what was lost before is not
         # this capability's doing.
         larger = self.outcomes.get(caps | {without}) if without is not None else None
-        base = larger.observed if larger is not None and larger.passed else self.first.observed
+        base = larger.observed if larger is not None and larger.passed else self.task.first.observed
         lost = [outcome.why]
         if outcome.passed:
             lost = self.comparisons.lost(base, outcome.observed)
@@ -161,15 +167,15 @@ class _Search:
 
     def recommended(self, minimal: CapSet) -> CapSet:
         """What the trials so far recommend."""
-        interim = Proven("", self.without_noise(), minimal, untried=self.untried)
-        return conclude(self.attempts.proposal, interim).recommended
+        interim = Proven("", self.without_noise(), minimal, untried=self.task.untried)
+        return conclude(self.task.proposal, interim).recommended
 
     def _everything_again(self) -> Observed | None:
-        again = self.run_trial(self.attempts.everything)
-        self._note(self.attempts.everything, again, repeat=True)
+        again = self.run_trial(self.task.everything)
+        self._note(self.task.everything, again, repeat=True)
         return again.observed if again.passed else None
 
-    def with_what_is_kept(self, minimal: CapSet, recommended: CapSet, risk: Risk) -> CapSet:
+    def with_what_is_kept(self, minimal: CapSet, recommended: CapSet) -> CapSet:
         """The floor, where a member's part can be done by what is recommended anyway; and nothing
         is that another one makes needless."""
 
@@ -180,7 +186,7 @@ class _Search:
             return self._tries() < most and self.passes(caps, without, instead)
 
         most = 3 + 2 * len(self.start)
-        trials = Trials(passes, self._as_good, self.attempts.by_power, risk)
+        trials = Trials(passes, self._as_good, self.attempts.by_power, self.task.risk)
         minimal = _shared(trials, minimal, recommended - minimal)
         _without_spare(trials, minimal, recommended - minimal)
         return minimal
@@ -253,7 +259,7 @@ class _Search:
             for number, cap in enumerate(order):
                 self._announce(self._removals(caps, order, number))
                 less = caps - {cap}
-                doubtful = self.attempts.proposal.need(cap).uncertain is not None
+                doubtful = self.task.proposal.need(cap).uncertain is not None
                 if (self.in_its_time if doubtful else self.passes)(less, cap):
                     # Most likely it does again: what follows is begun beside that.
                     self._announce([Attempt(less), *self._removals(less, order, number + 1)], less)
@@ -275,14 +281,14 @@ class _Search:
         """``again``: a set that is tried once more."""
         known = self.outcomes.keys() - {again}
         if not self.comparisons.know_noise:
-            known -= {self.attempts.everything}
+            known -= {self.task.everything}
         wanted = [one for one in attempts if one.beside or one.caps not in known]
         self.ahead(list(dict.fromkeys(wanted)))
 
-    def with_alternatives(self, minimal: CapSet, risk: Risk) -> CapSet:
+    def with_alternatives(self, minimal: CapSet) -> CapSet:
         """The floor, with what is less of a risk in the place of a member where that passes, too.
         Each alternative is tried, as far as the budget goes."""
-        most = 3 + 2 * len(self.attempts.proposal.recommended)
+        most = 3 + 2 * len(self.task.proposal.recommended)
         for cap, group, _ in list(self.attempts.others(minimal)):
             if cap not in minimal or frozenset(group) & minimal:
                 continue  # another one has taken its place
@@ -290,7 +296,7 @@ class _Search:
                 break
             caps = minimal - {cap} | frozenset(group)
             passed = self.passes(caps, without=cap, instead=tuple(one.short for one in group))
-            if passed and max(map(risk, group)) < risk(cap):
+            if passed and max(map(self.task.risk, group)) < self.task.risk(cap):
                 minimal = caps
         return minimal
 
@@ -331,17 +337,16 @@ class _Search:
         """A set that passes, from one that should."""
         if caps and self.surely(caps, expected=True):
             return caps
-        own = self.first.kept & self.attempts.everything
-        attempts = self.attempts
-        for grown in _grown(caps, self._refused, own, attempts.everything, attempts.proposal):
+        own = self.task.first.kept & self.task.everything
+        for grown in _grown(caps, self._refused, own, self.task.everything, self.task.proposal):
             if self.in_its_time(grown):
                 return grown
             caps = grown
-        rest = self.attempts.by_power(self.attempts.everything - caps)[::-1]
+        rest = self.attempts.by_power(self.task.everything - caps)[::-1]
         return caps | _halved(self.in_its_time, caps, rest)
 
     def _refused(self, caps: CapSet) -> CapSet:
-        return self.outcomes[caps].refused & self.attempts.everything
+        return self.outcomes[caps].refused & self.task.everything
 
 
 def _grown(

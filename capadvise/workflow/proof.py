@@ -16,7 +16,7 @@ from capadvise.model.caps import CapSet
 from capadvise.model.recording import Recording
 from capadvise.model.workload import only_greets, only_listens
 from capadvise.proof.attempts import Attempt, LikelyAttempts
-from capadvise.proof.plan import Beside, fewest, prove
+from capadvise.proof.plan import Beside, SearchTask, fewest, prove
 from capadvise.proof.trials import choices, runner
 from capadvise.proof.trials.stop import Stop
 from capadvise.report.merge import numbered
@@ -157,17 +157,20 @@ class _Proof:
             self._listener.ended(trial)
             self._so_far(replace(report, proven=unfinished(self._job.isolation, made)))
 
-        return prove(
+        task = SearchTask(
             report.proposal,
             runner.everything(self._job),
             reference.outcome,
-            self.trials,
-            isolation=self._job.isolation,
-            removal_order=default().removal_order,
+            self._job.isolation,
+            default().removal_order,
+            default().risk_rank,
             untried=_unused(self._candidate, report.proposal, reference),
+        )
+        return prove(
+            task,
+            self.trials,
             say=say,
             ahead=self.trials.ahead,
-            risk=default().risk_rank,
             beside=Beside(
                 known_before(self._job),
                 lambda minimal: by_retries(self._job, minimal, self._stop),

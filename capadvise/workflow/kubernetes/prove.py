@@ -12,7 +12,7 @@ from capadvise.judgement.report import Report
 from capadvise.judgement.trial_outcome import Interrupted, NotProvable, TrialOutcome
 from capadvise.model.caps import Cap, CapSet
 from capadvise.model.errors import BadInput
-from capadvise.proof.plan import fewest, prove
+from capadvise.proof.plan import SearchTask, fewest, prove
 from capadvise.report.proof_text import trial_text
 from capadvise.targets.kubernetes import objects
 from capadvise.targets.kubernetes.kubectl import ClusterError, Kubectl
@@ -91,16 +91,12 @@ def _proven(report: Report, trials: Canaries, everything: CapSet) -> Report:
             raise Interrupted from error
 
     try:
-        proven = prove(
-            proposal,
-            everything,
-            first,
-            run,
-            isolation="container",
-            removal_order=default().removal_order,
-            say=_teller(everything, fewest(proposal.recommended & everything)),
-            risk=default().risk_rank,
+        facts = default()
+        task = SearchTask(
+            proposal, everything, first, "container", facts.removal_order, facts.risk_rank
         )
+        say = _teller(everything, fewest(proposal.recommended & everything))
+        proven = prove(task, run, say=say)
     except NotProvable:
         trial = Trial(everything, False, first.seconds, differences=(first.why,))
         notice(f"it fails even with all that it has today: {first.why}")

@@ -16,6 +16,7 @@ from capadvise.model.errors import BadInput
 
 RUNTIMES = ("docker", "podman", "containerd", "cri-o")
 FILES = (*RUNTIMES, "pod-security")
+ENGINES = ("docker", "podman")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +94,6 @@ def pod_security_of(path: Path, raw: Any) -> PodSecurity:
 def _name(path: Path, raw: dict[str, object]) -> None:
     if raw["name"] != path.stem:
         raise BadInput(f"{values.at(path, raw)}: name {raw['name']!r} is not that of the file")
-
-
-ENGINES = ("docker", "podman")
 
 
 @dataclass(frozen=True, slots=True)

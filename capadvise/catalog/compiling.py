@@ -25,6 +25,13 @@ from capadvise.model import clone_flags, strict
 from capadvise.model.caps import NAMES, Cap
 from capadvise.model.errors import BadInput
 
+_NUMBERS = ("many-links", "few-states", "many-settings")
+_CALLS = ("gives-up-rights", "about-itself")
+_SECTIONS = (
+    *("functions", "symbols", "numbers", "calls", "asked", "entered", "overlay_prefix"),
+    "failed_anyway",
+)
+
 
 def compiled(folder: Path) -> dict[str, Any]:
     """Read and check the sources. The facts stay as they are in the files, with the risk of each
@@ -129,14 +136,6 @@ def _raw_rules(folder: Path) -> list[dict[str, Any]]:
         if times > 1:
             raise BadInput(f"{folder}: rule {name!r} stands in two files")
     return rules
-
-
-_NUMBERS = ("many-links", "few-states", "many-settings")
-_CALLS = ("gives-up-rights", "about-itself")
-_SECTIONS = (
-    *("functions", "symbols", "numbers", "calls", "asked", "entered", "overlay_prefix"),
-    "failed_anyway",
-)
 
 
 def parse_signs(path: Path, text: str) -> dict[str, Any]:

@@ -146,9 +146,9 @@ def compare(full: Observed, less: Observed, noise: Noise = SILENCE) -> list[str]
     lost = []
     if full.exit_status != less.exit_status and not noise.exit_status:
         lost.append(f"it exits with {less.exit_status} instead of {full.exit_status}")
-    said = [line for line in less.stderr if line not in full.stderr]
-    heard = [line for line in said if _shape_of_line(line) not in noise.lines]
-    lost += [f"it says: {line}" for line in [*dict.fromkeys(heard)][:_MOST_EXAMPLES]]
+    new = [line for line in less.stderr if line not in full.stderr]
+    lines = [line for line in new if _shape_of_line(line) not in noise.lines]
+    lost += [f"it says: {line}" for line in [*dict.fromkeys(lines)][:_MOST_EXAMPLES]]
     for path, was, now in _changed(noise.files(full), noise.files(less)):
         if now == "missing" and was.endswith(ORIGINAL):
             lost.append(f"{path} stays as it is in the image")

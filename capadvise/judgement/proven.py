@@ -129,7 +129,7 @@ def conclude(proposal: Proposal, proven: Proven) -> Proposal:
     needs = {need.cap: _without_doubt(need, proven) for need in proposal.needs}
     for cap in proven.minimal:
         needs[cap] = _required(needs.get(cap) or proposal.need(cap), proven.minimal, proven)
-    lost_by_one = {cap for cap, said in lost.items() if said}
+    lost_by_one = {cap for cap, sentences in lost.items() if sentences}
     replaced = _replaced(proven, proven.minimal)
     for cap in replaced:
         needs[cap] = replace(proposal.need(cap), verdict=Verdict.OPTIONAL, proof=Proof.TRIAL)
@@ -157,17 +157,17 @@ def _without_doubt(need: Need, proven: Proven) -> Need:
 def _lost(proposal: Proposal, proven: Proven, minimal: CapSet) -> dict[Cap, tuple[str, ...]]:
     """Collect what was lost without each capability outside of the minimal set, in trials that
     passed. A capability that was never removed alone gets the losses of the empty set."""
-    told: dict[tuple[Cap, CapSet], tuple[str, ...]] = {}
+    losses: dict[tuple[Cap, CapSet], tuple[str, ...]] = {}
     for trial in proven.trials:
         if trial.without is not None and trial.without not in minimal and not trial.instead:
             why = trial.differences
             alone = proposal.recommended <= trial.caps | {trial.without}
             fails = _FAILS_ALONE if alone else _FAILS_TOO
-            said = why if trial.passed else (f"{fails}: {examples(why)}",)
-            told[trial.without, trial.caps] = said  # a repeat replaces the first result
+            sentences = why if trial.passed else (f"{fails}: {examples(why)}",)
+            losses[trial.without, trial.caps] = sentences  # a repeat replaces the first result
     lost: dict[Cap, tuple[str, ...]] = {}
-    for (cap, _), said in told.items():
-        lost[cap] = lost.get(cap) or said
+    for (cap, _), sentences in losses.items():
+        lost[cap] = lost.get(cap) or sentences
     empty = next((trial for trial in proven.trials if not trial.caps and trial.passed), None)
     untold = proposal.recommended - lost.keys()
     if empty is not None and len(untold) == 1:

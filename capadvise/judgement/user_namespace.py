@@ -51,7 +51,7 @@ class Placed:
 
 
 @dataclass(frozen=True, slots=True)
-class Doings:
+class TargetActions:
     """Actions of the target that decide about other checks."""
 
     runtimes: frozenset[str] = frozenset()
@@ -62,7 +62,7 @@ class Doings:
     """It mounted something; otherwise it owns no file system."""
 
 
-_NOTHING = Doings()
+_NOTHING = TargetActions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,30 +141,32 @@ def fit_in(places: Mapping[Cap, Placed], caps: CapSet) -> Fit:
 
 def placements(proposal: Proposal, catalog: Catalog, posture: Posture) -> dict[Cap, Placed]:
     """Place each need."""
-    doings = _doings([item for need in proposal.needs for item in need.evidence])
-    return {need.cap: place(need, catalog, posture, doings) for need in proposal.needs}
+    actions = _actions_of([item for need in proposal.needs for item in need.evidence])
+    return {need.cap: place(need, catalog, posture, actions) for need in proposal.needs}
 
 
-def _doings(evidence: Sequence[Judged]) -> Doings:
+def _actions_of(evidence: Sequence[Judged]) -> TargetActions:
     pivots = (item.check for item in evidence if item.check.syscall == "pivot_root")
     made = 0
     mounts = any(item.rule is not None and item.rule.id in MOUNTS for item in evidence)
     for item in evidence:
         if item.rule is not None and item.rule.id == _MAKES:
             made |= dict(item.check.args).get("flags", clone_flags.ALL)
-    return Doings(frozenset(check.program for check in pivots), made, mounts)
+    return TargetActions(frozenset(check.program for check in pivots), made, mounts)
 
 
-def place(need: Need, catalog: Catalog, posture: Posture, doings: Doings = _NOTHING) -> Placed:
+def place(
+    need: Need, catalog: Catalog, posture: Posture, actions: TargetActions = _NOTHING
+) -> Placed:
     """Place a need. The checks that make it a need decide, and the worst of them."""
     strongest = max((item.effect for item in need.evidence), default=None)
     deciding = [item for item in need.evidence if item.effect == strongest]
     if not deciding:  # a program only sets it (capset): the kernel made no check
         return Placed(NeedScope.USER_NAMESPACE)
-    inside = _perhaps_inside(posture, doings.made)
+    inside = _perhaps_inside(posture, actions.made)
     return _worst(
         [
-            _by_doings(item, doings, catalog.signs, posture)
+            _by_actions(item, actions, catalog.signs, posture)
             or place_of_check(item, need.cap, catalog, inside)
             for item in deciding
         ]
@@ -180,21 +182,23 @@ def _perhaps_inside(posture: Posture, made: int) -> Posture:
     return replace(posture, namespaces={**posture.namespaces, **unknown})
 
 
-def _by_doings(judged: Judged, doings: Doings, signs: Signs, posture: Posture) -> Placed | None:
+def _by_actions(
+    judged: Judged, actions: TargetActions, signs: Signs, posture: Posture
+) -> Placed | None:
     """runc and crun behave differently in a user namespace: they mount the host's device nodes, and
     leave the control group of devices alone. Other programs enter a namespace, or watch a file
     system, that they do not own."""
     rule = judged.rule.id if judged.rule else ""
-    if rule == "mknod" and judged.check.program in doings.runtimes:
+    if rule == "mknod" and judged.check.program in actions.runtimes:
         return Placed(NeedScope.HOST, lost="device nodes of its containers' own")
-    if rule == "cgroup-devices" and doings.runtimes:
+    if rule == "cgroup-devices" and actions.runtimes:
         return Placed(NeedScope.HOST, lost="limits on the devices of its containers")
     check = judged.check
     flag = next((signs.entered[name] for name in check.site if name in signs.entered), 0)
     of_target = check.ns is Namespace.TARGET and not _was_granted_there(check, posture)
-    if flag & ~doings.made and of_target:
+    if flag & ~actions.made and of_target:
         return Placed(NeedScope.HOST, "entering a namespace that others made")
-    if of_target and not doings.mounts and watches_file_system(check):
+    if of_target and not actions.mounts and watches_file_system(check):
         return Placed(NeedScope.HOST, "watching a file system that others mounted")
     return None
 
@@ -378,11 +382,11 @@ def asked_about(check: Check, rule: str, signs: Signs) -> NamespaceScope | None:
     return None
 
 
-def _by_types(told: str) -> NamespaceScope | None:
+def _by_types(detail: str) -> NamespaceScope | None:
     """Judge a mount by the types of its file systems."""
-    if not told.startswith(_FILE_SYSTEMS):
+    if not detail.startswith(_FILE_SYSTEMS):
         return None
-    named = told.removeprefix(_FILE_SYSTEMS).split(", ")
+    named = detail.removeprefix(_FILE_SYSTEMS).split(", ")
     kinds = [kind for kind in named if kind not in _NO_TYPES]
     known = all(kind.partition(".")[0] in _MOUNTABLE for kind in kinds)
     return NamespaceScope.OWNER if known else NamespaceScope.INITIAL

@@ -347,11 +347,11 @@ class _Search:
             return
         if self.in_its_time(chosen) and self._as_good(chosen, caps):
             return
-        told = {(trial.caps, trial.without) for trial in self.trials}
+        removals = {(trial.caps, trial.without) for trial in self.trials}
         for cap in self.attempts.by_power(caps - chosen):
             less = caps - {cap}
             if (
-                less in self.outcomes and (less, cap) not in told
+                less in self.outcomes and (less, cap) not in removals
             ):  # that trial was about another capability
                 self._again(less, cap)
             if self.passes(less, without=cap) and self._as_good(less, caps):

@@ -37,6 +37,20 @@ _NOT_COVERED = ("/dev", "/proc", "/run", "/sys", "/tmp")
 """For a recorded command's trials; /tmp is temporary anyway."""
 _EMPTIED = {"/run": "0755", "/dev/shm": "1777"}
 _SIOCSIFFLAGS, _IFF_UP = 0x8914, 1
+_KERNELS_OWN = frozenset(
+    [
+        *("proc", "sysfs", "devtmpfs", "devpts", "mqueue", "cgroup", "cgroup2", "bpf", "tracefs"),
+        *("debugfs", "securityfs", "configfs", "pstore", "efivarfs", "hugetlbfs", "binfmt_misc"),
+        *("autofs", "fusectl", "rpc_pipefs", "nsfs", "selinuxfs"),
+    ]
+)
+"""File systems of the kernel, which hold no files on disk."""
+_KINDS = {
+    "net": clone_flags.CLONE_NEWNET,
+    "uts": clone_flags.CLONE_NEWUTS,
+    "ipc": clone_flags.CLONE_NEWIPC,
+    "mnt": clone_flags.CLONE_NEWNS,
+}
 
 
 def isolate(
@@ -129,16 +143,6 @@ def _loopback_up() -> None:
         fcntl.ioctl(anything, _SIOCSIFFLAGS, request)
 
 
-_KERNELS_OWN = frozenset(
-    [
-        *("proc", "sysfs", "devtmpfs", "devpts", "mqueue", "cgroup", "cgroup2", "bpf", "tracefs"),
-        *("debugfs", "securityfs", "configfs", "pstore", "efivarfs", "hugetlbfs", "binfmt_misc"),
-        *("autofs", "fusectl", "rpc_pipefs", "nsfs", "selinuxfs"),
-    ]
-)
-"""File systems of the kernel, which hold no files on disk."""
-
-
 class Covers:
     """All the covers of one mount namespace, which must be private."""
 
@@ -229,55 +233,47 @@ def _copy_content(source: int, target: str) -> None:
         shutil.copyfileobj(old, new)
 
 
-_KINDS = {
-    "net": clone_flags.CLONE_NEWNET,
-    "uts": clone_flags.CLONE_NEWUTS,
-    "ipc": clone_flags.CLONE_NEWIPC,
-    "mnt": clone_flags.CLONE_NEWNS,
-}
-
-
 def enter_user_namespace() -> str:
     """Make a user namespace with the others below it, and enter all but the user namespace. Returns
     the path by which the target enters that. Raises OSError."""
-    (told, tell), (go, let_go) = os.pipe(), os.pipe()
+    (ready, report_ready), (proceed, let_proceed) = os.pipe(), os.pipe()
     pid = os.fork()
     if pid == 0:
-        os.close(let_go)  # otherwise the child would not see its end
-        _make(tell, go)
-    os.close(tell)
-    os.close(go)
+        os.close(let_proceed)  # otherwise the child would not see its end
+        _make_namespaces(report_ready, proceed)
+    os.close(report_ready)
+    os.close(proceed)
     try:
-        _expect(told, pid)
+        _expect(ready, pid)
         for kind in ("uid", "gid"):
             Path(f"/proc/{pid}/{kind}_map").write_text(f"0 0 {USUAL_IDS}")
-        os.write(let_go, b"m")
-        _expect(told, pid)
+        os.write(let_proceed, b"m")
+        _expect(ready, pid)
         users = os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
         for name, flag in _KINDS.items():
             fd = os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC)
             libc.setns(fd, flag)
             os.close(fd)
     finally:
-        os.close(let_go)  # the child ends
-        os.close(told)
+        os.close(let_proceed)  # the child ends
+        os.close(ready)
         os.waitpid(pid, 0)
     return f"/proc/{os.getpid()}/fd/{users}"
 
 
-def _make(tell: int, go: int) -> None:
+def _make_namespaces(report_ready: int, proceed: int) -> None:
     """Make the namespaces in the child, and stay until they were opened."""
     try:
         libc.unshare(clone_flags.CLONE_NEWUSER)
-        os.write(tell, b"u")
-        if os.read(go, 1):
+        os.write(report_ready, b"u")
+        if os.read(proceed, 1):
             libc.unshare(sum(_KINDS.values()))
-            os.write(tell, b"n")
-            os.read(go, 1)
+            os.write(report_ready, b"n")
+            os.read(proceed, 1)
     finally:
         os._exit(0)
 
 
-def _expect(told: int, pid: int) -> None:
-    if not os.read(told, 1):
+def _expect(ready: int, pid: int) -> None:
+    if not os.read(ready, 1):
         raise OSError(0, "a user namespace could not be made")

@@ -33,6 +33,27 @@ _REST_SECONDS = 2.0
 themselves, the stop is not judged by it."""
 RunRound = Callable[[int, Command], Observation]
 """Runs one round, by its number from 1."""
+_RELOAD_DELAY_SECONDS = 0.3
+"""Seconds before a reload, to separate its needs from those of the start: the times of checks and
+ours do not begin at the same moment."""
+Reload = Callable[[Step], str]
+"""Returns the shell command that makes a target reload."""
+_FAIL = """fail() {
+    echo "$1" > FOLDER/failed
+    kill -KILL $(echo "$PIDS" | tr , ' ') 2>/dev/null
+    exit 1
+}"""
+_CHECK = """if [ ! -e DONE ]; then
+    SHELL -ec COMMAND || exit 1
+    : > DONE
+fi"""
+_ONCE = """if [ ! -e DONE ]; then
+    [ ! -e BEGUN ] || fail ACT # it took longer than one try may
+    : > BEGUN
+    WAIT
+    SHELL -ec COMMAND || fail ACT
+    : > DONE
+fi"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,29 +243,6 @@ def _stop_failed(plan: dict[str, Any], stop: dict[str, Any]) -> str | None:
     if expected["clean"] and not stop["clean"]:
         return f"exited with {stop['status']} when it was told to stop"
     return None
-
-
-_RELOAD_DELAY_SECONDS = 0.3
-"""Seconds before a reload, to separate its needs from those of the start: the times of checks and
-ours do not begin at the same moment."""
-Reload = Callable[[Step], str]
-"""Returns the shell command that makes a target reload."""
-_FAIL = """fail() {
-    echo "$1" > FOLDER/failed
-    kill -KILL $(echo "$PIDS" | tr , ' ') 2>/dev/null
-    exit 1
-}"""
-_CHECK = """if [ ! -e DONE ]; then
-    SHELL -ec COMMAND || exit 1
-    : > DONE
-fi"""
-_ONCE = """if [ ! -e DONE ]; then
-    [ ! -e BEGUN ] || fail ACT # it took longer than one try may
-    : > BEGUN
-    WAIT
-    SHELL -ec COMMAND || fail ACT
-    : > DONE
-fi"""
 
 
 def _script(steps: Round, check: str | None, folder: Path, reload: Reload) -> str | None:

@@ -40,6 +40,16 @@ ENVIRONMENT = {
     "TERM": "dumb",
 }
 """The environment of the scripts and the command of a workload file, with W, HOME and BENCH."""
+_UNDO_SECONDS = 100.0
+"""The time limit for removing what a trial made."""
+_STOP_SECONDS, _SHORT_STOP_SECONDS = 10.0, 2.0
+"""The time that a daemon has to stop, as long as docker gives it; the time of one that does not
+stop in that time anyway, and is not judged by it."""
+_LEAST_STOP_SECONDS = 5.0
+"""The least time of a daemon that is judged: a trial beside others takes longer than the first
+one."""
+Part = tuple[TrialOutcome, "TrialEvidence"]
+SoFar = Callable[[Part], None]
 
 
 class BrokenTrial(CapadviseError):
@@ -160,20 +170,6 @@ class TrialEvidence:
 def everything(job: Job) -> CapSet:
     """All capabilities that it can be given on this machine."""
     return procfs.capability_sets().bounding if job.limit is None else job.limit
-
-
-_UNDO_SECONDS = 100.0
-"""The time limit for removing what a trial made."""
-_STOP_SECONDS, _SHORT_STOP_SECONDS = 10.0, 2.0
-"""The time that a daemon has to stop, as long as docker gives it; the time of one that does not
-stop in that time anyway, and is not judged by it."""
-_LEAST_STOP_SECONDS = 5.0
-"""The least time of a daemon that is judged: a trial beside others takes longer than the first
-one."""
-
-
-Part = tuple[TrialOutcome, "TrialEvidence"]
-SoFar = Callable[[Part], None]
 
 
 def run_once(job: Job, caps: CapSet, stop: Stop, so_far: SoFar | None = None) -> Part:

@@ -47,6 +47,10 @@ from capadvise.report.posture import dump_posture
 _LARGEST_OUTPUT = 20000
 _ROOM = 64 << 10
 """A disk with less than so many bytes is full."""
+OUT, ERR = "stdout", "stderr"
+"""The files in a trial's folder with the output of its target."""
+Given = tuple[str, int]
+"""A file, and the offset to begin at."""
 SoFar = Callable[[Sequence[Recording]], None]
 """Gets the needs of a round so far."""
 RunLogged = Callable[[int, Command, SoFar], Observation]
@@ -339,16 +343,6 @@ def shell(script: str | None, top: Path, name: str, seconds: float, *, needed: b
         raise StageError(f"{name} failed ({code}): {said}")
 
 
-if __name__ == "__main__":
-    main()
-
-
-OUT, ERR = "stdout", "stderr"
-"""The files in a trial's folder with the output of its target."""
-Given = tuple[str, int]
-"""A file, and the offset to begin at."""
-
-
 @contextmanager
 def logged(out: Path, err: Path, given: Given | None) -> Iterator[None]:
     """Write our output, and so the target's, to files, and give it a standard input."""
@@ -380,3 +374,7 @@ def end_of(path: Path, size: int) -> str:
 def last_words(text: str) -> str:
     """The last line of the output."""
     return next((line[:200] for line in reversed(text.splitlines()) if line.strip()), "")
+
+
+if __name__ == "__main__":
+    main()

@@ -85,7 +85,7 @@ class Need:
         return self.uncertain == UNKNOWN_SITE
 
     @property
-    def asked(self) -> int:
+    def check_count(self) -> int:
         """The number of checks."""
         return sum(judged.check.count for judged in self.evidence)
 
@@ -97,8 +97,8 @@ class Need:
     @property
     def phases(self) -> tuple[str, ...]:
         """The phases of a lifecycle in which it is needed, as far as checks tell."""
-        used = {judged.when for judged in self.evidence if judged.effect is Effect.NEEDED}
-        return tuple(phase for phase in PHASES if phase in used)
+        needed = {judged.when for judged in self.evidence if judged.effect is Effect.NEEDED}
+        return tuple(phase for phase in PHASES if phase in needed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,11 +181,11 @@ def _needs(
     by_cap: dict[Cap, list[Judged]] = {}
     seen: Counter[Cap] = Counter()
     for recording in recordings:
-        used = set()
+        needed = set()
         for cap, judged in _judged(recording, catalog):
             by_cap.setdefault(cap, []).append(judged)
-            used |= {cap} if judged.effect is Effect.NEEDED else set()
-        seen.update(used)
+            needed |= {cap} if judged.effect is Effect.NEEDED else set()
+        seen.update(needed)
     needs = {cap: _need(cap, judged) for cap, judged in by_cap.items()}
     for need in _fixed_capsets(recordings):
         if not _is_needed(needs.get(need.cap)):
@@ -229,15 +229,15 @@ def _need(cap: Cap, judged: Sequence[Judged]) -> Need:
     deciding = [item for item in ordered if item.effect == effect]
     others = [item for item in judged if item.effect != effect]
     optional = all(item.likely_optional for item in deciding)
-    used = effect is Effect.NEEDED and not optional
+    needed = effect is Effect.NEEDED and not optional
     return Need(
         cap=cap,
         verdict=Verdict.INCIDENTAL if optional else _VERDICTS[effect],
-        proof=_proof(deciding) if used else Proof.NONE,
+        proof=_proof(deciding) if needed else Proof.NONE,
         reason=_sentence(deciding),
         uncertain=_doubt(effect, [item.uncertain for item in deciding]),
         lost_without=next(filter(None, (item.lost for item in deciding)), None),
-        self_restricting=used and any(item.self_restricting for item in deciding),
+        self_restricting=needed and any(item.self_restricting for item in deciding),
         evidence=(*deciding, *others),
     )
 

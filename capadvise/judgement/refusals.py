@@ -96,7 +96,7 @@ def refusals(recording: Recording, catalog: Catalog, mac: Mac | None) -> tuple[R
     """The refusals of a recording, with those that end up equal counted together. ``mac`` is the
     security module's label of the target."""
     counts: Counter[Refusal] = Counter()
-    for call in (*recording.refused_calls, *_without_end(recording, catalog)):
+    for call in (*recording.refused_calls, *_shown_by_checks(recording, catalog)):
         counts[refusal(call, catalog, mac, recording.held.permitted)] += call.count
     judged = tuple(replace(item, count=times) for item, times in counts.items())
     return with_denials(judged, recording.audit)
@@ -113,7 +113,7 @@ def refusal(
     return Refusal(item.syscall, item.errno, by, item.program, 0, evidence)
 
 
-def _without_end(recording: Recording, catalog: Catalog) -> Iterator[RefusedCall]:
+def _shown_by_checks(recording: Recording, catalog: Catalog) -> Iterator[RefusedCall]:
     """Refusals that only a check shows. Other evidence takes precedence: retries make calls fail
     that the target never saw fail, except in a user namespace below, and older reports have already
     counted them."""
@@ -124,7 +124,7 @@ def _without_end(recording: Recording, catalog: Catalog) -> Iterator[RefusedCall
         if retried and check.ns is not Namespace.HOST:
             continue
         asked = DeniedCheck(check.cap, check.site, check.ns)
-        error = refusal_without_end(check, catalog.signs)
+        error = _error_without_end(check, catalog.signs)
         if error and _rule(asked, check.syscall, catalog) is not None:
             call = check.syscall or UNKNOWN_CALL
             yield RefusedCall(call, error, check.program, check.count, check.uid, None, (asked,))
@@ -161,7 +161,7 @@ def _rule(question: DeniedCheck, call: str | None, catalog: Catalog) -> SiteRule
 _UNKNOWN = SiteRule("", (), Meaning.DECIDES, "an unknown call site")
 
 
-def refusal_without_end(check: Check, signs: Signs) -> str | None:
+def _error_without_end(check: Check, signs: Signs) -> str | None:
     """The error of a refusal that is not in the call's result. generic_permission() checks
     DAC_OVERRIDE last, so its refusal is known if the call's end was not recorded. A netlink request
     is refused in the message that answers it."""

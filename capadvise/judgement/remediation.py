@@ -94,5 +94,5 @@ def _refused(check: Check) -> bool:
 def undeliverable(cap: Cap, effects: Iterable[tuple[Effect, bool]]) -> bool:
     """True if such a folder explains why a capability was checked and always refused. ``effects``:
     of each check, and whether it was granted."""
-    used = [granted for effect, granted in effects if effect is Effect.NEEDED]
-    return cap in _FOR_FOLDERS and bool(used) and not any(used)
+    needed = [granted for effect, granted in effects if effect is Effect.NEEDED]
+    return cap in _FOR_FOLDERS and bool(needed) and not any(needed)

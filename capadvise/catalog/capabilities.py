@@ -170,7 +170,7 @@ def entry_of(path: Path, raw: Any) -> Entry:
             for item in _items(path, raw, "attack", ("what", "reference"), ("where",))
         ),
         remediation=tuple(
-            parse_remediation(path, item)
+            _parse_remediation(path, item)
             for item in _items(path, raw, "remediation", ("need", "do"), ("sites", "edits"))
         ),
         example_needs=_text(path, raw["example"], "needs"),
@@ -193,7 +193,7 @@ def _use(path: Path, raw: Any) -> Use:
         _text(path, raw, "remediation"),
         _text(path, raw, "gains"),
         namespace == "initial",
-        parse_edits(path, raw),
+        _parse_edits(path, raw),
         _texts(path, raw, "covers") if "covers" in raw else (),
     )
 
@@ -303,17 +303,17 @@ class Remediation:
     edits: Edits = ()
 
 
-def parse_remediation(path: Path, raw: Any) -> Remediation:
+def _parse_remediation(path: Path, raw: Any) -> Remediation:
     """One entry of the list ``remediation``."""
     return Remediation(
         values.text(path, raw, "need"),
         values.text(path, raw, "do"),
         values.texts(path, raw, "sites") if "sites" in raw else None,
-        parse_edits(path, raw),
+        _parse_edits(path, raw),
     )
 
 
-def parse_edits(path: Path, raw: Any) -> Edits:
+def _parse_edits(path: Path, raw: Any) -> Edits:
     """The mapping ``edits``, sorted by place; empty if it is missing."""
     edits = raw.get("edits", {})
     keys = [place.key for place in EditPlace]

@@ -75,7 +75,7 @@ def compiled(folder: Path) -> dict[str, Any]:
         },
         "sites": [
             {key: value for key, value in rule.items() if key != strict.LINE}
-            for rule in with_scopes(folder / "sites", askers)
+            for rule in _with_scopes(folder / "sites", askers)
         ],
     }
 
@@ -88,7 +88,7 @@ def _without_lines(raw: Any) -> Any:
     return raw
 
 
-def with_scopes(folder: Path, askers: Iterable[Asker]) -> list[dict[str, Any]]:
+def _with_scopes(folder: Path, askers: Iterable[Asker]) -> list[dict[str, Any]]:
     """The rules, each with the user namespace that the kernels' own code checks."""
     named = by_function(askers)
     raw = _raw_rules(folder)

@@ -148,7 +148,7 @@ def placements(proposal: Proposal, catalog: Catalog, posture: Posture) -> dict[C
 def _actions_of(evidence: Sequence[Judged]) -> TargetActions:
     pivots = (item.check for item in evidence if item.check.syscall == "pivot_root")
     made = 0
-    mounts = any(item.rule is not None and item.rule.id in MOUNTS for item in evidence)
+    mounts = any(item.rule is not None and item.rule.id in _MOUNTS for item in evidence)
     for item in evidence:
         if item.rule is not None and item.rule.id == _MAKES:
             made |= dict(item.check.args).get("flags", clone_flags.ALL)
@@ -167,7 +167,7 @@ def place(
     return _worst(
         [
             _by_actions(item, actions, catalog.signs, posture)
-            or place_of_check(item, need.cap, catalog, inside)
+            or _place_or_loss(item, need.cap, catalog, inside)
             for item in deciding
         ]
     )
@@ -198,7 +198,7 @@ def _by_actions(
     of_target = check.ns is Namespace.TARGET and not _was_granted_there(check, posture)
     if flag & ~actions.made and of_target:
         return Placed(NeedScope.HOST, "entering a namespace that others made")
-    if of_target and not actions.mounts and watches_file_system(check):
+    if of_target and not actions.mounts and _watches_file_system(check):
         return Placed(NeedScope.HOST, "watching a file system that others mounted")
     return None
 
@@ -223,7 +223,7 @@ def _listed(names: Sequence[str]) -> str:
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
-def of_capability(cap: Cap, catalog: Catalog) -> Placed:
+def _of_capability(cap: Cap, catalog: Catalog) -> Placed:
     """Place a need by its capability alone, if no call site is known."""
     entry = catalog.entry(cap)
     said = entry.user_namespace if entry else ""
@@ -234,8 +234,8 @@ def of_capability(cap: Cap, catalog: Catalog) -> Placed:
     )
 
 
-def place_of_check(judged: Judged, cap: Cap, catalog: Catalog, posture: Posture) -> Placed:
-    """Place one check: the user namespace in which it can succeed."""
+def _place_or_loss(judged: Judged, cap: Cap, catalog: Catalog, posture: Posture) -> Placed:
+    """Place one check. An optional one that fails there is a loss."""
     where = _place_of_check(judged, cap, catalog, posture)
     rule = judged.rule
     if where.scope is not NeedScope.HOST or rule is None or rule.meaning is not Meaning.OPTIONAL:
@@ -256,7 +256,7 @@ def _place_of_check(judged: Judged, cap: Cap, catalog: Catalog, posture: Posture
     if check.retried is not None or check.origin is not Origin.KERNEL:
         if check.syscall in _OF_OWN_NAMESPACE:
             return _with_owner(check, call, posture)
-        return Placed(of_capability(cap, catalog).scope, call)
+        return Placed(_of_capability(cap, catalog).scope, call)
     if _maps_unknown_ids(judged):
         return Placed(None, f"{call}: which ids it maps")
     match _scope(judged, catalog):
@@ -266,7 +266,7 @@ def _place_of_check(judged: Judged, cap: Cap, catalog: Catalog, posture: Posture
             return _of_process(judged, call, posture)
         case NamespaceScope.OWNER:
             return _with_owner(check, call, posture)
-    nowhere = of_capability(cap, catalog).scope is NeedScope.HOST
+    nowhere = _of_capability(cap, catalog).scope is NeedScope.HOST
     return Placed(NeedScope.HOST if nowhere else None, call)
 
 
@@ -280,7 +280,7 @@ def _scope(judged: Judged, catalog: Catalog) -> NamespaceScope | None:
     check, rule = judged.check, judged.rule.id if judged.rule else ""
     scope = catalog.sites.scope(check.cap, check.site)
     if scope is NamespaceScope.BOTH:
-        return asked_about(check, rule, catalog.signs)
+        return _checked_namespace(check, rule, catalog.signs)
     if rule == _FREEZING:
         return NamespaceScope.INITIAL
     if scope is NamespaceScope.INITIAL and any(map(catalog.signs.is_of_overlay, check.site)):
@@ -341,7 +341,7 @@ _FILE_SYSTEMS = "file system "
 """Begins the detail of a check if the types are known."""
 _NO_TYPES = frozenset(["none", "bind", "rbind", "move", "remount"])
 """Types that programs pass when they mount nothing new."""
-MOUNTS = frozenset(["mount", "mount-superblock", "fsmount", "mount-reconfigure"])
+_MOUNTS = frozenset(["mount", "mount-superblock", "fsmount", "mount-reconfigure"])
 """Rules about mounts whose scope depends on the type of the file system."""
 _FANOTIFY = "fanotify"
 _MARK_TYPE, _MARK_FILE_SYSTEM = 0x110, 0x100
@@ -362,7 +362,7 @@ capable()."""
 _SOCKET_OPTION = "sockopt-admin"
 
 
-def asked_about(check: Check, rule: str, signs: Signs) -> NamespaceScope | None:
+def _checked_namespace(check: Check, rule: str, signs: Signs) -> NamespaceScope | None:
     """The user namespace that a check of ``BOTH`` was made against, by the call's arguments; None
     if nothing tells. ``rule``: the id of the check's site rule."""
     if signs.shows(Sign.NETLINK_MACHINE, check.site):
@@ -375,7 +375,7 @@ def asked_about(check: Check, rule: str, signs: Signs) -> NamespaceScope | None:
     if rule == _SOCKET_OPTION and "name" in args:
         on_host = args.get("level", 1) == 1 and args["name"] in _HOST_OPTIONS
         return NamespaceScope.INITIAL if on_host else NamespaceScope.OWNER
-    if rule in MOUNTS:
+    if rule in _MOUNTS:
         if check.syscall == "mount" and args.get("flags", 0) & _SAME_FILE_SYSTEM:
             return NamespaceScope.OWNER
         return _by_types(check.detail or "")
@@ -401,7 +401,7 @@ def _by_flags(check: Check) -> NamespaceScope | None:
     return NamespaceScope.OWNER if for_all else NamespaceScope.INITIAL
 
 
-def watches_file_system(check: Check) -> bool:
+def _watches_file_system(check: Check) -> bool:
     """True for a mark of a whole file system (fanotify)."""
     return _marks(check) == _MARK_FILE_SYSTEM
 

@@ -229,7 +229,7 @@ def _steps(path: Path, raw: Any, kind: str) -> tuple[Step, ...] | None:
     if not isinstance(listed, list) or not listed or len(listed) > MOST_STEPS:
         raise _wrong(path, raw, "steps", f"a list of at most {MOST_STEPS} steps")
     steps = tuple(_step(path, raw, item) for item in listed)
-    problem = order_problem(steps, kind)
+    problem = _order_problem(steps, kind)
     if problem:
         raise _wrong(path, raw, "steps", problem)
     return steps
@@ -249,7 +249,7 @@ def _step(path: Path, raw: Any, item: Any) -> Step:
     return Step(act, text)
 
 
-def order_problem(steps: tuple[Step, ...], kind: str) -> str | None:
+def _order_problem(steps: tuple[Step, ...], kind: str) -> str | None:
     """The requirement that the steps break; None if they can be made in this order."""
     running = started = False
     for step in steps:

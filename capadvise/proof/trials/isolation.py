@@ -71,7 +71,7 @@ def isolate(
         return None
     sysctls = {name: Path("/proc/sys", *name.split(".")) for name in DECIDING_SYSCTLS}
     values = {name: path.read_text() for name, path in sysctls.items() if path.exists()}
-    users = enter_user_namespace() if userns else None
+    users = _enter_user_namespace() if userns else None
     if not userns:
         networked = clone_flags.CLONE_NEWNET | clone_flags.CLONE_NEWUTS | clone_flags.CLONE_NEWIPC
         libc.unshare(clone_flags.CLONE_NEWNS | networked)
@@ -233,7 +233,7 @@ def _copy_content(source: int, target: str) -> None:
         shutil.copyfileobj(old, new)
 
 
-def enter_user_namespace() -> str:
+def _enter_user_namespace() -> str:
     """Make a user namespace with the others below it, and enter all but the user namespace. Returns
     the path by which the target enters that. Raises OSError."""
     (ready, report_ready), (proceed, let_proceed) = os.pipe(), os.pipe()

@@ -216,7 +216,7 @@ def _rounds(
     def words() -> str:
         return last_words(end_of(top / ERR, _LARGEST_OUTPUT))
 
-    for result in run_rounds(plan, top, command_of(plan), logged_run, words):
+    for result in run_rounds(plan, top, _command_of(plan), logged_run, words):
         results.append(result)
         seconds = time.monotonic() - began
         if len(results) == 1 < len(plan["rounds"]) and result.passed:
@@ -301,7 +301,7 @@ def _wanted(recording: Recording, failed_at: str | None) -> list[str]:
     ]
 
 
-def command_of(plan: dict[str, Any]) -> Command:
+def _command_of(plan: dict[str, Any]) -> Command:
     """The target of the plan."""
     return Command(
         argv=tuple(plan["argv"]),

@@ -1,4 +1,4 @@
-"""The facts: capabilities, call sites, errors. Loaded on demand, each file at most once.
+"""The facts: capabilities, call sites, errors. They are loaded on demand, each file at most once.
 
 All of it may be imported: ``default()`` is the catalog, the modules hold the types of its facts.
 """
@@ -30,7 +30,7 @@ __all__ = ["Catalog", "Meaning", "SiteRule", "Sites", "default"]
 
 
 _ARM64 = "__arm64_sys_"
-"""What the entry functions of system calls are called there. They ask what others ask elsewhere."""
+"""Begins the entry functions of system calls on arm64. They check what others check elsewhere."""
 
 
 class Catalog:
@@ -41,7 +41,7 @@ class Catalog:
         self._entries: dict[Cap, Entry | None] = {}
 
     def entry(self, cap: Cap) -> Entry | None:
-        """What is known of a capability; None for one newer than the catalog."""
+        """The entry of a capability; None for one newer than the catalog."""
         from capadvise.catalog.capabilities import entry_of, file_name
 
         if cap not in self._entries:
@@ -62,7 +62,7 @@ class Catalog:
         return levels.index(level) if level in levels else len(levels)
 
     def preload(self) -> None:
-        """Read what every judgement needs, at a moment when there is time."""
+        """Read the files of every judgement, at a moment when there is time."""
         _ = self.sites, self.preference, self.signs
 
     @cached_property
@@ -75,7 +75,7 @@ class Catalog:
         return facts
 
     def load(self) -> None:
-        """Read all that it takes to judge a recording, for those that are forked from this one."""
+        """Read all files of a judgement, for processes that are forked from this one."""
         self.sites.match(Cap(0), ("cap_capable",))
         _ = self.signs, self.errnos, self.preference
 
@@ -90,7 +90,7 @@ class Catalog:
 
     @cached_property
     def askers(self) -> tuple[Asker, ...]:
-        """Who asks in stock kernels."""
+        """The kernel functions that make checks, in stock kernels."""
         path = self.folder / ASKERS
         return parse_askers(path, _read(path))
 
@@ -108,30 +108,30 @@ class Catalog:
 
     @cached_property
     def preference(self) -> tuple[Cap, ...]:
-        """Which of two capabilities that do the same is proposed: the one that stands first."""
+        """If two capabilities do the same, the one that comes first here is proposed."""
         try:
             return tuple(map(Cap.parse, self._compiled["preference"]))
         except (ValueError, TypeError, AttributeError) as error:
             raise BadInput(f"{self.folder / 'preference.yaml'}: {error}") from error
 
     def rank(self, cap: Cap) -> int:
-        """Its place in the order of preference; what is not in there comes last."""
+        """Its place in the order of preference; others come last."""
         return self.preference.index(cap) if cap in self.preference else len(self.preference)
 
     @cached_property
     def removal_order(self) -> tuple[Cap, ...]:
-        """In which order trials take capabilities away; what it leaves out comes after."""
+        """The order in which trials remove capabilities; others come after."""
         return tuple(map(Cap.parse, self._compiled["removal_order"]))
 
     @cached_property
     def signs(self) -> Signs:
-        """What the place of a check tells of the program besides."""
+        """The evidence that call sites give about programs."""
         return signs_of(self._compiled["signs"])
 
     @property
     def closed_calls(self) -> frozenset[str]:
-        """System calls that docker's default seccomp profile, which containerd's and CRI-O's
-        RuntimeDefault are close to, never lets through."""
+        """System calls that docker's default seccomp profile never lets through; RuntimeDefault of
+        containerd and CRI-O is close to it."""
         return frozenset(self._compiled["seccomp"]["docker"]["never"])
 
     @property
@@ -145,7 +145,7 @@ class Catalog:
 
     @cached_property
     def errnos(self) -> Errnos:
-        """(system call, error) → the capabilities that can have been missing, in order."""
+        """(system call, error) → the capabilities that may have been missing, in order."""
         return {
             (call, code): tuple(map(Cap, caps))
             for (call, code), caps in (
@@ -155,14 +155,15 @@ class Catalog:
 
     @cached_property
     def baselines(self) -> Baselines:
-        """What runtimes grant by default, and what Kubernetes lets a pod add."""
+        """The grants of runtimes by default, and the capabilities that Kubernetes lets a pod
+        add."""
         from capadvise.catalog.baselines import baselines_of
 
         return baselines_of(self.folder / "baselines", self._compiled["baselines"])
 
     @cached_property
     def known_index(self) -> KnownIndex:
-        """What those are called, and their sets."""
+        """The names of known programs, and their sets."""
         from capadvise.catalog.known_index import KnownIndex
 
         return KnownIndex(self.folder)

@@ -1,8 +1,9 @@
-"""Who asks for a capability in stock kernels: ``catalog/askers.tsv``, a row for each.
+"""Kernel functions that check a capability in stock kernels: ``catalog/askers.tsv``, a row for
+each.
 
-The table is made from the machine code of Debian's kernels (``tests/kernels/askers``), so that it
-has the names that stand in a stack. A row says whose user namespace is asked about; where no site
-rule speaks of an asker, the row says besides what a refusal means.
+``tests/kernels/askers`` makes the table from the machine code of Debian's kernels, so that it has
+the names of functions in a stack. A row says which user namespace is checked; if no site rule
+covers the function, it also says what a refusal means.
 """
 
 from __future__ import annotations
@@ -17,36 +18,36 @@ from capadvise.model.errors import BadInput
 
 
 class NamespaceScope(StrEnum):
-    """In which user namespace the capability must be held."""
+    """The user namespace in which the capability must be held."""
 
     INITIAL = "initial"
-    """The machine's own: in another one it counts for nothing (capable)."""
+    """The machine's own: capabilities of another one do not count (capable)."""
     OWNER = "owner"
     """The one that owns the object: a network namespace, a mount, an inode (ns_capable)."""
     BOTH = "both"
-    """One or the other, depending on what is done."""
+    """One or the other, depending on the call."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asker:
-    """One kernel function that asks for one capability."""
+    """One kernel function that checks one capability."""
 
     function: str
     cap: Cap | None
-    """None: a variable tells which one."""
+    """None: a variable holds the capability."""
     kernels: tuple[str, ...]
-    """Series of which Debian's kernel has it."""
+    """Series whose Debian kernel has it."""
     module: str
     """``vmlinux``: built in."""
     source: str
     scope: NamespaceScope
     meaning: str
-    """As in a site rule; empty where a site rule speaks of it."""
+    """The meaning as in a site rule; empty if a site rule covers it."""
     refused: str
-    """The error of a refusal; empty where the call goes on, or it is not known."""
+    """The error of a refusal; empty if the call goes on, or it is unknown."""
     alternatives: tuple[Cap, ...]
     text: str
-    """What the program was doing."""
+    """The activity of the program."""
     lost: str
 
 
@@ -56,7 +57,7 @@ COLUMNS = (
     *("alternatives", "text", "lost"),
 )
 _NONE = "-"
-"""Stands in an empty column."""
+"""The content of an empty column."""
 
 
 def parse_askers(path: Path, text: str) -> tuple[Asker, ...]:
@@ -96,7 +97,7 @@ def _asker(columns: list[str]) -> Asker:
 
 
 def rows_by_function(text: str) -> Mapping[str, list[str]]:
-    """Function → its rows, not parsed yet: of the thousand, a run needs two or three."""
+    """Function → its rows, unparsed: of the thousand, a run needs two or three."""
     rows: dict[str, list[str]] = {}
     for line in text.splitlines():
         rows.setdefault(line.partition("\t")[0], []).append(line)
@@ -104,7 +105,7 @@ def rows_by_function(text: str) -> Mapping[str, list[str]]:
 
 
 def by_function(askers: Iterable[Asker]) -> Mapping[str, tuple[Asker, ...]]:
-    """The askers by their names."""
+    """The functions by their names."""
     named: dict[str, tuple[Asker, ...]] = {}
     for asker in askers:
         named[asker.function] = (*named.get(asker.function, ()), asker)
@@ -112,6 +113,6 @@ def by_function(askers: Iterable[Asker]) -> Mapping[str, tuple[Asker, ...]]:
 
 
 def joined(scopes: Iterable[NamespaceScope]) -> NamespaceScope | None:
-    """The scope of several askers together; None where there are none."""
+    """The scope of several functions together; None if there are none."""
     different = set(scopes)
     return different.pop() if len(different) == 1 else NamespaceScope.BOTH if different else None

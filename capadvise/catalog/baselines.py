@@ -1,4 +1,5 @@
-"""What is granted or allowed without anybody asking: ``catalog/baselines/*.yaml``."""
+"""Defaults of engines and clusters: the capabilities that they grant or allow, and the system calls
+that their seccomp profiles open with one: ``catalog/baselines/*.yaml`` and ``seccomp.yaml``."""
 
 from __future__ import annotations
 
@@ -15,11 +16,13 @@ from capadvise.model.errors import BadInput
 
 RUNTIMES = ("docker", "podman", "containerd", "cri-o")
 FILES = (*RUNTIMES, "pod-security")
+ENGINES = ("docker", "podman")
 
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """A container runtime, and what a container gets that says nothing about capabilities."""
+    """A container runtime, and its grants to a container whose configuration names no
+    capabilities."""
 
     name: str
     grants: CapSet
@@ -29,7 +32,7 @@ class Runtime:
 
 @dataclass(frozen=True, slots=True)
 class PodSecurity:
-    """What the levels of the Kubernetes Pod Security Standards let a pod add."""
+    """The capabilities that a pod may add, by level of the Kubernetes Pod Security Standards."""
 
     baseline_addable: CapSet
     restricted_addable: CapSet
@@ -39,13 +42,13 @@ class PodSecurity:
 
 @dataclass(frozen=True, slots=True)
 class Baselines:
-    """All of the folder."""
+    """The content of the folder."""
 
     runtimes: tuple[Runtime, ...]
     pod_security: PodSecurity
 
     def default(self, engine: str | None) -> Runtime:
-        """What an engine grants; of one that is not known, or none at all, what docker does."""
+        """The grants of an engine; docker's for an unknown engine, or none."""
         named = {runtime.name: runtime for runtime in self.runtimes}
         return named.get(engine or "", named["docker"])
 
@@ -55,7 +58,7 @@ class Baselines:
 
 
 def baselines_of(folder: Path, raw: Mapping[str, Any]) -> Baselines:
-    """The whole folder; ``raw``: what each file holds. Raises BadInput with file and line."""
+    """Check the folder; ``raw``: the content of each file. Raises BadInput with file and line."""
     path = {name: folder / f"{name}.yaml" for name in FILES}
     return Baselines(
         tuple(runtime_of(path[name], raw[name]) for name in RUNTIMES),
@@ -64,7 +67,7 @@ def baselines_of(folder: Path, raw: Mapping[str, Any]) -> Baselines:
 
 
 def runtime_of(path: Path, raw: Any) -> Runtime:
-    """What one runtime's file holds; its name must be that of the file."""
+    """Check one runtime's file; its name must be that of the file."""
     strict.keys(path, raw, required=("name", "grants", "notes", "source"))
     _name(path, raw)
     return Runtime(
@@ -76,7 +79,7 @@ def runtime_of(path: Path, raw: Any) -> Runtime:
 
 
 def pod_security_of(path: Path, raw: Any) -> PodSecurity:
-    """What ``pod-security.yaml`` holds."""
+    """Check ``pod-security.yaml``."""
     sets = ("baseline_addable", "restricted_addable")
     strict.keys(path, raw, required=("name", *sets, "notes", "source"))
     _name(path, raw)
@@ -95,9 +98,6 @@ def _name(path: Path, raw: dict[str, object]) -> None:
         )
 
 
-ENGINES = ("docker", "podman")
-
-
 @dataclass(frozen=True, slots=True)
 class Profile:
     """The default profile of one engine, as far as capabilities change it."""
@@ -111,7 +111,7 @@ class Profile:
 
 
 def profiles_of(path: Path, raw: Any) -> Mapping[str, Profile]:
-    """What the file holds, by engine; ``path`` is for messages.
+    """Check ``seccomp.yaml`` and return the profiles by engine; ``path`` is for messages.
 
     Raises BadInput with file and line.
     """

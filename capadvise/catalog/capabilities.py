@@ -1,4 +1,4 @@
-"""What is known of each capability: one YAML file each in ``catalog/capabilities``."""
+"""Facts about each capability: one YAML file each in ``catalog/capabilities``."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ class Risk(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """The risk is another one where ``when`` holds."""
+    """The risk differs if ``when`` holds."""
 
     when: str
     risk: Risk
     reason: str
     where: Where
-    """The same as ``when``, for a program to judge."""
+    """``when`` in a form that a program can judge."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attack:
-    """What somebody who took over the program does with the capability."""
+    """An attack that the capability permits after the program was taken over."""
 
     what: str
     reference: str
     where: Where = ()
-    """Where it can be done at all."""
+    """The circumstances that it needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,17 +62,17 @@ class Use:
     remediation: str
     gains: str
     initial_only: bool
-    """The kernel wants the capability in the initial user namespace: in one of its own, the
-    program gets nothing from it."""
+    """The kernel requires the capability in the initial user namespace: in its own, the program
+    gets nothing from it."""
     edits: Edits = ()
     covers: tuple[str, ...] = ()
-    """Uses that the same remediation ends where they are seen beside this one: who makes a user
-    namespace may mount in it."""
+    """Uses that the same remediation also ends, if they are seen beside this one: a program that
+    makes a user namespace may mount in it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """All of one file. Field meanings are in ``catalog/README.md``."""
+    """The content of one file. ``catalog/README.md`` explains the fields."""
 
     cap: Cap
     since: str
@@ -124,7 +124,7 @@ def file_name(cap: Cap) -> str:
 
 
 def raw_entry(folder: Path, cap: Cap) -> Any:
-    """What the file of one capability holds. Raises BadInput where it is no YAML."""
+    """Read the file of one capability. Raises BadInput if it is not YAML."""
     path = folder / file_name(cap)
     try:
         return strict.load(path, path.read_text(encoding="utf-8"))
@@ -133,7 +133,7 @@ def raw_entry(folder: Path, cap: Cap) -> Any:
 
 
 def entry_of(path: Path, raw: Any) -> Entry:
-    """What one capability file holds."""
+    """Check the content of one capability's file."""
     strict.keys(path, raw, required=_REQUIRED, optional=("risk_conditions", "uses"))
     cap = _cap(path, raw["name"])
     if cap != raw["number"] or path.name != file_name(cap):
@@ -170,7 +170,7 @@ def entry_of(path: Path, raw: Any) -> Entry:
             for item in _items(path, raw, "attack", ("what", "reference"), ("where",))
         ),
         remediation=tuple(
-            parse_remediation(path, item)
+            _parse_remediation(path, item)
             for item in _items(path, raw, "remediation", ("need", "do"), ("sites", "edits"))
         ),
         example_needs=_text(path, raw["example"], "needs"),
@@ -193,7 +193,7 @@ def _use(path: Path, raw: Any) -> Use:
         _text(path, raw, "remediation"),
         _text(path, raw, "gains"),
         namespace == "initial",
-        parse_edits(path, raw),
+        _parse_edits(path, raw),
         _texts(path, raw, "covers") if "covers" in raw else (),
     )
 
@@ -243,7 +243,7 @@ def _risk(path: Path, raw: Any) -> Risk:
 
 
 class EditPlace(IntEnum):
-    """Where an edit goes; the easier one has the lower number."""
+    """The place of an edit; the easier one has the lower number."""
 
     COMPOSE = 0
     """Below the service in a compose file."""
@@ -257,7 +257,7 @@ class EditPlace(IntEnum):
     """In the unit of the service."""
     DOCKERFILE = 5
     PROGRAM = 6
-    """How the program is called or configured."""
+    """The command line or configuration of the program."""
     SYSCTL = 7
     """A setting of the host, ``name=value``."""
     HOST = 8
@@ -285,36 +285,36 @@ WHERE_TO = (
     "template); systemd, in the [Service] section; program, where it is called or configured; host "
     "sysctl, with sysctl -w and in /etc/sysctl.d. Names, numbers and paths are examples."
 )
-"""For the reader of edits."""
+"""Their names for the reader of edits."""
 
 Edits = tuple[tuple[EditPlace, str], ...]
-"""(where, what to write), the easiest first; the text can have several lines."""
+"""(place, text to write), the easiest first; the text can have several lines."""
 
 
 @dataclass(frozen=True, slots=True)
 class Remediation:
-    """A way to do without: the need, and what to do."""
+    """A way to do without: the need, and the advice."""
 
     need: str
     do: str
     sites: tuple[str, ...] | None
-    """The site rules (globs over their ids) of the uses that this answers: None is every use,
-    and an empty list is advice for something else than a use that was seen."""
+    """The site rules (globs over their ids) of the uses that this answers: None is every use, and
+    an empty list is advice for something that was not seen."""
     edits: Edits = ()
 
 
-def parse_remediation(path: Path, raw: Any) -> Remediation:
+def _parse_remediation(path: Path, raw: Any) -> Remediation:
     """One entry of the list ``remediation``."""
     return Remediation(
         values.text(path, raw, "need"),
         values.text(path, raw, "do"),
         values.texts(path, raw, "sites") if "sites" in raw else None,
-        parse_edits(path, raw),
+        _parse_edits(path, raw),
     )
 
 
-def parse_edits(path: Path, raw: Any) -> Edits:
-    """The mapping ``edits``, sorted by place; nothing where it is missing."""
+def _parse_edits(path: Path, raw: Any) -> Edits:
+    """The mapping ``edits``, sorted by place; empty if it is missing."""
     edits = raw.get("edits", {})
     keys = [place.key for place in EditPlace]
     strict.keys(path, edits, required=(), optional=keys)

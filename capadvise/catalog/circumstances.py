@@ -1,7 +1,7 @@
-"""What of a process's surroundings decides how far a capability reaches.
+"""Circumstances of a process that decide how far a capability reaches.
 
-The catalog ties risks, attacks and uses to these; ``report.risk`` reads them off a
-posture. A circumstance holds, does not hold, or is not known (None).
+The catalog ties risks, attacks and uses to these; ``report.risk`` derives them from a posture. A
+circumstance holds, does not hold, or is unknown (None).
 """
 
 from __future__ import annotations
@@ -17,29 +17,29 @@ from capadvise.model.errors import BadInput
 
 
 class Circumstance(StrEnum):
-    """One of them, by the name that the catalog's files use."""
+    """One circumstance, by its name in the catalog's files."""
 
     HOST_USER = "host-user"
-    """In the machine's own user namespace: uid 0 is root of the machine."""
+    """It is in the machine's own user namespace: uid 0 is root of the machine."""
     HOST_NETWORK = "host-network"
     HOST_PROCESSES = "host-processes"
     SHARED_PROCESSES = "shared-processes"
-    """With the processes of other containers."""
+    """It sees the processes of other containers."""
     HOST_IPC = "host-ipc"
     HOST_NAME = "host-name"
     HOST_FILES = "host-files"
     """A folder of the host is mounted writable."""
     ENGINE_SOCKET = "engine-socket"
-    """docker.sock or its like is there."""
+    """It has docker.sock, or another engine's socket."""
     HOST_DEVICE = "host-device"
-    """A disk or the whole /dev of the machine is there."""
+    """It has a disk or the whole /dev of the machine."""
     CGROUP_V1 = "cgroup-v1"
     WRITABLE_CGROUP = "writable-cgroup"
     UNLIMITED_MEMORY = "unlimited-memory"
     UNFILTERED = "unfiltered"
-    """Without a seccomp filter."""
+    """It has no seccomp filter."""
     UNCONFINED = "unconfined"
-    """Restrained by neither AppArmor nor SELinux."""
+    """Neither AppArmor nor SELinux restrains it."""
 
 
 SAID: Mapping[Circumstance, tuple[str, str]] = {
@@ -82,15 +82,15 @@ SAID: Mapping[Circumstance, tuple[str, str]] = {
         "AppArmor or SELinux confines it",
     ),
 }
-"""(what is said where it holds, what is said where it does not)."""
+"""(text if it holds, text if it does not)."""
 
 Where = tuple[tuple[Circumstance, bool], ...]
-"""All of these have to be so: (circumstance, whether it holds)."""
+"""All of these must be so: (circumstance, whether it holds)."""
 Known = Mapping[Circumstance, bool | None]
 
 
 def holds(where: Where, known: Known) -> bool | None:
-    """Whether all of it is so; None where that hangs on something that is not known."""
+    """True if all of it holds; None if that depends on something unknown."""
     answers = [_agrees(item, known) for item in where]
     if False in answers:
         return False
@@ -98,17 +98,17 @@ def holds(where: Where, known: Known) -> bool | None:
 
 
 def broken(where: Where, known: Known) -> list[str]:
-    """What is not as it would have to be: ``it has a network of its own``."""
+    """The conditions that do not hold: ``it has a network of its own``."""
     return [SAID[c][not known[c]] for c, wanted in where if _agrees((c, wanted), known) is False]
 
 
 def unknown(where: Where, known: Known) -> list[str]:
-    """What it hangs on, where that is not known: ``it shares the host's network``."""
+    """The unknown conditions: ``it shares the host's network``."""
     return [SAID[c][not wanted] for c, wanted in where if known.get(c) is None]
 
 
 def met(where: Iterable[tuple[Circumstance, bool]], known: Known) -> list[str]:
-    """What is as it has to be."""
+    """The conditions that hold."""
     return [SAID[c][not wanted] for c, wanted in where if _agrees((c, wanted), known)]
 
 
@@ -119,7 +119,7 @@ def _agrees(item: tuple[Circumstance, bool], known: Known) -> bool | None:
 
 
 def parse_where(path: Path, raw: Any) -> Where:
-    """``[host-network, not host-user]`` under the key ``where``; nothing where it is missing."""
+    """Read ``[host-network, not host-user]`` under the key ``where``; empty if it is missing."""
     if "where" not in raw:
         return ()
     return tuple(_one(path, raw, item) for item in values.texts(path, raw, "where"))

@@ -1,8 +1,8 @@
-"""What every run needs of the catalog, in one JSON file: YAML would take 80 ms of each start.
+"""The facts that every run needs, in one JSON file: YAML would take 80 ms of each start.
 
-``python -m capadvise.cli.manual`` makes ``catalog/compiled.json`` from the YAML files (see
-``compiling``), with their digest. If the digest differs, as while somebody edits, the YAML files
-are read instead.
+``python -m capadvise.cli.manual`` makes ``catalog/compiled.json`` of the YAML files (see
+``compiling``), with their digest. If the digest differs, as while somebody edits them, the YAML
+files are read instead.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ FILE = "compiled.json"
 
 
 def digest(folder: Path) -> str:
-    """One number for all that the compiled file is made from."""
+    """One number for all files that the compiled file is made from."""
     whole = 0  # hashlib would take 3 ms to import, and this guards against editors alone
     for path in (
         folder / "preference.yaml",
@@ -40,7 +40,7 @@ def _parts(folder: Path, name: str) -> list[Path]:
 
 
 def load(folder: Path) -> dict[str, Any] | None:
-    """The compiled facts; None where they do not fit their sources."""
+    """The compiled facts; None if they do not fit their sources."""
     with suppress(OSError, ValueError):
         facts: dict[str, Any] = json.loads((folder / FILE).read_text(encoding="utf-8"))
         if facts["digest"] == digest(folder):

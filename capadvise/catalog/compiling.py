@@ -25,10 +25,17 @@ from capadvise.model import clone_flags, strict
 from capadvise.model.caps import NAMES, Cap
 from capadvise.model.errors import BadInput
 
+_NUMBERS = ("many-links", "few-states", "many-settings")
+_CALLS = ("gives-up-rights", "about-itself")
+_SECTIONS = (
+    *("functions", "symbols", "numbers", "calls", "asked", "entered", "overlay_prefix"),
+    "failed_anyway",
+)
+
 
 def compiled(folder: Path) -> dict[str, Any]:
-    """The facts from their sources, as they stand there once they were checked; of capabilities,
-    their risk besides."""
+    """Read and check the sources. The facts stay as they are in the files, with the risk of each
+    capability added."""
     path, errors = folder / "preference.yaml", folder / "errnos.yaml"
     places, rows_of = folder / "signs.yaml", folder / ASKERS
     closed, usual = folder / "seccomp.yaml", folder / "baselines"
@@ -68,7 +75,7 @@ def compiled(folder: Path) -> dict[str, Any]:
         },
         "sites": [
             {key: value for key, value in rule.items() if key != strict.LINE}
-            for rule in with_scopes(folder / "sites", askers)
+            for rule in _with_scopes(folder / "sites", askers)
         ],
     }
 
@@ -81,8 +88,8 @@ def _without_lines(raw: Any) -> Any:
     return raw
 
 
-def with_scopes(folder: Path, askers: Iterable[Asker]) -> list[dict[str, Any]]:
-    """The rules, each with whose user namespace the kernels' own code asks about."""
+def _with_scopes(folder: Path, askers: Iterable[Asker]) -> list[dict[str, Any]]:
+    """The rules, each with the user namespace that the kernels' own code checks."""
     named = by_function(askers)
     raw = _raw_rules(folder)
     for item in raw:
@@ -106,14 +113,14 @@ def _named(pattern: str, functions: Mapping[str, object]) -> list[str]:
 
 
 def dump(facts: dict[str, Any]) -> str:
-    """The text of the compiled file: a rule a line, so that changes can be read."""
+    """The text of the compiled file, one rule a line, so that diffs can be read."""
     head = {key: value for key, value in facts.items() if key != "sites"}
     lines = ",\n".join(json.dumps(rule, default=dict) for rule in facts["sites"])
     return f'{json.dumps(head)[:-1]}, "sites": [\n{lines}\n]}}\n'
 
 
 def _raw_rules(folder: Path) -> list[dict[str, Any]]:
-    """The rules of all files of a folder as they stand there, in order, checked.
+    """The rules of all files of a folder, in order, as they are written, and checked.
 
     Raises BadInput with file, line and key.
     """
@@ -131,16 +138,9 @@ def _raw_rules(folder: Path) -> list[dict[str, Any]]:
     return rules
 
 
-_NUMBERS = ("many-links", "few-states", "many-settings")
-_CALLS = ("gives-up-rights", "about-itself")
-_SECTIONS = (
-    *("functions", "symbols", "numbers", "calls", "asked", "entered", "overlay_prefix"),
-    "failed_anyway",
-)
-
-
 def parse_signs(path: Path, text: str) -> dict[str, Any]:
-    """The facts of a text, checked, as JSON values; ``path`` is for messages.
+    """Check the text of ``signs.yaml`` and return its facts as JSON values; ``path`` is for
+    messages.
 
     Raises BadInput with file and line.
     """

@@ -1,4 +1,4 @@
-"""Which capability can be what was missing when a system call fails: ``catalog/errnos.yaml``.
+"""Capabilities that may be missing when a system call fails: ``catalog/errnos.yaml``.
 
 A row is a possibility, not a judgement: modes, seccomp and security modules give the same errors.
 """
@@ -27,7 +27,7 @@ class ErrnoRow:
 
 
 Errnos = Mapping[tuple[str, str], tuple[Cap, ...]]
-"""(system call, error) → candidates. A pair that is missing has none."""
+"""(system call, error) → candidates. A missing pair has none."""
 
 _ERRNOS = frozenset(errno.errorcode.values())
 

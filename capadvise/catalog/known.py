@@ -1,7 +1,7 @@
-"""Programs whose sets were proven before: ``catalog/proven/*.yaml``, one file each.
+"""Programs with proven sets: ``catalog/proven/*.yaml``, one file each.
 
 ``python -m tests.proven.run`` makes these files, and the index of all their names (see
-``known_index``): to look for one program, two files are read, however many there are.
+``known_index``). Looking for one program reads two files, however many there are.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ class KnownNeed:
 
     cap: Cap
     why: str
-    """What it is for."""
+    """Its purpose."""
     without: str
-    """What a trial without it lost."""
+    """The loss in a trial without it."""
     when: str = ""
-    """``only at the first start``; empty where it is needed at every start."""
+    """``only at the first start``; empty if every start needs it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,22 +36,22 @@ class Variant:
     """One way to run and configure a program, and the sets that were proven for it."""
 
     name: str
-    """What is special about it, in some words."""
+    """The special part of it, in a few words."""
     workload: str
-    """``FILE NAME``: where the workload stands, of which everything can be proven again."""
+    """``FILE NAME``: the workload, with which everything can be proven again."""
     command: str
     check: str
     recommended: CapSet
     minimal: CapSet
     trials: int
-    """How many were made."""
+    """The number of trials."""
     no_new_privileges: bool
-    """No program of it gains anything by its set-id bits or file capabilities."""
+    """None of its programs gains anything by set-id bits or file capabilities."""
     user_namespace: str
-    """``yes``, or what is in the way."""
+    """``yes``, or the obstacle."""
     needs: tuple[KnownNeed, ...]
     user: str = "root"
-    """Who starts it."""
+    """The user that starts it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +59,13 @@ class Published:
     """A set that others publish for the program."""
 
     what: str
-    """Whose, and where it is used: ``memcached.service of Debian``."""
+    """The publisher and the place: ``memcached.service of Debian``."""
     caps: CapSet
     source: str
     difference: str
-    """Why it is another one than the variant's; empty where it is the same."""
+    """The reason for a difference to the variant's set; empty if they are equal."""
     variant: str = ""
-    """Which one it is compared with; empty: the one that comes nearest."""
+    """The variant to compare with; empty: the nearest one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class KnownProgram:
 
     name: str
     what: str
-    """What it is: ``a web server``."""
+    """Its kind: ``a web server``."""
     package: str
     version: str
     """Debian's version of the package."""
@@ -94,7 +94,7 @@ class KnownProgram:
     published: tuple[Published, ...] = ()
 
     def beside(self, one: Published) -> Variant:
-        """The variant that a set of others is compared with."""
+        """The variant to compare with a published set."""
         named = [variant for variant in self.variants if variant.name == one.variant]
         return min(named or self.variants, key=lambda variant: len(variant.minimal ^ one.caps))
 
@@ -105,12 +105,12 @@ class KnownProgram:
 
     @property
     def largest(self) -> CapSet:
-        """What one variant or another has a use for."""
+        """The capabilities that at least one variant can use."""
         return frozenset().union(*(variant.recommended for variant in self.variants))
 
     @property
     def common(self) -> CapSet:
-        """Without what no variant of it works that root starts."""
+        """The capabilities that all variants need that root starts."""
         floors = [variant.minimal for variant in self.variants if variant.user == "root"]
         return frozenset.intersection(*floors) if floors else frozenset()
 
@@ -119,7 +119,7 @@ class Known:
     """The folder. Nothing is read before it is asked for."""
 
     def __init__(self, index: KnownIndex) -> None:
-        """``index``: of the same table."""
+        """``index``: the index of the same folder."""
         self.index, self.folder = index, index.folder
         self._read: dict[str, KnownProgram] = {}
 
@@ -128,7 +128,7 @@ class Known:
         return tuple(sorted(self.index.raw["sets"]))
 
     def program(self, name: str) -> KnownProgram:
-        """By its own name, which there must be."""
+        """The program of this name, which must exist."""
         if name not in self._read:  # a thousand manifests can name one image
             path = self.folder / f"{name}.yaml"
             try:
@@ -138,7 +138,8 @@ class Known:
         return self._read[name]
 
     def find(self, word: str) -> KnownProgram | None:
-        """By whatever it is called: a program, a package, an executable, a unit or an image."""
+        """Find a program by any name: of a program, a package, an executable, a unit or an
+        image."""
         index = self.index
         return self._program(
             index.by_name(word)
@@ -164,8 +165,8 @@ class Known:
 
 
 def index(programs: Iterable[KnownProgram]) -> dict[str, dict[str, Any]]:
-    """All names, by kind, each with the program that it stands for, and the sets of each. Raises
-    BadInput where one name stands for two."""
+    """All names, by kind, each with its program, and the sets of each. Raises BadInput if one name
+    stands for two."""
     program_of: dict[str, dict[str, Any]] = {kind: {} for kind in NAMES}
     sets = {}
     for program in programs:

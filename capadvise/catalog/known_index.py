@@ -1,7 +1,7 @@
-"""What the programs that were proven before are called, and their sets.
+"""Names of the programs with proven sets, and these sets.
 
-``python -m tests.proven.run`` makes this one small file (``catalog/proven/index.json``) of the
-others: each run looks into it at its end, and reads nothing else.
+``python -m tests.proven.run`` makes this one small file (``catalog/proven/index.json``) from the
+others: each run reads only this one, at its end.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ STARTERS = frozenset(
         *("schroot", "setpriv", "spawn-fcgi", "strace", "sudo", "supervisord"),
     )
 )
-"""Commands whose work is to start others: their own needs tell nothing of what they start, so
-nothing is compared with them."""
+"""Commands whose job is to start others: their own needs tell nothing about these, so nothing is
+compared with them."""
 _UNIT_ENDINGS = (".service", ".socket", ".timer", ".path")
 
 
 @dataclass(frozen=True, slots=True)
 class KnownSets:
-    """Of one variant."""
+    """The sets of one variant."""
 
     name: str
     user: str
-    """Who starts it."""
+    """The user that starts it."""
     recommended: CapSet
     minimal: CapSet
 
@@ -63,12 +63,12 @@ class KnownIndex:
     """The file. It is not read before it is asked for."""
 
     def __init__(self, folder: Path) -> None:
-        """``folder``: of the catalog."""
+        """``folder``: the catalog's."""
         self.folder = folder / FOLDER
 
     @cached_property
     def raw(self) -> Mapping[str, Mapping[str, Any]]:
-        """As it is in the file."""
+        """The content of the file."""
         path = self.folder / INDEX
         try:
             raw: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
@@ -86,7 +86,7 @@ class KnownIndex:
         return self._listed("commands", word)
 
     def by_unit(self, word: str) -> str | None:
-        """A unit, with its ending or without, or its file; one made from a template by that."""
+        """A unit, with its ending or without, or its file; an instance by its template."""
         for ending in _UNIT_ENDINGS:
             if word.endswith(ending):
                 word = word.rpartition("/")[2].removesuffix(ending)
@@ -100,7 +100,8 @@ class KnownIndex:
         return self.raw["images"].get(repository(word))
 
     def namesake(self, word: str) -> str | None:
-        """Of an image that is none of ours, and is called as one of them: ``team/nginx``."""
+        """The known program whose image has the same name, but another repository:
+        ``team/nginx``."""
         path, _, last = repository(word).rpartition("/")
         if not path:
             return None
@@ -111,7 +112,7 @@ class KnownIndex:
         return words.get(word) or words.get(re.sub(_VERSION, "", word))
 
     def row(self, name: str) -> KnownRow:
-        """By its own name, which there must be."""
+        """The program of this name, which must exist."""
         raw = self.raw["sets"][name]
         return KnownRow(
             name,
@@ -133,8 +134,8 @@ def upstream(version: str) -> str:
 
 
 def repository(reference: str) -> str:
-    """``nginx`` of ``docker.io/library/nginx:1.27@sha256:…``; other registries stay, but for those
-    that hold copies of Docker's."""
+    """``nginx`` of ``docker.io/library/nginx:1.27@sha256:…``; other registries stay, except copies
+    of Docker's."""
     name = reference.partition("@")[0]
     for transport in _TRANSPORTS:
         name = name.removeprefix(transport)
@@ -148,7 +149,7 @@ def repository(reference: str) -> str:
 
 
 _TRANSPORTS = ("docker://", "docker-daemon:", "containers-storage:")
-"""As skopeo, podman and Kubernetes' events write them: containers-transports(5)."""
+"""Prefixes that skopeo, podman and Kubernetes' events write: containers-transports(5)."""
 _HUB = (
     *("docker.io/", "index.docker.io/", "registry-1.docker.io/", "registry.hub.docker.com/"),
     *("mirror.gcr.io/", "public.ecr.aws/docker/"),
@@ -156,19 +157,19 @@ _HUB = (
 """Docker Hub, and its copies: cloud.google.com/artifact-registry/docs/pull-cached-dockerhub-images,
 gallery.ecr.aws/docker."""
 _VERSION = r"(?<=[a-z])-?\d+(\.\d+)*(?![a-z])"
-"""In a name: ``php8.2-fpm``, ``postgresql-17``, ``squid3``."""
+"""Matches the version in a name: ``php8.2-fpm``, ``postgresql-17``, ``squid3``."""
 _SURE_VERSION = r"(?<=[a-z])(-\d+(\.\d+)*|\d+\.\d+)(?![a-z])"
-"""The same, where it is a version and not a part of the name, as in ``stunnel4``."""
+"""The same, if it is certainly a version and not a part of the name, as in ``stunnel4``."""
 
 
 def tag(reference: str) -> str:
-    """``1.27`` of ``nginx:1.27@sha256:…``; empty where there is none."""
+    """``1.27`` of ``nginx:1.27@sha256:…``; empty without a tag."""
     head, colon, tail = reference.partition("@")[0].rpartition(":")
     return tail if colon and head and "/" not in tail else ""
 
 
 def _asked(word: str) -> str:
-    """The version that somebody asks for who says this; empty for none."""
+    """The version that a name asks for; empty for none."""
     if version := word.partition("=")[2]:
         return version
     if version_and_more := tag(word):
@@ -178,8 +179,8 @@ def _asked(word: str) -> str:
 
 
 def other_version(name: str, version: str, word: str) -> str | None:
-    """What must be said to somebody who asked for a version that was not proven; unescaped.
-    ``version``: Debian's of the proof; ``word``: what was asked for."""
+    """The note for a user who asked for a version that was not proven; unescaped. ``version``:
+    Debian's in the proof; ``word``: the user's word."""
     asked, proven = _asked(word), upstream(version)
     if "=" in word and "-" in asked:  # a revision of Debian's
         if asked in (version, version.partition(":")[2]):

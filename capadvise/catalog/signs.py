@@ -1,7 +1,7 @@
-"""What a call site tells about the program besides the check: ``catalog/signs.yaml``.
+"""Evidence about a program that call sites give beyond the check: ``catalog/signs.yaml``.
 
-Names of kernel functions and system calls, and from which number on they tell something. The code
-asks by role; which functions play the role is the catalog's business.
+The file holds names of kernel functions and system calls, and the counts from which they are
+evidence. The code asks by role; the catalog says which functions have the role.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from capadvise.model import clone_flags
 
 
 class Sign(StrEnum):
-    """What a kernel function in a call site tells; the file says it in words."""
+    """The role of a kernel function in a call site; the file explains each in words."""
 
     OVERLAY_MOUNT = "overlay-mount"
     PROCESS_STATE = "process-state"
@@ -48,7 +48,7 @@ class Sign(StrEnum):
 
 
 class ImportSign(StrEnum):
-    """What it tells of a program that it imports one of these functions."""
+    """The role of library functions that a program imports."""
 
     AUDIT_MESSAGE = "audit-message"
     AUDIT_CONTROL = "audit-control"
@@ -57,7 +57,7 @@ class ImportSign(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Signs:
-    """All of the file."""
+    """The content of the file."""
 
     functions: Mapping[Sign, frozenset[str]]
     symbols: Mapping[ImportSign, frozenset[str]]
@@ -69,24 +69,24 @@ class Signs:
     about_itself: frozenset[str]
     """System calls that change the program's own priority, locked memory and limits."""
     asked: Mapping[str, str]
-    """System call that does not fail where a capability is missing → what its arguments ask for."""
+    """System call that does not fail if a capability is missing → the request in its arguments."""
     entered: Mapping[str, int]
-    """Function that checks who enters a namespace → the flag by which such ones are made."""
+    """Function that checks who enters a namespace → the flag that makes such namespaces."""
     overlay_prefix: str
     failed_anyway: frozenset[int]
-    """Results (negative errnos) of calls that come to nothing with or without the capability."""
+    """Results (negative errnos) of calls that fail with or without the capability."""
 
     def shows(self, sign: Sign, site: Sequence[str]) -> bool:
-        """Whether one of the functions stands in a call site."""
+        """True if one of the functions is in a call site."""
         return not self.functions[sign].isdisjoint(site)
 
     def is_of_overlay(self, function: str) -> bool:
-        """Whether a function, or what a rule says of one, is overlayfs's."""
+        """True if a function, or the name of one in a rule, belongs to overlayfs."""
         return function.startswith(self.overlay_prefix)
 
 
 def signs_of(facts: Mapping[str, Any]) -> Signs:
-    """The value of what ``parse_signs`` gave."""
+    """Make the value of the result of ``parse_signs``."""
     return Signs(
         functions={Sign(key): frozenset(names) for key, names in facts["functions"].items()},
         symbols={ImportSign(key): frozenset(names) for key, names in facts["symbols"].items()},

@@ -1,8 +1,8 @@
-"""Site rules: what a check means, told by the kernel functions that led to it.
+"""Site rules: the meaning of a check, by the kernel functions that led to it.
 
-A rule names the asker (``at``), where needed a caller further out (``below``), the capabilities
-that it speaks of, and the meaning. The rules stand in ``catalog/sites/*.yaml`` in order
-of precedence: the first that matches decides.
+A rule names the function that checks (``at``), if needed a caller further out (``below``), its
+capabilities, and the meaning. The rules are in ``catalog/sites/*.yaml`` in order of precedence: the
+first that matches decides.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from capadvise.model.errors import BadInput
 
 
 class Meaning(StrEnum):
-    """What hangs on the kernel's answer (``capadvise help judgement`` has the table)."""
+    """The effect of the kernel's answer (``capadvise help judgement`` has the table)."""
 
     DECIDES = "decides"
-    """Refused, the call fails."""
+    """If refused, the call fails."""
     EITHER_OR = "either-or"
-    """Refused, a second question follows, and either answer is enough."""
+    """If refused, a second check follows, and either answer is enough."""
     SILENT = "silent"
-    """Refused, the call succeeds with another outcome; used only where the condition holds."""
+    """If refused, the call succeeds with another outcome; used only where the condition holds."""
     SELF_RESTRICTING = "self-restricting"
     """The program gives something up: losing it makes the program less safe."""
     OPTIONAL = "optional"
-    """Refused, the program usually goes on: the call succeeds with less data, or, where the rule
-    names an error, it fails with that."""
+    """If refused, the program usually goes on: the call succeeds with less data, or fails with the
+    error that the rule names."""
     ADVISORY = "advisory"
     """The answer changes only accounting."""
     LOOKING = "looking"
-    """Refused, a process cannot be inspected: it defeats a program that looks at chosen
+    """If refused, a process cannot be inspected: that defeats a program that reads chosen
     processes, and only shortens the list of one that goes through all."""
     FOREIGN_CREDENTIALS = "foreign-credentials"
     """Checked against another's credentials (an overlayfs mounter)."""
@@ -54,7 +54,7 @@ class When:
     values: frozenset[int] | None = None
 
     def holds(self, args: Mapping[str, int]) -> bool | None:
-        """Whether it holds; None when the argument was not recorded."""
+        """True if it holds; None if the argument was not recorded."""
         value = args.get(self.arg)
         if value is None:
             return None
@@ -65,47 +65,46 @@ class When:
 
 @dataclass(frozen=True, slots=True)
 class SiteRule:
-    """One rule. ``at``, ``below`` and ``not_below`` are function names or globs; in ``at``,
-    ``a<b`` means that ``a`` asked and was called by ``b`` directly."""
+    """One rule. ``at``, ``below`` and ``not_below`` are function names or globs; in ``at``, ``a<b``
+    means that ``a`` made the check and ``b`` called it directly."""
 
     id: str
     at: tuple[str, ...]
     meaning: Meaning
     text: str
-    """What the program was doing, to follow "needed for": ``binding a port below 1024``."""
+    """The activity of the program, to follow "needed for": ``binding a port below 1024``."""
     caps: CapSet | None = None
-    """None: whatever was asked."""
+    """None: any capability."""
     below: tuple[str, ...] = ()
     not_below: tuple[str, ...] = ()
     alternatives: tuple[Cap, ...] = ()
     """Each of these alone answers the same question."""
     when: When | None = None
     implies: CapSet = frozenset()
-    """Needed besides, though no check is made for them, where root does this in a user namespace
-    of its own."""
+    """Also needed, without any check, if root does this in its own user namespace."""
     lost: str | None = None
-    """What is lost without it, where nothing fails."""
+    """The loss without it, if nothing fails."""
     refused: str | None = None
-    """The error that a refused call fails with, where one is known. An optional check with it makes
-    the call fail, and programs go on anyway."""
+    """The error of a refused call, if known. An optional check with it makes the call fail, and
+    programs go on anyway."""
     doubt: str | None = None
-    """Why the check alone does not tell that the capability is needed."""
+    """The reason why the check alone does not show that the capability is needed."""
     scope: NamespaceScope | None = None
-    """In which user namespace it must be held; None where no stock kernel was looked at."""
+    """The user namespace in which it must be held; None if no stock kernel was examined."""
     limit: str | None = None
-    """The limit that was exceeded, where that is when the kernel asks."""
+    """The limit that was exceeded, if the kernel checks only then."""
     co_syscalls: frozenset[str] = frozenset()
-    """A program that was also asked in one of these system calls has another business, and comes
-    here by the way."""
+    """A program that also caused a check in one of these system calls has another purpose, and this
+    check is incidental."""
     answers: frozenset[int] = frozenset()
-    """Results (negative errnos) that tell the caller what it asked, such as that a list ends here:
-    a refusal would not."""
+    """Results (negative errnos) that answer the caller's question, such as the end of a list: a
+    refusal would not."""
     since: str | None = None
     until: str | None = None
     source: str = ""
 
     def matches(self, cap: Cap, site: Sequence[str]) -> bool:
-        """Whether the rule speaks of this capability asked at this site (innermost first)."""
+        """True if the rule covers this capability at this site (innermost function first)."""
         if self.caps is not None and cap not in self.caps:
             return False
         if not any(_at(pattern, site) for pattern in self.at):
@@ -136,12 +135,12 @@ _WRAPPERS = (
 
 
 def is_wrapper(function: str) -> bool:
-    """Whether it only passes the question of its caller on."""
+    """True if it only passes on the question of its caller."""
     return re.match(_WRAPPERS, function) is not None
 
 
 def asker(site: Sequence[str]) -> Sequence[str]:
-    """The site from the function on that wanted to know."""
+    """The site, from the function on that makes the check."""
     for index, frame in enumerate(site):
         if not is_wrapper(frame):
             return site[index:]
@@ -157,8 +156,8 @@ class Sites:
         rule: Callable[[int], SiteRule],
         askers: Callable[[str], Sequence[Asker]] = lambda _: (),
     ) -> None:
-        """``at``: of each rule, the functions that ask. ``rule`` makes one: a judgement needs few
-        of four hundred. ``askers``: the rows of a function."""
+        """``at``: the checking functions of each rule. ``rule`` makes one: a judgement needs few of
+        four hundred. ``askers``: the rows of a function."""
         self._at, self._rule = at, lru_cache(maxsize=None)(rule)
         self._askers = lru_cache(maxsize=4096)(askers)
         self._match = lru_cache(maxsize=1 << 14)(self._first_match)
@@ -166,7 +165,7 @@ class Sites:
 
     @classmethod
     def of(cls, rules: Sequence[SiteRule]) -> Sites:
-        """Those that are made already."""
+        """Make a collection of rules that exist already."""
         return cls([rule.at for rule in rules], rules.__getitem__)
 
     @cached_property
@@ -177,15 +176,15 @@ class Sites:
     def match(
         self, cap: Cap, site: tuple[str, ...], *, own_mounts: bool = False
     ) -> SiteRule | None:
-        """The rule that decides what this check means; None for an unknown call site.
+        """The rule that decides about this check; None for an unknown call site.
 
-        With ``own_mounts`` the target is itself the mounter whose credentials overlayfs uses, so
-        that no check is a foreigner's.
+        With ``own_mounts`` the target itself is the mounter whose credentials overlayfs uses, so
+        that no check is foreign.
         """
         return self._match(cap, site, own_mounts)
 
     def scope(self, cap: Cap, site: tuple[str, ...]) -> NamespaceScope | None:
-        """In which user namespace the capability must be held; None where that is not known."""
+        """The user namespace in which the capability must be held; None if unknown."""
         rows = self._askers((*asker(site), "")[0])
         exact = joined(row.scope for row in rows if row.cap in (cap, None))
         if exact not in (None, NamespaceScope.BOTH):
@@ -203,8 +202,8 @@ class Sites:
         return next((rule_of_asker(row) for row in rows if _speaks(row, cap)), None)
 
     def _rules_of_asker(self, name: str) -> tuple[SiteRule, ...]:
-        """The rules that can speak of what one function asks: there are far fewer askers than call
-        sites, and far fewer rules for one than in all."""
+        """The rules that can cover the checks of one function: there are far fewer functions than
+        call sites, and far fewer rules for one than in all."""
         return tuple(map(self._rule, sorted(self._by_asker.of(name))))
 
     @cached_property
@@ -233,7 +232,7 @@ _OPTIONAL = (
     "until",
 )
 KEYS = (*_REQUIRED, *_OPTIONAL)
-"""All that a rule may hold; ``capadvise help contributing`` explains them."""
+"""The keys of a rule; ``capadvise help contributing`` explains them."""
 
 
 def _speaks(row: Asker, cap: Cap) -> bool:
@@ -241,7 +240,7 @@ def _speaks(row: Asker, cap: Cap) -> bool:
 
 
 def rule_of_asker(row: Asker) -> SiteRule:
-    """What the table of askers says where no rule does, as a rule."""
+    """Make a rule from the table of functions, if no rule exists."""
     return SiteRule(
         id=f"asker:{row.function}",
         at=(row.function,),
@@ -350,12 +349,13 @@ def _when(path: Path, raw: Any) -> When:
 
 
 def among(name: str, patterns: Iterable[str]) -> bool:
-    """Whether a name is one of these; ``*`` stands for anything."""
+    """True if a name is one of these; ``*`` stands for anything."""
     return any(like(name, pattern) if "*" in pattern else pattern == name for pattern in patterns)
 
 
 class Patterns:
-    """Numbered patterns, of which a name matches few: those without ``*`` are not tried in turn."""
+    """Numbered patterns, of which a name matches few. Names are looked up; only patterns with ``*``
+    are tried in turn."""
 
     def __init__(self, numbered: Iterable[tuple[int, str]]) -> None:
         self._names: dict[str, set[int]] = {}
@@ -367,7 +367,7 @@ class Patterns:
                 self._names.setdefault(pattern, set()).add(number)
 
     def of(self, name: str) -> set[int]:
-        """The numbers of those that match."""
+        """The numbers of the patterns that match."""
         matching = {number for number, pattern in self._patterns if like(name, pattern)}
         return matching | self._names.get(name, set())
 

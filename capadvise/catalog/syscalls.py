@@ -22,13 +22,13 @@ INTERFACES = {"x86_64": (0xC000003E, 0x40000003), "aarch64": (0xC00000B7,)}
 
 @dataclass(frozen=True, slots=True)
 class Syscalls:
-    """By table: ``x86_64``, ``i386`` or ``generic``."""
+    """The tables ``x86_64``, ``i386`` and ``generic``."""
 
     names: Mapping[str, Mapping[int, str]]
     numbers: Mapping[str, Mapping[str, int]]
 
     def name(self, arch: int, number: int) -> str | None:
-        """The name of a call; None where the architecture or the number is not known."""
+        """The name of a call; None if the architecture or the number is unknown."""
         return self.names.get(AUDIT_ARCHS.get(arch, ""), {}).get(number)
 
 

@@ -1,4 +1,4 @@
-"""The kinds of values that files of facts share: a text, texts, capabilities."""
+"""Kinds of values in files of facts: a text, texts, capabilities."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def texts(path: Path, raw: Any, key: str) -> tuple[str, ...]:
 
 
 def cap(path: Path, raw: Any, name: Any) -> Cap:
-    """A capability by the name that the kernel has for it; ``raw`` is where it was found."""
+    """A capability by its kernel name; ``raw`` is the mapping that holds it."""
     if not isinstance(name, str) or name not in _CAPS:
         raise BadInput(f"{strict.place(path, raw)}: {name!r} is not the name of a capability")
     return _CAPS[name]

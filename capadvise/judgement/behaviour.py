@@ -1,4 +1,5 @@
-"""What a whole recording tells of each program: needed to judge its single checks. Pure."""
+"""Describes how each program behaved in a whole recording, which decides about its single checks.
+Pure."""
 
 from __future__ import annotations
 
@@ -22,18 +23,9 @@ _ROOT_OR_SAME = frozenset({0, 0xFFFFFFFF})
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
-    """What of the whole recording bears on each check."""
+class ProcReaders:
+    """Programs by how they read what /proc shows of other processes and of the machine."""
 
-    signs: Signs
-    permitted: CapSet
-    """What the target could have had."""
-    succeeded: bool
-    """The run ended well."""
-    failed: bool
-    """The run failed by itself."""
-    own_mounts: bool
-    """The target mounted an overlay itself: then the mounter's credentials are its own."""
     setting_listers: frozenset[str]
     """Programs that went through the settings below /proc/sys, as sysctl -a does."""
     listers: frozenset[str]
@@ -41,62 +33,32 @@ class Context:
     socket_listers: frozenset[str]
     """Programs that list the sockets of the machine, as ss does."""
     seekers: frozenset[str]
-    """Programs that looked into the descriptors of other users' processes, or of those that hold
-    capabilities, for their sake, as lsof and fuser do; not those that list sockets and tell whose
-    they are where they can. And those that look at nothing but the namespaces of the processes that
-    they list: ``ip netns pids`` is there for it, while pstree shows their state, and userdel
+    """Programs whose job is to look into processes. They read the descriptors of other users'
+    processes or of processes with capabilities, as lsof and fuser do, and not only to name the
+    owners of sockets that they list. Or they read nothing but the namespaces of the processes that
+    they list: that is the job of ``ip netns pids``, while pstree also shows their state and userdel
     follows their root."""
     descriptor_refused: frozenset[str]
-    """Programs that were refused DAC_READ_SEARCH there, so that DAC_OVERRIDE was asked for next."""
+    """Programs that were refused DAC_READ_SEARCH there, so that the kernel checked DAC_OVERRIDE
+    next."""
     map_readers: frozenset[str]
     """Programs that read the memory maps of few processes."""
     memory_opens: dict[str, int]
-    """How often a program opened environ, maps, io or the like of a process."""
+    """The number of times that a program opened environ, maps, io or a similar file of a
+    process."""
     debuggers: frozenset[str]
     """Programs that traced another process, and opened its memory as a file."""
-    terminal_givers: frozenset[str]
-    """Programs that gave a terminal to a user."""
-    user_changers: frozenset[str]
-    """Programs that were root and became another user for good, as daemons do."""
-    access_time_keepers: frozenset[str]
-    """Programs that were told to leave access times alone."""
-    isolators: frozenset[str]
-    """Programs that executed others in new namespaces."""
-    imports: frozenset[tuple[str, str]]
-    """(program, function) of those that tell something."""
-    calls: frozenset[tuple[str, str | None]]
-    """The system calls in which each program was asked."""
-    foreign_readers: frozenset[str]
-    """Programs that were let into files that their user may not read."""
-    idle_calls: frozenset[tuple[str, str | None, Cap]]
-    """(program, call, capability) where retries showed that no such call changed anything."""
-    given_up: frozenset[tuple[str, str | None, int | None]]
-    """(program, call, result) of calls that failed in every try, with all that the target held."""
-    still_running: frozenset[str]
-    """The names of processes that ran until the target was told to stop."""
-    if_nobody_lists: Context | None = None
-    """What else can be true, where it was not seen whether who went through the processes of
-    others was told of one of them."""
 
     @classmethod
-    def of(cls, recording: Recording, signs: Signs) -> Context:
-        """The context of a recording."""
+    def of(cls, recording: Recording, signs: Signs) -> ProcReaders:
+        """Find the readers among the programs of a recording."""
         checks = recording.checks
-        if_nobody_lists = None
-        if recording.lost.lookups and recording.proc_scanners is not None:
-            nobody = replace(recording, proc_scanners=frozenset(), lost=Lost())
-            if_nobody_lists = cls.of(nobody, signs)
+        granted = [check for check in checks if check.granted]
         sockets = _programs(checks, Sign.SOCKET_LIST, signs)
         listers = _listers(recording, signs) | sockets
         follows_namespaces = _many(checks, Sign.PROCESS_NAMESPACES, signs, signs.many_links)
         namespace_seekers = (listers & follows_namespaces) - _showers_of_more(checks, signs)
-        granted = [check for check in checks if check.granted]
         return cls(
-            signs=signs,
-            permitted=recording.held.permitted,
-            succeeded=recording.succeeded is True,
-            failed=recording.succeeded is False and not recording.interrupted,
-            own_mounts=mounts_overlays(recording, signs),
             setting_listers=_many(checks, Sign.SETTINGS, signs, signs.many_settings),
             listers=listers,
             socket_listers=sockets,
@@ -109,6 +71,59 @@ class Context:
             memory_opens=_times(granted, Sign.PROCESS_PRIVATE_FILES, signs),
             debuggers=_programs(granted, Sign.TRACING, signs)
             & _programs(granted, Sign.PROCESS_MEMORY, signs),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The facts of the whole recording that matter for each check."""
+
+    signs: Signs
+    permitted: CapSet
+    """Capabilities that the target could have had."""
+    succeeded: bool
+    """The run ended well."""
+    failed: bool
+    """The run failed by itself."""
+    own_mounts: bool
+    """The target mounted an overlay itself: then the mounter's credentials are its own."""
+    proc: ProcReaders
+    terminal_givers: frozenset[str]
+    """Programs that gave a terminal to a user."""
+    user_changers: frozenset[str]
+    """Programs that were root and became another user for good, as daemons do."""
+    access_time_keepers: frozenset[str]
+    """Programs whose options say to leave access times alone."""
+    isolators: frozenset[str]
+    """Programs that executed others in new namespaces."""
+    imports: frozenset[tuple[str, str]]
+    """(program, function) for functions that the catalog knows as signs."""
+    calls: frozenset[tuple[str, str | None]]
+    """The system calls in which each program caused a check."""
+    foreign_readers: frozenset[str]
+    """Programs that were let into files that their user may not read."""
+    idle_calls: frozenset[tuple[str, str | None, Cap]]
+    """(program, call, capability) if retries showed that no such call changed anything."""
+    given_up: frozenset[tuple[str, str | None, int | None]]
+    """(program, call, result) of calls that failed in every try, with all that the target held."""
+    still_running: frozenset[str]
+    """The names of processes that ran until the target was told to stop."""
+    if_nobody_lists: Context | None = None
+    """The other possible context, if lookups in /proc were dropped: a program that went through all
+    processes may have been given one of them."""
+
+    @classmethod
+    def of(cls, recording: Recording, signs: Signs) -> Context:
+        """Collect the context of a recording."""
+        checks = recording.checks
+        granted = [check for check in checks if check.granted]
+        context = cls(
+            signs=signs,
+            permitted=recording.held.permitted,
+            succeeded=recording.succeeded is True,
+            failed=recording.succeeded is False and not recording.interrupted,
+            own_mounts=mounts_overlays(recording, signs),
+            proc=ProcReaders.of(recording, signs),
             terminal_givers=_programs(_of(granted, _CHOWN), Sign.TERMINAL_OWNER, signs),
             user_changers=_user_changers(granted),
             access_time_keepers=recording.access_time_keepers,
@@ -119,8 +134,12 @@ class Context:
             idle_calls=_idle_calls(checks),
             given_up=_given_up(recording),
             still_running=recording.still_running,
-            if_nobody_lists=if_nobody_lists,
         )
+        if not recording.lost.lookups or recording.proc_scanners is None:
+            return context
+        nobody = replace(recording, proc_scanners=frozenset(), lost=Lost())
+        other = replace(context, proc=ProcReaders.of(nobody, signs))
+        return replace(context, if_nobody_lists=other)
 
     def importers(self, symbols: ImportSign) -> frozenset[str]:
         """Programs that import one of these functions."""
@@ -129,8 +148,8 @@ class Context:
 
 
 def _given_up(recording: Recording) -> frozenset[tuple[str, str | None, int | None]]:
-    """A try that succeeds is the last one: what one was granted in vain, it did not need. Where the
-    target lacked something else, that can have been the reason."""
+    """The last try of a call is the one that succeeds. A program that fails in every try did not
+    need what the tries granted, unless the target lacked another capability."""
     if "retry" not in recording.host.observer:
         return frozenset()
     refused = [check for check in recording.checks if check.result in _REFUSALS]
@@ -143,7 +162,7 @@ def _given_up(recording: Recording) -> frozenset[tuple[str, str | None, int | No
 
 
 def _user_changers(granted: Iterable[Check]) -> frozenset[str]:
-    """With their real id, too: who keeps that one comes back."""
+    """The real id must change, too: a program that keeps it can come back."""
     programs = set()
     for check in granted:
         if check.cap == _SETUID and check.syscall in _SET_IDS:
@@ -155,8 +174,8 @@ def _user_changers(granted: Iterable[Check]) -> frozenset[str]:
 
 
 def is_idle(check: Check) -> bool:
-    """Whether retries showed it for a call that changes nothing, such as a chown to the owner that
-    the file has."""
+    """True if retries showed that the call changes nothing, such as a chown to the owner that the
+    file already has."""
     return check.retried is Retried.SHOWN and dict(check.args).get("changes") == 0
 
 
@@ -170,12 +189,12 @@ def _idle_calls(checks: Iterable[Check]) -> frozenset[tuple[str, str | None, Cap
 
 
 def mounts_overlays(recording: Recording, signs: Signs) -> bool:
-    """Whether the target mounted an overlay file system itself."""
+    """True if the target mounted an overlay file system itself."""
     return any(signs.shows(Sign.OVERLAY_MOUNT, check.site) for check in recording.checks)
 
 
 def _times(checks: Iterable[Check], sign: Sign, signs: Signs) -> Counter[str]:
-    """How often each program was asked at such a place."""
+    """Count the checks of each program at such a call site."""
     times: Counter[str] = Counter()
     for check in checks:
         if signs.shows(sign, check.site):
@@ -184,25 +203,22 @@ def _times(checks: Iterable[Check], sign: Sign, signs: Signs) -> Counter[str]:
 
 
 def _of(checks: Iterable[Check], *caps: Cap) -> list[Check]:
-    """Those for one of these capabilities."""
     return [check for check in checks if check.cap in caps]
 
 
 def _programs(checks: Iterable[Check], sign: Sign, signs: Signs) -> frozenset[str]:
-    """The programs that were asked at such a place."""
     return frozenset(_times(checks, sign, signs))
 
 
 def _many(checks: Sequence[Check], sign: Sign, signs: Signs, least: int) -> frozenset[str]:
-    """The programs that were asked so often at such a place."""
     times = _times(checks, sign, signs)
     return frozenset(program for program, count in times.items() if count >= least)
 
 
 def _listers(recording: Recording, signs: Signs) -> frozenset[str]:
-    """Those that list all processes. Where not all of that was recorded, also those that read the
-    state of processes (ps, top), and those that follow the links of very many (usermod and
-    start-stop-daemon look for processes that are in their way, or run already)."""
+    """Programs that list all processes. If the recording does not tell, these are also programs
+    that read the state of processes (ps, top), and programs that follow the links of very many
+    (usermod and start-stop-daemon look for processes that are in their way, or run already)."""
     if _knows_scanners(recording):
         return recording.proc_scanners or frozenset()
     checks = recording.checks
@@ -216,7 +232,8 @@ def _knows_scanners(recording: Recording) -> bool:
 
 
 def _showers_of_more(checks: Sequence[Check], signs: Signs) -> frozenset[str]:
-    """Those that look at more of processes than their namespaces: their state, or other links."""
+    """Programs that read more about processes than their namespaces: their state, or other
+    links."""
     namespaces = _times(checks, Sign.PROCESS_NAMESPACES, signs)
     links = _times(checks, Sign.PROCESS_LINKS, signs)
     others = {program for program, count in links.items() if count > namespaces[program]}
@@ -224,7 +241,8 @@ def _showers_of_more(checks: Sequence[Check], signs: Signs) -> frozenset[str]:
 
 
 def _descriptor_readers(granted: Sequence[Check], signs: Signs) -> frozenset[str]:
-    """Those of processes that hold capabilities the kernel lets their user into unasked."""
+    """The kernel lets a user into the user's own processes without a check, unless they hold
+    capabilities."""
     holders = {
         check.program
         for check in granted
@@ -234,11 +252,14 @@ def _descriptor_readers(granted: Sequence[Check], signs: Signs) -> frozenset[str
 
 
 def _map_readers(recording: Recording, signs: Signs) -> frozenset[str]:
-    """Those that read the memory maps of processes and do not list all, or list all for the sake of
-    their maps (smem, memstat): they read no state, as ps does, and follow one link of each at most,
-    where fuser follows exe, root and cwd. Where not all of that was recorded, those that read the
-    maps, and the state of a few at most: pmap reads the state of the one that it was told of. Who
-    goes through all meets more of them."""
+    """Programs that read the memory maps of processes and do not list all of them, or list all of
+    them to read the maps (smem, memstat). The latter read no state, unlike ps, and follow at most
+    one link of each process, while fuser follows exe, root and cwd.
+
+    If the recording does not tell, a program that reads maps may read the state of a few processes
+    at most: pmap reads the state of the one that it is given, and a program that goes through all
+    of them reads many more.
+    """
     checks = recording.checks
     states = _times(checks, Sign.PROCESS_STATE, signs)
     readers = _times(checks, Sign.PROCESS_MAPS, signs)

@@ -1,8 +1,8 @@
-"""Every judgement that capadvise makes: from what was seen to what is needed. Pure.
+"""Decides what a target needs, from what was seen. Pure.
 
-The way: each distinct check gets an effect (``judge``), by the meaning of its call site, the
-kernel's answer and the call's result. The effects of one capability make its need. What is needed
-in either-or questions is settled last, over all capabilities together (``choose``).
+``judge`` gives each distinct check an effect, by the meaning of its call site, the kernel's answer
+and the call's result. The effects of one capability make its need. ``choose`` settles either-or
+questions last, over all capabilities together.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Verdict(StrEnum):
     NEEDED = "used"
     """The outcome of at least one system call depends on it."""
     OPTIONAL = "tolerated"
-    """As used, but a trial passed without it."""
+    """Needed, but a trial passed without it."""
     INCIDENTAL = "advisory"
     """Checked, but the result has no effect."""
     DENIED = "denied"
@@ -37,7 +37,7 @@ class Verdict(StrEnum):
 
 
 class Proof(StrEnum):
-    """What a verdict rests on, strongest first."""
+    """The evidence for a verdict, strongest first."""
 
     TRIAL = "trial"
     RETRY = "retry"
@@ -46,7 +46,7 @@ class Proof(StrEnum):
 
 
 PHASES = ("first-start", "later-start", "healthcheck", "reload", "stop")
-"""Of a lifecycle, in order."""
+"""The phases of a lifecycle, in order."""
 ONLY_HEALTHCHECK = "only by the health check"
 _ONLY = {
     "first-start": "only at the first start",
@@ -68,37 +68,37 @@ class Need:
     uncertain: str | None = None
     lost_without: str | None = None
     remediation: str | None = None
-    """How the image could make it needless, from what was seen of its files."""
+    """How the image could make it unnecessary, judging by its files."""
     alternatives: tuple[tuple[Cap, ...], ...] = ()
     self_restricting: bool = False
     only: str | None = None
-    """Where a lifecycle was recorded: the one phase in which it is used, to follow a name."""
+    """The one phase of a recorded lifecycle in which it is needed, in words that follow a name."""
     tried: tuple[tuple[str, bool], ...] = ()
-    """What was tried in its place, and whether that passed."""
+    """Alternatives that trials tried, and whether the trial passed."""
     seen: tuple[int, int] = (0, 0)
-    """In how many of how many recordings it was used."""
+    """(recordings in which it was needed, all recordings)."""
     evidence: tuple[Judged, ...] = ()
 
     @property
     def of_unknown_site(self) -> bool:
-        """Nothing but a check that the catalog does not know speaks for it."""
+        """True if its only evidence are checks that the catalog does not know."""
         return self.uncertain == UNKNOWN_SITE
 
     @property
-    def asked(self) -> int:
-        """How often it was checked."""
+    def check_count(self) -> int:
+        """The number of checks."""
         return sum(judged.check.count for judged in self.evidence)
 
     @property
     def why(self) -> str:
-        """The reason, and when."""
+        """The reason, and the phase."""
         return f"{self.reason}; {self.only}" if self.only else self.reason
 
     @property
     def phases(self) -> tuple[str, ...]:
-        """When in a lifecycle it is used, as far as checks tell."""
-        used = {judged.when for judged in self.evidence if judged.effect is Effect.NEEDED}
-        return tuple(phase for phase in PHASES if phase in used)
+        """The phases of a lifecycle in which it is needed, as far as checks tell."""
+        needed = {judged.when for judged in self.evidence if judged.effect is Effect.NEEDED}
+        return tuple(phase for phase in PHASES if phase in needed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +109,11 @@ class Proposal:
     recommended: CapSet
     minimal: CapSet | None = None
     cautions: tuple[str, ...] = ()
-    """What the recording could not see, one sentence each."""
+    """The limits of the recordings, one sentence each."""
 
     def need(self, cap: Cap) -> Need:
-        """The need for one capability; unused where it was never checked."""
-        return next((need for need in self.needs if need.cap == cap), _unused(cap))
+        """The need for one capability; it is not checked if no need names it."""
+        return next((need for need in self.needs if need.cap == cap), _not_checked(cap))
 
 
 def decide(recording: Recording, catalog: Catalog) -> Proposal:
@@ -122,13 +122,13 @@ def decide(recording: Recording, catalog: Catalog) -> Proposal:
 
 
 def decide_all(recordings: Sequence[Recording], catalog: Catalog) -> Proposal:
-    """Judge several runs of one target together. Each check is judged by what its own run held and
-    came to; a need is the strongest over all runs."""
+    """Judge several runs of one target together. The judgement on a check depends on what its own
+    run held and how that run ended; a need is the strongest over all runs."""
     needs, seen = _needs(recordings, catalog)
     needs |= _undeliverable(needs, recordings)
     chosen = choose(needs.values(), catalog.preference)
     settled = {cap: _settle(need, chosen) for cap, need in needs.items()}
-    settled |= {cap: _in_place_of(cap, needs) for cap in chosen if not _used(settled.get(cap))}
+    settled |= {cap: _in_place_of(cap, needs) for cap in chosen if not _is_needed(settled.get(cap))}
     files = [file for item in recordings for file in item.image_files]
     settled |= {
         cap: replace(
@@ -151,7 +151,8 @@ def decide_all(recordings: Sequence[Recording], catalog: Catalog) -> Proposal:
 
 
 def _undeliverable(needs: dict[Cap, Need], recordings: Sequence[Recording]) -> dict[Cap, Need]:
-    """What a user other than root asked for in vain, because a folder of the host is another's."""
+    """Needs of a user other than root that were refused, because a folder of the host belongs to
+    another user."""
     if not remediation.folders_of(recordings):
         return {}
     return {
@@ -163,7 +164,8 @@ def _undeliverable(needs: dict[Cap, Need], recordings: Sequence[Recording]) -> d
 
 
 def _only(need: Need, seen: int, recordings: Sequence[Recording]) -> str | None:
-    """Only a lifecycle tells phases apart. What only one of several first starts did shows none."""
+    """Only a lifecycle distinguishes phases. A use that only one of several first starts made is no
+    evidence for the phase."""
     starts = [recording.start for recording in recordings]
     reloads = any(check.phase is Phase.RELOAD for one in recordings for check in one.checks)
     if len(need.phases) != 1 or not (reloads or any(start > 1 for start in starts)):
@@ -175,28 +177,28 @@ def _only(need: Need, seen: int, recordings: Sequence[Recording]) -> str | None:
 def _needs(
     recordings: Sequence[Recording], catalog: Catalog
 ) -> tuple[dict[Cap, Need], Counter[Cap]]:
-    """The need for each capability by itself, and in how many runs it was used."""
+    """The need for each capability by itself, and the number of runs in which it was needed."""
     by_cap: dict[Cap, list[Judged]] = {}
     seen: Counter[Cap] = Counter()
     for recording in recordings:
-        used = set()
+        needed = set()
         for cap, judged in _judged(recording, catalog):
             by_cap.setdefault(cap, []).append(judged)
-            used |= {cap} if judged.effect is Effect.NEEDED else set()
-        seen.update(used)
+            needed |= {cap} if judged.effect is Effect.NEEDED else set()
+        seen.update(needed)
     needs = {cap: _need(cap, judged) for cap, judged in by_cap.items()}
     for need in _fixed_capsets(recordings):
-        if not _used(needs.get(need.cap)):
+        if not _is_needed(needs.get(need.cap)):
             needs[need.cap] = need
     for cap, why in unseen(recordings):
-        known = needs.get(cap) or _unused(cap)
-        if not _used(known):
+        known = needs.get(cap) or _not_checked(cap)
+        if not _is_needed(known):
             needs[cap] = replace(known, uncertain=known.uncertain or why)
     return needs, seen
 
 
 def _judged(recording: Recording, catalog: Catalog) -> Iterable[tuple[Cap, Judged]]:
-    """What each check of one run says, of its own capability and of those that it implies."""
+    """Judge each check of one run, for its own capability and for those that it implies."""
     context = Context.of(recording, catalog.signs)
     judged = []
     for check in recording.checks:
@@ -222,33 +224,32 @@ _VERDICTS = {
 
 
 def _need(cap: Cap, judged: Sequence[Judged]) -> Need:
-    """The strongest of what the checks of one capability say."""
     effect = max(item.effect for item in judged)
     ordered = sorted(judged, key=lambda item: (item.check.retried is None, -item.check.count))
     deciding = [item for item in ordered if item.effect == effect]
     others = [item for item in judged if item.effect != effect]
     optional = all(item.likely_optional for item in deciding)
-    used = effect is Effect.NEEDED and not optional
+    needed = effect is Effect.NEEDED and not optional
     return Need(
         cap=cap,
         verdict=Verdict.INCIDENTAL if optional else _VERDICTS[effect],
-        proof=_proof(deciding) if used else Proof.NONE,
+        proof=_proof(deciding) if needed else Proof.NONE,
         reason=_sentence(deciding),
         uncertain=_doubt(effect, [item.uncertain for item in deciding]),
         lost_without=next(filter(None, (item.lost for item in deciding)), None),
-        self_restricting=used and any(item.self_restricting for item in deciding),
+        self_restricting=needed and any(item.self_restricting for item in deciding),
         evidence=(*deciding, *others),
     )
 
 
 def _doubt(effect: Effect, doubts: Sequence[str | None]) -> str | None:
-    """One certain use is enough to be needed, and one doubt not to be certainly incidental."""
+    """One certain use makes a capability needed; one doubtful use makes it not certainly
+    incidental."""
     doubtful = any if effect is Effect.INCIDENTAL else all
     return next(filter(None, doubts)) if doubtful(doubts) else None
 
 
 def _proof(deciding: Sequence[Judged]) -> Proof:
-    """What a use rests on."""
     ways = {item.check.retried for item in deciding}
     if all(item.uncertain == UNKNOWN_SITE for item in deciding):
         return Proof.NONE
@@ -258,21 +259,22 @@ def _proof(deciding: Sequence[Judged]) -> Proof:
 
 
 def _sentence(judged: Sequence[Judged]) -> str:
-    """One sentence: what for, at most three things. What a call site means says more than which
-    call failed."""
+    """One sentence that says what it is for, with at most three uses. The meaning of a call site
+    says more than the name of the call that failed."""
     meant = [item for item in judged if item.rule is not None]
     texts = list(dict.fromkeys(item.why for item in meant or judged))
     more = f", and {len(texts) - 3} more" if len(texts) > 3 else ""
     return "; ".join(texts[:3]) + more
 
 
-def _unused(cap: Cap) -> Need:
+def _not_checked(cap: Cap) -> Need:
     return Need(cap, Verdict.NOT_CHECKED, Proof.NONE, "not checked")
 
 
 def _fixed_capsets(recordings: Sequence[Recording]) -> Iterable[Need]:
-    """Capabilities that a program holds by capset(2) though no check was made for them: capset
-    fails as a whole when one of them is not permitted, and what is not cannot be made ambient."""
+    """Capabilities that a program sets by capset(2) though the kernel made no check for them:
+    capset fails as a whole if one of them is not permitted, and only permitted ones can become
+    ambient."""
     for cap in sorted(
         {cap for item in recordings for _, kept in item.fixed_capsets for cap in kept}
     ):
@@ -289,8 +291,8 @@ def _fixed_capsets(recordings: Sequence[Recording]) -> Iterable[Need]:
 
 
 def choose(needs: Iterable[Need], preference: Sequence[Cap]) -> CapSet:
-    """The smallest set that answers every question: what has no alternative first; then, for the
-    questions that are still open, what stands first in the preference list."""
+    """The smallest set that answers every question. Capabilities without an alternative come first;
+    then the preference list decides about the questions that are still open."""
     questions: list[frozenset[Cap]] = []
     for need in needs:
         if need.verdict is Verdict.NEEDED:
@@ -308,7 +310,7 @@ def choose(needs: Iterable[Need], preference: Sequence[Cap]) -> CapSet:
 
 
 def _settle(need: Need, chosen: CapSet) -> Need:
-    """Name the alternatives; say so where another capability answers in this one's place."""
+    """Name the alternatives, and say if another capability answers in place of this one."""
     if need.verdict is not Verdict.NEEDED:
         return need
     others = {cap for item in need.evidence for cap in item.alternatives}
@@ -327,12 +329,12 @@ def _settle(need: Need, chosen: CapSet) -> Need:
     )
 
 
-def _used(need: Need | None) -> bool:
+def _is_needed(need: Need | None) -> bool:
     return need is not None and need.verdict is Verdict.NEEDED
 
 
 def _in_place_of(cap: Cap, needs: dict[Cap, Need]) -> Need:
-    """The need for a capability that was chosen for checks of another one."""
+    """The need for a capability that was chosen to answer the checks of another one."""
     asked = [
         need for need in needs.values() if any(cap in item.alternatives for item in need.evidence)
     ]
@@ -348,16 +350,19 @@ def _in_place_of(cap: Cap, needs: dict[Cap, Need]) -> Need:
     )
 
 
+# ------------------------------------------------------------------------------ what was not seen
+
+
 _SYS_PTRACE = Cap.parse("SYS_PTRACE")
 _IO_URING = ("DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "NET_RAW", "NET_BIND_SERVICE")
-"""What the operations of io_uring workers (open, rename, unlink, link, socket, bind) can be asked
-for."""
+"""Capabilities that the kernel can check for operations of io_uring workers (open, rename, unlink,
+link, socket, bind)."""
 _MOST_NUMBERS = 5
-"""More runs than that are counted, not listed."""
+"""A sentence lists the numbers of up to so many runs; it counts more."""
 
 
 def unseen(recordings: Sequence[Recording]) -> Iterable[tuple[Cap, str]]:
-    """Capabilities whose checks can have been made where nobody looks, or were lost, and why."""
+    """Capabilities whose checks may have escaped the recordings, and why."""
     if any(recording.io_uring for recording in recordings):
         for name in _IO_URING:
             yield (
@@ -371,7 +376,7 @@ def unseen(recordings: Sequence[Recording]) -> Iterable[tuple[Cap, str]]:
 
 
 def cautions_of(recordings: Sequence[Recording]) -> Iterable[str]:
-    """The cautions of all runs, each once, with the numbers of its runs where there are several."""
+    """The cautions of all runs, each once, with the numbers of its runs if there are several."""
     runs: dict[str, list[int]] = {}
     for number, recording in enumerate(recordings, 1):
         for caution in _cautions(recording):

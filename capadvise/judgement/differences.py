@@ -1,7 +1,7 @@
-"""What a trial left behind, and what was lost in comparison with one that had more. Pure.
+"""Compares what trials left behind, and says what a trial with fewer capabilities lost. Pure.
 
-Two trials of one set differ, too: in random names, in times, in the order of events. That noise is
-learned from such trials, and not compared.
+Two trials of one set also differ: in random names, in times, in the order of events. Such trials
+show what is noise, and the comparison leaves it out.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ _ANY = "*"
 _WORD = r"[^\s,;()\[\]<>\"']+"
 _MOST_EXAMPLES = 3
 ORIGINAL = ", changed from the image"
-"""Ends what is told of a file that the image of a container has, too: its layer holds what was
-changed, and what it does not hold is as in the image."""
+"""Ends the text for a file that is also in the image of a container: the container's layer holds
+what was changed, and all other files are as in the image."""
 
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """What a trial left behind, to be compared with the one that had everything."""
+    """The traces of one trial, to be compared with those of the trial with everything."""
 
     exit_status: int | None
     stderr: tuple[str, ...] = ()
-    """Lines, numbers blanked out."""
+    """Lines, with numbers replaced."""
     files: tuple[tuple[str, str], ...] = ()
     """Path below the scratch directory → owner, group, mode, file capabilities."""
     credentials: tuple[tuple[str, int, int], ...] = ()
@@ -34,33 +34,33 @@ class Observed:
 
 @dataclass(frozen=True, slots=True)
 class _RandomName:
-    """Names in one folder that are others each time."""
+    """Names in one folder that differ each time."""
 
     folder: str
     prefix: str
     suffix: str
 
     def covers(self, folder: str, name: str) -> bool:
-        """Whether a name is such a one."""
+        """True if the name is one of them."""
         fits = name.startswith(self.prefix) and name.endswith(self.suffix)
         return folder == self.folder and fits and len(name) >= len(self.prefix) + len(self.suffix)
 
 
 @dataclass(frozen=True, slots=True)
 class Noise:
-    """What is not compared."""
+    """The differences that the comparison leaves out."""
 
     names: tuple[_RandomName, ...] = ()
     paths: frozenset[str] = frozenset()
-    """That are there at times only, or whose owner or mode is another at times."""
+    """Paths that exist only sometimes, or whose owner or mode varies."""
     lines: frozenset[str] = frozenset()
-    """Of the standard error, with what looks random blanked out."""
+    """Lines of the standard error, with random-looking words replaced."""
     credentials: frozenset[tuple[str, int, int]] = frozenset()
     exit_status: bool = False
 
     def files(self, observed: Observed) -> Mapping[str, str]:
-        """What is left of the files: path, with ``*`` for what is random in it → owners and modes
-        of all that are called so."""
+        """The files without the noise: path, with ``*`` for its random part → owners and modes of
+        all files with that path."""
         texts: dict[str, set[str]] = {}
         for path, text in observed.files:
             shape = self._shape(path)
@@ -81,8 +81,8 @@ SILENCE = Noise()
 
 
 def learn(noise: Noise, one: Observed, other: Observed) -> Noise:
-    """What differs between two trials that should be equal, added to what is known."""
-    for _ in range(64):  # folders first: what is below one is compared once its name is known
+    """Add the differences between two trials of one set to the known noise."""
+    for _ in range(64):  # folders first: once the name of one is known, its files are compared
         mine, theirs = noise.files(one).keys(), noise.files(other).keys()
         here, there = _topmost(mine - theirs), _topmost(theirs - mine)
         more = [_random(folder, [*here[folder], *there[folder]]) for folder in here.keys() & there]
@@ -101,7 +101,7 @@ def learn(noise: Noise, one: Observed, other: Observed) -> Noise:
 
 
 def _topmost(paths: Iterable[str]) -> dict[str, list[str]]:
-    """Names by their folder, without what is below another of the paths."""
+    """Names by their folder, without paths that are below another one of them."""
     names: dict[str, list[str]] = {}
     there = set(paths)
     for path in sorted(there):
@@ -112,14 +112,13 @@ def _topmost(paths: Iterable[str]) -> dict[str, list[str]]:
 
 
 def _random(folder: str, names: Sequence[str]) -> _RandomName:
-    """What the names have in common; a few letters or digits, they share by chance."""
+    """Keep the common parts of the names; a few letters or digits can be common by chance."""
     prefix = _whole_parts(_beginning(names))
     rest = [name[len(prefix) :][::-1] for name in names]
     return _RandomName(folder, prefix, _whole_parts(_beginning(rest))[::-1])
 
 
 def _beginning(names: Sequence[str]) -> str:
-    """What all of them begin with."""
     first, last = min(names), max(names)
     differs = (at for at, char in enumerate(first) if not last.startswith(char, at))
     return first[: next(differs, len(first))]
@@ -137,19 +136,19 @@ def _shape_of_line(line: str) -> str:
 
 
 def _looks_random(word: str) -> bool:
-    """It has a number (``N``), or letters of both cases after its first."""
+    """True if it has a number (``N``), or letters of both cases after its first."""
     return "N" in word or (any(map(str.isupper, word[1:])) and any(map(str.islower, word)))
 
 
 def compare(full: Observed, less: Observed, noise: Noise = SILENCE) -> list[str]:
-    """What was lost, in sentences: each is a difference to the run that had everything, and none
-    of the noise."""
+    """Say what was lost, one sentence for each difference to the trial with everything that is not
+    noise."""
     lost = []
     if full.exit_status != less.exit_status and not noise.exit_status:
         lost.append(f"it exits with {less.exit_status} instead of {full.exit_status}")
-    said = [line for line in less.stderr if line not in full.stderr]
-    heard = [line for line in said if _shape_of_line(line) not in noise.lines]
-    lost += [f"it says: {line}" for line in [*dict.fromkeys(heard)][:_MOST_EXAMPLES]]
+    new = [line for line in less.stderr if line not in full.stderr]
+    lines = [line for line in new if _shape_of_line(line) not in noise.lines]
+    lost += [f"it says: {line}" for line in [*dict.fromkeys(lines)][:_MOST_EXAMPLES]]
     for path, was, now in _changed(noise.files(full), noise.files(less)):
         if now == "missing" and was.endswith(ORIGINAL):
             lost.append(f"{path} stays as it is in the image")
@@ -164,41 +163,42 @@ def compare(full: Observed, less: Observed, noise: Noise = SILENCE) -> list[str]
 
 
 def _changed(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
-    """Path, what it was, what it is now."""
+    """(path, text before, text now)."""
     for path in sorted({*before, *after}):
         if before.get(path) != after.get(path):
             yield path, before.get(path, "missing"), after.get(path, "missing")
 
 
 def examples(lost: Sequence[str]) -> str:
-    """The first of them, for people; the report holds all."""
+    """The first few of them; the report holds all."""
     more = len(lost) - _MOST_EXAMPLES
     return "; ".join(lost[:_MOST_EXAMPLES]) + (f"; and {more} more" if more > 0 else "")
 
 
 @dataclass
 class Comparisons:
-    """Noise is learned once something differs: most trials leave the same."""
+    """Compares the trials of one workload. It learns the noise once something differs: most trials
+    leave the same."""
 
     first: Observed
-    """Of the trial with everything."""
+    """The trial with everything."""
     once_more: Callable[[], Observed | None]
-    """A second trial with everything; None: it failed."""
+    """Makes a second trial with everything; None: it failed."""
     _noise: Noise | None = None
     """None: nothing has differed yet."""
     _compared: dict[int, tuple[Observed, Observed]] = field(default_factory=dict)
-    """What the trials that passed were measured by, and what they left, by their number."""
+    """By the number of each trial that passed: the traces that it is compared with, and its own."""
     _lost: dict[int, tuple[str, ...]] = field(default_factory=dict)
-    """How these differ, as long as nothing new is known for noise: thousands of files are compared,
-    and it is asked before each removal."""
+    """The known differences of each trial, until more noise is learned: comparing takes thousands
+    of files, and the search asks before each removal."""
 
     @property
     def know_noise(self) -> bool:
-        """Whether everything has been tried once more."""
+        """True if everything was tried a second time."""
         return self._noise is not None
 
     def lost(self, more: Observed, less: Observed) -> list[str]:
-        """What only the capabilities can have made."""
+        """The differences that only the capabilities can explain."""
         if not compare(more, less):
             return []
         if self._noise is None:
@@ -208,16 +208,16 @@ class Comparisons:
         return compare(more, less, self._noise)
 
     def equal(self, one: Observed, other: Observed) -> None:
-        """Two trials of one set: what differs is noise."""
+        """Learn from two trials of one set: their differences are noise."""
         self._lost.clear()
         self._noise = learn(self._noise or SILENCE, one, other)
 
     def note(self, number: int, more: Observed, less: Observed) -> None:
-        """The trial of this number has passed."""
+        """Keep the traces of a trial that passed."""
         self._compared[number] = more, less
 
     def of_trial(self, number: int) -> tuple[str, ...] | None:
-        """What the trial of this number lost, by what is known to be noise now; None: it failed."""
+        """The differences of one trial, without the noise known by now; None: it failed."""
         if number not in self._compared:
             return None
         if number not in self._lost:

@@ -1,7 +1,8 @@
-"""Options of systemd that confine a unit further, where its set and its recording allow it. Pure.
+"""Proposes options of systemd that confine a unit further, if its set and its recording allow them.
+Pure.
 
-Of each it is known which capabilities it takes away or makes useless, and which calls it refuses:
-one that contradicts what was seen is not proposed. Trials decide on the rest.
+The table says which capabilities each option takes away or makes useless, and which calls it
+refuses: an option that contradicts the recording is not proposed. Trials decide about the rest.
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ class UnitOption:
 
     line: str
     caps: CapSet = frozenset()
-    """It takes these away, or what they are for."""
+    """Capabilities that it takes away, or makes useless."""
     calls: tuple[str, ...] = ()
-    """It refuses these, which need a capability."""
+    """Calls that it refuses; each needs a capability."""
 
     @property
     def key(self) -> str:
-        """As ``systemctl show`` calls it."""
+        """The name of the property in ``systemctl show``."""
         return self.line.partition("=")[0]
 
 
@@ -44,7 +45,8 @@ OPTIONS = (
     _option("ProtectClock=yes", "SYS_TIME WAKE_ALARM"),
     _option("ProtectKernelLogs=yes", "SYSLOG"),
     _option("ProtectKernelModules=yes", "SYS_MODULE"),
-    # What administers the network or the machine writes to /proc/sys, at times that no check sees.
+    # Programs that administer the network or the machine write to /proc/sys, at times without a
+    # check.
     _option("ProtectKernelTunables=yes", "NET_ADMIN SYS_ADMIN"),
     _option("ProtectHostname=yes", calls=("sethostname", "setdomainname")),
     _option("ProtectControlGroups=yes"),
@@ -56,7 +58,7 @@ OPTIONS = (
     _option("LockPersonality=yes"),
     _option("RestrictNamespaces=yes", calls=_MAKING),
     _option("MemoryDenyWriteExecute=yes"),
-    # They fail with EPERM without the capability, and do so with the filter.
+    # The calls fail with EPERM without the capability, and also with the filter.
     _option("SystemCallFilter=~@clock:EPERM", "SYS_TIME"),
     _option("SystemCallFilter=~@module:EPERM", "SYS_MODULE"),
     _option("SystemCallFilter=~@mount:EPERM", "SYS_ADMIN SYS_CHROOT"),
@@ -67,27 +69,27 @@ OPTIONS = (
 LINES = tuple(option.line for option in OPTIONS)
 OPTION_KEYS = frozenset(option.key for option in OPTIONS)
 _NAMESPACES = frozenset({"RestrictNamespaces=yes", "SystemCallFilter=~@mount:EPERM"})
-"""What a user namespace of the unit's own would miss."""
+"""Options that break a user namespace that the unit makes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hardening:
-    """What came of the trials with options."""
+    """The result of the trials with options."""
 
     caps: CapSet
-    """The set that they were tried with."""
+    """The set of capabilities in these trials."""
     lines: tuple[str, ...]
-    """Those with which the unit works, all together."""
+    """The options with which the unit works, all together."""
     left_out: tuple[tuple[str, str], ...] = ()
-    """Others, and why."""
+    """(option, why it was left out)."""
     trials: int = 0
     exposure: tuple[str, str] | None = None
-    """As ``systemd-analyze security`` rates the unit before and after: ``9.6 UNSAFE``."""
+    """The rating by ``systemd-analyze security``, before and after: ``9.6 UNSAFE``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Proposed:
-    """Options that are to be tried."""
+    """Options to try."""
 
     lines: tuple[str, ...]
     left_out: tuple[tuple[str, str], ...]
@@ -100,8 +102,8 @@ def propose(
     *,
     gains_nothing: bool | None,
 ) -> Proposed:
-    """What a unit with this set can be given. ``present``: settings that it has, which are left as
-    they are. ``gains_nothing``: it starts no set-id program; None: that is not known."""
+    """Propose options for a unit with this set. ``present``: settings that the unit already has;
+    they stay as they are. ``gains_nothing``: it starts no set-id program; None: unknown."""
     checks = [check for recording in recordings for check in recording.checks]
     there = frozenset(present)
     lines, left_out = [], []
@@ -141,10 +143,11 @@ def _contradicts(option: UnitOption, check: Check, caps: CapSet) -> str | None:
 def largest(
     lines: Sequence[str], works: Callable[[tuple[str, ...]], str | None]
 ) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
-    """The lines with which it works together, and the others with the reason. ``works`` tries some:
-    None, or how it fails. Each line that harms costs twice the logarithm of their number."""
+    """The lines that work together, and the others with the reason. ``works`` tries some lines and
+    returns None, or how they fail. Each harmful line costs twice the logarithm of the number of
+    lines."""
     left_out: list[tuple[str, str]] = []
-    known = functools.cache(works)  # where one half works, the other is not tried once more
+    known = functools.cache(works)  # if one half works, the other is not tried again
 
     def added(base: tuple[str, ...], more: tuple[str, ...]) -> tuple[str, ...]:
         if not more:

@@ -1,5 +1,5 @@
-"""Checks whose meaning depends on what else the program does in the run: whether one is incidental
-to something else, and whether the program does without what it was refused. Pure.
+"""Checks whose meaning depends on what else the program does in the run: is a check incidental to
+something else, and does the program work without what was refused? Pure.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ EXECUTES = ("execve", "execveat")
 _BLKFLSBUF = 0x1261
 """linux/fs.h"""
 _COMM = 15
-"""So much of a program's name is that of its process: TASK_COMM_LEN of linux/sched.h."""
+"""The length of a program's name in its process: TASK_COMM_LEN of linux/sched.h."""
 _SETS_UP_NETWORKS = ("ioctl", "sendto", "sendmsg")
 
 
 class IncidentalUse(NamedTuple):
-    """What a program does by the way."""
+    """Something that a program does along the way."""
 
     why: str
     lost: str | None = None
 
 
 def incidental_use(check: Check, context: Context) -> IncidentalUse | None:
-    """What a check is about that does not decide whether the program does its job."""
+    """Return the purpose of a check if it does not decide whether the program does its job."""
     if _continues_within_a_session(check):
         return IncidentalUse("continuing a process of its own session")
     if _would_make_a_descriptor(check, context):
@@ -55,40 +55,42 @@ def incidental_use(check: Check, context: Context) -> IncidentalUse | None:
 
 
 def _continues_within_a_session(check: Check) -> bool:
-    """A shell's ``fg``: SIGCONT may go to every process of the sender's session, whoever runs it;
-    KILL is asked for before that is looked at (check_kill_permission() of kernel/signal.c)."""
+    """A shell's ``fg``: SIGCONT may go to every process of the sender's session, whatever its user.
+    The kernel checks KILL before it looks at the session (check_kill_permission() of
+    kernel/signal.c)."""
     return check.cap == _KILL and dict(check.args).get("same_session") == 1
 
 
 def _would_make_a_descriptor(check: Check, context: Context) -> bool:
-    """open(2) of /proc/self/fd/2 (/dev/stderr) with O_CREAT, as shells and daemons do: the kernel
-    asks whether the folder may be written to, and takes no notice where the file is there
-    (lookup_open() of fs/namei.c). Reading asks for DAC_READ_SEARCH first (generic_permission()), so
-    where that was not refused, it was about writing, and procfs makes no file for anybody."""
+    """Shells and daemons open(2) /proc/self/fd/2 (/dev/stderr) with O_CREAT: the kernel checks
+    whether the folder may be written to, and ignores the answer if the file exists (lookup_open()
+    of fs/namei.c). For reading it checks DAC_READ_SEARCH first (generic_permission()). If that was
+    not refused, the check was about writing, and procfs creates no file for anybody."""
     return (
         check.cap == _DAC_OVERRIDE
         and check.granted
-        and check.program not in context.descriptor_refused
+        and check.program not in context.proc.descriptor_refused
         and context.signs.shows(Sign.PROCESS_DESCRIPTORS, check.site)
         and not context.signs.shows(Sign.ACCESS_QUESTION, check.site)
     )
 
 
 def _looks_up_owners(check: Check, context: Context) -> bool:
-    """ss looks into descriptors to tell whose the sockets are that it lists."""
-    return check.program in context.socket_listers and context.signs.shows(
+    """ss reads descriptors to name the owners of the sockets that it lists."""
+    return check.program in context.proc.socket_listers and context.signs.shows(
         Sign.PROCESS_DESCRIPTORS, check.site
     )
 
 
 def likely_optional(check: Check, context: Context) -> str | None:
-    """Why a program would have gone on without; None where nothing speaks for it."""
+    """Return why the program would probably work without the capability; None: no evidence for
+    that."""
     return _flushes_a_device(check) or _isolates_children(check, context)
 
 
 def _flushes_a_device(check: Check) -> str | None:
     """mkfs.xfs, parted and photorec flush the disk that they work on, and ignore a refusal. For
-    ``blockdev --flushbufs`` it is the job, which nothing else in the run tells."""
+    ``blockdev --flushbufs`` flushing is the job; nothing else in the run tells the two apart."""
     if check.syscall != "ioctl" or dict(check.args).get("cmd") != _BLKFLSBUF:
         return None
     return (
@@ -98,10 +100,10 @@ def _flushes_a_device(check: Check) -> str | None:
 
 
 def _isolates_children(check: Check, context: Context) -> str | None:
-    """Who makes containers gives them a view of files of their own, too. Who forks children into
-    other new namespaces alone, sets nothing up there and executes nothing, isolates its own workers
-    where it can (vsftpd): their work is the same without. Who executes another program there is
-    there to isolate it (chrome-sandbox), and ends where it cannot."""
+    """A program that makes containers also gives them their own view of files. A program that only
+    forks children into other new namespaces, sets up nothing there and executes nothing, isolates
+    its own workers if it can (vsftpd): their work is the same without. A program that executes
+    another one there wants to isolate it (chrome-sandbox), and ends if it cannot."""
     flags = dict(check.args).get("flags")
     if check.syscall != "clone" or flags is None or flags & clone_flags.CLONE_NEWNS:
         return None
@@ -120,9 +122,9 @@ def _isolates_children(check: Check, context: Context) -> str | None:
 
 
 def did_without(check: Check, context: Context) -> bool:
-    """Whether a refusal was a trial: the run ended well, or the program served with less memory or
-    a lower limit than it had asked for. Not with another priority: somebody had asked for that
-    (nginx's worker_priority)."""
+    """True if the run ended well although the kernel refused, or if the program served with less
+    memory or a lower limit than it had requested. A priority does not count: somebody configured
+    that (nginx's worker_priority)."""
     return context.succeeded or (
         check.syscall in context.signs.about_itself
         and check.cap != _SYS_NICE
@@ -131,11 +133,11 @@ def did_without(check: Check, context: Context) -> bool:
 
 
 def cannot_do_without(check: Check, context: Context) -> str | None:
-    """Why this program needs what others do without: it has executed a program there, where others
-    only pass by on PATH; it was told to leave access times alone (tar, rsync), while others try
-    again without O_NOATIME; or it asks ahead; or it sends audit messages by itself (others let PAM
-    do it), and it configures audit, or gives a user a terminal, as sshd does, which ends the
-    login that it cannot log."""
+    """Return why this program needs what others do without: it executed a program there, while
+    others only search that folder on PATH; its options say to leave access times alone (tar,
+    rsync), while others try again without O_NOATIME; or it checks its access in advance; or it
+    sends audit messages by itself (others let PAM do it), and configures audit or gives a user a
+    terminal, as sshd does, which ends a login that it cannot log."""
     executed = check.granted and check.result == 0 and check.syscall in EXECUTES
     if executed and context.signs.shows(Sign.PERMISSION, check.site):
         return "the program was executed there; another one of its name may be on PATH"
@@ -156,15 +158,15 @@ def cannot_do_without(check: Check, context: Context) -> str | None:
 
 
 def _asks_ahead(check: Check, context: Context) -> str | None:
-    """Daemons ask with access(2) about their folders before they become another user, and some end
-    at a no (yadifad); others, as bwrap and fusermount, only ask what to do."""
+    """Daemons call access(2) for their folders before they become another user, and some end if the
+    answer is no (yadifad); others, such as bwrap and fusermount, only choose what to do."""
     if not check.granted or check.program not in context.user_changers:
         return None
     return "some programs end where access(2) says no, others go on"
 
 
 def looks_for(check: Check, context: Context) -> tuple[Cap, str] | None:
-    """A capability that a program looks for in its own sets, to end where it is not there."""
+    """Return a capability that a program looks for in its own sets, and ends without."""
     if not context.signs.shows(Sign.AUDIT_MESSAGE, check.site):
         return None
     if check.program not in context.importers(ImportSign.AUDIT_CONTROL):
@@ -173,43 +175,45 @@ def looks_for(check: Check, context: Context) -> tuple[Cap, str] | None:
 
 
 def looks_at_chosen(check: Check, context: Context) -> bool:
-    """Whether the program looks into chosen processes, so that a refusal defeats it, or goes
-    through all of them (ps, top) and shows less. lsof and fuser go through all, too, but for the
-    sake of the descriptors: those that were let in there need to follow the links as well."""
+    """True if the program reads chosen processes, so that a refusal defeats it; false if it goes
+    through all of them (ps, top) and shows less. lsof and fuser also go through all, but they want
+    the descriptors: once they may read these, they need to follow the links as well."""
     if context.signs.shows(Sign.RESTRICTED_SETTINGS, check.site):
-        return check.program not in context.setting_listers
+        return check.program not in context.proc.setting_listers
     if check.cap == _PERFMON and check.program not in context.foreign_readers:
-        return False  # Linux 6.18 asks it too, of the caller's own processes as well: mm_access
-    if check.program in context.seekers and check.cap != _PERFMON:
+        return False  # Linux 6.18 also checks it, even for the caller's own processes: mm_access
+    if check.program in context.proc.seekers and check.cap != _PERFMON:
         return True
-    if check.program in context.map_readers and context.signs.shows(Sign.PROCESS_MAPS, check.site):
+    if check.program in context.proc.map_readers and context.signs.shows(
+        Sign.PROCESS_MAPS, check.site
+    ):
         return True
-    return check.program not in context.listers
+    return check.program not in context.proc.listers
 
 
 def _is_a_lister_reading_processes(check: Check, context: Context) -> bool:
-    """ps opens the environ of every process, pidstat its io, and does without."""
+    """ps opens the environ of every process and pidstat its io; both work without."""
     return (
         check.cap == _DAC_READ_SEARCH
-        and check.program in context.listers
+        and check.program in context.proc.listers
         and _opens_private_files(check, context)
     )
 
 
 def _is_a_debugger_reading_processes(check: Check, context: Context) -> bool:
-    """gdb opens mem and auxv of the process that it traces, and asks by ptrace(2) where it is
-    refused. Who traces and opens other files alone may have no other way: eu-stack ends without
+    """gdb opens mem and auxv of the process that it traces, and uses ptrace(2) if it is refused. A
+    program that traces and opens only other files may have no other way: eu-stack ends without
     auxv."""
     return (
         check.cap in (_DAC_READ_SEARCH, _DAC_OVERRIDE)
-        and check.program in context.debuggers
+        and check.program in context.proc.debuggers
         and _opens_private_files(check, context)
     )
 
 
 def _opens_private_files(check: Check, context: Context) -> bool:
-    """A path is not recorded, but each such file asks for PERFMON or SYS_PTRACE too, when opened or
-    read."""
+    """Checks have no path, but the kernel also checks PERFMON or SYS_PTRACE when such a file is
+    opened or read."""
     return context.signs.shows(
         Sign.FILE_OPEN, check.site
-    ) and check.count <= context.memory_opens.get(check.program, 0)
+    ) and check.count <= context.proc.memory_opens.get(check.program, 0)

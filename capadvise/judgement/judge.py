@@ -1,4 +1,4 @@
-"""One check: what it says of its capability. Pure: the table from call site to verdict."""
+"""Judges one check, by the table from call sites to verdicts. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from capadvise.model.recording import Check, Namespace, Phase, Retried
 
 
 class Effect(IntEnum):
-    """What one check says of its capability; the highest decides."""
+    """The effect of one check; the highest effect of a capability decides."""
 
     DENIED = 0
     INCIDENTAL = 1
@@ -28,7 +28,7 @@ class Effect(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A check and what it says."""
+    """A check and its effect."""
 
     check: Check
     rule: SiteRule | None
@@ -39,9 +39,9 @@ class Judged:
     uncertain: str | None = None
     lost: str | None = None
     likely_optional: bool = False
-    """As far as one run tells, the program would have gone on without; ``uncertain`` says why."""
+    """Judging by one run, the program would have worked without; ``uncertain`` says why."""
     start: int = 1
-    """Of the recording: which start of a lifecycle."""
+    """The number of the recording's start in a lifecycle."""
 
     @property
     def when(self) -> str:
@@ -61,25 +61,24 @@ _IDLE = (
     "likely optional: the call changes nothing, so it matters only if the program stops at its "
     "error; capadvise prove tells"
 )
-"""Of a chown to the owner that the file has, or of setgroups to the groups that are set."""
+"""For a chown to the owner that the file has, or setgroups to the groups that are set."""
 WHILE_STOPPED = (
     "only used to stop processes of other users: without it, they can outlast the stop, until an "
     "engine or systemd kills them"
 )
-"""A trial passes without, where the stop does not wait for them."""
+"""A trial passes without it, unless the stop waits for them."""
 _IN_DOUBT = {Cap.parse("KILL"): WHILE_STOPPED}
-"""What may be missed at a stop."""
+"""Capabilities that a stop may lack without any visible failure."""
 _LOOKUPS_LOST = (
     "lookups in /proc were dropped: it can read one chosen process, or list all of them; "
     "capadvise prove tells"
 )
 UNKNOWN_SITE = "unknown call site: capadvise prove tells whether it is needed"
-"""Why a need is uncertain that no rule speaks of."""
+"""Marks a need that no rule covers."""
 
 
 def judge(check: Check, rule: SiteRule | None, context: Context) -> Judged:
-    """What one check says of its capability; of two answers that can be true, the one by which
-    nothing is missed."""
+    """Judge one check. If two answers are possible, take the one that misses no need."""
     judged = _judge(check, rule, context)
     if judged.effect is not Effect.NEEDED and context.if_nobody_lists is not None:
         other = _judge(check, rule, context.if_nobody_lists)
@@ -97,14 +96,14 @@ def _judge(check: Check, rule: SiteRule | None, context: Context) -> Judged:
         )
     if check.ns is Namespace.HOST and (rule is None or rule.meaning not in _IN_PASSING):
         effect = Effect.INCIDENTAL if check.granted else Effect.DENIED
-        return Judged(check, rule, effect, _asked_of_the_host(check, rule))
+        return Judged(check, rule, effect, _checked_against_the_host(check, rule))
     if rule is None:
         return _decides(check, context, None, unknown(check))
     return _by_meaning(check, rule, context) or _by_program(check, rule, context)
 
 
 def _by_meaning(check: Check, rule: SiteRule, context: Context) -> Judged | None:
-    """What the rule alone decides; None where what the program does decides."""
+    """Judge by the rule alone; None if the behaviour of the program decides."""
     match rule.meaning:
         case Meaning.OPTIONAL if doubt := _missed(check, rule, context):
             return Judged(
@@ -126,7 +125,7 @@ def _by_meaning(check: Check, rule: SiteRule, context: Context) -> Judged | None
 
 
 def _by_program(check: Check, rule: SiteRule, context: Context) -> Judged:
-    """A check that decides, unless the program comes by it on its way to something else."""
+    """Judge a check that decides, unless the program makes it on the way to something else."""
     if any((check.program, call) in context.calls for call in rule.co_syscalls):
         return Judged(check, rule, Effect.INCIDENTAL, f"{rule.text}, by the way", lost=rule.lost)
     if use := incidental.incidental_use(check, context):
@@ -141,7 +140,7 @@ def _by_program(check: Check, rule: SiteRule, context: Context) -> Judged:
 
 
 def unknown(check: Check) -> str:
-    """What a check at a call site without a rule was about, as far as the call tells."""
+    """Describe a check at a call site without a rule, as far as the call tells."""
     inner = asker(check.site)
     function = inner[0] if inner else "the kernel"
     call = f"{check.syscall}(2)" if check.syscall else "a system call"
@@ -149,14 +148,14 @@ def unknown(check: Check) -> str:
     return f"{function} in {call}{about}, an unknown call site"
 
 
-def _asked_of_the_host(check: Check, rule: SiteRule | None) -> str:
-    """Whatever a process holds in its own user namespace, it holds nothing in those above."""
+def _checked_against_the_host(check: Check, rule: SiteRule | None) -> str:
+    """A process holds nothing in the user namespaces above its own."""
     what = rule.text if rule else "an unknown call site"
     return f"{what}: checked against the host's user namespace, where its capabilities do not count"
 
 
 def _retried(check: Check, how: Retried, signs: Signs) -> Judged:
-    """What a call says that was made again with more: no call site, but a fact."""
+    """Judge a call that was retried with more capabilities: a fact that needs no call site."""
     call = check.syscall or "a call"
     alternatives: tuple[Cap, ...] = ()
     uncertain = None
@@ -211,7 +210,7 @@ def _holds(check: Check, rule: SiteRule) -> bool | None:
 
 
 def _silent(check: Check, rule: SiteRule) -> Judged:
-    """The call succeeds either way: only the argument tells whether the outcome differs."""
+    """The call succeeds either way: only the argument tells if the outcome differs."""
     holds = _holds(check, rule)
     if holds is False:
         return Judged(check, rule, Effect.INCIDENTAL, rule.text)
@@ -249,8 +248,8 @@ def _failed_anyway(check: Check, rule: SiteRule | None, context: Context) -> boo
 
 
 def _missed(check: Check, rule: SiteRule, context: Context) -> str | None:
-    """Why a call that programs usually do without can be needed anyway; None where it is
-    not: it failed, in a run that failed, or this program cannot do without."""
+    """Return why this call needs what programs usually do without: it failed in a run that failed,
+    or this program cannot do without. None otherwise."""
     refused = rule.refused is not None and not check.granted and (check.result or 0) < 0
     if refused and check.cap not in context.permitted and context.failed:
         return "programs usually go on without it; this run failed"
@@ -258,9 +257,10 @@ def _missed(check: Check, rule: SiteRule, context: Context) -> str | None:
 
 
 def one_question(judged: Sequence[Judged]) -> list[Judged]:
-    """Two refusals that are one question: the kernel asks for the second capability where the first
-    is refused, and either would have let the call through. Where the second was asked more often
-    than the first, it was asked alone, too (a file was opened for writing), and stays as it is."""
+    """Join two refusals that are one question: the kernel checks the second capability after it
+    refused the first, and either would have let the call through. If it checked the second one more
+    often, some of these checks were alone (a file was opened for writing), and both stay as they
+    are."""
     asked: Counter[tuple[object, Cap]] = Counter()
     for item in judged:
         if _refused(item):
@@ -298,10 +298,9 @@ _INFERRED = "the kernel makes no check for it: inferred from the call"
 
 
 def implied(check: Check, rule: SiteRule | None, context: Context) -> Iterable[tuple[Cap, Judged]]:
-    """Capabilities that are needed though the kernel never asks for them: mapping user 0 of the
-    parent into a new user namespace needs SETFCAP in the sets of whoever made it (create_user_ns
-    reads the bit itself, since Linux 5.12). Only root maps its own id 0. And programs look at what
-    they hold, and end."""
+    """Capabilities that are needed though the kernel never checks them. To map user 0 of the parent
+    into a new user namespace, its maker needs SETFCAP (create_user_ns reads the bit itself, since
+    Linux 5.12); only root maps its own id 0. Other programs look into their own sets, and end."""
     if rule is not None and check.ns is Namespace.CHILD and check.granted and check.uid == 0:
         for cap in rule.implies:
             yield cap, Judged(check, rule, Effect.NEEDED, _MAPS_ROOT, uncertain=_INFERRED)

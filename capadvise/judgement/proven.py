@@ -1,4 +1,4 @@
-"""What trials have shown, and what a proposal becomes by it. Pure."""
+"""The results of trials, and the proposal that follows from them. Pure."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ class Trial:
     passed: bool
     seconds: float
     without: Cap | None = None
-    """The capability whose removal this trial was about."""
+    """The capability that this trial removed."""
     repeat: bool = False
     differences: tuple[str, ...] = ()
     failed_at: str | None = None
     """The step of the lifecycle that failed: ``start``, ``restart``, ``exec``, ``reload`` or
-    ``stop``; ``data``: the start on what was there before the recording."""
+    ``stop``; ``data``: the start on the data from before the recording."""
     instead: tuple[str, ...] = ()
-    """What the set holds in place of ``without``: names of capabilities, or ``name=value`` of a
-    companion that stood beside it."""
+    """Replacements of ``without`` in this trial: names of capabilities, or ``name=value`` of a
+    companion."""
 
     @property
     def beside(self) -> tuple[Companion, ...]:
-        """The companions of them."""
+        """The companions among the replacements."""
         return tuple(Companion.parse(word) for word in self.instead if "=" in word)
 
 
@@ -49,25 +49,26 @@ class Proven:
     """1-minimal: it passed, and failed without any one member. None: not established."""
     flaky: bool = False
     recommended_sound: bool | None = None
-    """None: not tried."""
+    """None: no trial of it was made."""
     complete: bool = True
     """False: interrupted; ``minimal`` is the smallest set that passed so far, if any."""
     untried: CapSet = frozenset()
-    """Used in the recording, but not in the trial that had everything."""
+    """Needed in the recording, but not used in the trial that had everything."""
     cautions: tuple[str, ...] = ()
-    """What of the lifecycle is not proven, a sentence each."""
+    """The parts of the lifecycle that are not proven, one sentence each."""
     user_namespace: bool = False
-    """The trials were made in one: the sets are those that are needed there."""
+    """The trials were made in a user namespace: the sets are needed there."""
     logs: tuple[str, ...] = ()
-    """Of a flaky workload: what it printed when it passed or failed, and then the other way."""
+    """The output of the two trials of a flaky workload that did not agree."""
 
     leaves_nothing: bool = False
-    """With every capability, no process outlasts the stop; where one does, the trial has failed."""
+    """With every capability, no process outlasts the stop; if one does in another trial, that trial
+    has failed."""
     hardening: Hardening | None = None
-    """Of a unit: what it works with besides; None: that was not asked for."""
+    """The options with which a unit also works; None: no option was tried."""
 
     def alternatives(self, cap: Cap) -> tuple[Trial, ...]:
-        """The trials of others in its place."""
+        """The trials with something else in its place."""
         return tuple(trial for trial in self.trials if trial.without == cap and trial.instead)
 
 
@@ -75,7 +76,7 @@ ENDED_EARLY = "the trials ended early"
 
 
 def unfinished(isolation: str, trials: Sequence[Trial]) -> Proven:
-    """What is known while trials are still made."""
+    """The results while trials are still made."""
     passed = [trial.caps for trial in trials if trial.passed]
     return Proven(isolation, tuple(trials), min(passed, key=len, default=None), complete=False)
 
@@ -84,8 +85,8 @@ _UNTRIED = "unknown: no trial reached what used it in the recording"
 
 
 def _replaced(proven: Proven, minimal: CapSet) -> set[Cap]:
-    """What is done without, since a trial passed with something else in its place: another member
-    of the minimal set, or so that nothing differed."""
+    """Capabilities that something else replaces: the minimal set passed with it, or a trial with it
+    lost nothing."""
     return {
         trial.without
         for trial in proven.trials
@@ -97,7 +98,7 @@ def _replaced(proven: Proven, minimal: CapSet) -> set[Cap]:
     }
 
 
-def _tolerated(need: Need, lost: str, proven: Proven) -> Need:
+def _removable(need: Need, lost: str, proven: Proven) -> Need:
     untried = _UNTRIED if need.cap in proven.untried else None
     return replace(
         need,
@@ -111,7 +112,7 @@ def _tolerated(need: Need, lost: str, proven: Proven) -> Need:
 
 
 def _is_kept(need: Need, proven: Proven) -> bool:
-    """Whether the recommended set has it though the workload passes without."""
+    """True if the recommended set keeps it though the workload passes without."""
     return (
         need.verdict is Verdict.OPTIONAL
         and bool(need.lost_without or need.self_restricting)
@@ -120,21 +121,21 @@ def _is_kept(need: Need, proven: Proven) -> bool:
 
 
 def conclude(proposal: Proposal, proven: Proven) -> Proposal:
-    """The proposal after trials: required and tolerated instead of used, and the two sets. That
-    trials pass without what they never came to shows nothing: it is kept."""
+    """Apply the trials to the proposal: required and optional instead of needed, and the two sets.
+    A capability that the trials never came to use is kept, because they show nothing about it."""
     if proven.flaky or proven.minimal is None or not proven.complete:
         return proposal
     lost = _lost(proposal, proven, proven.minimal)
     needs = {need.cap: _without_doubt(need, proven) for need in proposal.needs}
     for cap in proven.minimal:
         needs[cap] = _required(needs.get(cap) or proposal.need(cap), proven.minimal, proven)
-    lost_by_one = {cap for cap, said in lost.items() if said}
+    lost_by_one = {cap for cap, sentences in lost.items() if sentences}
     replaced = _replaced(proven, proven.minimal)
     for cap in replaced:
         needs[cap] = replace(proposal.need(cap), verdict=Verdict.OPTIONAL, proof=Proof.TRIAL)
     for cap in (proposal.recommended | lost_by_one) - proven.minimal - replaced:
         need = needs.get(cap) or proposal.need(cap)
-        needs[cap] = _tolerated(need, examples(lost.get(cap, ())), proven)
+        needs[cap] = _removable(need, examples(lost.get(cap, ())), proven)
     kept = {cap for cap, need in needs.items() if _is_kept(need, proven)}
     return replace(
         proposal,
@@ -145,27 +146,28 @@ def conclude(proposal: Proposal, proven: Proven) -> Proposal:
 
 
 def _without_doubt(need: Need, proven: Proven) -> Need:
-    """Of what the recordings do not show to be used, trials have passed without, or tell that it is
-    required. What outlasts a stop, not all of them look at."""
+    """A capability that no recording shows to be needed is certain after trials, which passed
+    without it or show that it is required. A doubt about processes that outlast a stop can stay:
+    not all trials look at these."""
     tried = need.verdict in (Verdict.NOT_CHECKED, Verdict.INCIDENTAL)
     tried &= need.uncertain != WHILE_STOPPED or proven.leaves_nothing
     return replace(need, uncertain=None) if tried else need
 
 
 def _lost(proposal: Proposal, proven: Proven, minimal: CapSet) -> dict[Cap, tuple[str, ...]]:
-    """What is lost without each capability outside of the minimal set, by any set that passed with
-    it. One that was never removed alone is lost where all are."""
-    told: dict[tuple[Cap, CapSet], tuple[str, ...]] = {}
+    """Collect what was lost without each capability outside of the minimal set, in trials that
+    passed. A capability that was never removed alone gets the losses of the empty set."""
+    losses: dict[tuple[Cap, CapSet], tuple[str, ...]] = {}
     for trial in proven.trials:
         if trial.without is not None and trial.without not in minimal and not trial.instead:
             why = trial.differences
             alone = proposal.recommended <= trial.caps | {trial.without}
             fails = _FAILS_ALONE if alone else _FAILS_TOO
-            said = why if trial.passed else (f"{fails}: {examples(why)}",)
-            told[trial.without, trial.caps] = said  # of a repeat, what came the second time
+            sentences = why if trial.passed else (f"{fails}: {examples(why)}",)
+            losses[trial.without, trial.caps] = sentences  # a repeat replaces the first result
     lost: dict[Cap, tuple[str, ...]] = {}
-    for (cap, _), said in told.items():
-        lost[cap] = lost.get(cap) or said
+    for (cap, _), sentences in losses.items():
+        lost[cap] = lost.get(cap) or sentences
     empty = next((trial for trial in proven.trials if not trial.caps and trial.passed), None)
     untold = proposal.recommended - lost.keys()
     if empty is not None and len(untold) == 1:
@@ -183,7 +185,7 @@ _FAILS_AT = {
     "reload": " when it reloads",
     "stop": " when it is told to stop",
 }
-"""By the step that failed. Where the first start fails, there is nothing to add."""
+"""By the step that failed. A failing first start needs no words."""
 
 
 def _required(need: Need, minimal: CapSet, proven: Proven) -> Need:
@@ -213,23 +215,23 @@ def _required(need: Need, minimal: CapSet, proven: Proven) -> Need:
 
 
 def _was_likely(trial: Trial, need: Need) -> bool:
-    """Not what is tried in its place only because it is kept anyway."""
+    """False if it was tried only because it is kept anyway."""
     named = {tuple(cap.short for cap in group) for group in need.alternatives}
     return trial.instead in named or bool(trial.beside)
 
 
 _ENDED = "exited with"
-"""Begins what is said of a trial whose main process ended by itself."""
+"""Begins the reason of a trial whose main process ended by itself."""
 
 
 def _telling_first(evidence: Sequence[Judged], failed: Trial | None) -> tuple[Judged, ...]:
-    """What a capability was used for, and first of all that for want of which the trial failed:
-    by the program that it names, or by when it failed."""
+    """Sort the uses of a capability, first the one that made the trial fail: by the program that
+    the failure names, or by the phase in which it failed."""
     if failed is None:
         return tuple(evidence)
     why = " ".join(failed.differences)
     when = {_WHEN.get(failed.failed_at or "")}
-    if not why.startswith(_ENDED):  # it was still there, and did not pass
+    if not why.startswith(_ENDED):  # it still ran, and its check did not pass
         when.add(str(Phase.HEALTHCHECK))
 
     def distance(judged: Judged) -> tuple[bool, bool, bool]:

@@ -1,9 +1,8 @@
-"""Who refused a call: one word, and the evidence for it. Pure.
+"""Tells what refused a call, in one word, with the evidence. Pure.
 
-The order in which the kernel lets mechanisms speak decides: a seccomp filter stands before the
-call's own code, and the call is traced as ended but never as begun; then come the plain file modes,
-which ask for a capability only where they refuse; then the security modules, which leave no trace
-here but an audit record.
+The kernel's order decides. A seccomp filter comes before the call's own code: the trace shows the
+call's end but not its begin. Then come the plain file modes, whose refusal leads to a capability
+check. Then come the security modules, which leave only an audit record.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from capadvise.model.recording import (
 )
 
 _OF_FILES = parse_set(["DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER"])
-"""What lets past modes and owners of files."""
+"""Capabilities that override modes and owners of files."""
 _HARMLESS = frozenset(
     {Meaning.ADVISORY, Meaning.OPTIONAL, Meaning.SILENT, Meaning.FOREIGN_CREDENTIALS}
 )
@@ -58,12 +57,13 @@ _OTHERS = {
     " a Landlock rule",
     "EPERM": "a device that the control group denies, or an immutable or append-only file",
 }
-"""What refuses the use of a file without asking: may_open(), may_create_in_sticky(),
-generic_permission() for an inode whose ids are not mapped, devcgroup_check_permission()."""
+"""Mechanisms that refuse the use of a file without a capability check: may_open(),
+may_create_in_sticky(), generic_permission() for an inode whose ids are not mapped,
+devcgroup_check_permission()."""
 _PING = "perhaps net.ipv4.ping_group_range, which does not let this group ping without raw sockets"
-"""Says EACCES to socket() for IPPROTO_ICMP: ping_init_sock() of net/ipv4/ping.c."""
+"""The reason for EACCES from socket() for IPPROTO_ICMP: ping_init_sock() of net/ipv4/ping.c."""
 _DEBIAN = "making a user namespace while kernel.unprivileged_userns_clone is 0"
-"""Debian's patch of copy_process(), which asks about limits as well: these say EAGAIN."""
+"""Debian's patch of copy_process(). The function also checks limits, but these return EAGAIN."""
 _UBUNTU = (
     "where kernel.apparmor_restrict_unprivileged_userns is 1 (Ubuntu), AppArmor refuses every"
     " capability in a user namespace: see the audit log"
@@ -71,13 +71,32 @@ _UBUNTU = (
 _HIDDEN = "perhaps since AppArmor's profile {} does not allow it: capget(2) then hides it"
 """apparmor_capget(): a program such as named keeps only what capget(2) shows it."""
 _CONFINING = frozenset({"enforce", "kill"})
+_COMM = 15
+"""Bytes of a program's name in an audit record: TASK_COMM_LEN."""
+_KERNEL_NAMES = {"umount2": "umount"}
+"""Names of calls that differ in the kernel's trace."""
+_MOST = 4096
+"""The most times that one record is counted: as many as a recorder keeps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A system call that was refused ``count`` times, and what refused it."""
+
+    syscall: str
+    errno: str
+    by: RefusedBy
+    program: str
+    count: int
+    evidence: str = ""
+    """The evidence, as a sentence."""
 
 
 def refusals(recording: Recording, catalog: Catalog, mac: Mac | None) -> tuple[Refusal, ...]:
-    """Who refused each call of a recording; those that look the same in the end are one. ``mac`` is
-    what confines the target."""
+    """The refusals of a recording, with those that end up equal counted together. ``mac`` is the
+    security module's label of the target."""
     counts: Counter[Refusal] = Counter()
-    for call in (*recording.refused_calls, *_without_end(recording, catalog)):
+    for call in (*recording.refused_calls, *_shown_by_checks(recording, catalog)):
         counts[refusal(call, catalog, mac, recording.held.permitted)] += call.count
     judged = tuple(replace(item, count=times) for item, times in counts.items())
     return with_denials(judged, recording.audit)
@@ -86,18 +105,17 @@ def refusals(recording: Recording, catalog: Catalog, mac: Mac | None) -> tuple[R
 def refusal(
     item: RefusedCall, catalog: Catalog, mac: Mac | None, held: CapSet = frozenset()
 ) -> Refusal:
-    """The one who refused, with the evidence; not counted. ``held``: what the target could have
-    had."""
+    """Judge one refused call, without a count. ``held``: what the target could have had."""
     if item.told is not None:
         by, evidence = item.told.by, item.told.evidence
     else:
-        by, evidence = _who(item, catalog, mac, held)
+        by, evidence = _refuser(item, catalog, mac, held)
     return Refusal(item.syscall, item.errno, by, item.program, 0, evidence)
 
 
-def _without_end(recording: Recording, catalog: Catalog) -> Iterator[RefusedCall]:
-    """The refusals that only a check tells of. Not where others tell: retries make calls fail that
-    the target never saw fail, but for those in a user namespace below, and older reports have
+def _shown_by_checks(recording: Recording, catalog: Catalog) -> Iterator[RefusedCall]:
+    """Refusals that only a check shows. Other evidence takes precedence: retries make calls fail
+    that the target never saw fail, except in a user namespace below, and older reports have already
     counted them."""
     retried = "retry" in recording.host.observer
     if not retried and any(call.told for call in recording.refused_calls):
@@ -106,13 +124,13 @@ def _without_end(recording: Recording, catalog: Catalog) -> Iterator[RefusedCall
         if retried and check.ns is not Namespace.HOST:
             continue
         asked = DeniedCheck(check.cap, check.site, check.ns)
-        error = refusal_without_end(check, catalog.signs)
+        error = _error_without_end(check, catalog.signs)
         if error and _rule(asked, check.syscall, catalog) is not None:
             call = check.syscall or UNKNOWN_CALL
             yield RefusedCall(call, error, check.program, check.count, check.uid, None, (asked,))
 
 
-def _who(
+def _refuser(
     item: RefusedCall, catalog: Catalog, mac: Mac | None, held: CapSet
 ) -> tuple[RefusedBy, str]:
     if item.errno == "SIGSYS":
@@ -123,7 +141,11 @@ def _who(
         return RefusedBy.MOUNT, "the file system is mounted read-only"
     rules = ((question, _rule(question, item.syscall, catalog)) for question in item.denied)
     asked = [(question, rule) for question, rule in rules if rule is not None]
-    return _asked(item, asked, held, catalog.signs, mac) if asked else _unasked(item, mac)
+    return (
+        _by_capability(item, asked, held, catalog.signs, mac)
+        if asked
+        else _by_something_else(item, mac)
+    )
 
 
 def _rule(question: DeniedCheck, call: str | None, catalog: Catalog) -> SiteRule | None:
@@ -139,10 +161,10 @@ def _rule(question: DeniedCheck, call: str | None, catalog: Catalog) -> SiteRule
 _UNKNOWN = SiteRule("", (), Meaning.DECIDES, "an unknown call site")
 
 
-def refusal_without_end(check: Check, signs: Signs) -> str | None:
-    """The error of a refusal that the end of its call does not tell: of generic_permission(), whose
-    last question is for DAC_OVERRIDE, in a call whose end was not recorded; and of a netlink
-    request, which is refused in the message that answers it."""
+def _error_without_end(check: Check, signs: Signs) -> str | None:
+    """The error of a refusal that is not in the call's result. generic_permission() checks
+    DAC_OVERRIDE last, so its refusal is known if the call's end was not recorded. A netlink request
+    is refused in the message that answers it."""
     if check.granted or (check.result is not None and check.result < 0):
         return None
     if signs.shows(Sign.NETLINK_REQUEST, check.site):
@@ -154,7 +176,7 @@ def refusal_without_end(check: Check, signs: Signs) -> str | None:
 _DAC_OVERRIDE = Cap.parse("DAC_OVERRIDE")
 
 
-def _asked(
+def _by_capability(
     item: RefusedCall,
     asked: Sequence[tuple[DeniedCheck, SiteRule]],
     held: CapSet,
@@ -182,15 +204,15 @@ def _asked(
 
 
 def _given_up(program: str, mac: Mac | None) -> str:
-    """A profile is called as the program that it confines."""
+    """AppArmor profiles have the name of the program that they confine."""
     why = "had been given up by the program itself"
     if mac is None or (mac.module, mac.mode) != ("apparmor", "enforce"):
         return why
     return f"{why}: {_HIDDEN.format(mac.label)}" if PurePath(mac.label).name == program else why
 
 
-def _unasked(item: RefusedCall, mac: Mac | None) -> tuple[RefusedBy, str]:
-    """No capability was asked for, or none that matters."""
+def _by_something_else(item: RefusedCall, mac: Mac | None) -> tuple[RefusedBy, str]:
+    """The kernel made no capability check, or none that matters."""
     if limit := _LIMITS.get(item.errno):
         return RefusedBy.LIMIT, limit
     why = "no capability check refused it"
@@ -213,35 +235,14 @@ def _named(caps: CapSet) -> str:
     return " or ".join(cap.short for cap in sorted(caps))
 
 
-_COMM = 15
-"""Bytes of a program's name in an audit record: TASK_COMM_LEN."""
-_KERNEL_NAMES = {"umount2": "umount"}
-"""Where a call is called otherwise in the kernel's trace."""
-_MOST = 4096
-"""So often one record is counted: as many as a recorder keeps."""
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """A system call that was refused, ``count`` times, and by whom."""
-
-    syscall: str
-    errno: str
-    by: RefusedBy
-    program: str
-    count: int
-    evidence: str = ""
-    """What tells, as a sentence."""
-
-
 def with_denials(
     refusals: Sequence[Refusal], denials: Iterable[AuditDenial]
 ) -> tuple[Refusal, ...]:
-    """The refusals, each told by an audit record that of it; what was not seen is added."""
+    """Join refusals with the audit records about them; records about other refusals are added."""
     counts = Counter({replace(item, count=0): item.count for item in refusals})
     for denial in denials:
         for _ in range(min(denial.count, _MOST)):
-            _tell(counts, denial)
+            _count(counts, denial)
     return tuple(
         replace(item, count=count)
         for item, count in sorted(counts.items(), key=lambda pair: _order(pair[0]))
@@ -253,9 +254,9 @@ def _order(item: Refusal) -> tuple[str, str, str]:
     return item.syscall, item.errno, item.program
 
 
-def _tell(counts: Counter[Refusal], denial: AuditDenial) -> None:
+def _count(counts: Counter[Refusal], denial: AuditDenial) -> None:
     call = _KERNEL_NAMES.get(denial.syscall, denial.syscall)
-    same = [item for item in counts if counts[item] > 0 and _is_it(item, denial, call)]
+    same = [item for item in counts if counts[item] > 0 and _matches(item, denial, call)]
     known = [item for item in same if item.by is denial.by and item.syscall == call]
     if known and denial.by is RefusedBy.SECCOMP:
         return  # the trace has it already
@@ -268,8 +269,8 @@ def _tell(counts: Counter[Refusal], denial: AuditDenial) -> None:
     counts[Refusal(call, code, denial.by, program, 0, denial.evidence)] += 1
 
 
-def _is_it(item: Refusal, denial: AuditDenial, call: str) -> bool:
-    """Whether a record can be about a refusal."""
+def _matches(item: Refusal, denial: AuditDenial, call: str) -> bool:
+    """True if the record can be about the refusal."""
     if item.program[:_COMM] != denial.program[:_COMM]:
         return False
     if denial.by is RefusedBy.SECCOMP:

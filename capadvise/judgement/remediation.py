@@ -1,4 +1,4 @@
-"""What can be done about files, so that a container needs less: hints, in words. Pure.
+"""Hints on files that would make a container need less. Pure.
 
 An image can be built with other owners and modes. A folder of the host can be given to the user of
 the container, to whom an engine gives no capability.
@@ -18,18 +18,18 @@ _CHANGES = {
     Cap.parse("DAC_OVERRIDE"): FileChange.FOLDER,
 }
 _FOR_FOLDERS: CapSet = parse_set(["CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER"])
-"""What a folder of another owner makes a program ask for."""
+"""Capabilities that a program needs for a folder of another owner."""
 
 
 def remediation_of(
     cap: Cap, files: Sequence[ImageFile], evidence: Iterable[Judged] = ()
 ) -> str | None:
-    """How to build the image so that a capability is not needed for its files; None where they
-    have nothing to do with it."""
+    """Say how to build the image so that its files do not need a capability; None if they do not
+    matter for it."""
     change = _CHANGES.get(cap)
     changed = [file for file in files if file.change is change]
     users = {item.check.uid for item in evidence if item.effect >= Effect.OPTIONAL}
-    only_root = users == {0}  # it may write to its own folder, and then give the file away
+    only_root = users == {0}  # root may write to its own folder, and then give the file away
     if change is FileChange.MODE or (change is FileChange.FOLDER and only_root):
         changed = [file for file in changed if file.owner.partition(":")[0] != "0"]
     if not changed:
@@ -53,7 +53,7 @@ def remediation_of(
 
 
 def folders_of(recordings: Iterable[Recording]) -> tuple[ForeignFolder, ...]:
-    """Each folder once, as the first recording saw it: those of trials saw copies."""
+    """Each folder once, as the first recording saw it: recordings of trials saw copies."""
     folders: dict[str, ForeignFolder] = {}
     for recording in recordings:
         for folder in recording.foreign_folders:
@@ -62,12 +62,12 @@ def folders_of(recordings: Iterable[Recording]) -> tuple[ForeignFolder, ...]:
 
 
 def in_the_way(recordings: Iterable[Recording]) -> tuple[ForeignFolder, ...]:
-    """The folders of the runs that asked in vain for what passes over their owner."""
+    """The folders of runs that were refused a capability to override their owner."""
     return folders_of(one for one in recordings if any(map(_refused, one.checks)))
 
 
 def advice(folder: ForeignFolder) -> str:
-    """``chown -R 1234 /srv/data``, and what does so elsewhere."""
+    """``chown -R 1234 /srv/data``, and its equivalents elsewhere."""
     uid, _, gid = folder.user.partition(":")
     owner = f"{uid}:{gid}" if gid not in ("", "0") else uid
     group = gid if gid not in ("", "0") else uid
@@ -78,7 +78,7 @@ def advice(folder: ForeignFolder) -> str:
 
 
 def cautions_of(recordings: Iterable[Recording]) -> Iterable[str]:
-    """Which folders are in the way, and what to do."""
+    """Name the folders that are in the way, and the remedy."""
     for folder in in_the_way(recordings):
         uid = folder.user.partition(":")[0]
         yield (
@@ -92,7 +92,7 @@ def _refused(check: Check) -> bool:
 
 
 def undeliverable(cap: Cap, effects: Iterable[tuple[Effect, bool]]) -> bool:
-    """Whether the folders are why a capability was asked for, in vain. ``effects``: of the checks,
-    and whether each was granted."""
-    used = [granted for effect, granted in effects if effect is Effect.NEEDED]
-    return cap in _FOR_FOLDERS and bool(used) and not any(used)
+    """True if such a folder explains why a capability was checked and always refused. ``effects``:
+    of each check, and whether it was granted."""
+    needed = [granted for effect, granted in effects if effect is Effect.NEEDED]
+    return cap in _FOR_FOLDERS and bool(needed) and not any(needed)

@@ -1,4 +1,4 @@
-"""What a report holds, as a value."""
+"""The content of a report, as a value."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from capadvise.model.target import Target
 from capadvise.model.workload import Workload
 
 SCHEMA = "capadvise.report/1"
-"""The shape of the file is public: ``schema.json`` beside this module describes it."""
+"""The format of the file is public: ``report/schema.json`` describes it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a report file holds."""
+    """The content of a report file."""
 
     target: Target
     workload: Workload
     posture: Posture
     recordings: tuple[Recording, ...]
     proposal: Proposal
-    """With the verdicts of the proof, where there is one."""
+    """It contains the verdicts of the proof, if there is one."""
     proven: Proven | None = None
 
     @property
@@ -34,14 +34,14 @@ class Report:
 
     @property
     def was_stopped(self) -> bool:
-        """By the user, or as its time was up, while nothing told whether it works."""
+        """True if the user or a time limit stopped it, and nothing told that it works."""
         run = self.recording
         return run.succeeded is None or (run.interrupted and self.workload.check is None)
 
     @property
     def partial(self) -> bool:
-        """Whether no start of the target was seen, and no trial has shown that the set is enough:
-        such a report tells what to add, not what to take away."""
+        """True if no start of the target was seen, and no trial has shown that the set is enough:
+        such a report tells what to add, not what to remove."""
         proven = (
             self.proven is not None and self.proven.minimal is not None and self.proven.complete
         )

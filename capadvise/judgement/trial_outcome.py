@@ -1,4 +1,4 @@
-"""What came of a trial. Pure."""
+"""The outcome of a trial. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from capadvise.model.caps import CapSet
 
 @dataclass(frozen=True, slots=True)
 class TrialOutcome:
-    """What running the workload under one set gave."""
+    """The outcome of running the workload with one set."""
 
     passed: bool
     why: str
@@ -19,17 +19,17 @@ class TrialOutcome:
     refused: CapSet = frozenset()
     """Capabilities without which a call failed in this trial."""
     kept: CapSet = frozenset()
-    """Capabilities that programs asked to keep for themselves (capset)."""
+    """Capabilities that programs keep by capset(2)."""
     failed_at: str | None = None
-    """See ``Trial``."""
+    """The failed step; see ``Trial``."""
     late: bool = False
-    """It failed by the clock alone, and had less time than the workload allows."""
+    """It ran out of time, and had less time than the workload allows."""
     output: str = ""
     """The end of what it printed."""
 
 
 class NotProvable(Exception):
-    """The workload does not pass even with everything: nothing can be said about a set."""
+    """The workload does not pass even with everything, so trials cannot judge any set."""
 
     def __init__(self, outcome: TrialOutcome) -> None:
         super().__init__(outcome.why)
@@ -37,4 +37,4 @@ class NotProvable(Exception):
 
 
 class Interrupted(Exception):
-    """The user ended the search; raised by the callable that runs trials."""
+    """The user ended the search; the callable that runs trials raises it."""

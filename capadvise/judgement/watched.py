@@ -1,5 +1,5 @@
-"""What was refused on a whole machine: whose call it was, what refused it, and whether that
-matters. Pure."""
+"""Judges the refusals of a whole machine: the owner of the call, what refused it, and its
+importance. Pure."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _IDS = parse_set(["SETUID", "SETGID"])
 _KEEP = 0xFFFFFFFF
 """The id that changes nothing."""
 KEPT = 4096
-"""So many findings are remembered; those that were not seen longest are forgotten."""
+"""The number of findings that are remembered; those that were not seen longest are forgotten."""
 
 
 _NOT_FOR_WANT_OF_PERMISSION = {
@@ -39,11 +39,11 @@ _NOT_FOR_WANT_OF_PERMISSION = {
     ("setpgid", "EPERM"): "it leads a session, or the group is in another one (setpgid(2))",
     ("setpgid", "EACCES"): "its child has made an exec already (setpgid(2))",
 }
-"""Errors that are no refusals."""
+"""Errors that are not refusals."""
 
 
 class OwnerKind(StrEnum):
-    """What a process belongs to."""
+    """The kind of owner of a process."""
 
     CONTAINER = "container"
     POD = "pod"
@@ -56,21 +56,21 @@ class OwnerKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """What a process belongs to. Names are hostile: escape before showing them."""
+    """The owner of a process. Names are hostile: escape before showing them."""
 
     kind: OwnerKind
     name: str
     engine: str | None = None
     project: str | None = None
-    """Of compose; then the name is that of the service."""
+    """The project of compose; then the name is that of the service."""
     pod: str | None = None
-    """``NAMESPACE/NAME``, or its uid where nobody could say."""
+    """``NAMESPACE/NAME``, or its uid if the name is unknown."""
     container: str | None = None
-    """The id."""
+    """Its id."""
 
     @property
     def label(self) -> str:
-        """For people."""
+        """A name for people."""
         match self.kind:
             case OwnerKind.CONTAINER:
                 made = f"compose: {self.project}" if self.project else self.engine
@@ -86,58 +86,58 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class WatchedCall:
-    """A call that was refused, as it was seen."""
+    """A refused call, as it was seen."""
 
     owner: Owner
     program: str
     pid: int
     uid: int
-    """As the machine counts."""
+    """The user id, as the machine counts."""
     syscall: str
     about: str
-    """What its arguments say."""
+    """Its arguments, in words."""
     denied: tuple[Check, ...]
-    """The checks of it that were refused."""
+    """Its refused checks."""
     permitted: CapSet = frozenset()
     bounding: CapSet = frozenset()
     errno: str | None = None
-    """As it was seen; None: as the catalog knows it."""
+    """The error that was seen; None: the catalog knows it."""
     entered: bool = True
     """It got past the seccomp filter."""
     told: Told | None = None
-    """Who refused, as an audit record says."""
+    """The refusing mechanism, according to an audit record."""
     noted: bool = False
-    """It was let through, and only noted."""
+    """The call was permitted, and only logged."""
     time: float | None = None
-    """When, of what a log tells; in seconds since 1970."""
+    """The time in a log; in seconds since 1970."""
     went_on: bool = False
     """The program did not end with a failure soon afterwards."""
 
     @property
     def asks_for_limit(self) -> bool:
-        """Whether it was to raise a limit: many programs try, and go on with what they have
+        """True if it was to raise a limit: many programs try, and go on with what they have
         (setrlimit_closest() of systemd)."""
         return self.syscall in ("setrlimit", "prlimit64")
 
     @property
     def unexplained(self) -> bool:
-        """Whether another one refused than capabilities, modes, seccomp and mounts: an audit record
-        can tell who."""
+        """True if neither capabilities, modes, seccomp nor mounts explain it: an audit record can
+        tell."""
         return not self.denied and self.entered and self.told is None and self.errno != "EROFS"
 
     def gave_up(self, cap: Cap) -> bool:
-        """Whether root could have had it: an exec as root gives all of the bounding set."""
+        """True if root could have had it: an exec as root gives all of the bounding set."""
         return self.uid == 0 and cap in self.bounding
 
 
 class PathPart(StrEnum):
-    """Where along a path the mode of a file refused."""
+    """The part of a path whose mode refused."""
 
     ITSELF = "itself"
     ENTRY = "entry"
-    """In the directory that holds it: a file is to be made there, renamed or removed."""
+    """The directory that holds it: a file is to be made there, renamed or removed."""
     ABOVE = "above"
-    """In a directory on the way to it."""
+    """A directory on the way to it."""
 
 
 @dataclass(slots=True)
@@ -148,20 +148,20 @@ class WatchFinding:
     errno: str
     by: RefusedBy
     caps: tuple[Cap, ...]
-    """Each of which would have let the call through, the one to be preferred first."""
+    """Each of them would have let the call through; the preferred one comes first."""
     evidence: str
     hidden: str | None
-    """Why it does not matter; None where it does."""
+    """The reason why it does not matter; None if it does."""
     opener: Cap | None = None
-    """With which its engine's default seccomp filter would let the call through."""
+    """The capability with which its engine's default seccomp filter would let the call through."""
     part: PathPart = PathPart.ITSELF
     count: int = 0
     number: int = 0
-    """In which order they appeared, from 1."""
+    """Its number in the order of appearance, from 1."""
 
     @property
     def key(self) -> tuple[object, ...]:
-        """What makes it another one."""
+        """Two findings are the same if their keys are."""
         call = self.call
         return (
             *(call.owner, call.program, call.syscall, call.uid, self.by, self.caps),
@@ -170,7 +170,7 @@ class WatchFinding:
 
 
 def judged(call: WatchedCall, catalog: Catalog, context: Context) -> WatchFinding:
-    """What refused the call, and whether that matters."""
+    """Judge a refused call: the refusing mechanism, and its importance."""
     deciding = [check for check in call.denied if _hidden(check, call, catalog, context) is None]
     hidden = None
     if call.denied and not deciding:
@@ -192,14 +192,14 @@ def judged(call: WatchedCall, catalog: Catalog, context: Context) -> WatchFindin
     )
     who = refusal(seen, catalog, None, call.permitted)
     caps = sorted({check.cap for check in deciding}, key=lambda cap: (catalog.rank(cap), cap))
-    kept = replace(call, denied=())  # what is remembered is to be small
+    kept = replace(call, denied=())  # the remembered value should be small
     opener = _opener(call, catalog) if who.by is RefusedBy.SECCOMP else None
     part = _part(deciding[-1].site, catalog.signs) if deciding else PathPart.ITSELF
     return WatchFinding(kept, errno, who.by, tuple(caps), who.evidence, hidden, opener, part)
 
 
 def _part(site: tuple[str, ...], signs: Signs) -> PathPart:
-    """What of a path a check was about."""
+    """The part of a path that a check was about."""
     if signs.shows(Sign.PATH_ABOVE, site):
         return PathPart.ABOVE
     if signs.shows(Sign.PATH_ENTRY, site) and not signs.shows(Sign.PATH_ITSELF, site):
@@ -208,7 +208,8 @@ def _part(site: tuple[str, ...], signs: Signs) -> PathPart:
 
 
 def _opener(call: WatchedCall, catalog: Catalog) -> Cap | None:
-    """What the profiles of engines open a call with, if the container does not have it."""
+    """The capability for which profiles of engines open a call, if the container does not have
+    it."""
     if call.owner.kind not in (OwnerKind.CONTAINER, OwnerKind.POD):
         return None
     profile = catalog.seccomp.get(call.owner.engine or "", catalog.seccomp["docker"])
@@ -219,7 +220,7 @@ def _opener(call: WatchedCall, catalog: Catalog) -> Cap | None:
 
 
 def empty_context(catalog: Catalog) -> Context:
-    """Of a program of which nothing else is known."""
+    """The context of a program about which nothing else is known."""
     nothing: CapSet = frozenset()
     recording = Recording(
         *(Host("", "", 0, "", ()), Held(nothing, nothing, nothing)),
@@ -232,7 +233,7 @@ def empty_context(catalog: Catalog) -> Context:
 
 
 def _hidden(check: Check, call: WatchedCall, catalog: Catalog, context: Context) -> str | None:
-    """Why a refused check did not matter; None where it did."""
+    """The reason why a refused check did not matter; None if it did."""
     rule = catalog.sites.match(check.cap, check.site)
     if call.asks_for_limit and call.went_on:
         return "the limit stays as it is, and the program goes on"
@@ -250,13 +251,13 @@ def _hidden(check: Check, call: WatchedCall, catalog: Catalog, context: Context)
 
 
 def _wants_root(check: Check) -> bool:
-    """Whether a call asks for the ids of root alone."""
+    """True if a call only sets the ids of root."""
     ids = {name: value for name, value in check.args if name.endswith("id")}
     return check.cap in _IDS and bool(ids) and all(value in (0, _KEEP) for value in ids.values())
 
 
 def _errno(checks: tuple[Check, ...] | list[Check], catalog: Catalog) -> str:
-    """The error that the call has failed with, as the catalog knows it."""
+    """The error of the call, according to the catalog."""
     for check in reversed(checks):
         rule = catalog.sites.match(check.cap, check.site)
         if rule is not None and rule.refused:
@@ -265,21 +266,21 @@ def _errno(checks: tuple[Check, ...] | list[Check], catalog: Catalog) -> str:
 
 
 class Waiting:
-    """Calls of which more is soon known: whether the program goes on, or who refused."""
+    """Calls about which more will be known soon: if the program goes on, or what refused."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._calls: list[tuple[float, WatchedCall, bytes]] = []
 
     def add(self, call: WatchedCall, key: bytes, due: float) -> bool:
-        """Whether there was room for it. ``key``: by which the kernel counts it."""
+        """Keep a call; false if there is no room. ``key``: the kernel counts it by this."""
         room = len(self._calls) < self._most
         if room:
             self._calls.append((due, call, key))
         return room
 
-    def tell(self, told: WatchedCall) -> None:
-        """Forget what an audit record tells of: it is counted as that."""
+    def forget(self, told: WatchedCall) -> None:
+        """Forget the call of an audit record, which is counted instead."""
         for number, (_, call, _) in enumerate(self._calls):
             same = (call.pid, call.errno) == (told.pid, told.errno)
             if same and call.unexplained and not told.noted:
@@ -288,11 +289,11 @@ class Waiting:
 
     @property
     def due(self) -> float | None:
-        """When the first has waited long enough."""
+        """The time when the first has waited long enough."""
         return min((due for due, _, _ in self._calls), default=None)
 
     def take(self, now: float | None) -> list[tuple[WatchedCall, bytes]]:
-        """Those that have waited long enough; all, where no time is given."""
+        """Take the calls that have waited long enough; all, if no time is given."""
         over = [(call, key) for due, call, key in self._calls if now is None or due <= now]
         self._calls = [] if now is None else [each for each in self._calls if each[0] > now]
         return over
@@ -303,27 +304,27 @@ _V = TypeVar("_V")
 
 
 class LeastRecentlyUsed(Generic[_K, _V]):
-    """A table that is bounded: the value that was not used longest makes room."""
+    """A bounded table: the value that was not used longest makes room."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._kept: OrderedDict[_K, _V] = OrderedDict()
 
     def get(self, key: _K) -> _V | None:
-        """What is kept under a key; it is used by that."""
+        """The value of a key, which counts as used now."""
         if key in self._kept:
             self._kept.move_to_end(key)
         return self._kept.get(key)
 
     def put(self, key: _K, value: _V) -> None:
-        """Keep it, or replace what is kept."""
+        """Keep or replace a value."""
         self._kept[key] = value
         self._kept.move_to_end(key)
         if len(self._kept) > self._most:
             self._kept.popitem(last=False)
 
     def values(self) -> Iterator[_V]:
-        """Those that are kept, the last used one last."""
+        """The values, the last used one last."""
         return iter(self._kept.values())
 
     def __len__(self) -> int:
@@ -338,7 +339,7 @@ class WatchFindings:
         self._numbered = 0
 
     def add(self, finding: WatchFinding) -> tuple[WatchFinding, bool]:
-        """Count it; the one that is kept, and whether it is new."""
+        """Count a finding; return the kept one, and whether it is new."""
         known = self._kept.get(finding.key)
         if known is not None:
             return known, False

@@ -1,5 +1,5 @@
-"""Values: what was seen, of what, what restrains it, how to run it again. And what all rooms need:
-capabilities, errors, strict YAML, text made safe to print.
+"""Values: what a recording saw, its target, the target's restraints, and how to run it again. Also
+the basics of all rooms: capabilities, errors, strict YAML, text made safe to print.
 
-Nothing here imports another room, reads a file or asks the kernel. All of it may be imported.
+Nothing here imports another room, reads a file or calls the kernel. All of it may be imported.
 """

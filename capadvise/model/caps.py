@@ -1,4 +1,4 @@
-"""Capabilities as numbers, names and sets. Knows nothing of this machine."""
+"""Capabilities as numbers, names and sets, independent of this machine."""
 
 from __future__ import annotations
 
@@ -96,12 +96,12 @@ CapSet = frozenset[Cap]
 SYS_ADMIN = Cap.parse("SYS_ADMIN")
 """The capability that floods: checked at nearly every mmap and exec."""
 _FEW = 20
-"""A set with more members than half of all was not put together from nothing."""
+"""Nobody builds a set with more members than half of all from nothing."""
 
 
 def is_reduced(asked: CapSet, left: CapSet) -> bool:
-    """Whether a set that a program asks for is its own with a few members taken away at most.
-    ``left``: what was left when it last took some away; empty before."""
+    """True if a program sets its own set with at most a few members removed. ``left``: the rest
+    after it last removed some; empty before."""
     if len(asked) > _FEW:
         return True
     return asked <= left and (len(asked) * 2 > len(left) or len(left) - len(asked) <= 1)
@@ -109,8 +109,8 @@ def is_reduced(asked: CapSet, left: CapSet) -> bool:
 
 @lru_cache(256)
 def from_mask(mask: int) -> CapSet:
-    """The set behind a bit mask as in ``/proc/PID/status``. It takes 2 KB, and most processes have
-    one of a few."""
+    """The set behind a bit mask as in ``/proc/PID/status``. A set takes 2 KB and most processes
+    have one of a few, so they are kept."""
     return frozenset(Cap(bit) for bit in range(64) if mask >> bit & 1)
 
 

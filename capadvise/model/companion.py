@@ -1,7 +1,8 @@
-"""What stands beside a set in a trial, so that the target works without one of its members. Pure.
+"""Companions: changes beside a set in a trial, with which the target works without one of its
+members. Pure.
 
-To add a kind: a member of ``CompanionKind``; what it may take the place of, in ``KNOWN`` or by a
-function in ``workflow.proof``; and who carries it out reads it from the plan of a trial.
+To add a kind: a member of ``CompanionKind``; the capabilities that it may replace, in ``KNOWN`` or
+by a function in ``workflow.proof``; and code that carries it out from the plan of a trial.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from capadvise.model.caps import Cap
 
 
 class CompanionKind(StrEnum):
-    """What a companion changes, as the plan of a trial names it."""
+    """The kind of a companion, by its key in the plan of a trial."""
 
     SYSCTL = "settings"
     """``name=value``, in the target's own network."""
@@ -29,38 +30,38 @@ _GROUP = "group="
 
 @dataclass(frozen=True, slots=True)
 class Companion:
-    """One of them."""
+    """One companion."""
 
     kind: CompanionKind
     words: str
-    """As people read it, and reports have it."""
+    """Its name for people and in reports."""
 
     @classmethod
     def of_groups(cls, names: Iterable[str]) -> Companion:
-        """These groups together."""
+        """Make a companion of these groups."""
         return cls(CompanionKind.GROUPS, _GROUP + ",".join(names))
 
     @classmethod
     def parse(cls, words: str) -> Companion:
-        """One that a report says took the place of a capability."""
+        """Read the companion that a report names."""
         return cls(
             CompanionKind.GROUPS if words.startswith(_GROUP) else CompanionKind.SYSCTL, words
         )
 
 
 Pairs = Sequence[tuple[Cap, Companion]]
-"""What may take the place of which capability."""
+"""(capability, companion that may replace it)."""
 KNOWN: Pairs = (
     (
         Cap.parse("NET_BIND_SERVICE"),
         Companion(CompanionKind.SYSCTL, "net.ipv4.ip_unprivileged_port_start=0"),
     ),
 )
-"""Those that may do so for any target with a network of its own."""
+"""Companions for any target with a network of its own."""
 
 
 def in_plan(beside: Iterable[Companion]) -> dict[str, list[str]]:
-    """What the plan of a trial says of them."""
+    """The part of a trial's plan that describes them."""
     return {
         kind.value: [one.words.removeprefix(_GROUP) for one in beside if one.kind is kind]
         for kind in CompanionKind

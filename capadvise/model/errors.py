@@ -1,4 +1,4 @@
-"""What can fail. An error names the thing, the cause and a hint."""
+"""Errors, each with the thing, the cause and a hint."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class BadInput(CapadviseError):
 
 
 class CannotPatch(CapadviseError):
-    """A file cannot be changed as it was meant to; it stays as it is."""
+    """A file cannot be changed as intended; it stays as it is."""
 
 
 class CannotObserve(CapadviseError):
@@ -46,7 +46,7 @@ class CannotObserve(CapadviseError):
 
 
 class Declined(CapadviseError):
-    """The user was asked, and said no."""
+    """The user was asked, and refused."""
 
     exit_code = Exit.INTERRUPTED
 

@@ -11,13 +11,12 @@ _LOG_COMMAND = (  # compiled when first used
     r":(?=:(?:add-|remove-|save-|set-|stop-|internal-|debug|echo|error|warning|notice|group|endgroup))"
     r"|#(?=#(?:vso|teamcity)?\[)"
 )
-"""Where the log of a CI job begins a command: GitHub's, Azure's, TeamCity's. At the start of a line
-for some of them, but a line of ours can be wrapped anywhere."""
+"""The beginning of a command in the log of a CI job: GitHub's, Azure's, TeamCity's. Some accept it
+only at the start of a line, but a line of ours can be wrapped anywhere."""
 
 
 def printable(text: str) -> str:
-    """The text with all that could steer a terminal or a CI job, or break a line, written as an
-    escape."""
+    """Escape everything in the text that could control a terminal or a CI job, or break a line."""
     safe = "".join(map(_escaped, text))
     return re.sub(_LOG_COMMAND, lambda match: f"\\x{ord(match[0]):02x}", safe)
 

@@ -1,11 +1,11 @@
-"""What a health check says of a target while it runs: since when, and how it failed. Pure."""
+"""The state of a target's health check while the target runs. Pure."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
 SAID_AFTER = 5.0
-"""Seconds of failing before those who wait are told; then again after twice as long, and so on."""
+"""A check that fails for so many seconds is reported, then again after twice as long, and so on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,19 +14,20 @@ class Health:
 
     passed: bool
     text: str = ""
-    """How it ended, and what it printed last: ``exit 1: connection refused``."""
+    """How it ended, and the last line that it printed: ``exit 1: connection refused``."""
     since: float = 0.0
-    """When the check first said what it says now; a failure counts from the start of the run."""
+    """The time of the last change between passed and failed; a failure counts from the start of the
+    run."""
 
     def after(self, before: Health | None, now: float) -> Health:
-        """This try, which has just ended, after what the check said before."""
+        """Follow the previous state with this try, which has just ended."""
         if before is None:
             return self
         return replace(self, since=before.since if before.passed is self.passed else now)
 
     def news(self, now: float, told: float) -> str | None:
-        """``failing for 6 s, exit 1: …``, where it is time to say so. ``told``: when that was last
-        done."""
+        """``failing for 6 s, exit 1: …``, if it is time to report it. ``told``: the time of the
+        last report."""
         failing = now - self.since
         if self.passed or failing < max(SAID_AFTER, 2 * (told - self.since)):
             return None

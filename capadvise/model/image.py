@@ -1,7 +1,7 @@
-"""What the labels of an image say that it needs: a claim of whoever built it.
+"""Images: what inspecting one shows, and the needs that its labels claim.
 
-The names are public: ``capadvise help known`` explains them. A label proves nothing: whoever builds
-an image writes what they like, and all that is read here is hostile.
+The names of the labels are public: ``capadvise help known`` explains them. A label proves nothing:
+whoever builds an image writes what they like, and all that is read here is hostile.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ SETS, WORDS = ("floor", "recommended"), ("user", "report", "version", "variant")
 NAMES = tuple(f"{PREFIX}{key}" for key in (*SETS, *WORDS))
 CLAIMED = "whoever built the image wrote it: a claim, not a proof"
 IMAGE, LAYOUT = "image:", "oci:"
-"""Begin the name of an image that an engine has, and of a folder, as skopeo calls it."""
+"""Begin the name of an image that an engine has, and of a folder, as skopeo writes it."""
 _LONGEST = 2000
-"""Characters of a label that are read: every name of a capability fits in."""
+"""Characters of a label that are read: enough for the names of all capabilities."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Riser:
 
     path: str
     layer: int
-    """From 1 at the bottom."""
+    """Its number, from 1 at the bottom."""
     set_uid: int | None = None
     """The user that it runs as."""
     set_gid: int | None = None
@@ -38,12 +38,12 @@ class Riser:
 
 @dataclass(frozen=True, slots=True)
 class ImageInspection:
-    """What an image says of itself, and what lies in it. All texts are hostile."""
+    """The description that an image has of itself, and its content. All texts are hostile."""
 
     name: str
     engine: str
     user: str
-    """As in the Dockerfile; empty: root."""
+    """The user in the Dockerfile; empty: root."""
     argv: tuple[str, ...]
     ports: tuple[str, ...]
     volumes: tuple[str, ...]
@@ -55,25 +55,25 @@ class ImageInspection:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What the labels of an image say."""
+    """The needs that the labels of an image claim."""
 
     minimal: CapSet | None
     """The minimal set; None: no label says it."""
     recommended: CapSet | None
     user: str
-    """Who starts it; unescaped, as the next three are. Empty: no label."""
+    """The user that starts it; unescaped, as the next three are. Empty: no label."""
     report: str
     """``sha256:…``: the digest of the report's file."""
     version: str
     """capadvise's."""
     variant: str
-    """The version and the variant, where the set is of a known program."""
+    """The version and the variant, if the set is that of a known program."""
     problems: tuple[str, ...] = ()
     """Labels that cannot be read, a sentence each, unescaped."""
 
 
 def claim_of(labels: Mapping[str, str]) -> Claim | None:
-    """What labels say that are ours; None where none is."""
+    """Read our labels; None if there are none."""
     if not any(name in labels for name in NAMES):
         return None
     problems: list[str] = []

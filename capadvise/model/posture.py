@@ -1,4 +1,4 @@
-"""What restrains a process besides its capabilities, as values. Nothing here reads or judges.
+"""Restraints of a process other than its capabilities, as values, and a process with them.
 
 ``None`` means everywhere: it could not be read.
 """
@@ -11,17 +11,17 @@ from enum import StrEnum
 from capadvise.model.caps import CapSet, Sets
 
 NAMESPACES = ("user", "mnt", "pid", "net", "ipc", "uts", "cgroup", "time")
-"""As ``/proc/PID/ns`` calls them; the one that decides what a capability is worth stands first."""
+"""Names in ``/proc/PID/ns``; the one that decides the worth of a capability comes first."""
 
 
 class Sharing(StrEnum):
-    """Whose a namespace is."""
+    """The owner of a namespace."""
 
     OWN = "own"
     HOST = "host"
-    """That of the machine: the initial one."""
+    """The machine: it is the initial one."""
     UNKNOWN = "unknown"
-    """It could not be read, or from inside nothing tells."""
+    """It could not be read, or nothing tells from inside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,27 +51,27 @@ class Cgroup:
     version: str
     """``v1``, ``v2`` or ``hybrid``."""
     path: str
-    """In the hierarchy of the machine, or of the reader's cgroup namespace."""
+    """Its path in the hierarchy of the machine, or of the reader's cgroup namespace."""
     writable: bool | None
-    """Whether its tree is mounted for writing inside: then SYS_ADMIN or root can change limits,
-    and with v1 run programs on the host (release_agent)."""
+    """Its tree is mounted writable inside: then SYS_ADMIN or root can change limits, and with v1
+    run programs on the host (release_agent)."""
     limits: dict[str, str] = field(default_factory=dict)
     """By file name: ``memory.max``; only those that are set."""
 
 
 @dataclass(frozen=True, slots=True)
 class Exposed:
-    """A mount that lets something of the host in."""
+    """A mount that exposes something of the host."""
 
     kind: str
     """``host-root``, ``host-folder``, ``engine-socket``, ``device``, ``devices``, ``proc``,
     ``sys``, ``debugfs``, ``tracefs``; ``no-idmap``: a volume whose file system cannot show its
     files under other ids."""
     target: str
-    """Where it is seen inside."""
+    """Its path inside."""
     writable: bool
     source: str
-    """What it shows: a path or a device of the host; of ``no-idmap``, the type."""
+    """A path or a device of the host; for ``no-idmap``, the type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +84,13 @@ class Root:
     layers: int | None = None
     """Lower layers of an overlay."""
     host: bool | None = None
-    """Whether it is the root of the machine itself."""
+    """It is the root of the machine itself."""
     exposed: tuple[Exposed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Who it runs as, seen from inside its user namespace."""
+    """The user of the process, as seen from inside its user namespace."""
 
     uid: int
     gid: int
@@ -103,7 +103,7 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Posture:
-    """What restrains the target in the place where it ran, and what decides what it needs."""
+    """Restraints of the target in its place, and other facts that decide what it needs."""
 
     sysctls: dict[str, str] = field(default_factory=dict)
     namespaces: dict[str, Sharing] = field(default_factory=dict)
@@ -131,17 +131,17 @@ class Inspection:
     sets: Sets
     posture: Posture
     container: str | None = None
-    """``docker container web``; None where nobody was asked."""
+    """``docker container web``; None if no engine was asked."""
     closed: tuple[tuple[str, CapSet], ...] | None = None
     """Calls that the filter refuses though the granted capabilities would open them, and those
-    capabilities; None where the filter was not read."""
+    capabilities; None if the filter was not read."""
     unread: tuple[str, ...] = ()
-    """What we may not look at, one sentence each."""
+    """The parts that we may not read, one sentence each."""
 
     @property
     def of_setuid_root(self) -> CapSet:
-        """What a set-user-ID root program started from here would get (capabilities(7): the
-        transformation at execve, with the whole set in the file)."""
+        """The capabilities that a set-user-ID root program started from here would get
+        (capabilities(7): the transformation at execve, with the whole set in the file)."""
         sets, posture = self.sets, self.posture
         if posture.no_new_privs:
             return sets.permitted & sets.ambient

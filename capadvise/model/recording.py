@@ -1,4 +1,4 @@
-"""What was seen in one run, as values. Nothing here judges."""
+"""The observations of one run, as values, without any judgement."""
 
 from __future__ import annotations
 
@@ -9,68 +9,69 @@ from capadvise.model.caps import Cap, CapSet
 
 
 class Namespace(StrEnum):
-    """Against which user namespace the kernel checked."""
+    """The user namespace that the kernel checked against."""
 
     TARGET = "target"
-    """The one that the target was in at its exec."""
+    """The one of the target at its exec."""
     CHILD = "child"
-    """Another one, made by the target or its user, who is privileged there in its own right."""
+    """Another one, made by the target or its user, who has all capabilities there."""
     HOST = "host"
-    """The initial one, or another above the target's: there no capability of the target counts."""
+    """The initial one, or another above the target's: no capability of the target counts there."""
     OTHER = "other"
-    """Not known; or one below the target's own that others made: what the target holds counts."""
+    """Unknown; or one below the target's own that others made: what the target holds counts."""
 
 
 class Phase(StrEnum):
-    """When a check was made."""
+    """The time of a check."""
 
     RUN = "run"
     HEALTHCHECK = "healthcheck"
-    """By the command that the engine runs inside a container to see whether it is well."""
+    """The command that the engine runs inside a container to check its health made it."""
     RELOAD = "reload"
     """First seen after the target had been told to reload."""
     STOP = "stop"
     """After the target had been told to stop."""
     STOP_COMMAND = "stop-command"
-    """By a command of a unit's that stops it, or cleans up: where it fails, the unit has failed."""
+    """A command of a unit that stops it or cleans up made it: if it fails, the unit has failed."""
 
 
 class Retried(StrEnum):
-    """How EPERM retries came to know of it."""
+    """The evidence of EPERM retries."""
 
     SHOWN = "shown"
-    """The call failed without, and came to something else with exactly this."""
+    """The call failed without, and had another result with exactly this capability."""
     ONE_OF = "one-of"
     """It failed with each candidate alone, and not with all of them."""
     REFUSED = "refused"
     """It failed with all of them, in a user namespace of ours: elsewhere one could help."""
     ASKED = "asked"
-    """No refusal can be seen from outside: the call's arguments tell."""
+    """No refusal is visible from outside: the call's arguments tell."""
     PROBE = "probe"
     """The call only asks whether another one would be allowed."""
 
 
 class CheckOption(StrEnum):
-    """What the kernel said besides when it asked. Evidence, never a verdict."""
+    """An option of the kernel's check. Evidence, never a verdict."""
 
     NOAUDIT = "noaudit"
     """A refusal is not audited."""
     INSETID = "insetid"
-    """Asked by a call that sets ids."""
+    """A call that sets ids made the check."""
 
 
 class Origin(StrEnum):
-    """What tells of a check. Those that the kernel did not make have no call site; rules of the
-    catalog name their origin in its place."""
+    """The evidence for a check. Checks that the kernel did not make have no call site; rules of the
+    catalog name their origin instead."""
 
     KERNEL = "kernel"
-    """The kernel was seen asking, or a call was retried."""
+    """The kernel made the check, or a call was retried."""
     SECCOMP = "__seccomp_filter"
     """A seccomp filter answered before the kernel made the check."""
     HOLDER = "process:holds-capabilities"
-    """A call was about a process that holds capabilities: whoever holds less is asked."""
+    """A call was about a process that holds capabilities: the kernel checks callers that hold
+    less."""
     COPIED = "copied:cap_capable"
-    """The kernel made it in a copy of its function that no probe of ours is in."""
+    """The kernel made it in a copy of its function without a probe of ours."""
     AUDIT = "audit:module"
     """An audit record names the capability."""
     AUDIT_ERROR = "audit:error"
@@ -89,46 +90,46 @@ class Check:
     """Kernel functions, innermost first."""
     program: str
     pid: int
-    """One of the processes that were asked."""
+    """One of the processes."""
     count: int
     first: float
     """Seconds since the target's exec."""
     syscall: str | None = None
     result: int | None = None
-    """0 or a negative errno; None where the result was not recorded."""
+    """0 or a negative errno; None if the result was not recorded."""
     args: tuple[tuple[str, int], ...] = ()
     """Arguments of the call that can decide, by name."""
     detail: str | None = None
-    """What the call was about, for people: a port, a signal, a mode."""
+    """The object of the call, for people: a port, a signal, a mode."""
     uid: int | None = None
     phase: Phase = Phase.RUN
     retried: Retried | None = None
-    """None: the kernel was seen asking. Else it has no call site."""
+    """None: the kernel made the check. Otherwise it has no call site."""
     without: str | None = None
-    """The error of a retried call without the capability; None where it was silent."""
+    """The error of a retried call without the capability; None if it failed silently."""
     together: tuple[Cap, ...] = ()
-    """Of a retried call: what else it needed, or what else could have helped."""
+    """Other capabilities that a retried call needed, or that could have helped."""
     options: tuple[CheckOption, ...] | None = None
-    """None where the observer does not tell."""
+    """None if the observer does not tell."""
     origin: Origin = Origin.KERNEL
 
     @property
     def place(self) -> tuple[str, ...]:
-        """What the rules of the catalog are about: the call site, or what stands for it."""
+        """The place that the rules of the catalog match: the call site, or its substitute."""
         if self.origin is Origin.KERNEL:
             return self.site
         return (self.origin, self.syscall) if self.syscall else (self.origin,)
 
     @property
     def call(self) -> str:
-        """The system call that it was made in, for people."""
+        """Its system call, for people."""
         fault = any("page_fault" in function for function in self.site)
         return self.syscall or ("page fault" if fault else "call of unknown name")
 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """How often one capability was asked for while a recording goes on."""
+    """The count of one capability while a recording goes on."""
 
     count: int
     last: Check
@@ -136,7 +137,7 @@ class Tally:
 
 
 class RefusedBy(StrEnum):
-    """Which mechanism refused a call."""
+    """The mechanism that refused a call."""
 
     CAPABILITY = "capability"
     """The process lacks the capability that the kernel checked."""
@@ -146,9 +147,9 @@ class RefusedBy(StrEnum):
     MODE = "mode"
     """Owner and mode of a file."""
     MOUNT = "mount"
-    """Mounted read-only, or without what was wanted of it."""
+    """Mounted read-only, or without the required option."""
     NAMESPACE = "namespace"
-    """Asked in a user namespace that the process does not own."""
+    """Checked in a user namespace that the process does not own."""
     LIMIT = "limit"
     UNKNOWN = "unknown"
 
@@ -159,7 +160,7 @@ UNKNOWN_CALL = "?"
 
 @dataclass(frozen=True, slots=True)
 class DeniedCheck:
-    """A check of a refused call that was answered with no."""
+    """A check of a refused call that was refused."""
 
     cap: Cap
     site: tuple[str, ...]
@@ -168,7 +169,8 @@ class DeniedCheck:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """Who refused, as another source says: an audit log, the retries, an older report."""
+    """The refusing mechanism according to another source: an audit log, the retries, an older
+    report."""
 
     by: RefusedBy
     evidence: str
@@ -176,29 +178,30 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class RefusedCall:
-    """A system call that was refused, ``count`` times, as it was seen; ``refused`` judges it."""
+    """A system call that was refused ``count`` times, as it was seen; ``judgement.refusals`` judges
+    it."""
 
     syscall: str
     errno: str
-    """Its name; ``SIGSYS`` where the process was sent that signal instead."""
+    """Its name; ``SIGSYS`` if the process got that signal instead."""
     program: str
     count: int
     uid: int | None = None
     entered: bool | None = None
-    """Whether it reached the call's own code; None where that was not recorded."""
+    """It reached the call's own code; None if that was not recorded."""
     denied: tuple[DeniedCheck, ...] = ()
     own_namespace: bool = False
-    """The process had gone into a user namespace that the target made itself."""
+    """The process had entered a user namespace that the target made itself."""
     told: Told | None = None
 
     def counted(self, count: int) -> RefusedCall:
-        """The same, so many times."""
+        """The same call with another count."""
         return replace(self, count=count)
 
 
 @dataclass(frozen=True, slots=True)
 class AuditDenial:
-    """A refusal that the kernel's audit told of while the target ran, ``count`` times."""
+    """A refusal that the kernel's audit reported while the target ran, ``count`` times."""
 
     syscall: str
     errno: str
@@ -206,13 +209,13 @@ class AuditDenial:
     by: RefusedBy
     evidence: str
     of_a_call: bool
-    """The record of the system call was there."""
+    """There was a record of the system call."""
     count: int
 
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """The machine, as far as it decides what was seen."""
+    """The machine, as far as it affects what can be seen."""
 
     kernel: str
     arch: str
@@ -223,7 +226,7 @@ class Host:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What the target could have had: its sets at its exec."""
+    """The capabilities that the target could have had: its sets at its exec."""
 
     bounding: CapSet
     permitted: CapSet
@@ -239,7 +242,8 @@ class Lost:
     sys_admin: int = 0
     """Checks of CAP_SYS_ADMIN, which come in floods."""
     lookups: int = 0
-    """Lookups in /proc, and arguments of programs: they tell who reads a chosen process."""
+    """Lookups in /proc, and arguments of programs: they show which programs read a chosen
+    process."""
 
     @property
     def total(self) -> int:
@@ -248,7 +252,7 @@ class Lost:
 
 
 class FileChange(StrEnum):
-    """What happened to a file of an image."""
+    """A change of a file of an image."""
 
     OWNER = "owner"
     MODE = "mode"
@@ -262,12 +266,12 @@ class ImageFile:
 
     path: str
     layer: int
-    """Of the image, from 1 at the bottom."""
+    """The image's layer, from 1 at the bottom."""
     change: FileChange
     owner: str
     """``uid:gid`` in the image."""
     became: str
-    """The new owner or mode, or who owns what was put into the folder."""
+    """The new owner or mode, or the owner of what was put into the folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,9 +279,9 @@ class ForeignFolder:
     """A folder of the host in a container whose user may not write to it."""
 
     path: str
-    """In the container."""
+    """Its path in the container."""
     source: str
-    """On the host."""
+    """Its path on the host."""
     owner: str
     """``uid:gid``."""
     user: str
@@ -294,42 +298,42 @@ class Recording:
     """RFC 3339."""
     seconds: float
     exit_status: int | None
-    """128+n for signal n; None while or when the target never ended."""
+    """128+n for signal n; None while the target runs, or if it never ended."""
     checks: tuple[Check, ...]
     refused_calls: tuple[RefusedCall, ...] = ()
     audit: tuple[AuditDenial, ...] = ()
     lost: Lost = Lost()
     interrupted: bool = False
     succeeded: bool | None = None
-    """Whether it ended well: its check passed, or without one it exited with 0. None: not known."""
+    """It ended well: its check passed, or without a check it exited with 0. None: unknown."""
     image_files: tuple[ImageFile, ...] = ()
     """Files of the image that were changed, the first ones."""
     foreign_folders: tuple[ForeignFolder, ...] = ()
     attached: bool = False
     """The target ran before it was watched, and may run on."""
     restarted: bool = False
-    """A unit that was running, and was restarted then: its start was seen after all."""
+    """A unit that was running and then restarted: its start was observed after all."""
     io_uring: bool = False
     setid_exec: bool = False
     proc_scanners: frozenset[str] | None = None
-    """Programs that listed all processes below /proc; None where that was not recorded."""
+    """Programs that listed all processes below /proc; None if that was not recorded."""
     access_time_keepers: frozenset[str] = frozenset()
     """Programs that were told to leave the access times of files as they are."""
     isolators: frozenset[str] = frozenset()
     """Programs that executed another one in new namespaces that they made for it with clone(2)."""
     imports: frozenset[tuple[str, str]] = frozenset()
-    """(program, function of a library) of the few functions whose use tells something."""
+    """(program, function of a library) for the few functions that are evidence."""
     fixed_capsets: tuple[tuple[str, CapSet], ...] = ()
-    """(program, what it kept) of each that called capset without a look at what it had."""
+    """(program, kept set) of each program that called capset without a look at what it had."""
     still_running: frozenset[str] = frozenset()
     """The names of its processes when it was told to stop; empty if it had ended by itself."""
     cautions: tuple[str, ...] = ()
-    """What the observers could not do, a sentence each."""
+    """The limits of the observers, one sentence each."""
     started_containers: bool = False
     """The command had an engine or systemd start something, which was not recorded."""
     start: int = 1
-    """Of a lifecycle, which start: from the second on, on what the first one left."""
+    """The number of the start in a lifecycle: later ones begin with the data of the first."""
     pod: str | None = None
-    """Its name, where a workload of a cluster was recorded."""
+    """Its name, if a workload of a cluster was recorded."""
     program: str = ""
-    """What its first process has executed last; empty where that was not seen."""
+    """The last program that its first process executed; empty if that was not seen."""

@@ -1,4 +1,4 @@
-"""YAML that forgives nothing: duplicate, unknown and missing keys are errors with file and line."""
+"""Strict YAML: duplicate, unknown and missing keys are errors with file and line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was recorded: a command, a container, a unit, the pods of a workload."""
+"""Targets of a recording: a command, a container, a unit, the pods of a workload."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NO_ID = (1 << 32) - 1
 
 
 def is_user(text: str) -> bool:
-    """Whether it can be what a target runs as."""
+    """True if a target can run as this user."""
     return re.fullmatch(_USER, text) is not None
 
 
@@ -40,19 +40,19 @@ def recorded_unit(argv: Sequence[str]) -> str | None:
 
 
 def short_unit(name: str) -> str:
-    """The name of a unit without its ending: what a report of it is called."""
+    """The name of a unit without its ending, as reports use it."""
     stem, _, ending = name.rpartition(".")
     return stem if f".{ending}" in UNIT_KINDS else name
 
 
 def is_no_id(digits: str) -> bool:
-    """Whether they are too large a number for a user."""
+    """True if the number is too large for a user."""
     return len(digits) > len(str(NO_ID)) or int(digits) >= NO_ID
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What was run."""
+    """The target of a run."""
 
     kind: str
     name: str
@@ -63,20 +63,20 @@ class Target:
     image: str | None = None
     engine: str | None = None
     container: str | None = None
-    """The id."""
+    """Its id."""
     service: str | None = None
-    """Of a compose project."""
+    """The service of a compose project."""
     pod: str | None = None
     privileged: bool | None = None
-    """Whether the engine was told so when it made the container; None where nobody can say."""
+    """The engine made the container privileged; None if unknown."""
     owner: str | None = None
-    """The workload whose pods have it, as ``Deployment/web``."""
+    """The workload that owns its pods, as ``Deployment/web``."""
     replicas: int | None = None
-    """How many pods the workload had."""
+    """The number of pods of the workload."""
 
     @property
     def language(self) -> str:
-        """The format that it most likely is configured in."""
+        """The format that most likely configures it."""
         if self.kind == "unit":
             return "systemd"
         if self.pod:

@@ -20,31 +20,32 @@ MAX_BYTES = 1 << 20
 """A larger file is not a workload."""
 MOST_STEPS = 50
 IMPLICIT_CHECK = "CAPADVISE_CHECK"
-"""The variable in a check's environment that holds how to call the implicit check's program."""
+"""The variable in a check's environment that holds the command of the implicit check's program."""
 _LOGS_IN = ("banner", "smb", "ssh")
-"""Protocols whose clients log in, as a user of the system maybe."""
+"""Protocols whose clients log in, perhaps as a user of the system."""
 KINDS = ("oneshot", "daemon")
 
 
 def still_running(engine: str, seconds: int) -> str:
-    """A health check of a container, where nothing better is known."""
+    """The health check of a container for which nothing better is known."""
     state = f'{engine} inspect --format {{{{.State.Running}}}} "$CONTAINER"'
     return f"sleep {seconds}; {state} | grep -q true"
 
 
 class Act(StrEnum):
-    """What a step of a lifecycle does."""
+    """The action of a step of a lifecycle."""
 
     START = "start"
     CHECK = "check"
     EXEC = "exec"
     """A shell command with full privileges, outside the target: a login, a request."""
     RELOAD = "reload"
-    """A signal to the main process, or a shell command that is restricted as the target is."""
+    """A signal to the main process, or a shell command with the restrictions of the target."""
     STOP = "stop"
-    """SIGTERM; what has not ended within the time limit is killed, and the stop has failed."""
+    """SIGTERM; a target that does not end within the time limit is killed, and the stop has
+    failed."""
     RESTART = "restart"
-    """Stop, and start on what is left."""
+    """Stop, and start again with the remaining data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +58,18 @@ class Step:
 
     @property
     def signal(self) -> str | None:
-        """The name of a reload's signal, without SIG; None where a command reloads."""
+        """The name of a reload's signal, without SIG; None if a command reloads."""
         name = (self.text or "HUP").removeprefix("SIG")
         return name if re.fullmatch(r"[A-Z][A-Z0-9+]*", name) else None
 
 
 Round = tuple[Step, ...]
-"""What is done from a start to the stop that follows; neither of the two is in it."""
+"""The steps between a start and the next stop, without these two."""
 _CHECK = Step(Act.CHECK)
 ONE_START = (Step(Act.START), _CHECK, Step(Act.STOP))
 TWO_RUNS = (Step(Act.START), _CHECK) * 2
-"""Of a oneshot that keeps its data: what prepares a volume does so at each start of a project."""
+"""For a oneshot that keeps its data: a container that prepares a volume does so at each start of a
+project."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ class Workload:
     setup: str | None = None
     """Run once before each trial, with full privileges, in the fresh scratch directory."""
     check: str | None = None
-    """Says whether the target did its job; with full privileges, outside the target."""
+    """Tells if the target did its job; with full privileges, outside the target."""
     expect_exit: int | None = 0
     """The exit status that a oneshot must have; None for any."""
     timeout: float = 10.0
@@ -88,14 +90,15 @@ class Workload:
     fresh: tuple[str, ...] = ()
     """Further directories that each trial gets a private copy of."""
     check_after: float = 0.0
-    """Seconds after the start before which the check is not tried: a try can get in its way."""
+    """Seconds after the start before the first try of the check: an earlier try can disturb the
+    target."""
     steps: tuple[Step, ...] | None = None
-    """A lifecycle, each stop of which is judged; None: a daemon is started, checked, stopped in an
-    orderly way, started and checked again; a oneshot is started once and checked."""
+    """A lifecycle with judged stops; None: a daemon is started, checked, stopped in an orderly way,
+    started and checked again; a oneshot is started once and checked."""
 
     @property
     def rounds(self) -> tuple[Round, ...]:
-        """One for each start."""
+        """One round for each start."""
         if self.steps is None:
             return ((_CHECK,),) * (2 if self.kind == "daemon" else 1)
         return _rounds(self.steps)
@@ -119,9 +122,9 @@ class Named:
     argv: tuple[str, ...]
     workload: Workload
     user: str | None = None
-    """Who starts it; None: root."""
+    """The user that starts it; None: root."""
     exclusive: bool = field(default=False, compare=False)
-    """It does not run beside others."""
+    """It does not run side by side with others."""
 
 
 _REQUIRED = ("name", "command")
@@ -226,7 +229,7 @@ def _steps(path: Path, raw: Any, kind: str) -> tuple[Step, ...] | None:
     if not isinstance(listed, list) or not listed or len(listed) > MOST_STEPS:
         raise _wrong(path, raw, "steps", f"a list of at most {MOST_STEPS} steps")
     steps = tuple(_step(path, raw, item) for item in listed)
-    problem = order_problem(steps, kind)
+    problem = _order_problem(steps, kind)
     if problem:
         raise _wrong(path, raw, "steps", problem)
     return steps
@@ -246,8 +249,8 @@ def _step(path: Path, raw: Any, item: Any) -> Step:
     return Step(act, text)
 
 
-def order_problem(steps: tuple[Step, ...], kind: str) -> str | None:
-    """What the steps must be and are not; None where they can be made in this order."""
+def _order_problem(steps: tuple[Step, ...], kind: str) -> str | None:
+    """The requirement that the steps break; None if they can be made in this order."""
     running = started = False
     for step in steps:
         act = step.act
@@ -279,8 +282,8 @@ def _wrong(path: Path, raw: Any, key: str, expected: str) -> BadInput:
 
 
 def implicit_check(script: str | None) -> str | None:
-    """What the health check does of a container that has none of its own: ``listens on tcp 6379 and
-    answers redis; runs redis-server``; None for another check."""
+    """Describe the implicit health check of a container that has none of its own: ``listens on tcp
+    6379 and answers redis; runs redis-server``; None for another check."""
     parts = _parts(script)
     if parts is None:
         return None
@@ -290,25 +293,25 @@ def implicit_check(script: str | None) -> str | None:
 
 
 def only_listens(script: str | None) -> tuple[str, ...]:
-    """``tcp 445``: the ports of which such a check sees only that they are listened on."""
+    """``tcp 445``: the ports that such a check only sees listening."""
     sockets, _ = _parts(script) or ((), ())
     return tuple(place for place, spoken in sockets if not spoken)
 
 
 def needs_no_port_below(first: int, script: str | None) -> bool:
-    """Whether such a check has seen on which ports it listens, and none is below."""
+    """True if such a check has seen the ports that it listens on, and none is below."""
     parts = _parts(script)
     return parts is not None and all(int(place.split()[1]) >= first for place, _ in parts[0])
 
 
 def only_greets(script: str | None) -> tuple[str, ...]:
-    """``tcp 22``: the ports of which such a check sees only what comes before a login."""
+    """``tcp 22``: the ports where such a check only sees the part before a login."""
     sockets, _ = _parts(script) or ((), ())
     return tuple(place for place, spoken in sockets if spoken in _LOGS_IN)
 
 
 def _parts(script: str | None) -> tuple[list[tuple[str, str]], list[str]] | None:
-    """Each port with the protocol that is spoken there, and the names of the programs."""
+    """Each port with its protocol, and the names of the programs."""
     command, *arguments = (script or "").split() or [""]
     if command != f"${IMPLICIT_CHECK}":
         return None

@@ -1,4 +1,4 @@
-"""What a trial can run with, and which trials are likely. Pure."""
+"""The trials that are likely to be made, and their input. Pure."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from capadvise.model.companion import Companion, Pairs
 
 
 class Attempt(NamedTuple):
-    """What one trial runs with."""
+    """The input of one trial."""
 
     caps: CapSet
     beside: Companion | None = None
     patient: bool = False
-    """It has all the time that the workload allows, however soon other trials have passed."""
+    """It has all the time that the workload allows, even if other trials passed soon."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,23 +27,23 @@ class LikelyAttempts:
     proposal: Proposal
     everything: CapSet
     removal_order: Sequence[Cap]
-    """What takes an attacker farthest first; what it leaves out follows by its number."""
+    """The most powerful capabilities first; others follow by their number."""
     companions: Pairs = ()
-    """Those that are known before any trial."""
+    """The companions that are known before any trial."""
 
     @property
     def recommended(self) -> CapSet:
-        """What can be given of what is recommended."""
+        """The recommended capabilities that the target can be given."""
         return self.proposal.recommended & self.everything
 
     def by_power(self, caps: CapSet) -> list[Cap]:
-        """The most powerful first."""
+        """The capabilities, the most powerful first."""
         first = [cap for cap in self.removal_order if cap in caps]
         return first + sorted(caps - set(first))
 
     def at_first(self) -> list[Attempt]:
-        """Of nothing, of the recommended set, and what follows where that is the floor. What should
-        pass comes first: it takes longest."""
+        """The trials of none, of the recommended set, and the next ones if that is minimal. Sets
+        that should pass come first: these trials take longest."""
         caps = self.recommended
         others = [Attempt(tried) for _, _, tried in self.others(caps)]
         removals = self.removals(caps, self.by_power(caps))
@@ -51,16 +51,16 @@ class LikelyAttempts:
         return list(dict.fromkeys(attempts))
 
     def removals(self, caps: CapSet, untried: Iterable[Cap]) -> list[Attempt]:
-        """Most sets fail without a member: what comes next is known before a trial has ended.
-        ``untried``: the members that were not taken away yet, in order. The last one is with
-        everything once more, which tells noise from losses."""
+        """The next removals, which are known before a trial has ended because most sets fail
+        without a member. ``untried``: the members that were not removed yet, in order. A second
+        trial with everything comes last, which shows what is noise."""
         others = (tried for _, _, tried in self.others(caps))
         sets = (*(caps - {cap} for cap in untried), *others)
         beside = [Attempt(caps - {cap}, one) for cap, one in self.companions if cap in caps]
         return [*map(Attempt, sets), *beside, Attempt(self.everything)]
 
     def others(self, caps: CapSet) -> Iterator[tuple[Cap, tuple[Cap, ...], CapSet]]:
-        """Each member with what the kernel would accept in its place, and the set with that."""
+        """Each member with its alternatives, and the set with these instead."""
         for cap in self.by_power(caps):
             for group in self.proposal.need(cap).alternatives:
                 others = frozenset(group)

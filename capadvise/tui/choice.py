@@ -158,7 +158,7 @@ def consequence(choice: Choice, cap: Cap, risk: str) -> str:
 
 
 def _gain(need: Need) -> str:
-    if need.asked == 0:
+    if need.check_count == 0:
         return "no capability check for it was seen"
     return "it is likely optional" if _is_likely_optional(need) else "it is not needed"
 

@@ -18,7 +18,7 @@ from capadvise.model.companion import KNOWN, Companion, Pairs
 from capadvise.model.recording import Recording
 from capadvise.model.workload import ONE_START, TWO_RUNS, only_greets, only_listens
 from capadvise.proof.attempts import Attempt, LikelyAttempts
-from capadvise.proof.plan import Beside, fewest, prove
+from capadvise.proof.plan import Beside, SearchTask, fewest, prove
 from capadvise.proof.trials import choices, groups, runner
 from capadvise.proof.trials.runner import Part, SoFar
 from capadvise.proof.trials.stop import Stop
@@ -158,17 +158,20 @@ class _Proof:
             self._listener.ended(trial)
             self._so_far(replace(report, proven=unfinished(self._job.isolation, made)))
 
-        return prove(
+        task = SearchTask(
             report.proposal,
             runner.everything(self._job),
             reference.outcome,
-            self.trials,
-            isolation=self._job.isolation,
-            removal_order=default().removal_order,
+            self._job.isolation,
+            default().removal_order,
+            default().risk_rank,
             untried=_unused(self._candidate, report.proposal, reference),
+        )
+        return prove(
+            task,
+            self.trials,
             say=say,
             ahead=self.trials.ahead,
-            risk=default().risk_rank,
             beside=Beside(
                 _known_companions(self._job),
                 lambda minimal: _companions_by_retries(self._job, minimal, self._stop),

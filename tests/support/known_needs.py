@@ -12,7 +12,7 @@ from capadvise.judgement.differences import Observed
 from capadvise.judgement.proven import Proven
 from capadvise.judgement.trial_outcome import TrialOutcome
 from capadvise.model.caps import Cap, CapSet, parse_set
-from capadvise.proof.plan import prove
+from capadvise.proof.plan import SearchTask, prove
 
 EVERYTHING = frozenset(Cap(number) for number in range(41) if number != 24)
 ORDER = default().removal_order
@@ -57,7 +57,7 @@ class KnownWorkload:
     def prove(self, known: Proposal) -> Proven:
         first = self(EVERYTHING)
         self.tried.clear()
-        return prove(known, EVERYTHING, first, self, isolation="workload", removal_order=ORDER)
+        return prove(SearchTask(known, EVERYTHING, first, "workload", ORDER), self)
 
 
 def needing(text: str) -> Callable[[CapSet], bool]:
@@ -67,13 +67,8 @@ def needing(text: str) -> Callable[[CapSet], bool]:
 
 def search(fake: KnownWorkload, known: Proposal, **more: Any) -> Proven:
     """A search that knows risks; what else it is given is ``more``."""
-    return prove(
-        known,
-        EVERYTHING,
-        fake(EVERYTHING),
-        fake,
-        isolation="workload",
-        removal_order=ORDER,
+    task = SearchTask(
+        *(known, EVERYTHING, fake(EVERYTHING), "workload", ORDER),
         risk=lambda cap: RISKS.get(cap.short, 1),
-        **more,
     )
+    return prove(task, fake, **more)

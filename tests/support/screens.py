@@ -22,7 +22,7 @@ from capadvise.model.posture import Posture
 from capadvise.model.recording import Check
 from capadvise.model.target import Target
 from capadvise.model.workload import Workload
-from capadvise.proof.plan import prove
+from capadvise.proof.plan import SearchTask, prove
 from capadvise.tui.app import CapadviseApp
 from capadvise.tui.choice import Choice
 from capadvise.tui.main import Main
@@ -103,15 +103,8 @@ class Prover:
             return self.outcome(caps)
 
         first = run_trial(FULL)
-        proven = prove(
-            known.proposal,
-            FULL,
-            first,
-            run_trial,
-            isolation="command",
-            removal_order=CATALOG.removal_order,
-            say=ended,
-        )
+        task = SearchTask(known.proposal, FULL, first, "command", CATALOG.removal_order)
+        proven = prove(task, run_trial, say=ended)
         return replace(known, proposal=conclude(known.proposal, proven), proven=proven)
 
     def try_set(

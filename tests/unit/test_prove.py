@@ -12,7 +12,7 @@ from capadvise.judgement.differences import Observed
 from capadvise.judgement.proven import conclude
 from capadvise.judgement.trial_outcome import Interrupted, NotProvable, TrialOutcome
 from capadvise.model.caps import Cap, CapSet
-from capadvise.proof.plan import prove
+from capadvise.proof.plan import SearchTask, prove
 from capadvise.report.words import proof_lines
 from tests.support.known_needs import EVERYTHING, ORDER, KnownWorkload, caps, needing, proposal
 
@@ -131,9 +131,7 @@ def test_a_flaky_workload_shows_both_logs() -> None:
         return TrialOutcome(passed, "", 0.1, Observed(0), output=f"passed: {passed}\n")
 
     known = proposal("CHOWN")
-    proven = prove(
-        known, EVERYTHING, run(EVERYTHING), run, isolation="workload", removal_order=ORDER
-    )
+    proven = prove(SearchTask(known, EVERYTHING, run(EVERYTHING), "workload", ORDER), run)
     assert proven.flaky
     assert proven.logs == ("passed: False\n", "passed: True\n")
     assert "The log of one ends with: passed: False" in list(proof_lines(proven))

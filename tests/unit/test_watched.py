@@ -206,9 +206,9 @@ def test_a_record_tells_of_a_call_whose_end_was_seen() -> None:
     assert waiting.add(seen, b"1", 5.0)
     assert waiting.add(other, b"2", 4.0)
     assert not waiting.add(seen, b"3", 3.0)
-    waiting.tell(replace(told, errno="EPERM"))
-    waiting.tell(replace(told, noted=True))
-    waiting.tell(told)
+    waiting.forget(replace(told, errno="EPERM"))
+    waiting.forget(replace(told, noted=True))
+    waiting.forget(told)
     assert waiting.due == 4.0
     assert waiting.take(3.0) == []
     assert waiting.take(4.0) == [(other, b"2")]

@@ -1,6 +1,6 @@
 """One call in a process of its own, and its result.
 
-Who has recorded once has given up what it takes to record again (``own_caps``).
+A process that has recorded cannot record again: it has given up the capabilities (``own_caps``).
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ _T = TypeVar("_T")
 
 
 class Tell(Protocol):
-    """Tells the result of a call."""
+    """Sends the result of a call."""
 
     def __call__(self, result: Any, *, so_far: bool = False) -> None:
-        """``so_far``: of what has been done up to now. Else only the first one counts."""
+        """``so_far``: it is the result up to now; only the first other one counts."""
 
 
 Call = Callable[[Tell], object]
-"""A call that tells its result, and may have something to undo after that."""
+"""A call that sends its result, and may have something to undo after that."""
 
 
 class FailedApart(CapadviseError):
@@ -34,8 +34,8 @@ class FailedApart(CapadviseError):
 
 
 class Apart(Generic[_T]):
-    """A process that makes a call. SIGTERM goes to it while it is waited for, and it ends in its
-    own way then."""
+    """A process that makes a call. While it is awaited, SIGTERM is passed on to it, and it ends in
+    its own way."""
 
     def __init__(self, call: Call) -> None:
         self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
@@ -49,8 +49,8 @@ class Apart(Generic[_T]):
         os.close(write)
 
     def result(self, so_far: Callable[[Any], object] = lambda _: None) -> _T:
-        """As soon as it is told; ``so_far`` is given what is told before. Raises FailedApart with
-        what the call raised."""
+        """Wait for the result; ``so_far`` gets earlier ones. Raises FailedApart with the error of
+        the call."""
         with self._passing_on(), os.fdopen(self._read, "rb") as pipe:
             try:
                 while True:
@@ -66,7 +66,7 @@ class Apart(Generic[_T]):
         return value
 
     def wait(self) -> None:
-        """Until everything is undone."""
+        """Wait until everything is undone."""
         with self._passing_on():
             os.waitpid(self._pid, 0)
 
@@ -87,7 +87,7 @@ def _make(call: Call, pipe: BinaryIO) -> NoReturn:
         nonlocal told
         if not told:
             told = not so_far
-            with suppress(BrokenPipeError):  # nobody waits any more
+            with suppress(BrokenPipeError):  # the parent does not wait any more
                 pickle.dump((told, result, problem), pipe)
                 pipe.flush()
 
@@ -99,5 +99,5 @@ def _make(call: Call, pipe: BinaryIO) -> NoReturn:
         tell(None, "it was ended")
     except Exception as error:  # a defect of ours
         tell(None, repr(error))
-    finally:  # whatever it was, this child must not go on as its parent
+    finally:  # in any case, this child must not go on as its parent
         os._exit(0)

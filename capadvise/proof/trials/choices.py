@@ -16,12 +16,12 @@ _AT = {
     "new-volumes": ("data", "on new volumes"),
     "copy": ("data", "on the existing data"),
 }
-"""By choice, but for the first: where a trial failed, as reports name it, and as people read it."""
+"""By choice, except the first: the failed step, for reports and for people."""
 
 
 def run(job: Job, caps: CapSet, stop: Stop) -> Part:
-    """One trial of a set: with each of the job's choices of data, until one fails. Raises
-    BrokenTrial when it could not be made, Interrupted when it was ended."""
+    """Make one trial of a set, with each of the job's choices of data, until one fails. Raises
+    BrokenTrial if it could not be made, Interrupted if it was ended."""
     parts: list[Part] = []
     for choice in job.choices:
         part = run_once(replace(job, choices=(choice,)), caps, stop)
@@ -32,7 +32,7 @@ def run(job: Job, caps: CapSet, stop: Stop) -> Part:
 
 
 def combined(parts: Sequence[Part], choices: Sequence[str]) -> Part:
-    """What parts of one trial showed together; only the last can have failed."""
+    """Combine the parts of one trial; only the last can have failed."""
     if len(parts) == 1:
         return parts[0]
     return _outcome(parts, choices), _evidence(parts)
@@ -71,7 +71,7 @@ def _observed(each: Sequence[Observed], choices: Sequence[str]) -> Observed:
 def _evidence(parts: Sequence[Part]) -> TrialEvidence:
     evidence = [one for _, one in parts]
     recordings = list(evidence[0].recordings)
-    for one in evidence[1:]:  # a start on what was there is a later one
+    for one in evidence[1:]:  # a start on existing data counts as a later one
         begun = max((recording.start for recording in recordings), default=0)
         recordings += [
             replace(recording, start=begun + recording.start) for recording in one.recordings

@@ -1,4 +1,4 @@
-"""Which groups would let a target do what it needs DAC_OVERRIDE or DAC_READ_SEARCH for."""
+"""Groups that could replace DAC_OVERRIDE or DAC_READ_SEARCH for a target."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ FILE_CAPS = parse_set(["DAC_OVERRIDE", "DAC_READ_SEARCH"])
 
 
 def of_refused_files(recordings: Iterable[Recording], user: str | None) -> tuple[int, ...]:
-    """The groups of the files that these capabilities were used for, as retries have shown, where
-    the group has rights that others have not. Paths begin at the working directory."""
+    """The groups of the files for which retries showed these capabilities needed, if the group has
+    rights that others do not have. Paths begin at the working directory."""
     uid, folder = user_of(user)["uid"] if user else 0, Path.cwd()
     paths = {
         check.detail.rpartition(", ")[0] or check.detail
@@ -31,7 +31,7 @@ def of_refused_files(recordings: Iterable[Recording], user: str | None) -> tuple
 
 
 def _groups(path: Path, user: int) -> Iterator[int]:
-    """Of a file, and of the folders on the way to it."""
+    """The groups of a file, and of the folders on the way to it."""
     for one in (path, *path.parents):
         with suppress(OSError, ValueError):  # it is gone, or no path
             status = os.stat(one)
@@ -42,13 +42,13 @@ def _groups(path: Path, user: int) -> Iterator[int]:
 
 
 def name(gid: int) -> str:
-    """Of a group; its number where it has none."""
+    """The name of a group; its number if it has none."""
     with suppress(KeyError):
         return grp.getgrgid(gid).gr_name
     return str(gid)
 
 
 def numbers(lists: Iterable[str]) -> tuple[int, ...]:
-    """Of the groups in lists of their names: ``adm,1234``."""
+    """The groups in lists of their names: ``adm,1234``."""
     names = (one for names in lists for one in names.split(","))
     return tuple(int(one) if one.isdecimal() else grp.getgrnam(one).gr_gid for one in names)

@@ -1,4 +1,14 @@
-"""What a trial is kept apart from: own namespaces, and covers over what programs write to."""
+"""Isolates a trial from the machine: own namespaces, and covers over the folders that programs
+write to.
+
+A cover is an overlay with a scratch folder as its upper layer: only what is written to is copied,
+whatever the size. overlayfs makes checks with the credentials of whoever mounted it; the judgement
+knows these by their frames (``ovl_*``). A folder whose file system allows no overlay is copied, up
+to a limit; beyond it the trial is refused.
+
+A user namespace maps ids one to one, so that files have the owners that idmapped volumes would show
+there; ids from ``USUAL_IDS`` on are not mapped, and no capability counts for the host.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +29,27 @@ from capadvise.kernel.posture.mounts import Mount, parse_mounts
 from capadvise.model import clone_flags
 
 FRESH = ("/etc", "/var/log", "/var/spool", "/var/tmp")
-"""A workload of a file sees these through covers."""
+"""The folders that a workload of a file sees through covers."""
 DECIDING_SYSCTLS = ("net.ipv4.ip_unprivileged_port_start", "net.ipv4.ping_group_range")
-"""A new network namespace resets them, and needs hang on them."""
+"""A new network namespace resets them, and needs depend on them."""
 _NOT_COVERED = ("/dev", "/proc", "/run", "/sys", "/tmp")
-"""Of a recorded command's trials; /tmp is for what is not to last."""
+"""For a recorded command's trials; /tmp is temporary anyway."""
 _EMPTIED = {"/run": "0755", "/dev/shm": "1777"}
 _SIOCSIFFLAGS, _IFF_UP = 0x8914, 1
+_KERNELS_OWN = frozenset(
+    [
+        *("proc", "sysfs", "devtmpfs", "devpts", "mqueue", "cgroup", "cgroup2", "bpf", "tracefs"),
+        *("debugfs", "securityfs", "configfs", "pstore", "efivarfs", "hugetlbfs", "binfmt_misc"),
+        *("autofs", "fusectl", "rpc_pipefs", "nsfs", "selinuxfs"),
+    ]
+)
+"""File systems of the kernel, which hold no files on disk."""
+_KINDS = {
+    "net": clone_flags.CLONE_NEWNET,
+    "uts": clone_flags.CLONE_NEWUTS,
+    "ipc": clone_flags.CLONE_NEWIPC,
+    "mnt": clone_flags.CLONE_NEWNS,
+}
 
 
 def isolate(
@@ -38,15 +62,15 @@ def isolate(
     memory: int,
     userns: bool,
 ) -> str | None:
-    """New mount, network, UTS and IPC namespaces; covers over what programs write to: of a recorded
-    command, over all that is on disk. ``memory``: bytes that its scratch directory may have there;
-    0 where it is on disk. With ``userns``, they belong to a new user namespace: returns its path.
-    Raises OSError and CannotCover."""
-    if kind in ("none", "container", "unit"):  # who starts them makes what they have for themselves
+    """Enter new mount, network, UTS and IPC namespaces, and cover the folders that programs write
+    to; for a recorded command, all that is on disk. ``memory``: bytes for its scratch directory in
+    memory; 0 if it is on disk. With ``userns``, the namespaces belong to a new user namespace,
+    whose path is returned. Raises OSError and CannotCover."""
+    if kind in ("none", "container", "unit"):  # their engine or manager isolates them
         return None
     sysctls = {name: Path("/proc/sys", *name.split(".")) for name in DECIDING_SYSCTLS}
     values = {name: path.read_text() for name, path in sysctls.items() if path.exists()}
-    users = enter_user_namespace() if userns else None
+    users = _enter_user_namespace() if userns else None
     if not userns:
         networked = clone_flags.CLONE_NEWNET | clone_flags.CLONE_NEWUTS | clone_flags.CLONE_NEWIPC
         libc.unshare(clone_flags.CLONE_NEWNS | networked)
@@ -54,7 +78,7 @@ def isolate(
     _loopback_up()
     if not in_place:
         _cover(kind, top, fresh, cwd)
-    if memory and cwd is None:  # what is thrown away need not wait for a disk
+    if memory and cwd is None:  # its content is thrown away: no need to wait for a disk
         libc.mount("scratch", str(top / "w"), 0, "tmpfs", f"mode=0755,size={memory}")
     if kind == "command":
         for name, value in values.items():
@@ -73,7 +97,7 @@ def _covered(kind: str, fresh: list[str], here: str | None, emptied: list[str]) 
 
 
 def _cover(kind: str, top: Path, fresh: list[str], cwd: str | None) -> None:
-    if kind == "command":  # it stays writable when the root no longer is
+    if kind == "command":  # it stays writable when the root becomes read-only
         libc.mount("/tmp", "/tmp", uapi.MS_BIND | uapi.MS_REC)
     scratch = top / "layers"
     scratch.mkdir(mode=0o700)
@@ -88,7 +112,7 @@ def _cover(kind: str, top: Path, fresh: list[str], cwd: str | None) -> None:
         libc.mount("empty", folder, 0, "tmpfs", f"mode={mode}")
     os.mkdir("/run/lock")
     os.chmod("/run/lock", 0o1777)
-    if hold is not None and here is not None:  # where it was started is not emptied
+    if hold is not None and here is not None:  # its working directory is not emptied
         os.makedirs(here, exist_ok=True)
         covers.put(hold, here, in_memory=False)
         os.close(hold)
@@ -118,29 +142,19 @@ def _loopback_up() -> None:
         fcntl.ioctl(anything, _SIOCSIFFLAGS, request)
 
 
-_KERNELS_OWN = frozenset(
-    [
-        *("proc", "sysfs", "devtmpfs", "devpts", "mqueue", "cgroup", "cgroup2", "bpf", "tracefs"),
-        *("debugfs", "securityfs", "configfs", "pstore", "efivarfs", "hugetlbfs", "binfmt_misc"),
-        *("autofs", "fusectl", "rpc_pipefs", "nsfs", "selinuxfs"),
-    ]
-)
-"""What is in there is no file."""
-
-
 class Covers:
     """All the covers of one mount namespace, which must be private."""
 
     def __init__(self, scratch: Path, keep: Path) -> None:
-        """``scratch``: where upper layers are made; ``keep``: our own folder, which must stay as it
-        is when what it lies in is covered."""
+        """``scratch``: the folder for upper layers; ``keep``: our own folder, which stays visible
+        when a folder around it is covered."""
         self._scratch, self._keep = scratch, keep
         self._count = 0
         self._mounts = {mount.target: mount for mount in _mounts()}
 
     def cover(self, folder: str, *, always: str | None = None) -> None:
-        """Cover a folder, and the file systems that are mounted below it. Those of container
-        engines are left out, but for the one that holds ``always``.
+        """Cover a folder, and the file systems that are mounted below it, except those of container
+        engines that do not hold ``always``.
 
         Raises CannotCover.
         """
@@ -164,7 +178,7 @@ class Covers:
                 os.close(fd)
 
     def _restore(self, target: str, fd: int) -> None:
-        """What was mounted below a folder that is covered now."""
+        """Restore a mount below a folder that is covered now."""
         mount = self._mounts[target]
         with suppress(FileNotFoundError):  # in a file system that is left out itself
             if mount.type in _KERNELS_OWN or mount.read_only:
@@ -202,7 +216,7 @@ def _mounts() -> Iterable[Mount]:
 
 
 def _opened(path: str) -> int | None:
-    """None: it is hidden by another mount, or not for root (FUSE)."""
+    """None: another mount hides it, or root may not open it (FUSE)."""
     try:
         return os.open(path, os.O_PATH | os.O_CLOEXEC)
     except OSError:
@@ -218,55 +232,47 @@ def _copy_content(source: int, target: str) -> None:
         shutil.copyfileobj(old, new)
 
 
-_KINDS = {
-    "net": clone_flags.CLONE_NEWNET,
-    "uts": clone_flags.CLONE_NEWUTS,
-    "ipc": clone_flags.CLONE_NEWIPC,
-    "mnt": clone_flags.CLONE_NEWNS,
-}
-
-
-def enter_user_namespace() -> str:
-    """Make them, and enter all but the user namespace. Where that one is found: the target enters
-    it. Raises OSError."""
-    (told, tell), (go, let_go) = os.pipe(), os.pipe()
+def _enter_user_namespace() -> str:
+    """Make a user namespace with the others below it, and enter all but the user namespace. Returns
+    the path by which the target enters that. Raises OSError."""
+    (ready, report_ready), (proceed, let_proceed) = os.pipe(), os.pipe()
     pid = os.fork()
     if pid == 0:
-        os.close(let_go)  # or its end would not be seen
-        _make(tell, go)
-    os.close(tell)
-    os.close(go)
+        os.close(let_proceed)  # otherwise the child would not see its end
+        _make_namespaces(report_ready, proceed)
+    os.close(report_ready)
+    os.close(proceed)
     try:
-        _expect(told, pid)
+        _expect(ready, pid)
         for kind in ("uid", "gid"):
             Path(f"/proc/{pid}/{kind}_map").write_text(f"0 0 {USUAL_IDS}")
-        os.write(let_go, b"m")
-        _expect(told, pid)
+        os.write(let_proceed, b"m")
+        _expect(ready, pid)
         users = os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
         for name, flag in _KINDS.items():
             fd = os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC)
             libc.setns(fd, flag)
             os.close(fd)
     finally:
-        os.close(let_go)  # it ends
-        os.close(told)
+        os.close(let_proceed)  # the child ends
+        os.close(ready)
         os.waitpid(pid, 0)
     return f"/proc/{os.getpid()}/fd/{users}"
 
 
-def _make(tell: int, go: int) -> None:
-    """In the child: make them, and stay until they were opened."""
+def _make_namespaces(report_ready: int, proceed: int) -> None:
+    """Make the namespaces in the child, and stay until they were opened."""
     try:
         libc.unshare(clone_flags.CLONE_NEWUSER)
-        os.write(tell, b"u")
-        if os.read(go, 1):
+        os.write(report_ready, b"u")
+        if os.read(proceed, 1):
             libc.unshare(sum(_KINDS.values()))
-            os.write(tell, b"n")
-            os.read(go, 1)
+            os.write(report_ready, b"n")
+            os.read(proceed, 1)
     finally:
         os._exit(0)
 
 
-def _expect(told: int, pid: int) -> None:
-    if not os.read(told, 1):
+def _expect(ready: int, pid: int) -> None:
+    if not os.read(ready, 1):
         raise OSError(0, "a user namespace could not be made")

@@ -1,6 +1,6 @@
-"""Execute a command with no more than a set of capabilities, as a target is in a trial.
+"""Executes a command with no more than a set of capabilities, as a target is in a trial.
 
-Run as ``python -P -m capadvise.proof.trials.restricted CAP_A,CAP_B PROGRAM …``: a reload.
+A reload runs it as ``python -P -m capadvise.proof.trials.restricted CAP_A,CAP_B PROGRAM …``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from capadvise.model.caps import parse_set
 
 
 def main() -> None:
-    """Drop what is not in the set, and execute."""
+    """Drop all other capabilities, and execute."""
     keep = parse_set(name for name in sys.argv[1].split(",") if name)
     for cap in procfs.capability_sets().bounding - keep:
         libc.drop_bounding(int(cap))

@@ -1,4 +1,9 @@
-"""The rounds of a trial: start, what is done then, stop; and again on what the first one left."""
+"""The rounds of a trial: start, steps, stop; and again with the data of the first one.
+
+The steps are one shell command, which runs like any health check until it passes. Each finished
+step leaves a file in the round's folder, whose time says when. A check is repeated until it passes;
+if a command that runs once fails, the target is ended and the round has failed.
+"""
 
 from __future__ import annotations
 
@@ -18,21 +23,42 @@ from capadvise.observe.supervise.command import ANOTHER_FOLLOWS, Command
 from capadvise.observe.supervise.observation import Observation
 
 CLEAN = frozenset({0, *(128 + number for number in (1, 2, 13, 15))})
-"""Exit statuses of what was told to stop, as systemd has them: SIGHUP, SIGINT, SIGPIPE, SIGTERM."""
+"""Exit statuses after an orderly stop, as systemd has them: SIGHUP, SIGINT, SIGPIPE, SIGTERM."""
 _KILLED = 128 + 9
-_WAITS = 12.0
-"""Seconds that a later start of a daemon can wait, in silence, for what the one before has left:
-dovecot waits 10 s for its dotlock, where it was stopped while it held it."""
-_REST = 2.0
-"""Seconds for what the main process leaves to end by itself. As long as nobody knows whether it
-does: that it does not is no fault then, and its stop is not judged by it."""
+_RESTART_WAIT_SECONDS = 12.0
+"""Seconds that a later start of a daemon can wait, in silence, for the leftovers of the one before:
+dovecot waits 10 s for its dotlock, if it was stopped while it held that."""
+_REST_SECONDS = 2.0
+"""Seconds for the other processes to end after the main process. Until it is known if they do by
+themselves, the stop is not judged by it."""
 RunRound = Callable[[int, Command], Observation]
 """Runs one round, by its number from 1."""
+_RELOAD_DELAY_SECONDS = 0.3
+"""Seconds before a reload, to separate its needs from those of the start: the times of checks and
+ours do not begin at the same moment."""
+Reload = Callable[[Step], str]
+"""Returns the shell command that makes a target reload."""
+_FAIL = """fail() {
+    echo "$1" > FOLDER/failed
+    kill -KILL $(echo "$PIDS" | tr , ' ') 2>/dev/null
+    exit 1
+}"""
+_CHECK = """if [ ! -e DONE ]; then
+    SHELL -ec COMMAND || exit 1
+    : > DONE
+fi"""
+_ONCE = """if [ ! -e DONE ]; then
+    [ ! -e BEGUN ] || fail ACT # it took longer than one try may
+    : > BEGUN
+    WAIT
+    SHELL -ec COMMAND || fail ACT
+    : > DONE
+fi"""
 
 
 @dataclass(frozen=True, slots=True)
 class RoundResult:
-    """What came of one round."""
+    """The result of one round."""
 
     recordings: tuple[Recording, ...]
     observation: Observation
@@ -41,16 +67,15 @@ class RoundResult:
     failed_at: str | None
     """``start``, ``exec``, ``reload`` or ``stop``."""
     stop: dict[str, Any] | None
-    """Of a daemon that was told to stop, and is judged by that: how it did, as a later trial's plan
-    takes it."""
+    """The stop of a daemon, if it is judged, as a later trial's plan takes it."""
     late: bool = False
-    """It failed by the clock alone: it was still running, and its time was over."""
+    """It ran out of time: it was still running."""
 
 
 def run_rounds(
     plan: dict[str, Any], top: Path, command: Command, run: RunRound, last_line: Callable[[], str]
 ) -> Iterator[RoundResult]:
-    """Each round, until one fails. ``last_line``: that the target printed."""
+    """Run each round, until one fails. ``last_line``: the last one that the target printed."""
     for number, texts in enumerate(plan["rounds"], 1):
         steps_ = tuple(Step(Act(act), text) for act, text in texts)
         folder = top / f"round{number}"
@@ -79,29 +104,30 @@ def run_rounds(
 
 
 def _rest_patience(plan: dict[str, Any], patience: float) -> float:
-    """An engine or systemd ends what outlasts the main process, whatever that may do."""
+    """An engine or systemd ends processes that outlast the main process, whatever these do."""
     if not patience or plan["isolation"] in ("container", "unit"):
         return 0.0
     expected = plan["stop"]
     if expected is None:
-        return _REST
+        return _REST_SECONDS
     return patience if expected["leaves_nothing"] else 0.0
 
 
 def _later(command: Command) -> Command:
-    """A start on what another one has left."""
+    """The command of a start with the data of another one."""
     if command.kind != "daemon" or command.seconds is None:
         return command
     still = command.still_limit
     return replace(
         command,
-        seconds=command.seconds + _WAITS,
-        still_limit=None if still is None else max(still, _WAITS),
+        seconds=command.seconds + _RESTART_WAIT_SECONDS,
+        still_limit=None if still is None else max(still, _RESTART_WAIT_SECONDS),
     )
 
 
 def _reload(plan: dict[str, Any], step: Step) -> str:
-    """As the target's own manager would: restricted as the target is."""
+    """The command by which the target's own manager would reload it, with the target's
+    restrictions."""
     container = plan["isolation"] == "container"
     if step.signal is not None:
         if container:
@@ -115,7 +141,8 @@ def _reload(plan: dict[str, Any], step: Step) -> str:
 
 
 def _labelled(recording: Recording, start: int, reloaded: float | None) -> Recording:
-    """With the number of its start; what was first seen after a reload belongs to that."""
+    """Add the number of the start; checks that were first seen after a reload belong to the
+    reload."""
     checks = recording.checks
     if reloaded is not None:
         began = datetime.datetime.fromisoformat(recording.started).timestamp()
@@ -189,7 +216,9 @@ def _stop(plan: dict[str, Any], observation: Observation, seconds: float) -> dic
     status = observation.recording.exit_status
     left = observation.outlasting
     killed = status == _KILLED
-    if plan["isolation"] != "container":  # an engine takes its own time, and its kill is told so
+    if (
+        plan["isolation"] != "container"
+    ):  # an engine takes its own time, and its kill has a status of its own
         killed |= seconds >= plan["patience"]
     return {
         "seconds": seconds,
@@ -202,7 +231,8 @@ def _stop(plan: dict[str, Any], observation: Observation, seconds: float) -> dic
 
 
 def _stop_failed(plan: dict[str, Any], stop: dict[str, Any]) -> str | None:
-    """Judged by what it did with every capability: what does not end in time then, never will."""
+    """Compare with the stop with every capability: a daemon that did not end in time then never
+    will."""
     expected = plan["stop"]
     if expected is None:
         return None
@@ -215,32 +245,9 @@ def _stop_failed(plan: dict[str, Any], stop: dict[str, Any]) -> str | None:
     return None
 
 
-APART = 0.3
-"""Seconds before a reload, so that what it needs is told from what the start needs: the times of
-checks and ours do not begin at the same moment."""
-Reload = Callable[[Step], str]
-"""How a target is told to reload, as a shell command."""
-_FAIL = """fail() {
-    echo "$1" > FOLDER/failed
-    kill -KILL $(echo "$PIDS" | tr , ' ') 2>/dev/null
-    exit 1
-}"""
-_CHECK = """if [ ! -e DONE ]; then
-    SHELL -ec COMMAND || exit 1
-    : > DONE
-fi"""
-_ONCE = """if [ ! -e DONE ]; then
-    [ ! -e BEGUN ] || fail ACT # it took longer than one try may
-    : > BEGUN
-    WAIT
-    SHELL -ec COMMAND || fail ACT
-    : > DONE
-fi"""
-
-
 def _script(steps: Round, check: str | None, folder: Path, reload: Reload) -> str | None:
-    """All steps of a round; None where there is nothing to be done. ``folder``: of the round, whose
-    path a shell takes as it is."""
+    """The script of all steps of a round; None if there are no steps. ``folder``: the round's,
+    whose path needs no quoting."""
     lines = []
     for number, step in enumerate(steps):
         if step.act is Act.CHECK and check is None:
@@ -251,7 +258,7 @@ def _script(steps: Round, check: str | None, folder: Path, reload: Reload) -> st
             ("DONE", f"{folder}/{number}.done"),
             ("BEGUN", f"{folder}/{number}.{step.act}"),
             ("ACT", str(step.act)),
-            ("WAIT", f"sleep {APART}" if step.act is Act.RELOAD else ":"),
+            ("WAIT", f"sleep {_RELOAD_DELAY_SECONDS}" if step.act is Act.RELOAD else ":"),
             ("SHELL", shutil.which("bash") or "/bin/sh"),
             ("COMMAND", shlex.quote(command)),
         ):
@@ -263,18 +270,18 @@ def _script(steps: Round, check: str | None, folder: Path, reload: Reload) -> st
 
 
 def _passed_at(folder: Path) -> float | None:
-    """When all steps had been done; None: they were not."""
+    """The time when all steps were done; None: they were not."""
     return _time(folder / "passed")
 
 
 def _reloaded_at(folder: Path, steps: Round) -> float | None:
-    """When the first reload began."""
+    """The time when the first reload began."""
     begun = (folder / f"{number}.{Act.RELOAD}" for number, _ in enumerate(steps))
     return next((time for path in begun if (time := _time(path)) is not None), None)
 
 
 def _failed_act(folder: Path) -> str | None:
-    """Which act failed that is done once; None: none did."""
+    """The failed act, if it is one that is done once; None: none failed."""
     try:
         return (folder / "failed").read_text().strip()
     except OSError:

@@ -1,4 +1,4 @@
-"""Running trials: each in a process of its own, and nothing of it stays."""
+"""Runs trials, each in a process of its own of which nothing remains."""
 
 from __future__ import annotations
 
@@ -38,7 +38,17 @@ ENVIRONMENT = {
     "LANG": "C.UTF-8",
     "TERM": "dumb",
 }
-"""What the scripts and the command of a workload file see, beside W, HOME and BENCH."""
+"""The environment of the scripts and the command of a workload file, with W, HOME and BENCH."""
+_UNDO_SECONDS = 100.0
+"""The time limit for removing what a trial made."""
+_STOP_SECONDS, _SHORT_STOP_SECONDS = 10.0, 2.0
+"""The time that a daemon has to stop, as long as docker gives it; the time of one that does not
+stop in that time anyway, and is not judged by it."""
+_LEAST_STOP_SECONDS = 5.0
+"""The least time of a daemon that is judged: a trial beside others takes longer than the first
+one."""
+Part = tuple[TrialOutcome, "TrialEvidence"]
+SoFar = Callable[[Part], None]
 
 
 class BrokenTrial(CapadviseError):
@@ -49,7 +59,7 @@ class BrokenTrial(CapadviseError):
 
 @dataclass(frozen=True, slots=True)
 class StopSeen:
-    """How a daemon stopped that was told to."""
+    """The stop of a daemon."""
 
     seconds: float
     killed: bool
@@ -57,12 +67,12 @@ class StopSeen:
     clean: bool
     """Its exit status was that of an orderly stop, each time."""
     leaves_nothing: bool
-    """When its main process had ended, so had all others, without being told to."""
+    """All other processes ended with its main process."""
 
     @property
     def patience(self) -> float:
         """Seconds until it is killed in later trials."""
-        return _SOON if self.killed else max(_LEAST, 10 * self.seconds)
+        return _SHORT_STOP_SECONDS if self.killed else max(_LEAST_STOP_SECONDS, 10 * self.seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +91,12 @@ class EngineCall:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A workload that trials are made of."""
+    """A workload for trials."""
 
     argv: tuple[str, ...]
     workload: Workload
     isolation: str
-    """``workload``: in a scratch directory; ``command``: where it was started; ``container``: made
+    """``workload``: in a scratch directory; ``command``: in its own directory; ``container``: made
     again by its engine; ``unit``: restarted by its manager; ``none``."""
     cwd: str | None = None
     """None: the scratch directory."""
@@ -96,47 +106,48 @@ class Job:
     container: EngineCall | None = None
     """None for any other isolation."""
     limit: CapSet | None = None
-    """What a container can be given by its engine; None: what this machine can grant."""
+    """The capabilities that an engine can give a container; None: those that this machine can
+    grant."""
     choices: tuple[str, ...] = ("fresh",)
-    """What a container's trial begins with, each of these: see ``engines.record.data``."""
+    """The data with which a container's trial begins, each of these: see
+    ``targets.containers.data``."""
     before: Mapping[str, str] | None = None
-    """What was kept before the recording; None: nothing is known of that time."""
+    """The data that was kept before the recording; None: nothing is known of that time."""
     stdin: int | None = None
-    """Where in the file that is our own standard input it begins to read; None: it has none."""
+    """The offset in the file of our own standard input; None: it has none."""
     cautions: tuple[str, ...] = ()
-    """What of its data trials cannot have, a sentence each."""
+    """The data that trials cannot have, one sentence each."""
     in_place: bool = False
     """It writes to the user's own files."""
     observed: bool = True
-    """Its checks are seen; without, a trial is sooner over."""
+    """Its checks are recorded; without, a trial takes less time."""
     beside: tuple[Companion, ...] = ()
-    """What it does not have otherwise."""
+    """Companions of the set."""
     retry: bool = False
-    """Each call that is refused is made again with a capability, which tells its arguments."""
+    """Each refused call is retried with a capability, which shows its arguments."""
     memory: int = 0
     """Bytes of memory that its scratch directory may take; 0: it is on disk."""
     exclusive: bool = False
-    """It does not run beside others."""
+    """It does not run side by side with others."""
     still_limit: float | None = None
-    """Of a daemon: seconds without anything new after which a failing trial ends; None: it has all
-    the time that the workload allows, as no other trial has shown how long it takes."""
+    """Seconds without anything new after which a failing trial of a daemon ends; None: it has all
+    the time that the workload allows, because no other trial has shown how long it takes."""
     userns: bool = False
     """In a user namespace, with one-to-one ids."""
     stop: StopSeen | None = None
-    """How it stopped with every capability; None: that is not known yet, and no stop is judged."""
+    """Its stop with every capability; None: unknown yet, and no stop is judged."""
 
     @property
     def alone(self) -> bool:
-        """Whether no two of its trials run side by side: they share what they write to, or a
-        network."""
+        """True if its trials cannot run side by side: they share data, or a network."""
         made = self.container
         shared = made is not None and (made.reuse_volumes or made.on_host)
         return self.exclusive or shared or self.in_place or self.isolation in ("none", "unit")
 
     @property
     def takes_settings(self) -> bool:
-        """Whether its network is its own: of a project it is made by a file, and of ``--network
-        host`` it is the machine's."""
+        """True if its network takes settings: a file makes the network of a project, and
+        ``--network host`` uses the machine's."""
         if self.container is None:
             return self.isolation in ("command", "workload")
         return self.container.service is None and not self.container.on_host
@@ -144,44 +155,31 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class TrialEvidence:
-    """What a trial showed besides its outcome."""
+    """The evidence of a trial."""
 
     recordings: tuple[Recording, ...]
-    """One for each start, and of a service with several containers more."""
+    """One for each start; more for a service with several containers."""
     target: Target
     posture: Posture
     output: str
     rounds_passed: int
     stop: StopSeen | None
     groups: tuple[int, ...] = ()
-    """Of the files that it has no right to, where it was retried."""
+    """The groups of files that it had no right to, if calls were retried."""
     exposure: str | None = None
-    """Of a unit with options: how systemd rates it."""
+    """The rating by systemd of a unit with options."""
 
 
 def everything(job: Job) -> CapSet:
-    """All that it can be given on this machine."""
+    """All capabilities that it can be given on this machine."""
     return procfs.capability_sets().bounding if job.limit is None else job.limit
 
 
-_UNDOING = 100.0
-"""Seconds that it may take to remove what a trial made."""
-_PATIENCE, _SOON = 10.0, 2.0
-"""Seconds that a daemon may take to stop, as long as docker gives it; of one that does not stop in
-that time, and is not judged by that."""
-_LEAST = 5.0
-"""Of one that is judged: a trial beside others takes longer than the first one."""
-
-
-Part = tuple[TrialOutcome, "TrialEvidence"]
-SoFar = Callable[[Part], None]
-
-
 def run_once(job: Job, caps: CapSet, stop: Stop, so_far: SoFar | None = None) -> Part:
-    """One trial, with the first of the choices. ``so_far`` is told what came of the first start
+    """Make one trial, with the first of the choices. ``so_far`` gets the result of the first start
     while the next one is made.
 
-    Raises BrokenTrial when it could not be made, Interrupted when it was ended.
+    Raises BrokenTrial if it could not be made, Interrupted if it was ended.
     """
     place = ExitStack()
     top = place.enter_context(scratch_of_child())
@@ -190,7 +188,8 @@ def run_once(job: Job, caps: CapSet, stop: Stop, so_far: SoFar | None = None) ->
     except Interrupted:
         place.close()
         raise
-    # By a connection: a file would hold the environment, arguments and paths, which are secrets.
+    # The plan goes over a connection: a file would hold the environment, arguments and paths, which
+    # are secrets.
     plan = json.dumps(_plan(job, caps, top) | {"tells": so_far is not None}).encode()
     seconds = len(job.workload.rounds) * (job.workload.timeout + 20) + 100
     result = stage.ask(plan, seconds, lambda line: so_far(_part(line, job)) if so_far else None)
@@ -209,10 +208,10 @@ def _part(result: bytes, job: Job) -> Part:
 
 
 def _undo(stage: Stage, place: ExitStack, *, killed: bool, of_unit: bool) -> None:
-    stage.wait(_UNDOING)
+    stage.wait(_UNDO_SECONDS)
     if killed:
         remove_left_by_killed()
-    if of_unit:  # it may have been killed after it had told its result, too
+    if of_unit:  # it may also have been killed after it sent its result
         undo_abandoned(stage.pid)
     place.close()
 
@@ -241,7 +240,7 @@ def _plan(job: Job, caps: CapSet, top: Path) -> dict[str, Any]:
         "kind": workload.kind,
         "rounds": [[(str(step.act), step.text) for step in steps] for steps in workload.rounds],
         "last_stop": workload.steps is not None,
-        "patience": _PATIENCE if job.stop is None else job.stop.patience,
+        "patience": _STOP_SECONDS if job.stop is None else job.stop.patience,
         "stop": None if job.stop is None else asdict(job.stop),
         "in_place": job.in_place,
         "memory": job.memory,

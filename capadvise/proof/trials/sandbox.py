@@ -1,8 +1,8 @@
 """One trial of a workload, in a process of its own: isolate, set up, run, check, tear down.
 
-A stage (see ``stages``): the plan comes on its connection, and the result goes there, a line of
-JSON each. Nothing that it starts survives it: it is a child subreaper, and what the target started
-is the guardian's.
+It is a stage (see ``stages``): the plan comes on its connection, and the result goes there, a line
+of JSON each. Nothing that it starts survives it: it is a child subreaper, and the guardian owns
+what the target started.
 """
 
 from __future__ import annotations
@@ -46,8 +46,12 @@ from capadvise.report.dump import as_json, dump_recording
 _LARGEST_OUTPUT = 20000
 _ROOM = 64 << 10
 """A disk with less than so many bytes is full."""
+OUT, ERR = "stdout", "stderr"
+"""The files in a trial's folder with the output of its target."""
+Given = tuple[str, int]
+"""A file, and the offset to begin at."""
 SoFar = Callable[[Sequence[Recording]], None]
-"""Told what a round has used so far."""
+"""Gets the needs of a round so far."""
 RunLogged = Callable[[int, Command, SoFar], Observation]
 """As ``RunRound``."""
 
@@ -57,7 +61,7 @@ class StageError(Exception):
 
 
 def main() -> None:
-    """Run as a program: ``sandbox.py FD``. What a trial needs is loaded once."""
+    """Run as a program: ``sandbox.py FD``. All modules of a trial are loaded once."""
 
     default().load()
     signal.pthread_sigmask(signal.SIG_SETMASK, [])  # while a recording runs, they are blocked
@@ -65,8 +69,8 @@ def main() -> None:
 
 
 def stage(answer: int, server: int) -> None:
-    """Make the trial that the plan describes; always tell a result. ``server``: whose end is told
-    by a signal, and means that the prover is gone."""
+    """Make the trial that the plan describes, and always send a result. ``server``: the parent,
+    whose end is signalled, and means that the prover is gone."""
     libc.become_subreaper()
     libc.set_parent_death_signal(signal.SIGTERM)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -78,9 +82,9 @@ def stage(answer: int, server: int) -> None:
         top = Path(plan["top"])
         adopt_limits(plan["limits"])
         place = os.open(top.parent, os.O_PATH | os.O_CLOEXEC)  # as it is outside of the trial
-        if os.getppid() != server:  # it ended before we asked to be told
+        if os.getppid() != server:  # it ended before we asked for the signal
             return
-    except (ValueError, SystemExit):  # the prover was killed before it had told us
+    except (ValueError, SystemExit):  # the prover was killed before it sent the plan
         return
     told: list[dict[str, Any]] = []
     undone: list[Apart[Any]] = []
@@ -102,7 +106,7 @@ def stage(answer: int, server: int) -> None:
         tell({"broken": f"{error.filename or top}: {error.strerror}"})
     except SystemExit:  # SIGTERM before the target ran
         tell({"broken": "the trial was ended"})
-    except Exception as error:  # a defect of ours: it is said what it was
+    except Exception as error:  # a defect of ours: report it
         tell({"broken": repr(error)})
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -112,15 +116,15 @@ def stage(answer: int, server: int) -> None:
 
 
 def _end_all(undone: list[Apart[Any]]) -> None:
-    """Wait for those that remove trace buffers, and kill what is left then."""
+    """Wait for those that remove trace buffers, then kill the rest."""
     while undone:
         undone.pop().wait()
     kill_descendants(reap_all)
 
 
 def trial(plan: dict[str, Any], top: Path, tell: Tell, undone: list[Apart[Any]]) -> None:
-    """All rounds, from set-up to tear-down. ``tell``: the result, as soon as it is known; what the
-    rounds still undo then is in ``undone``."""
+    """Run all rounds, from set-up to tear-down. ``tell`` gets the result as soon as it is known;
+    ``undone`` holds what the rounds still undo then."""
     work = Path(plan["cwd"]) if plan["cwd"] else top / "w"
     if not plan["cwd"]:
         work.mkdir(mode=0o755)
@@ -131,7 +135,7 @@ def trial(plan: dict[str, Any], top: Path, tell: Tell, undone: list[Apart[Any]])
     os.chdir(work)
     shell(plan["setup"], top, "setup", 60, needed=True)
     if plan["user"] and not plan["cwd"]:
-        give(work, plan["user"])  # whom the set-up may have made
+        give(work, plan["user"])  # the set-up may have created this user
     if plan["isolation"] in ("container", "unit"):
         _trial_elsewhere(plan, top, tell, undone)
     else:
@@ -192,8 +196,8 @@ def _isolate(plan: dict[str, Any], top: Path) -> None:
 def _rounds(
     plan: dict[str, Any], top: Path, run: RunLogged, tell: Tell
 ) -> tuple[list[RoundResult], float]:
-    """What came of each, and how long all took. What is known after the first is told at once, and
-    what a later one has used as soon as it is up: the prover begins with others then."""
+    """Run the rounds; return their results, and the time of all. The result of the first is sent at
+    once, and the needs of a later one as soon as it is up: the prover begins other trials then."""
     began, results = time.monotonic(), list[RoundResult]()
     seconds = 0.0
 
@@ -211,7 +215,7 @@ def _rounds(
     def words() -> str:
         return last_words(end_of(top / ERR, _LARGEST_OUTPUT))
 
-    for result in run_rounds(plan, top, command_of(plan), logged_run, words):
+    for result in run_rounds(plan, top, _command_of(plan), logged_run, words):
         results.append(result)
         seconds = time.monotonic() - began
         if len(results) == 1 < len(plan["rounds"]) and result.passed:
@@ -239,7 +243,7 @@ def _result(
     seconds: float,
     more: Sequence[Recording] = (),
 ) -> dict[str, Any]:
-    """``more``: of a round that goes on."""
+    """``more``: recordings of a round that goes on."""
     text, printed, last = _said(top, ERR, _LARGEST_OUTPUT), _said(top, OUT, 2000), rounds[-1]
     lines = text.splitlines()
     if not last.passed:
@@ -273,7 +277,7 @@ def _result(
 
 
 def _require_room(*places: Path) -> None:
-    """A failure on a full disk tells nothing of capabilities."""
+    """A failure on a full disk shows nothing about capabilities."""
     for place in places:
         space = os.statvfs(place)
         if space.f_blocks and space.f_bavail * space.f_frsize < _ROOM:
@@ -281,12 +285,13 @@ def _require_room(*places: Path) -> None:
 
 
 def _said(top: Path, name: str, size: int) -> str:
-    """What the target printed. The name of its scratch directory is another one in each trial."""
+    """The output of the target. The name of its scratch directory, which differs in each trial, is
+    replaced."""
     return end_of(top / name, size).replace(f"{top}/w", "$W")
 
 
 def _wanted(recording: Recording, failed_at: str | None) -> list[str]:
-    """Capabilities without which a call failed. That its check passed says nothing of its stop."""
+    """Capabilities without which a call failed. A passed check shows nothing about the stop."""
     judged = replace(recording, succeeded=recording.succeeded and failed_at != "stop")
     return [
         need.cap.name
@@ -295,7 +300,7 @@ def _wanted(recording: Recording, failed_at: str | None) -> list[str]:
     ]
 
 
-def command_of(plan: dict[str, Any]) -> Command:
+def _command_of(plan: dict[str, Any]) -> Command:
     """The target of the plan."""
     return Command(
         argv=tuple(plan["argv"]),
@@ -312,7 +317,7 @@ def command_of(plan: dict[str, Any]) -> Command:
         retry="auto" if plan["retry"] else None,
         unobserved=plan["retry"] or not plan["observed"],
         check_limit=max(2.0, plan["timeout"]),
-        wait=True,  # what descends from us is killed then, the guardian included
+        wait=True,  # our descendants are killed then, including the guardian
     )
 
 
@@ -337,15 +342,9 @@ def shell(script: str | None, top: Path, name: str, seconds: float, *, needed: b
         raise StageError(f"{name} failed ({code}): {said}")
 
 
-OUT, ERR = "stdout", "stderr"
-"""The files of a trial's folder that hold what its target printed."""
-Given = tuple[str, int]
-"""A file, and where in it to begin."""
-
-
 @contextmanager
 def logged(out: Path, err: Path, given: Given | None) -> Iterator[None]:
-    """Our output, and so the target's, in files, and on the standard input what it is given."""
+    """Write our output, and so the target's, to files, and give it a standard input."""
     saved = os.dup(2)
     for path, fd in ((out, 1), (err, 2)):
         _put(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), fd)
@@ -365,14 +364,14 @@ def _put(opened: int, fd: int) -> None:
 
 
 def end_of(path: Path, size: int) -> str:
-    """The last bytes of what was printed, which can be more than memory holds."""
+    """The end of the output, which can be larger than memory."""
     with path.open("rb") as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - size))
         return file.read(size).decode(errors="backslashreplace")
 
 
 def last_words(text: str) -> str:
-    """The last line that was said."""
+    """The last line of the output."""
     return next((line[:200] for line in reversed(text.splitlines()) if line.strip()), "")
 
 

@@ -1,6 +1,6 @@
 """Stages: the processes of trials, forked from one that has loaded all that they need.
 
-Of the two ends of this, ``serve`` is in the process that is forked, and ``Stages`` in the prover.
+``serve`` runs in the process that forks, ``Stages`` in the prover.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from contextlib import suppress
 
 _PROGRAM = ("-P", "-m", "capadvise.proof.trials.sandbox")
 SO_FAR = b"so far: "
-"""Begins a line that is not the last word."""
+"""Begins a line that is not the final result."""
 
 
 class Stage:
-    """One process, in a session of its own: its plan goes there, its result comes back, and once
-    nothing of it is left the connection ends."""
+    """One process, in a session of its own: it gets its plan and sends its result on a connection,
+    which ends when nothing of the process is left."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
@@ -32,8 +32,8 @@ class Stage:
         self.pid = int(self._line(None) or 0)
 
     def ask(self, plan: bytes, seconds: float, so_far: Callable[[bytes], None]) -> bytes:
-        """Its result; empty where it was killed, which it is when its time is over. ``so_far`` is
-        told what is known before."""
+        """Send the plan and return the result; empty if it was killed, as it is when its time is
+        over. ``so_far`` gets earlier results."""
         end = time.monotonic() + seconds
         with suppress(OSError):
             self._connection.sendall(plan + b"\n")
@@ -57,7 +57,8 @@ class Stage:
         return line
 
     def _receive(self, size: int) -> bytes:
-        """Empty when it is gone; with what it had not read, that is an error."""
+        """Empty when the process is gone; the system reports an error if it left something
+        unread."""
         with suppress(ConnectionResetError):
             return self._connection.recv(size)
         return b""
@@ -76,7 +77,7 @@ class Stage:
                 send(self.pid, number)
 
     def wait(self, seconds: float) -> None:
-        """Until nothing of it is left; after so long it is killed."""
+        """Wait until nothing of it is left; after so long it is killed."""
         if self._line(seconds) == b"" and not self._ended():
             self.kill()
             self._line(None)
@@ -93,7 +94,7 @@ class Stage:
 
 
 class Stages:
-    """Where stages come from. The process behind it is started with the first."""
+    """Makes stages. The process behind it starts with the first."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -101,13 +102,13 @@ class Stages:
         self._process: subprocess.Popen[bytes] | None = None
 
     def begin(self) -> None:
-        """Start the process behind it, so that the first one does not wait for that."""
+        """Start the process in advance, so that the first stage does not wait for it."""
         with self._lock:
             if self._requests is None:
                 self._requests = self._start()
 
     def open(self) -> Stage:
-        """A new one."""
+        """Make a stage."""
         ours, theirs = socket.socketpair()
         with theirs, self._lock:
             if self._requests is None:
@@ -141,9 +142,9 @@ class Stages:
 
 
 def serve(requests: socket.socket, stage: Callable[[int, int], None]) -> None:
-    """Fork for each connection that comes, until whoever sends them is gone."""
+    """Fork for each connection that comes, until the sender is gone."""
     own = os.getpid()
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks how they ended
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # their exit statuses are not needed
     gc.freeze()  # collecting would copy all that was loaded
     while True:
         _, fds, _, _ = socket.recv_fds(requests, 1, 1)

@@ -1,4 +1,4 @@
-"""How trials that are under way are ended, and what they made is undone."""
+"""Ends running trials, and waits until they are undone."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from capadvise.proof.trials.stages import Stage, Stages
 
 
 class Stop:
-    """Ends all trials that are under way, from another thread."""
+    """Ends all running trials, from another thread."""
 
     def __init__(self, stages: Stages | None = None) -> None:
-        """``stages``: of whose part this is."""
+        """``stages``: those of the whole that this is a part of."""
         self._lock = threading.Lock()
         self._running: set[Stage] = set()
         self._parts: list[Stop] = []
@@ -35,7 +35,7 @@ class Stop:
             ending.wait()
 
     def part(self) -> Stop:
-        """Ends some of the trials; those that this one ends are ended, too."""
+        """Make a part that ends some of the trials; ending the whole ends these, too."""
         part = Stop(self._stages)
         with self._lock:
             part.asked = self.asked
@@ -60,7 +60,7 @@ class Stop:
             part._end(end)
 
     def start(self) -> Stage:
-        """Where a trial can be made. Raises Interrupted when it is too late."""
+        """Make a stage for a trial. Raises Interrupted if it is too late."""
         with self._lock:
             if self.asked:
                 raise Interrupted
@@ -70,7 +70,7 @@ class Stop:
 
     def ended(self, stage: Stage, undo: Callable[[], None], *, wait: bool) -> None:
         """Forget a trial, and undo it in the background unless others would notice. Raises
-        Interrupted when it was ended by ``ask``."""
+        Interrupted if ``ask`` ended it."""
         with self._lock:
             self._running.discard(stage)
         ending = Background(undo)

@@ -127,7 +127,7 @@ class MachineWatch:
             if not (wait and self._waiting.add(call, keys[-1], now + wait)):
                 yield from self._add(call, keys[-1])
         for call in self._audited():
-            self._waiting.tell(call)
+            self._waiting.forget(call)
             yield from self._add(call, None)
         for call, key in self._waiting.take(None if all_ else now):
             went_on = not self._denials.failed(call.pid, call.program)

@@ -28,13 +28,14 @@ from capadvise.judgement.report import Report
 from capadvise.judgement.trial_outcome import Interrupted, NotProvable, TrialOutcome
 from capadvise.model.caps import Cap, CapSet
 from capadvise.model.errors import BadInput, CannotObserve
-from capadvise.proof.plan import fewest, prove
+from capadvise.proof.plan import SearchTask, fewest, prove
 from capadvise.report.words import trial_text
 from capadvise.targets.kubernetes import copies, objects
 from capadvise.targets.kubernetes.kubectl import ClusterError, Kubectl, removed_if_killed
 from capadvise.targets.kubernetes.objects import Object
 from capadvise.targets.kubernetes.sets import containers, granted, with_sets
 from capadvise.workflow.ending import ending_on_signals
+from capadvise.workflow.kubernetes.canaries import Canaries, deciding
 from capadvise.workflow.kubernetes.observers import delete, sweep
 from capadvise.workflow.kubernetes.record import empty_claims, get_workload, new_run
 from capadvise.workflow.notice import notice, progress
@@ -387,16 +388,12 @@ def _proven(report: Report, trials: Canaries, everything: CapSet) -> Report:
             raise Interrupted from error
 
     try:
-        proven = prove(
-            proposal,
-            everything,
-            first,
-            run,
-            isolation="container",
-            removal_order=default().removal_order,
-            say=_trial_progress(everything, fewest(proposal.recommended & everything)),
-            risk=default().risk_rank,
+        facts = default()
+        task = SearchTask(
+            proposal, everything, first, "container", facts.removal_order, facts.risk_rank
         )
+        say = _trial_progress(everything, fewest(proposal.recommended & everything))
+        proven = prove(task, run, say=say)
     except NotProvable:
         trial = Trial(everything, False, first.seconds, differences=(first.why,))
         notice(f"it fails even with all that it has today: {first.why}")

@@ -35,7 +35,6 @@ from capadvise.targets.kubernetes.kubectl import ClusterError, Kubectl, removed_
 from capadvise.targets.kubernetes.objects import Object
 from capadvise.targets.kubernetes.sets import containers, granted, with_sets
 from capadvise.workflow.ending import ending_on_signals
-from capadvise.workflow.kubernetes.canaries import Canaries, deciding
 from capadvise.workflow.kubernetes.observers import delete, sweep
 from capadvise.workflow.kubernetes.record import empty_claims, get_workload, new_run
 from capadvise.workflow.notice import notice, progress

@@ -226,7 +226,6 @@ class _Recording:
     # ------------------------------------------------------------------ what is there
 
     def _look(self) -> None:
-        """Read the workload's pods."""
         query, there = {}, dict[str, Object]()
         if selector := objects.selector_of(self.workload):
             query["labelSelector"] = selector

@@ -83,11 +83,7 @@ def _lines(lines: Sequence[int]) -> str:
 
 
 def _place(finding: Finding, *, several: bool) -> str:
-    return (
-        f"{printable(finding.path)}, line {finding.line}: "
-        if several
-        else (f"line {finding.line}: ")
-    )
+    return f"{printable(finding.path)}, " * several + f"line {finding.line}: "
 
 
 def _of(finding: Finding) -> str:

@@ -127,8 +127,8 @@ def _summary(outcome: Outcome) -> str:
         counts.append(f"{len(outcome.accepted)} accepted")
     services = counted(len(outcome.services), "service")
     files = counted(len(outcome.files), "file")
-    counted = ", ".join(counts) or "nothing found"
-    parts = [f"{counted} in {services} of {files}"] if outcome.files or not outcome.unusable else []
+    results = ", ".join(counts) or "nothing found"
+    parts = [f"{results} in {services} of {files}"] if outcome.files or not outcome.unusable else []
     if outcome.skipped:
         parts.append(f"{counted(outcome.skipped, 'file')} of other kinds skipped")
     if outcome.unusable:

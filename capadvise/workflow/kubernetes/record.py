@@ -156,10 +156,8 @@ class _Recording:
         sweep(self.kubectl, self.owner.namespace)
         self.observers.make_namespace()
         self.observers.observe(nodes)
-        notice(
-            f"recording {self.owner} in {self.owner.namespace}: {counted(len(self._mine()), 'pod')} "
-            f"on {counted(len(nodes), 'node')}"
-        )
+        where = f"{counted(len(self._mine()), 'pod')} on {counted(len(nodes), 'node')}"
+        notice(f"recording {self.owner} in {self.owner.namespace}: {where}")
 
     def start_again(self, claims: dict[str, str]) -> None:
         """Restart the workload or start a canary, as the user wishes."""

@@ -19,7 +19,7 @@ from capadvise.report.risk import remaining, risk_word
 from capadvise.report.words import without
 
 _BIND = Cap.parse("NET_BIND_SERVICE")
-_SAID = {
+_VERDICT_WORDS = {
     Verdict.NOT_CHECKED: "not checked",
     Verdict.INCIDENTAL: "incidental",
     Verdict.DENIED: "denied, no effect",
@@ -127,7 +127,7 @@ def _why(cap: Cap, service: Service, proposal: Proposal) -> str:
 def _why_not(caps: CapSet, service: Service, proposal: Proposal) -> str:
     """The report's verdicts on them; names the root-equivalent ones."""
     parts = []
-    for verdict, said in _SAID.items():
+    for verdict, said in _VERDICT_WORDS.items():
         if of_verdict := [cap for cap in caps if proposal.need(cap).verdict is verdict]:
             parts.append(f"{said}: {_names(of_verdict)}")
     worst = [cap for cap in caps if service.catalog.risk(cap) == "root"]

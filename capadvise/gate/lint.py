@@ -73,7 +73,6 @@ def _ignored_names(service: Service) -> Iterator[Finding]:
 
 
 def _meant(name: str) -> Cap | None:
-    """The capability with the nearest name, or None."""
     from difflib import get_close_matches  # most names are right
 
     bare = name.upper().removeprefix("CAP_")

@@ -21,6 +21,7 @@ from capadvise.model.escape import printable
 
 if TYPE_CHECKING:  # reports are imported only where there are some
     from capadvise.gate.baseline import Baseline
+    from capadvise.judgement.report import Report
     from capadvise.model.image import Claim
 
 
@@ -197,19 +198,22 @@ def _judge(
     if not written:  # of a file that is included
         written = ((source.paths[0], _without_lines(declared)),)
     consumer = source.language.judged_by
-    path = None if baseline is None else baseline.of(declared)
-    needed = frozenset[Cap]()
-    if baseline is not None and path is not None:
-        needed = baseline.report(path).proposal.recommended
+    path = baseline.of(declared) if baseline else None
+    report = baseline.report(path) if baseline and path else None
+    needed = report.proposal.recommended if report else frozenset[Cap]()
     service = Service.of(declared, written, consumer, catalog, needed)
     findings = [*lint(service), *_required(service, source, policy)]
-    if path is None:
+    if report is not None:
+        findings = _compared(service, report, str(path), findings, source.language)
+    else:
         findings += _known(service, source, policy.claims)
-    if baseline is not None and path is None:
-        findings.append(_no_report(service, allowed=policy.allow_unknown))
-    if baseline is not None and path is not None:
-        findings = _compared(service, baseline, path, findings, source.language)
-    return _judged(service, findings, None if path is None else str(path))
+        if baseline is not None:
+            findings.append(_no_report(service, allowed=policy.allow_unknown))
+    findings.sort(key=lambda item: (item.severity.rank, item.path, item.line))
+    at = str(path) if path else None
+    return JudgedService(
+        declared.service, *service.place(), service.granted, tuple(findings), report=at
+    )
 
 
 def _known(service: Service, source: Source, claims: Mapping[str, Claim]) -> Iterator[Finding]:
@@ -234,23 +238,18 @@ def _without_lines(declared: Declared) -> Declared:
 
 
 def _compared(
-    service: Service,
-    baseline: Baseline,
-    path: Path,
-    findings: list[Finding],
-    language: Language,
+    service: Service, report: Report, path: str, findings: list[Finding], language: Language
 ) -> list[Finding]:
     """Add the findings by the service's report, and its set where a remedy needs one."""
     from capadvise.gate.against import against, own_users
 
-    report = baseline.report(path)
     snippet = language.pasted(report.proposal.recommended)
     findings = [
         replace(finding, snippet=snippet) if finding.rule in _PASTED else finding
         for finding in findings
     ]
-    compared = list(against(service, report.proposal, str(path), partial=report.partial))
-    compared += own_users(service, report, str(path))
+    compared = list(against(service, report.proposal, path, partial=report.partial))
+    compared += own_users(service, report, path)
     if any(finding.rule == "over-permissioned" for finding in compared):
         # The comparison says the same in more detail.
         findings = [finding for finding in findings if finding.rule != "no-drop-all"]
@@ -292,14 +291,6 @@ def _remark(item: Remark) -> Finding:
         "Whatever was not judged may grant more than is shown here.",
         "Pass it to check as well, let --resolve judge it, or accept it with a reason.",
     )
-
-
-def _judged(service: Service, findings: list[Finding], report: str | None) -> JudgedService:
-    """The service with its findings, the worst first."""
-    path, line = service.place()
-    ordered = sorted(findings, key=lambda item: (item.severity.rank, item.path, item.line))
-    name = service.declared.service
-    return JudgedService(name, path, line, service.granted, tuple(ordered), report)
 
 
 def _no_report(service: Service, *, allowed: bool) -> Finding:

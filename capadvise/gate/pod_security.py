@@ -98,7 +98,7 @@ def pods(source: str, catalog: Catalog) -> Iterator[Pod]:
         )
 
 
-Said = tuple[str, int]
+Fault = tuple[str, int]
 """(violation, line)."""
 
 
@@ -115,26 +115,26 @@ def reached(pod: Pod) -> Reached:
 # ------------------------------------------------------------------------------ baseline
 
 
-def _host_process(pod: Pod) -> Iterator[Said]:
+def _host_process(pod: Pod) -> Iterator[Fault]:
     for whose, context, at in pod.contexts():
         options = pod.inner(context, "windowsOptions")
         if flag(options.get("hostProcess"), "hostProcess"):
             yield f"hostProcess of {whose}", at
 
 
-def _host_namespaces(pod: Pod) -> Iterator[Said]:
+def _host_namespaces(pod: Pod) -> Iterator[Fault]:
     for key in ("hostNetwork", "hostPID", "hostIPC"):
         if flag(pod.spec.get(key), key):
             yield f"{key}: true", line(pod.spec[key])
 
 
-def _privileged(pod: Pod) -> Iterator[Said]:
+def _privileged(pod: Pod) -> Iterator[Fault]:
     for container in pod.containers():
         if flag(container.context.get("privileged"), "privileged"):
             yield f"privileged: true of {container.name}", line(container.context["privileged"])
 
 
-def _added(pod: Pod, allowed: frozenset[str]) -> Iterator[Said]:
+def _added(pod: Pod, allowed: frozenset[str]) -> Iterator[Fault]:
     for container in pod.containers():
         sets = pod.inner(container.context, "capabilities")
         for name, at in pod.documents.texts(sets.get("add"), "add"):
@@ -142,11 +142,11 @@ def _added(pod: Pod, allowed: frozenset[str]) -> Iterator[Said]:
                 yield f"{container.name} adds {name}", at
 
 
-def _baseline_capabilities(pod: Pod) -> Iterator[Said]:
+def _baseline_capabilities(pod: Pod) -> Iterator[Fault]:
     yield from _added(pod, pod.baseline_addable)
 
 
-def _host_paths(pod: Pod) -> Iterator[Said]:
+def _host_paths(pod: Pod) -> Iterator[Fault]:
     for keys, at in _volumes(pod):
         if (node := keys.get("hostPath")) is not None and not is_null(node):
             yield f"volume {optional_text(keys.get('name'), 'name')} is a hostPath", at
@@ -157,7 +157,7 @@ def _volumes(pod: Pod) -> Iterator[tuple[Entries, int]]:
         yield pod.documents.mapping(node, "an item of volumes"), line(node)
 
 
-def _host_ports(pod: Pod) -> Iterator[Said]:
+def _host_ports(pod: Pod) -> Iterator[Fault]:
     for container in pod.containers():
         for node in pod.documents.items(container.keys.get("ports"), "ports"):
             port = pod.documents.mapping(node, "an item of ports").get("hostPort")
@@ -165,7 +165,7 @@ def _host_ports(pod: Pod) -> Iterator[Said]:
                 yield f"hostPort {said} of {container.name}", line(node)
 
 
-def _host_probes(pod: Pod) -> Iterator[Said]:
+def _host_probes(pod: Pod) -> Iterator[Fault]:
     for container in pod.containers():
         handlers = [(key,) for key in ("livenessProbe", "readinessProbe", "startupProbe")]
         for path in (*handlers, ("lifecycle", "postStart"), ("lifecycle", "preStop")):
@@ -175,7 +175,7 @@ def _host_probes(pod: Pod) -> Iterator[Said]:
                     yield f"{path[-1]} of {container.name} asks another host", line(host)
 
 
-def _apparmor(pod: Pod) -> Iterator[Said]:
+def _apparmor(pod: Pod) -> Iterator[Fault]:
     for whose, context, _ in pod.contexts():
         yield from _profile(pod, "appArmorProfile", whose, context)
     for key, node in pod.annotations.items():
@@ -186,7 +186,7 @@ def _apparmor(pod: Pod) -> Iterator[Said]:
             yield f"AppArmor {said}", line(node)
 
 
-def _profile(pod: Pod, key: str, whose: str, context: Entries) -> Iterator[Said]:
+def _profile(pod: Pod, key: str, whose: str, context: Entries) -> Iterator[Fault]:
     """AppArmor and seccomp profiles must be the runtime's or one from the node."""
     node = context.get(key)
     if node is None or is_null(node):
@@ -196,7 +196,7 @@ def _profile(pod: Pod, key: str, whose: str, context: Entries) -> Iterator[Said]
         yield f"{key} {said} of {whose}", line(node)
 
 
-def _selinux(pod: Pod) -> Iterator[Said]:
+def _selinux(pod: Pod) -> Iterator[Fault]:
     allowed = (None, "", "container_t", "container_init_t", "container_kvm_t", "container_engine_t")
     for whose, context, at in pod.contexts():
         options = pod.inner(context, "seLinuxOptions")
@@ -208,19 +208,19 @@ def _selinux(pod: Pod) -> Iterator[Said]:
                 yield f"SELinux {key} of {whose}", at
 
 
-def _proc_mount(pod: Pod) -> Iterator[Said]:
+def _proc_mount(pod: Pod) -> Iterator[Fault]:
     for container in pod.containers():
         said = optional_text(container.context.get("procMount"), "procMount")
         if said not in (None, "Default"):
             yield f"procMount {said} of {container.name}", container.line
 
 
-def _baseline_proc_mount(pod: Pod) -> Iterator[Said]:
+def _baseline_proc_mount(pod: Pod) -> Iterator[Fault]:
     if not pod.own_users:
         yield from _proc_mount(pod)
 
 
-def _baseline_seccomp(pod: Pod) -> Iterator[Said]:
+def _baseline_seccomp(pod: Pod) -> Iterator[Fault]:
     for whose, context, _ in pod.contexts():
         yield from _profile(pod, "seccompProfile", whose, context)
 
@@ -241,7 +241,7 @@ _SYSCTLS = frozenset(
 )
 
 
-def _sysctls(pod: Pod) -> Iterator[Said]:
+def _sysctls(pod: Pod) -> Iterator[Fault]:
     for node in pod.documents.items(pod.context.get("sysctls"), "sysctls"):
         name = optional_text(pod.documents.mapping(node, "a sysctl").get("name"), "name")
         if name not in _SYSCTLS:
@@ -258,7 +258,7 @@ _VOLUME_TYPES = frozenset(
 )
 
 
-def _volume_types(pod: Pod) -> Iterator[Said]:
+def _volume_types(pod: Pod) -> Iterator[Fault]:
     for keys, at in _volumes(pod):
         kinds = {key for key, node in keys.items() if key != "name" and not is_null(node)}
         if kinds and not kinds & _VOLUME_TYPES:  # of none, it becomes an emptyDir
@@ -266,14 +266,14 @@ def _volume_types(pod: Pod) -> Iterator[Said]:
             yield f"volume {name} is {', '.join(sorted(kinds))}", at
 
 
-def _no_escalation(pod: Pod) -> Iterator[Said]:
+def _no_escalation(pod: Pod) -> Iterator[Fault]:
     key = "allowPrivilegeEscalation"
     for container in () if pod.windows else pod.containers():
         if flag(container.context.get(key), key) is not False:
             yield f"{container.name} does not set {key}: false", container.line
 
 
-def _non_root(pod: Pod) -> Iterator[Said]:
+def _non_root(pod: Pod) -> Iterator[Fault]:
     if pod.own_users:
         return
     whole = flag(pod.context.get("runAsNonRoot"), "runAsNonRoot")
@@ -285,14 +285,14 @@ def _non_root(pod: Pod) -> Iterator[Said]:
             yield f"{container.name} does not set runAsNonRoot: true", container.line
 
 
-def _not_user_0(pod: Pod) -> Iterator[Said]:
+def _not_user_0(pod: Pod) -> Iterator[Fault]:
     for whose, context, at in () if pod.own_users else pod.contexts():
         user = optional_text(context.get("runAsUser"), "runAsUser")
         if user is not None and is_root(user):
             yield f"runAsUser: {user} of {whose}", at
 
 
-def _seccomp(pod: Pod) -> Iterator[Said]:
+def _seccomp(pod: Pod) -> Iterator[Fault]:
     if pod.windows or _has_profile(pod.context):
         return
     for container in pod.containers():
@@ -305,14 +305,14 @@ def _has_profile(context: Entries) -> bool:
     return node is not None and not is_null(node)
 
 
-def _drops_all(pod: Pod) -> Iterator[Said]:
+def _drops_all(pod: Pod) -> Iterator[Fault]:
     for container in () if pod.windows else pod.containers():
         sets = pod.inner(container.context, "capabilities")
         if "ALL" not in [name for name, _ in pod.documents.texts(sets.get("drop"), "drop")]:
             yield f"{container.name} does not drop ALL", container.line
 
 
-def _restricted_capabilities(pod: Pod) -> Iterator[Said]:
+def _restricted_capabilities(pod: Pod) -> Iterator[Fault]:
     if not pod.windows:
         forbidden = pod.baseline_addable - pod.restricted_addable
         for what, at in _added(pod, pod.restricted_addable):
@@ -321,7 +321,7 @@ def _restricted_capabilities(pod: Pod) -> Iterator[Said]:
 
 
 _B, _R = Level.BASELINE, Level.RESTRICTED
-CONTROLS: tuple[tuple[Level, str, Callable[[Pod], Iterator[Said]]], ...] = (
+CONTROLS: tuple[tuple[Level, str, Callable[[Pod], Iterator[Fault]]], ...] = (
     (_B, "HostProcess", _host_process),
     (_B, "Host Namespaces", _host_namespaces),
     (_B, "Privileged Containers", _privileged),

@@ -189,13 +189,13 @@ def exposures(service: Service) -> Iterator[Finding]:
         if service.declared.privileged and item.kind in _OF_PRIVILEGED:
             continue
         rule, _, why, remedy = _EXPOSURES[item.kind]
-        before, after = _SAID.get(item.kind, ("it has", ""))
+        before, after = _WORDS.get(item.kind, ("it has", ""))
         what = f"{before} {printable(item.what)[:120]}{after}"
         severity = _severity(service, item)
         yield service.finding(rule, item.what, what, why, remedy, severity=severity, line=item.line)
 
 
-_SAID = {
+_WORDS = {
     Exposure.CONTROL_SOCKET: ("it reaches", ""),
     Exposure.SYSTEM_BUS: ("it reaches", ""),
     Exposure.SYSTEM_FOLDER: ("it mounts", " of the host, writable"),

@@ -63,8 +63,6 @@ def prove_job(
 
 
 class _Proof:
-    """The proof of one workload."""
-
     def __init__(
         self,
         candidate: Candidate,
@@ -256,7 +254,6 @@ def _unasked(check: str | None) -> list[str]:
 
 
 def _known_companions(job: runner.Job) -> Pairs:
-    """The companions that are known without a trial."""
     return KNOWN if job.takes_settings else ()
 
 

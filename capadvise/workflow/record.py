@@ -116,7 +116,6 @@ def _kept(
 
 
 def _keep_directory(folder: Path) -> dict[str, str]:
-    """Keep the working directory."""
     from capadvise.kernel import folders
 
     store = folder / "cwd"
@@ -213,7 +212,6 @@ def _shown(
     *,
     several: bool,
 ) -> list[Over]:
-    """Judge, prove and show one after the other."""
     overs: list[Over] = []
     for one in each:
         over = over_of(one, wishes, several=several)
@@ -317,7 +315,6 @@ def _note_containers(swept: Sequence[str], removed: Sequence[str], wishes: Wishe
 
 
 def _keep_data(invocation: Invocation, folder: Path) -> dict[str, str]:
-    """Keep the data of the containers."""
     from capadvise.targets.containers.data import keep_before
     from capadvise.targets.containers.record import engine_of
 
@@ -365,7 +362,6 @@ def record_unit(order: UnitOrder, command: Command, wishes: Wishes) -> tuple[Ove
 
 
 def _hardened_over(over: Over) -> Over:
-    """Try options of systemd, and save the report with the result."""
     from capadvise.workflow.harden import hardened
 
     report = hardened(over.report)

@@ -69,7 +69,7 @@ def self_test() -> Iterator[Tried]:
             yield _try(probes.RETRY, Path(folder))
 
 
-def known_needs(port_start: int, *, other_ids: bool) -> CapSet:
+def needs_of_target(port_start: int, *, other_ids: bool) -> CapSet:
     """The needs of the target. ``port_start``: the lowest port that needs no capability;
     ``other_ids``: the user namespace has other ids than our own."""
     needs = ["SYS_CHROOT"]
@@ -123,7 +123,7 @@ def _try(how: str, folder: Path) -> Tried:
         return Tried(how, False, str(error), seconds, error.hint)
     traced = how != probes.RETRY
     port_start = int(report.posture.sysctls.get(_PORT_START, "1024"))
-    known = known_needs(port_start, other_ids=_has_other_ids())
+    known = needs_of_target(port_start, other_ids=_has_other_ids())
     if wrong := compare(report, known, traced=traced):
         return Tried(how, False, wrong, seconds)
     shown = ", ".join(cap.short for cap in sorted(known))

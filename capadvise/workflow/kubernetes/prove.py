@@ -55,7 +55,7 @@ _PULLED = re.compile(r"(?P<repository>[^@]+)@(?P<digest>sha256:[0-9a-f]{64})")
 
 
 @dataclass(frozen=True, slots=True)
-class Deciding:
+class Criterion:
     """The criterion for a start that works."""
 
     check: str | None
@@ -64,9 +64,9 @@ class Deciding:
     timeout: float
 
 
-def deciding(
+def criterion_of(
     template: Object, owner: PodOwner, container: str, check: str | None, timeout: float
-) -> Deciding:
+) -> Criterion:
     """The criterion for a container. Raises BadInput if there is none."""
     by_name = {one["name"]: one for one in containers(template["spec"])}
     if container not in by_name:
@@ -82,7 +82,7 @@ def deciding(
             f"{owner}: {container} has no readinessProbe: nothing says whether it works",
             hint="--check 'kubectl exec -n $NAMESPACE $POD -c $CONTAINER -- …'",
         )
-    return Deciding(check, oneshot, timeout)
+    return Criterion(check, oneshot, timeout)
 
 
 @dataclass
@@ -93,7 +93,7 @@ class Canaries:
     owner: PodOwner
     template: Object
     container: str
-    deciding: Deciding
+    criterion: Criterion
     claims: Mapping[str, str]
     run_id: str
     stop: Event
@@ -120,7 +120,7 @@ class Canaries:
             if hindered is not None:
                 raise ClusterError(f"{self.made[-1]} was not started: {hindered}")
             failed_at, why = "start", self._worked(path)
-            if why is None and not self.deciding.oneshot and not self.once:
+            if why is None and not self.criterion.oneshot and not self.once:
                 failed_at, why = "restart", self._again(path)
             return TrialOutcome(
                 passed=why is None,
@@ -144,7 +144,7 @@ class Canaries:
             self.owner,
             self.run_id,
             len(self.made) + 1,
-            seconds=int(4 * self.deciding.timeout) + 600,
+            seconds=int(4 * self.criterion.timeout) + 600,
             claims=self.claims,
         )
         self.made.append(objects.name_of(pod))
@@ -179,7 +179,7 @@ class Canaries:
     def _worked(self, path: str) -> str | None:
         """Wait until a start has worked; return the reason if it has not. Raises ClusterError if
         something else has ended it."""
-        end = time.monotonic() + self.deciding.timeout
+        end = time.monotonic() + self.criterion.timeout
         last, late = "it was not ready", False
         while not self.stop.is_set():
             if (ended := objects.disturbance(self.pod)) is not None:
@@ -189,7 +189,7 @@ class Canaries:
                 return said
             last = said or last
             if late:
-                return f"{last} in {self.deciding.timeout:.0f} s"
+                return f"{last} in {self.criterion.timeout:.0f} s"
             self.stop.wait(_POLL_SECONDS)
             late = time.monotonic() >= end  # before the look: a slow answer counts, too
             self.pod = self.kubectl.get(path)
@@ -201,15 +201,15 @@ class Canaries:
         ended = (status.get("state") or {}).get("terminated")
         if ended is not None:
             code = ended.get("exitCode")
-            if not self.deciding.oneshot or code != 0:
+            if not self.criterion.oneshot or code != 0:
                 return True, _ending(ended)
             return True, self._check(pod)
         why = objects.trouble(pod)
         if why is not None:
             return True, why
-        if self.deciding.oneshot:
+        if self.criterion.oneshot:
             return False, "it did not end"
-        if self.deciding.check is not None:
+        if self.criterion.check is not None:
             running = (status.get("state") or {}).get("running") is not None
             why = self._check(pod) if running else "it did not run"
             return why is None, why
@@ -217,7 +217,7 @@ class Canaries:
 
     def _check(self, pod: Object) -> str | None:
         """The reason why the check fails; None if it passes, or there is none."""
-        if self.deciding.check is None:
+        if self.criterion.check is None:
             return None
         environment = {
             "NAMESPACE": self.owner.namespace,
@@ -227,13 +227,13 @@ class Canaries:
         }
         try:
             done = subprocess.run(
-                ["/bin/sh", "-c", self.deciding.check],
+                ["/bin/sh", "-c", self.criterion.check],
                 env=os.environ | environment,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
                 errors="replace",
-                timeout=self.deciding.timeout,
+                timeout=self.criterion.timeout,
                 process_group=0,
             )
         except subprocess.TimeoutExpired:
@@ -279,7 +279,7 @@ class Canaries:
         return next(one for one in containers(pod["spec"]) if one["name"] == self.container)
 
     def _exit_status(self) -> int | None:
-        if not self.deciding.oneshot:
+        if not self.criterion.oneshot:
             return None
         state = status_of(self.pod, self.container).get("state") or {}
         return (state.get("terminated") or {}).get("exitCode")
@@ -344,7 +344,7 @@ def prove_container(
     template = objects.template_of(workload)
     if wishes.own_users:
         template = dict(template, spec=template["spec"] | {"hostUsers": False})
-    decides = deciding(template, owner, name, wishes.check, wishes.timeout)
+    criterion = criterion_of(template, owner, name, wishes.check, wishes.timeout)
     claims = empty_claims(kubectl, owner, workload, replace_volumes=wishes.replace_volumes)
     everything = _held(template, name, report)
     notice(
@@ -354,7 +354,7 @@ def prove_container(
     sweep(kubectl, owner.namespace)
     run = new_run()
     with ending_on_signals() as stop, removed_if_killed(kubectl, [owner.namespace], run) as safe:
-        trials = Canaries(safe, owner, template, name, decides, claims, run, stop)
+        trials = Canaries(safe, owner, template, name, criterion, claims, run, stop)
         try:
             return _proven(report, trials, everything)
         finally:

@@ -20,12 +20,13 @@ from capadvise.config.kubernetes.manifests import is_object_name
 from capadvise.judgement.report import Report
 from capadvise.model.errors import BadInput
 from capadvise.report import fleet
+from capadvise.report.lines import counted
 from capadvise.report.load import loaded
 from capadvise.targets.kubernetes import copies, objects
 from capadvise.targets.kubernetes.kubectl import ClusterError, Kubectl, removed_if_killed
 from capadvise.targets.kubernetes.objects import Object
 from capadvise.workflow.ending import ending_on_signals
-from capadvise.workflow.kubernetes.observers import Observers, delete, many, sweep
+from capadvise.workflow.kubernetes.observers import Observers, delete, sweep
 from capadvise.workflow.notice import notice, progress
 
 _LONGEST = 24 * 3600
@@ -154,10 +155,8 @@ class _Recording:
         sweep(self.kubectl, self.owner.namespace)
         self.observers.make_namespace()
         self.observers.observe(nodes)
-        notice(
-            f"recording {self.owner} in {self.owner.namespace}: {many(len(self._mine()), 'pod')} "
-            f"on {many(len(nodes), 'node')}"
-        )
+        where = f"{counted(len(self._mine()), 'pod')} on {counted(len(nodes), 'node')}"
+        notice(f"recording {self.owner} in {self.owner.namespace}: {where}")
 
     def start_again(self, claims: dict[str, str]) -> None:
         """Restart the workload or start a canary, as the user wishes."""
@@ -225,7 +224,6 @@ class _Recording:
     # ------------------------------------------------------------------ what is there
 
     def _look(self) -> None:
-        """Read the workload's pods."""
         query, there = {}, dict[str, Object]()
         if selector := objects.selector_of(self.workload):
             query["labelSelector"] = selector

@@ -123,7 +123,13 @@ def each_round(
 
 
 class ExecWatcher:
-    """The thread. Does nothing if the buffers report no exec."""
+    """Follows whatever is about to enter a container, if no followed process starts it.
+
+    podman and CRI-O start a new conmon for each ``exec``. The runtime that it forks takes some ten
+    milliseconds until it executes the program. Every start and fork of a conmon therefore wakes a
+    thread, which follows it at once; the kernel follows its later children. The race is lost if
+    others set up traces at that very moment. Does nothing if the buffers report no exec.
+    """
 
     def __init__(self, buffers: Buffers, is_ours: Callable[[int], bool]) -> None:
         """``is_ours``: whether a process is about to enter the container."""
@@ -188,7 +194,7 @@ def opened_by(engine: str, missing: CapSet) -> dict[str, Cap]:
 
 _NS_GET_PARENT = 0xB702  # linux/nsfs.h
 _READ_SECONDS = 2.0
-"""Seconds until an event that is made has been read, on a machine that is busy."""
+"""Seconds in which a busy machine has read an event that we cause."""
 
 
 @contextmanager

@@ -77,7 +77,7 @@ def _json(path: Path) -> Any:
 
 
 def _blob(folder: Path, descriptor: Mapping[str, Any]) -> Path:
-    """A digest is a path: one that is none leads nowhere."""
+    """The digest is checked, as it becomes a path."""
     match = _DIGEST.fullmatch(str(descriptor["digest"]))
     if match is None:
         raise ValueError("a digest that is none")

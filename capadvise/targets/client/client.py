@@ -15,14 +15,14 @@ from capadvise.targets.client.answer import NoAnswer, answer_of
 from capadvise.targets.client.container import PROJECT_LABEL, Container, parse_inspect
 
 SECONDS = 60.0
-"""For one answer; an engine under load takes seconds."""
+"""The limit for one answer; an engine under load takes seconds."""
 UP = ("Up", "Restarting")
 """The status of a container that ``ps`` lists by default begins with one of these: it runs, is
 paused, or is about to be started again."""
 LINES = 2000
 """The most lines that are read of a container's log: all of it can be more than memory holds."""
 RECORDING_LABEL = "capadvise.recording"
-"""With the ``mark`` of the capadvise that made the container: it has every capability."""
+"""Its value is the ``mark`` of the capadvise that made the container with every capability."""
 TRIAL_LABEL = "capadvise.trial"
 STOPPED_LABEL = "capadvise.stopped"
 """A container that replaces others has this label with their ids, which are to be started again."""

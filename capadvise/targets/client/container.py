@@ -55,11 +55,11 @@ class Container:
     upper: str | None = None
     """The folder in which overlayfs keeps the changes of the container."""
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
-    """All of it, for what is not named here."""
+    """The whole description, for facts without a field."""
 
     @property
     def restarting(self) -> bool:
-        """Its engine waits a while, and then starts it again."""
+        """True if its engine waits before starting it again."""
         return bool((self.raw.get("State") or {}).get("Restarting"))
 
     @property

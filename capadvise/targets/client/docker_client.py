@@ -28,7 +28,7 @@ _CHUNK = 1 << 16
 _MANY_HEADERS = 1 << 14
 """Bytes; docker's have some hundred."""
 _FRAME = struct.Struct(">B3xL")
-"""Before each piece of a log: which stream, how many bytes."""
+"""The header of each piece of a log: stream and size."""
 _MULTIPLEXED = b"application/vnd.docker.multiplexed-stream"
 Value = str | int | Mapping[str, list[str]]
 
@@ -238,7 +238,7 @@ class DockerClient(Client):
             return self.api.events(SECONDS, since=f"{since:.3f}", filters=_filters(label))
 
     def past_events(self, since: float, label: str) -> list[bytes]:
-        """The same, of what has happened until now. Raises EngineError."""
+        """The events until now, one JSON object a line. Raises EngineError."""
         until = f"{time.time():.3f}"
         with _engine_errors():
             times = {"since": f"{since:.3f}", "until": until}

@@ -61,7 +61,7 @@ class Invocation:
 
     @property
     def detached(self) -> bool:
-        """The client ends at once, and the container goes on."""
+        """True if the client ends at once, and the container goes on."""
         return is_on(self.options, "detach") or is_on(self.options, "wait")
 
     @property
@@ -203,8 +203,8 @@ _WITHOUT_PODS = frozenset(
 
 
 def starts_otherwise(argv: Sequence[str]) -> tuple[str, str] | None:
-    """``podman kube play``: what starts containers in a way that cannot be recorded from their
-    start, and what to type instead; None for any other command."""
+    """The part of a command that starts containers in another way, such as ``podman kube play``,
+    and the command to type instead; None for any other command."""
     program = PurePath(argv[0]).name if argv else ""
     engine = ENGINE_PROGRAMS.get(program, program)
     words = _without_options(engine, argv)
@@ -233,7 +233,7 @@ _BUILDING = (("build",), ("bake",))
 
 
 def builds(argv: Sequence[str]) -> str | None:
-    """``docker buildx build``: what has a daemon build an image; None for any other command."""
+    """The part of a command that has a daemon build an image, or None: ``docker buildx build``."""
     program = PurePath(argv[0]).name if argv else ""
     if program not in _BUILDERS:
         return None

@@ -131,7 +131,7 @@ class ContainerSubject:
         passed = any(entry.healthy for entry in entries)
         return Health(True) if passed else None
 
-    # ------------------------------------------------------------ what becomes of them
+    # ------------------------------------------------------------ events
 
     def update(self) -> list[Happening]:
         """Read the reports of the guardian, the kernel and the engine."""
@@ -192,7 +192,7 @@ class ContainerSubject:
             return []
         if own := self._own_check(entries):
             if not all(map(self._is_well, self._unchecked(entries))):
-                return []  # of podman-compose, a service without
+                return []  # a service of podman-compose has no check
             self._until_healthy = False
             return [HealthCheckKnown(own)]
         well = [self._is_well(entry) for entry in entries if self.is_target(entry)]
@@ -261,7 +261,7 @@ class ContainerSubject:
         return lines
 
     def _left_behind(self) -> list[Happening]:
-        """The client is gone: so are they, or they go on without it."""
+        """Note whether the containers ended with the client, or go on without it."""
         if not self._settled:
             self.roster.settle()
             self._settled = True
@@ -289,7 +289,7 @@ class ContainerSubject:
     # ------------------------------------------------------------ orders
 
     def signal(self, number: int, *, from_process: bool) -> None:
-        """Through the client, which passes it on; the engine stops what it has left."""
+        """Pass a signal to the client; if it has ended, stop the containers."""
         if not self._client.ended:
             self._client.signal(number, from_process=from_process)
         elif number != signal.SIGHUP and not self.ended:
@@ -332,14 +332,14 @@ class ContainerSubject:
         self._client.end_rest()
 
     def kill(self) -> None:
-        """At once, and the client too."""
+        """Kill the containers and the client at once."""
         if not self._killed:
             self._killed = True
             containers = list(self.roster.entries)
             Background(lambda: self.roster.client.kill(containers))
             self._client.kill()
 
-    # ------------------------------------------------------------ who they are
+    # ------------------------------------------------------------ the containers
 
     def is_target(self, entry: ContainerState) -> bool:
         """True if the run is about this container and not about another service."""

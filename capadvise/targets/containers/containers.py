@@ -43,11 +43,11 @@ class ContainerState:
     stopped: bool = False
     """We or another process told its engine to stop or kill it."""
     healthy: bool = False
-    """It has been, at some time."""
+    """Its health check has passed at some time."""
     unhealthy: bool = False
-    """Its health check has failed as often as its engine lets it."""
+    """Its health check has failed as often as its engine allows."""
     tries: int = 0
-    """How many commands have ended that were executed in it: tries of its health check, most."""
+    """The number of commands that ended in it, mostly tries of its health check."""
     asked: Background[Container | None] | None = None
     image_files: tuple[ImageFile, ...] = ()
     """The changed files of its image at the last look."""
@@ -59,7 +59,7 @@ class ContainerState:
 
     @property
     def answered(self) -> bool:
-        """The engine has described it, or could not."""
+        """True if the engine has described it, or could not."""
         return self.asked is not None and self.asked.ended
 
     @property
@@ -103,7 +103,7 @@ class Roster:
                 self.entry(place.id)
 
     def settle(self) -> None:
-        """The client has ended: see what is left of its containers."""
+        """Note which containers are left after the end of the client."""
         for place in self.starts.places.values():
             if place.id is None:  # all that descends from the client is ours, named or not
                 place.id = f"below {place.runtime}"
@@ -112,7 +112,7 @@ class Roster:
         for entry in self.entries.values():
             entry.running = False
             if entry.asked is not None:
-                entry.asked.wait()  # which service it is, of podman-compose
+                entry.asked.wait()  # only the answer names a service of podman-compose
             with suppress(EngineError, BadInput):
                 container = self.client.find(entry.id)
                 if container is not None:

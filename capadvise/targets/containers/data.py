@@ -105,7 +105,7 @@ def choices(
 
 
 class _Recorder:
-    """Takes note of what is written to, and changes nothing."""
+    """Notes the data that containers write to, and changes nothing."""
 
     def __init__(self, client: Client) -> None:
         self.client, self.image = client, ""
@@ -150,7 +150,7 @@ class TrialData:
                 libc.unmount(target)
 
     def bind(self, source: str, _: str) -> str | None:
-        """Raises BadInput and CannotCover for what is too large."""
+        """Raises BadInput and CannotCover if the data is too large."""
         path = _absolute(source)
         if self._choice == VOLUMES and (os.path.isdir(path) or not os.path.lexists(path)):
             return None
@@ -169,7 +169,7 @@ class TrialData:
         return str(self._shifted(self._emptied(path, key) if empty else self._seen(path, key)))
 
     def volume(self, name: str) -> str | None:
-        """None: a new one."""
+        """A folder that replaces the volume; None: a new volume."""
         real = real_name(self.project, name)
         key = f"volume:{real}"
         place = mountpoint(self._client, real) if self._choice == COPY else None

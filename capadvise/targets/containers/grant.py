@@ -26,7 +26,7 @@ _OUR_OWN = frozenset(
 
 
 def _hides_checks(option: str) -> bool:
-    """A security option below which a check is never made, or is refused for another reason."""
+    """True if a security option prevents checks, or refuses calls for another reason."""
     name = option.replace(":", "=", 1)
     return name.startswith(("seccomp=", "no-new-privileges"))
 

@@ -106,7 +106,7 @@ class FreePorts:
         """``always``: replace the user's port even if it is free."""
         self._always = always
         self.changed: dict[int, int] = {}
-        """The user's, and those that stand for them."""
+        """The user's ports, and their replacements."""
 
     def __call__(self, port: int, protocol: str) -> int:
         if port not in self.changed:
@@ -120,10 +120,10 @@ _OUR_PROJECT = re.compile(r"capadvise-(?:recording|trial)-(\d+-\d+)")
 
 
 def sweep(client: Client) -> tuple[str, ...]:
-    """Its containers are removed, and what it stopped is started again. Names of those that had
-    every capability.
+    """Clean up after a capadvise that was killed together with its guardian: remove its containers,
+    and start again what it stopped. Returns the names of those that had every capability.
 
-    One that has ended once and runs again has been started by its user, and stays.
+    A container that has ended once and runs again was started by its user, and stays.
     """
     client.remove(_abandoned(client, TRIAL_LABEL))
     known = [client.find(container) for container in _abandoned(client, RECORDING_LABEL)]

@@ -29,7 +29,8 @@ def for_docker(
     environment: Mapping[str, str] = os.environ,
     exists: Callable[[str], bool] = os.path.exists,
 ) -> tuple[Option, ...]:
-    """Its options as docker compose takes them, with the files that it reads. Pure."""
+    """Its options as docker compose takes them, with the files that it reads. Pure but
+    ``exists``."""
     shared = tuple(option for option in options if option.name in _SHARED)
     if environment.get("COMPOSE_FILE") or any(option.name == "file" for option in shared):
         return shared
@@ -37,7 +38,7 @@ def for_docker(
 
 
 def written(project: Mapping[str, Any]) -> dict[str, Any]:
-    """A resolved project in its forms. Pure."""
+    """A resolved project in the form that podman-compose reads. Pure."""
     services = {name: _service(service) for name, service in project["services"].items()}
     return {**project, "services": services}
 
@@ -54,7 +55,7 @@ def _service(service: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _health_check(test: Sequence[str]) -> Sequence[str]:
-    """Several words after ``CMD`` are quoted wrongly by its version 1.3."""
+    """podman-compose 1.3 quotes several words after ``CMD`` wrongly."""
     return ["CMD-SHELL", shlex.join(test[1:])] if test[0] == "CMD" else test
 
 
@@ -72,7 +73,7 @@ def require_rootful(podman: Client) -> None:
 
 
 def rootless() -> CannotObserve:
-    """Why it cannot be recorded."""
+    """The error for podman-compose of an ordinary user."""
     return CannotObserve(
         "podman-compose of an ordinary user cannot be recorded from its start",
         hint=f"start it, then watch each container: {as_root()} attach CONTAINER",

@@ -24,7 +24,7 @@ class Start:
     """The start of containers, and the observed ones."""
 
     invocation: Invocation
-    """The user's own."""
+    """The user's own call."""
     client: Client
     argv: tuple[str, ...]
     """The command that is really called."""
@@ -34,7 +34,7 @@ class Start:
     target: str | None = None
     """The one service that a trial is about."""
     project: str | None = None
-    """The compose project of our own, of which nothing stays."""
+    """Our own compose project, of which nothing stays."""
     others: str | None = None
     """The label of other services and new networks of a recording."""
     beside: bool = False
@@ -44,7 +44,7 @@ class Start:
     names: tuple[str, ...] = ()
     """The names of all its services."""
     ports: tuple[tuple[int, int], ...] = ()
-    """Published ports of the user's, and those that stand for them."""
+    """The user's published ports, and their replacements."""
     originals: Mapping[str, str] = field(default_factory=dict)
     """Copies of data, and what they are copies of."""
     stopped: tuple[Container, ...] = ()
@@ -142,7 +142,7 @@ def _users(invocation: Invocation, there: InPlace) -> list[Container]:
 
 @dataclass(slots=True)
 class _Noted:
-    """Takes note of what an option lets a container write to."""
+    """Notes the data that an option lets a container write to."""
 
     sources: list[str] = field(default_factory=list)
 
@@ -156,7 +156,7 @@ class _Noted:
 
 
 def _sources(option: Option) -> list[str]:
-    """Folders and named volumes."""
+    """The folders and named volumes of an option."""
     noted = _Noted()
     volumes.of_options([option], noted)
     return noted.sources

@@ -62,15 +62,15 @@ class ContainerRun:
     status: int | None
     """The exit status of the client; if the client is detached, of its container."""
     removed: tuple[str, ...]
-    """Names of the containers that the user's command would have left: they had everything."""
+    """Names of the containers that the user's command would have left, with every capability."""
     last_output: tuple[str, ...] = ()
     """The last output of detached containers that failed."""
     swept: tuple[str, ...] = ()
-    """Names of those of a killed capadvise that ran on until now."""
+    """Names of the containers of a killed capadvise that ran until now."""
 
 
 def engine_of(invocation: Invocation) -> Client:
-    """Its engine, which is there and is this machine's. Raises CannotObserve."""
+    """The engine of a call, on this machine. Raises CannotObserve."""
     if invocation.engine == "podman" and os.geteuid() != 0:
         if invocation.compose:
             raise podman_compose.rootless()

@@ -141,9 +141,9 @@ class Engine:
     """A function that lists the threads, other than the client's, that containers descend from. It
     is made before capabilities are given up."""
     roster: type[Roster]
-    """How the containers of a recording are found."""
+    """The class that follows the containers of a recording."""
     untraced: type[Roster] | None = None
-    """The same without traces; None: they are needed for that."""
+    """The class for a run without traces; None: traces are needed."""
 
 
 ENGINES = {

@@ -23,7 +23,7 @@ from capadvise.model.workload import IMPLICIT_CHECK, only_listens
 from capadvise.observe.supervise.health_check import IMPLICIT
 
 STEADY = 3.0
-"""Seconds without a change; as long again as it took to get there, up to ``_LONGEST``."""
+"""Seconds without a change; a longer start needs as many again, up to ``_LONGEST``."""
 _LONGEST = 10.0
 _SERVES = 1 / 3
 """The part of the wait that is enough if the first process itself listens on every port: a script
@@ -35,8 +35,8 @@ _COMPUTES, _HELD_UP = 20.0, 100.0
 """The most seconds of computing that are waited for, as some programs never cease; and of waiting
 for a processor or a disk, which on a busy machine makes a start take ten times as long."""
 _WAITS = 30.0
-"""Seconds, in all, in which a container that only waits is not taken for started: a program in it
-sleeps until a time that is not far, or nothing listens though ports are published or exposed."""
+"""Seconds in all in which a container that only waits does not count as started: a program in it
+sleeps for a short time, or nothing listens though ports are published or exposed."""
 _OFTEN = 2
 """A program that has ended this many times comes and goes, like ``sleep`` in a loop."""
 
@@ -150,7 +150,7 @@ class Settling:
         )
         wait = max(STEADY, min(_LONGEST, seen.changed - seen.began))
         if seen.changed > self._asked:
-            proposal = self._proposal = None  # it may take seconds: of what was there before
+            proposal = self._proposal = None  # it took seconds, and is about an earlier state
         if not there or seen.steady <= _SERVES * wait - _AHEAD:
             return
         serves = bool(ports) and ports == serving.listening(root, [root])

@@ -31,11 +31,11 @@ from capadvise.targets.containers.seen import Run
 from capadvise.targets.image.ownership import MappedOwners, with_originals
 
 _QUIET_SECONDS = 0.2
-"""Seconds without anything new after which a start has most likely used all that it will."""
+"""Seconds without news after which a start has most likely made all of its checks."""
 Up = Callable[[Sequence[Recording]], object]
 """Receives the recordings of a container that is up."""
 _RETURN_SECONDS = 30.0
-"""Seconds in which an engine that was ended answers again, if it does."""
+"""Seconds in which a restarted engine answers again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +99,9 @@ class ContainerTrial:
         )
 
     def _again(self) -> Start:
-        """A project's containers that exist are started by the same call of docker compose, and by
-        podman itself, as podman-compose would try to make them again; another one by name."""
+        """Start the containers of a project again by the same call of docker compose, but with
+        podman by podman itself, as podman-compose would make them again; a single container by its
+        name."""
         client = self.first.client
         words: tuple[str, ...] = ("start", "--attach", self.name)
         if self.first.invocation.verb == "compose up":

@@ -22,7 +22,7 @@ from capadvise.kernel.executables import FileCaps
 from capadvise.targets.image.tarball import BadArchive, Body, Kind, Member, Stream, entries
 
 _MAX_PATHS = 8 << 20
-"""In all layers together; eight bytes each are kept."""
+"""The most paths in all layers together; eight bytes of each are kept."""
 _MAX_SPECIAL = 10_000
 _WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
 """https://github.com/opencontainers/image-spec/blob/main/layer.md#whiteouts"""
@@ -190,8 +190,8 @@ class Image:
 
 
 def config_of(raw: Mapping[str, Any]) -> Config:
-    """The configuration in what ``docker image inspect`` and ``podman image inspect`` print of an
-    image, or in an image's own file. Raises ValueError for what is none."""
+    """The configuration in the output of ``image inspect``, or in an image's own file. Raises
+    ValueError."""
     inner = raw.get("Config") or raw.get("config") or {}
     if not isinstance(inner, Mapping):
         raise ValueError("the configuration is not a mapping")

@@ -69,7 +69,7 @@ class Body:
         self._peeked = b""
 
     def read(self, size: int = -1, /) -> bytes:
-        """Up to ``size`` bytes; fewer at the end alone."""
+        """Up to ``size`` bytes; fewer only at the end."""
         size = self._left + len(self._peeked) if size < 0 else size
         head, self._peeked = self._peeked[:size], self._peeked[size:]
         wanted = min(size - len(head), self._left)
@@ -109,7 +109,7 @@ def entries(stream: Stream) -> Iterator[tuple[Member, Body]]:
                 long_name = content.split(b"\0", 1)[0]
             elif kind == b"K":
                 long_link = content.split(b"\0", 1)[0]
-            continue  # what is global says nothing of a single file
+            continue  # global headers say nothing of a single file
         if kind == b"S":
             _skip_sparse_map(stream, block)
         body = Body(stream, 0 if kind in _WITHOUT_BODY else size)

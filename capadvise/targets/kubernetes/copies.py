@@ -78,7 +78,8 @@ def _containers(spec: Object, change: Callable[[Object], Object]) -> Object:
 
 
 def _copied(container: Object) -> Object:
-    """Without a port of the node, which the pod that runs has, and without the server's volume."""
+    """A container without the ports of its node, which the running pod has, and the server's
+    volume."""
     copy = _without_token(container)
     if copy.get("ports"):
         copy["ports"] = [

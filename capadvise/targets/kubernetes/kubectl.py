@@ -130,7 +130,7 @@ class Kubectl:
             more["continue"] = go_on
 
     def create(self, path: str, what: Mapping[str, Any], **query: str) -> Object:
-        """A new object: what the server made of it."""
+        """Create an object; returns the server's version of it."""
         words = ("create", f"--raw={_uri(path, query)}", "-f", "-")
         return self._object(self.call(*words, stdin=json.dumps(what)))
 

@@ -81,7 +81,7 @@ def selector_of(workload: Object) -> str:
 
 
 def template_of(workload: Object) -> Object:
-    """The template of its pods; of a pod, what it was made of."""
+    """The template of its pods; for a pod, its own specification."""
     spec = workload.get("spec") or {}
     if workload.get("kind") == "CronJob":
         spec = spec["jobTemplate"]["spec"]

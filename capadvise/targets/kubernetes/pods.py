@@ -86,7 +86,7 @@ def in_pod(what: str) -> node.KeptContainer | None:
 
 
 def containers_of(pods: Pods) -> list[node.KeptContainer]:
-    """Those that run, without the ones that hold the namespaces."""
+    """The running containers, without those that hold namespaces."""
     return [kept for kept in node.containers() if kept.container.name and pods.has(kept.container)]
 
 

@@ -69,7 +69,7 @@ class PodsSubject(AttachedSubject):
 
     @property
     def begun(self) -> bool:
-        """One of the containers."""
+        """True if a container has begun."""
         return bool(self._starts.starts)
 
     def update(self) -> list[Happening]:
@@ -106,7 +106,7 @@ class _Run:
     loop: EventLoop
     command: Command
     now: Callable[[], int]
-    """By the clock of the events."""
+    """The time by the clock of the events."""
 
 
 def attach_pods(
@@ -207,7 +207,7 @@ def _threads(wanted: list[node.KeptContainer]) -> list[int]:
 
 
 def _processes(wanted: list[node.KeptContainer]) -> dict[int, str]:
-    """Those of containers: pid → the container's id."""
+    """The processes of containers: pid → the container's id."""
     ids = [kept.container.id for kept in wanted if kept.container.name]
     groups = ((pid, procfs.cgroup(pid)) for pid in procfs.processes()) if ids else ()
     return {pid: each for pid, group in groups for each in ids if each in group}

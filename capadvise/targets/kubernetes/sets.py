@@ -1,4 +1,5 @@
-"""The sets of a workload's containers, as its object says them, and others in their place. Pure."""
+"""Capability sets in a workload's object: read, replaced, compared with the server's answer.
+Pure."""
 
 from __future__ import annotations
 

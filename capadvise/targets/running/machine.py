@@ -98,7 +98,7 @@ class MachineWatch:
 
     @property
     def seconds(self) -> float:
-        """Since it began."""
+        """Seconds since the start."""
         return time.monotonic() - self._began
 
     @property
@@ -113,7 +113,7 @@ class MachineWatch:
         return None if due is None else max(0.0, due - time.monotonic())
 
     def news(self, *, all_: bool = False) -> Iterator[WatchFinding]:
-        """The findings that are new. ``all_``: what waits for more to be known, too."""
+        """The new findings; with ``all_``, also those that wait for more facts."""
         time.sleep(_CALL_SECONDS)
         now = time.monotonic()
         for call, keys in self._reader.calls(self._denials.read(_AT_ONCE)):

@@ -1,5 +1,5 @@
-"""Whose a process is: a container's, a pod's, a unit's, a user's; by its control group. The process
-may be over, so that only what the kernel said of the group is left."""
+"""The owner of a process, by its control group: a container, a pod, a unit, a user. If the process
+is over, only the group that the kernel reported is known."""
 
 from __future__ import annotations
 

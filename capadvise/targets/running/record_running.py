@@ -149,7 +149,7 @@ class Newcomers:
         self._until = self._again = 0.0
 
     def look(self) -> set[int]:
-        """Those; the first time, all that there are."""
+        """The new processes; the first time, all."""
         last, now = newest(), time.monotonic()
         if last is None or last != self._newest:
             self._newest, self._until = last, now + _LISTED
@@ -168,7 +168,7 @@ _EXECUTOR = "/systemd-executor"
 
 
 class Entering:
-    """Whatever enters the container while it is recorded belongs to it from its next exec on, as
+    """Assigns whatever enters the container during the recording to it, from its next exec on, as
     ``docker exec`` makes it. See ``tasks.Starts``."""
 
     def __init__(self, running: Running, scope: Scope, buffers: Buffers) -> None:
@@ -233,7 +233,7 @@ class RunningSubject(AttachedSubject):
         self._newcomers.look()
 
     def update(self) -> list[Happening]:
-        """Follow newcomers; see whether it is still there."""
+        """Follow newcomers; see whether the target is still there."""
         self._guardian.read()
         if self._running.target.kind in ("container", "unit"):
             self._follow_newcomers()
@@ -244,7 +244,7 @@ class RunningSubject(AttachedSubject):
         return []
 
     def _follow_newcomers(self) -> None:
-        """Follow what has come into the container, and was started by none that is followed."""
+        """Follow processes in the container that no followed process started."""
         for pid in filter(self._running.has, self._newcomers.look()):
             if not self._tracker.knows(pid):
                 self._buffers.follow(procfs.threads(pid))
@@ -254,7 +254,7 @@ class RunningSubject(AttachedSubject):
                 self._tracker.enter(thread, scope)
 
     def _comes_again(self) -> bool:
-        """The container or the unit is the same, with another first process."""
+        """True if the container or unit has another first process, or may get one."""
         if self._restarts is None:
             return False
         if pid := self._restarts.look():
@@ -376,7 +376,7 @@ def _observation(
 
 @contextmanager
 def _its_end_is_an_error(running: Running) -> Iterator[None]:
-    """A process that ends before it is followed."""
+    """Report a target that ends before it is followed."""
     try:
         yield
     except (ProcessLookupError, FileNotFoundError) as error:

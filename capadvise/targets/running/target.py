@@ -45,11 +45,11 @@ class Running:
     pid_namespace: int | None = None
     """The pid namespace of the container, if it has its own."""
     description: Container | None = None
-    """The engine's."""
+    """The engine's description."""
     unit: ServiceUnit | None = None
     """The manager's description."""
     restart: bool = False
-    """A unit, which is to be restarted once it is watched."""
+    """True for a unit that is to be restarted once it is watched."""
 
     def is_called(self, name: str) -> bool:
         """True if this is the container's name, or begins its id."""

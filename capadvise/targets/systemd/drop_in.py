@@ -38,13 +38,13 @@ NoNewPrivileges=no
 
 
 def for_recording(unit: ServiceUnit) -> str:
-    """Every capability, and nothing that hides a check."""
+    """The drop-in that grants every capability and hides no check."""
     ambient = "AmbientCapabilities=\n" if unit.is_root else "AmbientCapabilities=~\n"
     return f"{_ALWAYS}{_UNHIDDEN}CapabilityBoundingSet=~\n{ambient}"
 
 
 def for_trial(unit: ServiceUnit, caps: CapSet, options: Iterable[str] = ()) -> str:
-    """Exactly these, and ``options``; the rest of its confinement is as in production."""
+    """The drop-in that grants exactly this set, with ``options``; other confinement stays."""
     names = " ".join(cap.name for cap in sorted(caps))
     bounding = "CapabilityBoundingSet=\n" + (f"CapabilityBoundingSet={names}\n" if names else "")
     ambient = "AmbientCapabilities=\n"
@@ -107,7 +107,7 @@ class UnitChange:
 
     @property
     def drop_in(self) -> Path:
-        """The last one in the order of names counts."""
+        """The drop-in's path: the last one by name counts."""
         return _DROP_INS / f"{self.unit}.d" / f"zzz-capadvise-{self.mark}.conf"
 
     @property
@@ -123,7 +123,7 @@ class UnitChange:
 
     @property
     def sweep(self) -> list[list[str]]:
-        """For the guardian, see ``process_tree.remove_containers``."""
+        """The commands for the guardian: see ``process_tree.remove_containers``."""
         return [["ls", "-d", "--", str(self.note)], self.removal]
 
 
@@ -205,7 +205,7 @@ def _notes() -> list[tuple[Path, str, str, bool]]:
 
 
 def _undo(removal: list[str]) -> str:
-    """Empty, or why it could not be done."""
+    """Run the removal; returns the problem, or an empty text."""
     try:
         done = subprocess.run(
             removal, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_UNDO_SECONDS

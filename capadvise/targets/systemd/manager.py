@@ -48,13 +48,13 @@ def known(name: str) -> ServiceUnit:
 
 
 def properties(name: str, wanted: Sequence[str]) -> dict[str, str]:
-    """Those of a unit, whose values are one line each."""
+    """The properties of a unit, whose values are one line each."""
     pairs = (line.partition("=") for line in _properties(name, wanted).split("\n"))
     return {key: value for key, _, value in pairs}
 
 
 def drop_ins(name: str) -> list[str]:
-    """Those of a unit that count, the last one for most."""
+    """The drop-ins of a unit, the most important last."""
     return _properties(name, ("DropInPaths",)).strip().partition("=")[2].split()
 
 
@@ -76,22 +76,22 @@ def exposure(name: str) -> str | None:
 
 
 def reload() -> None:
-    """Have it read its files again."""
+    """Make it read its files again."""
     _call("daemon-reload")
 
 
 def stop(name: str) -> None:
-    """Without waiting for its end."""
+    """Stop a unit without waiting."""
     _call("stop", "--no-block", "--quiet", "--", name)
 
 
 def restart(name: str) -> None:
-    """Without waiting for its start."""
+    """Restart a unit without waiting."""
     _call("restart", "--no-block", "--quiet", "--", name)
 
 
 def kill(name: str) -> None:
-    """All of its processes."""
+    """Kill all processes of a unit."""
     _call("kill", "--signal=KILL", "--quiet", "--", name)
 
 
@@ -111,7 +111,7 @@ def pid() -> int:
 
 @functools.cache
 def group() -> str:
-    """The control group that those of all units are below; empty: the first one."""
+    """The control group above those of all units; empty: the root."""
     with suppress(CannotObserve):
         for line in procfs.cgroup(pid()).splitlines():
             if line.endswith(_ITS_OWN):

@@ -137,7 +137,7 @@ class UnitSubject:
                 self._starts.look(pid)
 
     def pids(self) -> list[int]:
-        """All in its control group."""
+        """All processes in its control group."""
         return processes(self._unit)
 
     def check_environment(self) -> dict[str, str]:
@@ -145,7 +145,7 @@ class UnitSubject:
         return {"UNIT": self._unit}
 
     def signal(self, number: int, *, from_process: bool) -> None:
-        """To systemctl while that lives; then it means the end."""
+        """Pass a signal to systemctl while it lives; later, it ends the recording."""
         if not self._client.ended:
             self._client.signal(number, from_process=from_process)
         elif number != signal.SIGHUP:
@@ -165,7 +165,7 @@ class UnitSubject:
         """Its manager ends what its main process leaves."""
 
     def kill(self) -> None:
-        """At once, and the client too."""
+        """Kill the unit and systemctl at once."""
         self._killed = True
         Background(lambda: _tried(manager.kill, self._unit))
         self._client.kill()
@@ -189,7 +189,7 @@ class UnitRun:
     status: int | None
     """The exit status of systemctl."""
     begun: bool
-    """A command of the unit's was executed."""
+    """True if a command of the unit was executed."""
 
 
 def observe_unit(

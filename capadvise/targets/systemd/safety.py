@@ -73,7 +73,7 @@ def _container_start(words: Sequence[str]) -> tuple[str, str] | None:
 
 
 def _above() -> Iterator[int]:
-    """We, and all processes above us but the first, whose group is not a service's."""
+    """This process and those above it, without pid 1: its group is not a service's."""
     pid = os.getpid()
     while pid > 1:
         yield pid

@@ -50,7 +50,7 @@ class UnitCommand:
 
     @property
     def phase(self) -> Phase:
-        """When in a unit's life it is executed."""
+        """The phase of the unit's life in which it is executed."""
         return _PHASES[self.setting]
 
     def starts(self, path: str) -> bool:

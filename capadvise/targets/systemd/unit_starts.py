@@ -25,7 +25,7 @@ class UnitStarts:
     """Says which threads are the unit's. See ``tasks.Starts``."""
 
     def __init__(self, unit: ServiceUnit, scope: Scope | None = None) -> None:
-        """``scope``: of a unit that runs already."""
+        """``scope``: the scope of a unit that runs already."""
         self._unit, self._next = unit, 0
         self._machine = Machine.read()
         self.scope = scope
@@ -34,7 +34,7 @@ class UnitStarts:
         self.posture: Posture | None = None
         """The main process's posture, or that of one before it; None if all were gone."""
         self.main_seen = False
-        """``posture`` is the main process's, all of it."""
+        """True if ``posture`` is the main process's complete one."""
         self.user = (0, 0)
         """uid and gid of the main process at its exec."""
         self.privileged: set[str] = set()

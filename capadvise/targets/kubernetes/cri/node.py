@@ -115,7 +115,7 @@ def _below_conmon(shim: int) -> list[tuple[str, int]]:
 
 
 def _below_shim(shim: int) -> Iterator[tuple[str, int]]:
-    """Bundles and first processes. Those of all pods of a machine lie side by side."""
+    """The bundles and first processes of a shim. Those of all pods lie side by side."""
     with suppress(OSError):
         folder = os.path.dirname(os.readlink(f"/proc/{shim}/cwd"))
         children = {str(pid): pid for pid in _children(shim)}

@@ -17,7 +17,7 @@ _JUMPS_BY_REGISTER = {"==": 0x1D, "!=": 0x5D}
 _MAP = 1
 
 
-def instruction(code: int, to: int = 0, source: int = 0, offset: int = 0, value: int = 0) -> bytes:
+def _instruction(code: int, to: int = 0, source: int = 0, offset: int = 0, value: int = 0) -> bytes:
     """One instruction: operation, registers, offset, value."""
     return struct.pack("<BBhi", code, source << 4 | to, offset, value)
 
@@ -127,7 +127,7 @@ class Assembler:
     def code(self) -> bytes:
         """The program."""
         return b"".join(
-            instruction(code, to, source, self._distance(at, offset), value)
+            _instruction(code, to, source, self._distance(at, offset), value)
             for at, (code, to, source, offset, value) in enumerate(self._instructions)
         )
 

@@ -74,13 +74,13 @@ def _server(first: bytes, answer: bytes) -> Iterator[int]:
 def test_protocol(
     protocol: str, first: bytes, answer: bytes, spoken: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(implicit_check, "_PATIENCE", 60.0)  # the server is a thread of ours
+    monkeypatch.setattr(implicit_check, "_ANSWER_SECONDS", 60.0)  # the server is a thread of ours
     with _server(first, answer) as port:
         assert implicit_check.answers(port, protocol) is spoken
 
 
 def test_who_says_nothing_speaks_no_protocol(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(implicit_check, "_PATIENCE", 0.3)
+    monkeypatch.setattr(implicit_check, "_ANSWER_SECONDS", 0.3)
     with _server(b"", b"") as port:
         assert not implicit_check.answers(port, "banner")
 

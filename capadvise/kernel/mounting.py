@@ -82,7 +82,12 @@ def copy_folder(folder: int, copy: Path, name: str) -> None:
 
 
 def make_mounts_private() -> None:
-    """Let no mount spread to other namespaces, or come from there. Raises OSError."""
+    """Let no mount spread to other namespaces, or come from there, in a mount namespace that this
+    process has just made. Raises OSError.
+
+    Below chroot(8) the root is often no mount point. The mount around it is out of reach there, and
+    usually shared with the machine: a trial's mounts would appear on the machine, and stay.
+    """
     root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         libc.mount(None, "/", uapi.MS_REC | uapi.MS_PRIVATE)

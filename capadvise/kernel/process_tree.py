@@ -1,5 +1,5 @@
-"""Killing a whole tree, and removing containers. Used by the guardian, and by the supervisor when
-the guardian is gone."""
+"""Killing a whole tree of processes, and removing containers: by the guardian, or by the supervisor
+if the guardian is gone. The standard library alone, for the launcher's sake."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ _EMPTYING_SECONDS = 5.0
 
 
 class OwnCgroup:
-    """A group below the one that we are in."""
+    """The control group of a target, below our own: all in it are found and killed, no matter
+    which process has adopted them."""
 
     def __init__(self, parent: int, name: str) -> None:
         """``parent``: a descriptor of our own group: the target can mount over its path. Raises

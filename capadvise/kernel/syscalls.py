@@ -1,7 +1,7 @@
 """System calls: their arguments and how people read them, which are recorded, and which errors are
 refusals. Pure.
 
-Only calls that are rare are listed: an event on each open or stat would cost more than all the
+Only rare calls are recorded: an event on each open or stat would cost more than all the
 rest of the observer (measured: 1.15 of the native time). Names are those of the kernel's
 ``SYSCALL_DEFINE``, which tracefs uses too. Pointers are not followed.
 """

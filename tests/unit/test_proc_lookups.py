@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from capadvise.observe.ftrace import pointer_readers
-from capadvise.observe.ftrace.bpf_probe import only_if_begins
+from capadvise.observe.ftrace.bpf_probe import ProbeProgram
 
 
 @pytest.mark.parametrize(
@@ -52,12 +52,15 @@ def test_an_option_names_processes(words: str, named: set[int]) -> None:
     assert pointer_readers.processes_named(words.split()) == named
 
 
-def test_a_jump_over_the_end_lands_behind_it() -> None:
-    code = only_if_begins(16, 8, b"/proc/")
-    (at,) = [at for at, op in enumerate(code) if op[0] == 0x1D]
+def test_a_jump_to_the_end_lands_on_it() -> None:
+    program = ProbeProgram(16)
+    program.end_unless_begins(8, b"/proc/")
+    raw = program.finish()
+    code = [raw[at : at + 8] for at in range(0, len(raw), 8)]
+    (at,) = [at for at, op in enumerate(code) if op[0] == 0x5D]
     (offset,) = struct.unpack_from("<h", code[at], 2)
-    assert at + 1 + offset == len(code)
-    assert all(len(op) == 8 for op in code)
+    assert at + 1 + offset == len(code) - 2
+    assert [op[0] for op in code[-2:]] == [0xB7, 0x95]  # return 0
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ _JUMPS_BY_REGISTER = {"==": 0x1D, "!=": 0x5D}
 _MAP = 1
 
 
-def instruction(code: int, to: int = 0, source: int = 0, offset: int = 0, value: int = 0) -> bytes:
+def _instruction(code: int, to: int = 0, source: int = 0, offset: int = 0, value: int = 0) -> bytes:
     """One instruction: operation, registers, offset, value."""
     return struct.pack("<BBhi", code, source << 4 | to, offset, value)
 
@@ -46,6 +46,12 @@ class Assembler:
         """Set a register to a number of 32 bits, with its sign."""
         self._add(0xB7, to, value=value)
 
+    def set_wide(self, to: int, value: int) -> None:
+        """Set a register to a number of 64 bits."""
+        low, high = struct.unpack("<ii", struct.pack("<Q", value))
+        self._add(0x18, to, value=low)
+        self._add(0, value=high)
+
     def map(self, to: int, descriptor: int) -> None:
         """Let a register stand for a map."""
         self._add(0x18, to, _MAP, value=descriptor)
@@ -58,6 +64,10 @@ class Assembler:
     def add_register(self, to: int, source: int) -> None:
         """Add a register to a register."""
         self._add(0x0F, to, source)
+
+    def shift_left(self, to: int, value: int) -> None:
+        """Shift a register to higher bits."""
+        self._add(0x67, to, value=value)
 
     def shift_right(self, to: int, value: int) -> None:
         """Shift a register, without its sign."""
@@ -73,7 +83,7 @@ class Assembler:
 
     def extend_sign(self, to: int) -> None:
         """Take the lower 32 bits of a register for a number with a sign."""
-        self._add(0x67, to, value=32)
+        self.shift_left(to, 32)
         self._add(0xC7, to, value=32)
 
     def load(self, size: int, to: int, source: int, offset: int) -> None:
@@ -117,7 +127,7 @@ class Assembler:
     def code(self) -> bytes:
         """The program."""
         return b"".join(
-            instruction(code, to, source, self._distance(at, offset), value)
+            _instruction(code, to, source, self._distance(at, offset), value)
             for at, (code, to, source, offset, value) in enumerate(self._instructions)
         )
 

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import mmap
 import os
-import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from capadvise.kernel import libc, uapi
 from capadvise.observe.ftrace import tracefs
-from capadvise.observe.ftrace.bpf_assembler import instruction as _op
+from capadvise.observe.ftrace.bpf_assembler import FRAME, Assembler
 
 _QUEUE = 32768
 """The most records that wait to be read. Some come from all programs on the machine, and a full
@@ -145,181 +144,181 @@ def _attached(number: int, code: bytes) -> int:
         os.close(loaded)
 
 
-# Instructions (Documentation/bpf/standardization/instruction-set.rst): operation, registers,
-# offset, value. Register 10 is the end of the stack, 6 keeps the event.
-_MOVE, _SET, _ADD, _CALL, _EXIT = 0xBF, 0xB7, 0x07, 0x85, 0x95
-_STORE, _STORE_64, _STORE_32, _LOAD_64, _LOAD_WIDE, _LOAD_MAP = 0x7A, 0x7B, 0x63, 0x79, 0x18, 1
-_JUMP_EQUAL, _JUMP_AT_MOST, _SHIFT_LEFT, _LOAD_8 = 0x1D, 0xB5, 0x67, 0x71
-_LOAD_32, _STORE_8, _AND, _SHIFT_RIGHT, _ADD_REGISTER = 0x61, 0x72, 0x57, 0x77, 0x0F
-_JUMP_EQUAL_TO, _JUMP_NOT_EQUAL_TO, _ADD_TO_64 = 0x15, 0x55, 0xDB
 _TIME, _PID_TGID, _NAME, _MAP_PUSH, _READ_USER, _READ_USER_TEXT = 5, 14, 16, 87, 112, 114
 _MAP_LOOKUP, _MAP_UPDATE = 1, 2
-_FRAME, _EVENT, _THREAD = 10, 6, 7
+_EVENT, _THREAD = 6, 7
+"""Registers that are kept."""
 
 
-def begin(size: int) -> list[bytes]:
-    """Clear a record of this size, and write thread and process into its first 8 bytes."""
-    return [*clear(size, 0, size), *begin_uncleared(size)]
+class ProbeProgram(Assembler):
+    """A program that writes a record at the end of the stack. Offsets are those in the record.
 
+    At the label ``end`` it ends without a record: ``end_unless_…`` jumps there.
+    """
 
-def begin_uncleared(size: int) -> list[bytes]:
-    """Write thread and process alone: a program at a frequent call clears the rest only if it has
-    something to record."""
-    return [_op(_MOVE, _EVENT, 1), _op(_CALL, value=_PID_TGID), _op(_STORE_64, _FRAME, 0, -size)]
+    def __init__(self, size: int) -> None:
+        """``size``: bytes of the record."""
+        super().__init__()
+        self._size = size
 
+    def begin(self) -> None:
+        """Clear the record, and write thread and process into its first 8 bytes."""
+        self.clear(0, self._size)
+        self.begin_uncleared()
 
-def clear(size: int, at: int, end: int) -> list[bytes]:
-    """Clear this part of a record."""
-    return [_op(_STORE, _FRAME, 0, place - size) for place in range(at, end, 8)]
+    def begin_uncleared(self) -> None:
+        """Write thread and process alone: a program at a frequent call clears the rest only if it
+        has something to record."""
+        self.move(_EVENT, 1)
+        self.call(_PID_TGID)
+        self.store(8, FRAME, -self._size, 0)
 
+    def clear(self, at: int, end: int) -> None:
+        """Clear this part of the record."""
+        for place in range(at, end, 8):
+            self.store_value(8, FRAME, place - self._size, 0)
 
-def name(size: int, at: int) -> list[bytes]:
-    """Write the name of the thread into the record: ``NAME_LENGTH`` bytes."""
-    to = [_op(_MOVE, 1, _FRAME), _op(_ADD, 1, value=at - size)]
-    return [*to, _op(_SET, 2, value=NAME_LENGTH), _op(_CALL, value=_NAME)]
+    def write_name(self, at: int) -> None:
+        """Write the name of the thread into the record: ``NAME_LENGTH`` bytes."""
+        self._point(1, at)
+        self.set(2, NAME_LENGTH)
+        self.call(_NAME)
 
+    def write_time(self, at: int) -> None:
+        """Write the time in ns into the record, by CLOCK_MONOTONIC."""
+        self.call(_TIME)
+        self.store(8, FRAME, at - self._size, 0)
 
-def time(size: int, at: int) -> list[bytes]:
-    """Write the time in ns into the record, by CLOCK_MONOTONIC."""
-    return [_op(_CALL, value=_TIME), _op(_STORE_64, _FRAME, 0, at - size)]
+    def write_number(self, at: int, value: int) -> None:
+        """Write a number of 8 bytes into the record."""
+        self.store_value(8, FRAME, at - self._size, value)
 
+    def write_error(self, at: int) -> None:
+        """Write the error of the last reading into the record."""
+        self.store(4, FRAME, at - self._size, 0)
 
-def note(size: int, at: int, value: int) -> list[bytes]:
-    """Write a number of 8 bytes into the record."""
-    return [_op(_STORE, _FRAME, 0, at - size, value)]
+    def read(self, argument: int, to: int, length: int, *, text: bool = False) -> None:
+        """Copy what an argument points to into the record; a text up to its end. Register 0 has the
+        error, if there is one."""
+        self.load(8, 3, _EVENT, argument)
+        self._read(to, length, text=text)
 
+    def follow(self, pointer: int, to: int, length: int) -> None:
+        """Copy the text that a pointer in the record points to into the record."""
+        self.load(8, 3, FRAME, pointer - self._size)
+        self._read(to, length, text=True)
 
-def read(size: int, argument: int, to: int, length: int, *, text: bool = False) -> list[bytes]:
-    """Copy what an argument points to into the record; a text up to its end. Register 0 has the
-    error, if there is one."""
-    return _read(size, _op(_LOAD_64, 3, _EVENT, argument), to, length, text=text)
+    def _read(self, to: int, length: int, *, text: bool) -> None:
+        self._point(1, to)
+        self.set(2, length)
+        self.call(_READ_USER_TEXT if text else _READ_USER)
 
+    def end_unless_length(self, length: int) -> None:
+        """End unless the text that was just read has so many bytes."""
+        with_its_end = length + 1
+        self.jump_if(0, "!=", with_its_end, "end")
 
-def follow(size: int, pointer: int, to: int, length: int) -> list[bytes]:
-    """Copy the text that a pointer in the record points to into the record."""
-    return _read(size, _op(_LOAD_64, 3, _FRAME, pointer - size), to, length, text=True)
+    def end_unless_begins(self, at: int, prefix: bytes) -> None:
+        """End unless the record has these bytes, 8 at most, at this place."""
+        unused = 8 * (8 - len(prefix))
+        self.load(8, 2, FRAME, at - self._size)
+        self.shift_left(2, unused)
+        self.set_wide(3, int.from_bytes(prefix, "little") << unused)
+        self.jump_if_register(2, "!=", 3, "end")
 
+    def end_unless_may_begin(self, at: int, prefix: bytes) -> None:
+        """Like ``end_unless_begins``, but only if the 8 bytes could be read: a shorter text can end
+        at the end of a page."""
+        self.jump_if(0, "!=", 0, "may begin")
+        self.end_unless_begins(at, prefix)
+        self.label("may begin")
 
-def _read(size: int, load: bytes, to: int, length: int, *, text: bool) -> list[bytes]:
-    return [
-        _op(_MOVE, 1, _FRAME),
-        _op(_ADD, 1, value=to - size),
-        _op(_SET, 2, value=length),
-        load,
-        _op(_CALL, value=_READ_USER_TEXT if text else _READ_USER),
-    ]
+    def end_unless_over_or_at_most(self, at: int, last: bytes) -> None:
+        """End unless the text of the record is over at this place, or goes on with a slash and with
+        a byte that is this one or a lower one."""
+        self.load(1, 2, FRAME, at - self._size)
+        self.jump_if(2, "==", 0, "over")
+        self.jump_if(2, "!=", ord("/"), "end")
+        self.load(1, 2, FRAME, at + 1 - self._size)
+        self.jump_if(2, ">", ord(last), "end")
+        self.label("over")
 
+    def end_unless_lacks(self, argument: int, flag: int) -> None:
+        """End if an argument has this flag."""
+        self.load(8, 2, _EVENT, argument)
+        self.keep_bits(2, flag)
+        self.jump_if(2, "!=", 0, "end")
 
-def only_if_length(length: int) -> list[bytes]:
-    """End here unless the text that was just read has so many bytes."""
-    with_its_end = length + 1
-    return [_op(_JUMP_EQUAL_TO, 0, offset=2, value=with_its_end), *_end()]
+    def end_unless_followed(self, table: int) -> None:
+        """End unless the thread at the start of the record is followed. A number beyond the table
+        counts as followed: pid_max may have been raised since."""
+        self.load(4, _THREAD, FRAME, -self._size)
+        self._find(table)
+        self.jump_if(0, "==", 0, "followed")
+        self.add_register(0, _THREAD)
+        self.load(1, 2, 0, 0)
+        self.jump_if(2, "==", 0, "end")
+        self.label("followed")
 
+    def follow_thread(self, table: int, number: int) -> None:
+        """Follow a thread. ``number``: the offset of its number in the event."""
+        self.load(4, _THREAD, _EVENT, number)
+        self._find(table)
+        self.jump_if(0, "==", 0, "end")
+        self.add_register(0, _THREAD)
+        self.store_value(1, 0, 0, 1)
 
-def keep_result(size: int, to: int) -> list[bytes]:
-    """Write the error of reading into the record."""
-    return [_op(_STORE_32, _FRAME, 0, to - size)]
+    def _find(self, table: int) -> None:
+        """Write the group of a thread into register 0, 0 if there is none, and where the thread is
+        in it into its own. Uses the place below the record."""
+        self.move(1, _THREAD)
+        self.shift_right(1, _GROUP.bit_length() - 1)
+        self.store(4, FRAME, -self._size - 8, 1)
+        self._pass(table, -8)
+        self.call(_MAP_LOOKUP)
+        self.keep_bits(_THREAD, _GROUP - 1)
 
+    def push(self, maps: Maps) -> None:
+        """Put the record into the queue, or count it as lost if the queue is full."""
+        self._pass(maps.queue, 0)
+        self.set(3, 0)
+        self.call(_MAP_PUSH)
+        self.jump_if(0, "==", 0, "end")
+        self._pass(maps.lost, 0)
+        self.call(_MAP_LOOKUP)
+        self.jump_if(0, "==", 0, "first loss")
+        self.set(1, 1)
+        self.increment(0, 0, 1)
+        self.jump("end")
+        self.label("first loss")
+        # The record is lost: its place behind thread and process is free for the count.
+        self.write_number(8, 1)
+        self._pass(maps.lost, 0)
+        self._point(3, 8)
+        self.set(4, 0)
+        self.call(_MAP_UPDATE)
 
-def only_if_begins(size: int, at: int, prefix: bytes) -> list[bytes]:
-    """End here unless the record has these bytes, 8 at most, at this place."""
-    unused = 8 * (8 - len(prefix))
-    low, high = struct.unpack("<ii", struct.pack("<Q", int.from_bytes(prefix, "little") << unused))
-    return [
-        _op(_LOAD_64, 2, _FRAME, at - size),
-        _op(_SHIFT_LEFT, 2, value=unused),
-        *(_op(_LOAD_WIDE, 3, value=low), _op(0, value=high)),
-        _op(_JUMP_EQUAL, 2, 3, 2),
-        *_end(),
-    ]
+    def finish(self) -> bytes:
+        """End the program, and return its code."""
+        self.label("end")
+        self.exit()
+        return self.code
 
+    def _point(self, register: int, at: int) -> None:
+        self.move(register, FRAME)
+        self.add(register, at - self._size)
 
-def only_if_may_begin(size: int, at: int, prefix: bytes) -> list[bytes]:
-    """Like ``only_if_begins``, but only if the 8 bytes could be read: a shorter text can end at the
-    end of a page."""
-    begins = only_if_begins(size, at, prefix)
-    return [_op(_JUMP_NOT_EQUAL_TO, 0, offset=len(begins)), *begins]
-
-
-def only_if_over_or_at_most(size: int, at: int, last: bytes) -> list[bytes]:
-    """End here unless the text of the record is over at this place, or goes on with a slash and
-    with a byte that is this one or a lower one."""
-    after_slash = [
-        _op(_LOAD_8, 2, _FRAME, at + 1 - size),
-        _op(_JUMP_AT_MOST, 2, offset=2, value=ord(last)),
-        *_end(),
-    ]
-    no_slash = [_op(_JUMP_EQUAL_TO, 2, offset=2, value=ord("/")), *_end()]
-    skipped = len(no_slash) + len(after_slash)
-    return [
-        _op(_LOAD_8, 2, _FRAME, at - size),
-        _op(_JUMP_EQUAL_TO, 2, offset=skipped, value=0),
-        *no_slash,
-        *after_slash,
-    ]
-
-
-def only_if_lacks(argument: int, flag: int) -> list[bytes]:
-    """End here if an argument has this flag."""
-    flagged = [_op(_LOAD_64, 2, _EVENT, argument), _op(_AND, 2, value=flag)]
-    return [*flagged, _op(_JUMP_EQUAL_TO, 2, offset=2), *_end()]
-
-
-def only_if_followed(size: int, table: int) -> list[bytes]:
-    """End here unless the thread at the start of the record is followed. A number beyond the table
-    counts as followed: pid_max may have been raised since."""
-    unless = [
-        _op(_ADD_REGISTER, 0, _THREAD),
-        _op(_LOAD_8, 2, 0),
-        _op(_JUMP_NOT_EQUAL_TO, 2, offset=2),
-        *_end(),
-    ]
-    find = [_op(_LOAD_32, _THREAD, _FRAME, -size), *_find(table, -size - 8)]
-    return [*find, _op(_JUMP_EQUAL_TO, 0, offset=len(unless)), *unless]
+    def _pass(self, table: int, at: int) -> None:
+        """The first two arguments of a call: a map, and a place in the record."""
+        self.map(1, table)
+        self._point(2, at)
 
 
 def _program_of_fork(table: int, child: int) -> bytes:
     """The program that follows the children of followed threads. ``child``: the offset of the
     child's number in the event."""
-    code = [*begin(8), *only_if_followed(8, table)]
-    code += [_op(_LOAD_32, _THREAD, _EVENT, child), *_find(table, -16)]
-    code += [
-        _op(_JUMP_EQUAL_TO, 0, offset=2),
-        _op(_ADD_REGISTER, 0, _THREAD),
-        _op(_STORE_8, value=1),
-    ]
-    return b"".join([*code, *_end()])
-
-
-def _find(table: int, free: int) -> list[bytes]:
-    """Write the group of a thread into register 0, 0 if there is none, and where the thread is in
-    it into its own. ``free``: a place on the stack."""
-    return [
-        *(_op(_MOVE, 1, _THREAD), _op(_SHIFT_RIGHT, 1, value=_GROUP.bit_length() - 1)),
-        _op(_STORE_32, _FRAME, 1, free),
-        *_pass(table, free),
-        *(_op(_CALL, value=_MAP_LOOKUP), _op(_AND, _THREAD, value=_GROUP - 1)),
-    ]
-
-
-def push(size: int, maps: Maps) -> list[bytes]:
-    """Put the record into the queue, or count it as lost if the queue is full, and end."""
-    code = [*_pass(maps.queue, -size), _op(_SET, 3), _op(_CALL, value=_MAP_PUSH)]
-    counted = [_op(_SET, 1, value=1), _op(_ADD_TO_64, 0, 1), *_end()]
-    full = [*_pass(maps.lost, -size), _op(_CALL, value=_MAP_LOOKUP)]
-    full += [_op(_JUMP_EQUAL_TO, 0, offset=len(counted)), *counted]
-    # The record is lost: its place behind thread and process is free for the count.
-    full += [_op(_STORE, _FRAME, 0, 8 - size, 1), *_pass(maps.lost, -size)]
-    full += [_op(_MOVE, 3, _FRAME), _op(_ADD, 3, value=8 - size), _op(_SET, 4)]
-    full += [_op(_CALL, value=_MAP_UPDATE)]
-    return [*code, _op(_JUMP_EQUAL_TO, 0, offset=len(full)), *full, *_end()]
-
-
-def _pass(table: int, at: int) -> list[bytes]:
-    """The first two arguments of a call: a map, and a place below the end of the stack."""
-    load = [_op(_LOAD_WIDE, 1, _LOAD_MAP, value=table), _op(0)]
-    return [*load, _op(_MOVE, 2, _FRAME), _op(_ADD, 2, value=at)]
-
-
-def _end() -> list[bytes]:
-    return [_op(_SET, 0), _op(_EXIT)]
+    code = ProbeProgram(8)
+    code.begin()
+    code.end_unless_followed(table)
+    code.follow_thread(table, child)
+    return code.finish()

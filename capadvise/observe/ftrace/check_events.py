@@ -180,7 +180,15 @@ _time = itemgetter(0)
 
 
 class EventSorter:
-    """Takes pages; gives events when nothing older can come."""
+    """Takes pages; returns events once no older ones can come.
+
+    Each processor has a buffer of its own, and in a round they are read one after the other. What
+    happens during the round is read from one buffer, and not yet from another that was read before:
+    a thread that changed its processor would seem to end a call that it never began. Therefore the
+    quiet buffer is read once before CAP_SYS_ADMIN's and once after it: all events up to the newest
+    of the first reading have been read, and the few newer ones wait for the next round. If a buffer
+    held more than was read, no event is taken that is newer than the last one that was read.
+    """
 
     def __init__(
         self,

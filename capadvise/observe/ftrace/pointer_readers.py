@@ -26,22 +26,7 @@ from capadvise.observe.ftrace.bpf_probe import (
     Followed,
     Maps,
     Probe,
-    begin,
-    begin_uncleared,
-    clear,
-    follow,
-    keep_result,
-    name,
-    note,
-    only_if_begins,
-    only_if_followed,
-    only_if_lacks,
-    only_if_length,
-    only_if_may_begin,
-    only_if_over_or_at_most,
-    push,
-    read,
-    time,
+    ProbeProgram,
 )
 
 _EXEC = "execve"
@@ -180,28 +165,35 @@ def text(raw: bytes) -> str:
 
 
 def _program_of_path(call: str, followed: Followed | None, maps: Maps) -> bytes:
-    size = _RECORD.size
-    code = [*begin_uncleared(size)]
-    code += only_if_followed(size, followed.table) if followed else ()
-    code += only_if_lacks(_FLAGS[call], _AT_SYMLINK_NOFOLLOW) if call in _FLAGS else ()
+    code = ProbeProgram(_RECORD.size)
+    code.begin_uncleared()
+    if followed:
+        code.end_unless_followed(followed.table)
+    if call in _FLAGS:
+        code.end_unless_lacks(_FLAGS[call], _AT_SYMLINK_NOFOLLOW)
     # Most paths are not in /proc: reading a few bytes is cheaper than finding their end.
-    code += [*read(size, _PATHS[call], _TEXT_AT, 8), *only_if_may_begin(size, _TEXT_AT, _PROC)]
-    code += [*read(size, _PATHS[call], _TEXT_AT, _PATH_LENGTH, text=True)]
-    code += only_if_begins(size, _TEXT_AT, _PROC)
-    code += only_if_over_or_at_most(size, _TEXT_AT + len(_PROC), b"9")
-    code += clear(size, _TEXT_AT + _PATH_LENGTH, size)
-    code += [*note(size, _CALL_AT, _CALLS.index(call)), *time(size, _TIME_AT)]
-    code += name(size, _NAME_AT)
-    return b"".join([*code, *push(size, maps)])
+    code.read(_PATHS[call], _TEXT_AT, 8)
+    code.end_unless_may_begin(_TEXT_AT, _PROC)
+    code.read(_PATHS[call], _TEXT_AT, _PATH_LENGTH, text=True)
+    code.end_unless_begins(_TEXT_AT, _PROC)
+    code.end_unless_over_or_at_most(_TEXT_AT + len(_PROC), b"9")
+    code.clear(_TEXT_AT + _PATH_LENGTH, _RECORD.size)
+    code.write_number(_CALL_AT, _CALLS.index(call))
+    code.write_time(_TIME_AT)
+    code.write_name(_NAME_AT)
+    code.push(maps)
+    return code.finish()
 
 
 def _program_of_exec(maps: Maps) -> bytes:
-    size = _RECORD.size
-    code = [*begin(size), *read(size, SECOND, _TEXT_AT, 8 * (_WORDS + 1))]
+    code = ProbeProgram(_RECORD.size)
+    code.begin()
+    code.read(SECOND, _TEXT_AT, 8 * (_WORDS + 1))
     for number in range(_WORDS):
-        pointer = _TEXT_AT + 8 * (number + 1)
-        code += follow(size, pointer, _WORDS_AT + _LENGTH * number, _LENGTH)
-    return b"".join([*code, *name(size, _NAME_AT), *push(size, maps)])
+        code.follow(_TEXT_AT + 8 * (number + 1), _WORDS_AT + _LENGTH * number, _LENGTH)
+    code.write_name(_NAME_AT)
+    code.push(maps)
+    return code.finish()
 
 
 _CAPSET_RECORD = struct.Struct("<IIIi6I")
@@ -255,9 +247,13 @@ class CapsetArguments:
 
 
 def _program_of_capset(maps: Maps) -> bytes:
-    size = _CAPSET_RECORD.size
-    code = [*begin(size), *read(size, SECOND, 16, 24), *keep_result(size, 12)]
-    return b"".join([*code, *read(size, FIRST, 8, 4), *push(size, maps)])
+    code = ProbeProgram(_CAPSET_RECORD.size)
+    code.begin()
+    code.read(SECOND, 16, 24)
+    code.write_error(12)
+    code.read(FIRST, 8, 4)
+    code.push(maps)
+    return code.finish()
 
 
 _ID = 64
@@ -294,10 +290,13 @@ class ContainerIds:
 
 
 def _program_of_id(maps: Maps) -> bytes:
-    size = _ID_RECORD.size
-    code = [*begin(size), *read(size, SECOND, _POINTERS_AT, _ID_AT - _POINTERS_AT)]
-    code += follow(size, _POINTERS_AT + 8 * _PLACE, _ID_AT, _ID + 1)
-    return b"".join([*code, *only_if_length(_ID), *push(size, maps)])
+    code = ProbeProgram(_ID_RECORD.size)
+    code.begin()
+    code.read(SECOND, _POINTERS_AT, _ID_AT - _POINTERS_AT)
+    code.follow(_POINTERS_AT + 8 * _PLACE, _ID_AT, _ID + 1)
+    code.end_unless_length(_ID)
+    code.push(maps)
+    return code.finish()
 
 
 _TYPE_LENGTH = 32
@@ -325,6 +324,8 @@ class FileSystems:
 
 
 def _program_of_type(argument: int, maps: Maps) -> bytes:
-    size = _TYPE_RECORD.size
-    code = [*begin(size), *read(size, argument, 8, _TYPE_LENGTH, text=True)]
-    return b"".join([*code, *push(size, maps)])
+    code = ProbeProgram(_TYPE_RECORD.size)
+    code.begin()
+    code.read(argument, 8, _TYPE_LENGTH, text=True)
+    code.push(maps)
+    return code.finish()

@@ -201,7 +201,7 @@ def _stop(limits: Limits, state: State, now: float) -> Decision:
         return state, (Order.STOP,)
     if state.kill_at is not None:
         return state, ()
-    if not limits.stop_patience:  # its stop is of no interest
+    if not limits.stop_patience:  # its stop does not matter
         return replace(state, kill_at=now + _AGAIN), (Order.NOTE_ENDING, Order.KILL)
     stopping = replace(state, kill_at=now + limits.stop_patience)
     return stopping, (Order.NOTE_ENDING, Order.STOP)

@@ -43,7 +43,7 @@ makes the buffers would wait so long after each system call."""
 
 @dataclass(frozen=True, slots=True)
 class Tracing:
-    """What the trace buffers are to record."""
+    """The scope of the trace."""
 
     missing: CapSet | None = None
     """Capabilities that the target cannot have; None: those that we lack, or that the command must

@@ -1,4 +1,4 @@
-"""What was recorded, beside what was proven of the same program before. Pure.
+"""A recording compared with the proof of the same program in the catalog. Pure.
 
 A known set is that of one version, run in one way: a difference is a hint where to look, and no
 defect of either.
@@ -33,11 +33,11 @@ class Comparison:
     minimal: bool
     """The minimal sets are compared; else, before trials or of a choice, the recommended ones."""
     more: CapSet
-    """What the report's set has besides."""
+    """Capabilities that only the report has."""
     less: CapSet
-    """What only the known set has."""
+    """Capabilities that only the known set has."""
     other: str | None
-    """What must be said of the version; unescaped."""
+    """A remark on the version; unescaped."""
 
 
 def compared(report: Report, index: KnownIndex, caps: CapSet | None = None) -> Comparison | None:

@@ -1,4 +1,4 @@
-"""What changed between two reports. Pure."""
+"""The changes between two reports. Pure."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class SetChange:
 
 @dataclass(frozen=True, slots=True)
 class VerdictChange:
-    """One capability that is judged otherwise."""
+    """One capability with another verdict."""
 
     cap: Cap
     before: Need
@@ -44,12 +44,12 @@ class Diff:
     """None where one of the two reports has no floor."""
     verdicts: tuple[VerdictChange, ...]
     gained_evidence: tuple[tuple[Cap, str], ...]
-    """What the second report shows and the first does not: (capability, what was asked)."""
+    """Evidence of the second report that the first does not have: (capability, the call)."""
     lost_evidence: tuple[tuple[Cap, str], ...]
 
     @property
     def same_set(self) -> bool:
-        """Whether both recommend the same."""
+        """True if both recommend the same."""
         return not self.recommended.gained and not self.recommended.lost
 
 
@@ -78,7 +78,7 @@ def _set_change(before: CapSet, after: CapSet) -> SetChange:
 
 
 def _evidence(report: Report) -> frozenset[tuple[Cap, str]]:
-    """What the needs rest on. Counts and process numbers differ from run to run and are no part."""
+    """The evidence of the needs, without counts and process numbers, which differ from run to run."""
     return frozenset(
         (need.cap, _what(judged))
         for need in report.proposal.needs

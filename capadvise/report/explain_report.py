@@ -219,7 +219,7 @@ def _attacker(report: Report, catalog: Catalog) -> Iterator[str]:
 
 
 def _attacks(remains: Remaining, sources: dict[str, int]) -> Iterator[str]:
-    """What is possible first; each with the number of its source."""
+    """Possible attacks first; each with the number of its source."""
 
     def named(attack: Attack) -> str:
         number = sources.setdefault(attack.reference, len(sources) + 1)
@@ -325,8 +325,8 @@ _NAMESPACED = (
         "PrivateMounts=, PrivateNetwork=, ProtectHostname=.",
     ),
 )
-"""Where, what to write, and what else it takes: dockerd(8), podman-run(1), systemd.exec(5), and
-"User Namespaces" in the documentation of Kubernetes."""
+"""(place, edit, its conditions): dockerd(8), podman-run(1), systemd.exec(5), and "User Namespaces"
+in the documentation of Kubernetes."""
 
 _OWN = dict.fromkeys(("mnt", "pid", "net", "ipc", "uts"), Sharing.OWN)
 
@@ -387,7 +387,7 @@ def _milder(report: Report, catalog: Catalog) -> str:
 
 
 def place_sentences(report: Report) -> Iterator[str]:
-    """Where it ran, for people who know docker."""
+    """The place where it ran, for people who know docker."""
     posture = report.posture
     if on_the_host(report):
         yield _a_plain_program(report)
@@ -465,7 +465,7 @@ def _asked_by(need: Need) -> dict[str, int]:
 
 
 def uses_seen(need: Need, entry: Entry) -> list[tuple[Use, int]]:
-    """Of the many uses of a capability those that were seen, and how often; most often first."""
+    """The uses of a capability that were seen, and how often; most often first."""
     counts = _asked_by(need)
     seen = [
         (use, sum(counts[name] for name in counts if among(name, use.functions)))
@@ -489,7 +489,7 @@ def possibilities(remains: Remaining, named: Callable[[Attack], str]) -> Iterato
 
 
 POSSIBILITIES = "! possible there   ? only if that is true   × not possible there"
-"""What the marks mean."""
+"""The meaning of the marks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -498,11 +498,11 @@ class Way:
 
     caps: tuple[Cap, ...]
     use: str
-    """What was seen and needs no capability this way."""
+    """The use that needs no capability this way."""
     do: str
     edits: Edits
     narrower: tuple[Cap, ...]
-    """What is still needed this way: one of these."""
+    """One of these is still needed this way."""
     others: tuple[str, ...]
     """Uses of the same capability that were seen, too, and that need ways of their own."""
     saves: int

@@ -72,7 +72,7 @@ def coverage(report: Report) -> str:
 
 
 def _of_all(pods: int, report: Report) -> str:
-    """So many pods of those that the workload had; after a restart there were more than it has."""
+    """A number of pods out of those of the workload; after a restart there were more than it has."""
     recorded = len({recording.pod for recording in report.recordings})
     replicas = report.target.replicas or recorded
     if recorded > replicas:
@@ -98,7 +98,7 @@ def file_name(report: Report, among: Iterable[Report]) -> str:
 
 
 def summary(report: Report, path: str) -> Iterator[str]:
-    """What is known of a container, and what to do with it."""
+    """The result for a container, and the file of its report."""
     target, proposal = report.target, report.proposal
     yield f"{target.owner}/{target.name}: {coverage(report)}"
     if target.image:

@@ -37,7 +37,7 @@ MAX_BYTES = 64 << 20
 """A larger file is not a report: evidence is aggregated."""
 ISOLATIONS = ("workload", "command", "container", "unit", "none")
 _NAMED = 8
-"""So many reports of a folder."""
+"""The most reports of a folder that a hint names."""
 _REPORTS = "a report is what `capadvise run -o FILE` writes"
 
 
@@ -181,7 +181,7 @@ def _caps(value: Any) -> CapSet:
 
 
 def _refused_calls(raw: Any) -> tuple[RefusedCall, ...]:
-    """As they were seen; of an older report, which keeps the judgement alone, as that says."""
+    """The refused calls; an older report only keeps the judgement on them."""
     if "refused_calls" in raw:
         return tuple(map(_refused_call, raw["refused_calls"]))
     return tuple(

@@ -98,14 +98,14 @@ def find(body: str, service: str | None) -> tuple[Node, Mapping, str]:
 
 @dataclass(slots=True)
 class _Plan:
-    """What to do for one service."""
+    """The changes for one service."""
 
     doc: Document
     services: Mapping
     name: str
     wanted: dict[str, Listing]
     recorded: bool | None
-    """Whether it was privileged when it was recorded."""
+    """True if it was privileged when it was recorded."""
 
     @property
     def pair(self) -> Pair:
@@ -188,8 +188,8 @@ class _Plan:
         return TextEdit(colon, colon, f" {OVERRIDE}")
 
     def tag(self, key: str) -> str | None:
-        """Compose adds the lists of a service that is extended, or of the file that this one
-        overrides, to its own, unless told otherwise. What this one tells already stays told."""
+        """Compose adds the lists of an extended service, or of an overridden file, to those of this
+        service, unless a tag prevents that. A tag that is already there stays."""
         own = self.pair[1].own(key) if isinstance(self.pair[1], Mapping) else None
         if own and own[1].tag in ("!reset", OVERRIDE):
             return OVERRIDE
@@ -244,8 +244,8 @@ def dependents(services: Mapping, name: str) -> Iterator[str]:
 
 
 def _pinned(old: str, new: str, name: str) -> tuple[str, list[str]]:
-    """Where other services took their keys from the changed one, they get what they had; and a
-    note on each. One after the other: what one is given can be what another takes."""
+    """Give other services, whose keys came from the changed one, their old values; with a note on
+    each. One after the other, since a service can take what another one was just given."""
     notes: list[str] = []
     root, services, _ = find(new, name)
     pairs = {text(key): (key, node) for key, node in services.pairs}
@@ -278,7 +278,7 @@ def _nothing(key: str) -> Tree:
 
 
 def _said(node: Node | None) -> Any:
-    """What an entry means, where an empty one counts as none."""
+    """The meaning of an entry; an empty one means nothing."""
     return names(node) or is_on(node)
 
 
@@ -329,7 +329,6 @@ def others(root: Node, name: str, keys: Sequence_[str]) -> Any:
 
 
 def _notes(plan: _Plan, snippet: Snippet, *, changed: bool) -> Iterator[str]:
-    """What the owner of the file must know."""
     name, node = plan.name, plan.pair[1]
     parents = list(parents_of(plan.services, node))
     if any(parent is None or names(entries(parent).get("cap_add")) for parent in parents):
@@ -378,8 +377,8 @@ def restrain(body: str, service: str, declared: Declared, snippet: Snippet) -> s
 
 
 def _is_inherited(services: Mapping, node: Node, service: str) -> bool:
-    """Whether a service that is extended, or one that extends it, has the option: compose joins the
-    lists, and refuses what is twice in them. Raises CannotPatch where one is in another file."""
+    """True if a service that is extended, or one that extends it, has the option: compose joins the
+    lists and refuses duplicates. Raises CannotPatch if that service is in another file."""
     heirs = (services.own(name) for name in dependents(services, service))
     for other in (*parents_of(services, node), *(pair[1] for pair in heirs if pair)):
         if other is None:

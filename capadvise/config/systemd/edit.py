@@ -88,7 +88,8 @@ def _ambient(unit: Unit, snippet: Snippet) -> list[TextEdit]:
 
 
 def _is_root(unit: Unit, snippet: Snippet) -> bool:
-    """Where a drop-in does not say, the service is taken to be as the target that was recorded."""
+    """True if the service is root; a drop-in that does not say is taken to be as the recorded
+    target."""
     service = unit.all_of(_SERVICE)
     dynamic = service.last("DynamicUser")
     if dynamic and flag_of(dynamic.value):
@@ -100,18 +101,18 @@ def _is_root(unit: Unit, snippet: Snippet) -> bool:
 
 
 def _emptied(unit: Unit, key: str) -> bool:
-    """Whether nothing that was said before this file is left."""
+    """True if an earlier file has no effect on the key."""
     return not _drop_in(unit) or emptied(unit, _SERVICE, key)
 
 
 def _is_right(unit: Unit, key: str, want: CapSet) -> bool:
-    """Whether a key says what is wanted, without names that have no effect."""
+    """True if a key has the wanted value, without names that have no effect."""
     clean = not add_up(unit.all_of(_SERVICE), key).unknown
     return clean and _effective(unit, key) == want and _emptied(unit, key)
 
 
 def _effective(unit: Unit, key: str) -> CapSet | None:
-    """What the lines of a key come to, as systemd reads them; None for everything."""
+    """The set of the lines of a key, as systemd reads them; None for everything."""
     total = add_up(unit.all_of(_SERVICE), key)
     named = frozenset(map(Cap, total.named))
     if not total.everything:
@@ -120,8 +121,8 @@ def _effective(unit: Unit, key: str) -> CapSet | None:
 
 
 def _set(unit: Unit, key: str, snippet: Snippet, *, why: bool) -> list[TextEdit]:
-    """Words that stay do so on their lines. What is new joins the only line there is; beside
-    several it gets lines of its own. With ``why`` there are comments above."""
+    """Words that stay do so on their lines. New words join the only line, or get lines of their own
+    beside several. With ``why`` there are comments above."""
     live = unit.all_of(_SERVICE).values(key)
     inverted = [item.value.startswith("~") for item in live]  # what is taken away
     seen: set[Cap] = set()

@@ -40,12 +40,12 @@ def add(
 
 
 def emptied(unit: Unit, section: str, key: str) -> bool:
-    """Whether a line takes back what was said before it, be it in another file."""
+    """True if a line takes back earlier values, even those of another file."""
     return any(not item.value for item in unit.all_of(section).all(key))
 
 
 def same_but(old: Unit, new: Unit, keys: Sequence[str]) -> bool:
-    """Whether two files say the same, these keys apart."""
+    """True if two files say the same, except for these keys."""
     before, after = (
         [(item.section, item.key, item.value) for item in unit.assignments if item.key not in keys]
         for unit in (old, new)

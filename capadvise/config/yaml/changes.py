@@ -1,5 +1,5 @@
-"""What is done to a mapping of a YAML text: entries added, taken out, their lists changed. Each
-function returns edits; nothing else of the text moves."""
+"""Changes to a mapping of a YAML text: entries added, taken out, their lists changed. Each function
+returns edits; nothing else of the text moves."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Document:
         return cls(text, root, layout(text, root))
 
     def aliases(self, of: Node) -> list[Alias]:
-        """Where else a node is used, in the order of the text."""
+        """The other places that use a node, in the order of the text."""
         return [node for node in walk(self.root) if isinstance(node, Alias) and node.target is of]
 
 
@@ -112,8 +112,8 @@ def _behind_dash(text: str, mapping: Mapping, pair: Pair) -> list[TextEdit]:
 
 
 def open_up(doc: Document, within: Mapping, pair: Pair, tree: dict[str, Tree]) -> list[TextEdit]:
-    """Give a key whose value is nothing, ``{}`` or an alias a mapping, in lines of its own where it
-    can have them. What an alias stands for is merged in."""
+    """Give a mapping to a key whose value is nothing, ``{}`` or an alias, in lines of its own if it
+    can have them. The target of an alias is merged in."""
     key, value = pair
     text = doc.text
     edits = hand_on(doc, value)
@@ -130,7 +130,7 @@ def open_up(doc: Document, within: Mapping, pair: Pair, tree: dict[str, Tree]) -
 
 
 def merged(mapping: Mapping) -> Mapping:
-    """What a mapping takes from elsewhere, without its own entries."""
+    """The entries that a mapping takes from elsewhere."""
     pairs = tuple(pair for pair in mapping.pairs if is_merge(pair[0]))
     return Mapping(mapping.start, mapping.end, mapping.line, None, None, pairs, mapping.flow)
 
@@ -166,9 +166,9 @@ def change_list(
     *,
     exact: bool = False,
 ) -> list[TextEdit]:
-    """Make a list hold what is wanted and nothing else. What stays keeps its line and its comment:
-    ``fits`` gives the name that is wanted for what is written, or None. With ``exact`` it is
-    written as it is wanted."""
+    """Make a list hold the wanted items and nothing else. An item that stays keeps its line and its
+    comment: ``fits`` gives the wanted name of a written one, or None. With ``exact`` its spelling
+    changes to the wanted one."""
     keep, seen = _staying(value, {item.text for item in want.items}, fits)
     edits = list(_respelled(value, keep)) if exact else []
     new = [item for item in want.items if item.text not in seen]
@@ -323,7 +323,7 @@ def _append(text: str, end: int, between: str, new: Parts[str]) -> list[TextEdit
 
 
 def _comma(text: str, end: int) -> int | None:
-    """Where the comma after a part is."""
+    """The offset of the comma after a part."""
     at = _gap(text, end)
     return at if text.startswith(",", at) else None
 

@@ -13,7 +13,7 @@ from capadvise.report.risk import risk_word
 from capadvise.report.words import PROOFS, VERDICTS
 
 _STEERING = re.compile(r"[\\`*_\[\]<>|&~]")
-"""What Markdown, or the HTML in it, takes for more than text."""
+"""Characters that Markdown, or the HTML in it, takes for more than text."""
 
 
 def render(snippet: Snippet) -> str:

@@ -13,7 +13,7 @@ from capadvise.report.words import PROOFS, VERDICTS
 
 _LEVELS = {"low": "note", "medium": "warning", "high": "error", "root": "error"}
 _SEVERITIES = {"low": "2.0", "medium": "5.0", "high": "8.0", "root": "9.5"}
-"""As GitHub reads ``security-severity``: from 0 to 10."""
+"""The scale of GitHub for ``security-severity``: from 0 to 10."""
 
 
 def render(snippet: Snippet) -> str:

@@ -1,4 +1,5 @@
-"""What the pages share: how a stylesheet calls the lights, and what a page is made of."""
+"""The content of the pages: lamps, needs and proof of a report, in words that are safe to show.
+Pure."""
 
 from __future__ import annotations
 
@@ -38,7 +39,7 @@ class SheetNeed:
     call: str
     """The call that decides; empty where none is known."""
     without: str
-    """What is lost without it; empty where that is not known."""
+    """The loss without it; empty if it is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ class SheetTrial:
 
 @dataclass(frozen=True, slots=True)
 class SheetAttack:
-    """What an attacker could do with one capability of the set, where it ran."""
+    """An attack that is possible with one capability of the set, where it ran."""
 
     cap: Cap
     text: str
@@ -62,7 +63,7 @@ class SheetAttack:
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """All of it."""
+    """The whole content of a page."""
 
     name: str
     command: str
@@ -73,18 +74,18 @@ class Sheet:
     proof: tuple[str, ...]
     trials: tuple[SheetTrial, ...]
     tested: tuple[str, ...]
-    """What was exercised, and what was not."""
+    """The exercised parts, and the others."""
     place: str
-    """Where the risks are judged."""
+    """The place in which the risks are judged."""
     attacks: tuple[SheetAttack, ...]
     notes: tuple[str, ...]
-    """What could not be observed, and which needs are uncertain."""
+    """Facts that could not be observed, and uncertain needs."""
     recorded: str
     """When, how long, by which observer."""
 
 
 def sheet_of(report: Report, caps: CapSet, catalog: Catalog, set_name: str) -> Sheet:
-    """What is shared of a report and a set of it, or one of the user's own."""
+    """The sheet of a report and a set of it, or one of the user's own."""
     risks = RisksHere(report, catalog)
     known = all_caps(report.recording.host.last_cap, report.proposal)
     base = report.proposal.floor if set_name == "floor" else report.proposal.recommended
@@ -116,7 +117,7 @@ def sheet_of(report: Report, caps: CapSet, catalog: Catalog, set_name: str) -> S
 
 
 def _shown(report: Report, caps: CapSet) -> list[Cap]:
-    """What is kept first, then the rest of what was checked."""
+    """The kept capabilities first, then the other checked ones."""
     checked = {need.cap for need in report.proposal.needs}
     return sorted(caps | checked, key=lambda cap: (cap not in caps, cap))
 
@@ -223,7 +224,7 @@ def _kept(need: Need, risk: Risk | None) -> Kept:
 
 
 def sheet_in(snippet: Snippet) -> Sheet:
-    """What a page is made of."""
+    """The sheet of a snippet. Raises BadInput if it comes from no report."""
     if snippet.report is None:
         raise BadInput(
             f"{snippet.name}: it does not come from a report, so there is no page to make"

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 
 def no_new_privileges(snippet: Snippet) -> bool:
-    """True if the file should forbid new privileges: not if file capabilities are the way to work."""
+    """True if the file should forbid new privileges: not if file capabilities are the way to
+    work."""
     by_sysctl = bool(sysctls(snippet))
     way_without = snippet.root or not snippet.caps or by_sysctl
     return bool(snippet.no_new_privileges) and way_without

@@ -78,7 +78,8 @@ def _set_change(before: CapSet, after: CapSet) -> SetChange:
 
 
 def _evidence(report: Report) -> frozenset[tuple[Cap, str]]:
-    """The evidence of the needs, without counts and process numbers, which differ from run to run."""
+    """The evidence of the needs, without counts and process numbers, which differ from run to
+    run."""
     return frozenset(
         (need.cap, _what(judged))
         for need in report.proposal.needs

@@ -123,7 +123,8 @@ def _whole_use(use: Use) -> Iterator[str]:
 
 
 def defaults_sentences(cap: Cap, catalog: Catalog) -> Iterator[str]:
-    """The runtimes that grant a capability by default, and the Pod Security levels that allow it."""
+    """The runtimes that grant a capability by default, and the Pod Security levels that allow
+    it."""
     runtimes = [runtime.name for runtime in catalog.baselines.runtimes]
     granting = catalog.baselines.granting(cap)
     others = [name for name in runtimes if name not in granting]

@@ -72,7 +72,8 @@ def coverage(report: Report) -> str:
 
 
 def _of_all(pods: int, report: Report) -> str:
-    """A number of pods out of those of the workload; after a restart there were more than it has."""
+    """A number of pods out of those of the workload; after a restart there were more than it
+    has."""
     recorded = len({recording.pod for recording in report.recordings})
     replicas = report.target.replicas or recorded
     if recorded > replicas:

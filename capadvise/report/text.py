@@ -335,7 +335,8 @@ DROP_ALL = "No capability is needed: drop all."
 
 
 def no_need(report: Report) -> str:
-    """The sentence for an empty set: only trials, or a whole recording, show that there is no need."""
+    """The sentence for an empty set: only trials, or a whole recording, show that there is no
+    need."""
     if report.proposal.floor is not None:
         return DROP_ALL
     for run in report.recordings:

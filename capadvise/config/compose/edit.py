@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from collections.abc import Sequence as Sequence_
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,7 +44,13 @@ from capadvise.config.yaml.tree import (
 )
 from capadvise.model.errors import BadInput, CannotPatch
 
-_KEYS = ("cap_drop", "cap_add", "privileged")
+_EMPTY: dict[str, Tree] = {
+    "cap_drop": Listing(()),
+    "cap_add": Listing(()),
+    "privileged": "false",
+}
+"""Keys that a patch changes → their values that grant nothing."""
+_KEYS = tuple(_EMPTY)
 _ALL = Listing((Item("ALL"),))
 OVERRIDE = "!override"
 
@@ -255,7 +260,7 @@ def _pinned(old: str, new: str, name: str) -> tuple[str, list[str]]:
             continue
         was, has = entries(had), entries(pair[1])
         pins: dict[str, Tree] = {
-            key: source(old, target(was[key])) if key in was else _nothing(key)
+            key: source(old, target(was[key])) if key in was else _EMPTY[key]
             for key in _KEYS
             if _said(was.get(key)) != _said(has.get(key))
         }
@@ -273,10 +278,6 @@ def _pinned(old: str, new: str, name: str) -> tuple[str, list[str]]:
     return new, notes
 
 
-def _nothing(key: str) -> Tree:
-    return "false" if key == "privileged" else Listing(())
-
-
 def _said(node: Node | None) -> Any:
     """The meaning of an entry; an empty one means nothing."""
     return names(node) or is_on(node)
@@ -284,8 +285,10 @@ def _said(node: Node | None) -> Any:
 
 def _verify(old: str, new: str, name: str, wanted: dict[str, Listing]) -> None:
     """Read both texts again: nothing but what was meant may differ. Raises CannotPatch."""
-    before, after = documents(old), documents(new)
-    if [_others(root, name) for root in before] != [_others(root, name) for root in after]:
+    before, after = (
+        [_others(root, name, _KEYS, _said) for root in documents(each)] for each in (old, new)
+    )
+    if before != after:
         raise CannotPatch(
             f"service {name!r} cannot be changed without changing another one",
             hint="write its cap_drop, cap_add and privileged out in the service itself",
@@ -299,33 +302,21 @@ def _verify(old: str, new: str, name: str, wanted: dict[str, Listing]) -> None:
         raise odd(f"service {name!r}")
 
 
-def _others(root: Node, name: str) -> Any:
-    """All that a patch of a service must leave as it is."""
+def _others(
+    root: Node, name: str, keys: Collection[str], meaning: Callable[[Node], Any] = value
+) -> Any:
+    """All that an edit of some keys of a service must leave as it is. ``meaning``: how these keys
+    are compared in other services."""
     services = entries(root).get("services")
     if services is None:
         return value(root)
     rest = {key: value(node) for key, node in entries(root).items() if key != "services"}
     each = {}
-    for key, node in entries(services).items():
-        own = {what: value(item) for what, item in entries(node).items() if what not in _KEYS}
-        said = {what: _said(item) for what, item in entries(node).items() if what in _KEYS}
-        each[key] = (own, {} if key == name else {k: v for k, v in said.items() if v})
+    for service, node in entries(services).items():
+        own = {what: value(item) for what, item in entries(node).items() if what not in keys}
+        said = {what: meaning(item) for what, item in entries(node).items() if what in keys}
+        each[service] = (own, {} if service == name else {k: v for k, v in said.items() if v})
     return rest, each
-
-
-def others(root: Node, name: str, keys: Sequence_[str]) -> Any:
-    """All that an edit of some keys of a service must leave as it is."""
-    services = entries(root).get("services")
-    rest = {key: value(node) for key, node in entries(root).items() if key != "services"}
-    each = {} if services is None else entries(services)
-    return rest, {
-        service: {
-            what: value(item)
-            for what, item in entries(node).items()
-            if service != name or what not in keys
-        }
-        for service, node in each.items()
-    }
 
 
 def _notes(plan: _Plan, snippet: Snippet, *, changed: bool) -> Iterator[str]:
@@ -368,8 +359,8 @@ def restrain(body: str, service: str, declared: Declared, snippet: Snippet) -> s
         return body
     new = apply(body, _with_option(Document.of(body, root), pair[1]))
     before, after = (
-        [others(each, service, ("security_opt",)) for each in documents(text)]
-        for text in (body, new)
+        [_others(root, service, ("security_opt",)) for root in documents(each)]
+        for each in (body, new)
     )
     if before != after:
         raise CannotPatch(f"security_opt of {service} is used elsewhere, too")

@@ -265,7 +265,8 @@ def _exposed(documents: Documents, keys: Entries, project: Project) -> Iterator[
     for option, at in documents.texts(keys.get("security_opt"), "security_opt"):
         yield from security_option(option, at)
     yield from _networks(documents, keys, project)
-    yield from _mounts(documents, keys, project)
+    for source, at, writable in _sources(documents, keys, project):
+        yield from project.mounted(source, at, writable=writable)
     for node in documents.items(keys.get("devices"), "devices"):
         yield host_paths.device(_device(documents, node), line(node))
     rules = documents.texts(keys.get("device_cgroup_rules"), "device_cgroup_rules")
@@ -299,11 +300,6 @@ def _networks(documents: Documents, keys: Entries, project: Project) -> Iterator
     for name, at in names:
         if name in project.host_networks:
             yield ExposureAt(Exposure.HOST_NETWORK, f"the network {name}", at)
-
-
-def _mounts(documents: Documents, keys: Entries, project: Project) -> Iterator[ExposureAt]:
-    for source, at, writable in _sources(documents, keys, project):
-        yield from project.mounted(source, at, writable=writable)
 
 
 def _sources(
@@ -350,31 +346,25 @@ def _privileged_commands(documents: Documents, keys: Entries) -> Iterator[Exposu
     for key in ("post_start", "pre_stop"):
         for node in documents.items(keys.get(key), key):
             hook = documents.mapping(node, f"an item of {key}")
-            if _is_on(hook.get("privileged")):
-                at = line(hook["privileged"])
-                yield ExposureAt(Exposure.PRIVILEGED_COMMAND, f"a privileged {key} hook", at)
+            yield from _privileged_command(hook, f"a privileged {key} hook")
     develop = documents.mapping(keys.get("develop"), "develop")
     for node in documents.items(develop.get("watch"), "watch"):
         command = documents.mapping(node, "an item of watch").get("exec")
         if isinstance(command, Mapping):
             inner = documents.mapping(command, "exec")
-            if _is_on(inner.get("privileged")):
-                at = line(inner["privileged"])
-                yield ExposureAt(Exposure.PRIVILEGED_COMMAND, "a privileged command of watch", at)
-    yield from _privileged_builds(documents, keys)
-
-
-def _privileged_builds(documents: Documents, keys: Entries) -> Iterator[ExposureAt]:
+            yield from _privileged_command(inner, "a privileged command of watch")
     if not isinstance(keys.get("build"), Mapping):
         return
     build = documents.mapping(keys["build"], "build")
-    if _is_on(build.get("privileged")):
-        yield ExposureAt(
-            Exposure.PRIVILEGED_COMMAND, "a privileged build", line(build["privileged"])
-        )
+    yield from _privileged_command(build, "a privileged build")
     for item, at in documents.texts(build.get("entitlements"), "entitlements"):
         if item == "security.insecure":
             yield ExposureAt(Exposure.PRIVILEGED_COMMAND, "a build with security.insecure", at)
+
+
+def _privileged_command(keys: Entries, what: str) -> Iterator[ExposureAt]:
+    if _is_on(keys.get("privileged")):
+        yield ExposureAt(Exposure.PRIVILEGED_COMMAND, what, line(keys["privileged"]))
 
 
 def _is_on(node: Node | None) -> bool:

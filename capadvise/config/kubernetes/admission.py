@@ -223,6 +223,14 @@ def _validations() -> list[dict[str, str]]:
     return [{"expression": each, "messageExpression": message} for each, message in VALIDATIONS]
 
 
+def _parameter(workload: PodOwner) -> dict[str, str]:
+    return {
+        "name": workload.label,
+        "namespace": workload.namespace,
+        "parameterNotFoundAction": "Deny",
+    }
+
+
 def _binding(workload: PodOwner, *, warn: bool) -> dict[str, Any]:
     return {
         "apiVersion": "admissionregistration.k8s.io/v1",
@@ -230,11 +238,7 @@ def _binding(workload: PodOwner, *, warn: bool) -> dict[str, Any]:
         "metadata": {"name": f"{workload.namespace}-{workload.label}"[:253].rstrip("-.")},
         "spec": {
             "policyName": POLICY,
-            "paramRef": {
-                "name": workload.label,
-                "namespace": workload.namespace,
-                "parameterNotFoundAction": "Deny",
-            },
+            "paramRef": _parameter(workload),
             "validationActions": ["Warn", "Audit"] if warn else ["Deny"],
             "matchResources": {
                 "namespaceSelector": {
@@ -280,11 +284,7 @@ def _kyverno_rule(
             "failureAction": "Audit" if warn else "Enforce",
             "cel": {
                 "paramKind": {"apiVersion": "v1", "kind": "ConfigMap"},
-                "paramRef": {
-                    "name": workload.label,
-                    "namespace": workload.namespace,
-                    "parameterNotFoundAction": "Deny",
-                },
+                "paramRef": _parameter(workload),
                 "variables": _variables(debug),
                 "expressions": _validations(),
             },

@@ -127,7 +127,8 @@ def _ambient(service: Section) -> list[tuple[str, int]]:
 
 @dataclass(slots=True)
 class Total:
-    """The sum of the assignments of a key: nothing but the named capabilities, or everything else."""
+    """The sum of the assignments of a key: nothing but the named capabilities, or everything
+    else."""
 
     everything: bool
     named: dict[int, tuple[str, int]] = field(default_factory=dict)

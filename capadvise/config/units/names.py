@@ -37,7 +37,8 @@ def template_of(path: str) -> str | None:
 
 
 def called_after(paths: Sequence[str]) -> str:
-    """The path that names a unit and its drop-ins; for the drop-ins of an instance, the instance's."""
+    """The path that names a unit and its drop-ins; for the drop-ins of an instance, the
+    instance's."""
     for unit in map(unit_of, paths[1:]):
         template = template_of(unit.name)
         if template is not None and template == PurePath(paths[0]).name:

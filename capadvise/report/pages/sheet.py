@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from capadvise.catalog import Catalog, default
 from capadvise.catalog.capabilities import Risk
 from capadvise.config.snippet import Snippet, one_line
-from capadvise.judgement.decide import Need
+from capadvise.judgement.decide import Need, Proof, Verdict
 from capadvise.judgement.judge import Effect
 from capadvise.judgement.report import Report
 from capadvise.model.caps import Cap, CapSet
@@ -194,8 +194,8 @@ class Kept:
     """A capability of the set, and what is known of it."""
 
     cap: Cap
-    verdict: str
-    proof: str
+    verdict: Verdict
+    proof: Proof
     reason: str
     risk: str | None
     lost_without: str | None = None
@@ -214,8 +214,8 @@ def kept_in(snippet: Snippet) -> tuple[Kept, ...]:
 def _kept(need: Need, risk: Risk | None) -> Kept:
     return Kept(
         need.cap,
-        str(need.verdict),
-        str(need.proof),
+        need.verdict,
+        need.proof,
         one_line(need.why),
         None if risk is None else str(risk),
         need.lost_without and one_line(need.lost_without),

@@ -18,6 +18,7 @@ from capadvise.catalog.known_index import (
     KnownSets,
     other_version,
 )
+from capadvise.config.snippet import PORT_START
 from capadvise.judgement.report import Report
 from capadvise.model.caps import Cap, CapSet
 from capadvise.model.escape import printable
@@ -54,21 +55,18 @@ def compared(report: Report, index: KnownIndex, caps: CapSet | None = None) -> C
     proven = report.proven
     minimal = caps is None and proven is not None and proven.complete and not proven.flaky
     floor = report.proposal.floor if minimal else None
-    own = _own(report, floor) if caps is None else caps
+    if caps is None:
+        caps = report.proposal.recommended if floor is None else floor
 
     def set_of(variant: KnownSets) -> CapSet:
         return variant.recommended if floor is None else variant.floor
 
-    nearest = min(variants, key=lambda one: len(set_of(one) ^ own))
+    nearest = min(variants, key=lambda one: len(set_of(one) ^ caps))
     of_known = set_of(nearest)
     image = report.target.image or ""
     is_its_own = index.by_image(image) == name  # the tag of another image is no version of it
     other = other_version(name, program.version, image) if is_its_own else None
-    return Comparison(program, nearest, floor is not None, own - of_known, of_known - own, other)
-
-
-def _own(report: Report, floor: CapSet | None) -> CapSet:
-    return report.proposal.recommended if floor is None else floor
+    return Comparison(program, nearest, floor is not None, caps - of_known, of_known - caps, other)
 
 
 def _name(report: Report, index: KnownIndex) -> str | None:
@@ -111,12 +109,11 @@ def compared_lines(report: Report, index: KnownIndex) -> Iterator[str]:
 
 def _open_ports(report: Report, comparison: Comparison) -> str:
     """docker's own networks let everybody bind low ports: that is no difference of the program."""
-    start = report.posture.sysctls.get(_PORT_START, "")
-    opened = start.isdecimal() and int(start) < _FIRST_FREE
-    return f" ({_PORT_START} is {start})" if opened and _BIND in comparison.less else ""
+    start = report.posture.sysctls.get(PORT_START, "")
+    opened = start.isdecimal() and int(start) < 1024
+    return f" ({PORT_START} is {start})" if opened and _BIND in comparison.less else ""
 
 
-_PORT_START, _FIRST_FREE = "net.ipv4.ip_unprivileged_port_start", 1024
 _BIND = Cap.parse("NET_BIND_SERVICE")
 
 

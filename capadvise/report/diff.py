@@ -105,29 +105,22 @@ def diff_text(changes: Diff) -> Iterator[str]:
         yield from _set_text("Floor", changes.floor)
     for change in changes.verdicts:
         before, after = VERDICTS[change.before.verdict], VERDICTS[change.after.verdict]
-        reason = (
-            change.before.reason
-            if change.after.verdict is Verdict.UNUSED
-            else (change.after.reason)
-        )
-        text = f"{change.cap.short}: {before} → {after}: {reason}"
+        decides = change.before if change.after.verdict is Verdict.UNUSED else change.after
+        text = f"{change.cap.short}: {before} → {after}: {decides.reason}"
         yield from textwrap.wrap(text, 80, subsequent_indent="    ")
     for sign, evidence in (("+", changes.gained_evidence), ("-", changes.lost_evidence)):
         for cap, what in evidence:
-            yield from textwrap.wrap(
-                f"{sign} {cap.short}  {what}", 80, subsequent_indent="    ", break_on_hyphens=False
-            )
+            yield from _wrapped(f"{sign} {cap.short}  {what}")
 
 
 def _set_text(title: str, change: SetChange) -> Iterator[str]:
     signs = [f"+{cap.short}" for cap in sorted(change.gained)]
     signs += [f"-{cap.short}" for cap in sorted(change.lost)]
-    yield from textwrap.wrap(
-        f"{title}: {' '.join(signs) or 'the same'}",
-        80,
-        subsequent_indent="    ",
-        break_on_hyphens=False,
-    )
+    yield from _wrapped(f"{title}: {' '.join(signs) or 'the same'}")
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, 80, subsequent_indent="    ", break_on_hyphens=False)
 
 
 def diff_json(changes: Diff) -> dict[str, Any]:

@@ -251,8 +251,10 @@ def _ways(report: Report, catalog: Catalog) -> Iterator[str]:
 def _effect(way: Way) -> str:
     names = _names(way)
     if way.others:
+        more = [f"{len(way.others) - 2} more"] * (len(way.others) > 2)
+        others = listed([*way.others[:2], *more])
         return (
-            f"Removes this use of {names}; {names} is also needed for {_few(way.others)}, and can "
+            f"Removes this use of {names}; {names} is also needed for {others}, and can "
             "be dropped once all of them are gone."
         )
     if way.narrower:
@@ -262,11 +264,6 @@ def _effect(way: Way) -> str:
 
 def _names(way: Way) -> str:
     return listed([cap.short for cap in way.caps])
-
-
-def _few(names: tuple[str, ...]) -> str:
-    more = [f"{len(names) - 2} more"] * (len(names) > 2)
-    return listed([*names[:2], *more])
 
 
 def _savings(report: Report, catalog: Catalog) -> Iterator[str]:
@@ -392,7 +389,9 @@ def place_sentences(report: Report) -> Iterator[str]:
     if on_the_host(report):
         yield _a_plain_program(report)
     elif report.target.kind == "container":
-        yield f"It ran in a container{_image(report)}."
+        image = report.target.image
+        of_image = f" of the image {printable(image)}" if image else ""
+        yield f"It ran in a container{of_image}."
     elif report.target.kind == "unit":
         yield "It ran as a service of this machine, confined as its unit says."
     if posture.sandbox:
@@ -428,10 +427,6 @@ def _restraints(report: Report) -> list[str]:
         printable(f"cgroups {posture.cgroup.version}") if posture.cgroup else "",
     ]
     return [fact for fact in facts if fact]
-
-
-def _image(report: Report) -> str:
-    return f" of the image {printable(report.target.image)}" if report.target.image else ""
 
 
 def _seccomp(report: Report) -> str:
@@ -561,16 +556,14 @@ def _together(uses: list[Use]) -> list[list[Use]]:
     the same edits."""
     groups: list[list[Use]] = []
     for use in sorted(uses, key=lambda each: -len(each.covers)):
-        same = next((group for group in groups if _ends(group[0], use)), None)
-        if same is None:
-            groups.append([use])
+        for group in groups:
+            first = group[0]
+            if use.name in first.covers or (first.edits and first.edits == use.edits):
+                group.append(use)
+                break
         else:
-            same.append(use)
+            groups.append([use])
     return groups
-
-
-def _ends(first: Use, other: Use) -> bool:
-    return other.name in first.covers or bool(first.edits and first.edits == other.edits)
 
 
 def _lowest(caps: Iterable[Cap], catalog: Catalog) -> int:

@@ -26,7 +26,7 @@ def merged(
     groups: dict[tuple[str, str], list[Report]] = {}
     replicas = {pod: digests for pod, digests in pods.items() if pod in present}
     for report in reports:
-        pod, name = _pod(report), report.target.name
+        pod, name = (report.target.pod or "").partition("/")[2], report.target.name
         if pod in pods:
             digest = pods[pod].get(name)
             groups.setdefault((name, digest or report.target.image or ""), []).append(
@@ -42,10 +42,6 @@ def _replicas(name: str, digest: str, pods: Mapping[str, Mapping[str, str]]) -> 
     """How many pods have the container with this image; of one that did not get as far as to have
     a digest, it is taken to be the same."""
     return sum(images.get(name, digest) == digest for images in pods.values())
-
-
-def _pod(report: Report) -> str:
-    return (report.target.pod or "").partition("/")[2]
 
 
 def _of_workload(report: Report, owner: str, pod: str, digest: str | None) -> Report:
@@ -105,7 +101,8 @@ def summary(report: Report, path: str) -> Iterator[str]:
     if target.image:
         yield f"  image: {target.image}"
     caps = sorted(proposal.recommended)
-    yield f"  {_title(report)}: {', '.join(cap.short for cap in caps) or 'nothing'}"
+    title = "needed so far" if report.partial else "recommended set"
+    yield f"  {title}: {', '.join(cap.short for cap in caps) or 'nothing'}"
     for need in proposal.needs:
         if need.cap in proposal.recommended:
             seen = seen_in(report, need)
@@ -115,7 +112,3 @@ def summary(report: Report, path: str) -> Iterator[str]:
     for caution in proposal.cautions:
         yield f"  caution: {caution}"
     yield f"  report: {path}"
-
-
-def _title(report: Report) -> str:
-    return "needed so far" if report.partial else "recommended set"

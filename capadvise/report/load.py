@@ -204,14 +204,12 @@ def _refusal(kind: type[_R], raw: Any) -> _R:
 
 
 def _optional(value: Any, kind: type[_T]) -> _T | None:
-    """The value, which must be of exactly this type, or None."""
     if value is not None and type(value) is not kind:
         raise BadInput(f"expected {kind.__name__} or null, found {value!r:.60}")
     return value
 
 
 def _text(value: Any) -> str:
-    """The value, which must be a text."""
     if not isinstance(value, str):
         raise BadInput(f"expected a text, found {value!r:.60}")
     return value
@@ -267,7 +265,6 @@ def _expect(kind: type, raw: Any) -> Any:
 
 
 def _texts(value: Any) -> tuple[str, ...]:
-    """The value, which must be a list of texts."""
     if not isinstance(value, list):
         raise BadInput(f"expected a list of texts, found {value!r:.60}")
     return tuple(map(_text, value))

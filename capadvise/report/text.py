@@ -13,7 +13,6 @@ from capadvise.catalog.capabilities import Risk
 from capadvise.catalog.sites import asker
 from capadvise.judgement.decide import Need, Proposal, Verdict
 from capadvise.judgement.judge import WHILE_STOPPED, Judged
-from capadvise.judgement.refusal import Refusal
 from capadvise.judgement.refused import refusals
 from capadvise.judgement.report import Report
 from capadvise.judgement.user_namespace import USUAL_IDS, Fit
@@ -427,7 +426,8 @@ def refusal_lines(report: Report, catalog: Catalog) -> Iterator[str]:
     counts: Counter[tuple[str, str, RefusedBy, str, str]] = Counter()
     for recording in report.recordings:
         for item in refusals(recording, catalog, report.posture.mac):
-            counts[_what(item)] += item.count
+            key = (item.syscall, item.errno, item.by, item.program, item.evidence)
+            counts[key] += item.count
     if not counts:
         return
     yield "Refused calls, and what refused them:"
@@ -438,10 +438,6 @@ def refusal_lines(report: Report, catalog: Catalog) -> Iterator[str]:
         yield from textwrap.wrap(text, 80, subsequent_indent=" " * 13, break_on_hyphens=False)
     if len(counts) > _MOST:
         yield f"  and {len(counts) - _MOST} more: see `refusals` in the report"
-
-
-def _what(item: Refusal) -> tuple[str, str, RefusedBy, str, str]:
-    return item.syscall, item.errno, item.by, item.program, item.evidence
 
 
 def fit_line(report: Report, catalog: Catalog) -> str | None:

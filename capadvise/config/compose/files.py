@@ -175,7 +175,9 @@ def claims(file: UnknownFile) -> bool:
         is_object = "kind" in keys or "apiVersion" in keys
         if is_named and not is_object and isinstance(target(root), Mapping):
             return True
-        if _has_services(keys) or ("include" in keys and all(map(_is_key, keys))):
+        if _has_services(keys) or (
+            "include" in keys and all(key in _KEYS or key.startswith("x-") for key in keys)
+        ):
             return True
     return False
 
@@ -192,7 +194,3 @@ def meant(path: str, text: str) -> bool:
 def _has_services(keys: Mapping_[str, Node]) -> bool:
     node = target(keys.get("services", EMPTY))
     return isinstance(node, Mapping) or ("services" in keys and is_null(node))
-
-
-def _is_key(key: str) -> bool:
-    return key in _KEYS or key.startswith("x-")

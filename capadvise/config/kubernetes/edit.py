@@ -123,7 +123,11 @@ def every(body: str) -> Iterator[FileContainer]:
         for kind, item in _objects(root, None)
         if kind and _path(kind, item)
     ]
-    names = [(kind, _name(item), _namespace(item)) for _, kind, item in items]
+    names = []
+    for _, kind, item in items:
+        metadata = entries(entries(item).get("metadata", EMPTY))
+        name = text(metadata.get("name")) or text(metadata.get("generateName")) or "?"
+        names.append((kind, name, text(metadata.get("namespace")) or DEFAULT_NAMESPACE))
     shared = ambiguous_titles((f"{kind}/{name}", namespace) for kind, name, namespace in names)
     for (root, _, item), (kind, name, namespace) in zip(items, names, strict=True):
         pod = _inside(item, _path(kind, item))
@@ -164,19 +168,6 @@ def _inside(item: Node, path: tuple[str, ...]) -> Node:
     for key in path:
         item = entries(item).get(key, EMPTY)
     return item
-
-
-def _metadata(item: Node) -> dict[str, Node]:
-    return entries(entries(item).get("metadata", EMPTY))
-
-
-def _name(item: Node) -> str:
-    metadata = _metadata(item)
-    return text(metadata.get("name")) or text(metadata.get("generateName")) or "?"
-
-
-def _namespace(item: Node) -> str:
-    return text(_metadata(item).get("namespace")) or DEFAULT_NAMESPACE
 
 
 def patch(content: str, service: str | None, snippet: Snippet) -> Patched:

@@ -87,7 +87,6 @@ def indented(lines: Iterable[str], by: int) -> Iterator[str]:
 
 
 def _pod(snippet: Snippet, container: str) -> Iterator[str]:
-    """The lines of a pod's specification."""
     if values := engine.sysctls(snippet):
         yield from ("securityContext:", "  sysctls:")
         for key, value in values.items():
@@ -97,7 +96,6 @@ def _pod(snippet: Snippet, container: str) -> Iterator[str]:
 
 
 def _security_context(snippet: Snippet) -> Iterator[str]:
-    """The lines of a container's ``securityContext``."""
     if _has_other_uid(snippet):  # of a name, the kubelet cannot tell that it is not root's
         yield "runAsNonRoot: true"
         for key, value in zip(("runAsUser", "runAsGroup"), snippet.ids, strict=True):
@@ -279,7 +277,6 @@ def _host_paths(documents: Documents, pod: Entries) -> dict[str, tuple[str, int]
 
 
 def _is_windows(documents: Documents, pod: Entries) -> bool:
-    """True if a pod says that it runs on Windows."""
     system = pod.get("os")
     if isinstance(system, Mapping):
         return optional_text(documents.mapping(system, "os").get("name"), "name") == "windows"

@@ -14,6 +14,7 @@ from capadvise.config.yaml.reader import (
     Dialect,
     Documents,
     Entries,
+    any_text,
     is_null,
     line,
     optional_text,
@@ -50,12 +51,6 @@ def _is_on(node: Node | None) -> bool:
     return (
         isinstance(node, Scalar) and not node.style and node.value.lower() in ("true", "yes", "on")
     )
-
-
-def _named(keys: Entries) -> str | None:
-    """The name that a mapping has: that of a template is its container's, too."""
-    name = keys.get("name")
-    return name.value if isinstance(name, Scalar) and not name.is_null else None
 
 
 class ContainerFinder:
@@ -133,7 +128,7 @@ class ContainerFinder:
         for key, value in keys.items():
             for item in self.listed(key, value):
                 if id(item) not in self.taken:
-                    self.take(item, keys, _named(keys) or key)
+                    self.take(item, keys, any_text(keys.get("name")) or key)
         if id(node) not in self.taken:
             self._take_restrained(node, keys, pod, called)
             self._take_open(node, keys, called)
@@ -287,12 +282,11 @@ def _is_list(documents: Documents, kind: str, keys: Entries) -> bool:
         return False
     return kind.endswith("List") or (
         isinstance(items, Sequence)
-        and any("kind" in documents.mapping(item, "an item") for item in _mappings(items))
+        and any(
+            isinstance(item, Mapping) and "kind" in documents.mapping(item, "an item")
+            for item in items.items
+        )
     )
-
-
-def _mappings(node: Sequence) -> list[Node]:
-    return [item for item in node.items if isinstance(item, Mapping)]
 
 
 def _object(documents: Documents, kind: str, node: Node, root: Node) -> FoundObject:

@@ -78,6 +78,8 @@ def declared(container: Section) -> Declared:
     drop = _caps(container, "DropCapability")
     add = _caps(container, "AddCapability")
     name, user, group = (container.last(key) for key in ("ContainerName", "User", "Group"))
+    seccomp = [(f"seccomp={x.value}", x.line) for x in container.values("SeccompProfile")[-1:]]
+    forbids = container.flag("NoNewPrivileges")
     said = passed.user
     if user is not None:
         said = user.value if group is None else f"{user.value}:{group.value}"
@@ -89,17 +91,12 @@ def declared(container: Section) -> Declared:
         drop=(*(cap for cap, _ in drop), *passed.drop),
         add=(*(cap for cap, _ in add), *passed.add),
         user=said,
-        no_new_privileges=_or(container.flag("NoNewPrivileges"), passed.no_new_privileges),
+        no_new_privileges=passed.no_new_privileges if forbids is None else forbids,
         lines=(*places, *drop, *add),
         exposed=(*_before(args, _exposed(container)), *passed.exposed),
         unjudged=(*passed.unjudged, *_unjudged(container)),
-        profiles=(*passed.profiles, *_profiles(container)),
+        profiles=(*passed.profiles, *profiles(seccomp)),
     )
-
-
-def _profiles(container: Section) -> Iterator[tuple[str, int]]:
-    if seccomp := container.last("SeccompProfile"):
-        yield from profiles([(f"seccomp={seccomp.value}", seccomp.line)])
 
 
 def _before(args: list[str], exposed: Iterator[ExposureAt]) -> Iterator[ExposureAt]:
@@ -136,10 +133,6 @@ def _caps(container: Section, key: str) -> list[tuple[str, int]]:
     for word, line in pairs:
         check_plain(word, line)
     return [(cap, line) for word, line in pairs for cap in word.split(",")]
-
-
-def _or(said: bool | None, otherwise: bool | None) -> bool | None:
-    return otherwise if said is None else said
 
 
 _OPTIONS = {

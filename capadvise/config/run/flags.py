@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from capadvise.config import host_paths
+from capadvise.config import engine, host_paths
 from capadvise.config.declared import Declared, Exposure, ExposureAt
 from capadvise.config.run.client_options import RUN
 from capadvise.config.run.pflag import Option, is_on, value_of
@@ -123,25 +123,23 @@ def profiles(options: Iterable[tuple[str, int]]) -> Iterator[tuple[str, int]]:
             yield value, at
 
 
-def render(
-    snippet: Snippet,
-    *,
-    no_new_privileges: bool,
-    notes: tuple[str, ...] = (),
-    sysctls: Mapping[str, str] | None = None,
-) -> str:
-    """One line of flags, the reasons before it."""
+def render(snippet: Snippet, *, ambient: bool) -> str:
+    """One line of flags, the reasons before it. ``ambient``: the engine makes the capabilities
+    that it adds ambient."""
+    forbids = snippet.no_new_privileges if ambient else engine.no_new_privileges(snippet)
     words = ["--cap-drop=ALL", *(f"--cap-add={cap.short}" for cap, _ in snippet.caps)]
     if snippet.says_user:
         words.append(f"--user={snippet.user}")
-    if no_new_privileges:
+    if forbids:
         words.append("--security-opt=no-new-privileges")
-    words += [f"--sysctl={key}={value}" for key, value in (sysctls or {}).items()]
+    sysctls = {} if ambient else engine.sysctls(snippet)
+    words += [f"--sysctl={key}={value}" for key, value in sysctls.items()]
     reasons = [comment(f"{cap.short}: {reason}") for cap, reason in snippet.caps]
+    notes = () if ambient else tuple(engine.notes(snippet))
     return "".join((snippet.comments(more=notes), *reasons, " ".join(words), "\n"))
 
 
-def declared(words: Sequence[str], engine: str, number: int) -> Declared:
+def declared(words: Sequence[str], name: str, number: int) -> Declared:
     """The declaration of the flags of one command, up to the image; unknown flags are skipped."""
     options, rest = RUN.parse(words)
     security = [option.replace("=", ":", 1) for option in _values(options, "security-opt")]
@@ -151,7 +149,7 @@ def declared(words: Sequence[str], engine: str, number: int) -> Declared:
         if option.partition(":")[0] == "no-new-privileges"
     ]
     return Declared(
-        service=value_of(options, "name") or engine,
+        service=value_of(options, "name") or name,
         image=rest[0] if rest else None,
         line=number,
         drop=_caps(options, "cap-drop"),

@@ -20,7 +20,7 @@ from capadvise.model.target import UNIT_KINDS, recorded_unit
 
 def render(snippet: Snippet) -> str:
     """A drop-in. An empty value takes back what the unit says, to which these would be added."""
-    unit = _unit(snippet)
+    unit = recorded_unit(snippet.argv) or f"{snippet.name}.service"
     lines = [
         f"# {drop_in_of(unit)}\n",
         snippet.comments(more=tuple(_notes(snippet))),
@@ -38,11 +38,6 @@ def render(snippet: Snippet) -> str:
     elif snippet.hardening is None and snippet.no_new_privileges:
         lines.append("NoNewPrivileges=true\n")
     return "".join(lines)
-
-
-def _unit(snippet: Snippet) -> str:
-    """The unit that was recorded, else one called as the target."""
-    return recorded_unit(snippet.argv) or f"{snippet.name}.service"
 
 
 def drop_in_of(unit: str) -> str:

@@ -87,7 +87,8 @@ def change(
     look = local(text, mapping, doc.layout)
     lines = [line for key, tree in new.items() for line in look.lines(key, tree, at)]
     for pair in gone:
-        if _begins_line(text, pair[0]):
+        key = pair[0].start
+        if not text[line_start(text, key) : key].strip():
             edits += replace_lines(text, pair[0].start, pair[1].end, lines)
             lines = []
         else:
@@ -95,10 +96,6 @@ def change(
     if lines:
         edits.append(insert_lines(text, (after or mapping.pairs[-1])[1].end, lines))
     return edits
-
-
-def _begins_line(text: str, key: Node) -> bool:
-    return not text[line_start(text, key.start) : key.start].strip()
 
 
 def _behind_dash(text: str, mapping: Mapping, pair: Pair) -> list[TextEdit]:
@@ -283,16 +280,11 @@ def _instead(text: str, parts: Parts[Span], between: str, new: Parts[str]) -> Te
 def _between(text: str, parts: Parts[Span]) -> str:
     """The white space before a part that follows another."""
     start = parts[-1][0]
-    if not text[line_start(text, start) : start].strip():
-        return _line_break(text, start)
+    first = line_start(text, start)
+    if not text[first:start].strip():
+        return ("\r\n" if text[:first].endswith("\r\n") else "\n") + text[first:start]
     before = text[:start]
     return before[len(before.rstrip(" \t")) :] if len(parts) > 1 else " "
-
-
-def _line_break(text: str, start: int) -> str:
-    """A line break, and as much white space as there is before ``start``."""
-    first = line_start(text, start)
-    return ("\r\n" if text[:first].endswith("\r\n") else "\n") + text[first:start]
 
 
 def _take_out(text: str, run: Span, following: int) -> TextEdit:
@@ -323,8 +315,8 @@ def _append(text: str, end: int, between: str, new: Parts[str]) -> list[TextEdit
 
 
 def _comma(text: str, end: int) -> int | None:
-    """The offset of the comma after a part."""
-    at = _gap(text, end)
+    gap = _GAP.match(text, end)
+    at = gap.end() if gap else end
     return at if text.startswith(",", at) else None
 
 
@@ -334,11 +326,5 @@ def _behind_comment(text: str, end: int) -> int:
     return end + len(rest) if re.fullmatch(r"[ \t]*,?[ \t]+#.*", rest) else end
 
 
-def _gap(text: str, at: int) -> int:
-    gap = _GAP.match(text, at)
-    return gap.end() if gap else at
-
-
 def _skip(text: str, at: int) -> int:
-    """The offset behind blanks."""
     return at + len(text[at:]) - len(text[at:].lstrip(" \t"))

@@ -90,6 +90,8 @@ def sheet_of(report: Report, caps: CapSet, catalog: Catalog, set_name: str) -> S
     known = all_caps(report.recording.host.last_cap, report.proposal)
     base = report.proposal.floor if set_name == "floor" else report.proposal.recommended
     proven = report.proven
+    checked = {need.cap for need in report.proposal.needs}
+    shown = sorted(caps | checked, key=lambda cap: (cap not in caps, cap))
     everything = proven.trials[0].caps if proven and proven.trials else frozenset(known)
     return Sheet(
         name=_plain(report.target.name),
@@ -97,7 +99,7 @@ def sheet_of(report: Report, caps: CapSet, catalog: Catalog, set_name: str) -> S
         set_name=set_name,
         score=score(known, caps, risks, how_known(report, caps)),
         lamps=lamps(known, report.proposal, caps, base or frozenset(), risks),
-        needs=tuple(_sheet_need(report, caps, cap, risks) for cap in _shown(report, caps)),
+        needs=tuple(_sheet_need(report, caps, cap, risks) for cap in shown),
         proof=tuple(proof_lines(proven)) if proven else ("Not tested: no trial was made.",),
         trials=tuple(
             SheetTrial(
@@ -114,12 +116,6 @@ def sheet_of(report: Report, caps: CapSet, catalog: Catalog, set_name: str) -> S
         notes=tuple(_notes(report)),
         recorded=_recorded(report),
     )
-
-
-def _shown(report: Report, caps: CapSet) -> list[Cap]:
-    """The kept capabilities first, then the other checked ones."""
-    checked = {need.cap for need in report.proposal.needs}
-    return sorted(caps | checked, key=lambda cap: (cap not in caps, cap))
 
 
 def _sheet_need(report: Report, caps: CapSet, cap: Cap, risks: RisksHere) -> SheetNeed:

@@ -1,8 +1,8 @@
-"""Configuration languages: a folder each. ``LANGUAGES`` is all of them, ``recognise`` says of
-which a file is.
+"""The configuration languages, one folder each. ``LANGUAGES`` has all of them; ``recognise`` names
+the language of a file.
 
-All of it may be imported. This file is light: what a language does is loaded when it is used, so
-that ``emit`` pays for one.
+All of it may be imported. This file is light: the rest of a language is loaded when it is used, so
+that ``emit`` pays for one language.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ LANGUAGES: dict[str, Language] = {
         SETPRIV,
     )
 }
-"""In the order in which they are shown, and asked whose a file is."""
+"""In the order in which they are shown, and in which a file is tried."""
 
 
 def languages(question: str) -> tuple[Language, ...]:
-    """Those that answer a question of ``language.QUESTIONS``."""
+    """The languages that answer a question of ``language.QUESTIONS``."""
     return tuple(language for language in LANGUAGES.values() if language.can(question))
 
 
@@ -74,7 +74,7 @@ def _odd_key(file: UnknownFile) -> int | None:
 
 
 def can_be_ours(text: str) -> bool:
-    """Whether JSON that cannot be read as YAML can say something to somebody who reads JSON."""
+    """True if JSON that is not readable as YAML can still mean something to a JSON reader."""
     import json
     import re
 

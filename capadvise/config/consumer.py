@@ -1,4 +1,4 @@
-"""Who reads a language, and how: spelling of names, what is granted, what wins.
+"""The programs that read languages: spelling of names, what they grant, what wins.
 
 Tried on docker 26.1, podman 5.4, systemd 257 and runc; containerd after its source
 (internal/cri/opts WithCapabilities). Pod Security Admission compares names exactly.
@@ -28,7 +28,7 @@ class Prefix(StrEnum):
 
 
 class Winner(StrEnum):
-    """Which counts when one name is both added and dropped."""
+    """The winner if one name is both added and dropped."""
 
     ADD = "add"
     DROP = "drop"
@@ -38,12 +38,13 @@ class Winner(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Consumer:
-    """What a program makes of the names in its file."""
+    """How a program reads the names in its file."""
 
     title: str
-    """How messages call it."""
+    """Its name in messages."""
     runtime: str | None
-    """Whose default set it starts from, as ``catalog/baselines`` calls it; None: none."""
+    """The runtime whose default set it starts from, as ``catalog/baselines`` calls it; None: none.
+    """
     prefix: Prefix
     any_case: bool
     refuses: bool
@@ -52,17 +53,18 @@ class Consumer:
     bounds_only: bool
     """For a user other than root, what is added only bounds what can be gained."""
     ambient: str = ""
-    """Where it is said what such a user has at the start; empty: nowhere."""
+    """The setting for what such a user has at the start; empty: there is none."""
     takes_all: bool = True
     """``ALL`` stands for every capability. Else it only says, in ``Declared.drop``, that what is
     added is everything."""
     takes_numbers: bool = False
     on_host: bool = False
-    """What it starts is no container: it sees the host's processes anyway."""
+    """Its services are no containers: they see the host's processes anyway."""
     filters: bool = True
     """It puts a seccomp filter and a MAC profile on what it starts, unless told otherwise."""
     free_ports: str = ""
-    """Where it lets a container bind every port without a capability; empty: nowhere."""
+    """The condition under which a container may bind every port without a capability; empty: there
+    is none."""
     opens_ports: bool = False
     """It always does so, whatever its version, in each network that is not the host's."""
     no_gain: str = "no-new-privileges:true"
@@ -71,15 +73,15 @@ class Consumer:
     """How a service gets a user namespace of its own; empty: not by its file."""
 
     def spelled(self, cap: Cap) -> str:
-        """A capability as this consumer wants it."""
+        """The name of a capability as this consumer wants it."""
         return cap.name if self.prefix is Prefix.MUST else cap.short
 
     def drops_all(self, declared: Declared) -> bool:
-        """Whether nothing is left but what is added."""
+        """True if only the added capabilities are left."""
         return any(name.upper() == ALL for name in declared.drop)
 
     def parse(self, name: str) -> Cap | str | None:
-        """What a name stands for: a capability, ``ALL``, or None where it has no effect."""
+        """The meaning of a name: a capability, ``ALL``, or None if it has no effect."""
         upper = name.upper() if self.any_case else name
         if upper == ALL and self.takes_all:
             return ALL
@@ -96,8 +98,9 @@ _LAST = 62
 
 
 def capability_number(name: str) -> int | None:
-    """As systemd reads a name (capability_from_name): with its prefix, in any case, or a number,
-    which is octal with a zero before it. None for what it does not know."""
+    """The number of a capability as systemd reads its name (capability_from_name): with its prefix,
+    in any case, or a number, which is octal with a leading zero. None if systemd does not know it.
+    """
     if number := re.fullmatch(_NUMBER, name):
         sign, *digits = number.groups()
         value = next(int(each, base) for each, base in zip(digits, _BASES, strict=True) if each)

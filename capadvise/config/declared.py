@@ -1,4 +1,4 @@
-"""What a configuration file says of one service: what every format's ``read`` returns."""
+"""The declaration of one service in a configuration file: every language's ``read`` returns it."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ _NUMBER = r"[-+.]?[0-9][\w.+-]*"
 
 
 def is_root(user: str | None) -> bool:
-    """Whether a ``user:``, ``User=`` or ``runAsUser`` is root, says nothing, or is a number in a
-    spelling (``00``, ``0x0``, ``+0``) that some reader takes for 0."""
+    """True if a ``user:``, ``User=`` or ``runAsUser`` is root, empty, or a number in a spelling
+    (``00``, ``0x0``, ``+0``) that some reader takes for 0."""
     name = (user or "").partition(":")[0]
     odd = re.fullmatch(_NUMBER, name) is not None and re.fullmatch(_OTHER_UID, name) is None
     return name in ("", "root") or odd
 
 
 def has_group(user: str | None) -> bool:
-    """Whether ``user:group`` names a group that is not the user's own, nobody's or root's."""
+    """True if ``user:group`` names a group that is not the user's own, nobody's or root's."""
     name, _, group = (user or "").partition(":")
     return group not in ("", name, "0", "root", "65534", "nobody", "nogroup")
 
 
 def may_be_root(user: str | None) -> bool:
-    """The same, or what is settled elsewhere: a variable, a specifier."""
+    """True if it is root, or settled elsewhere: by a variable or a specifier."""
     return is_root(user) or not set((user or "").partition(":")[0]).isdisjoint("$%")
 
 
 class Exposure(StrEnum):
-    """What gives back to a container what capabilities take from it."""
+    """A setting that gives back to a container what capabilities take from it."""
 
     HOST_NETWORK = "host-network"
     HOST_PROCESSES = "host-processes"
@@ -72,24 +72,25 @@ class ExposureAt:
 
     kind: Exposure
     what: str
-    """As the file has it: ``/var/run/docker.sock``, ``pid: host``. Hostile."""
+    """The text in the file: ``/var/run/docker.sock``, ``pid: host``. Hostile."""
     line: int
 
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """As written, not as the runtime takes it: names are not corrected, nothing is filled in."""
+    """The declaration as written, not as the runtime reads it: no name is corrected, nothing is
+    filled in."""
 
     service: str
-    """As ``--service`` takes it: ``web``; for Kubernetes ``Deployment/web/app``. Where a file holds
-    one that has no name, the language's own word for it."""
+    """The value of ``--service``: ``web``; for Kubernetes ``Deployment/web/app``. If the file's
+    only service has no name, the language's own word for it."""
     line: int = 1
-    """Where the service begins in its file, counted from 1."""
+    """The first line of the service in its file, counted from 1."""
     drop: tuple[str, ...] = ()
     add: tuple[str, ...] = ()
     ambient: tuple[str, ...] | None = None
-    """What a user other than root has at the start. None: the language cannot say it, or did not
-    (systemd), or it follows from ``add`` (podman, quadlet)."""
+    """The capabilities that a user other than root has at the start. None: the language cannot say
+    it, or did not (systemd), or it follows from ``add`` (podman, quadlet)."""
     privileged: bool = False
     user: str | None = None
     """None: the image or the unit's default decides."""
@@ -102,7 +103,7 @@ class Declared:
     """(key, line) of what only the engine can fill in: a compose service that ``extends``
     another, and values of ours with a variable in them."""
     exposed: tuple[ExposureAt, ...] = ()
-    """What else gives the service power over the host."""
+    """Other settings that give the service power over the host."""
     unjudged: tuple[tuple[str, int], ...] = ()
     """(sentence, line) of what may give more and cannot be judged from the file."""
     profiles: tuple[tuple[str, int], ...] = ()
@@ -114,12 +115,12 @@ class Declared:
     windows: bool = False
     """It runs on Windows, which has no capabilities."""
     aliases: tuple[str, ...] = ()
-    """What else it is called: a quadlet with a ContainerName by its file, too."""
+    """Other names: a quadlet with a ContainerName also has the name of its file."""
     image: str | None = None
     """A reference, as written; None where the file names none."""
     groups: bool = False
-    """It has groups besides its user's own: one can be that of a socket or a disk."""
+    """It has groups beyond its user's own: one can be that of a socket or a disk."""
 
     def exposes(self, *kinds: Exposure) -> bool:
-        """Whether any of these is there."""
+        """True if it has any of these."""
         return any(item.kind in kinds for item in self.exposed)

@@ -1,5 +1,5 @@
-"""What docker and Kubernetes have in common: for a user other than root, what is added goes into
-the bounding set alone, since they raise no ambient set."""
+"""Rules that docker and Kubernetes share: for a user other than root, added capabilities go into
+the bounding set alone, since these engines raise no ambient set."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ if TYPE_CHECKING:
 
 
 def no_new_privileges(snippet: Snippet) -> bool:
-    """Whether to forbid new privileges: not where file capabilities are the way to work."""
+    """True if the file should forbid new privileges: not if file capabilities are the way to
+    work."""
     by_sysctl = bool(sysctls(snippet))
     way_without = snippet.root or not snippet.caps or by_sysctl
     return bool(snippet.no_new_privileges) and way_without
 
 
 def sysctls(snippet: Snippet) -> dict[str, str]:
-    """What does the work of a capability that has no effect for this user."""
+    """Sysctls that replace a capability which has no effect for this user."""
     return {PORT_START: "0"} if snippet.only_low_ports and not snippet.host_network else {}
 
 
 def notes(snippet: Snippet) -> Iterator[str]:
-    """What must be known so that the snippet works where it is pasted."""
+    """Conditions under which the snippet works."""
     if not snippet.caps:
         return
     if snippet.root:

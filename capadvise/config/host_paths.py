@@ -1,4 +1,4 @@
-"""Which files and devices of the host give a container power over it, by their paths."""
+"""The files and devices of the host that give a container power over it, by their paths."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ HOME = (
     r"(?:/root|/home/[^/]+)(?:/\.(?:ssh|gnupg|aws|azure|kube|docker|netrc|bashrc|bash_profile"
     r"|profile|zshrc|config|config/(?:systemd|autostart|gcloud)|local/bin)(?:/.*)?)?"
 )
-"""Somebody's home, and what in it is a secret or is run by a login."""
+"""A home, and what in it is a secret or is run by a login."""
 PUBLIC = (
     *("/bin", "/lib", "/lib32", "/lib64", "/opt", "/sbin", "/usr"),
     *("/etc/bash.bashrc", "/etc/group", "/etc/init.d", "/etc/ld.so.cache", "/etc/ld.so.conf"),
     *("/etc/ld.so.conf.d", "/etc/modprobe.d", "/etc/nsswitch.conf", "/etc/passwd"),
     *("/etc/profile", "/etc/profile.d", "/etc/sysctl.conf", "/etc/sysctl.d", "/etc/udev"),
 )
-"""What anybody may read."""
+"""Folders and files that anybody may read."""
 KERNEL = ("/proc", "/sys")
 DISK = (
     r"/dev(?:/(?:mem|kmem|port|(?:mapper|disk|block|bsg|cpu|zvol|drbd|mtd)(?:/.*)?"
@@ -64,12 +64,12 @@ DISK = (
     r"|(?:dm-|md|loop|sg|nbd|rbd|zd|mtd|mtdblock|pmem|drbd|bcache|ublkb|ram)\d+(?:p\d+)?"
     r"|loop-control|btrfs-control))?"
 )
-"""Disks as a whole or in parts, the memory, and what gives either."""
+"""Disks as a whole or in parts, the memory, and devices that give either."""
 DISK_MAJORS = ("21", "90", "202")
 """Character devices that give a disk or the processor: SCSI and MTD as such, model-specific
 registers."""
 MEMORY_MINORS = ("1", "2", "4")
-"""Of major 1: /dev/mem, /dev/kmem, /dev/port."""
+"""/dev/mem, /dev/kmem and /dev/port, of major 1."""
 
 
 _DEFAULT = r"\$\{\w+:?[-+]([^{}]*)\}"
@@ -97,7 +97,7 @@ def expand_variables(text: str) -> str:
 
 
 def has_variable(text: str) -> bool:
-    """Whether something is left that only the environment settles."""
+    """True if only the environment settles a part of it."""
     left = re.sub(_HOME, "", expand_variables(text.replace("$$", "")))
     return re.search(_VARIABLE, left) is not None
 
@@ -109,7 +109,7 @@ def below(folder: str, path: str) -> str:
 
 
 def mounted(path: str, line: int, *, writable: bool) -> Iterator[ExposureAt]:
-    """What a file or a folder of the host exposes that is mounted."""
+    """The exposures of a mounted file or folder of the host."""
     place = expand(path)
     if re.fullmatch(SOCKET, place):
         yield ExposureAt(Exposure.CONTROL_SOCKET, path, line)
@@ -137,13 +137,13 @@ def _folder(place: str, path: str, line: int, *, writable: bool) -> Iterator[Exp
 
 
 def device(path: str, line: int) -> ExposureAt:
-    """What a device of the host exposes."""
+    """The exposure of a device of the host."""
     disk = re.fullmatch(DISK, expand(path))
     return ExposureAt(Exposure.DISK if disk else Exposure.DEVICE, path, line)
 
 
 def device_rule(rule: str, line: int) -> Iterator[ExposureAt]:
-    """What a rule of the devices cgroup exposes (``c 13:* rmw``)."""
+    """The exposure of a rule of the devices cgroup (``c 13:* rmw``)."""
     kind, number, *_ = (*rule.split(), "", "")
     major, _, minor = number.partition(":")
     if is_disk(kind, major, minor):
@@ -151,7 +151,7 @@ def device_rule(rule: str, line: int) -> Iterator[ExposureAt]:
 
 
 def is_disk(kind: str, major: str, minor: str) -> bool:
-    """Whether a device is a disk or the memory, by its numbers; ``*`` and nothing are all."""
+    """True if the numbers are those of a disk or of the memory; ``*`` and nothing stand for all."""
     if kind in ("a", "b") or major in ("*", ""):
         return True
     memory = major == "1" and minor in (*MEMORY_MINORS, "*", "")

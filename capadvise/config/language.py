@@ -170,7 +170,7 @@ class Language:
     # -------------------------------------------------------------------------- reading
 
     def named(self, path: str) -> bool:
-        """True if the name of a file shows that it is of this language, as that of a unit does."""
+        """True if the name of a file alone shows this language, as that of a unit does."""
         if not self.drop_ins:
             return False
         from capadvise.config.units.names import dropped_in, unit_suffix
@@ -181,7 +181,7 @@ class Language:
         return ".conf" in self.endings and dropped_in(path)  # of a kind that nobody here knows
 
     def claims(self, file: UnknownFile) -> bool:
-        """True if the content of a file is of this language. Raises BadInput if only half is."""
+        """True if the content of a file shows this language. Raises BadInput if only half does."""
         asked = self.can("recognise") and not self.drop_ins
         return asked and bool(self._files.claims(file))
 

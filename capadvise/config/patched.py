@@ -23,11 +23,11 @@ class Patched:
 
     text: str
     service: str
-    """What was patched, as ``--service`` takes it."""
+    """The patched service, as ``--service`` takes it."""
     notes: tuple[str, ...] = ()
-    """What its owner must know, one sentence each."""
+    """Notes for its owner, one sentence each."""
     unprivileged: bool = False
-    """Whether it was privileged before."""
+    """True if it was privileged before."""
     dependents: tuple[str, ...] = ()
     """Other services that change with it, since they extend it."""
 
@@ -66,7 +66,7 @@ def patchable(what: str) -> Iterator[None]:
 
 
 def odd(what: str) -> CannotPatch:
-    """The error for what has the right keys in ways that nobody uses."""
+    """The error for a mapping that has the right keys in an unusual form."""
     return CannotPatch(
         f"{what} is written in a form that cannot be patched",
         hint="write each of its keys once, as KEY: VALUE",
@@ -74,7 +74,8 @@ def odd(what: str) -> CannotPatch:
 
 
 def on_user(snippet: Snippet, user: str | None) -> Iterator[str]:
-    """What a container's user means for what it is given; None where the image decides."""
+    """The effect of the added capabilities for the user of a container; with None, the image
+    decides on the user."""
     if user is None:
         yield from engine.notes(snippet)
     elif not is_root(user):
@@ -94,14 +95,14 @@ class Editor(Protocol):
         """The lines that must change, and no byte more."""
 
     def restrain(self, body: str, service: str, declared: Declared, snippet: Snippet) -> str:
-        """What else ``emit`` writes beside capabilities. Raises CannotPatch where the file is
-        written in a way that does not allow it."""
+        """The other restrictions that ``emit`` writes. Raises CannotPatch if the form of the file
+        does not allow them."""
 
 
 Number = Callable[[str], int | None]
 """How a consumer reads the name of a capability."""
 Read = Callable[[str, str], Declared | None]
-"""What a text declares of a service; a drop-in need not say anything."""
+"""The declaration of a service in a text; a drop-in may have none."""
 
 
 def effective(
@@ -112,8 +113,8 @@ def effective(
     service: str | None,
     snippet: Snippet,
 ) -> Patched:
-    """What a patch makes of a text. Raises CannotPatch where it does not take effect, BadInput for
-    a text that the gate cannot read."""
+    """A patched text. Raises CannotPatch if the patch takes no effect, BadInput if the gate cannot
+    read the text."""
     patched = editor.patch(text, service, snippet)
     declared = _declared(read, patched)
     _check_possible(declared, snippet)
@@ -129,8 +130,8 @@ def effective(
 
 
 def _restrained(editor: Editor, patched: Patched, declared: Declared, snippet: Snippet) -> Patched:
-    """With no new privileges, and the default seccomp filter where none is, if the recording showed
-    that neither does harm. Where the file does not allow it, a note says so."""
+    """Add no new privileges, and the default seccomp filter if there is none, if the recording
+    showed that neither does harm. If the file does not allow it, a note says so."""
     user = declared.user if declared.user is not None else snippet.user
     normalized = NormalizedText.of(patched.text)
     try:
@@ -151,7 +152,7 @@ def _declared(read: Read, patched: Patched) -> Declared:
 
 
 def _check_possible(declared: Declared, snippet: Snippet) -> None:
-    """Refuse what no patch of these keys can give."""
+    """Refuse a set that no patch of these keys can give."""
     if declared.windows:
         raise CannotPatch(f"{declared.service} runs on Windows, which has no capabilities")
     names = {cap.short for cap, _ in snippet.caps}
@@ -169,7 +170,7 @@ def the_one(services: Sequence[Declared], name: str) -> Declared | None:
 
 
 def as_docker_takes_it(name: str) -> str | None:
-    """Docker takes any case, with the prefix or without."""
+    """A name as docker reads it: in any case, with the prefix or without."""
     if name.strip().upper() == "ALL":
         return "ALL"
     try:
@@ -179,13 +180,14 @@ def as_docker_takes_it(name: str) -> str | None:
 
 
 def container_number(name: str) -> int | None:
-    """As engines read it; None for ``ALL``, and for what is no name."""
+    """The number of a capability as engines read its name; None for ``ALL``, and for an unknown
+    name."""
     short = as_docker_takes_it(name)
     return None if short in (None, "ALL") else int(Cap.parse(short))
 
 
 def has(declared: Declared, snippet: Snippet, number: Number = container_number) -> bool:
-    """Whether a service is granted what the snippet says and nothing else."""
+    """True if a service is granted the set of the snippet and nothing else."""
     wanted = {int(cap) for cap, _ in snippet.caps}
     return (
         any(name.upper() == "ALL" for name in declared.drop)

@@ -15,8 +15,8 @@ def join(words: Iterable[str]) -> str:
 
 
 def quote(word: str) -> str:
-    """The word in quotes where it needs them. What could steer the terminal that it is shown on, or
-    a CI job, becomes an escape, in quotes that bash, ksh and zsh know (``$'…'``)."""
+    """The word, in quotes if it needs them. A character that could steer a terminal or a CI job
+    becomes an escape, in quotes that bash, ksh and zsh know (``$'…'``)."""
     if printable(word) == word:
         return shlex.quote(word)
     escaped = "".join(
@@ -27,7 +27,7 @@ def quote(word: str) -> str:
 
 
 def _bytes(word: str) -> bytes:
-    """As the kernel had it; a report can also hold what no kernel could."""
+    """The kernel's bytes; a report can also hold what no kernel could."""
     try:
         return os.fsencode(word)
     except UnicodeEncodeError:

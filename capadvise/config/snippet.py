@@ -1,4 +1,4 @@
-"""What a language gets to render."""
+"""A set and its circumstances, as languages render them; and comment lines."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class Snippet:
     caps: tuple[tuple[Cap, str], ...]
     """In the order of their numbers, each with its reason: what was seen, in one short line."""
     notes: tuple[str, ...] = ()
-    """What who reads the file must know: settings of the host, what would do harm."""
+    """Notes for readers of the file: settings of the host, side effects."""
     cautions: tuple[str, ...] = ()
-    """What the recording did not see, and which needs are uncertain: for who makes the file, on a
-    terminal or in a page, and never in a configuration file."""
+    """Facts that the recording missed, and uncertain needs: for the author of the file, on a
+    terminal or in a page, never in a configuration file."""
     user: str = "0:0"
     """``uid``, ``uid:gid``, or names."""
     of_image: bool = False
@@ -42,11 +42,11 @@ class Snippet:
     argv: tuple[str, ...] = ()
     """The target's command, as it was: hostile."""
     by_manager: bool = False
-    """That command is one to an engine or to systemd, which start the program itself."""
+    """The command is one to an engine or to systemd, which start the program itself."""
     host_network: bool = False
     """It has the machine's network, of which no container may change a setting."""
     privileged: bool | None = None
-    """Whether it was started so; None: nobody knows."""
+    """True if it was started so; None: nobody knows."""
     no_new_privileges: bool | None = False
     """No set-id program and none with file capabilities was started: forbidding it does no harm.
     None: nobody looked at all that was started."""
@@ -56,15 +56,15 @@ class Snippet:
     hardening: tuple[str, ...] | None = None
     """Lines of a systemd unit that were proven together with this set; None: none were tried."""
     owner: tuple[str, str, str] | None = None
-    """Of a pod's container: kind and name of the workload, and its own name."""
+    """Kind and name of a pod's workload, and the container's own name."""
     minimal: CapSet | None = None
     """The minimal set, whichever this is; None: it is not proven."""
     digest: str = ""
     """``sha256:…`` of the report's file; empty where a format has no use for it."""
     variant: str = ""
-    """Of a known program: how it is started."""
+    """The way in which a known program is started."""
     report: Report | None = field(default=None, compare=False)
-    """What it was made from: pages show more of it."""
+    """The report behind it: pages show more of it."""
 
     @property
     def set_title(self) -> str:
@@ -73,13 +73,13 @@ class Snippet:
 
     @property
     def root(self) -> bool:
-        """Whether the user is uid 0, which gets what the bounding set holds."""
+        """True if the user is uid 0, which gets the bounding set."""
         user = self.ids[0]
         return user == "root" or (user.isdecimal() and int(user) == 0)
 
     @property
     def says_user(self) -> bool:
-        """Whether a file has to set the user."""
+        """True if a file has to set the user."""
         return not self.root and not self.of_image
 
     @property
@@ -90,24 +90,24 @@ class Snippet:
 
     @property
     def only_low_ports(self) -> bool:
-        """Whether NET_BIND_SERVICE is all that is needed, by a user whom a sysctl serves better."""
+        """True if NET_BIND_SERVICE is all that is needed, by a user whom a sysctl serves better."""
         return not self.root and {cap for cap, _ in self.caps} == _BIND
 
     @property
     def unprivileged(self) -> bool:
-        """Whether ``privileged: false`` is to be said: it was privileged, or nobody knows and
-        nothing needed reaches for devices or the kernel."""
+        """True if the file should say ``privileged: false``: it was privileged, or nobody knows and
+        no need reaches for devices or the kernel."""
         if self.privileged is not None:
             return self.privileged
         return self.default_seccomp and not _OF_THE_HOST & {cap for cap, _ in self.caps}
 
     @property
     def file_capabilities(self) -> str:
-        """As ``setcap`` takes them; a number where there is no name."""
+        """The words for ``setcap``; a number for a capability without a name."""
         return setcap_words(cap for cap, _ in self.caps)
 
     def comments(self, indent: str = "", more: tuple[str, ...] = ()) -> str:
-        """Which set it is, the notes and more, as comment lines."""
+        """The name of the set, the notes and more, as comment lines."""
         notes = (f"capadvise: {self.set_title}", *self.notes, *more)
         return "".join(comment(note, indent) for note in notes)
 

@@ -1,4 +1,4 @@
-"""What a format gets to render, made from a report."""
+"""Snippets of reports, of known programs, and of the labels of an image."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LONGEST_REASON = 90
 def snippet_of(
     report: Report, caps: CapSet, catalog: Catalog, *, set_name: str = "recommended"
 ) -> Snippet:
-    """What every format renders of a report and a set of it (or of the user's own choice).
+    """The snippet of a report and a set of it (or of the user's own choice).
 
     Raises BadInput for a report whose user is no user.
     """
@@ -62,7 +62,7 @@ def snippet_of(
 
 
 def _owner(report: Report) -> tuple[str, str, str] | None:
-    """As a report says it, which anybody can write: names that Kubernetes takes, and no others."""
+    """The report's owner, which anybody can write: only if Kubernetes takes the names."""
     kind, _, name = (report.target.owner or "").partition("/")
     known = kind in POD_SPEC and is_object_name(name) and is_object_name(report.target.name)
     return (kind, name, report.target.name) if known else None
@@ -102,7 +102,7 @@ def _has_own_user(report: Report) -> bool:
 
 
 def _was_privileged(report: Report) -> bool | None:
-    """Where the engine described it no more, its command line tells, if it is not in a file."""
+    """If the engine no longer described it, its command line tells, unless it is in a file."""
     target = report.target
     if target.privileged is not None:
         return target.privileged
@@ -112,7 +112,7 @@ def _was_privileged(report: Report) -> bool | None:
 
 
 def safe_name(name: str) -> str:
-    """What a service, a container or a unit can be called after it."""
+    """A name for a service, a container or a unit."""
     safe = re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:63].strip("-._") or "app"
     if not re.match(r"[A-Za-z]", safe) or safe.lower() in YAML_WORDS:
         safe = f"app-{safe}"[:63]
@@ -120,10 +120,11 @@ def safe_name(name: str) -> str:
 
 
 def short_reason(need: Need) -> str:
-    """What a reviewer of the file reads: who does what, to what.
+    """The reason of a need for a reviewer of the file: ``chown: changing a file's owner or group
+    (uid 999)``.
 
-    ``chown: changing a file's owner or group (uid 999)``; without the remarks in brackets
-    that the catalog makes. At most ``LONGEST_REASON`` characters.
+    The remarks in brackets that the catalog makes are left out. At most ``LONGEST_REASON``
+    characters.
     """
     decided = max(need.evidence, key=lambda item: item.effect, default=None)
     what = re.sub(r"\s+\([^)]*\)", "", need.reason.split(";")[0])
@@ -169,8 +170,8 @@ def _notes(report: Report, caps: CapSet) -> Iterator[str]:
 
 
 def gains_nothing(report: Report) -> bool | None:
-    """Whether no program that was started gave more than its starter had. Retries alone and audit
-    records do not tell, nor does what was watched too late."""
+    """True if no started program gave more than its starter had; None if the recordings do not
+    tell: retries alone, audit records, and a target that was watched too late."""
     recordings = report.recordings
     if any(recording.setid_exec for recording in recordings):
         return False
@@ -191,7 +192,8 @@ def _default_seccomp(report: Report, catalog: Catalog) -> bool:
 def known_snippet(
     program: KnownProgram, variant: Variant, *, set_name: str, asked: str = ""
 ) -> Snippet:
-    """Of one variant. ``asked``: what the program was looked for by, perhaps an image."""
+    """The snippet of one variant. ``asked``: the word that the program was looked up by, perhaps an
+    image."""
     caps = variant.minimal if set_name == "floor" else variant.recommended
     needs = [need for need in variant.needs if need.cap in caps]
     proven = f"{program.name} {program.upstream}, {variant.name}: proven on {program.date}"
@@ -210,7 +212,7 @@ def known_snippet(
 
 
 def claimed_snippet(name: str, claim: Claim, caps: CapSet, *, set_name: str) -> Snippet:
-    """Of the labels of an image, which say nothing of set-id programs."""
+    """The snippet of the labels of an image, which say nothing of set-id programs."""
     return Snippet(
         name=safe_name(name.rpartition("/")[2].partition("@")[0].partition(":")[0]),
         caps=tuple((cap, "a label of the image says so") for cap in sorted(caps)),

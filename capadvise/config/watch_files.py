@@ -1,5 +1,5 @@
-"""What keeps ``capadvise watch`` running: a unit for a machine, a DaemonSet for a cluster, each
-with the least that it needs (tests start it with just these capabilities)."""
+"""Files that keep ``capadvise watch`` running: a unit for a machine, a DaemonSet for a cluster,
+each with its minimal set (tests start it with just these capabilities)."""
 
 from __future__ import annotations
 

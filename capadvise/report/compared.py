@@ -1,4 +1,4 @@
-"""What was recorded, beside what was proven of the same program before. Pure.
+"""A recording compared with the proof of the same program in the catalog. Pure.
 
 A known set is that of one version, run in one way: a difference is a hint where to look, and no
 defect of either.
@@ -18,6 +18,7 @@ from capadvise.catalog.known_index import (
     KnownSets,
     other_version,
 )
+from capadvise.config.snippet import PORT_START
 from capadvise.judgement.report import Report
 from capadvise.model.caps import Cap, CapSet
 from capadvise.model.escape import printable
@@ -33,11 +34,11 @@ class Comparison:
     minimal: bool
     """The minimal sets are compared; else, before trials or of a choice, the recommended ones."""
     more: CapSet
-    """What the report's set has besides."""
+    """Capabilities that only the report has."""
     less: CapSet
-    """What only the known set has."""
+    """Capabilities that only the known set has."""
     other: str | None
-    """What must be said of the version; unescaped."""
+    """A remark on the version; unescaped."""
 
 
 def compared(report: Report, index: KnownIndex, caps: CapSet | None = None) -> Comparison | None:
@@ -54,21 +55,19 @@ def compared(report: Report, index: KnownIndex, caps: CapSet | None = None) -> C
     proven = report.proven
     is_proven = caps is None and proven is not None and proven.complete and not proven.flaky
     minimal = report.proposal.minimal if is_proven else None
-    own = _own(report, minimal) if caps is None else caps
+    if caps is None:
+        caps = report.proposal.recommended if minimal is None else minimal
 
     def set_of(variant: KnownSets) -> CapSet:
         return variant.recommended if minimal is None else variant.minimal
 
-    nearest = min(variants, key=lambda one: len(set_of(one) ^ own))
+    nearest = min(variants, key=lambda one: len(set_of(one) ^ caps))
     of_known = set_of(nearest)
     image = report.target.image or ""
     is_its_own = index.by_image(image) == name  # the tag of another image is no version of it
     other = other_version(name, program.version, image) if is_its_own else None
-    return Comparison(program, nearest, minimal is not None, own - of_known, of_known - own, other)
-
-
-def _own(report: Report, minimal: CapSet | None) -> CapSet:
-    return report.proposal.recommended if minimal is None else minimal
+    minimal_of = minimal is not None
+    return Comparison(program, nearest, minimal_of, caps - of_known, of_known - caps, other)
 
 
 def _name(report: Report, index: KnownIndex) -> str | None:
@@ -111,12 +110,11 @@ def compared_lines(report: Report, index: KnownIndex) -> Iterator[str]:
 
 def _open_ports(report: Report, comparison: Comparison) -> str:
     """docker's own networks let everybody bind low ports: that is no difference of the program."""
-    start = report.posture.sysctls.get(_PORT_START, "")
-    opened = start.isdecimal() and int(start) < _FIRST_FREE
-    return f" ({_PORT_START} is {start})" if opened and _BIND in comparison.less else ""
+    start = report.posture.sysctls.get(PORT_START, "")
+    opened = start.isdecimal() and int(start) < 1024
+    return f" ({PORT_START} is {start})" if opened and _BIND in comparison.less else ""
 
 
-_PORT_START, _FIRST_FREE = "net.ipv4.ip_unprivileged_port_start", 1024
 _BIND = Cap.parse("NET_BIND_SERVICE")
 
 

@@ -1,4 +1,4 @@
-"""What changed between two reports. Pure."""
+"""The changes between two reports. Pure."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class SetChange:
 
 @dataclass(frozen=True, slots=True)
 class VerdictChange:
-    """One capability that is judged otherwise."""
+    """One capability with another verdict."""
 
     cap: Cap
     before: Need
@@ -44,12 +44,12 @@ class Diff:
     """None where one of the two reports has no floor."""
     verdicts: tuple[VerdictChange, ...]
     gained_evidence: tuple[tuple[Cap, str], ...]
-    """What the second report shows and the first does not: (capability, what was asked)."""
+    """Evidence of the second report that the first does not have: (capability, the call)."""
     lost_evidence: tuple[tuple[Cap, str], ...]
 
     @property
     def same_set(self) -> bool:
-        """Whether both recommend the same."""
+        """True if both recommend the same."""
         return not self.recommended.gained and not self.recommended.lost
 
 
@@ -80,7 +80,8 @@ def _set_change(before: CapSet, after: CapSet) -> SetChange:
 
 
 def _evidence(report: Report) -> frozenset[tuple[Cap, str]]:
-    """What the needs rest on. Counts and process numbers differ from run to run and are no part."""
+    """The evidence of the needs, without counts and process numbers, which differ from run to
+    run."""
     return frozenset(
         (need.cap, _what(judged))
         for need in report.proposal.needs
@@ -106,29 +107,22 @@ def diff_text(changes: Diff) -> Iterator[str]:
         yield from _set_text("Floor", changes.minimal)
     for change in changes.verdicts:
         before, after = VERDICTS[change.before.verdict], VERDICTS[change.after.verdict]
-        reason = (
-            change.before.reason
-            if change.after.verdict is Verdict.NOT_CHECKED
-            else (change.after.reason)
-        )
-        text = f"{change.cap.short}: {before} → {after}: {reason}"
+        decides = change.before if change.after.verdict is Verdict.NOT_CHECKED else change.after
+        text = f"{change.cap.short}: {before} → {after}: {decides.reason}"
         yield from textwrap.wrap(text, 80, subsequent_indent="    ")
     for sign, evidence in (("+", changes.gained_evidence), ("-", changes.lost_evidence)):
         for cap, what in evidence:
-            yield from textwrap.wrap(
-                f"{sign} {cap.short}  {what}", 80, subsequent_indent="    ", break_on_hyphens=False
-            )
+            yield from _wrapped(f"{sign} {cap.short}  {what}")
 
 
 def _set_text(title: str, change: SetChange) -> Iterator[str]:
     signs = [f"+{cap.short}" for cap in sorted(change.gained)]
     signs += [f"-{cap.short}" for cap in sorted(change.lost)]
-    yield from textwrap.wrap(
-        f"{title}: {' '.join(signs) or 'the same'}",
-        80,
-        subsequent_indent="    ",
-        break_on_hyphens=False,
-    )
+    yield from _wrapped(f"{title}: {' '.join(signs) or 'the same'}")
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, 80, subsequent_indent="    ", break_on_hyphens=False)
 
 
 def diff_json(changes: Diff) -> dict[str, Any]:

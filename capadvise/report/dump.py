@@ -15,7 +15,7 @@ from capadvise.judgement.hardening import Hardening
 from capadvise.judgement.proven import Proven
 from capadvise.judgement.refusals import refusals
 from capadvise.judgement.report import SCHEMA, Report
-from capadvise.judgement.user_namespace import Fit, Placed, placements
+from capadvise.judgement.user_namespace import Placed, placements
 from capadvise.model.caps import Cap, names
 from capadvise.model.posture import Mac
 from capadvise.model.recording import Check, Origin, Recording
@@ -32,6 +32,7 @@ def dump(report: Report, catalog: Catalog) -> dict[str, Any]:
     risks = RisksHere(report, catalog)
     placed = placements(proposal, catalog, report.posture)
     caps, mac = sorted(proposal.recommended), report.posture.mac
+    fit = fit_of_report(report, catalog)
     return {
         "schema": SCHEMA,
         "tool": {"version": __version__},
@@ -46,7 +47,7 @@ def dump(report: Report, catalog: Catalog) -> dict[str, Any]:
             "cap_add": [cap.short for cap in caps],
             "recommended": names(caps),
             "floor": None if proposal.minimal is None else names(proposal.minimal),
-            "user_namespace": _fit(fit_of_report(report, catalog)),
+            "user_namespace": {"fits": fit.fits, "ids": None if fit.fits is False else fit.ids},
         },
         "proof": None if report.proven is None else _proof(report.proven),
         "known": _known(compared(report, catalog.known_index)),
@@ -119,10 +120,6 @@ def _check(check: Check, catalog: Catalog, own_mounts: bool) -> dict[str, Any]:
         **_part(check, "program", "pid", "uid", "phase", "count", "first", "retried", "without"),
         "together": names(check.together),
     }
-
-
-def _fit(fit: Fit) -> dict[str, Any]:
-    return {"fits": fit.fits, "ids": None if fit.fits is False else fit.ids}
 
 
 def _need(need: Need, risk: Risk | None, placed: Placed) -> dict[str, Any]:

@@ -1,4 +1,5 @@
-"""One capability, explained for people who have never heard of capabilities, at 80 columns."""
+"""Explanations for people who have never heard of capabilities, at 80 columns: one capability, or
+the kernel function that asks for one (``explain --site``)."""
 
 from __future__ import annotations
 
@@ -20,11 +21,11 @@ _IN_SHORT = (
     EditPlace.SYSCTL,
     EditPlace.HOST,
 )
-"""Edits that are worth showing to everybody, the first of them that there is."""
+"""Edits for everybody; the first one that exists is shown."""
 
 
 def capability_text(cap: Cap, catalog: Catalog, *, whole: bool = False) -> Iterator[str]:
-    """What the catalog knows of one capability; with ``whole``, each use with its remediation."""
+    """The catalog's knowledge of one capability; with ``whole``, each use with its remediation."""
     entry = catalog.entry(cap)
     if entry is None:
         yield f"{cap.name}: a capability that this catalog does not know yet."
@@ -80,7 +81,7 @@ def _scale(entry: Entry) -> str:
 
 
 def _edits(edits: Edits, *, whole: bool) -> Iterator[str]:
-    """What to write: all of it, or only the first of the common places."""
+    """The edits: all of them, or only the first of the common places."""
     common = [edit for edit in edits if edit[0] in _IN_SHORT]
     yield from edit_lines(edits if whole else tuple(common[:1]), "    ")
 
@@ -120,7 +121,8 @@ def _whole_use(use: Use) -> Iterator[str]:
 
 
 def defaults_sentences(cap: Cap, catalog: Catalog) -> Iterator[str]:
-    """Which runtimes grant a capability unasked, and whether a pod may add it."""
+    """The runtimes that grant a capability by default, and the Pod Security levels that allow
+    it."""
     runtimes = [runtime.name for runtime in catalog.baselines.runtimes]
     granting = catalog.baselines.granting(cap)
     others = [name for name in runtimes if name not in granting]
@@ -218,7 +220,8 @@ def _patterns(sites: Sites) -> Patterns:
 
 
 def wrapper_text(function: str) -> Iterator[str]:
-    """Of a function that is in every call site of its kind, and says nothing of the reason."""
+    """The text for a function that is in every call site of its kind, and says nothing of the
+    reason."""
     yield from paragraph(
         f"{function}: a kernel function that checks a capability for its caller. What the check is "
         "about, the caller tells: explain the next function of the call site instead.",
@@ -227,7 +230,7 @@ def wrapper_text(function: str) -> Iterator[str]:
 
 
 def site_text(function: str, rules: Sequence[SiteRule], catalog: Catalog) -> Iterator[str]:
-    """What is known of the places where this function asks."""
+    """The catalog's rules for the places where this function asks."""
     what = (
         "stands where a call site would, for checks that the kernel was not seen making"
         if ":" in function  # as in the values of recording.Origin, and in no kernel function
@@ -282,7 +285,7 @@ def _callers(rule: SiteRule, scope: NamespaceScope | None) -> Iterator[str]:
 
 
 def _scope(rule: SiteRule, function: str, catalog: Catalog) -> NamespaceScope | None:
-    """Whose user namespace this function asks about; else that of all functions of the rule."""
+    """The user namespace that this function asks about; else that of all functions of the rule."""
     caps = [cap for cap in sorted(rule.caps or ()) if rule.scope is not None]
     return joined(filter(None, (catalog.sites.scope(cap, (function,)) for cap in caps)))
 

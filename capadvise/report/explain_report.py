@@ -226,7 +226,7 @@ def _attacker(report: Report, catalog: Catalog) -> Iterator[str]:
 
 
 def _attacks(remains: Remaining, sources: dict[str, int]) -> Iterator[str]:
-    """What is possible first; each with the number of its source."""
+    """Possible attacks first; each with the number of its source."""
 
     def named(attack: Attack) -> str:
         number = sources.setdefault(attack.reference, len(sources) + 1)
@@ -258,8 +258,10 @@ def _ways(report: Report, catalog: Catalog) -> Iterator[str]:
 def _effect(way: Way) -> str:
     names = _names(way)
     if way.others:
+        more = [f"{len(way.others) - 2} more"] * (len(way.others) > 2)
+        others = listed([*way.others[:2], *more])
         return (
-            f"Removes this use of {names}; {names} is also needed for {_few(way.others)}, and can "
+            f"Removes this use of {names}; {names} is also needed for {others}, and can "
             "be dropped once all of them are gone."
         )
     if way.narrower:
@@ -269,11 +271,6 @@ def _effect(way: Way) -> str:
 
 def _names(way: Way) -> str:
     return listed([cap.short for cap in way.caps])
-
-
-def _few(names: tuple[str, ...]) -> str:
-    more = [f"{len(names) - 2} more"] * (len(names) > 2)
-    return listed([*names[:2], *more])
 
 
 def _savings(report: Report, catalog: Catalog) -> Iterator[str]:
@@ -332,8 +329,8 @@ _NAMESPACED = (
         "PrivateMounts=, PrivateNetwork=, ProtectHostname=.",
     ),
 )
-"""Where, what to write, and what else it takes: dockerd(8), podman-run(1), systemd.exec(5), and
-"User Namespaces" in the documentation of Kubernetes."""
+"""(place, edit, its conditions): dockerd(8), podman-run(1), systemd.exec(5), and "User Namespaces"
+in the documentation of Kubernetes."""
 
 _OWN = dict.fromkeys(("mnt", "pid", "net", "ipc", "uts"), Sharing.OWN)
 
@@ -394,12 +391,14 @@ def _milder(report: Report, catalog: Catalog) -> str:
 
 
 def place_sentences(report: Report) -> Iterator[str]:
-    """Where it ran, for people who know docker."""
+    """The place where it ran, for people who know docker."""
     posture = report.posture
     if on_the_host(report):
         yield _a_plain_program(report)
     elif report.target.kind == "container":
-        yield f"It ran in a container{_image(report)}."
+        image = report.target.image
+        of_image = f" of the image {printable(image)}" if image else ""
+        yield f"It ran in a container{of_image}."
     elif report.target.kind == "unit":
         yield "It ran as a service of this machine, confined as its unit says."
     if posture.sandbox:
@@ -437,10 +436,6 @@ def _restraints(report: Report) -> list[str]:
     return [fact for fact in facts if fact]
 
 
-def _image(report: Report) -> str:
-    return f" of the image {printable(report.target.image)}" if report.target.image else ""
-
-
 def _seccomp(report: Report) -> str:
     seccomp = report.posture.seccomp
     if seccomp is None:
@@ -472,7 +467,7 @@ def _asked_by(need: Need) -> dict[str, int]:
 
 
 def uses_seen(need: Need, entry: Entry) -> list[tuple[Use, int]]:
-    """Of the many uses of a capability those that were seen, and how often; most often first."""
+    """The uses of a capability that were seen, and how often; most often first."""
     counts = _asked_by(need)
     seen = [
         (use, sum(counts[name] for name in counts if among(name, use.functions)))
@@ -496,7 +491,7 @@ def possibilities(remains: Remaining, named: Callable[[Attack], str]) -> Iterato
 
 
 POSSIBILITIES = "! possible there   ? only if that is true   × not possible there"
-"""What the marks mean."""
+"""The meaning of the marks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -505,11 +500,11 @@ class Way:
 
     caps: tuple[Cap, ...]
     use: str
-    """What was seen and needs no capability this way."""
+    """The use that needs no capability this way."""
     do: str
     edits: Edits
     narrower: tuple[Cap, ...]
-    """What is still needed this way: one of these."""
+    """One of these is still needed this way."""
     others: tuple[str, ...]
     """Uses of the same capability that were seen, too, and that need ways of their own."""
     saves: int
@@ -568,16 +563,14 @@ def _together(uses: list[Use]) -> list[list[Use]]:
     the same edits."""
     groups: list[list[Use]] = []
     for use in sorted(uses, key=lambda each: -len(each.covers)):
-        same = next((group for group in groups if _ends(group[0], use)), None)
-        if same is None:
-            groups.append([use])
+        for group in groups:
+            first = group[0]
+            if use.name in first.covers or (first.edits and first.edits == use.edits):
+                group.append(use)
+                break
         else:
-            same.append(use)
+            groups.append([use])
     return groups
-
-
-def _ends(first: Use, other: Use) -> bool:
-    return other.name in first.covers or bool(first.edits and first.edits == other.edits)
 
 
 def _lowest(caps: Iterable[Cap], catalog: Catalog) -> int:

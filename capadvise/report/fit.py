@@ -1,4 +1,4 @@
-"""Whether what a report proposes could be held in a user namespace of its own."""
+"""The fit of a recommended set into a user namespace of its own."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ def can_move(report: Report) -> bool:
 
 
 def places_of(report: Report, catalog: Catalog) -> Places:
-    """Where each need can be met."""
+    """The place where each need can be met."""
     return placements(report.proposal, catalog, report.posture)
 
 
 def fit_of_report(
     report: Report, catalog: Catalog, caps: CapSet | None = None, places: Places | None = None
 ) -> Fit:
-    """What trials in one have shown; else what follows from the checks. ``caps``: the user's own
-    choice; ``places``: as they were found out before."""
+    """The result of trials in a user namespace; else the conclusion from the checks. ``caps``: the
+    user's own choice; ``places``: the result of ``places_of``, if it is known."""
     recommended = report.proposal.recommended
     fit = fit_in(places or places_of(report, catalog), recommended if caps is None else caps)
     fit = replace(fit, volumes=tuple(_volumes(report)))
@@ -54,7 +54,7 @@ def place_in_short(place: Placed) -> str:
 
 
 def place_sentence(place: Placed) -> str:
-    """What becomes of one need there; unescaped."""
+    """The effect of one need there; unescaped."""
     if place.scope is NeedScope.USER_NAMESPACE:
         ids = f", with the ids up to {place.ids - 1} mapped" if place.ids else ""
         return f"It works in a user namespace of its own, too{ids}."

@@ -26,7 +26,7 @@ def merged(
     groups: dict[tuple[str, str], list[Report]] = {}
     replicas = {pod: digests for pod, digests in pods.items() if pod in present}
     for report in reports:
-        pod, name = _pod(report), report.target.name
+        pod, name = (report.target.pod or "").partition("/")[2], report.target.name
         if pod in pods:
             digest = pods[pod].get(name)
             groups.setdefault((name, digest or report.target.image or ""), []).append(
@@ -42,10 +42,6 @@ def _replicas(name: str, digest: str, pods: Mapping[str, Mapping[str, str]]) -> 
     """How many pods have the container with this image; of one that did not get as far as to have
     a digest, it is taken to be the same."""
     return sum(images.get(name, digest) == digest for images in pods.values())
-
-
-def _pod(report: Report) -> str:
-    return (report.target.pod or "").partition("/")[2]
 
 
 def _of_workload(report: Report, owner: str, pod: str, digest: str | None) -> Report:
@@ -72,7 +68,8 @@ def coverage(report: Report) -> str:
 
 
 def _of_all(pods: int, report: Report) -> str:
-    """So many pods of those that the workload had; after a restart there were more than it has."""
+    """A number of pods out of those of the workload; after a restart there were more than it
+    has."""
     recorded = len({recording.pod for recording in report.recordings})
     replicas = report.target.replicas or recorded
     if recorded > replicas:
@@ -98,13 +95,14 @@ def file_name(report: Report, among: Iterable[Report]) -> str:
 
 
 def summary(report: Report, path: str) -> Iterator[str]:
-    """What is known of a container, and what to do with it."""
+    """The result for a container, and the file of its report."""
     target, proposal = report.target, report.proposal
     yield f"{target.owner}/{target.name}: {coverage(report)}"
     if target.image:
         yield f"  image: {target.image}"
     caps = sorted(proposal.recommended)
-    yield f"  {_title(report)}: {', '.join(cap.short for cap in caps) or 'nothing'}"
+    title = "needed so far" if report.partial else "recommended set"
+    yield f"  {title}: {', '.join(cap.short for cap in caps) or 'nothing'}"
     for need in proposal.needs:
         if need.cap in proposal.recommended:
             seen = seen_in(report, need)
@@ -114,7 +112,3 @@ def summary(report: Report, path: str) -> Iterator[str]:
     for caution in proposal.cautions:
         yield f"  caution: {caution}"
     yield f"  report: {path}"
-
-
-def _title(report: Report) -> str:
-    return "needed so far" if report.partial else "recommended set"

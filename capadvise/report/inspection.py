@@ -1,4 +1,4 @@
-"""One process, or many, for people and for programs: ``inspect``. Pure."""
+"""A process, many of them, or an image, for people and for programs: ``inspect``. Pure."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SHARED = {
     "cgroup": "it sees the paths of the host's whole cgroup tree",
     "time": "its clocks are the host's, as in nearly every container",
 }
-"""What it means that a namespace is the host's own."""
+"""The consequence if a namespace is the host's own."""
 PLAIN = {
     "user": "users",
     "mnt": "mounts",
@@ -122,7 +122,7 @@ class Line:
 
 
 def restraints(posture: Posture) -> Iterator[tuple[str, tuple[Line, ...]]]:
-    """What restrains a process besides its user and its capabilities: headings, and what stands
+    """The restraints of a process other than its user and its capabilities: headings, and the lines
     below them."""
     yield _CALLS, (Line(_seccomp(posture)),)
     yield "Namespaces", tuple(_namespaces(posture))

@@ -1,4 +1,4 @@
-"""What is known of a program, for people: ``capadvise known``."""
+"""The known sets of a program, for people: ``capadvise known``."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def list_text(programs: Iterable[KnownProgram]) -> Iterator[str]:
 
 
 def known_text(program: KnownProgram, word: str, catalog: Catalog) -> Iterator[str]:
-    """One program. ``word``: what it was looked for by."""
+    """One program. ``word``: the word that it was looked up by."""
     yield f"{program.name}: {program.what}"
     made = (
         f"Proven: Debian's {program.package} {program.version}, on {program.date} (Linux "
@@ -82,7 +82,7 @@ def _by_another_user(program: KnownProgram, image: str) -> str:
 
 
 def namesake_text(program: KnownProgram, word: str) -> str:
-    """What must be said of an image that is only called as one of the program's; unescaped."""
+    """The remark on an image that only has the name of one of the program's; unescaped."""
     ours = [*program.images, *program.images_of_users]
     those = f"not {' or '.join(ours)}" if ours else "an image that nothing is known of"
     return f"{repository(word)} is {those}: it is only called like {program.name}, and may differ."
@@ -112,7 +112,7 @@ def _need(need: KnownNeed) -> str:
 
 
 def claim_text(name: str, claim: Claim) -> Iterator[str]:
-    """What the labels of an image say that it needs. ``name``: as it was asked for."""
+    """The needs of an image according to its labels. ``name``: the name that the user gave."""
     yield f"{printable(name)}, by its labels"
     for title, caps in (("minimal set", claim.minimal), ("recommended set", claim.recommended)):
         if caps is not None:

@@ -1,5 +1,5 @@
-"""All capabilities as a row of lamps, and what a set is worth in one line. Pure: the screens draw
-it, and the pages that are exported."""
+"""All capabilities as a row of lamps, and the score of a set. Pure: the screens and the exported
+pages draw them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from capadvise.report.risk import judged_in, remaining, risk_word
 
 
 class Light(StrEnum):
-    """What a lamp shows. Each has a sign of its own: colour only adds to it."""
+    """The state of a lamp. Each has a sign of its own: colour only adds to it."""
 
     ROOT = "needed, root-equivalent"
     NEEDED = "needed"
@@ -60,8 +60,8 @@ class Lamp:
 
 
 class RisksHere(Mapping[Cap, Risk]):
-    """The risk of each capability in the place where it runs, looked up when it is asked for: a
-    catalog entry takes a millisecond to read. What the catalog does not know is not in it."""
+    """The risk of each capability in the place where it runs, looked up on demand: a catalog entry
+    takes a millisecond to read. Capabilities that the catalog does not know are missing."""
 
     def __init__(self, report: Report, catalog: Catalog) -> None:
         self._place, _ = judged_in(report)
@@ -79,7 +79,7 @@ class RisksHere(Mapping[Cap, Risk]):
         return risk
 
     def __iter__(self) -> Iterator[Cap]:
-        """The usually worst first, so that who looks for the worst finds it soon."""
+        """The usually worst first, so that a search for the worst ends soon."""
         usual = usual_risks(self._caps, self._catalog)
         return iter(sorted(usual, key=lambda cap: -usual[cap]))
 
@@ -88,7 +88,7 @@ class RisksHere(Mapping[Cap, Risk]):
 
 
 def usual_risks(caps: Collection[Cap], catalog: Catalog) -> dict[Cap, Risk]:
-    """The same, where nothing is known of the place."""
+    """The risks of capabilities in an unknown place."""
     words = {cap: catalog.risk(cap) for cap in caps}
     return {cap: Risk[word.upper()] for cap, word in words.items() if word}
 
@@ -150,7 +150,7 @@ class Score:
 
 
 def score(caps: Collection[Cap], kept: CapSet, risks: Risks, status: str) -> Score:
-    """What a set is worth."""
+    """The score of a set."""
     return Score(len(caps), len(kept), worst(caps, risks), worst(kept, risks), status)
 
 
@@ -168,7 +168,7 @@ def worst(caps: Collection[Cap], risks: Risks) -> str:
 
 
 def how_known(report: Report, caps: CapSet) -> str:
-    """What is known of a set as a whole, in a word or two."""
+    """The proof of a set as a whole, in a word or two."""
     if report.proven is not None and (known := _tried(report.proven, report.proposal, caps)):
         return known
     needs = [report.proposal.need(cap) for cap in caps]

@@ -29,7 +29,7 @@ def bullet(text: str, indent: str = "  ", mark: str = "-") -> Iterator[str]:
 
 
 def edit_lines(edits: Edits, indent: str = "    ") -> Iterator[str]:
-    """What to write, behind the place where it goes; never wrapped, so that it can be copied."""
+    """The edits, behind the place where each goes; never wrapped, so that they can be copied."""
     for place, text in edits:
         for number, line in enumerate(text.splitlines()):
             yield f"{indent}{LABELS[place] if number == 0 else '':12} {line}"

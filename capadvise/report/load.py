@@ -37,8 +37,11 @@ MAX_BYTES = 64 << 20
 """A larger file is not a report: evidence is aggregated."""
 ISOLATIONS = ("workload", "command", "container", "unit", "none")
 _NAMED = 8
-"""So many reports of a folder."""
+"""The most reports of a folder that a hint names."""
 _REPORTS = "a report is what `capadvise run -o FILE` writes"
+
+_T = TypeVar("_T")
+_R = TypeVar("_R", RefusedCall, AuditDenial)
 
 
 def load(path: Path, catalog: Catalog) -> Report:
@@ -115,11 +118,16 @@ def _steps(raw: Any) -> tuple[Step, ...] | None:
 
 
 def _load_proof(raw: Any) -> Proven:
-    minimal, proven = raw["floor"], {"recommended_sound": raw["recommended"]["sound"]}
-    proven |= {"minimal": None if minimal is None else _caps(minimal["caps"])}
-    proven |= {"hardening": _load_hardening(raw.get("hardening"))}
-    _isolation(raw["isolation"])
-    return value_of(Proven, raw, proven)
+    minimal = raw["floor"]
+    if raw["isolation"] not in ISOLATIONS:
+        isolations = ", ".join(ISOLATIONS)
+        raise BadInput(f"isolation {raw['isolation']!r:.40} is none of {isolations}")
+    own = {
+        "minimal": None if minimal is None else _caps(minimal["caps"]),
+        "recommended_sound": _optional(raw["recommended"]["sound"], bool),
+        "hardening": _load_hardening(raw.get("hardening")),
+    }
+    return value_of(Proven, raw, own)
 
 
 def _load_hardening(raw: Any) -> Hardening | None:
@@ -143,7 +151,7 @@ def load_recording(raw: Any) -> Recording:
     own = {
         "checks": tuple(map(_load_check, raw["checks"])),
         "refused_calls": _refused_calls(raw),
-        "audit": tuple(map(_audit_denial, raw.get("audit", []))),
+        "audit": tuple(_refusal(AuditDenial, item) for item in raw.get("audit", [])),
         "imports": frozenset((_text(one["program"]), _text(one["function"])) for one in imports),
         "fixed_capsets": tuple((_text(x["program"]), _caps(x["kept"])) for x in raw["own_sets"]),
         "started_containers": bool(raw.get("started_containers")),
@@ -170,58 +178,38 @@ def _load_check(raw: Any) -> Check:
 _STAND_INS = [(str(origin),) for origin in Origin if origin is not Origin.KERNEL]
 
 
-def _isolation(value: Any) -> str:
-    if value not in ISOLATIONS:
-        raise BadInput(f"isolation {value!r:.40} is none of {', '.join(ISOLATIONS)}")
-    return str(value)
-
-
 def _caps(value: Any) -> CapSet:
     return parse_set(map(_text, value))
 
 
 def _refused_calls(raw: Any) -> tuple[RefusedCall, ...]:
-    """As they were seen; of an older report, which keeps the judgement alone, as that says."""
+    """The refused calls; an older report only keeps the judgement on them."""
     if "refused_calls" in raw:
-        return tuple(map(_refused_call, raw["refused_calls"]))
+        return tuple(_refusal(RefusedCall, item) for item in raw["refused_calls"])
     return tuple(
         RefusedCall(
             *(_word(item["syscall"]), _word(item["errno"]), _text(item["program"])),
             count=int(item["count"]),
-            told=_told(item),
+            told=Told(RefusedBy(item["by"]), _text(item["evidence"])),
         )
         for item in raw["refusals"]
     )
 
 
-def _audit_denial(raw: Any) -> AuditDenial:
-    denial = value_of(AuditDenial, raw)
-    _word(denial.syscall), _word(denial.errno)
-    return denial
-
-
-def _refused_call(raw: Any) -> RefusedCall:
-    call = value_of(RefusedCall, raw)
-    _word(call.syscall), _word(call.errno)
-    return call
-
-
-def _told(raw: Any) -> Told:
-    return Told(RefusedBy(raw["by"]), _text(raw["evidence"]))
-
-
-_T = TypeVar("_T")
+def _refusal(kind: type[_R], raw: Any) -> _R:
+    refusal = value_of(kind, raw)
+    for name in (refusal.syscall, refusal.errno):
+        _word(name)
+    return refusal
 
 
 def _optional(value: Any, kind: type[_T]) -> _T | None:
-    """The value, which must be of exactly this type, or None."""
     if value is not None and type(value) is not kind:
         raise BadInput(f"expected {kind.__name__} or null, found {value!r:.60}")
     return value
 
 
 def _text(value: Any) -> str:
-    """The value, which must be a text."""
     if not isinstance(value, str):
         raise BadInput(f"expected a text, found {value!r:.60}")
     return value
@@ -277,7 +265,6 @@ def _expect(kind: type, raw: Any) -> Any:
 
 
 def _texts(value: Any) -> tuple[str, ...]:
-    """The value, which must be a list of texts."""
     if not isinstance(value, list):
         raise BadInput(f"expected a list of texts, found {value!r:.60}")
     return tuple(map(_text, value))

@@ -17,7 +17,7 @@ from capadvise.model.recording import Recording
 from capadvise.model.target import Target
 
 _VARIES = frozenset({"argv", "cwd", "engine", "container", "pod", "privileged", "replicas"})
-"""What differs between two runs of one target."""
+"""Fields that differ between two runs of one target."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +91,8 @@ def numbered(recordings: Iterable[Recording]) -> tuple[Recording, ...]:
 
 
 def _common(postures: Sequence[Posture]) -> tuple[Posture, list[str]]:
-    """What all places share, and the names of the rest. Each container has a cgroup path of its
-    own: that is no difference."""
+    """The settings that all places share, and the names of the others. Each container has a cgroup
+    path of its own: that is no difference."""
     first = postures[0]
     lost: list[str] = []
     shared: dict[str, Any] = {}
@@ -116,10 +116,10 @@ def _without_path(value: object) -> object:
 def _with_proof(
     plain: Report, named: Sequence[tuple[str, Report]], catalog: Catalog, notes: list[str]
 ) -> Report:
-    """The merged report with the first proof that still holds, and the workload that it is of.
+    """The merged report with the first proof that still holds, and its workload.
 
-    A proof is of a set. It still holds where the other runs show no need beyond the set that was
-    proven, so that the merged report recommends that very set.
+    A proof is about a set. It still holds if the other runs show no need beyond that set, and the
+    merged report recommends the same set.
     """
     kept: Report | None = None
     for path, report in named:
@@ -141,7 +141,7 @@ def _with_proof(
 
 
 def _others(plain: Report, report: Report, catalog: Catalog) -> CapSet:
-    """What the recordings that are not a report's own need."""
+    """The needs of the recordings that are not a report's own."""
     own = set(map(_plain, report.recordings))
     return decide_all(
         [item for item in plain.recordings if _plain(item) not in own], catalog

@@ -1,4 +1,5 @@
-"""What ``privileged: true`` gave besides capabilities, and what a recording tells of its need."""
+"""The powers of a privileged container other than capabilities, and the needs for them in a
+recording."""
 
 from __future__ import annotations
 

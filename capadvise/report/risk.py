@@ -30,7 +30,7 @@ def risk_of(risk: object) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Remaining:
-    """What a capability still lets an attacker do in one place."""
+    """The attacks that a capability still allows in one place."""
 
     risk: Risk
     because: str
@@ -63,7 +63,8 @@ _USUAL = (Circumstance.HOST_USER, True)
 
 
 def _risk(entry: Entry, known: Known) -> tuple[Risk, str]:
-    """What makes it worse decides; else what makes it better; else the entry's own word."""
+    """The risk: a condition that makes it worse decides, else one that makes it better, else the
+    entry itself."""
     there = [c for c in entry.risk_conditions if c.where and holds(c.where, known)]
     worse = [c for c in there if c.risk > entry.risk]
     better = [c for c in there if c.risk < entry.risk]
@@ -88,7 +89,7 @@ _CONFINING = frozenset({"apparmor", "selinux", "smack"})
 
 
 def circumstances_of(report: Report) -> Known:
-    """What the recorded posture says of each circumstance; None where it says nothing."""
+    """Each circumstance according to the recorded posture; None if the posture does not say."""
     posture = report.posture
     facts: dict[Circumstance, bool | None] = {
         circumstance: _of_host(posture, name) for circumstance, name in _NAMESPACES.items()
@@ -161,13 +162,13 @@ _PLACED = ("container", "unit")
 
 
 def on_the_host(report: Report) -> bool:
-    """Whether it ran as a plain program of the machine, in no container."""
+    """True if it ran as a plain program of the machine, in no container."""
     root = report.posture.root
     return report.target.kind not in _PLACED and root is not None and root.host is True
 
 
 def in_no_container(report: Report) -> bool:
-    """Whether nothing of a container is known: then its risks are those of one to come."""
+    """True if no container is known: then its risks are those in a future container."""
     told = bool(report.posture.namespaces)
     return on_the_host(report) or (report.target.kind not in _PLACED and not told)
 

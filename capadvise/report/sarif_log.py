@@ -1,5 +1,5 @@
-"""The log of one run in SARIF 2.1.0: https://docs.oasis-open.org/sarif/sarif/v2.1.0/. What a report
-keeps and what the gate finds are both written as one."""
+"""The log of one run in SARIF 2.1.0: https://docs.oasis-open.org/sarif/sarif/v2.1.0/. Pages of
+reports and results of the gate are both written as one."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def log(
 
 
 def rule(name: str, summary: str, level: str, **more: Any) -> Json:
-    """What a result can refer to."""
+    """A rule that results refer to."""
     return {
         "id": name,
         "shortDescription": {"text": summary},

@@ -59,14 +59,14 @@ def folder_of(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def is_proc(folder: int) -> bool:
-    """Whether it lies in /proc, whose links to descriptors say no path."""
+    """True for a folder in /proc, whose links to descriptors show no path."""
     with suppress(OSError):
         return os.fstat(folder).st_dev == os.stat("/proc").st_dev
     return False
 
 
 def _link(folder: int, name: str) -> Path | None:
-    """What a link says; None for what is no link. Raises PlantedLink."""
+    """The target of a link; None if it is no link. Raises PlantedLink."""
     try:
         status = os.stat(name, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:
@@ -79,7 +79,7 @@ def _link(folder: int, name: str) -> Path | None:
 
 
 def _is_planted(folder: int, status: os.stat_result, own: set[int]) -> bool:
-    """Whether something in a folder that many share belongs to neither the folder's owner nor one
+    """True if something in a folder that many share belongs to neither the folder's owner nor one
     of ``own``: may_follow_link() of fs/namei.c."""
     shared = os.fstat(folder)
     both = stat.S_ISVTX | stat.S_IWOTH
@@ -87,8 +87,8 @@ def _is_planted(folder: int, status: os.stat_result, own: set[int]) -> bool:
 
 
 def is_special(folder: int, name: str) -> bool:
-    """Whether there is something that is written to, not replaced: a device, a pipe, what a
-    descriptor below /proc stands for."""
+    """True if the file is written to, not replaced: a device, a pipe, the target of a descriptor
+    below /proc."""
     try:
         status = os.stat(name, dir_fd=folder)
     except FileNotFoundError:
@@ -118,7 +118,7 @@ def _replaced(old: int, new: int) -> int:
 
 
 def _callers() -> set[int]:
-    """Whose files are ours: our own, and under sudo those of the user who called."""
+    """The users whose files are ours: our own, and under sudo the caller."""
     caller = os.environ.get("SUDO_UID", "")
     is_sudo = os.geteuid() == 0 and caller.isdecimal()
     return {os.geteuid(), *([int(caller)] if is_sudo else [])}

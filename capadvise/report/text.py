@@ -13,7 +13,7 @@ from capadvise.catalog.capabilities import Risk
 from capadvise.catalog.sites import asker
 from capadvise.judgement.decide import Need, Proposal, Verdict
 from capadvise.judgement.judge import WHILE_STOPPED, Judged
-from capadvise.judgement.refusals import Refusal, refusals
+from capadvise.judgement.refusals import refusals
 from capadvise.judgement.report import Report
 from capadvise.judgement.user_namespace import USUAL_IDS, Fit
 from capadvise.model.caps import CapSet
@@ -94,7 +94,7 @@ def proposal_text(
 
 
 def answer(report: Report, catalog: Catalog) -> str:
-    """What the whole report comes down to: how many are needed, and what that changes.
+    """The summary of the whole report: the number of needed capabilities, and the changes.
 
     ``Needs 4 of 41 capabilities, proven. docker grants 14 by default: 10 of them are not needed.``
     """
@@ -228,7 +228,7 @@ def _alternatives(need: Need) -> Iterator[str]:
 
 
 def occasions(need: Need) -> Iterator[str]:
-    """When it was used, where that was not always."""
+    """The occasions on which it was used, if that was not always."""
     used, recordings = need.seen
     if need.only:
         yield f"used {need.only}"
@@ -237,7 +237,8 @@ def occasions(need: Need) -> Iterator[str]:
 
 
 def drops_privileges(need: Need) -> Iterator[str]:
-    """That the program restricts itself with it; what that means, where no trial has shown it."""
+    """The remark on a program that restricts itself with the capability, and the consequence if no
+    trial has shown it."""
     if need.self_restricting and need.lost_without:
         yield "used to drop privileges"
     elif need.self_restricting:
@@ -277,7 +278,7 @@ def judged_function(judged: Judged) -> str:
 
 
 def _rest(proposal: Proposal) -> Iterator[str]:
-    """What was checked and is not needed: a line for each verdict."""
+    """A line for each verdict on capabilities that were checked and are not needed."""
     for verdict, said in (
         (Verdict.OPTIONAL, "Optional, nothing was lost without it"),
         (Verdict.INCIDENTAL, "Checked, but not needed (incidental)"),
@@ -296,7 +297,7 @@ def _rest(proposal: Proposal) -> Iterator[str]:
 
 
 def doubts(proposal: Proposal) -> Iterator[str]:
-    """What may be needed besides the recommended set, as far as the recordings tell, and why."""
+    """Capabilities that may be needed in addition to the recommended set, and the reason."""
     doubtful = [
         need for need in proposal.needs if need.uncertain and need.cap not in proposal.recommended
     ]
@@ -335,7 +336,8 @@ DROP_ALL = "No capability is needed: drop all."
 
 
 def no_need(report: Report) -> str:
-    """Only trials, or a whole recording, say that there is none."""
+    """The sentence for an empty set: only trials, or a whole recording, show that there is no
+    need."""
     if report.proposal.minimal is not None:
         return DROP_ALL
     for run in report.recordings:
@@ -426,7 +428,8 @@ def refusal_lines(report: Report, catalog: Catalog) -> Iterator[str]:
     counts: Counter[tuple[str, str, RefusedBy, str, str]] = Counter()
     for recording in report.recordings:
         for item in refusals(recording, catalog, report.posture.mac):
-            counts[_what(item)] += item.count
+            key = (item.syscall, item.errno, item.by, item.program, item.evidence)
+            counts[key] += item.count
     if not counts:
         return
     yield "Refused calls, and what refused them:"
@@ -439,10 +442,6 @@ def refusal_lines(report: Report, catalog: Catalog) -> Iterator[str]:
         yield f"  and {len(counts) - _MOST} more: see `refusals` in the report"
 
 
-def _what(item: Refusal) -> tuple[str, str, RefusedBy, str, str]:
-    return item.syscall, item.errno, item.by, item.program, item.evidence
-
-
 def fit_line(report: Report, catalog: Catalog) -> str | None:
     """One line, where it decides something (see ``fit_told``)."""
     fit = fit_told(report, catalog, report.proposal.recommended)
@@ -452,8 +451,8 @@ def fit_line(report: Report, catalog: Catalog) -> str | None:
 def fit_told(
     report: Report, catalog: Catalog, caps: CapSet, places: Places | None = None
 ) -> Fit | None:
-    """Whether this set fits, where that decides something: one of it is root-equivalent, and is
-    not held in a user namespace already."""
+    """The fit of a set into a user namespace, if that decides something: one of the set is
+    root-equivalent, and is not held in a user namespace already."""
     entries = [entry for cap in sorted(caps) if (entry := catalog.entry(cap))]
     tried = report.proven is not None and report.proven.user_namespace
     worst = any(entry.risk is Risk.ROOT for entry in entries)

@@ -1,4 +1,5 @@
-"""What ``watch`` prints: a line for each new finding, and a summary."""
+"""The output of ``watch``: a line or a JSON object for each new finding, with a cure; a summary;
+and counters for Prometheus."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ _MOST = 20
 
 
 def finding_line(finding: WatchFinding, note: str | None = None) -> str:
-    """Whose call, what it was, what refused it, and the cure."""
+    """The owner of the call, the call, the mechanism that refused it, and the cure."""
     call, owner = finding.call, finding.call.owner
     parts = [
         f"{owner.name} (uid {call.uid})" if owner.kind is OwnerKind.PROGRAM else owner.label,
@@ -39,7 +40,7 @@ def called(finding: WatchFinding) -> str:
 
 
 def said(finding: WatchFinding) -> str:
-    """What refused it, in a few words."""
+    """The mechanism that refused it, in a few words."""
     match finding.by:
         case RefusedBy.SECCOMP:
             alone = "" if finding.opener else ", a capability alone is no cure"
@@ -69,7 +70,7 @@ def _names(caps: Iterable[Cap]) -> str:
 def summary_lines(
     findings: Iterable[WatchFinding], seconds: float, *, dropped: int, everything: bool
 ) -> Iterator[str]:
-    """What was refused so far, the most frequent first."""
+    """The refusals so far, the most frequent first."""
     findings = list(findings)
     shown = [finding for finding in findings if everything or finding.hidden is None]
     harmless = len(findings) - len(shown)
@@ -101,7 +102,7 @@ _INSTEAD = {
     "SETGID": "start it as that user",
     "SETPCAP": "let whoever starts it set its capabilities",
 }
-"""What does without the capability, where that fits into a few words; the catalog has the rest."""
+"""A way without the capability, if it fits into a few words; the catalog has the others."""
 _OF_MODES = ("DAC_OVERRIDE", "DAC_READ_SEARCH")
 _FILES = {
     PathPart.ITSELF: "give {where} to {who}, or to one of its groups",
@@ -127,7 +128,7 @@ def cure(finding: WatchFinding) -> str:
 
 
 def _ways(finding: WatchFinding, cap: Cap) -> Iterator[str]:
-    """What to do, the first choice first."""
+    """The cures, the first choice first."""
     instead = _instead(finding, cap)
     if finding.by is RefusedBy.MODE:
         yield instead
@@ -142,7 +143,7 @@ def _ways(finding: WatchFinding, cap: Cap) -> Iterator[str]:
 
 
 def _of_user(finding: WatchFinding, cap: Cap) -> Iterator[str]:
-    """Who is not root holds nothing of what an engine adds."""
+    """The cure for a user other than root, who holds nothing of the set that an engine adds."""
     owner = finding.call.owner
     if owner.kind is OwnerKind.CONTAINER and owner.engine == "podman":
         yield f'"{_grant(finding, cap)}"'
@@ -154,7 +155,7 @@ def _of_user(finding: WatchFinding, cap: Cap) -> Iterator[str]:
 
 
 def _grant(finding: WatchFinding, cap: Cap) -> str:
-    """What gives it the capability, as it is written there."""
+    """The setting that gives it the capability, as it is written there."""
     owner = finding.call.owner
     if owner.kind is OwnerKind.POD:
         return f"securityContext: {{capabilities: {{add: [{cap.short}]}}}}"

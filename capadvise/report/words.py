@@ -1,4 +1,4 @@
-"""Sets, trials and what they prove, in words."""
+"""Words for verdicts, sets, trials and proofs (the JSON of a report has its own)."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ PROOFS = {
 
 
 def without(need: Need) -> str:
-    """What happens without a capability; empty where that is not known. Trials say what happens,
-    rules name what is lost."""
+    """The consequence without a capability; empty if it is not known. Trials show the consequence,
+    rules name the loss."""
     lost = need.lost_without or ""
     said = next(
         (what for item in need.evidence if item.lost == lost and (what := loss_of(item))), ""
@@ -52,7 +52,7 @@ def set_text(caps: CapSet) -> str:
 
 
 def how_proven(proven: Proven | None, caps: CapSet) -> str:
-    """Of the recommended set, in a few words."""
+    """The proof of the recommended set, in a few words."""
     if proven is None:
         return "not yet proven"
     minimal = proven.minimal if proven.complete and not proven.flaky else None
@@ -64,7 +64,7 @@ def how_proven(proven: Proven | None, caps: CapSet) -> str:
 
 
 def proof_lines(proven: Proven) -> Iterator[str]:
-    """What the trials say, in one sentence or two."""
+    """The result of the trials, in one sentence or two."""
     count = len(proven.trials)
     trials = f"{count} trial{'s' * (count != 1)}, isolation: {proven.isolation}"
     trials += ", in a user namespace" * proven.user_namespace
@@ -115,7 +115,7 @@ def _cautions(proven: Proven) -> Iterator[str]:
 
 
 def trial_name(trial: Trial, everything: CapSet) -> str:
-    """What a trial was about: ``without SETUID``, ``with everything``."""
+    """The subject of a trial: ``without SETUID``, ``with everything``."""
     if trial.without is not None and trial.instead:
         what = f"{printable('+'.join(trial.instead))} in place of {trial.without.short}"
     elif trial.without is not None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from collections.abc import Sequence as Sequence_
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,7 +44,13 @@ from capadvise.config.yaml.tree import (
 )
 from capadvise.model.errors import BadInput, CannotPatch
 
-_KEYS = ("cap_drop", "cap_add", "privileged")
+_EMPTY: dict[str, Tree] = {
+    "cap_drop": Listing(()),
+    "cap_add": Listing(()),
+    "privileged": "false",
+}
+"""Keys that a patch changes → their values that grant nothing."""
+_KEYS = tuple(_EMPTY)
 _ALL = Listing((Item("ALL"),))
 OVERRIDE = "!override"
 
@@ -98,14 +103,14 @@ def find(body: str, service: str | None) -> tuple[Node, Mapping, str]:
 
 @dataclass(slots=True)
 class _Plan:
-    """What to do for one service."""
+    """The changes for one service."""
 
     doc: Document
     services: Mapping
     name: str
     wanted: dict[str, Listing]
     recorded: bool | None
-    """Whether it was privileged when it was recorded."""
+    """True if it was privileged when it was recorded."""
 
     @property
     def pair(self) -> Pair:
@@ -188,8 +193,8 @@ class _Plan:
         return TextEdit(colon, colon, f" {OVERRIDE}")
 
     def tag(self, key: str) -> str | None:
-        """Compose adds the lists of a service that is extended, or of the file that this one
-        overrides, to its own, unless told otherwise. What this one tells already stays told."""
+        """Compose adds the lists of an extended service, or of an overridden file, to those of this
+        service, unless a tag prevents that. A tag that is already there stays."""
         own = self.pair[1].own(key) if isinstance(self.pair[1], Mapping) else None
         if own and own[1].tag in ("!reset", OVERRIDE):
             return OVERRIDE
@@ -244,8 +249,8 @@ def dependents(services: Mapping, name: str) -> Iterator[str]:
 
 
 def _pinned(old: str, new: str, name: str) -> tuple[str, list[str]]:
-    """Where other services took their keys from the changed one, they get what they had; and a
-    note on each. One after the other: what one is given can be what another takes."""
+    """Give other services, whose keys came from the changed one, their old values; with a note on
+    each. One after the other, since a service can take what another one was just given."""
     notes: list[str] = []
     root, services, _ = find(new, name)
     pairs = {text(key): (key, node) for key, node in services.pairs}
@@ -255,7 +260,7 @@ def _pinned(old: str, new: str, name: str) -> tuple[str, list[str]]:
             continue
         was, has = entries(had), entries(pair[1])
         pins: dict[str, Tree] = {
-            key: source(old, target(was[key])) if key in was else _nothing(key)
+            key: source(old, target(was[key])) if key in was else _EMPTY[key]
             for key in _KEYS
             if _said(was.get(key)) != _said(has.get(key))
         }
@@ -273,19 +278,17 @@ def _pinned(old: str, new: str, name: str) -> tuple[str, list[str]]:
     return new, notes
 
 
-def _nothing(key: str) -> Tree:
-    return "false" if key == "privileged" else Listing(())
-
-
 def _said(node: Node | None) -> Any:
-    """What an entry means, where an empty one counts as none."""
+    """The meaning of an entry; an empty one means nothing."""
     return names(node) or is_on(node)
 
 
 def _verify(old: str, new: str, name: str, wanted: dict[str, Listing]) -> None:
     """Read both texts again: nothing but what was meant may differ. Raises CannotPatch."""
-    before, after = documents(old), documents(new)
-    if [_others(root, name) for root in before] != [_others(root, name) for root in after]:
+    before, after = (
+        [_others(root, name, _KEYS, _said) for root in documents(each)] for each in (old, new)
+    )
+    if before != after:
         raise CannotPatch(
             f"service {name!r} cannot be changed without changing another one",
             hint="write its cap_drop, cap_add and privileged out in the service itself",
@@ -299,37 +302,24 @@ def _verify(old: str, new: str, name: str, wanted: dict[str, Listing]) -> None:
         raise odd(f"service {name!r}")
 
 
-def _others(root: Node, name: str) -> Any:
-    """All that a patch of a service must leave as it is."""
+def _others(
+    root: Node, name: str, keys: Collection[str], meaning: Callable[[Node], Any] = value
+) -> Any:
+    """All that an edit of some keys of a service must leave as it is. ``meaning``: how these keys
+    are compared in other services."""
     services = entries(root).get("services")
     if services is None:
         return value(root)
     rest = {key: value(node) for key, node in entries(root).items() if key != "services"}
     each = {}
-    for key, node in entries(services).items():
-        own = {what: value(item) for what, item in entries(node).items() if what not in _KEYS}
-        said = {what: _said(item) for what, item in entries(node).items() if what in _KEYS}
-        each[key] = (own, {} if key == name else {k: v for k, v in said.items() if v})
+    for service, node in entries(services).items():
+        own = {what: value(item) for what, item in entries(node).items() if what not in keys}
+        said = {what: meaning(item) for what, item in entries(node).items() if what in keys}
+        each[service] = (own, {} if service == name else {k: v for k, v in said.items() if v})
     return rest, each
 
 
-def others(root: Node, name: str, keys: Sequence_[str]) -> Any:
-    """All that an edit of some keys of a service must leave as it is."""
-    services = entries(root).get("services")
-    rest = {key: value(node) for key, node in entries(root).items() if key != "services"}
-    each = {} if services is None else entries(services)
-    return rest, {
-        service: {
-            what: value(item)
-            for what, item in entries(node).items()
-            if service != name or what not in keys
-        }
-        for service, node in each.items()
-    }
-
-
 def _notes(plan: _Plan, snippet: Snippet, *, changed: bool) -> Iterator[str]:
-    """What the owner of the file must know."""
     name, node = plan.name, plan.pair[1]
     parents = list(parents_of(plan.services, node))
     if any(parent is None or names(entries(parent).get("cap_add")) for parent in parents):
@@ -369,8 +359,8 @@ def restrain(body: str, service: str, declared: Declared, snippet: Snippet) -> s
         return body
     new = apply(body, _with_option(Document.of(body, root), pair[1]))
     before, after = (
-        [others(each, service, ("security_opt",)) for each in documents(text)]
-        for text in (body, new)
+        [_others(root, service, ("security_opt",)) for root in documents(each)]
+        for each in (body, new)
     )
     if before != after:
         raise CannotPatch(f"security_opt of {service} is used elsewhere, too")
@@ -378,8 +368,8 @@ def restrain(body: str, service: str, declared: Declared, snippet: Snippet) -> s
 
 
 def _is_inherited(services: Mapping, node: Node, service: str) -> bool:
-    """Whether a service that is extended, or one that extends it, has the option: compose joins the
-    lists, and refuses what is twice in them. Raises CannotPatch where one is in another file."""
+    """True if a service that is extended, or one that extends it, has the option: compose joins the
+    lists and refuses duplicates. Raises CannotPatch if that service is in another file."""
     heirs = (services.own(name) for name in dependents(services, service))
     for other in (*parents_of(services, node), *(pair[1] for pair in heirs if pair)):
         if other is None:

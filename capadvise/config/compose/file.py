@@ -66,7 +66,7 @@ def render(snippet: Snippet) -> str:
 
 
 def read(source: str, path: str = "") -> tuple[Declared, ...]:
-    """The services of a compose file. Variables and ``extends`` are left as written."""
+    """The services of a compose file. Variables and ``extends`` stay as written."""
     folder = os.path.dirname(os.path.abspath(path)) if path else ""
     documents = Documents(source, DIALECT)
     services: dict[str, Declared] = {}
@@ -105,7 +105,7 @@ def tops(documents: Documents) -> list[Entries]:
 
 
 def uses_variables(source: str) -> bool:
-    """Whether a variable is in a value that is judged, be it with a default."""
+    """True if a variable is in a value that is judged, with or without a default."""
     documents = Documents(source, DIALECT)
     judged: list[Node] = []
     for keys in tops(documents):
@@ -121,12 +121,12 @@ def uses_variables(source: str) -> bool:
 
 
 def includes(source: str) -> bool:
-    """Whether a compose file takes in others, in whichever spelling."""
+    """True if a compose file includes others, in whichever spelling."""
     return any("include" in keys for keys in tops(Documents(source, DIALECT)))
 
 
 def included(source: str) -> list[str]:
-    """The files that a compose file takes in, as it names them. Raises BadInput."""
+    """The files that a compose file includes, as it names them. Raises BadInput."""
     documents = Documents(source, DIALECT)
     named: list[str] = []
     for keys in tops(documents):
@@ -175,7 +175,7 @@ def _no_new_privileges(option: str) -> str:
 
 
 def _privileged(keys: Entries) -> bool:
-    """Compose takes texts too, as variables make them."""
+    """Compose also takes texts, as variables make them."""
     said = optional_text(keys.get("privileged"), "privileged")
     if said is None or "$" in said:
         return False
@@ -209,10 +209,10 @@ _FALSE = ("false", "0", "f", "n", "no", "off")
 
 @dataclass(slots=True)
 class Project:
-    """What a compose file says outside of its services that services refer to."""
+    """The parts of a compose file outside of its services that services refer to."""
 
     folder: str = ""
-    """Where it lies: relative paths begin there. Empty where nobody knows."""
+    """The folder of the file, where relative paths begin; empty if it is not known."""
     volumes: dict[str, list[str]] = field(default_factory=dict)
     """The folders of the host that named volumes stand for."""
     files: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -239,11 +239,11 @@ class Project:
         return project
 
     def variables(self, source: str) -> Iterator[str]:
-        """What of a volume, a file or a folder is settled elsewhere."""
+        """The host paths of a volume, a file or a folder that contain a variable."""
         yield from filter(host_paths.has_variable, self.volumes.get(source, [source]))
 
     def mounted(self, source: str, at: int, *, writable: bool) -> Iterator[ExposureAt]:
-        """What a volume, a file or a folder exposes."""
+        """The exposures of a volume, a file or a folder."""
         for path in self.volumes.get(source, [source]):
             nearer = host_paths.below(self.folder, path)
             judged = list(host_paths.mounted(nearer, at, writable=writable))
@@ -256,7 +256,6 @@ def _named(documents: Documents, top: Entries, group: str) -> Iterator[tuple[str
 
 
 def _exposed(documents: Documents, keys: Entries, project: Project) -> Iterator[ExposureAt]:
-    """All of a service."""
     for key, exposure in _NAMESPACES.items():
         said = host_paths.expand(optional_text(keys.get(key), key) or "").strip().lower()
         if said == "host":
@@ -266,7 +265,8 @@ def _exposed(documents: Documents, keys: Entries, project: Project) -> Iterator[
     for option, at in documents.texts(keys.get("security_opt"), "security_opt"):
         yield from security_option(option, at)
     yield from _networks(documents, keys, project)
-    yield from _mounts(documents, keys, project)
+    for source, at, writable in _sources(documents, keys, project):
+        yield from project.mounted(source, at, writable=writable)
     for node in documents.items(keys.get("devices"), "devices"):
         yield host_paths.device(_device(documents, node), line(node))
     rules = documents.texts(keys.get("device_cgroup_rules"), "device_cgroup_rules")
@@ -286,7 +286,7 @@ def _joined(keys: Entries) -> Iterator[tuple[str, str, int]]:
 
 
 def _exposed_by(key: str, owner: Iterable[ExposureAt], other: str, at: int) -> Iterator[ExposureAt]:
-    """What a namespace exposes that another service has from the host."""
+    """The exposure of a namespace that another service shares with the host."""
     if any(item.kind is _NAMESPACES[key] for item in owner):
         yield ExposureAt(_NAMESPACES[key], f"{key}: {_SERVICE}{other}", at)
 
@@ -300,12 +300,6 @@ def _networks(documents: Documents, keys: Entries, project: Project) -> Iterator
     for name, at in names:
         if name in project.host_networks:
             yield ExposureAt(Exposure.HOST_NETWORK, f"the network {name}", at)
-
-
-def _mounts(documents: Documents, keys: Entries, project: Project) -> Iterator[ExposureAt]:
-    """Volumes, and the files that secrets and configs are."""
-    for source, at, writable in _sources(documents, keys, project):
-        yield from project.mounted(source, at, writable=writable)
 
 
 def _sources(
@@ -325,7 +319,7 @@ def _sources(
 
 
 def _source(documents: Documents, node: Node, what: str) -> tuple[str, bool]:
-    """What is taken from the host, and whether for writing; short and long syntax."""
+    """The host path, and whether it is writable; in short and in long syntax."""
     if isinstance(node, Mapping):
         keys = documents.mapping(node, what)
         source = optional_text(keys.get("source"), "source")
@@ -352,48 +346,42 @@ def _privileged_commands(documents: Documents, keys: Entries) -> Iterator[Exposu
     for key in ("post_start", "pre_stop"):
         for node in documents.items(keys.get(key), key):
             hook = documents.mapping(node, f"an item of {key}")
-            if _is_on(hook.get("privileged")):
-                at = line(hook["privileged"])
-                yield ExposureAt(Exposure.PRIVILEGED_COMMAND, f"a privileged {key} hook", at)
+            yield from _privileged_command(hook, f"a privileged {key} hook")
     develop = documents.mapping(keys.get("develop"), "develop")
     for node in documents.items(develop.get("watch"), "watch"):
         command = documents.mapping(node, "an item of watch").get("exec")
         if isinstance(command, Mapping):
             inner = documents.mapping(command, "exec")
-            if _is_on(inner.get("privileged")):
-                at = line(inner["privileged"])
-                yield ExposureAt(Exposure.PRIVILEGED_COMMAND, "a privileged command of watch", at)
-    yield from _privileged_builds(documents, keys)
-
-
-def _privileged_builds(documents: Documents, keys: Entries) -> Iterator[ExposureAt]:
+            yield from _privileged_command(inner, "a privileged command of watch")
     if not isinstance(keys.get("build"), Mapping):
         return
     build = documents.mapping(keys["build"], "build")
-    if _is_on(build.get("privileged")):
-        yield ExposureAt(
-            Exposure.PRIVILEGED_COMMAND, "a privileged build", line(build["privileged"])
-        )
+    yield from _privileged_command(build, "a privileged build")
     for item, at in documents.texts(build.get("entitlements"), "entitlements"):
         if item == "security.insecure":
             yield ExposureAt(Exposure.PRIVILEGED_COMMAND, "a build with security.insecure", at)
 
 
+def _privileged_command(keys: Entries, what: str) -> Iterator[ExposureAt]:
+    if _is_on(keys.get("privileged")):
+        yield ExposureAt(Exposure.PRIVILEGED_COMMAND, what, line(keys["privileged"]))
+
+
 def _is_on(node: Node | None) -> bool:
-    """Whether a switch is on, or can be: a variable is settled elsewhere."""
+    """True if a switch is on, or may be: a variable is settled elsewhere."""
     said = optional_text(node, "a switch")
     return said is not None and said.lower() not in _FALSE
 
 
 def _variables(documents: Documents, keys: Entries, project: Project) -> Iterator[tuple[str, int]]:
-    """What is mounted and is settled elsewhere."""
+    """(source, line) of mounts that a variable settles."""
     for source, at, _ in _sources(documents, keys, project):
         for said in project.variables(source):
             yield said, at
 
 
 def _unjudged(documents: Documents, keys: Entries) -> Iterator[tuple[str, int]]:
-    """What gives more that does not stand in the file."""
+    """(sentence, line) of settings that may give more than the file says."""
     for node in documents.items(keys.get("devices"), "devices"):
         if host_paths.has_variable(_device(documents, node)):
             yield "which device it gets depends on a variable", line(node)

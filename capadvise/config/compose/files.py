@@ -1,5 +1,5 @@
-"""Compose files: which they are, which of them docker compose joins to one project, and in which of
-them a recorded service is configured."""
+"""Compose files: their names and keys, those that docker compose joins to one project, and the one
+in which a recorded service is configured."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 NAMES = ("compose", "docker-compose")
-"""How the names of its files begin."""
+"""The names of its files begin so."""
 FILES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 """In each folder from the current one upwards."""
 OVERRIDES = tuple(f"{stem}.override.{ending}" for stem in NAMES for ending in ("yml", "yaml"))
@@ -37,10 +37,10 @@ _MOST = 64
 
 
 def file_of(target: Target, environment: Mapping_[str, str] = os.environ) -> str | None:
-    """The file in which the set of a service belongs; None where that is not one, or not known.
+    """The file in which the set of a service belongs; None if there is none, or several.
 
-    Of files that compose joins, that which grants the service something, or, where none does, the
-    first that has it. Where several grant something, a change of one is not enough.
+    Among files that compose joins, that is the file which grants the service something, or, if none
+    does, the first that has it. If several grant something, a change of one is not enough.
     """
     files = list(_files(target, environment)) if target.service else []
     if not files:
@@ -57,7 +57,7 @@ def file_of(target: Target, environment: Mapping_[str, str] = os.environ) -> str
 def beside(
     path: Path, service: str, target: Target, environment: Mapping_[str, str] = os.environ
 ) -> list[tuple[str, Declared]]:
-    """What the other files of a file's project say of one of its services: compose joins it. The
+    """The same service in the other files of a file's project, since compose joins them. The
     project is the recorded one, or that of the file's folder."""
     here = path.resolve()
     by_folder = replace(target, cwd=str(here.parent), argv=())
@@ -90,7 +90,7 @@ def _read(folder: str, files: Iterable[str]) -> list[tuple[str, Declared]]:
 
 
 def _files(target: Target, environment: Mapping_[str, str]) -> Iterator[str]:
-    """Those that compose begins with, from the folder of the target or absolute."""
+    """The first files that compose reads, relative to the folder of the target or absolute."""
     words = [word for word in target.argv if word.startswith("--file=")]
     if words:
         yield from (word.partition("=")[2] for word in words)
@@ -112,12 +112,13 @@ def _files(target: Target, environment: Mapping_[str, str]) -> Iterator[str]:
 
 
 def together(path: str) -> list[str]:
-    """What ``.env`` names, else an override beside the file: docker compose reads it unasked."""
+    """The files that ``.env`` names, else an override beside the file, which docker compose reads
+    by itself."""
     return named_by_env(path) or overrides(path)
 
 
 def unasked(path: str) -> Iterator[tuple[str, str]]:
-    """The override of a file, and what ``.env`` makes docker compose read."""
+    """The override of a file, and the files that ``.env`` makes docker compose read."""
     by_env = named_by_env(path)
     for other in () if by_env else overrides(path):
         yield other, f"reading {path} includes it"
@@ -165,7 +166,7 @@ _OF_SERVICES = (
 
 
 def claims(file: UnknownFile) -> bool:
-    """By its services, or by its name where it is no Kubernetes object."""
+    """True if it has services, or the name of a compose file and no Kubernetes object."""
     is_named = file.name.startswith(NAMES)
     if is_named and not file.text.strip():
         return True
@@ -174,13 +175,15 @@ def claims(file: UnknownFile) -> bool:
         is_object = "kind" in keys or "apiVersion" in keys
         if is_named and not is_object and isinstance(target(root), Mapping):
             return True
-        if _has_services(keys) or ("include" in keys and all(map(_is_key, keys))):
+        if _has_services(keys) or (
+            "include" in keys and all(key in _KEYS or key.startswith("x-") for key in keys)
+        ):
             return True
     return False
 
 
 def meant(path: str, text: str) -> bool:
-    """Other programs have files with services, too: theirs say nothing of containers."""
+    """True if its services are containers: files of other programs have services, too."""
     if PurePath(path).name.startswith(NAMES):
         return True
     services = [entries(root).get("services", EMPTY) for root in Documents(text).roots]
@@ -191,7 +194,3 @@ def meant(path: str, text: str) -> bool:
 def _has_services(keys: Mapping_[str, Node]) -> bool:
     node = target(keys.get("services", EMPTY))
     return isinstance(node, Mapping) or ("services" in keys and is_null(node))
-
-
-def _is_key(key: str) -> bool:
-    return key in _KEYS or key.startswith("x-")

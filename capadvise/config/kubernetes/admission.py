@@ -30,13 +30,14 @@ _KINDS = {
     "CronJob": ("cronjobs", "cronjob", "cj"),
     "Pod": ("pods", "pod", "po"),
 }
-"""As kubectl takes them."""
+"""Kind → the words for it that kubectl takes."""
 _OWNERS = {
     "Deployment": ("ReplicaSet", "-[bcdfghjklmnpqrstvwxz2456789]+"),
     "CronJob": ("Job", "-[0-9]+"),
 }
-"""What makes the pods of a workload, and what follows the workload's name in its own: of a
-ReplicaSet a hash in the letters that Kubernetes uses for it. The others make pods themselves."""
+"""Kind of a workload → the kind that makes its pods, and a pattern for the end of that name: for a
+ReplicaSet, a hash in the letters that Kubernetes uses for it. Other workloads make pods themselves.
+"""
 _PRIVILEGED = (
     "has(c.securityContext) && has(c.securityContext.privileged) && c.securityContext.privileged"
 )
@@ -112,7 +113,7 @@ VALIDATIONS: tuple[tuple[str, str], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class PodOwner:
-    """What makes pods."""
+    """A workload, which makes pods."""
 
     kind: str
     name: str
@@ -132,12 +133,12 @@ class PodOwner:
 
     @property
     def made_by(self) -> tuple[str, str]:
-        """What owns its pods: the kind, and a pattern of the name."""
+        """The owner of its pods: the kind, and a pattern of the name."""
         owner, more = _OWNERS.get(self.kind, (self.kind, ""))
         return owner, f"^{self.name.replace('.', '[.]')}{more}$"
 
     def makes(self, pod: Mapping[str, Any]) -> bool:
-        """Whether a pod is one of its."""
+        """True if it made a pod."""
         kind, pattern = self.made_by
         metadata = pod["metadata"]
         owners = metadata.get("ownerReferences") or ()
@@ -150,18 +151,18 @@ class PodOwner:
 
     @property
     def label(self) -> str:
-        """What the objects that belong to it are called."""
+        """The name of the objects that belong to it."""
         return f"capadvise-{self.kind.lower()}-{self.name}"[:253].rstrip("-.")
 
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """What a container may add."""
+    """The capabilities that a container may add."""
 
     container: str
     caps: CapSet
     report: str
-    """What it was told from."""
+    """The report that says so."""
 
 
 def parameters(workload: PodOwner, allowed: tuple[Allowed, ...]) -> dict[str, Any]:
@@ -222,6 +223,14 @@ def _validations() -> list[dict[str, str]]:
     return [{"expression": each, "messageExpression": message} for each, message in VALIDATIONS]
 
 
+def _parameter(workload: PodOwner) -> dict[str, str]:
+    return {
+        "name": workload.label,
+        "namespace": workload.namespace,
+        "parameterNotFoundAction": "Deny",
+    }
+
+
 def _binding(workload: PodOwner, *, warn: bool) -> dict[str, Any]:
     return {
         "apiVersion": "admissionregistration.k8s.io/v1",
@@ -229,11 +238,7 @@ def _binding(workload: PodOwner, *, warn: bool) -> dict[str, Any]:
         "metadata": {"name": f"{workload.namespace}-{workload.label}"[:253].rstrip("-.")},
         "spec": {
             "policyName": POLICY,
-            "paramRef": {
-                "name": workload.label,
-                "namespace": workload.namespace,
-                "parameterNotFoundAction": "Deny",
-            },
+            "paramRef": _parameter(workload),
             "validationActions": ["Warn", "Audit"] if warn else ["Deny"],
             "matchResources": {
                 "namespaceSelector": {
@@ -245,9 +250,10 @@ def _binding(workload: PodOwner, *, warn: bool) -> dict[str, Any]:
 
 
 def _kyverno(workload: PodOwner, *, warn: bool) -> dict[str, Any]:
-    """Its rules of type ``cel`` take the same expressions, for the pods of one namespace. Which
-    subresource a request is for they do not know (``validate_cel.go`` passes none on), so each has
-    a rule of its own; else every change of an old pod would be refused."""
+    """A Kyverno policy: its rules of type ``cel`` take the same expressions, for the pods of one
+    namespace. These rules do not know the subresource of a request (``validate_cel.go`` passes none
+    on), so each subresource has a rule of its own; otherwise every change of an old pod would be
+    refused."""
     return {
         "apiVersion": "kyverno.io/v1",
         "kind": "Policy",
@@ -271,7 +277,6 @@ def _kyverno(workload: PodOwner, *, warn: bool) -> dict[str, Any]:
 def _kyverno_rule(
     workload: PodOwner, name: str, what: tuple[str, str], debug: str, *, warn: bool
 ) -> dict[str, Any]:
-    """For one kind and operation."""
     return {
         "name": name,
         "match": {"any": [{"resources": {"kinds": [what[0]], "operations": [what[1]]}}]},
@@ -279,11 +284,7 @@ def _kyverno_rule(
             "failureAction": "Audit" if warn else "Enforce",
             "cel": {
                 "paramKind": {"apiVersion": "v1", "kind": "ConfigMap"},
-                "paramRef": {
-                    "name": workload.label,
-                    "namespace": workload.namespace,
-                    "parameterNotFoundAction": "Deny",
-                },
+                "paramRef": _parameter(workload),
                 "variables": _variables(debug),
                 "expressions": _validations(),
             },

@@ -75,7 +75,7 @@ class FileContainer:
         return f"{within}{self.kind}/{self.owner}/{self.name}"
 
     def is_meant(self, asked: list[str], kinds: set[str]) -> bool:
-        """Whether ``[[NAMESPACE/]KIND/]NAME[/CONTAINER]`` names it; the kind in any case."""
+        """True if ``[[NAMESPACE/]KIND/]NAME[/CONTAINER]`` names it; the kind in any case."""
         if len(asked) > 2 and asked[1].lower() in kinds and asked[0] == self.namespace:
             asked = asked[1:]
         if len(asked) > 1 and asked[0].lower() in kinds:
@@ -107,7 +107,7 @@ def find(body: str, service: str | None) -> FileContainer:
 
 
 def _meant(service: str, containers: list[FileContainer]) -> list[str]:
-    """The names that fit; else those of containers that are called so themselves."""
+    """The names that fit; else those of containers that have this name themselves."""
     kinds = {each.kind.lower() for each in containers} | {kind.lower() for kind in POD_SPEC}
     exact = [each.service for each in containers if each.service == service]
     fitting = [each.service for each in containers if each.is_meant(service.split("/"), kinds)]
@@ -123,7 +123,11 @@ def every(body: str) -> Iterator[FileContainer]:
         for kind, item in _objects(root, None)
         if kind and _path(kind, item)
     ]
-    names = [(kind, _name(item), _namespace(item)) for _, kind, item in items]
+    names = []
+    for _, kind, item in items:
+        metadata = entries(entries(item).get("metadata", EMPTY))
+        name = text(metadata.get("name")) or text(metadata.get("generateName")) or "?"
+        names.append((kind, name, text(metadata.get("namespace")) or DEFAULT_NAMESPACE))
     shared = ambiguous_titles((f"{kind}/{name}", namespace) for kind, name, namespace in names)
     for (root, _, item), (kind, name, namespace) in zip(items, names, strict=True):
         pod = _inside(item, _path(kind, item))
@@ -152,8 +156,8 @@ def _objects(node: Node, implied: str | None) -> Iterator[tuple[str | None, Node
 
 
 def _path(kind: str, item: Node) -> tuple[str, ...]:
-    """Where an object keeps its pod; empty for one without. A kind that is not known (Rollout) can
-    have a template as a Deployment has."""
+    """The path to the pod in an object; empty for one without. An unknown kind (Rollout) can have a
+    template as a Deployment has."""
     if kind in POD_SPEC:
         return POD_SPEC[kind]
     template = POD_SPEC["Deployment"]
@@ -164,19 +168,6 @@ def _inside(item: Node, path: tuple[str, ...]) -> Node:
     for key in path:
         item = entries(item).get(key, EMPTY)
     return item
-
-
-def _metadata(item: Node) -> dict[str, Node]:
-    return entries(entries(item).get("metadata", EMPTY))
-
-
-def _name(item: Node) -> str:
-    metadata = _metadata(item)
-    return text(metadata.get("name")) or text(metadata.get("generateName")) or "?"
-
-
-def _namespace(item: Node) -> str:
-    return text(_metadata(item).get("namespace")) or DEFAULT_NAMESPACE
 
 
 def patch(content: str, service: str | None, snippet: Snippet) -> Patched:
@@ -284,7 +275,7 @@ def _capabilities(doc: Document, node: Mapping, wanted: dict[str, Tree]) -> list
 
 
 def _right(node: Node, wanted: dict[str, Tree]) -> bool:
-    """Whether the container has what is wanted, spelled as Pod Security Admission compares it."""
+    """True if the container has what is wanted, spelled as Pod Security Admission compares it."""
     context = _context(node)
     has = entries(context.get("capabilities", EMPTY))
     for key in ("drop", "add"):
@@ -296,8 +287,8 @@ def _right(node: Node, wanted: dict[str, Tree]) -> bool:
 
 
 def _pinned(old: str, new: str, service: str) -> tuple[str, list[str]]:
-    """Where other containers took their securityContext from the changed one, they get what they
-    had; and a note on each. One after the other: what one is given can be what another takes."""
+    """Give other containers, whose securityContext came from the changed one, their old values;
+    with a note on each. One after the other, since one can take what another was just given."""
     notes: list[str] = []
     items = list(every(new))
     for index, was in enumerate(every(old)):
@@ -342,7 +333,6 @@ def others(
 
 
 def _notes(container: FileContainer, snippet: Snippet) -> Iterator[str]:
-    """What the owner of the manifest must know."""
     places = [
         entries(entries(place).get("securityContext", EMPTY))
         for place in (container.node, container.pod)

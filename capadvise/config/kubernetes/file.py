@@ -87,7 +87,6 @@ def indented(lines: Iterable[str], by: int) -> Iterator[str]:
 
 
 def _pod(snippet: Snippet, container: str) -> Iterator[str]:
-    """The lines of a pod's specification."""
     if values := engine.sysctls(snippet):
         yield from ("securityContext:", "  sysctls:")
         for key, value in values.items():
@@ -97,7 +96,6 @@ def _pod(snippet: Snippet, container: str) -> Iterator[str]:
 
 
 def _security_context(snippet: Snippet) -> Iterator[str]:
-    """The lines of a container's ``securityContext``."""
     if _has_other_uid(snippet):  # of a name, the kubelet cannot tell that it is not root's
         yield "runAsNonRoot: true"
         for key, value in zip(("runAsUser", "runAsGroup"), snippet.ids, strict=True):
@@ -119,7 +117,8 @@ def _security_context(snippet: Snippet) -> Iterator[str]:
 
 
 def _has_other_uid(snippet: Snippet) -> bool:
-    """Of a process that was found, nobody knows as whom its container is configured to start."""
+    """True if the pod can set the uid. For a running process, nobody knows the user with which its
+    container is configured."""
     return not snippet.of_process and not snippet.root and snippet.ids[0].isdecimal()
 
 
@@ -157,7 +156,7 @@ def read(source: str, path: str = "") -> tuple[Declared, ...]:
 
 
 def _declared(documents: Documents, container: FoundContainer) -> Declared:
-    """What the container says; what it does not say of the user, the pod does."""
+    """The declaration of a container; the pod decides on the user if the container does not."""
     pod = documents.mapping(container.pod.get("securityContext"), "securityContext")
     own = container.context
     said = pod | {key: node for key, node in own.items() if not is_null(node)}
@@ -278,7 +277,6 @@ def _host_paths(documents: Documents, pod: Entries) -> dict[str, tuple[str, int]
 
 
 def _is_windows(documents: Documents, pod: Entries) -> bool:
-    """Whether a pod says that it runs on Windows."""
     system = pod.get("os")
     if isinstance(system, Mapping):
         return optional_text(documents.mapping(system, "os").get("name"), "name") == "windows"

@@ -1,4 +1,4 @@
-"""Which files are manifests, and which of them only bring in others."""
+"""Kubernetes files: manifests, and those that only bring in other files."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from capadvise.config.yaml.tree import EMPTY, Node, Scalar, entries, target
 from capadvise.model.errors import BadInput
 
 CHARTS = ("Chart.yaml", "kustomization.yaml", "kustomization.yml", "Kustomization")
-"""Files that say where others come from."""
+"""Files that say where others are."""
 
 
 def claims(file: UnknownFile) -> bool:
-    """By kind or version of an object. Raises BadInput where it holds objects and brings in
-    others, too."""
+    """True if it has the kind or the version of an object. Raises BadInput if it holds objects and
+    also brings in others."""
     said = {_refers(file.name, root) for root in file.roots if _is_object(file.name, root)}
     if len(said) > 1:
         raise BadInput(
@@ -27,7 +27,7 @@ def claims(file: UnknownFile) -> bool:
 
 
 def only_refers(path: str, text: str) -> bool:
-    """Whether a manifest is a kustomization or a chart, which holds no objects."""
+    """True if a manifest is a kustomization or a chart, which holds no objects."""
     file = UnknownFile(path, text)
     return file.name in CHARTS and any(_refers(file.name, root) for root in file.roots)
 

@@ -1,7 +1,7 @@
-"""Kubernetes manifests: where objects keep their pods, and containers wherever they are.
+"""Kubernetes manifests: the pods of objects, and containers wherever they are.
 
-Kinds that are not known can hold containers too (Rollout, Workflow, Task, Prometheus): these are
-found by what they look like.
+Unknown kinds can hold containers too (Rollout, Workflow, Task, Prometheus): containers are
+recognised by their keys.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from capadvise.config.yaml.reader import (
     Dialect,
     Documents,
     Entries,
+    any_text,
     is_null,
     line,
     optional_text,
@@ -25,10 +26,10 @@ from capadvise.model.errors import BadInput
 CONTAINERS = ("containers", "initContainers", "ephemeralContainers")
 _LISTS = (*CONTAINERS, "steps", "sidecars", "sidecarContainers", "extraContainers")
 _SINGLE = ("container", "script", "stepTemplate")
-"""Where kinds of their own keep containers."""
+"""Keys under which other kinds keep one container."""
 _OPEN = ("hostNetwork", "hostPID", "hostIPC")
 _RESTRAINTS = ("privileged", "capabilities", "allowPrivilegeEscalation", "procMount")
-"""What only the securityContext of a container has."""
+"""Keys that only the securityContext of a container has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,19 +44,13 @@ class FoundContainer:
     """Its ``securityContext``."""
     pod: Entries
     annotations: Entries
-    """Of its pod."""
+    """Its pod's."""
 
 
 def _is_on(node: Node | None) -> bool:
     return (
         isinstance(node, Scalar) and not node.style and node.value.lower() in ("true", "yes", "on")
     )
-
-
-def _named(keys: Entries) -> str | None:
-    """The name that a mapping has: that of a template is its container's, too."""
-    name = keys.get("name")
-    return name.value if isinstance(name, Scalar) and not name.is_null else None
 
 
 class ContainerFinder:
@@ -71,7 +66,7 @@ class ContainerFinder:
         self.walked: set[int] = set()
 
     def take_pod(self, spec: Entries) -> None:
-        """The containers of a pod, where everybody has them."""
+        """Take the containers of a pod in their usual places."""
         for group in CONTAINERS:
             for node in self.documents.items(spec.get(group), group):
                 self.documents.mapping(node, f"an item of {group}")
@@ -94,7 +89,7 @@ class ContainerFinder:
         )
 
     def _take_restrained(self, node: Node, keys: Entries, pod: Entries, called: str) -> None:
-        """What has a securityContext of a container, or is one."""
+        """Take a mapping that has the securityContext of a container, or is one."""
         context = keys.get("securityContext")
         if self.restrains(context) and id(context) not in self.taken:
             self.take(node, pod, called)
@@ -103,8 +98,8 @@ class ContainerFinder:
             self.add(node, {}, keys, pod, called)
 
     def _take_open(self, node: Node, keys: Entries, called: str) -> None:
-        """What shares something of the host with containers that are not written out: a kind of
-        its own makes them."""
+        """Take a mapping that shares something of the host with containers that are not written
+        out: its kind makes them."""
         if id(node) in self.taken or any(any(self.listed(key, keys[key])) for key in keys):
             return
         if any(map(_is_on, (keys.get(key) for key in _OPEN))) or self.has_host_path(keys):
@@ -112,14 +107,15 @@ class ContainerFinder:
             self.add(node, keys, {}, keys, called)
 
     def has_host_path(self, keys: Entries) -> bool:
-        """Whether a list of volumes has a folder of the host in it."""
+        """True if a list of volumes has a folder of the host in it."""
         volumes = keys.get("volumes")
         items = self.documents.items(volumes, "volumes") if isinstance(volumes, Sequence) else []
         mappings = [item for item in items if isinstance(item, Mapping)]
         return any("hostPath" in self.documents.mapping(item, "a volume") for item in mappings)
 
     def search(self, node: Node, pod: Entries, called: str) -> None:
-        """What looks like a container, anywhere below a node. Its pod is what stands around it."""
+        """Take everything below a node that looks like a container. Its pod is the mapping around
+        it."""
         if id(node) in self.walked:
             return
         self.walked.add(id(node))
@@ -132,7 +128,7 @@ class ContainerFinder:
         for key, value in keys.items():
             for item in self.listed(key, value):
                 if id(item) not in self.taken:
-                    self.take(item, keys, _named(keys) or key)
+                    self.take(item, keys, any_text(keys.get("name")) or key)
         if id(node) not in self.taken:
             self._take_restrained(node, keys, pod, called)
             self._take_open(node, keys, called)
@@ -157,7 +153,7 @@ class ContainerFinder:
                     yield item
 
     def restrains(self, node: Node | None) -> bool:
-        """Whether a mapping says what only the securityContext of a container says."""
+        """True if a mapping has keys that only the securityContext of a container has."""
         if not isinstance(node, Mapping):
             return False
         keys = self.documents.mapping(node, "a mapping")
@@ -286,12 +282,11 @@ def _is_list(documents: Documents, kind: str, keys: Entries) -> bool:
         return False
     return kind.endswith("List") or (
         isinstance(items, Sequence)
-        and any("kind" in documents.mapping(item, "an item") for item in _mappings(items))
+        and any(
+            isinstance(item, Mapping) and "kind" in documents.mapping(item, "an item")
+            for item in items.items
+        )
     )
-
-
-def _mappings(node: Sequence) -> list[Node]:
-    return [item for item in node.items if isinstance(item, Mapping)]
 
 
 def _object(documents: Documents, kind: str, node: Node, root: Node) -> FoundObject:
@@ -350,9 +345,9 @@ POD_SPEC: dict[str, tuple[str, ...]] = {
     "CronJob": ("spec", "jobTemplate", "spec", "template", "spec"),
     "PodTemplate": ("template", "spec"),
 }
-"""Where each kind keeps the specification of its pod."""
+"""Kind → the path to the specification of its pod."""
 
 
 def is_object_name(text: str) -> bool:
-    """Whether Kubernetes takes it as the name of an object (RFC 1123)."""
+    """True if Kubernetes takes it as the name of an object (RFC 1123)."""
     return re.fullmatch(_NAME, text) is not None

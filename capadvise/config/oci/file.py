@@ -73,14 +73,14 @@ def _checked(source: str, within: str, value: Any) -> Any:
 
 
 def _line(source: str, key: str) -> int:
-    """Where a key stands last, as far as it is written plainly."""
+    """The line of the last place of a key, if it is written plainly."""
     places = [match.start() for match in re.finditer(re.escape(json.dumps(key)), source)]
     return source.count("\n", 0, places[-1]) + 1 if places else 1
 
 
 def render(snippet: Snippet) -> str:
-    """What is to be merged into a ``config.json``. JSON has no comments: the reasons are
-    annotations, which runtimes pass by."""
+    """An object to merge into a ``config.json``. JSON has no comments: the reasons are annotations,
+    which runtimes ignore."""
     caps = [cap.name for cap, _ in snippet.caps]
     # At its exec, root gets what is bounding; others get what is ambient, which must be
     # inheritable too.
@@ -158,7 +158,8 @@ _PASSING = ("SCMP_ACT_ALLOW", "SCMP_ACT_LOG")
 
 
 def _exposed(config: dict[str, Any]) -> Iterator[ExposureAt]:
-    """All of a bundle. A file that is only to be merged into one says nothing of namespaces."""
+    """The exposures of a bundle. A file that is only to be merged into one says nothing of
+    namespaces."""
     linux = config.get("linux") or {}
     if "namespaces" in linux or "root" in config:
         yield from _isolation(linux)
@@ -191,7 +192,7 @@ def _isolation(linux: dict[str, Any]) -> Iterator[ExposureAt]:
 
 
 def filters(seccomp: Any) -> bool:
-    """Whether a filter forbids anything."""
+    """True if a filter forbids anything."""
     if not isinstance(seccomp, dict):
         return False
     rules = _objects(seccomp.get("syscalls"))

@@ -1,4 +1,4 @@
-"""Which files are the configuration of a bundle."""
+"""The configuration files of bundles."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _OF_PROCESS = ("args", "capabilities")
 
 
 def claims(file: UnknownFile) -> bool:
-    """runc takes keys in any case, and a config.json that names no version."""
+    """True for a config.json, with a version or without; runc takes keys in any case."""
     if not file.text.lstrip("\ufeff \t\r\n").startswith("{"):
         return False
     if file.json is None:

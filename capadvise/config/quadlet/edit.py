@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from capadvise.config.declared import Declared
 from capadvise.config.patched import Patched, as_docker_takes_it
@@ -17,8 +17,16 @@ from capadvise.config.text_edits import (
     newline,
     replace_lines,
 )
-from capadvise.config.units.edits import add, emptied, reason, restrained, same_but
-from capadvise.config.units.file import Assignment, Unit, parse, split, words
+from capadvise.config.units.edits import (
+    add,
+    emptied,
+    keep,
+    replace_all,
+    restrained,
+    same_but,
+    staying,
+)
+from capadvise.config.units.file import Unit, parse, split, words
 from capadvise.model.errors import BadInput, CannotPatch
 
 _CONTAINER = "Container"
@@ -28,19 +36,6 @@ _FLAGS = re.compile(
     r"""(?<!\S)(?:(["'])--cap-(?:add|drop)=[^\s"']*\1"""
     r"""|(["']?)--cap-(?:add|drop)\2(?:=|[ \t]+)(["']?)[^\s"']*\3)(?!\S)[ \t]*"""
 )
-
-
-def _kept_lines(
-    unit: Unit, live: Sequence[Assignment], kept: Sequence[dict[str, str]]
-) -> list[TextEdit]:
-    """Each line with the words of it that stay; one without any goes, with its reason."""
-    edits: list[TextEdit] = []
-    for item, words_kept in zip(live, kept, strict=True):
-        if list(words_kept.values()) != split(item.value, item.line, "keep"):
-            line = [f"{_ADD}={' '.join(words_kept.values())}"] if words_kept else []
-            edits += [] if words_kept else reason(unit, item)
-            edits += replace_lines(unit.text, item.start, item.end, line)
-    return edits
 
 
 def _new_lines(snippet: Snippet, known: set[str]) -> Iterator[str]:
@@ -108,18 +103,16 @@ def _drop(unit: Unit) -> list[TextEdit]:
         if added and not taken_back:
             return [TextEdit(added[0].start, added[0].start, line + newline(unit.text))]
         return [add(unit, _CONTAINER, [line], after=taken_back[-1] if taken_back else None)]
-    edits = replace_lines(unit.text, live[0].start, live[0].end, [line])
-    for item in live[1:]:
-        edits += replace_lines(unit.text, item.start, item.end)
-    return edits
+    return replace_all(unit, live, [line])
 
 
 def _add(unit: Unit, snippet: Snippet) -> list[TextEdit]:
     """Words that stay do so on their lines; each new one gets a line of its own, with why."""
     container = unit.all_of(_CONTAINER)
     live = container.values(_ADD)
-    kept = _kept(live, {cap.short for cap, _ in snippet.caps})
-    edits = _kept_lines(unit, live, kept)
+    wanted = (cap.short for cap, _ in snippet.caps)
+    kept = staying(live, wanted, as_docker_takes_it, "keep")
+    edits = keep(unit, live, kept, "keep")
     stay = [item for item, words_kept in zip(live, kept, strict=True) if words_kept]
     reset = _drop_in(unit) and not emptied(unit, _CONTAINER, _ADD)
     if reset and live:
@@ -130,21 +123,6 @@ def _add(unit: Unit, snippet: Snippet) -> list[TextEdit]:
         others = container.all(_ADD) or container.all(_DROP)
         edits.append(add(unit, _CONTAINER, lines, after=(stay or live or others)[-1]))
     return edits
-
-
-def _kept(live: list[Assignment], wanted: set[str]) -> list[dict[str, str]]:
-    """For each line the words of it that stay, by name; each capability stays once."""
-    kept: list[dict[str, str]] = []
-    missing = set(wanted)
-    for item in live:
-        stays: dict[str, str] = {}
-        for word in split(item.value, item.line, "keep"):
-            name = as_docker_takes_it(word)
-            if name in missing:
-                missing.remove(name)
-                stays[name] = word
-        kept.append(stays)
-    return kept
 
 
 def _args(unit: Unit) -> list[TextEdit]:

@@ -48,8 +48,8 @@ def render(snippet: Snippet) -> str:
 
 
 def read(source: str, path: str = "") -> tuple[Declared, ...]:
-    """The container of a quadlet file, or of a drop-in; called ``container`` without a name. Of a
-    pod, a volume or another unit, what it gives to the containers that use it."""
+    """The container of a quadlet file, or of a drop-in; called ``container`` without a name. For a
+    pod, a volume or another unit: its exposures, which the containers that use it get."""
     drop_in, suffix = dropped_in(path), unit_suffix(path)
     if suffix in OTHER_QUADLETS:
         return _read_other(source, suffix, drop_in=drop_in)
@@ -67,7 +67,7 @@ def read_together(sources: Sequence[str], path: str) -> tuple[Declared, ...]:
 
 
 def declared(container: Section) -> Declared:
-    """What a section says, or those of a quadlet and its drop-ins together."""
+    """The declaration of a section, or of the sections of a quadlet and its drop-ins together."""
     args = podman_args(container)
     passed = flags.declared(args, "container", container.line)
     if any(word.startswith("--rootfs") for word in args):  # then the image is a folder
@@ -78,6 +78,8 @@ def declared(container: Section) -> Declared:
     drop = _caps(container, "DropCapability")
     add = _caps(container, "AddCapability")
     name, user, group = (container.last(key) for key in ("ContainerName", "User", "Group"))
+    seccomp = [(f"seccomp={x.value}", x.line) for x in container.values("SeccompProfile")[-1:]]
+    forbids = container.flag("NoNewPrivileges")
     said = passed.user
     if user is not None:
         said = user.value if group is None else f"{user.value}:{group.value}"
@@ -89,28 +91,24 @@ def declared(container: Section) -> Declared:
         drop=(*(cap for cap, _ in drop), *passed.drop),
         add=(*(cap for cap, _ in add), *passed.add),
         user=said,
-        no_new_privileges=_or(container.flag("NoNewPrivileges"), passed.no_new_privileges),
+        no_new_privileges=passed.no_new_privileges if forbids is None else forbids,
         lines=(*places, *drop, *add),
         exposed=(*_before(args, _exposed(container)), *passed.exposed),
         unjudged=(*passed.unjudged, *_unjudged(container)),
-        profiles=(*passed.profiles, *_profiles(container)),
+        profiles=(*passed.profiles, *profiles(seccomp)),
     )
 
 
-def _profiles(container: Section) -> Iterator[tuple[str, int]]:
-    if seccomp := container.last("SeccompProfile"):
-        yield from profiles([(f"seccomp={seccomp.value}", seccomp.line)])
-
-
 def _before(args: list[str], exposed: Iterator[ExposureAt]) -> Iterator[ExposureAt]:
-    """What is left of the keys, which stand before PodmanArgs= in the command line."""
+    """The exposures of keys that PodmanArgs= does not replace: keys stand before it in the command
+    line."""
     replaced = any(word.partition("=")[0] == "--userns" for word in args)
     return (item for item in exposed if not (replaced and item.kind is Exposure.OWN_USERS))
 
 
 def _read_other(source: str, suffix: str, *, drop_in: bool = False) -> tuple[Declared, ...]:
-    """What a pod, a volume or another unit gives to the containers that use it; nothing where it
-    gives nothing."""
+    """The exposures of a pod, a volume or another unit for the containers that use it; nothing if
+    there are none."""
     unit = parse(source, quadlet=True)
     section = (
         unit.all_of(OTHER_QUADLETS[suffix]) if drop_in else unit.section(OTHER_QUADLETS[suffix])
@@ -135,10 +133,6 @@ def _caps(container: Section, key: str) -> list[tuple[str, int]]:
     for word, line in pairs:
         check_plain(word, line)
     return [(cap, line) for word, line in pairs for cap in word.split(",")]
-
-
-def _or(said: bool | None, otherwise: bool | None) -> bool | None:
-    return otherwise if said is None else said
 
 
 _OPTIONS = {
@@ -185,7 +179,7 @@ _ELSEWHERE = {
 
 
 def _unjudged(container: Section) -> Iterator[tuple[str, int]]:
-    """What gives more that does not stand in the section."""
+    """(sentence, line) of keys that may give more than the section says."""
     for key, what in _ELSEWHERE.items():
         for item in container.values(key):
             yield f"{key}={item.value}: {what}", item.line
@@ -195,7 +189,7 @@ def _unjudged(container: Section) -> Iterator[tuple[str, int]]:
 
 
 def _of_service(item: Assignment) -> Iterator[tuple[str, int]]:
-    """What of podman's own service can change what it gives."""
+    """(sentence, line) of keys of podman's own service that can change its rights."""
     if item.key == "EnvironmentFile":
         yield (
             "EnvironmentFile= in [Service] is podman's own: CONTAINERS_CONF can be in it",
@@ -224,7 +218,8 @@ _JUDGED = frozenset(
 
 
 def podman_args(container: Section) -> list[str]:
-    """What PodmanArgs= adds up to. Raises BadInput where it could add up to more."""
+    """The words of PodmanArgs=. Raises BadInput if podman or systemd could make more of the command
+    line."""
     for item in container.assignments:
         if item.key in _PAIRS:
             _check_pairs(item.key, item.value, item.line)

@@ -1,4 +1,4 @@
-"""What is only rendered: commands, and lines of a Dockerfile.
+"""Outputs without a file to read: commands, and lines of a Dockerfile.
 
 All of it may be imported.
 """

@@ -1,5 +1,5 @@
-"""The options of the docker and podman clients' commands, of all versions. What is not named here
-takes a value. A test compares it with what the clients' ``--help`` prints."""
+"""The options of the docker and podman clients' commands, of all versions. Every other option takes
+a value. A test compares them with the clients' ``--help``."""
 
 from __future__ import annotations
 

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from capadvise.config import engine
 from capadvise.config.run import flags
 from capadvise.config.snippet import Snippet
 
 
 def render(snippet: Snippet) -> str:
     """The flags, with the reasons as comments before them."""
-    return flags.render(
-        snippet,
-        notes=tuple(engine.notes(snippet)),
-        no_new_privileges=engine.no_new_privileges(snippet),
-        sysctls=engine.sysctls(snippet),
-    )
+    return flags.render(snippet, ambient=False)

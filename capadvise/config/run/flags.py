@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from capadvise.config import host_paths
+from capadvise.config import engine, host_paths
 from capadvise.config.declared import Declared, Exposure, ExposureAt
 from capadvise.config.run.client_options import RUN
 from capadvise.config.run.pflag import Option, is_on, value_of
@@ -21,7 +21,7 @@ _NAMESPACES = {
 _OWN_USERS = ("auto", "keep-id", "nomap")
 _ON = ("", "1", "t", "true")
 _SPECIFIERS = {"%t": "/run", "%h": "/home/~", "%E": "/etc", "%S": "/var/lib", "%%": "%"}
-"""As they are for a service of the system; a home is somebody's."""
+"""Their values for a service of the system; a home is somebody's."""
 _ELSEWHERE = {
     "volumes-from": "it has the volumes of another container",
     "pod": "it joins a pod, whose settings stand elsewhere",
@@ -44,7 +44,7 @@ _OPTIONS = {
 
 
 def _exposed(options: Sequence[Option], line: int) -> Iterator[ExposureAt]:
-    """All of a command line's. Of several --userns the last counts."""
+    """The exposures of a command line; the last of several --userns counts."""
     last = {option.name: at for at, option in enumerate(options)}
     for at, option in enumerate(options):
         if option.name != "userns" or at == last["userns"]:
@@ -52,7 +52,7 @@ def _exposed(options: Sequence[Option], line: int) -> Iterator[ExposureAt]:
 
 
 def of_option(name: str, value: str, line: int) -> Iterator[ExposureAt]:
-    """What one option exposes."""
+    """The exposures of one option."""
     if name in _NAMESPACES and value.partition(":")[0].strip() in ("host", "ns"):
         yield ExposureAt(_NAMESPACES[name], f"--{name}={value}", line)
     elif name == "pid" and value not in ("", "private"):
@@ -68,7 +68,6 @@ def of_option(name: str, value: str, line: int) -> Iterator[ExposureAt]:
 
 
 def _of_path(name: str, value: str, line: int) -> Iterator[ExposureAt]:
-    """What an option gives of the host's files and devices."""
     if name in ("volume", "v"):
         source, *rest = value.split(":")
         modes = rest[1].split(",") if len(rest) > 1 else []
@@ -92,21 +91,21 @@ def _mount(value: str, line: int) -> Iterator[ExposureAt]:
 
 
 def _mounted(source: str, line: int, *, writable: bool) -> Iterator[ExposureAt]:
-    """What a source exposes; systemd fills in the specifiers of a quadlet."""
+    """The exposures of a mounted source; systemd fills in the specifiers of a quadlet."""
     for specifier, folder in _SPECIFIERS.items():
         source = source.replace(specifier, folder)
     yield from host_paths.mounted(source, line, writable=writable)
 
 
 def _unjudged(options: Sequence[Option], line: int) -> Iterator[tuple[str, int]]:
-    """What gives more that does not stand in the command line."""
+    """(sentence, line) of options that may give more than the command line says."""
     for option in options:
         if option.name in _ELSEWHERE:
             yield f"--{option.name} {option.value}: {_ELSEWHERE[option.name]}", line
 
 
 def security_option(option: str, at: int) -> Iterator[ExposureAt]:
-    """What a ``security_opt`` opens, as docker and podman spell it."""
+    """The exposure of a ``security_opt``, as docker and podman spell it."""
     name, _, value = option.replace("=", ":", 1).partition(":")
     said = host_paths.expand(value).strip().lower().replace("type=", "type:")
     exposure = _OPTIONS.get((name.strip().lower(), said))
@@ -124,27 +123,24 @@ def profiles(options: Iterable[tuple[str, int]]) -> Iterator[tuple[str, int]]:
             yield value, at
 
 
-def render(
-    snippet: Snippet,
-    *,
-    no_new_privileges: bool,
-    notes: tuple[str, ...] = (),
-    sysctls: Mapping[str, str] | None = None,
-) -> str:
-    """One line of flags, the reasons before it."""
+def render(snippet: Snippet, *, ambient: bool) -> str:
+    """One line of flags, the reasons before it. ``ambient``: the engine makes the capabilities
+    that it adds ambient."""
+    forbids = snippet.no_new_privileges if ambient else engine.no_new_privileges(snippet)
     words = ["--cap-drop=ALL", *(f"--cap-add={cap.short}" for cap, _ in snippet.caps)]
     if snippet.says_user:
         words.append(f"--user={snippet.user}")
-    if no_new_privileges:
+    if forbids:
         words.append("--security-opt=no-new-privileges")
-    words += [f"--sysctl={key}={value}" for key, value in (sysctls or {}).items()]
+    sysctls = {} if ambient else engine.sysctls(snippet)
+    words += [f"--sysctl={key}={value}" for key, value in sysctls.items()]
     reasons = [comment(f"{cap.short}: {reason}") for cap, reason in snippet.caps]
+    notes = () if ambient else tuple(engine.notes(snippet))
     return "".join((snippet.comments(more=notes), *reasons, " ".join(words), "\n"))
 
 
-def declared(words: Sequence[str], engine: str, number: int) -> Declared:
-    """What the flags of one command say, up to the image; what is not a flag of ours is passed
-    by."""
+def declared(words: Sequence[str], name: str, number: int) -> Declared:
+    """The declaration of the flags of one command, up to the image; unknown flags are skipped."""
     options, rest = RUN.parse(words)
     security = [option.replace("=", ":", 1) for option in _values(options, "security-opt")]
     forbidden = [
@@ -153,7 +149,7 @@ def declared(words: Sequence[str], engine: str, number: int) -> Declared:
         if option.partition(":")[0] == "no-new-privileges"
     ]
     return Declared(
-        service=value_of(options, "name") or engine,
+        service=value_of(options, "name") or name,
         image=rest[0] if rest else None,
         line=number,
         drop=_caps(options, "cap-drop"),

@@ -15,13 +15,13 @@ class Option:
 
     @property
     def word(self) -> str:
-        """As one word of a command line."""
+        """One word of a command line."""
         return f"--{self.name}" if self.value is None else f"--{self.name}={self.value}"
 
 
 @dataclass(frozen=True, slots=True)
 class Grammar:
-    """The options of a command. What is not named here takes a value."""
+    """The options of a command. Every option without a name here takes a value."""
 
     flags: frozenset[str]
     """Long names of the options that take no value."""
@@ -81,6 +81,6 @@ def value_of(options: Iterable[Option], name: str) -> str | None:
 
 
 def is_on(options: Iterable[Option], name: str) -> bool:
-    """Whether a flag is set."""
+    """True if a flag is set."""
     said = [option.value for option in options if option.name == name]
     return bool(said) and said[-1] not in ("false", "0", "f", "F", "FALSE", "False")

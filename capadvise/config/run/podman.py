@@ -9,4 +9,4 @@ from capadvise.config.snippet import Snippet
 
 def render(snippet: Snippet) -> str:
     """The flags, with the reasons as comments before them."""
-    return flags.render(snippet, no_new_privileges=bool(snippet.no_new_privileges))
+    return flags.render(snippet, ambient=True)

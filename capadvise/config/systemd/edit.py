@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import chain
 
 from capadvise.config.consumer import capability_number
 from capadvise.config.declared import Declared, is_root
@@ -19,8 +18,16 @@ from capadvise.config.text_edits import (
     newline,
     replace_lines,
 )
-from capadvise.config.units.edits import add, emptied, reason, restrained, same_but
-from capadvise.config.units.file import Assignment, Unit, flag_of, parse, split
+from capadvise.config.units.edits import (
+    add,
+    emptied,
+    keep,
+    replace_all,
+    restrained,
+    same_but,
+    staying,
+)
+from capadvise.config.units.file import Assignment, Unit, flag_of, parse
 from capadvise.judgement.hardening import OPTION_KEYS
 from capadvise.model.caps import Cap, CapSet
 from capadvise.model.errors import BadInput, CannotPatch
@@ -88,7 +95,8 @@ def _ambient(unit: Unit, snippet: Snippet) -> list[TextEdit]:
 
 
 def _is_root(unit: Unit, snippet: Snippet) -> bool:
-    """Where a drop-in does not say, the service is taken to be as the target that was recorded."""
+    """True if the service is root; a drop-in that does not say is taken to be as the recorded
+    target."""
     service = unit.all_of(_SERVICE)
     dynamic = service.last("DynamicUser")
     if dynamic and flag_of(dynamic.value):
@@ -100,18 +108,18 @@ def _is_root(unit: Unit, snippet: Snippet) -> bool:
 
 
 def _emptied(unit: Unit, key: str) -> bool:
-    """Whether nothing that was said before this file is left."""
+    """True if an earlier file has no effect on the key."""
     return not _drop_in(unit) or emptied(unit, _SERVICE, key)
 
 
 def _is_right(unit: Unit, key: str, want: CapSet) -> bool:
-    """Whether a key says what is wanted, without names that have no effect."""
+    """True if a key has the wanted value, without names that have no effect."""
     clean = not add_up(unit.all_of(_SERVICE), key).unknown
     return clean and _effective(unit, key) == want and _emptied(unit, key)
 
 
 def _effective(unit: Unit, key: str) -> CapSet | None:
-    """What the lines of a key come to, as systemd reads them; None for everything."""
+    """The set of the lines of a key, as systemd reads them; None for everything."""
     total = add_up(unit.all_of(_SERVICE), key)
     named = frozenset(map(Cap, total.named))
     if not total.everything:
@@ -120,23 +128,20 @@ def _effective(unit: Unit, key: str) -> CapSet | None:
 
 
 def _set(unit: Unit, key: str, snippet: Snippet, *, why: bool) -> list[TextEdit]:
-    """Words that stay do so on their lines. What is new joins the only line there is; beside
-    several it gets lines of its own. With ``why`` there are comments above."""
+    """Words that stay do so on their lines. New words join the only line, or get lines of their own
+    beside several. With ``why`` there are comments above."""
     live = unit.all_of(_SERVICE).values(key)
-    inverted = [item.value.startswith("~") for item in live]  # what is taken away
-    seen: set[Cap] = set()
-    kept = [
-        [] if away else _kept(item, snippet, seen)
-        for item, away in zip(live, inverted, strict=True)
-    ]
-    missing = [(cap, reason) for cap, reason in snippet.caps if cap not in seen]
+    plain = [item for item in live if not item.value.startswith("~")]  # ~ takes away
+    kept = staying(plain, (int(cap) for cap, _ in snippet.caps), capability_number)
+    missing = [(c, reason) for c, reason in snippet.caps if not any(c in each for each in kept)]
     reset = [] if _emptied(unit, key) else [f"{key}="]
-    if len(live) < 2 or any(inverted) or not snippet.caps:
-        words = [*chain(*kept), *(cap.name for cap, _ in missing)]
+    if len(live) < 2 or len(plain) < len(live) or not snippet.caps:
+        words = [word for each in kept for word in each.values()]
+        words += [cap.name for cap, _ in missing]
         lines = [*_comments(missing, why=why), f"{key}={' '.join(words)}"]
         return _one_line(unit, key, live, [*reset, *lines] if words else lines, bool(words))
     edits = [TextEdit(live[0].start, live[0].start, "".join(x + newline(unit.text) for x in reset))]
-    edits += _kept_lines(unit, key, live, kept)
+    edits += keep(unit, live, kept)
     for cap, said in missing:
         lines = [*_comments([(cap, said)], why=why), f"{key}={cap.name}"]
         edits.append(add(unit, _SERVICE, lines, after=live[-1]))
@@ -149,36 +154,7 @@ def _one_line(
     """All of it in the place of the first line there is."""
     if not live:
         return [_added(unit, key, lines)] if grants or not emptied(unit, _SERVICE, key) else []
-    edits = replace_lines(unit.text, live[0].start, live[0].end, lines)
-    for item in live[1:]:
-        edits += replace_lines(unit.text, item.start, item.end)
-    return edits
-
-
-def _kept_lines(
-    unit: Unit, key: str, live: Sequence[Assignment], kept: Sequence[Sequence[str]]
-) -> list[TextEdit]:
-    """Each line with the words of it that stay; one without any goes, with its reason."""
-    edits: list[TextEdit] = []
-    for item, words in zip(live, kept, strict=True):
-        if words != split(item.value, item.line):
-            line = [f"{key}={' '.join(words)}"] if words else []
-            edits += [] if words else reason(unit, item)
-            edits += replace_lines(unit.text, item.start, item.end, line)
-    return edits
-
-
-def _kept(item: Assignment, snippet: Snippet, seen: set[Cap]) -> list[str]:
-    """The words of a line that stay, each capability once."""
-    wanted = {cap for cap, _ in snippet.caps}
-    words = []
-    for word in split(item.value, item.line):
-        number = capability_number(word)
-        cap = None if number is None else Cap(number)
-        if cap is not None and cap in wanted and cap not in seen:
-            words.append(word)
-            seen.add(cap)
-    return words
+    return replace_all(unit, live, lines)
 
 
 def _comments(caps: Iterable[tuple[Cap, str]], *, why: bool) -> list[str]:

@@ -20,7 +20,7 @@ from capadvise.model.target import UNIT_KINDS, recorded_unit
 
 def render(snippet: Snippet) -> str:
     """A drop-in. An empty value takes back what the unit says, to which these would be added."""
-    unit = _unit(snippet)
+    unit = recorded_unit(snippet.argv) or f"{snippet.name}.service"
     lines = [
         f"# {drop_in_of(unit)}\n",
         snippet.comments(more=tuple(_notes(snippet))),
@@ -40,14 +40,9 @@ def render(snippet: Snippet) -> str:
     return "".join(lines)
 
 
-def _unit(snippet: Snippet) -> str:
-    """The unit that was recorded, else one called as the target."""
-    return recorded_unit(snippet.argv) or f"{snippet.name}.service"
-
-
 def drop_in_of(unit: str) -> str:
-    """Where capadvise's drop-in for a unit belongs. Those of ``systemctl edit`` (override.conf)
-    are sorted after it, and count for more."""
+    """The path of capadvise's drop-in for a unit. Those of ``systemctl edit`` (override.conf) are
+    sorted after it, and count for more."""
     return f"/etc/systemd/system/{unit}.d/capadvise.conf"
 
 
@@ -76,7 +71,7 @@ def read_together(sources: Sequence[str], path: str) -> tuple[Declared, ...]:
 
 
 def declared(service: Section) -> Declared:
-    """What a section says, or those of a unit and its drop-ins together."""
+    """The declaration of a section, or of the sections of a unit and its drop-ins together."""
     drop, add, places = _bounding(service)
     user = service.last("User")
     ambient = _ambient(service)
@@ -115,7 +110,8 @@ def _bounding(
 
 
 def _ambient(service: Section) -> list[tuple[str, int]]:
-    """What ``AmbientCapabilities=`` raises, with the lines; unknown names too, as above."""
+    """The capabilities that ``AmbientCapabilities=`` raises, with the lines; unknown names too, as
+    above."""
     total = add_up(service, "AmbientCapabilities")
     named = list(total.named.values())
     if total.everything:  # all but what is named
@@ -126,7 +122,8 @@ def _ambient(service: Section) -> list[tuple[str, int]]:
 
 @dataclass(slots=True)
 class Total:
-    """What the assignments of a key come to: nothing but what is named, or everything else."""
+    """The sum of the assignments of a key: nothing but the named capabilities, or everything
+    else."""
 
     everything: bool
     named: dict[int, tuple[str, int]] = field(default_factory=dict)
@@ -136,9 +133,9 @@ class Total:
 
 
 def add_up(service: Section, key: str) -> Total:
-    """As systemd adds up its assignments (config_parse_capability_set): the first one replaces what
-    there was, later ones add to it, or take away with ``~``. One without a capability that is known
-    stands for nothing, and with ``~`` for everything."""
+    """The sum as systemd builds it (config_parse_capability_set): the first assignment replaces the
+    default, later ones add to it, or take away with ``~``. One without a known capability stands
+    for nothing, and with ``~`` for everything."""
     untouched = key == "CapabilityBoundingSet"
     total = Total(everything=untouched)
     for item in service.all(key):
@@ -208,19 +205,19 @@ def _own_users(service: Section) -> Iterator[ExposureAt]:
 
 
 def has_plus(command: Assignment) -> bool:
-    """Whether a command, or one of several, has the prefix that gives it all capabilities."""
+    """True if a command, or one of several, has the prefix that gives it all capabilities."""
     return any("+" in prefix for prefix in _prefixes(command))
 
 
 def _keeps_root(service: Section) -> bool:
-    """Whether a command runs as root whatever User= says: ``!``. (``!!`` no longer does that.)"""
+    """True if a command runs as root whatever User= says: ``!``. (``!!`` no longer does that.)"""
     keys = dict.fromkeys(x.key for x in service.assignments if x.key.startswith("Exec"))
     commands = (command for key in keys for command in service.values(key))
     return any(prefix.count("!") == 1 for each in commands for prefix in _prefixes(each))
 
 
 def _prefixes(command: Assignment) -> Iterator[str]:
-    """Of each command. Quotes and escapes count: systemd takes them off first."""
+    """The prefix of each command. Quotes and escapes count: systemd takes them off first."""
     begins = True
     for word in split(command.value, command.line, "shell-like"):
         if begins:
@@ -229,7 +226,7 @@ def _prefixes(command: Assignment) -> Iterator[str]:
 
 
 def is_given(shown: str, snippet: Snippet) -> bool | None:
-    """Whether systemd gives a unit what is meant, by what ``systemd-analyze security`` shows."""
+    """True if systemd gives a unit the set, according to ``systemd-analyze security``."""
     groups = held_groups(shown)
     wanted = {cap.name for cap, _ in snippet.caps}
     if groups is None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
 
 from capadvise.config.declared import Declared
 from capadvise.config.patched import odd
 from capadvise.config.snippet import Snippet
-from capadvise.config.text_edits import TextEdit, apply, insert_lines, line_start
-from capadvise.config.units.file import Assignment, Unit, parse, split
+from capadvise.config.text_edits import TextEdit, apply, insert_lines, line_start, replace_lines
+from capadvise.config.units.file import Assignment, Escapes, Unit, parse, split
+
+_T = TypeVar("_T")
 
 
-def reason(unit: Unit, item: Assignment) -> list[TextEdit]:
+def _reason(unit: Unit, item: Assignment) -> list[TextEdit]:
     """Remove the comment above a line on one capability that says why it is there, as an emitted
     file has it: it goes with the line."""
     names = [word.upper().removeprefix("CAP_") for word in split(item.value, item.line)]
@@ -39,13 +42,56 @@ def add(
     return insert_lines(unit.text, max([unit.headings[section][1], *within]), lines)
 
 
+def staying(
+    live: Iterable[Assignment],
+    wanted: Iterable[_T],
+    read: Callable[[str], _T | None],
+    escapes: Escapes = "drop",
+) -> list[dict[_T, str]]:
+    """The words of each line that stay, by their meaning; each meaning stays once."""
+    kept: list[dict[_T, str]] = []
+    missing = set(wanted)
+    for item in live:
+        stays: dict[_T, str] = {}
+        for word in split(item.value, item.line, escapes):
+            if (meaning := read(word)) is not None and meaning in missing:
+                missing.remove(meaning)
+                stays[meaning] = word
+        kept.append(stays)
+    return kept
+
+
+def keep(
+    unit: Unit,
+    live: Sequence[Assignment],
+    kept: Sequence[Mapping[_T, str]],
+    escapes: Escapes = "drop",
+) -> list[TextEdit]:
+    """Leave the words that stay in each line; a line without any goes, with its reason."""
+    edits: list[TextEdit] = []
+    for item, stays in zip(live, kept, strict=True):
+        if list(stays.values()) != split(item.value, item.line, escapes):
+            line = [f"{item.key}={' '.join(stays.values())}"] if stays else []
+            edits += [] if stays else _reason(unit, item)
+            edits += replace_lines(unit.text, item.start, item.end, line)
+    return edits
+
+
+def replace_all(unit: Unit, live: Sequence[Assignment], lines: Iterable[str]) -> list[TextEdit]:
+    """Put lines in the place of the first assignment; the others go."""
+    edits = replace_lines(unit.text, live[0].start, live[0].end, lines)
+    for item in live[1:]:
+        edits += replace_lines(unit.text, item.start, item.end)
+    return edits
+
+
 def emptied(unit: Unit, section: str, key: str) -> bool:
-    """Whether a line takes back what was said before it, be it in another file."""
+    """True if a line takes back earlier values, even those of another file."""
     return any(not item.value for item in unit.all_of(section).all(key))
 
 
 def same_but(old: Unit, new: Unit, keys: Sequence[str]) -> bool:
-    """Whether two files say the same, these keys apart."""
+    """True if two files say the same, except for these keys."""
     before, after = (
         [(item.section, item.key, item.value) for item in unit.assignments if item.key not in keys]
         for unit in (old, new)

@@ -41,19 +41,19 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """What all sections of one name hold together."""
+    """The content of all sections of one name together."""
 
     line: int
     assignments: tuple[Assignment, ...]
     others: tuple[Assignment, ...] = ()
-    """What the other sections hold."""
+    """The content of the other sections."""
 
     def all(self, *keys: str) -> list[Assignment]:
-        """What keys are set to, in order, empty values too."""
+        """The values of keys, in order, empty ones too."""
         return [item for item in self.assignments if item.key in keys]
 
     def values(self, key: str) -> list[Assignment]:
-        """What a key is set to, in order; an empty value takes back what was said before it."""
+        """The values of a key, in order; an empty value takes back the earlier ones."""
         said: list[Assignment] = []
         for assignment in self.all(key):
             if assignment.value:
@@ -63,7 +63,7 @@ class Section:
         return said
 
     def last(self, key: str) -> Assignment | None:
-        """What a key that has one value is set to."""
+        """The value of a key that has one."""
         return next(reversed(self.values(key)), None)
 
     def flag(self, key: str) -> bool | None:
@@ -226,7 +226,7 @@ _NUMBERS = r"x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-7]{3})"
 
 
 def _escaped(value: str, at: int, line: int, escapes: Escapes) -> tuple[str, int]:
-    """What an escape says, and the offset behind it. Raises BadInput for one that is none."""
+    """The character of an escape, and the offset behind it. Raises BadInput for an unknown one."""
     char = value[at : at + 1]
     if escapes == "drop":
         return char, at + 1

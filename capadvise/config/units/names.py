@@ -1,4 +1,5 @@
-"""What unit files and their drop-ins are called, and where systemd and podman look for them."""
+"""The names of unit files and their drop-ins, and the places where systemd and podman look for
+them."""
 
 from __future__ import annotations
 
@@ -23,7 +24,7 @@ QUADLETS = (".container", *OTHER_QUADLETS)
 
 
 def service_name(path: str) -> str:
-    """What a unit's service is called: ``web`` of ``web.service``, of its drop-ins and of
+    """The name of a unit's service: ``web`` of ``web.service``, of its drop-ins and of
     ``web.container``."""
     return unit_of(path).stem.removesuffix("@")
 
@@ -36,7 +37,8 @@ def template_of(path: str) -> str | None:
 
 
 def called_after(paths: Sequence[str]) -> str:
-    """The path that a unit and its drop-ins are called after: of those of an instance, its own."""
+    """The path that names a unit and its drop-ins; for the drop-ins of an instance, the
+    instance's."""
     for unit in map(unit_of, paths[1:]):
         template = template_of(unit.name)
         if template is not None and template == PurePath(paths[0]).name:
@@ -67,7 +69,7 @@ _KINDS = (*QUADLETS, *UNIT_KINDS)
 
 
 def drop_in_folders(path: str) -> tuple[str, ...]:
-    """Where the drop-ins of a unit lie, the most special first: those of ``foo-bar.service`` in
+    """The folders of a unit's drop-ins, the most special first: for ``foo-bar.service``,
     ``foo-bar.service.d``, ``foo-.service.d`` and ``service.d``; an instance has its template's."""
     place = PurePath(path)
     if dropped_in(path) or place.suffix not in _KINDS:
@@ -78,7 +80,7 @@ def drop_in_folders(path: str) -> tuple[str, ...]:
 
 
 def _unit_stems(stem: str) -> Iterator[str]:
-    """As systemd looks for them (unit_file_find_dirs): what lies in ``a-@x.service.d`` is for
+    """The stems that systemd looks for (unit_file_find_dirs): ``a-@x.service.d`` is for
     ``a-b@x.service``, too."""
     yield stem
     prefix, _, instance = stem.partition("@")
@@ -90,7 +92,7 @@ def _unit_stems(stem: str) -> Iterator[str]:
 
 
 def _quadlet_stems(stem: str) -> Iterator[str]:
-    """As podman does (GetUnitDropinPaths)."""
+    """The stems that podman looks for (GetUnitDropinPaths)."""
     yield stem
     prefix, at, _ = stem.partition("@")
     if at:
@@ -102,7 +104,7 @@ def _quadlet_stems(stem: str) -> Iterator[str]:
 
 
 def dropped_in(path: str) -> bool:
-    """Whether a file adds to a unit or a quadlet."""
+    """True if a file adds to a unit or a quadlet."""
     return unit_of(path) != PurePath(path)
 
 
@@ -143,5 +145,5 @@ def used_by(path: str, text: str) -> tuple[str, ...]:
 
 
 def is_closed(folder: str) -> bool:
-    """Whether its files cannot be listed or read."""
+    """True if its files cannot be listed or read."""
     return os.path.isdir(folder) and not os.access(folder, os.R_OK | os.X_OK)

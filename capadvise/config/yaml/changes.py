@@ -1,5 +1,5 @@
-"""What is done to a mapping of a YAML text: entries added, taken out, their lists changed. Each
-function returns edits; nothing else of the text moves."""
+"""Changes to a mapping of a YAML text: entries added, taken out, their lists changed. Each function
+returns edits; nothing else of the text moves."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Document:
         return cls(text, root, layout(text, root))
 
     def aliases(self, of: Node) -> list[Alias]:
-        """Where else a node is used, in the order of the text."""
+        """The other places that use a node, in the order of the text."""
         return [node for node in walk(self.root) if isinstance(node, Alias) and node.target is of]
 
 
@@ -87,7 +87,8 @@ def change(
     look = local(text, mapping, doc.layout)
     lines = [line for key, tree in new.items() for line in look.lines(key, tree, at)]
     for pair in gone:
-        if _begins_line(text, pair[0]):
+        key = pair[0].start
+        if not text[line_start(text, key) : key].strip():
             edits += replace_lines(text, pair[0].start, pair[1].end, lines)
             lines = []
         else:
@@ -95,10 +96,6 @@ def change(
     if lines:
         edits.append(insert_lines(text, (after or mapping.pairs[-1])[1].end, lines))
     return edits
-
-
-def _begins_line(text: str, key: Node) -> bool:
-    return not text[line_start(text, key.start) : key.start].strip()
 
 
 def _behind_dash(text: str, mapping: Mapping, pair: Pair) -> list[TextEdit]:
@@ -112,8 +109,8 @@ def _behind_dash(text: str, mapping: Mapping, pair: Pair) -> list[TextEdit]:
 
 
 def open_up(doc: Document, within: Mapping, pair: Pair, tree: dict[str, Tree]) -> list[TextEdit]:
-    """Give a key whose value is nothing, ``{}`` or an alias a mapping, in lines of its own where it
-    can have them. What an alias stands for is merged in."""
+    """Give a mapping to a key whose value is nothing, ``{}`` or an alias, in lines of its own if it
+    can have them. The target of an alias is merged in."""
     key, value = pair
     text = doc.text
     edits = hand_on(doc, value)
@@ -130,7 +127,7 @@ def open_up(doc: Document, within: Mapping, pair: Pair, tree: dict[str, Tree]) -
 
 
 def merged(mapping: Mapping) -> Mapping:
-    """What a mapping takes from elsewhere, without its own entries."""
+    """The entries that a mapping takes from elsewhere."""
     pairs = tuple(pair for pair in mapping.pairs if is_merge(pair[0]))
     return Mapping(mapping.start, mapping.end, mapping.line, None, None, pairs, mapping.flow)
 
@@ -166,9 +163,9 @@ def change_list(
     *,
     exact: bool = False,
 ) -> list[TextEdit]:
-    """Make a list hold what is wanted and nothing else. What stays keeps its line and its comment:
-    ``fits`` gives the name that is wanted for what is written, or None. With ``exact`` it is
-    written as it is wanted."""
+    """Make a list hold the wanted items and nothing else. An item that stays keeps its line and its
+    comment: ``fits`` gives the wanted name of a written one, or None. With ``exact`` its spelling
+    changes to the wanted one."""
     keep, seen = _staying(value, {item.text for item in want.items}, fits)
     edits = list(_respelled(value, keep)) if exact else []
     new = [item for item in want.items if item.text not in seen]
@@ -283,16 +280,11 @@ def _instead(text: str, parts: Parts[Span], between: str, new: Parts[str]) -> Te
 def _between(text: str, parts: Parts[Span]) -> str:
     """The white space before a part that follows another."""
     start = parts[-1][0]
-    if not text[line_start(text, start) : start].strip():
-        return _line_break(text, start)
+    first = line_start(text, start)
+    if not text[first:start].strip():
+        return ("\r\n" if text[:first].endswith("\r\n") else "\n") + text[first:start]
     before = text[:start]
     return before[len(before.rstrip(" \t")) :] if len(parts) > 1 else " "
-
-
-def _line_break(text: str, start: int) -> str:
-    """A line break, and as much white space as there is before ``start``."""
-    first = line_start(text, start)
-    return ("\r\n" if text[:first].endswith("\r\n") else "\n") + text[first:start]
 
 
 def _take_out(text: str, run: Span, following: int) -> TextEdit:
@@ -323,8 +315,8 @@ def _append(text: str, end: int, between: str, new: Parts[str]) -> list[TextEdit
 
 
 def _comma(text: str, end: int) -> int | None:
-    """Where the comma after a part is."""
-    at = _gap(text, end)
+    gap = _GAP.match(text, end)
+    at = gap.end() if gap else end
     return at if text.startswith(",", at) else None
 
 
@@ -334,11 +326,5 @@ def _behind_comment(text: str, end: int) -> int:
     return end + len(rest) if re.fullmatch(r"[ \t]*,?[ \t]+#.*", rest) else end
 
 
-def _gap(text: str, at: int) -> int:
-    gap = _GAP.match(text, at)
-    return gap.end() if gap else at
-
-
 def _skip(text: str, at: int) -> int:
-    """The offset behind blanks."""
     return at + len(text[at:]) - len(text[at:].lstrip(" \t"))

@@ -1,4 +1,4 @@
-"""How new lines are to look: as the lines around them do."""
+"""The look of new lines, which is that of the lines around them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Listing:
 
 
 Tree = str | Item | Listing | dict[str, "Tree"]
-"""What to write. A str is YAML already; an item gets the quotes that stand around it."""
+"""A value to write. A str is YAML already; an item gets the quotes that stand around it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +76,8 @@ def entry(key: str, tree: Tree, quote: str) -> str:
 
 
 def source(text: str, node: Node, within: Node | None = None) -> Tree:
-    """What stands there, to be written again elsewhere in the same document, without its anchors;
-    aliases of what is anchored in it are written out. Raises CannotPatch for a tagged mapping."""
+    """The value of a node, to be written elsewhere in the same document, without its anchors;
+    aliases of anchors in it are written out. Raises CannotPatch for a tagged mapping."""
     within = within or node
     if isinstance(node, Alias):
         if within.start <= node.target.start < within.end:
@@ -111,7 +111,7 @@ _PROPERTIES = re.compile(r"(?:[&!][^\s\[\]{},]*\s*)*")
 
 
 def body(text: str, node: Node) -> int:
-    """Where a node begins behind its anchor and tag."""
+    """The offset of a node behind its anchor and tag."""
     properties = _PROPERTIES.match(text, node.start, node.end)
     return properties.end() if properties else node.start
 
@@ -140,7 +140,7 @@ def layout(text: str, root: Node) -> Layout:
 
 
 def local(text: str, mapping: Mapping, usual: Layout) -> Layout:
-    """As the lists of one mapping are indented, where it has some."""
+    """The layout of the lists in one mapping, if it has some."""
     for key, value in mapping.pairs:
         if isinstance(value, Sequence) and not value.flow and value.items:
             indent = column(text, dash(text, value.items[0])) - column(text, key.start)

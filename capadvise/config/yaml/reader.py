@@ -1,8 +1,8 @@
 """Typed reading of YAML nodes, as consumers decode them: for files that belong to others.
 
-Unlike ``strict``, which reads our own files, it lets unknown keys be. Nothing is constructed: a
-text stays a text. What two readers could read differently is refused as ambiguous, with its line:
-tags, keys that are no plain texts, merge keys where readers disagree about what wins.
+Unlike ``strict``, which reads our own files, it ignores unknown keys. Nothing is constructed: a
+text stays a text. A value that two readers could read differently is refused as ambiguous, with its
+line: tags, keys that are no plain texts, merge keys where readers disagree about the winner.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Entries = dict[str, Node]
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """Where the consumers of a language differ from each other."""
+    """Differences between the consumers of languages."""
 
     tags: frozenset[str] = frozenset()
     """Tags of its own that a list or a mapping may have."""
@@ -51,7 +51,7 @@ class Dialect:
     decoders take it for the same."""
 
     def is_lookalike(self, key: str) -> bool:
-        """Whether a decoder that passes over case would take a key for one that is judged."""
+        """True if a decoder that ignores case would take a key for one that is judged."""
         return key not in self.names and key.casefold() in _without_case(self.names)
 
 
@@ -86,7 +86,7 @@ class Documents:
         return self._entries[id(node)]
 
     def _is_forgotten(self, node: Node) -> bool:
-        """Whether compose is told to forget an entry, here and in other files."""
+        """True if compose is told to forget an entry, here and in other files."""
         return node.tag == "!reset" and "!reset" in self._dialect.tags
 
     def _check_pairs(self, node: Mapping, what: str) -> None:
@@ -152,12 +152,12 @@ def text(node: Node, what: str) -> str:
 
 
 def optional_text(node: Node | None, what: str) -> str | None:
-    """As ``text``; None for None and for null."""
+    """The same; None for None and for null."""
     return None if node is None or is_null(node) else text(node, what)
 
 
 def any_text(node: Node | None) -> str | None:
-    """What stands there, if it is one value: for what need not be right to be judged."""
+    """The value of a node that is one value: for a key that need not be right to be judged."""
     node = None if node is None else target(node)
     return node.value if isinstance(node, Scalar) and not node.is_null else None
 
@@ -187,7 +187,7 @@ def is_null(node: Node) -> bool:
 
 
 def line(node: Node) -> int:
-    """Where a node stands, or what its alias stands for. Counted from 1."""
+    """The line of a node, or of the target of its alias, counted from 1."""
     return target(node).line
 
 

@@ -1,9 +1,9 @@
-"""YAML as a tree of places: what stands where in a text, aliases kept as aliases.
+"""YAML as a tree with the place of each node in the text; aliases stay aliases.
 
-One tree for reading (``yaml_reader``) and for patching (``edit``), so that the two cannot disagree.
-A text is changed by edits at offsets (``edit.text_edits``), never written again: whoever owns the
-file keeps every byte that need not change. The text is hostile: its size is bounded, and so is what
-its aliases stand for.
+One tree for reading (``reader``) and for patching (``edit``), so that the two cannot disagree. A
+text is changed by edits at offsets (``text_edits``), never written again: the owner of the file
+keeps every byte that need not change. The text is hostile: its size is bounded, and so is the
+expansion of its aliases.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def documents(text: str) -> tuple[Node, ...]:
 
 
 def template_hint(text: str) -> str | None:
-    """What to do with a file that is no YAML yet."""
+    """The hint for a file that is no YAML yet."""
     if "{{" not in text:
         return None
     return "a Helm template is not YAML: use the output of `helm template`, or set its values"
@@ -179,7 +179,7 @@ class _Builder:
         return Mapping(start, end, line, event.anchor, event.tag, pairs, flow)
 
     def parts(self) -> tuple[list[Node], Any]:
-        """What a collection holds, and the event of its end."""
+        """The nodes in a collection, and the event of its end."""
         inner: list[Node] = []
         for event in self.events:
             if type(event).__name__ in ("SequenceEndEvent", "MappingEndEvent"):
@@ -204,9 +204,9 @@ def target(node: Node) -> Node:
 
 
 def entries(node: Node) -> dict[str, Node]:
-    """All entries of a mapping by key, merged ones too; empty for anything else. What is written in
-    the mapping itself wins over what is merged, and of several that are merged the first does.
-    Keys that are no scalars are left out. ``yaml_reader`` refuses what readers disagree about."""
+    """All entries of a mapping by key, merged ones too; empty for anything else. The mapping's own
+    entries win over merged ones, and the first of several merged mappings wins. Keys that are no
+    scalars are left out. ``reader`` refuses mappings that readers disagree about."""
     node = target(node)
     if not isinstance(node, Mapping):
         return {}
@@ -228,14 +228,14 @@ def is_merge(key: Node) -> bool:
 
 
 def merge_sources(value: Node) -> tuple[Node, ...]:
-    """What a merge key takes from: one mapping, or a list of them."""
+    """The sources of a merge key: one mapping, or a list of them."""
     sources = target(value)
     return sources.items if isinstance(sources, Sequence) else (sources,)
 
 
 def value(node: Node, instead: Mapping_[int, Any] | None = None) -> Any:
-    """What a loader would make of it, with scalars as (tag, text or not, what is said): enough to
-    tell whether two texts say the same. ``instead`` has other values for some nodes, by ``id``."""
+    """The value that a loader would make of a node, with scalars as (tag, text or not, value):
+    enough to compare two texts. ``instead`` has other values for some nodes, by ``id``."""
     node = target(node)
     if instead and id(node) in instead:
         return instead[id(node)]
@@ -250,14 +250,14 @@ def value(node: Node, instead: Mapping_[int, Any] | None = None) -> Any:
 
 
 def is_text(plain: str) -> bool:
-    """Whether a plain scalar means the same in quotes: no number, switch or date is written with
-    these. In a flow collection it has to stand in quotes."""
+    """True if a plain scalar means the same in quotes: no number, switch or date is written with
+    these characters. In a flow collection it has to stand in quotes."""
     beside = plain.startswith((":", "?")) or plain.endswith(":")
     return beside or not set(plain).isdisjoint(",[]{}\n")
 
 
 def inner_nodes(node: Node) -> tuple[Node, ...]:
-    """What a collection holds: items, or keys and values; nothing for a scalar or an alias."""
+    """The nodes in a collection: items, or keys and values; nothing for a scalar or an alias."""
     if isinstance(node, Sequence):
         return node.items
     if isinstance(node, Mapping):
@@ -282,7 +282,7 @@ def text(node: Node | None) -> str | None:
 
 
 def is_on(node: Node | None) -> bool:
-    """Whether a switch is on, or can be: ``${PRIVILEGED}`` is settled elsewhere."""
+    """True if a switch is on, or may be: ``${PRIVILEGED}`` is settled elsewhere."""
     said = text(node)
     return said is not None and said.lower() not in _OFF
 
@@ -295,6 +295,6 @@ def names(node: Node | None) -> tuple[str, ...]:
 
 
 def same(node: Node | None, want: frozenset[str], fits: Callable[[str], str | None]) -> bool:
-    """Whether a list says exactly this."""
+    """True if a list holds exactly these names."""
     said = [fits(name) for name in names(node)]
     return len(said) == len(want) and set(said) == want

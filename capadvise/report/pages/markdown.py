@@ -6,14 +6,14 @@ import re
 from collections.abc import Iterator
 
 from capadvise.config.snippet import Snippet
-from capadvise.judgement.decide import Proof, Verdict
+from capadvise.judgement.decide import Verdict
 from capadvise.report.lamps import SIGNS
 from capadvise.report.pages.sheet import Sheet, kept_in, sheet_in
 from capadvise.report.risk import risk_word
 from capadvise.report.words import PROOFS, VERDICTS
 
 _STEERING = re.compile(r"[\\`*_\[\]<>|&~]")
-"""What Markdown, or the HTML in it, takes for more than text."""
+"""Characters that Markdown, or the HTML in it, takes for more than text."""
 
 
 def render(snippet: Snippet) -> str:
@@ -35,9 +35,11 @@ def _lines(snippet: Snippet) -> Iterator[str]:
         yield "| capability | verdict | proof | risk | reason | without it |"
         yield "| --- | --- | --- | --- | --- | --- |"
         for kept in every_kept:
-            lost = kept.lost_without or ("it fails" if kept.verdict == "required" else "not tested")
-            words = (VERDICTS[Verdict(kept.verdict)], PROOFS[Proof(kept.proof)])
-            cells = (*words, risk_word(kept.risk), kept.reason, lost)
+            lost = kept.lost_without or (
+                "it fails" if kept.verdict is Verdict.REQUIRED else "not tested"
+            )
+            words = (VERDICTS[kept.verdict], PROOFS[kept.proof], risk_word(kept.risk))
+            cells = (*words, kept.reason, lost)
             yield f"| {_text(kept.cap.short)} | {' | '.join(map(_text, cells))} |"
     else:
         yield "Nothing is kept: drop all."

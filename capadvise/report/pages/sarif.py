@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 from capadvise.config.snippet import Snippet
-from capadvise.judgement.decide import Proof, Verdict
 from capadvise.report import sarif_log
 from capadvise.report.pages.sheet import Kept, kept_in
 from capadvise.report.risk import risk_of
@@ -13,7 +12,7 @@ from capadvise.report.words import PROOFS, VERDICTS
 
 _LEVELS = {"low": "note", "medium": "warning", "high": "error", "root": "error"}
 _SEVERITIES = {"low": "2.0", "medium": "5.0", "high": "8.0", "root": "9.5"}
-"""As GitHub reads ``security-severity``: from 0 to 10."""
+"""The scale of GitHub for ``security-severity``: from 0 to 10."""
 
 
 def render(snippet: Snippet) -> str:
@@ -42,7 +41,7 @@ def _result(snippet: Snippet, number: int, kept: Kept) -> sarif_log.Json:
         *([f"Without it: {kept.lost_without}."] if kept.lost_without else []),
         *([f"Uncertain: {kept.uncertain}."] if kept.uncertain else []),
     ]
-    verdict, proof = VERDICTS[Verdict(kept.verdict)], PROOFS[Proof(kept.proof)]
+    verdict, proof = VERDICTS[kept.verdict], PROOFS[kept.proof]
     said = f"{kept.cap.name} is {verdict} ({risk_of(kept.risk)}; {proof}): {kept.reason}."
     return sarif_log.result(
         kept.cap.name,

@@ -1,4 +1,5 @@
-"""What the pages share: how a stylesheet calls the lights, and what a page is made of."""
+"""The content of the pages: lamps, needs and proof of a report, in words that are safe to show.
+Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from capadvise.catalog import Catalog, default
 from capadvise.catalog.capabilities import Risk
 from capadvise.config.snippet import Snippet, one_line
-from capadvise.judgement.decide import Need
+from capadvise.judgement.decide import Need, Proof, Verdict
 from capadvise.judgement.judge import Effect
 from capadvise.judgement.report import Report
 from capadvise.model.caps import Cap, CapSet
@@ -38,7 +39,7 @@ class SheetNeed:
     call: str
     """The call that decides; empty where none is known."""
     without: str
-    """What is lost without it; empty where that is not known."""
+    """The loss without it; empty if it is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ class SheetTrial:
 
 @dataclass(frozen=True, slots=True)
 class SheetAttack:
-    """What an attacker could do with one capability of the set, where it ran."""
+    """An attack that is possible with one capability of the set, where it ran."""
 
     cap: Cap
     text: str
@@ -62,7 +63,7 @@ class SheetAttack:
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """All of it."""
+    """The whole content of a page."""
 
     name: str
     command: str
@@ -73,22 +74,24 @@ class Sheet:
     proof: tuple[str, ...]
     trials: tuple[SheetTrial, ...]
     tested: tuple[str, ...]
-    """What was exercised, and what was not."""
+    """The exercised parts, and the others."""
     place: str
-    """Where the risks are judged."""
+    """The place in which the risks are judged."""
     attacks: tuple[SheetAttack, ...]
     notes: tuple[str, ...]
-    """What could not be observed, and which needs are uncertain."""
+    """Facts that could not be observed, and uncertain needs."""
     recorded: str
     """When, how long, by which observer."""
 
 
 def sheet_of(report: Report, caps: CapSet, catalog: Catalog, set_name: str) -> Sheet:
-    """What is shared of a report and a set of it, or one of the user's own."""
+    """The sheet of a report and a set of it, or one of the user's own."""
     risks = RisksHere(report, catalog)
     known = all_caps(report.recording.host.last_cap, report.proposal)
     base = report.proposal.minimal if set_name == "floor" else report.proposal.recommended
     proven = report.proven
+    checked = {need.cap for need in report.proposal.needs}
+    shown = sorted(caps | checked, key=lambda cap: (cap not in caps, cap))
     everything = proven.trials[0].caps if proven and proven.trials else frozenset(known)
     return Sheet(
         name=_plain(report.target.name),
@@ -96,7 +99,7 @@ def sheet_of(report: Report, caps: CapSet, catalog: Catalog, set_name: str) -> S
         set_name=set_name,
         score=score(known, caps, risks, how_known(report, caps)),
         lamps=lamps(known, report.proposal, caps, base or frozenset(), risks),
-        needs=tuple(_sheet_need(report, caps, cap, risks) for cap in _shown(report, caps)),
+        needs=tuple(_sheet_need(report, caps, cap, risks) for cap in shown),
         proof=tuple(proof_lines(proven)) if proven else ("Not tested: no trial was made.",),
         trials=tuple(
             SheetTrial(
@@ -113,12 +116,6 @@ def sheet_of(report: Report, caps: CapSet, catalog: Catalog, set_name: str) -> S
         notes=tuple(_notes(report)),
         recorded=_recorded(report),
     )
-
-
-def _shown(report: Report, caps: CapSet) -> list[Cap]:
-    """What is kept first, then the rest of what was checked."""
-    checked = {need.cap for need in report.proposal.needs}
-    return sorted(caps | checked, key=lambda cap: (cap not in caps, cap))
 
 
 def _sheet_need(report: Report, caps: CapSet, cap: Cap, risks: RisksHere) -> SheetNeed:
@@ -193,8 +190,8 @@ class Kept:
     """A capability of the set, and what is known of it."""
 
     cap: Cap
-    verdict: str
-    proof: str
+    verdict: Verdict
+    proof: Proof
     reason: str
     risk: str | None
     lost_without: str | None = None
@@ -213,8 +210,8 @@ def kept_in(snippet: Snippet) -> tuple[Kept, ...]:
 def _kept(need: Need, risk: Risk | None) -> Kept:
     return Kept(
         need.cap,
-        str(need.verdict),
-        str(need.proof),
+        need.verdict,
+        need.proof,
         one_line(need.why),
         None if risk is None else str(risk),
         need.lost_without and one_line(need.lost_without),
@@ -223,7 +220,7 @@ def _kept(need: Need, risk: Risk | None) -> Kept:
 
 
 def sheet_in(snippet: Snippet) -> Sheet:
-    """What a page is made of."""
+    """The sheet of a snippet. Raises BadInput if it comes from no report."""
     if snippet.report is None:
         raise BadInput(
             f"{snippet.name}: it does not come from a report, so there is no page to make"

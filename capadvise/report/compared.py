@@ -66,8 +66,8 @@ def compared(report: Report, index: KnownIndex, caps: CapSet | None = None) -> C
     image = report.target.image or ""
     is_its_own = index.by_image(image) == name  # the tag of another image is no version of it
     other = other_version(name, program.version, image) if is_its_own else None
-    minimal_of = minimal is not None
-    return Comparison(program, nearest, minimal_of, caps - of_known, of_known - caps, other)
+    more, less = caps - of_known, of_known - caps
+    return Comparison(program, nearest, minimal is not None, more, less, other)
 
 
 def _name(report: Report, index: KnownIndex) -> str | None:

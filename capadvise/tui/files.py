@@ -19,7 +19,7 @@ from capadvise.config.units.names import unit_suffix
 from capadvise.model.errors import CapadviseError
 from capadvise.model.target import Target
 
-EDITED = frozenset(ending for each in languages("edit") for ending in each.edited)
+_EDITED = frozenset(ending for each in languages("edit") for ending in each.edited)
 """The endings of files that can be patched."""
 _MANY, _BYTES = 200, 1 << 20
 """The most files that are looked at in a folder, and the most bytes of one."""
@@ -31,7 +31,7 @@ def format_of(path: Path) -> str | None:
     """The language of a file that can be patched or created, or None. The name is enough for a unit
     and a compose file; another file has to declare something."""
     suffix = unit_suffix(str(path))
-    if suffix not in EDITED:
+    if suffix not in _EDITED:
         return None
     text = ""
     with suppress(OSError, ValueError):
@@ -55,7 +55,7 @@ def might_apply(folder: Path | None = None) -> bool:
 @lru_cache(maxsize=4)
 def _names(folder: str, _: int) -> bool:
     with suppress(OSError):
-        return any(Path(name).suffix in EDITED for name in os.listdir(folder))
+        return any(Path(name).suffix in _EDITED for name in os.listdir(folder))
     return False
 
 
@@ -77,7 +77,7 @@ def _candidates(folder: Path) -> Iterator[tuple[Path, str]]:
     with suppress(OSError):
         names = sorted(folder.iterdir())[:_MANY]
         for path in names:
-            if path.suffix in EDITED and path.is_file():
+            if path.suffix in _EDITED and path.is_file():
                 language = format_of(path)
                 if language is not None:
                     yield path, language

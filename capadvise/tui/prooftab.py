@@ -285,7 +285,7 @@ class ProofTab(MainTab):
                 "isolated from the system, until it knows the smallest set that works."
             )
         else:
-            say_proven(page, choice.report.proven, choice.report)
+            _say_proven(page, choice.report.proven, choice.report)
         return page
 
     def _say_running(self, page: Page, choice: Choice) -> None:
@@ -358,7 +358,7 @@ class TrialLine(Wrapped):
         return [text.truncate(width, ellipsis=True)]
 
 
-def say_proven(page: Page, proven: Proven, report: Report) -> None:
+def _say_proven(page: Page, proven: Proven, report: Report) -> None:
     """The result, in a sentence or two."""
     count = len(proven.trials)
     trials = f"{count} trial{'s' * (count != 1)}, isolation: {proven.isolation}"

@@ -34,7 +34,7 @@ from capadvise.tui.snippets import COPIED, chosen, rendered
 from capadvise.tui.widgets import Fitting, KeyedScroll, Keys
 from capadvise.workflow.protocols import Confirm
 
-MAX_BYTES = 4 << 20
+_MAX_BYTES = 4 << 20
 """The most bytes of a configuration file."""
 
 
@@ -64,7 +64,7 @@ class Plan:
             self.change.write()
 
 
-def file_name(format_name: str) -> str:
+def _file_name(format_name: str) -> str:
     """The file name that is proposed."""
     language = LANGUAGES.get(format_name)
     return (language and language.file_name) or f"capadvise.{format_name}"
@@ -97,10 +97,10 @@ def plan(
         asked = None if made.change.empty else made
         return Plan(made.change.patched.text, notes, made.change, services, patching=asked)
     except CapadviseError as error:
-        return Plan(new, problem=in_one_line(error))
+        return Plan(new, problem=_in_one_line(error))
 
 
-def in_one_line(error: CapadviseError) -> str:
+def _in_one_line(error: CapadviseError) -> str:
     """An error with its hint."""
     return f"{error} ({error.hint})" if error.hint else str(error)
 
@@ -122,7 +122,7 @@ def _read(path: Path) -> bytes | None:
             return None
         if not path.is_file():
             raise BadInput(f"{path} is not a file")
-        if path.stat().st_size > MAX_BYTES:
+        if path.stat().st_size > _MAX_BYTES:
             raise BadInput(f"{path} is too large for a configuration")
         data = path.read_bytes()
         data.decode()
@@ -163,7 +163,7 @@ class Save(Fitting, ModalScreen[str | None]):
         self._confirm = confirm
         self.format_name = format_name
         self.catalog = catalog
-        self._first = str(path) if path else file_name(format_name)
+        self._first = str(path) if path else _file_name(format_name)
         self._service = choice.report.target.service
         self.choices = tuple(_choices(choice))
         """The sets that can be saved: the chosen one first."""
@@ -222,8 +222,8 @@ class Save(Fitting, ModalScreen[str | None]):
         """The proposed name follows the format, unless it was changed."""
         before, self.format_name = self.format_name, str(event.value)
         field = self.query_one("#file", Input)
-        if field.value == file_name(before):
-            field.value = file_name(self.format_name)
+        if field.value == _file_name(before):
+            field.value = _file_name(self.format_name)
         self._draw()
 
     @on(Input.Changed, "#file")
@@ -290,7 +290,7 @@ class Save(Fitting, ModalScreen[str | None]):
             try:
                 self._confirm(patching)
             except CapadviseError as error:
-                self.post_message(self.Confirmed(made, in_one_line(error)))
+                self.post_message(self.Confirmed(made, _in_one_line(error)))
             else:
                 self.post_message(self.Confirmed(made, None))
 
@@ -347,7 +347,7 @@ def _title(choice: Choice) -> str:
 KINDS = {".svg": "svg", ".html": "html", ".md": "markdown"}
 
 
-def exported(choice: Choice, catalog: Catalog) -> dict[str, str]:
+def _exported(choice: Choice, catalog: Catalog) -> dict[str, str]:
     """The three texts, by the ending of their files."""
     snippet = chosen(choice, catalog)
     return {ending: PAGES[name].render(snippet) for ending, name in KINDS.items()}
@@ -399,7 +399,7 @@ class Export(Fitting, ModalScreen[str | None]):
     def action_save(self) -> None:
         paths = self._paths()
         try:
-            for ending, text in exported(self.choice, self.catalog).items():
+            for ending, text in _exported(self.choice, self.catalog).items():
                 write(paths[ending], text, private=False)
         except CapadviseError as error:
             complaint = Content.styled(printable(str(error)), "$text-error")

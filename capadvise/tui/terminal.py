@@ -260,11 +260,11 @@ class Terminal:
     def _draw(self, text: str) -> None:
         text = self._rest + text
         self._rest = ""
-        if begun := UNFINISHED.search(text):
+        if begun := _UNFINISHED.search(text):
             text, self._rest = text[: begun.start()], begun[0]
             if len(self._rest) > _LONGEST:
                 self._rest = ""
-        self._stream.feed(understood(text))
+        self._stream.feed(_understood(text))
 
     def resize(self, columns: int, rows: int) -> None:
         if (columns, rows) != (self.screen.columns, self.screen.lines):
@@ -320,7 +320,7 @@ def _cells_text(cells: dict[int, Char]) -> str:
 
 def _plain(line: str) -> str:
     """A line without control sequences and without what was overwritten."""
-    text = SEQUENCE.sub("", line[:_LONGEST]).rstrip("\r").rpartition("\r")[2]
+    text = _SEQUENCE.sub("", line[:_LONGEST]).rstrip("\r").rpartition("\r")[2]
     text = text.expandtabs()
     return text if text.isprintable() else printable(text)
 
@@ -333,9 +333,9 @@ _CONTROLS = r"\x00-\x17\x19\x1c-\x1f"
 """The control characters that can be inside a sequence."""
 _MIXED = re.compile(rf"\x1b\[[ -?]*[{_CONTROLS}][ -?{_CONTROLS}]*")
 _BROKEN_OFF = re.compile(r"\x1b\[[ -?]*(?=\x1b)")
-UNFINISHED = re.compile(rf"\x1b(?:\[[ -?{_CONTROLS}]*|[\]PX^_][^\x07\x1b\x9c]*\x1b?|[ -/]*)\Z")
+_UNFINISHED = re.compile(rf"\x1b(?:\[[ -?{_CONTROLS}]*|[\]PX^_][^\x07\x1b\x9c]*\x1b?|[ -/]*)\Z")
 """The beginning of a sequence whose rest may be in the next piece."""
-SEQUENCE = re.compile(rf"{_STRINGS.pattern}|{_CSI.pattern}|\x1b[ -/]*[0-~]")
+_SEQUENCE = re.compile(rf"{_STRINGS.pattern}|{_CSI.pattern}|\x1b[ -/]*[0-~]")
 _STRANGE = re.compile(r"[^\x00-\x7e]+")
 _PARAMETERS = {"m": 32, "h": 16, "l": 16, "H": 2, "f": 2, "r": 2}
 """The number of parameters of a sequence; the others have one."""
@@ -343,7 +343,7 @@ _ERASES = {"J": 3, "K": 2}
 """The largest parameter that has a meaning."""
 
 
-def understood(text: str) -> str:
+def _understood(text: str) -> str:
     """The text without sequences that pyte takes for something else."""
     if "\x1b" in text:
         text = _MIXED.sub(_controls_first, _STRINGS.sub("", text))

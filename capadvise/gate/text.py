@@ -38,15 +38,17 @@ def _file_text(file: Examined) -> Iterator[str]:
         yield from _group_text(group, several=len(names) > 1)
     for finding in file.findings:
         if finding.accepted:
-            said = f"{_place(finding, several=len(names) > 1)}{_of(finding)}{finding.what}"
-            reason = printable(finding.accepted)
-            yield from _wrapped(f"accepted, {said} [{finding.rule}]: {reason}", "  ")
+            place = _place(finding, several=len(names) > 1)
+            service = f"{printable(finding.service)}: " if finding.service else ""
+            fact = f"{place}{service}{finding.what} [{finding.rule}]"
+            yield from _wrapped(f"accepted, {fact}: {printable(finding.accepted)}", "  ")
     for title, services in (
         ("matches its report", [item for item in file.services if item.exact]),
         ("no findings", [item for item in file.services if not item.findings and not item.exact]),
     ):
         if services:
-            yield from _wrapped(f"{title}: {_names(services)}", "  ")
+            called = ", ".join(printable(service.name) for service in services)
+            yield from _wrapped(f"{title}: {called}", "  ")
     for pod in file.source.pods:
         yield from _pod_text(pod)
     yield ""
@@ -85,14 +87,6 @@ def _lines(lines: Sequence[int]) -> str:
 
 def _place(finding: Finding, *, several: bool) -> str:
     return f"{printable(finding.path)}, " * several + f"line {finding.line}: "
-
-
-def _of(finding: Finding) -> str:
-    return f"{printable(finding.service)}: " if finding.service else ""
-
-
-def _names(services: Sequence[JudgedService]) -> str:
-    return ", ".join(printable(service.name) for service in services)
 
 
 def _pod_text(pod: Reached) -> Iterator[str]:

@@ -38,10 +38,7 @@ def _file_text(file: Examined) -> Iterator[str]:
         yield from _group_text(group, several=len(names) > 1)
     for finding in file.findings:
         if finding.accepted:
-            place = _place(finding, several=len(names) > 1)
-            service = f"{printable(finding.service)}: " if finding.service else ""
-            fact = f"{place}{service}{finding.what} [{finding.rule}]"
-            yield from _wrapped(f"accepted, {fact}: {printable(finding.accepted)}", "  ")
+            yield from _accepted_text(finding, several=len(names) > 1)
     for title, services in (
         ("matches its report", [item for item in file.services if item.exact]),
         ("no findings", [item for item in file.services if not item.findings and not item.exact]),
@@ -79,6 +76,12 @@ def _group_text(group: Sequence[Finding], *, several: bool) -> Iterator[str]:
     yield from _wrapped(f"→ {finding.remedy}", "    ")
     for line in finding.snippet.splitlines():
         yield f"        {line}"
+
+
+def _accepted_text(finding: Finding, *, several: bool) -> list[str]:
+    service = f"{printable(finding.service)}: " if finding.service else ""
+    fact = f"{_place(finding, several=several)}{service}{finding.what} [{finding.rule}]"
+    return _wrapped(f"accepted, {fact}: {printable(finding.accepted)}", "  ")
 
 
 def _lines(lines: Sequence[int]) -> str:

@@ -44,8 +44,7 @@ def _file_text(file: Examined) -> Iterator[str]:
         ("no findings", [item for item in file.services if not item.findings and not item.exact]),
     ):
         if services:
-            called = ", ".join(printable(service.name) for service in services)
-            yield from _wrapped(f"{title}: {called}", "  ")
+            yield from _wrapped(f"{title}: {_names(services)}", "  ")
     for pod in file.source.pods:
         yield from _pod_text(pod)
     yield ""
@@ -82,6 +81,10 @@ def _accepted_text(finding: Finding, *, several: bool) -> list[str]:
     service = f"{printable(finding.service)}: " if finding.service else ""
     fact = f"{_place(finding, several=several)}{service}{finding.what} [{finding.rule}]"
     return _wrapped(f"accepted, {fact}: {printable(finding.accepted)}", "  ")
+
+
+def _names(services: Sequence[JudgedService]) -> str:
+    return ", ".join(printable(service.name) for service in services)
 
 
 def _lines(lines: Sequence[int]) -> str:

@@ -38,9 +38,7 @@ def _file_text(file: Examined) -> Iterator[str]:
         yield from _group_text(group, several=len(names) > 1)
     for finding in file.findings:
         if finding.accepted:
-            said = f"{_place(finding, several=len(names) > 1)}{_of(finding)}{finding.what}"
-            reason = printable(finding.accepted)
-            yield from _wrapped(f"accepted, {said} [{finding.rule}]: {reason}", "  ")
+            yield from _accepted_text(finding, several=len(names) > 1)
     for title, services in (
         ("matches its report", [item for item in file.services if item.exact]),
         ("no findings", [item for item in file.services if not item.findings and not item.exact]),
@@ -79,20 +77,22 @@ def _group_text(group: Sequence[Finding], *, several: bool) -> Iterator[str]:
         yield f"        {line}"
 
 
+def _accepted_text(finding: Finding, *, several: bool) -> list[str]:
+    service = f"{printable(finding.service)}: " if finding.service else ""
+    fact = f"{_place(finding, several=several)}{service}{finding.what} [{finding.rule}]"
+    return _wrapped(f"accepted, {fact}: {printable(finding.accepted)}", "  ")
+
+
+def _names(services: Sequence[JudgedService]) -> str:
+    return ", ".join(printable(service.name) for service in services)
+
+
 def _lines(lines: Sequence[int]) -> str:
     return f"line{'s' * (len(lines) > 1)} {', '.join(map(str, lines))}"
 
 
 def _place(finding: Finding, *, several: bool) -> str:
     return f"{printable(finding.path)}, " * several + f"line {finding.line}: "
-
-
-def _of(finding: Finding) -> str:
-    return f"{printable(finding.service)}: " if finding.service else ""
-
-
-def _names(services: Sequence[JudgedService]) -> str:
-    return ", ".join(printable(service.name) for service in services)
 
 
 def _pod_text(pod: Reached) -> Iterator[str]:

@@ -65,6 +65,9 @@ class Consumer:
     """Where it lets a container bind every port without a capability; empty: nowhere."""
     opens_ports: bool = False
     """It always does so, whatever its version, in each network that is not the host's."""
+    pod_security: bool = False
+    """Before it, the API server of Kubernetes judges what is written: validation refuses some of
+    it, and Pod Security Admission compares names exactly."""
     no_gain: str = "no-new-privileges:true"
     """How a service forbids its programs to gain privileges."""
     own_users: str = ""

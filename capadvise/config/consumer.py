@@ -57,6 +57,8 @@ class Consumer:
     """``ALL`` stands for every capability. Else it only says, in ``Declared.drop``, that what is
     added is everything."""
     takes_numbers: bool = False
+    lacks: tuple[str, ...] = ()
+    """Capabilities that it does not take by any name."""
     on_host: bool = False
     """What it starts is no container: it sees the host's processes anyway."""
     filters: bool = True
@@ -91,7 +93,8 @@ class Consumer:
             return None if number is None or number >= len(NAMES) else Cap(number)
         bare = upper.removeprefix("CAP_")
         broken = Prefix.MUST if bare == upper else Prefix.MUST_NOT
-        return Cap.parse(bare) if bare in NAMES and self.prefix is not broken else None
+        known = bare in NAMES and bare not in self.lacks and self.prefix is not broken
+        return Cap.parse(bare) if known else None
 
 
 _NUMBER = r"([+-]?)(?:0[xX]([0-9a-fA-F]+)|0[bB]([01]+)|0[oO]?([0-7]+)|(0|[1-9][0-9]*))"

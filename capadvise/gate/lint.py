@@ -68,7 +68,9 @@ def _ignored_names(service: Service) -> Iterator[Finding]:
             name,
             f"{printable(name)!r} is not a capability name here",
             why,
-            f"Write {consumer.spelled(meant)}." if meant is not None else "Remove it.",
+            f"Write {consumer.spelled(meant)}."
+            if meant is not None and meant.short not in consumer.lacks
+            else "Remove it.",
         )
 
 
@@ -202,8 +204,13 @@ def _escalation(service: Service) -> Iterator[Finding]:
 
 
 def _rejected(service: Service) -> Iterator[Finding]:
-    """Validation of the API server (ValidateSecurityContext), which spells it so."""
+    """What a language says that its consumer refuses; of Kubernetes, validation of the API server
+    (ValidateSecurityContext), which spells it so."""
     declared = service.declared
+    for what, why in declared.refused:
+        yield service.finding(
+            "rejected", what, f"it has {printable(what)}", why, f"Remove {printable(what)}."
+        )
     if not service.consumer.pod_security or not declared.no_new_privileges:
         return
     for at in [*["privileged"] * declared.privileged, *declared.add]:

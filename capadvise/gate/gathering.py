@@ -153,14 +153,14 @@ def gather_units(groups: Iterable[Sequence[str]], catalog: Catalog, resolver: Re
 
 def _nothing(folder: str) -> Source:
     """A folder in which nothing was judged: whoever named it expected something."""
-    titles = _titles("or").replace("a ", "")
-    remark = Remark(folder, 1, f"no {titles} is in this folder")
+    remark = Remark(folder, 1, f"no {_titles('or', article=False)} is in this folder")
     return Source((folder,), KUBERNETES, (), (), remarks=(remark,))
 
 
-def _titles(last: str) -> str:
+def _titles(last: str, *, article: bool = True) -> str:
     """What is judged: ``a compose file, a Kubernetes manifest or a unit``."""
-    *titles, title = (language.title for language in languages("read"))
+    every = (language.title for language in languages("read"))
+    *titles, title = every if article else (each.partition(" ")[2] for each in every)
     return f"{', '.join(titles)} {last} {title}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import yaml
@@ -10,6 +11,9 @@ from capadvise.config.declared import Exposure
 
 _BUNDLE = """{"ociVersion": "1.0", "root": {"path": "rootfs"}, "linux": {"namespaces": []},
 "process": {"args": ["a"], "capabilities": {"bounding": ["CAP_SYS_ADMIN"]}}}
+"""
+_TASK = """{"family": "shop", "networkMode": "host", "containerDefinitions": [
+{"name": "web", "image": "x", "linuxParameters": {"capabilities": {"add": ["SYS_ADMIN"]}}}]}
 """
 FILES = {
     "compose": (
@@ -34,6 +38,7 @@ FILES = {
         "[Service]\nExecStart=+/bin/a\nCapabilityBoundingSet=CAP_SYS_ADMIN\n",
         ("web", Exposure.PRIVILEGED_COMMAND),
     ),
+    "ecs": ("a/task-definition.json", _TASK, ("web", Exposure.HOST_NETWORK)),
     "oci": ("web/config.json", _BUNDLE, ("web", Exposure.HOST_NETWORK)),
 }
 """Language → path, text, and the service in it with something that it exposes."""
@@ -66,11 +71,18 @@ def _systemd(add: list[str], drop: list[str], privileged: bool) -> str:
     return "\n".join(["[Service]", "ExecStart=/bin/true", *lines, ""])
 
 
+def _ecs(add: list[str], drop: list[str], privileged: bool) -> str:
+    linux = {"capabilities": {"add": add, "drop": drop}}
+    container = {"name": "web", "linuxParameters": linux, "privileged": privileged}
+    return json.dumps({"containerDefinitions": [container]}, indent=2)
+
+
 WRITTEN: dict[str, Callable[[list[str], list[str], bool], str]] = {
     "compose": _compose,
     "kubernetes": _kubernetes,
     "quadlet": _quadlet,
     "systemd": _systemd,
+    "ecs": _ecs,
 }
 """Language that is patched → a file with one service that adds and drops these, privileged or not.
 """

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -115,6 +116,11 @@ def test_every_question_is_asked() -> None:
     assert {question for each in LANGUAGES.values() for question in each.cannot} <= set(QUESTIONS)
     assert {*FILES} == {each.name for each in languages("read")}
     assert {*WRITTEN} == {each.name for each in languages("edit")}
+
+
+@pytest.mark.parametrize("name", LANGUAGES)
+def test_the_readme_names_it(name: str) -> None:
+    assert f"`{name}`" in (Path(__file__).parents[2] / "README.md").read_text()
 
 
 @pytest.mark.parametrize("name", FILES)

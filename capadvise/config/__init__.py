@@ -8,6 +8,7 @@ that ``emit`` pays for one language.
 from __future__ import annotations
 
 from capadvise.config.compose import COMPOSE
+from capadvise.config.ecs import ECS
 from capadvise.config.kubernetes import KUBERNETES
 from capadvise.config.language import Language, UnknownFile
 from capadvise.config.oci import OCI
@@ -25,6 +26,7 @@ LANGUAGES: dict[str, Language] = {
         PODMAN,
         QUADLET,
         SYSTEMD,
+        ECS,
         OCI,
         LABEL,
         SETCAP,

@@ -58,6 +58,8 @@ class Consumer:
     """``ALL`` stands for every capability. Else it only says, in ``Declared.drop``, that what is
     added is everything."""
     takes_numbers: bool = False
+    lacks: tuple[str, ...] = ()
+    """Capabilities that it does not take by any name."""
     on_host: bool = False
     """Its services are no containers: they see the host's processes anyway."""
     filters: bool = True
@@ -67,6 +69,9 @@ class Consumer:
     is none."""
     opens_ports: bool = False
     """It always does so, whatever its version, in each network that is not the host's."""
+    pod_security: bool = False
+    """Before it, the API server of Kubernetes judges what is written: validation refuses some of
+    it, and Pod Security Admission compares names exactly."""
     no_gain: str = "no-new-privileges:true"
     """How a service forbids its programs to gain privileges."""
     own_users: str = ""
@@ -90,7 +95,8 @@ class Consumer:
             return None if number is None or number >= len(NAMES) else Cap(number)
         bare = upper.removeprefix("CAP_")
         broken = Prefix.MUST if bare == upper else Prefix.MUST_NOT
-        return Cap.parse(bare) if bare in NAMES and self.prefix is not broken else None
+        known = bare in NAMES and bare not in self.lacks and self.prefix is not broken
+        return Cap.parse(bare) if known else None
 
 
 _NUMBER = r"([+-]?)(?:0[xX]([0-9a-fA-F]+)|0[bB]([01]+)|0[oO]?([0-7]+)|(0|[1-9][0-9]*))"

@@ -112,6 +112,9 @@ class Declared:
     """(source, line) of volumes that a variable settles."""
     withheld: tuple[tuple[str, str], ...] = ()
     """(capability, setting) of what other settings of a unit take away."""
+    refused: tuple[tuple[str, str], ...] = ()
+    """(what, sentence) of what its consumer refuses in this place, with why; ``what`` is an entry
+    of ``lines``."""
     windows: bool = False
     """It runs on Windows, which has no capabilities."""
     aliases: tuple[str, ...] = ()

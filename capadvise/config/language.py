@@ -24,7 +24,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from capadvise.config.consumer import Consumer, capability_number
-from capadvise.model.errors import BadInput
+from capadvise.model.errors import BadInput, CannotPatch
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -141,7 +141,8 @@ class Language:
     for_command: bool = False
     """Its output starts or changes the recorded program: a set alone is not enough."""
     lines: str = ""
-    """Lines to paste into a file; ``{short}`` and ``{full}`` are the capabilities."""
+    """Lines to paste into a file; ``{short}``, ``{full}`` and ``{json}`` are the capabilities, the
+    last ones in quotes."""
     devices: str = ""
     """The setting that gives a service a device of the host."""
     filter_note: str = ""
@@ -243,6 +244,9 @@ class Language:
         than the set."""
         if reason := self.cannot.get("edit"):
             raise BadInput(f"{self.name} cannot be patched: {reason}")
+        lacks = self.judged_by.lacks
+        if lacking := [cap.short for cap, _ in snippet.caps if cap.short in lacks]:
+            raise CannotPatch(f"{self.judged_by.title} does not take {', '.join(lacking)}")
         from capadvise.config.patched import container_number, effective, the_one
 
         def read(body: str, name: str) -> Declared | None:
@@ -269,6 +273,8 @@ class Language:
 
     def pasted(self, caps: CapSet) -> str:
         """The few lines that give a service a set; empty if there are none to paste."""
-        short = ", ".join(cap.short for cap in sorted(caps))
+        short = [cap.short for cap in sorted(caps)]
         full = " ".join(cap.name for cap in sorted(caps))
-        return self.lines.replace("{short}", short).replace("{full}", full)
+        quoted = ", ".join(f'"{name}"' for name in short)
+        text = self.lines.replace("{short}", ", ".join(short))
+        return text.replace("{full}", full).replace("{json}", quoted)

@@ -43,7 +43,7 @@ RULES: dict[str, Rule] = {
     "privileged-command": Rule(_E, "A command beside the service runs with all capabilities."),
     "ignored-name": Rule(_E, "A capability name is unknown to the runtime: ignored or refused."),
     "add-and-drop": Rule(_E, "The same capability is added and dropped."),
-    "rejected": Rule(_E, "Kubernetes refuses the combination."),
+    "rejected": Rule(_E, "The program that reads the file refuses this."),
     "over-permissioned": Rule(
         _E, "The service holds a capability that its report shows no need for."
     ),

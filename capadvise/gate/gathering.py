@@ -158,9 +158,15 @@ def gather_units(groups: Iterable[Sequence[str]], catalog: Catalog, resolver: Re
 
 def _nothing(folder: str) -> Source:
     """A source for a folder without any file of ours: whoever named it expected one."""
-    *titles, last = (language.title.partition(" ")[2] for language in languages("read"))
-    remark = Remark(folder, 1, f"no {', '.join(titles)} or {last} is in this folder")
+    remark = Remark(folder, 1, f"no {_titles('or', article=False)} is in this folder")
     return Source((folder,), KUBERNETES, (), (), remarks=(remark,))
+
+
+def _titles(last: str, *, article: bool = True) -> str:
+    """The kinds of files: ``a compose file, a Kubernetes manifest or a unit``."""
+    every = (language.title for language in languages("read"))
+    *titles, title = every if article else (each.partition(" ")[2] for each in every)
+    return f"{', '.join(titles)} {last} {title}"
 
 
 def _of_last(source: Source) -> Source:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-from capadvise.config.consumer import ALL, Prefix, Winner
+from capadvise.config.consumer import ALL, Winner
 from capadvise.gate.finding import Finding, Severity
 from capadvise.gate.powers import POWERS
 from capadvise.gate.service import Service
@@ -56,7 +56,7 @@ def _ignored_names(service: Service) -> Iterator[Finding]:
     for name in dict.fromkeys((*drop, *declared.add, *(declared.ambient or ()))):
         if "$" in name or consumer.parse(name) is not None:
             continue
-        title = "Kubernetes" if consumer.prefix is Prefix.MUST_NOT else consumer.title
+        title = "Kubernetes" if consumer.pod_security else consumer.title
         why = (
             f"{title} refuses to start a container with it."
             if consumer.refuses
@@ -68,7 +68,9 @@ def _ignored_names(service: Service) -> Iterator[Finding]:
             name,
             f"{printable(name)!r} is not a capability name here",
             why,
-            f"Write {consumer.spelled(meant)}." if meant is not None else "Remove it.",
+            f"Write {consumer.spelled(meant)}."
+            if meant is not None and meant.short not in consumer.lacks
+            else "Remove it.",
         )
 
 
@@ -81,7 +83,7 @@ def _meant(name: str) -> Cap | None:
 
 
 def _spelling(service: Service) -> Iterator[Finding]:
-    if service.consumer.prefix is not Prefix.MUST_NOT:
+    if not service.consumer.pod_security:
         return
     for name in dict.fromkeys((*service.declared.drop, *service.declared.add)):
         cap = service.consumer.parse(name)
@@ -201,9 +203,14 @@ def _escalation(service: Service) -> Iterator[Finding]:
 
 
 def _rejected(service: Service) -> Iterator[Finding]:
-    """The combinations that the API server refuses (ValidateSecurityContext)."""
+    """The combinations that the consumer refuses, as its language says; for Kubernetes, those of
+    the API server (ValidateSecurityContext)."""
     declared = service.declared
-    if service.consumer.prefix is not Prefix.MUST_NOT or not declared.no_new_privileges:
+    for what, why in declared.refused:
+        yield service.finding(
+            "rejected", what, f"it has {printable(what)}", why, f"Remove {printable(what)}."
+        )
+    if not service.consumer.pod_security or not declared.no_new_privileges:
         return
     for at in [*["privileged"] * declared.privileged, *declared.add]:
         if at in ("privileged", "CAP_SYS_ADMIN"):

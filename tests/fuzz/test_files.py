@@ -15,6 +15,7 @@ from capadvise.config import languages
 from capadvise.model import workload
 from capadvise.model.errors import BadInput, CannotPatch
 from tests.fuzz.strategies import TEXTS, VALUES, mutated
+from tests.support.languages import FILES
 from tests.support.patching import patch
 from tests.support.readers import read
 
@@ -30,7 +31,7 @@ UNIT = (
     "[Container]\nImage=x\nAddCapability=KILL\n[Service]\nCapabilityBoundingSet=~CAP_KILL\nUser=a\n"
 )
 LINES = "--cap-drop ALL --cap-add=KILL --user 1:2 --privileged image cmd"
-READERS = {
+READERS = {name: text for name, (_, text, _) in FILES.items()} | {
     "compose": yaml.safe_dump(COMPOSE),
     "kubernetes": yaml.safe_dump(POD),
     "oci": json.dumps(OCI),

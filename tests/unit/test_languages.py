@@ -1,50 +1,24 @@
-"""Each language answers every question, or says why not. A new one needs a file in ``FILES``."""
+"""Each language answers every question, or says why not. A new one needs a file in
+``tests/support/languages.py``."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from capadvise.catalog import default
 from capadvise.config import LANGUAGES, languages, recognise
-from capadvise.config.declared import Declared, Exposure
+from capadvise.config.declared import Declared
 from capadvise.config.language import QUESTIONS, Language
 from capadvise.gate.service import granted
 from capadvise.model.caps import parse_set
 from capadvise.model.errors import BadInput
+from tests.support.languages import FILES, WRITTEN
 from tests.support.recordings import snippet_with
 
 CAPS = parse_set(["CHOWN", "NET_RAW"])
-_BUNDLE = """{"ociVersion": "1.0", "root": {"path": "rootfs"}, "linux": {"namespaces": []},
-"process": {"args": ["a"], "capabilities": {"bounding": ["CAP_SYS_ADMIN"]}}}
-"""
-FILES = {
-    "compose": (
-        "a/compose.yaml",
-        "services:\n  web:\n    image: x\n    network_mode: host\n    cap_add: [SYS_ADMIN]\n",
-        ("web", Exposure.HOST_NETWORK),
-    ),
-    "kubernetes": (
-        "a/pod.yaml",
-        "kind: Pod\nmetadata: {name: web}\nspec:\n  hostNetwork: true\n  containers:\n"
-        "    - name: c\n      image: x\n      securityContext:\n"
-        "        capabilities:\n          add: [SYS_ADMIN]\n",
-        ("Pod/web/c", Exposure.HOST_NETWORK),
-    ),
-    "quadlet": (
-        "a/web.container",
-        "[Container]\nImage=x\nNetwork=host\nAddCapability=SYS_ADMIN\n",
-        ("web", Exposure.HOST_NETWORK),
-    ),
-    "systemd": (
-        "a/web.service",
-        "[Service]\nExecStart=+/bin/a\nCapabilityBoundingSet=CAP_SYS_ADMIN\n",
-        ("web", Exposure.PRIVILEGED_COMMAND),
-    ),
-    "oci": ("web/config.json", _BUNDLE, ("web", Exposure.HOST_NETWORK)),
-}
-"""Language → path, text, and the service in it with something that it exposes."""
 
 
 def read(language: Language) -> Declared:
@@ -98,6 +72,7 @@ def has_lines(language: Language) -> None:
     assert "CHOWN" in pasted
     assert "{short}" not in pasted
     assert "{full}" not in pasted
+    assert "{json}" not in pasted
 
 
 def can_be_asked(language: Language) -> None:
@@ -139,7 +114,13 @@ def test_a_language_answers_or_says_why_not(name: str, question: str) -> None:
 def test_every_question_is_asked() -> None:
     assert tuple(ANSWERS) == QUESTIONS
     assert {question for each in LANGUAGES.values() for question in each.cannot} <= set(QUESTIONS)
-    assert [*FILES] == [each.name for each in languages("read")]
+    assert {*FILES} == {each.name for each in languages("read")}
+    assert {*WRITTEN} == {each.name for each in languages("edit")}
+
+
+@pytest.mark.parametrize("name", LANGUAGES)
+def test_the_readme_names_it(name: str) -> None:
+    assert f"`{name}`" in (Path(__file__).parents[2] / "README.md").read_text()
 
 
 @pytest.mark.parametrize("name", FILES)

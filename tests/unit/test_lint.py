@@ -86,6 +86,7 @@ def service(add: tuple[str, ...] = (), drop: tuple[str, ...] = ALL, **more: obje
         ("systemd", service(ambient=("NET_RAW",)), ["ignored-name"]),
         ("systemd", service(("CAP_SYS_MODULE",)), ["root-equivalent"]),
         ("systemd", service(ambient=("CAP_SYS_MODULE",), user="nobody"), ["root-equivalent"]),
+        ("compose", service(("CHOWN",), refused=(("CHOWN", "Not here."),)), ["rejected"]),
         ("oci", service(("CAP_CHOWN",)), []),
         ("oci", service(("CHOWN", "cap_kill")), ["ignored-name"] * 2),
         ("oci", service(("CAP_CHOWN",), user="33:33", ambient=()), ["useless-add"]),

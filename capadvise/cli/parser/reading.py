@@ -4,7 +4,7 @@ catalog, help, known, completions."""
 from __future__ import annotations
 
 from capadvise.cli.parser.verbs import Verbs, verb
-from capadvise.config import LANGUAGES
+from capadvise.config import LANGUAGES, languages
 from capadvise.report.pages import FORMATS
 
 
@@ -84,10 +84,10 @@ def explain(verbs: Verbs) -> None:
     )
 
 
-_CHECK = """\
-Files: compose, Kubernetes manifests, quadlets (*.container), systemd units and drop-ins, and
-config.json of OCI bundles; of a folder all that are there; - is standard input.
-compose.prod.yaml given after compose.yaml overrides it, as with docker compose -f. Variables,
+*_TITLES, _TITLE = (language.title for language in languages("read"))
+_CHECK = f"""\
+FILE is {", ".join(_TITLES)} or {_TITLE}.
+Of a folder all that are there are judged; - is standard input. compose.prod.yaml given after compose.yaml overrides it, as with docker compose -f. Variables,
 extends and include are resolved by docker compose, if it is there.
 
 A report is a service's when its file is called after it (web.json for web), or else when its

@@ -19,6 +19,7 @@ KUBERNETES = Language(
         winner=Winner.DROP,
         bounds_only=True,
         filters=False,
+        pod_security=True,
         free_ports="With containerd 2, ports need it only with hostNetwork: true.",
         no_gain="allowPrivilegeEscalation: false",
         own_users="Set hostUsers: false in the pod's spec",

@@ -11,7 +11,7 @@ _BUNDLES = "engines write config.json again at each start"
 OCI = Language(
     "oci",
     "capadvise.config.oci.file",
-    title="a bundle",
+    title="the config.json of an OCI bundle",
     consumer=Consumer(
         "runc",
         None,

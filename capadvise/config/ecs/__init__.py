@@ -1,0 +1,33 @@
+"""Amazon ECS: the containers of a task definition.
+
+All of it may be imported.
+"""
+
+from capadvise.config.consumer import Consumer, Prefix, Winner
+from capadvise.config.language import Language
+
+# ``lacks``: what is not among the valid values of ``KernelCapabilities`` in the API reference.
+ECS = Language(
+    "ecs",
+    "capadvise.config.ecs.file",
+    title="an ECS task definition",
+    consumer=Consumer(
+        "ECS",
+        "docker",
+        Prefix.MUST_NOT,
+        any_case=False,
+        refuses=True,
+        winner=Winner.ADD,
+        bounds_only=True,
+        lacks=("AUDIT_READ", "PERFMON", "BPF", "CHECKPOINT_RESTORE"),
+        no_gain='dockerSecurityOptions: ["no-new-privileges"]',
+    ),
+    file_name="task-definition.json",
+    endings=(".json", ".yaml", ".yml"),
+    edited=(".json", ".yaml", ".yml"),
+    keys=("containerDefinitions", "taskDefinition"),
+    engine="docker",
+    lines='"linuxParameters": {"capabilities": {"drop": ["ALL"], "add": [{json}]}}',
+    devices="linuxParameters.devices:",
+    cannot={"ask": "AWS validates a task definition only when it registers it in an account"},
+)

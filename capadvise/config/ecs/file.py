@@ -1,0 +1,148 @@
+"""TaskDefinition definitions: ``linuxParameters.capabilities`` of a container."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from capadvise.config import engine
+from capadvise.config.declared import Declared
+from capadvise.config.ecs import ECS
+from capadvise.config.ecs import exposed as task_exposed
+from capadvise.config.run.flags import profiles
+from capadvise.config.yaml.reader import (
+    Dialect,
+    Documents,
+    Entries,
+    any_text,
+    flag,
+    line,
+    optional_text,
+)
+from capadvise.config.yaml.tree import Node, ambiguous, names
+from capadvise.model.errors import BadInput
+
+if TYPE_CHECKING:
+    from capadvise.config.snippet import Snippet
+
+NO_GAIN = "no-new-privileges"
+ON_FARGATE = ("SYS_PTRACE",)
+FARGATE = "Fargate lets a task definition add only SYS_PTRACE"
+"""So the API reference says of ``KernelCapabilities``."""
+DIALECT = Dialect(
+    names=frozenset(
+        (
+            *("taskDefinition", "containerDefinitions", "linuxParameters", "capabilities", "add"),
+            *("drop", "devices", "privileged", "user", "dockerSecurityOptions", "mountPoints"),
+            *("volumes", "volumesFrom", "pidMode", "ipcMode", "networkMode", "runtimePlatform"),
+            *("requiresCompatibilities", "name", "host", "sourcePath", "readOnly", "hostPath"),
+        )
+    )
+)
+
+
+def render(snippet: Snippet) -> str:
+    """What is to be merged into the container of a task definition. JSON has no comments, and AWS
+    refuses keys that it does not know: the reasons are labels of the container."""
+    labels = {"capadvise.set": snippet.set_name, "capadvise.user": snippet.user}
+    labels |= {f"capadvise.{cap.name}": reason for cap, reason in snippet.caps}
+    notes = (*snippet.notes, *engine.notes(snippet), *_of_aws(snippet))
+    labels |= {f"capadvise.note.{n}": note for n, note in enumerate(notes, 1)}
+    container: dict[str, Any] = {"name": snippet.name.replace(".", "-"), "dockerLabels": labels}
+    if snippet.says_user:
+        container["user"] = snippet.user
+    if snippet.unprivileged:
+        container["privileged"] = False
+    add = [cap.short for cap, _ in snippet.caps]
+    container["linuxParameters"] = {"capabilities": {"add": add, "drop": ["ALL"]}}
+    if engine.no_new_privileges(snippet):
+        container["dockerSecurityOptions"] = [NO_GAIN]
+    if values := engine.sysctls(snippet):
+        controls = [{"namespace": key, "value": value} for key, value in values.items()]
+        container["systemControls"] = controls
+    return json.dumps({"containerDefinitions": [container]}, indent=2) + "\n"
+
+
+def _of_aws(snippet: Snippet) -> Iterator[str]:
+    names = [cap.short for cap, _ in snippet.caps]
+    if lacking := [name for name in names if name in ECS.judged_by.lacks]:
+        yield f"ECS does not take {', '.join(lacking)}"
+    if any(name not in ON_FARGATE for name in names):
+        yield f"{FARGATE}: there, drop by name what is not listed"
+
+
+def read(source: str, path: str = "") -> tuple[Declared, ...]:
+    """The containers of a task definition, each under its name."""
+    documents = Documents(source, DIALECT)
+    services: dict[str, Declared] = {}
+    for keys in tasks(documents):
+        task = task_exposed.TaskDefinition.of(documents, keys)
+        for node in documents.items(keys["containerDefinitions"], "containerDefinitions"):
+            one = _container(documents, node, keys, task)
+            if one.service in services:
+                raise BadInput(f"line {one.line}: container {one.service!r:.80} appears twice")
+            services[one.service] = one
+    return tuple(services.values())
+
+
+def tasks(documents: Documents) -> list[Entries]:
+    """The task definitions. Raises BadInput where a document is none."""
+    every = []
+    for root in documents.roots:
+        keys = documents.mapping(root, "a task definition")
+        inner = documents.mapping(keys.get("taskDefinition"), "taskDefinition")
+        if "containerDefinitions" in keys and "containerDefinitions" in inner:
+            raise ambiguous(line(keys["taskDefinition"]), "a task definition within another")
+        every.append(inner or keys)
+    if not every or not all("containerDefinitions" in keys for keys in every):
+        raise BadInput("line 1: not an ECS task definition: it has no containerDefinitions")
+    return every
+
+
+def on_fargate(task: Entries) -> bool:
+    """Whether a task definition has to be valid on Fargate."""
+    return "FARGATE" in names(task.get("requiresCompatibilities"))
+
+
+def _refused(keys: Entries, add: list[str], *, fargate: bool) -> Iterator[tuple[str, str]]:
+    for name in dict.fromkeys(add):
+        if fargate and name not in ON_FARGATE:
+            yield name, f"{FARGATE}: to keep one of the default set, drop the others by name."
+    if fargate and flag(keys.get("privileged"), "privileged"):
+        yield "privileged", "Fargate has no privileged containers."
+
+
+def _container(
+    documents: Documents, node: Node, task: Entries, shared: task_exposed.TaskDefinition
+) -> Declared:
+    keys = documents.mapping(node, "a container")
+    linux = documents.mapping(keys.get("linuxParameters"), "linuxParameters")
+    caps = documents.mapping(linux.get("capabilities"), "capabilities")
+    drop, add = (documents.texts(caps.get(key), key) for key in ("drop", "add"))
+    options = documents.texts(keys.get("dockerSecurityOptions"), "dockerSecurityOptions")
+    said = [at for option, at in options if option.replace("=", ":").split(":")[0] == NO_GAIN]
+    name = optional_text(keys.get("name"), "name") or "?"
+    family = any_text(task.get("family"))
+    platform = documents.mapping(task.get("runtimePlatform"), "runtimePlatform")
+    return Declared(
+        service=name,
+        aliases=(f"{family}/{name}",) if family else (),
+        image=any_text(keys.get("image")),
+        line=line(node),
+        drop=tuple(cap for cap, _ in drop),
+        add=tuple(cap for cap, _ in add),
+        privileged=flag(keys.get("privileged"), "privileged") is True,
+        user=optional_text(keys.get("user"), "user"),
+        no_new_privileges=True if said else None,
+        lines=(
+            *((key, line(keys[key])) for key in ("privileged", "user") if key in keys),
+            *(("no_new_privileges", at) for at in said),
+            *(*drop, *add),
+        ),
+        exposed=tuple(task_exposed.exposed(documents, keys, linux, options, shared)),
+        unjudged=tuple(task_exposed.unjudged(documents, keys)),
+        profiles=tuple(profiles(options)),
+        refused=tuple(_refused(keys, [cap for cap, _ in add], fargate=on_fargate(task))),
+        windows=(any_text(platform.get("operatingSystemFamily")) or "").startswith("WINDOWS"),
+    )

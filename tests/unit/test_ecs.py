@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -20,8 +19,8 @@ from capadvise.config.declared import Exposure
 from capadvise.gate.lint import lint
 from capadvise.gate.service import Service
 from capadvise.model.caps import NAMES
-from capadvise.model.errors import BadInput, CannotPatch
-from tests.support.patching import patch, snippet
+from capadvise.model.errors import BadInput
+from tests.support.patching import snippet
 
 ECS = LANGUAGES["ecs"]
 SOUND: dict[str, Any] = {
@@ -68,71 +67,6 @@ def test_the_model_refuses_what_it_does_not_know() -> None:
 def test_the_names_that_ecs_lacks_are_those_that_its_model_does_not_list() -> None:
     said = model().shape_for("KernelCapabilities").members["add"].documentation
     assert {name for name in NAMES if f'"{name}"' not in said} == set(ECS.judged_by.lacks)
-
-
-@pytest.mark.parametrize("file", ["top", "below a key", "one line"])
-@pytest.mark.parametrize("caps", [(), ("CHOWN",), ("SYS_PTRACE", "NET_ADMIN")])
-def test_aws_takes_what_is_patched(file: str, caps: tuple[str, ...]) -> None:
-    web = {"name": "web", "privileged": True, "linuxParameters": {"initProcessEnabled": True}}
-    text = task(web, {"name": "log"})
-    if file == "below a key":
-        text = json.dumps({"taskDefinition": json.loads(text), "tags": []}, indent=4)
-    elif file == "one line":
-        text = json.dumps(json.loads(text), separators=(",", ":"))
-    for name in ("web", "log"):
-        text = patch("ecs", text, name, caps).text
-    patched = json.loads(text)
-    patched = patched.get("taskDefinition", patched)
-    assert refusal(patched) == ""
-    assert patched["containerDefinitions"][0]["linuxParameters"]["initProcessEnabled"] is True
-    assert patched["containerDefinitions"][0]["privileged"] is False
-    for container in patched["containerDefinitions"]:
-        lists = container["linuxParameters"]["capabilities"]
-        assert (lists["drop"], sorted(lists["add"])) == (["ALL"], sorted(caps))
-
-
-def test_a_patch_leaves_every_other_byte() -> None:
-    text = """{"family": "shop",   "containerDefinitions": [
-\t{"name": "log", "privileged": true},
-    {"linuxParameters": {"capabilities": {"add": ["ALL"]},  "tmpfs": []}, "name" : "web"} ] }"""
-    new = '{"drop": ["ALL"], "add": ["CHOWN"]}'
-    assert patch("ecs", text, "web", ("CHOWN",)).text == text.replace('{"add": ["ALL"]}', new)
-    assert patch("ecs", text.replace('{"add": ["ALL"]}', new), "web", ("CHOWN",)).text == (
-        text.replace('{"add": ["ALL"]}', new)
-    )
-
-
-def test_a_patch_keeps_other_options() -> None:
-    web = {"name": "web", "dockerSecurityOptions": ["label:user:x"]}
-    made = json.loads(
-        ECS.patch(task(web), None, replace(snippet(("CHOWN",)), no_new_privileges=True)).text
-    )
-    options = made["containerDefinitions"][0]["dockerSecurityOptions"]
-    assert options == ["label:user:x", "no-new-privileges"]
-    assert refusal(made) == ""
-
-
-@pytest.mark.parametrize(
-    ("text", "caps", "said"),
-    [
-        (task({"name": "web"}, requiresCompatibilities=["EC2", "FARGATE"]), ("CHOWN",), "Fargate"),
-        (task({"name": "web"}), ("BPF",), "ECS does not take BPF"),
-        ("containerDefinitions: [&a {name: web}]\n", ("CHOWN",), "anchors"),
-        ("containerDefinitions: [web]\n", ("CHOWN",), "mapping"),
-    ],
-)
-def test_what_cannot_be_patched_is_refused(text: str, caps: tuple[str, ...], said: str) -> None:
-    with pytest.raises((CannotPatch, BadInput), match=said):
-        patch("ecs", text, None, caps)
-
-
-def test_on_fargate_no_option_is_written() -> None:
-    text = task({"name": "web"}, requiresCompatibilities=["FARGATE"])
-    made = patch("ecs", text, None, ("SYS_PTRACE",))
-    assert "SYS_PTRACE" in made.text
-    safe = replace(snippet(()), no_new_privileges=True)
-    (note,) = (note for note in ECS.patch(text, None, safe).notes if "Fargate" in note)
-    assert "dockerSecurityOptions" in note
 
 
 # ------------------------------------------------------------------------------ the gate

@@ -24,10 +24,13 @@ ECS = Language(
     ),
     file_name="task-definition.json",
     endings=(".json", ".yaml", ".yml"),
-    edited=(".json", ".yaml", ".yml"),
     keys=("containerDefinitions", "taskDefinition"),
     engine="docker",
     lines='"linuxParameters": {"capabilities": {"drop": ["ALL"], "add": [{json}]}}',
     devices="linuxParameters.devices:",
-    cannot={"ask": "AWS validates a task definition only when it registers it in an account"},
+    files="capadvise.config.ecs.file",
+    cannot={
+        "edit": "AWS keeps task definitions, and numbers each new one",
+        "ask": "AWS validates a task definition only when it registers it in an account",
+    },
 )

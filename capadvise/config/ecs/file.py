@@ -1,16 +1,16 @@
-"""TaskDefinition definitions: ``linuxParameters.capabilities`` of a container."""
+"""Task definitions: ``linuxParameters.capabilities`` of a container."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from capadvise.config import engine
-from capadvise.config.declared import Declared
+from capadvise.config import engine, host_paths
+from capadvise.config.declared import Declared, Exposure, ExposureAt
 from capadvise.config.ecs import ECS
-from capadvise.config.ecs import exposed as task_exposed
-from capadvise.config.run.flags import profiles
+from capadvise.config.run.flags import profiles, security_option
 from capadvise.config.yaml.reader import (
     Dialect,
     Documents,
@@ -20,10 +20,11 @@ from capadvise.config.yaml.reader import (
     line,
     optional_text,
 )
-from capadvise.config.yaml.tree import Node, ambiguous, names
+from capadvise.config.yaml.tree import EMPTY, Node, ambiguous, entries, names
 from capadvise.model.errors import BadInput
 
 if TYPE_CHECKING:
+    from capadvise.config.language import UnknownFile
     from capadvise.config.snippet import Snippet
 
 NO_GAIN = "no-new-privileges"
@@ -77,7 +78,7 @@ def read(source: str, path: str = "") -> tuple[Declared, ...]:
     documents = Documents(source, DIALECT)
     services: dict[str, Declared] = {}
     for keys in tasks(documents):
-        task = task_exposed.TaskDefinition.of(documents, keys)
+        task = TaskDefinition.of(documents, keys)
         for node in documents.items(keys["containerDefinitions"], "containerDefinitions"):
             one = _container(documents, node, keys, task)
             if one.service in services:
@@ -113,9 +114,7 @@ def _refused(keys: Entries, add: list[str], *, fargate: bool) -> Iterator[tuple[
         yield "privileged", "Fargate has no privileged containers."
 
 
-def _container(
-    documents: Documents, node: Node, task: Entries, shared: task_exposed.TaskDefinition
-) -> Declared:
+def _container(documents: Documents, node: Node, task: Entries, shared: TaskDefinition) -> Declared:
     keys = documents.mapping(node, "a container")
     linux = documents.mapping(keys.get("linuxParameters"), "linuxParameters")
     caps = documents.mapping(linux.get("capabilities"), "capabilities")
@@ -140,9 +139,92 @@ def _container(
             *(("no_new_privileges", at) for at in said),
             *(*drop, *add),
         ),
-        exposed=tuple(task_exposed.exposed(documents, keys, linux, options, shared)),
-        unjudged=tuple(task_exposed.unjudged(documents, keys)),
+        exposed=tuple(exposed(documents, keys, linux, options, shared)),
+        unjudged=tuple(unjudged(documents, keys)),
         profiles=tuple(profiles(options)),
         refused=tuple(_refused(keys, [cap for cap, _ in add], fargate=on_fargate(task))),
         windows=(any_text(platform.get("operatingSystemFamily")) or "").startswith("WINDOWS"),
     )
+
+
+def claims(file: UnknownFile) -> bool:
+    """At the top, as ``register-task-definition`` takes it, or below a key, as
+    ``describe-task-definition`` prints it."""
+    return any(
+        "containerDefinitions" in entries(place)
+        for root in file.roots
+        for place in (root, entries(root).get("taskDefinition", EMPTY))
+    )
+
+
+_MODES = {
+    ("networkMode", "host"): Exposure.HOST_NETWORK,
+    ("pidMode", "host"): Exposure.HOST_PROCESSES,
+    ("pidMode", "task"): Exposure.SHARED_PROCESSES,
+    ("ipcMode", "host"): Exposure.HOST_IPC,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TaskDefinition:
+    """What a task definition says outside of its containers that counts for each of them."""
+
+    shared: tuple[ExposureAt, ...]
+    volumes: dict[str, tuple[str, ...]]
+    """The folders of the host that its volumes stand for."""
+
+    @classmethod
+    def of(cls, documents: Documents, task: Entries) -> TaskDefinition:
+        modes = ((key, optional_text(task.get(key), key) or "") for key, _ in _MODES)
+        shared = {
+            (key, said): ExposureAt(_MODES[key, said], f"{key}: {said}", line(task[key]))
+            for key, said in modes
+            if (key, said) in _MODES
+        }
+        volumes: dict[str, tuple[str, ...]] = {}
+        for node in documents.items(task.get("volumes"), "volumes"):
+            volume = documents.mapping(node, "a volume")
+            host = documents.mapping(volume.get("host"), "host")
+            folder = optional_text(host.get("sourcePath"), "sourcePath") or ""
+            named = optional_text(volume.get("name"), "name") or ""
+            volumes[named] = (folder, *_of_driver(documents, volume))
+        return cls(tuple(shared.values()), volumes)
+
+
+def _of_driver(documents: Documents, volume: Entries) -> Iterator[str]:
+    """What docker's local driver is told to mount: a device, or the layers of an overlay."""
+    driver = "dockerVolumeConfiguration"
+    configured = documents.mapping(volume.get(driver), driver)
+    options = documents.mapping(configured.get("driverOpts"), "driverOpts")
+    more = optional_text(options.get("o"), "o") or ""
+    layers = (part.partition("=")[2] for part in more.split(","))
+    for each in (optional_text(options.get("device"), "device") or "", *layers):
+        yield from each.split(":")
+
+
+def exposed(
+    documents: Documents,
+    keys: Entries,
+    linux: Entries,
+    options: list[tuple[str, int]],
+    task: TaskDefinition,
+) -> Iterator[ExposureAt]:
+    """All of a container."""
+    yield from task.shared
+    for option, at in options:
+        yield from security_option(option, at)
+    for node in documents.items(keys.get("mountPoints"), "mountPoints"):
+        mount = documents.mapping(node, "a mount point")
+        source = optional_text(mount.get("sourceVolume"), "sourceVolume") or ""
+        writable = flag(mount.get("readOnly"), "readOnly") is not True
+        for path in task.volumes.get(source, ()):
+            yield from host_paths.mounted(path, line(node), writable=writable)
+    for node in documents.items(linux.get("devices"), "devices"):
+        device = documents.mapping(node, "a device")
+        yield host_paths.device(optional_text(device.get("hostPath"), "hostPath") or "", line(node))
+
+
+def unjudged(documents: Documents, keys: Entries) -> Iterator[tuple[str, int]]:
+    """What gives more that does not stand in the container."""
+    if documents.items(keys.get("volumesFrom"), "volumesFrom"):
+        yield "it mounts the volumes of other containers", line(keys["volumesFrom"])

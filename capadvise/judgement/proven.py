@@ -155,8 +155,8 @@ def _without_doubt(need: Need, proven: Proven) -> Need:
 
 
 def _lost(proposal: Proposal, proven: Proven, minimal: CapSet) -> dict[Cap, tuple[str, ...]]:
-    """Collect what was lost without each capability outside of the minimal set, in trials that
-    passed. A capability that was never removed alone gets the losses of the empty set."""
+    """Collect what was lost without each capability outside of the minimal set, or that its removal
+    failed. A capability that was never removed alone gets the losses of the empty set."""
     losses: dict[tuple[Cap, CapSet], tuple[str, ...]] = {}
     for trial in proven.trials:
         if trial.without is not None and trial.without not in minimal and not trial.instead:

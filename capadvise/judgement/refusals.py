@@ -1,8 +1,8 @@
 """Tells what refused a call, in one word, with the evidence. Pure.
 
 The kernel's order decides. A seccomp filter comes before the call's own code: the trace shows the
-call's end but not its begin. Then come the plain file modes, whose refusal leads to a capability
-check. Then come the security modules, which leave only an audit record.
+call's end but not its beginning. Then come the plain file modes, whose refusal leads to a
+capability check. Then come the security modules, which leave only an audit record.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from fnmatch import fnmatchcase
+from glob import escape
 from pathlib import Path
 from posixpath import normpath
 from typing import Any
@@ -74,7 +75,7 @@ def comments(path: str, text: str) -> Iterator[Acceptance]:
         yield Acceptance(
             rules,
             said["reason"],
-            _literal(path),
+            escape(path),
             covered or (number, _next(lines, number)),
             expires=_date(f"{path}: line {number}", said["until"]) if said["until"] else None,
             written=(path, number),
@@ -86,10 +87,6 @@ def _next(lines: Sequence[str], number: int) -> int:
     while number < len(lines) and lines[number].lstrip().startswith(("#", ";")):
         number += 1
     return number + 1
-
-
-def _literal(path: str) -> str:
-    return re.sub(r"([\[*?])", r"[\1]", path)
 
 
 _REQUIRED = ("rule", "path", "owner", "reason", "expires")

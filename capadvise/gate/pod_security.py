@@ -142,10 +142,6 @@ def _added(pod: Pod, allowed: frozenset[str]) -> Iterator[Fault]:
                 yield f"{container.name} adds {name}", at
 
 
-def _baseline_capabilities(pod: Pod) -> Iterator[Fault]:
-    yield from _added(pod, pod.baseline_addable)
-
-
 def _host_paths(pod: Pod) -> Iterator[Fault]:
     for keys, at in _volumes(pod):
         if (node := keys.get("hostPath")) is not None and not is_null(node):
@@ -325,7 +321,7 @@ CONTROLS: tuple[tuple[Level, str, Callable[[Pod], Iterator[Fault]]], ...] = (
     (_B, "HostProcess", _host_process),
     (_B, "Host Namespaces", _host_namespaces),
     (_B, "Privileged Containers", _privileged),
-    (_B, "Capabilities", _baseline_capabilities),
+    (_B, "Capabilities", lambda pod: _added(pod, pod.baseline_addable)),
     (_B, "HostPath Volumes", _host_paths),
     (_B, "Host Ports", _host_ports),
     (_B, "Host Probes / Lifecycle Hooks", _host_probes),

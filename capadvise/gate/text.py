@@ -14,6 +14,7 @@ from capadvise.gate.outcome import Examined, JudgedService, Outcome
 from capadvise.gate.service import EVERY
 from capadvise.model.caps import CapSet
 from capadvise.model.escape import printable
+from capadvise.report.lines import counted
 
 WIDTH = 80
 
@@ -37,9 +38,7 @@ def _file_text(file: Examined) -> Iterator[str]:
         yield from _group_text(group, several=len(names) > 1)
     for finding in file.findings:
         if finding.accepted:
-            said = f"{_place(finding, several=len(names) > 1)}{_of(finding)}{finding.what}"
-            reason = printable(finding.accepted)
-            yield from _wrapped(f"accepted, {said} [{finding.rule}]: {reason}", "  ")
+            yield from _accepted_text(finding, several=len(names) > 1)
     for title, services in (
         ("matches its report", [item for item in file.services if item.exact]),
         ("no findings", [item for item in file.services if not item.findings and not item.exact]),
@@ -78,20 +77,22 @@ def _group_text(group: Sequence[Finding], *, several: bool) -> Iterator[str]:
         yield f"        {line}"
 
 
+def _accepted_text(finding: Finding, *, several: bool) -> list[str]:
+    service = f"{printable(finding.service)}: " if finding.service else ""
+    fact = f"{_place(finding, several=several)}{service}{finding.what} [{finding.rule}]"
+    return _wrapped(f"accepted, {fact}: {printable(finding.accepted)}", "  ")
+
+
+def _names(services: Sequence[JudgedService]) -> str:
+    return ", ".join(printable(service.name) for service in services)
+
+
 def _lines(lines: Sequence[int]) -> str:
     return f"line{'s' * (len(lines) > 1)} {', '.join(map(str, lines))}"
 
 
 def _place(finding: Finding, *, several: bool) -> str:
     return f"{printable(finding.path)}, " * several + f"line {finding.line}: "
-
-
-def _of(finding: Finding) -> str:
-    return f"{printable(finding.service)}: " if finding.service else ""
-
-
-def _names(services: Sequence[JudgedService]) -> str:
-    return ", ".join(printable(service.name) for service in services)
 
 
 def _pod_text(pod: Reached) -> Iterator[str]:
@@ -120,23 +121,19 @@ def _wrapped(text: str, indent: str = "", *, hang: str = "  ") -> list[str]:
 def _summary(outcome: Outcome) -> str:
     """One sentence that sums up, for the end of a log."""
     counts = [
-        _count(count, str(severity)) for severity in Severity if (count := outcome.count(severity))
+        counted(count, str(severity)) for severity in Severity if (count := outcome.count(severity))
     ]
     if outcome.accepted:
         counts.append(f"{len(outcome.accepted)} accepted")
-    services = _count(len(outcome.services), "service")
-    files = _count(len(outcome.files), "file")
-    counted = ", ".join(counts) or "nothing found"
-    parts = [f"{counted} in {services} of {files}"] if outcome.files or not outcome.unusable else []
+    services = counted(len(outcome.services), "service")
+    files = counted(len(outcome.files), "file")
+    results = ", ".join(counts) or "nothing found"
+    parts = [f"{results} in {services} of {files}"] if outcome.files or not outcome.unusable else []
     if outcome.skipped:
-        parts.append(f"{_count(outcome.skipped, 'file')} of other kinds skipped")
+        parts.append(f"{counted(outcome.skipped, 'file')} of other kinds skipped")
     if outcome.unusable:
-        parts.append(f"{_count(len(outcome.unusable), 'file')} could not be judged")
+        parts.append(f"{counted(len(outcome.unusable), 'file')} could not be judged")
     return f"{'passed' if outcome.passed else 'failed'}: {', '.join(parts)}"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'s' * (number != 1)}"
 
 
 # -------------------------------------------------- the services of a machine

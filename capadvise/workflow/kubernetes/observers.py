@@ -12,6 +12,7 @@ from typing import Any
 
 from capadvise.config.kubernetes.admission import PodOwner
 from capadvise.model.errors import CapadviseError
+from capadvise.report.lines import counted
 from capadvise.targets.kubernetes import objects
 from capadvise.targets.kubernetes.kubectl import ClusterError, Kubectl
 from capadvise.workflow.notice import notice, progress
@@ -169,7 +170,7 @@ class Observers:
                 if why is not None or objects.is_ready(pod):
                     del waiting[name]
             if waiting:
-                progress(f"waiting for {many(len(waiting), 'observer')}")
+                progress(f"waiting for {counted(len(waiting), 'observer')}")
                 self.stop.wait(0.3)
         return troubles
 
@@ -203,8 +204,3 @@ class Observers:
                     return why
                 time.sleep(0.3)
         return None
-
-
-def many(number: int, what: str) -> str:
-    """``2 pods``."""
-    return f"{number} {what}{'s' * (number != 1)}"

@@ -20,13 +20,14 @@ from capadvise.config.object_names import is_object_name
 from capadvise.judgement.report import Report
 from capadvise.model.errors import BadInput
 from capadvise.report.kubernetes import fleet
+from capadvise.report.lines import counted
 from capadvise.report.load import loaded
 from capadvise.targets.kubernetes import copies, objects
 from capadvise.targets.kubernetes.kubectl import ClusterError, Kubectl
 from capadvise.targets.kubernetes.objects import Object
 from capadvise.targets.kubernetes.remover import removed_if_killed
 from capadvise.workflow.ending import ending_on_signals
-from capadvise.workflow.kubernetes.observers import Observers, delete, many, sweep
+from capadvise.workflow.kubernetes.observers import Observers, delete, sweep
 from capadvise.workflow.notice import notice, progress
 
 _LONGEST = 24 * 3600
@@ -155,10 +156,8 @@ class _Recording:
         sweep(self.kubectl, self.owner.namespace)
         self.observers.make_namespace()
         self.observers.observe(nodes)
-        notice(
-            f"recording {self.owner} in {self.owner.namespace}: {many(len(self._mine()), 'pod')} "
-            f"on {many(len(nodes), 'node')}"
-        )
+        where = f"{counted(len(self._mine()), 'pod')} on {counted(len(nodes), 'node')}"
+        notice(f"recording {self.owner} in {self.owner.namespace}: {where}")
 
     def start_again(self, claims: dict[str, str]) -> None:
         """Restart the workload or start a canary, as the user wishes."""

@@ -206,7 +206,7 @@ def _removed(start: Start, roster: Roster) -> tuple[str, ...]:
     for _ in range(2):  # one may just have been made
         with suppress(EngineError):
             start.client.remove_labelled(start.label)
-    remove_containers(_removal_besides(start))
+    remove_containers(_other_removal(start))
     return left
 
 
@@ -267,14 +267,14 @@ def _reaching(start: Start, check: str | None) -> str | None:
 
 def _removal(start: Start) -> list[list[list[str]]]:
     """The pairs of commands for ``process_tree.remove_containers``."""
-    containers = rm_by_label(start.client.argv, start.label, _removal_of(start))
-    return [containers, *_removal_besides(start)]
+    containers = rm_by_label(start.client.argv, start.label, _rm_words(start))
+    return [containers, *_other_removal(start)]
 
 
-def _removal_besides(start: Start) -> list[list[list[str]]]:
+def _other_removal(start: Start) -> list[list[list[str]]]:
     """The commands that remove all of a compose project of our own; of a project of the user, only
     what was added, and for podman-compose the pod if it is empty."""
-    client, rm = list(start.client.argv), _removal_of(start)
+    client, rm = list(start.client.argv), _rm_words(start)
     pairs: list[list[list[str]]] = []
     if start.project:
         pairs.append(rm_by_label(client, f"{PROJECT_LABEL}={start.project}", rm))
@@ -292,7 +292,7 @@ def _removal_besides(start: Start) -> list[list[list[str]]]:
     return pairs
 
 
-def _removal_of(start: Start) -> tuple[str, ...]:
+def _rm_words(start: Start) -> tuple[str, ...]:
     return RM_DEPENDENT if start.compose and start.client.engine == "podman" else RM
 
 

@@ -167,7 +167,7 @@ _EXECUTOR = "/systemd-executor"
 """It prepares what a unit says, and executes a command of it."""
 
 
-class Entering:
+class EntryStarts:
     """Assigns whatever enters the container during the recording to it, from its next exec on, as
     ``docker exec`` makes it. See ``tasks.Starts``."""
 
@@ -402,7 +402,7 @@ def _loop(
 ) -> EventLoop:
     trace = ready.traced()
     unit = running.unit
-    starts = Entering(running, scope, trace.buffers) if unit is None else UnitStarts(unit, scope)
+    starts = EntryStarts(running, scope, trace.buffers) if unit is None else UnitStarts(unit, scope)
     tracker = Tracker(
         *(trace.buffers.types, trace.symbols, starts, running.pid, 0, 0),
         opened_by=opened_by,

@@ -123,7 +123,7 @@ def _differs(path: str, mode: int, size: int, time: int) -> bool:
 
 
 def _remake(path: str, mode: int, kept: str | None, content: Path | None) -> None:
-    """Restore an entry that is gone, or that has another kind or content now."""
+    """Restore an entry that has another kind or content now, or is gone."""
     if stat.S_ISDIR(mode):
         _remove(path)
         os.mkdir(path)

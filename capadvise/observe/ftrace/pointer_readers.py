@@ -94,12 +94,12 @@ class Lookup(NamedTuple):
         ``environ``, ``ns/uts``."""
         return parse(text(self.path))
 
-    def is_told_of(self, pid: int) -> bool:
+    def names_process(self, pid: int) -> bool:
         """True if the arguments of its program name this process."""
         return pid in processes_named(words_of(self.arguments))
 
     @property
-    def is_told_of_access_times(self) -> bool:
+    def keeps_access_times(self) -> bool:
         """True if the executed program has an option about access times."""
         if self.call != _EXEC or b"atime" not in self.arguments:  # as nearly always
             return False

@@ -34,7 +34,7 @@ from ptrace.binding import func
 
 from capadvise.kernel import json_lines, seccomp_program
 from capadvise.kernel.uapi import WALL
-from capadvise.observe.ftrace import ringbuffer, tracefs
+from capadvise.observe.ftrace import ringbuffer
 from capadvise.observe.ftrace.check_events import STACK_POINTER_STEP
 from capadvise.observe.retry import calls, machine
 from capadvise.observe.retry.arguments import makes_namespace
@@ -81,13 +81,12 @@ class RefusedChecks:
             os.open(cpu / "trace_pipe_raw", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             for cpu in sorted((folder / "per_cpu").iterdir())
         ]
-        check = tracefs.format_of(folder / "events" / plan["check"].replace(":", "/"))
+        check = _format(folder, plan["check"])
         self._event, self._cap = check.id, check.unpacker("cap")
         self._returned = 0
         if plan["returned"]:  # the refusal comes apart: see ``probes``
             self._pointer = check.unpacker("sp")
-            event = folder / "events" / plan["returned"].replace(":", "/")
-            returned = tracefs.format_of(event)
+            returned = _format(folder, plan["returned"])
             self._returned, self._return_pointer = returned.id, returned.unpacker("sp")
 
     def since(self, tid: int, began: int) -> list[int] | None:
@@ -136,6 +135,12 @@ class RefusedChecks:
             return os.read(fd, 1 << 16)
         except BlockingIOError:
             return b""
+
+
+def _format(folder: Path, event: str) -> ringbuffer.EventFormat:
+    """As ``tracefs.format_of``, which takes more modules."""
+    path = folder / "events" / event.replace(":", "/") / "format"
+    return ringbuffer.parse_format(path.read_text())
 
 
 _FREE, _CALL, _INJECT, _SKIP, _AGAIN, _ARMED = CallStep

@@ -64,7 +64,7 @@ class State:
     exited: bool = False
     """The process that was started has ended; what it started may go on."""
     kill_at: float | None = None
-    """When the target is killed; None: nobody has ended it."""
+    """When the target is killed; None: it goes on."""
     rest_at: float | None = None
     """When the processes that outlast the main one are told to end, too."""
     stop_ordered: bool = False

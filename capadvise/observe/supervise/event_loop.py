@@ -188,7 +188,7 @@ class EventLoop:
     @property
     def check_said(self) -> str:
         """The output of the last run of the health check."""
-        return self._checker.said if self._checker else self._unhealthy
+        return self._checker.output if self._checker else self._unhealthy
 
     def order_stop(self) -> None:
         """End the target; ordered again, kill it."""

@@ -52,10 +52,10 @@ class Checker:
     @property
     def health(self) -> Health:
         """How the last try ended."""
-        return Health(self._passed, ending(self._status, self.said))
+        return Health(self._passed, ending(self._status, self.output))
 
     @property
-    def said(self) -> str:
+    def output(self) -> str:
         """The end of what the last try printed."""
         size = self._output.seek(0, os.SEEK_END)
         self._output.seek(max(0, size - 1500))

@@ -225,7 +225,7 @@ class ImpliedNeeds:
         self._settle_lookups()
 
     def _note_lookup(self, lookup: Lookup, task: Task, scope: Scope) -> None:
-        if lookup.is_told_of_access_times:
+        if lookup.keeps_access_times:
             scope.access_time_keepers.add(task.program_after(lookup.name))
         program = task.program_called(lookup.name)
         # its time takes five readings of a file: not for each round of top
@@ -242,8 +242,8 @@ class ImpliedNeeds:
         self, lookup: Lookup, pid: int, file: str, task: Task, scope: Scope, program: str
     ) -> None:
         """A task, which was this program then, looks into a process."""
-        if lookup.is_told_of(pid):
-            scope.told.add(program)
+        if lookup.names_process(pid):
+            scope.with_pid_argument.add(program)
         elif program in (scope.proc_scanners or ()) and not self._is_first_descriptor(
             (scope.number, program, pid), file
         ):

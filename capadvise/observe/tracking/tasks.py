@@ -56,7 +56,7 @@ class Scope:
     setid_exec: bool = False
     proc_scanners: set[str] | None = None
     """Programs that listed all processes; None where that is not recorded."""
-    told: set[str] = field(default_factory=set)
+    with_pid_argument: set[str] = field(default_factory=set)
     """Programs whose arguments named a process to look into."""
     access_time_keepers: set[str] = field(default_factory=set)
     """Programs that were told to leave access times alone."""
@@ -79,7 +79,11 @@ class Scope:
     @property
     def listers(self) -> frozenset[str] | None:
         """Programs that listed all processes, and not for the sake of one."""
-        return None if self.proc_scanners is None else frozenset(self.proc_scanners - self.told)
+        return (
+            None
+            if self.proc_scanners is None
+            else frozenset(self.proc_scanners - self.with_pid_argument)
+        )
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ from capadvise.judgement.watched import Owner, WatchFinding
 from capadvise.model.caps import Cap
 from capadvise.model.escape import printable
 from capadvise.model.recording import RefusedBy
-from capadvise.report.watch import called, said
+from capadvise.report.watch import call_text, refuser_text
 
 _LONGEST = 60
 _FOR_WANT_OF_IT = (RefusedBy.CAPABILITY, RefusedBy.LIMIT)
@@ -54,12 +54,12 @@ class FindingRow:
     @property
     def call(self) -> str:
         """Whose call, and what came of it; escaped."""
-        return printable(called(self.finding))
+        return printable(call_text(self.finding))
 
     @property
     def why(self) -> str:
         """What refused it; escaped."""
-        return "harmless" if self.finding.hidden else printable(said(self.finding))
+        return "harmless" if self.finding.hidden else printable(refuser_text(self.finding))
 
 
 WatchRow = OwnerRow | FindingRow

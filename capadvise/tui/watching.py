@@ -19,7 +19,7 @@ from textual.widgets.option_list import Option
 from capadvise.judgement.watched import WatchFinding
 from capadvise.model.escape import printable
 from capadvise.report.lamps import SIGNS, Light
-from capadvise.report.watch import cure, said
+from capadvise.report.watch import cure, refuser_text
 from capadvise.tui import help
 from capadvise.tui.driver import TerminalDriver, gone
 from capadvise.tui.early import EarlyKeys
@@ -165,7 +165,7 @@ class WatchScreen(Fitting, Screen[None]):
         else:
             finding = row.finding
             page.say(Content.styled(row.call, "bold"))
-            where = f"pid {finding.call.pid}, uid {finding.call.uid}: {said(finding)}"
+            where = f"pid {finding.call.pid}, uid {finding.call.uid}: {refuser_text(finding)}"
             page.say(printable(where))
             if finding.hidden:
                 page.say(printable(f"harmless: {finding.hidden}"))

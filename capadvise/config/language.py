@@ -223,7 +223,9 @@ class Language:
         """Files that its consumer also reads when it reads a file, each with the reason."""
         return list(self._files.unasked(path)) if self.joins or self.drop_ins else []
 
-    def said_beside(self, path: Path, service: str, target: Target) -> list[tuple[str, Declared]]:
+    def declared_beside(
+        self, path: Path, service: str, target: Target
+    ) -> list[tuple[str, Declared]]:
         """The same service in other files of its project, where its consumer joins them."""
         return list(self._files.beside(path, service, target)) if self.joins else []
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import PurePath
 
 from capadvise.catalog import Catalog
-from capadvise.catalog.known import KnownNeed, KnownProgram, Variant
+from capadvise.catalog.known import KnownProgram, Variant
 from capadvise.catalog.known_index import repository
 from capadvise.config.kubernetes.manifests import POD_SPEC, is_object_name
 from capadvise.config.snippet import PORT_START, YAML_WORDS, Snippet, one_line
@@ -196,10 +196,11 @@ def known_snippet(
     image."""
     caps = variant.minimal if set_name == "floor" else variant.recommended
     needs = [need for need in variant.needs if need.cap in caps]
+    reasons = (need.why.partition(" (")[0].partition(";")[0] for need in needs)
     proven = f"{program.name} {program.upstream}, {variant.name}: proven on {program.date}"
     return Snippet(
         name=program.name,
-        caps=tuple((need.cap, one_line(_reason(need))) for need in needs),
+        caps=tuple(zip((need.cap for need in needs), map(one_line, reasons), strict=True)),
         notes=(one_line(proven), _OTHERWISE),
         user=variant.user,
         of_image=repository(asked) in program.images_of_users,
@@ -225,7 +226,3 @@ def claimed_snippet(name: str, claim: Claim, caps: CapSet, *, set_name: str) -> 
 
 
 _OTHERWISE = "For another version or configuration, or an image's entrypoint, prove it yourself."
-
-
-def _reason(need: KnownNeed) -> str:
-    return need.why.partition(" (")[0].partition(";")[0]

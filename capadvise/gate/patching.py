@@ -56,7 +56,7 @@ def patching(
     if report.partial and not replaces:
         snippet, notes = _only_adding(report, snippet, change, language, dropped)
     name = change.patched.service
-    others = _others(joined, language.said_beside(path, name, report.target))
+    others = _others(joined, language.declared_beside(path, name, report.target))
     if any(one.no_new_privileges for _, one in others):  # compose refuses what is said twice
         snippet = replace(snippet, no_new_privileges=False)
     if snippet is not first:

@@ -10,8 +10,9 @@ from typing import Any
 from capadvise.judgement.decide import Need, Verdict
 from capadvise.judgement.judge import Effect, Judged
 from capadvise.judgement.report import Report
-from capadvise.model.caps import Cap, CapSet, names
+from capadvise.model.caps import Cap, CapSet
 from capadvise.model.escape import printable
+from capadvise.report.dump import as_json
 from capadvise.report.text import place_of
 from capadvise.report.words import VERDICTS
 
@@ -130,8 +131,8 @@ def diff_json(changes: Diff) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "same_set": changes.same_set,
-        "recommended": _set_json(changes.recommended),
-        "floor": None if changes.minimal is None else _set_json(changes.minimal),
+        "recommended": as_json(changes.recommended),
+        "floor": as_json(changes.minimal),
         "verdicts": [
             {
                 "cap": change.cap.name,
@@ -145,10 +146,6 @@ def diff_json(changes: Diff) -> dict[str, Any]:
             "lost": [{"cap": cap.name, "what": what} for cap, what in changes.lost_evidence],
         },
     }
-
-
-def _set_json(change: SetChange) -> dict[str, list[str]]:
-    return {"gained": names(change.gained), "lost": names(change.lost)}
 
 
 def _verdict_json(need: Need) -> dict[str, str]:

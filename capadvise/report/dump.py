@@ -20,7 +20,6 @@ from capadvise.model.caps import Cap, names
 from capadvise.model.posture import Mac
 from capadvise.model.recording import Check, Origin, Recording
 from capadvise.model.target import Target
-from capadvise.model.workload import Workload
 from capadvise.report.compared import Comparison, compared
 from capadvise.report.fit import fit_of_report
 from capadvise.report.lamps import RisksHere
@@ -33,11 +32,17 @@ def dump(report: Report, catalog: Catalog) -> dict[str, Any]:
     placed = placements(proposal, catalog, report.posture)
     caps, mac = sorted(proposal.recommended), report.posture.mac
     fit = fit_of_report(report, catalog)
+    steps = report.workload.steps
     return {
         "schema": SCHEMA,
         "tool": {"version": __version__},
         "target": _target(report.target),
-        "workload": as_json(report.workload) | {"steps": _steps(report.workload)},
+        "workload": as_json(report.workload)
+        | {
+            "steps": None
+            if steps is None
+            else [{"do": str(step.act), "with": step.text} for step in steps]
+        },
         "posture": as_json(report.posture),
         "recordings": [dump_recording(item, catalog, mac) for item in report.recordings],
         "needs": [_need(need, risks.get(need.cap), placed[need.cap]) for need in proposal.needs],
@@ -76,12 +81,6 @@ def _target(target: Target) -> dict[str, Any]:
     if target.owner is None:
         del raw["owner"], raw["replicas"]
     return raw
-
-
-def _steps(workload: Workload) -> list[dict[str, str | None]] | None:
-    if workload.steps is None:
-        return None
-    return [{"do": str(step.act), "with": step.text} for step in workload.steps]
 
 
 def dump_recording(

@@ -35,7 +35,8 @@ def capability_text(cap: Cap, catalog: Catalog, *, whole: bool = False) -> Itera
     yield from ("", "What it allows")
     for text in entry.allows:
         yield from bullet(text)
-    yield from ("", f"Risk: {entry.risk}{_scale(entry)}")
+    meaning = "root-equivalent on the host; " * (entry.risk is Risk.ROOT)
+    yield from ("", f"Risk: {entry.risk} ({meaning}the scale is low, medium, high, root)")
     yield from paragraph(entry.risk_reason)
     for condition in entry.risk_conditions:
         yield from bullet(f"{condition.risk} where {condition.when}: {condition.reason}")
@@ -73,11 +74,6 @@ def capability_text(cap: Cap, catalog: Catalog, *, whole: bool = False) -> Itera
         "`capadvise run -- COMMAND` shows whether your program needs it, and what for."
     )
     yield from bullet(f"`capadvise catalog show {cap.short}` has every edit and all sources.")
-
-
-def _scale(entry: Entry) -> str:
-    meaning = "root-equivalent on the host; " * (entry.risk is Risk.ROOT)
-    return f" ({meaning}the scale is low, medium, high, root)"
 
 
 def _edits(edits: Edits, *, whole: bool) -> Iterator[str]:

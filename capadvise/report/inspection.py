@@ -291,9 +291,9 @@ def table(items: Iterable[Inspection], catalog: Catalog) -> Iterator[str]:
         posture = item.posture
         own = [name for name, whose in posture.namespaces.items() if whose is Sharing.OWN]
         unknown = all(whose is Sharing.UNKNOWN for whose in posture.namespaces.values())
-        user = posture.user.host_uid if posture.user else None
-        if user is None:
-            user = posture.user.uid if posture.user else None
+        user = None
+        if posture.user:
+            user = posture.user.uid if posture.user.host_uid is None else posture.user.host_uid
         seccomp = posture.seccomp.mode if posture.seccomp else "?"
         yield (
             f"{item.pid:7} {'?' if user is None else user:>6} {printable(item.program):16.16} "

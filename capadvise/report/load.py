@@ -26,7 +26,6 @@ from capadvise.model.recording import (
     Check,
     Origin,
     Recording,
-    RefusedBy,
     RefusedCall,
     Told,
 )
@@ -190,7 +189,7 @@ def _refused_calls(raw: Any) -> tuple[RefusedCall, ...]:
         RefusedCall(
             *(_word(item["syscall"]), _word(item["errno"]), _text(item["program"])),
             count=int(item["count"]),
-            told=Told(RefusedBy(item["by"]), _text(item["evidence"])),
+            told=value_of(Told, item),
         )
         for item in raw["refusals"]
     )

@@ -443,12 +443,12 @@ def refusal_lines(report: Report, catalog: Catalog) -> Iterator[str]:
 
 
 def fit_line(report: Report, catalog: Catalog) -> str | None:
-    """One line, where it decides something (see ``fit_told``)."""
-    fit = fit_told(report, catalog, report.proposal.recommended)
+    """One line, where it decides something."""
+    fit = deciding_fit(report, catalog, report.proposal.recommended)
     return f"Fits a user namespace: {in_short(fit)}" if fit else None
 
 
-def fit_told(
+def deciding_fit(
     report: Report, catalog: Catalog, caps: CapSet, places: Places | None = None
 ) -> Fit | None:
     """The fit of a set into a user namespace, if that decides something: one of the set is

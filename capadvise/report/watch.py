@@ -23,15 +23,19 @@ def finding_line(finding: WatchFinding, note: str | None = None) -> str:
     call, owner = finding.call, finding.call.owner
     parts = [
         f"{owner.name} (uid {call.uid})" if owner.kind is OwnerKind.PROGRAM else owner.label,
-        called(finding),
-        *((f"harmless: {finding.hidden}",) if finding.hidden else (said(finding), cure(finding))),
+        call_text(finding),
+        *(
+            (f"harmless: {finding.hidden}",)
+            if finding.hidden
+            else (refuser_text(finding), cure(finding))
+        ),
     ]
     if note:
         parts.append(note)
     return printable(" · ".join(parts))
 
 
-def called(finding: WatchFinding) -> str:
+def call_text(finding: WatchFinding) -> str:
     """The call and its error, after the program where the owner does not tell which. Hostile."""
     call, owner = finding.call, finding.call.owner
     told = owner.kind is OwnerKind.PROGRAM or call.program == owner.name
@@ -39,7 +43,7 @@ def called(finding: WatchFinding) -> str:
     return f"{program}{call.syscall}({call.about}) → {finding.errno}"
 
 
-def said(finding: WatchFinding) -> str:
+def refuser_text(finding: WatchFinding) -> str:
     """The mechanism that refused it, in a few words."""
     match finding.by:
         case RefusedBy.SECCOMP:

@@ -14,7 +14,7 @@ from capadvise.judgement.report import Report
 from capadvise.model.caps import Cap
 from capadvise.model.escape import printable
 from capadvise.report.compared import compared_in_short
-from capadvise.report.text import DROP_ALL, fit_told, in_short, no_need
+from capadvise.report.text import DROP_ALL, deciding_fit, in_short, no_need
 from capadvise.tui.capabilities import Capabilities
 from capadvise.tui.choice import Choice, compared, cost, status
 from capadvise.tui.evidence import EvidenceTree
@@ -139,7 +139,7 @@ class ReviewTab(MainTab):
             page.say(Content.styled(known, "dim"))
         page.say(Content.styled(compared(choice, self.catalog, self._format), "dim"))
         assert self._state is not None
-        fit = fit_told(choice.report, self.catalog, choice.caps, self._state.places())
+        fit = deciding_fit(choice.report, self.catalog, choice.caps, self._state.places())
         if fit is not None:
             page.say(f"Fits a user namespace: {in_short(fit, names_only=True)}.")
         return page

@@ -20,7 +20,7 @@ from capadvise.model.caps import Cap
 from capadvise.model.escape import printable
 from capadvise.model.recording import RefusedBy
 from capadvise.report.lamps import SIGNS, Light
-from capadvise.report.watch import called, cure, said
+from capadvise.report.watch import called, cure, refuser_text, said
 from capadvise.tui.driver import TerminalApp, gone
 from capadvise.tui.early import EarlyKeys
 from capadvise.tui.helpscreen import HelpScreen
@@ -251,7 +251,7 @@ class WatchScreen(Fitting, Screen[None]):
         else:
             finding = row.finding
             page.say(Content.styled(row.call, "bold"))
-            where = f"pid {finding.call.pid}, uid {finding.call.uid}: {said(finding)}"
+            where = f"pid {finding.call.pid}, uid {finding.call.uid}: {refuser_text(finding)}"
             page.say(printable(where))
             if finding.hidden:
                 page.say(printable(f"harmless: {finding.hidden}"))

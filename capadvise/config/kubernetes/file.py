@@ -13,7 +13,7 @@ from capadvise.config.kubernetes.manifests import (
     DIALECT,
     NON_ROOT,
     POD_SPEC,
-    FoundContainer,
+    ManifestContainer,
     check_separators,
     objects,
 )
@@ -155,7 +155,7 @@ def read(source: str, path: str = "") -> tuple[Declared, ...]:
     return tuple(_declared(documents, container) for each in every for container in each.containers)
 
 
-def _declared(documents: Documents, container: FoundContainer) -> Declared:
+def _declared(documents: Documents, container: ManifestContainer) -> Declared:
     """The declaration of a container; the pod decides on the user if the container does not."""
     pod = documents.mapping(container.pod.get("securityContext"), "securityContext")
     own = container.context
@@ -204,7 +204,9 @@ _PROFILES = {
 }
 
 
-def _exposed(documents: Documents, own: FoundContainer, context: Entries) -> Iterator[ExposureAt]:
+def _exposed(
+    documents: Documents, own: ManifestContainer, context: Entries
+) -> Iterator[ExposureAt]:
     """All of a container. ``context``: its securityContext, and the pod's where it says nothing."""
     for key, exposure in _HOST.items():
         if flag(own.pod.get(key), key):
@@ -223,7 +225,7 @@ def _exposed(documents: Documents, own: FoundContainer, context: Entries) -> Ite
     yield from _folders(documents, own)
 
 
-def _labels(documents: Documents, own: FoundContainer, context: Entries) -> Iterator[ExposureAt]:
+def _labels(documents: Documents, own: ManifestContainer, context: Entries) -> Iterator[ExposureAt]:
     """Labels and annotations that switch off SELinux or AppArmor, and processes of the node."""
     selinux = context.get("seLinuxOptions")
     if isinstance(selinux, Mapping):
@@ -242,7 +244,7 @@ def _labels(documents: Documents, own: FoundContainer, context: Entries) -> Iter
                 yield ExposureAt(Exposure.WINDOWS_HOST, "hostProcess: true", line(options))
 
 
-def _folders(documents: Documents, container: FoundContainer) -> Iterator[ExposureAt]:
+def _folders(documents: Documents, container: ManifestContainer) -> Iterator[ExposureAt]:
     paths = _host_paths(documents, container.pod)
     mounts = container.keys.get("volumeMounts")
     if container.keys is container.pod:  # nobody says who mounts them

@@ -33,7 +33,7 @@ _RESTRAINTS = ("privileged", "capabilities", "allowPrivilegeEscalation", "procMo
 
 
 @dataclass(frozen=True, slots=True)
-class FoundContainer:
+class ManifestContainer:
     """A container, what it says of its rights, and the specification of its pod."""
 
     service: str
@@ -60,7 +60,7 @@ class ContainerFinder:
         self.documents = documents
         self.owner = owner
         self.annotations: Entries = {}
-        self.containers: list[FoundContainer] = []
+        self.containers: list[ManifestContainer] = []
         self.taken: set[int] = set()
         """Containers and securityContexts that were found."""
         self.walked: set[int] = set()
@@ -85,7 +85,7 @@ class ContainerFinder:
         said = optional_text(name, "name") if isinstance(name, Scalar) else None
         service = f"{self.owner}/{said or called}"
         self.containers.append(
-            FoundContainer(service, line(node), keys, context, pod, self.annotations)
+            ManifestContainer(service, line(node), keys, context, pod, self.annotations)
         )
 
     def _take_restrained(self, node: Node, keys: Entries, pod: Entries, called: str) -> None:
@@ -199,7 +199,7 @@ _SEPARATOR = r"---[ \t\r]*(?:[ \t]#.*)?"
 
 
 @dataclass(frozen=True, slots=True)
-class FoundPod:
+class ManifestPod:
     """The specification of a pod, and what holds it (a template, with its metadata)."""
 
     holder: Entries
@@ -207,7 +207,7 @@ class FoundPod:
 
 
 @dataclass(frozen=True, slots=True)
-class FoundObject:
+class ManifestObject:
     """An object of a manifest, with all containers in it."""
 
     kind: str
@@ -215,15 +215,15 @@ class FoundObject:
     namespace: str
     line: int
     keys: Entries
-    pod: FoundPod | None
-    containers: tuple[FoundContainer, ...]
+    pod: ManifestPod | None
+    containers: tuple[ManifestContainer, ...]
 
     @property
     def title(self) -> str:
         """``Deployment/web``."""
         return f"{self.kind}/{self.name}"
 
-    def within_namespace(self) -> FoundObject:
+    def within_namespace(self) -> ManifestObject:
         """With the namespace before all names: another one has an object of the same name."""
         containers = tuple(
             replace(each, service=f"{self.namespace}/{each.service}") for each in self.containers
@@ -241,7 +241,7 @@ def check_separators(source: str) -> None:
         begun = begun or not raw.lstrip().startswith("#")
 
 
-def objects(documents: Documents) -> list[FoundObject]:
+def objects(documents: Documents) -> list[ManifestObject]:
     """All objects of all documents; those in lists, too."""
     every = [each for root in documents.roots for each in _objects(documents, root)]
     shared = ambiguous_titles((each.title, each.namespace) for each in every)
@@ -256,7 +256,7 @@ def ambiguous_titles(objects: Iterable[tuple[str, str]]) -> set[str]:
     return {title for title, namespaces in places.items() if len(namespaces) > 1}
 
 
-def _objects(documents: Documents, root: Node) -> Iterator[FoundObject]:
+def _objects(documents: Documents, root: Node) -> Iterator[ManifestObject]:
     keys = documents.mapping(root, "an object")
     if not keys:  # an empty document
         return
@@ -289,7 +289,7 @@ def _is_list(documents: Documents, kind: str, keys: Entries) -> bool:
     )
 
 
-def _object(documents: Documents, kind: str, node: Node, root: Node) -> FoundObject:
+def _object(documents: Documents, kind: str, node: Node, root: Node) -> ManifestObject:
     keys = documents.mapping(node, "an object")
     metadata = documents.mapping(keys.get("metadata"), "metadata")
     named = next((metadata[key] for key in ("name", "generateName") if key in metadata), None)
@@ -305,10 +305,10 @@ def _object(documents: Documents, kind: str, node: Node, root: Node) -> FoundObj
     if (version, kind) not in _NO_WORKLOADS:
         finder.search(node, {}, "?")
     namespace = optional_text(metadata.get("namespace"), "namespace") or DEFAULT_NAMESPACE
-    return FoundObject(kind, name, namespace, line(root), keys, pod, tuple(finder.containers))
+    return ManifestObject(kind, name, namespace, line(root), keys, pod, tuple(finder.containers))
 
 
-def _pod(documents: Documents, kind: str, keys: Entries) -> FoundPod | None:
+def _pod(documents: Documents, kind: str, keys: Entries) -> ManifestPod | None:
     """A kind that is not known can have a template of a pod as a Deployment has."""
     holder = spec = keys
     for key in POD_SPEC.get(kind, POD_SPEC["Deployment"]):
@@ -316,7 +316,7 @@ def _pod(documents: Documents, kind: str, keys: Entries) -> FoundPod | None:
         if kind not in POD_SPEC and not isinstance(node, Mapping):
             return None
         holder, spec = spec, documents.mapping(node, key)
-    return FoundPod(holder, spec) if kind in POD_SPEC or "containers" in spec else None
+    return ManifestPod(holder, spec) if kind in POD_SPEC or "containers" in spec else None
 
 
 def host_volumes(documents: Documents) -> Iterator[tuple[str, str, int]]:

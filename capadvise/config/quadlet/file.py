@@ -70,11 +70,6 @@ def declared(container: Section) -> Declared:
     """The declaration of a section, or of the sections of a quadlet and its drop-ins together."""
     args = podman_args(container)
     passed = flags.declared(args, "container", container.line)
-    if any(word.startswith("--rootfs") for word in args):  # then the image is a folder
-        folder = container.last("Image")
-        paths = [] if folder is None else [folder.value.strip('"').partition(":")[0]]
-        root = [each for path in paths for each in host_paths.mounted(path, 1, writable=True)]
-        passed = replace(passed, exposed=(*passed.exposed, *root))
     drop = _caps(container, "DropCapability")
     add = _caps(container, "AddCapability")
     name, user, group = (container.last(key) for key in ("ContainerName", "User", "Group"))
@@ -93,10 +88,22 @@ def declared(container: Section) -> Declared:
         user=said,
         no_new_privileges=passed.no_new_privileges if forbids is None else forbids,
         lines=(*places, *drop, *add),
-        exposed=(*_before(args, _exposed(container)), *passed.exposed),
+        exposed=(
+            *_before(args, _exposed(container)),
+            *passed.exposed,
+            *_root_folder(args, container),
+        ),
         unjudged=(*passed.unjudged, *_unjudged(container)),
         profiles=(*passed.profiles, *profiles(seccomp)),
     )
+
+
+def _root_folder(args: list[str], container: Section) -> Iterator[ExposureAt]:
+    """The exposures of the image, which --rootfs makes a folder."""
+    if any(word.startswith("--rootfs") for word in args):
+        for image in container.values("Image")[-1:]:
+            folder = image.value.strip('"').partition(":")[0]
+            yield from host_paths.mounted(folder, 1, writable=True)
 
 
 def _before(args: list[str], exposed: Iterator[ExposureAt]) -> Iterator[ExposureAt]:

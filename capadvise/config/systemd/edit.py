@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 
 from capadvise.config.consumer import capability_number
 from capadvise.config.declared import Declared, is_root
@@ -133,14 +134,15 @@ def _set(unit: Unit, key: str, snippet: Snippet, *, why: bool) -> list[TextEdit]
     live = unit.all_of(_SERVICE).values(key)
     plain = [item for item in live if not item.value.startswith("~")]  # ~ takes away
     kept = staying(plain, (int(cap) for cap, _ in snippet.caps), capability_number)
-    missing = [(c, reason) for c, reason in snippet.caps if not any(c in each for each in kept)]
+    stay = set[int]().union(*kept)
+    missing = [(cap, reason) for cap, reason in snippet.caps if cap not in stay]
     reset = [] if _emptied(unit, key) else [f"{key}="]
     if len(live) < 2 or len(plain) < len(live) or not snippet.caps:
-        words = [word for each in kept for word in each.values()]
+        words = [*chain.from_iterable(each.values() for each in kept)]
         words += [cap.name for cap, _ in missing]
         lines = [*_comments(missing, why=why), f"{key}={' '.join(words)}"]
         return _one_line(unit, key, live, [*reset, *lines] if words else lines, bool(words))
-    edits = [TextEdit(live[0].start, live[0].start, "".join(x + newline(unit.text) for x in reset))]
+    edits = [TextEdit(live[0].start, live[0].start, newline(unit.text).join([*reset, ""]))]
     edits += keep(unit, live, kept)
     for cap, said in missing:
         lines = [*_comments([(cap, said)], why=why), f"{key}={cap.name}"]

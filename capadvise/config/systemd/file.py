@@ -74,6 +74,7 @@ def declared(service: Section) -> Declared:
     """The declaration of a section, or of the sections of a unit and its drop-ins together."""
     drop, add, places = _bounding(service)
     user = service.last("User")
+    name = user.value if user else ("dynamic" if service.flag("DynamicUser") else None)
     ambient = _ambient(service)
     bounding = {name for name, _ in places}
     named = [(cap, line) for cap, line in ambient if cap not in bounding]
@@ -83,18 +84,13 @@ def declared(service: Section) -> Declared:
         drop=drop,
         add=add,
         ambient=tuple(cap for cap, _ in ambient) if service.all("AmbientCapabilities") else None,
-        user=None if _keeps_root(service) else _user(service),
+        user=None if _keeps_root(service) else name,
         groups=any(map(service.values, ("Group", "SupplementaryGroups"))),
         no_new_privileges=service.flag("DynamicUser") or service.flag("NoNewPrivileges"),
         lines=(*([("user", user.line)] if user else []), *places, *named),
         exposed=tuple(_exposed(service)),
         withheld=tuple(_withheld(service)),
     )
-
-
-def _user(service: Section) -> str | None:
-    user = service.last("User")
-    return user.value if user else ("dynamic" if service.flag("DynamicUser") else None)
 
 
 def _bounding(

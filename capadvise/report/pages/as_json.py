@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from capadvise.config.snippet import Snippet
+from capadvise.report.dump import as_json
 from capadvise.report.pages.sheet import kept_in
 
 SCHEMA = "capadvise.proposal/1"
@@ -20,18 +21,7 @@ def render(snippet: Snippet) -> str:
         "cap_drop": ["ALL"],
         "cap_add": [cap.short for cap, _ in snippet.caps],
         "no_new_privileges": snippet.no_new_privileges,
-        "needs": [
-            {
-                "cap": kept.cap.name,
-                "verdict": kept.verdict,
-                "proof": kept.proof,
-                "risk": kept.risk,
-                "reason": kept.reason,
-                "lost_without": kept.lost_without,
-                "uncertain": kept.uncertain,
-            }
-            for kept in kept_in(snippet)
-        ],
+        "needs": as_json(kept_in(snippet)),
         "notes": [*snippet.cautions, *snippet.notes],
     }
     return json.dumps(proposal, indent=2) + "\n"

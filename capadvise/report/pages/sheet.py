@@ -192,8 +192,8 @@ class Kept:
     cap: Cap
     verdict: Verdict
     proof: Proof
-    reason: str
     risk: str | None
+    reason: str
     lost_without: str | None = None
     uncertain: str | None = None
 
@@ -212,8 +212,8 @@ def _kept(need: Need, risk: Risk | None) -> Kept:
         need.cap,
         need.verdict,
         need.proof,
-        one_line(need.why),
         None if risk is None else str(risk),
+        one_line(need.why),
         need.lost_without and one_line(need.lost_without),
         need.uncertain and one_line(need.uncertain),
     )

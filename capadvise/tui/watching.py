@@ -20,7 +20,7 @@ from capadvise.model.caps import Cap
 from capadvise.model.escape import printable
 from capadvise.model.recording import RefusedBy
 from capadvise.report.lamps import SIGNS, Light
-from capadvise.report.watch import called, cure, refuser_text, said
+from capadvise.report.watch import call_text, cure, refuser_text
 from capadvise.tui.driver import TerminalApp, gone
 from capadvise.tui.early import EarlyKeys
 from capadvise.tui.helpscreen import HelpScreen
@@ -75,12 +75,12 @@ class FindingRow:
     @property
     def call(self) -> str:
         """The call and its result, escaped."""
-        return printable(called(self.finding))
+        return printable(call_text(self.finding))
 
     @property
     def why(self) -> str:
         """The mechanism that refused it, escaped."""
-        return "harmless" if self.finding.hidden else printable(said(self.finding))
+        return "harmless" if self.finding.hidden else printable(refuser_text(self.finding))
 
 
 WatchRow = OwnerRow | FindingRow

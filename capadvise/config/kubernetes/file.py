@@ -207,7 +207,7 @@ _PROFILES = {
 def _exposed(
     documents: Documents, own: ManifestContainer, context: Entries
 ) -> Iterator[ExposureAt]:
-    """All of a container. ``context``: its securityContext, and the pod's where it says nothing."""
+    """The exposures. ``context``: the container's securityContext, completed by the pod's."""
     for key, exposure in _HOST.items():
         if flag(own.pod.get(key), key):
             yield ExposureAt(exposure, f"{key}: true", line(own.pod[key]))

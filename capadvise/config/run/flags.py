@@ -27,8 +27,6 @@ _ELSEWHERE = {
     "pod": "it joins a pod, whose settings stand elsewhere",
     "pod-id-file": "it joins a pod, whose settings stand elsewhere",
 }
-
-
 _OPTIONS = {
     ("seccomp", "unconfined"): Exposure.UNFILTERED,
     ("apparmor", "unconfined"): Exposure.UNCONFINED,

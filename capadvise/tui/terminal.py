@@ -346,7 +346,8 @@ _ERASES = {"J": 3, "K": 2}
 def _understood(text: str) -> str:
     """The text without sequences that pyte takes for something else."""
     if "\x1b" in text:
-        text = _MIXED.sub(_controls_first, _STRINGS.sub("", text))
+        text = _BROKEN_OFF.sub("", _STRINGS.sub("", text))
+        text = _MIXED.sub(_controls_first, text)  # which can bring another sequence to an early end
         text = _CSI.sub(_known, _BROKEN_OFF.sub("", text))
     return _STRANGE.sub(_shown, text)
 

@@ -109,6 +109,15 @@ def test_nothing_that_is_written_breaks_it_or_steers_ours(
         terminal.resize(smaller, smaller)
 
 
+def test_a_sequence_that_another_one_breaks_off_is_not_joined_with_it() -> None:
+    """A control character in the second one came between them: pyte raised TypeError."""
+    terminal = Terminal(10, 2)
+    terminal.feed(b"a\x1b[??\x1b[?\rrb")
+    while not terminal.turn():
+        pass
+    assert terminal.text() == ["b"]
+
+
 @pytest.mark.parametrize(
     ("key", "character", "sent"),
     [

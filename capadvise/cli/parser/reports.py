@@ -88,9 +88,11 @@ def explain(verbs: Verbs) -> None:
 
 *_TITLES, _TITLE = (language.title for language in languages("read"))
 _CHECK = f"""\
-FILE is {", ".join(_TITLES)} or {_TITLE}.
-Of a folder all that are there are judged; - is standard input. compose.prod.yaml given after compose.yaml overrides it, as with docker compose -f. Variables,
-extends and include are resolved by docker compose, if it is there.
+FILE is {", ".join(_TITLES[:3])},
+{", ".join(_TITLES[3:])} or {_TITLE}.
+Of a folder all that are there are judged; - is standard input. compose.prod.yaml given after
+compose.yaml overrides it, as with docker compose -f. Variables, extends and include are resolved
+by docker compose, if it is there.
 
 A report is a service's when its file is called after it (web.json for web), or else when its
 target is. A Kubernetes container may be called web.app or app, as its path ends.

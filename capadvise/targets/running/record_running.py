@@ -19,7 +19,6 @@ from capadvise.model.caps import Cap, CapSet
 from capadvise.model.errors import BadInput
 from capadvise.model.posture import Posture
 from capadvise.model.recording import Held, Recording
-from capadvise.model.workload import Workload
 from capadvise.observe.audit.live import AuditListener
 from capadvise.observe.supervise.command import Command
 from capadvise.observe.supervise.decisions import Limits
@@ -103,7 +102,7 @@ def _observation(
     return Observation(
         recordings=(recording,),
         target=running.target,
-        workload=Workload(loop.kind, check=command.check, check_after=command.check_after),
+        workload=command.workload(loop.kind, command.check),
         posture=posture,
         check_passed=loop.state.health.passed,
         check_said=loop.check_said,

@@ -31,6 +31,7 @@ from capadvise.report.save import save
 from tests.support.cost import at_most
 from tests.support.recordings import BIND, CHOWN, RECORDING, report, report_of
 from tests.support.recordings import check as asked
+from tests.support.usual_notes import besides_usual, usual
 
 CATALOG = default()
 Out = pytest.CaptureFixture[str]
@@ -50,7 +51,7 @@ def check(capsys: Out, *argv: str) -> tuple[int, Any]:
 
 
 def rules(answer: Any) -> list[tuple[str, str | None]]:
-    """(rule, why it is accepted) of all findings."""
+    """(rule, why it is accepted) of all findings but those that every service gets."""
     return [
         (finding["rule"], finding["accepted"])
         for file in answer["files"]
@@ -58,6 +59,7 @@ def rules(answer: Any) -> list[tuple[str, str | None]]:
             *file["findings"],
             *(item for service in file["services"] for item in service["findings"]),
         )
+        if finding["rule"] not in (usual(file["format"]) if file["format"] else ())
     ]
 
 
@@ -249,7 +251,7 @@ def findings(kind: str, declared: Declared, *needed: str) -> list[tuple[str, str
     service = Service.of(
         declared, (("f", declared),), LANGUAGES[kind].judged_by, CATALOG, parse_set(list(needed))
     )
-    return [(item.rule, str(item.severity)) for item in lint(service)]
+    return [(item.rule, str(item.severity)) for item in besides_usual(lint(service), kind)]
 
 
 def declared(*add: str, exposed: tuple[Exposure, ...] = (), **more: Any) -> Declared:

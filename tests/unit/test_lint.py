@@ -14,6 +14,7 @@ from capadvise.gate.lint import lint
 from capadvise.gate.service import EVERY, Service, circumstances_of, granted
 from capadvise.model.caps import NAMES, Cap, CapSet, parse_set
 from capadvise.report.risk import remaining
+from tests.support.usual_notes import besides_usual
 
 CATALOG = default()
 DOCKER = next(item.grants for item in CATALOG.baselines.runtimes if item.name == "docker")
@@ -22,7 +23,8 @@ ALL = ("ALL",)
 
 def findings(declared: Declared, kind: str, needed: CapSet = frozenset()) -> tuple[Finding, ...]:
     consumer = LANGUAGES[kind].judged_by
-    return lint(Service.of(declared, (("f", declared),), consumer, CATALOG, needed))
+    service = Service.of(declared, (("f", declared),), consumer, CATALOG, needed)
+    return besides_usual(lint(service), kind)
 
 
 def service(add: tuple[str, ...] = (), drop: tuple[str, ...] = ALL, **more: object) -> Declared:

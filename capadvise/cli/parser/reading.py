@@ -86,7 +86,8 @@ def explain(verbs: Verbs) -> None:
 
 *_TITLES, _TITLE = (language.title for language in languages("read"))
 _CHECK = f"""\
-FILE is {", ".join(_TITLES)} or {_TITLE}.
+FILE is {", ".join(_TITLES[:3])},
+{", ".join(_TITLES[3:])} or {_TITLE}.
 In a folder, all of them are judged; - is standard input. compose.prod.yaml given after compose.yaml
 overrides it, as with docker compose -f. Variables, extends and include are resolved by docker
 compose, if it is there.

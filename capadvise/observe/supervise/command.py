@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from capadvise.model.caps import CapSet
 from capadvise.model.errors import BadInput, CannotStart
+from capadvise.model.workload import Workload
 
 _INTERPRETER = r"(python|perl|ruby|node|php|bash|dash|sh)[0-9.]*"
 
@@ -71,6 +72,10 @@ class Command:
     time: where another start follows, that would wait for it."""
     wait: bool = False
     """Return only when the guardian has removed the trace buffers, some 0.2 s later."""
+
+    def workload(self, kind: str, check: str | None) -> Workload:
+        """What trials do again. An option that they are to respect is carried over here."""
+        return Workload(kind, check=check, check_after=self.check_after if check else 0.0)
 
 
 def resolve(name: str) -> str:

@@ -15,7 +15,6 @@ from capadvise.kernel.posture.read import posture_at_exec
 from capadvise.model import recording
 from capadvise.model.recording import Recording
 from capadvise.model.target import CLIENTS, Target
-from capadvise.model.workload import Workload
 from capadvise.observe.supervise.command import Command, name_of
 from capadvise.observe.supervise.command_subject import CommandSubject
 from capadvise.observe.supervise.decisions import Limits
@@ -85,7 +84,7 @@ def follow(
         target=Target(
             "command", name_of(command.argv), command.argv, held.cwd, "{}:{}".format(*ids)
         ),
-        workload=Workload(loop.kind, check=command.check, check_after=command.check_after),
+        workload=command.workload(loop.kind, command.check),
         posture=posture.result(),
         check_passed=loop.state.health.passed,
         check_said=loop.check_said,

@@ -18,7 +18,6 @@ from capadvise.model.errors import CannotObserve
 from capadvise.model.posture import Posture
 from capadvise.model.recording import Recording
 from capadvise.model.target import Target
-from capadvise.model.workload import Workload
 from capadvise.observe.audit.live import AuditListener
 from capadvise.observe.supervise.command import Command
 from capadvise.observe.supervise.decisions import Happening, Limits, SupervisorLost
@@ -295,7 +294,7 @@ def _observations(run: _Run, digests: dict[str, str]) -> Iterator[Observation]:
                 pod=f"{last.namespace}/{last.pod}",
                 privileged=last.privileged,
             ),
-            workload=Workload(loop.kind, check=command.check, check_after=command.check_after),
+            workload=command.workload(loop.kind, command.check),
             posture=starts[-1].posture or Posture(),
             check_passed=loop.state.health.passed,
             check_said=loop.check_said,

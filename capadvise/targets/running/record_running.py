@@ -24,7 +24,6 @@ from capadvise.model.clone_flags import CLONE_NEWNS
 from capadvise.model.errors import BadInput, CannotObserve
 from capadvise.model.posture import Posture
 from capadvise.model.recording import Held, Phase, Recording
-from capadvise.model.workload import Workload
 from capadvise.observe.audit.live import AuditListener
 from capadvise.observe.ftrace.instances import Buffers
 from capadvise.observe.supervise.command import Command
@@ -366,7 +365,7 @@ def _observation(
     return Observation(
         recordings=(recording,),
         target=running.target,
-        workload=Workload(loop.kind, check=command.check, check_after=command.check_after),
+        workload=command.workload(loop.kind, command.check),
         posture=posture,
         check_passed=loop.state.health.passed,
         check_said=loop.check_said,

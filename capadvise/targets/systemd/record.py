@@ -17,7 +17,6 @@ from capadvise.model.errors import BadInput, CannotObserve
 from capadvise.model.posture import Posture
 from capadvise.model.recording import Held, Recording
 from capadvise.model.target import Target
-from capadvise.model.workload import Workload
 from capadvise.observe.audit.live import AuditListener
 from capadvise.observe.ftrace.instances import require
 from capadvise.observe.supervise.command import Command
@@ -312,11 +311,11 @@ def _observation(
     starts: UnitStarts,
     recordings: tuple[Recording, ...],
 ) -> Observation:
-    check, after, kind = command.check, command.check_after, loop.kind
+    check, kind = command.check, loop.kind
     if subject.ended_by_us and not unit.oneshot:
         kind = command.kind or "daemon"
     if check is None and kind == "daemon":
-        check, after = active_check(unit.name), SETTLES
+        check, command = active_check(unit.name), replace(command, check_after=SETTLES)
     return Observation(
         recordings=recordings,
         target=Target(
@@ -326,7 +325,7 @@ def _observation(
             cwd="/",
             user="{}:{}".format(*starts.user),
         ),
-        workload=Workload(kind, check=check, check_after=after if check else 0.0),
+        workload=command.workload(kind, check),
         posture=starts.posture or Posture(),
         check_passed=loop.state.health.passed,
         check_said=loop.check_said,

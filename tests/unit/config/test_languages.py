@@ -120,7 +120,7 @@ def test_every_question_is_asked() -> None:
 
 @pytest.mark.parametrize("name", LANGUAGES)
 def test_the_readme_names_it(name: str) -> None:
-    assert f"`{name}`" in (Path(__file__).parents[2] / "README.md").read_text()
+    assert f"`{name}`" in (Path(__file__).parents[3] / "README.md").read_text()
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -172,7 +172,7 @@ def test_a_closed_pipe_is_no_traceback() -> None:
 
 def test_no_process_holds_both_gpl_libraries() -> None:
     """python-ptrace is GPL-2.0-only and python-prctl GPL: see the README on licences."""
-    package = Path(__file__).parents[2] / "capadvise"
+    package = Path(__file__).parents[3] / "capadvise"
     users = {
         path.relative_to(package).as_posix(): {
             name for name in ("prctl", "ptrace") if f"import {name}" in path.read_text()

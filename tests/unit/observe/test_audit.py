@@ -19,7 +19,7 @@ from capadvise.observe.audit.denials import Denial, counted, denials
 from capadvise.observe.audit.records import parse_line, parse_lines
 from capadvise.report.load import load
 
-LOGS = Path(__file__).parents[1] / "data" / "audit"
+LOGS = Path(__file__).parents[2] / "data" / "audit"
 SYSCALLS = default().syscalls
 HEADERS = {
     "x86_64": Path("/usr/include/x86_64-linux-gnu/asm/unistd_64.h"),

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from capadvise.catalog.capabilities import Attack, Condition, Entry, Risk
 from capadvise.catalog.circumstances import Circumstance, Known, broken, holds, met, unknown
 from capadvise.model.caps import Cap
-from capadvise.model.posture import Posture, Sharing
 
 if TYPE_CHECKING:
     from capadvise.judgement.report import Report  # the gate does without
+    from capadvise.model.posture import Posture
 
 _RISKS = {"root": "root-equivalent"}
 
@@ -119,6 +119,8 @@ def circumstances_of(report: Report) -> Known:
 
 
 def _of_host(posture: Posture, name: str) -> bool | None:
+    from capadvise.model.posture import Sharing  # its eight classes are no matter for most words
+
     sharing = posture.namespaces.get(name, Sharing.UNKNOWN)
     return None if sharing is Sharing.UNKNOWN else sharing is Sharing.HOST
 

@@ -4,8 +4,6 @@ catalog, help, known, completions."""
 from __future__ import annotations
 
 from capadvise.cli.parser.verbs import Verbs, verb
-from capadvise.config import LANGUAGES, languages
-from capadvise.report.pages import FORMATS
 
 
 def review(verbs: Verbs) -> None:
@@ -22,6 +20,8 @@ example: capadvise emit web.json --format compose --into compose.yaml --service 
 
 
 def emit(verbs: Verbs) -> None:
+    from capadvise.report.pages import FORMATS
+
     parser = verb(
         *(verbs, "emit", "REPORT --format FORMAT|--drop-in [options]"),
         "print the set in a runtime's language, or patch a file",
@@ -84,10 +84,8 @@ def explain(verbs: Verbs) -> None:
     )
 
 
-*_TITLES, _TITLE = (language.title for language in languages("read"))
-_CHECK = f"""\
-FILE is {", ".join(_TITLES[:3])},
-{", ".join(_TITLES[3:])} or {_TITLE}.
+_CHECK = """\
+FILE is {files}.
 In a folder, all of them are judged; - is standard input. compose.prod.yaml given after compose.yaml
 overrides it, as with docker compose -f. Variables, extends and include are resolved by docker
 compose, if it is there.
@@ -103,11 +101,19 @@ example: capadvise check compose.yaml --against baseline/ --output github
 """
 
 
+def _files() -> str:
+    """The kinds of files that are read, in two lines."""
+    from capadvise.config import languages  # which most subcommands do without
+
+    *titles, title = (language.title for language in languages("read"))
+    return f"{', '.join(titles[:3])},\n{', '.join(titles[3:])} or {title}"
+
+
 def check(verbs: Verbs) -> None:
     parser = verb(
         *(verbs, "check", "[options] FILE|DIR …"),
         "gate: check what files grant against rules and reports",
-        _CHECK,
+        _CHECK.format(files=_files()),
     )
     parser.add_argument("files", nargs="*", metavar="FILE|DIR|-")
     parser.add_argument(
@@ -217,6 +223,8 @@ examples:
 
 
 def known(verbs: Verbs) -> None:
+    from capadvise.config import LANGUAGES
+
     parser = verb(
         *(verbs, "known", "[NAME [--format FORMAT]]"),
         "sets of well-known programs that were proven before",

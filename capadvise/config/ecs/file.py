@@ -20,11 +20,10 @@ from capadvise.config.yaml.reader import (
     line,
     optional_text,
 )
-from capadvise.config.yaml.tree import EMPTY, Node, ambiguous, entries, names
+from capadvise.config.yaml.tree import Node, ambiguous, names
 from capadvise.model.errors import BadInput
 
 if TYPE_CHECKING:
-    from capadvise.config.language import UnknownFile
     from capadvise.config.snippet import Snippet
 
 NO_GAIN = "no-new-privileges"
@@ -144,16 +143,6 @@ def _container(documents: Documents, node: Node, task: Entries, shared: TaskDefi
         profiles=tuple(profiles(options)),
         refused=tuple(_refused(keys, [cap for cap, _ in add], fargate=on_fargate(task))),
         windows=(any_text(platform.get("operatingSystemFamily")) or "").startswith("WINDOWS"),
-    )
-
-
-def claims(file: UnknownFile) -> bool:
-    """At the top, as ``register-task-definition`` takes it, or below a key, as
-    ``describe-task-definition`` prints it."""
-    return any(
-        "containerDefinitions" in entries(place)
-        for root in file.roots
-        for place in (root, entries(root).get("taskDefinition", EMPTY))
     )
 
 

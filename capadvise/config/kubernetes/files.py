@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from capadvise.config.kubernetes.manifests import REFERRING
 from capadvise.config.language import UnknownFile
 from capadvise.config.yaml.reader import Documents
 from capadvise.config.yaml.tree import EMPTY, Node, Scalar, entries, target
 from capadvise.model.errors import BadInput
 
+REFERRING = {
+    "Application": "Argo CD",
+    "ApplicationSet": "Argo CD",
+    "Component": "kustomize",
+    "HelmChart": "k3s",
+    "HelmRelease": "Flux",
+    "Kustomization": "kustomize",
+}
+"""Kinds that bring in other files, and what resolves them."""
 CHARTS = ("Chart.yaml", "kustomization.yaml", "kustomization.yml", "Kustomization")
 """Files that say where others are."""
 

@@ -173,15 +173,6 @@ _NO_WORKLOADS = (
     ("apiextensions.k8s.io/v1beta1", "CustomResourceDefinition"),
 )
 """Kinds whose content only looks like containers."""
-REFERRING = {
-    "Application": "Argo CD",
-    "ApplicationSet": "Argo CD",
-    "Component": "kustomize",
-    "HelmChart": "k3s",
-    "HelmRelease": "Flux",
-    "Kustomization": "kustomize",
-}
-"""Kinds that bring in other files, and what resolves them."""
 DIALECT = Dialect(
     merge_wins=True,
     names=frozenset(

@@ -13,8 +13,14 @@ from dataclasses import dataclass, field, replace
 
 from capadvise.judgement.decide import Proposal
 from capadvise.judgement.differences import Comparisons, Observed
-from capadvise.judgement.proven import Proven, Trial, conclude
-from capadvise.judgement.trial_outcome import Interrupted, NotProvable, TrialOutcome
+from capadvise.judgement.proven import (
+    Interrupted,
+    NotProvable,
+    Proven,
+    Trial,
+    TrialOutcome,
+    conclude,
+)
 from capadvise.model.caps import Cap, CapSet
 from capadvise.model.companion import Companion, Pairs
 from capadvise.proof.attempts import Attempt, LikelyAttempts

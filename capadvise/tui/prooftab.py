@@ -15,9 +15,8 @@ from textual.reactive import reactive
 from textual.widgets import Button, Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from capadvise.judgement.proven import Proven, Trial
+from capadvise.judgement.proven import Interrupted, Proven, Trial
 from capadvise.judgement.report import Report
-from capadvise.judgement.trial_outcome import Interrupted
 from capadvise.model.caps import CapSet
 from capadvise.model.errors import CapadviseError
 from capadvise.model.escape import printable

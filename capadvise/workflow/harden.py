@@ -8,8 +8,8 @@ from functools import partial
 
 from capadvise.config.snippet_from import gains_nothing
 from capadvise.judgement.hardening import OPTION_KEYS, Hardening, largest, propose
+from capadvise.judgement.proven import Interrupted, TrialOutcome
 from capadvise.judgement.report import Report
-from capadvise.judgement.trial_outcome import Interrupted, TrialOutcome
 from capadvise.model.companion import Companion, CompanionKind
 from capadvise.model.errors import BadInput, CapadviseError
 from capadvise.proof.trials import runner

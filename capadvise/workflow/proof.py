@@ -8,9 +8,15 @@ from dataclasses import dataclass, replace
 
 from capadvise.catalog import default
 from capadvise.judgement.decide import Proposal, decide_all
-from capadvise.judgement.proven import ENDED_EARLY, Proven, Trial, conclude, unfinished
+from capadvise.judgement.proven import (
+    ENDED_EARLY,
+    Proven,
+    Trial,
+    TrialOutcome,
+    conclude,
+    unfinished,
+)
 from capadvise.judgement.report import Report
-from capadvise.judgement.trial_outcome import TrialOutcome
 from capadvise.kernel import procfs
 from capadvise.kernel.procfs import busy_seconds
 from capadvise.model.caps import CapSet

@@ -12,9 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from capadvise.judgement.proven import ENDED_EARLY, Proven, Trial
+from capadvise.judgement.proven import ENDED_EARLY, Interrupted, Proven, Trial
 from capadvise.judgement.report import Report
-from capadvise.judgement.trial_outcome import Interrupted
 from capadvise.kernel.background import Background
 from capadvise.model.errors import CapadviseError, Exit
 from capadvise.model.escape import printable

@@ -9,9 +9,8 @@ from pathlib import Path
 
 from capadvise.catalog import default
 from capadvise.judgement.differences import compare
-from capadvise.judgement.proven import Proven, Trial
+from capadvise.judgement.proven import Proven, Trial, TrialOutcome
 from capadvise.judgement.report import Report
-from capadvise.judgement.trial_outcome import TrialOutcome
 from capadvise.model.caps import CapSet
 from capadvise.model.errors import CapadviseError
 from capadvise.observe.ftrace.instances import require_place

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 
-from capadvise.judgement.trial_outcome import Interrupted, TrialOutcome
+from capadvise.judgement.proven import Interrupted, TrialOutcome
 from capadvise.model.caps import CapSet
 from capadvise.model.companion import Companion
 from capadvise.proof.attempts import Attempt

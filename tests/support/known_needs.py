@@ -9,8 +9,7 @@ from typing import Any
 from capadvise.catalog import default
 from capadvise.judgement.decide import Need, Proof, Proposal, Verdict
 from capadvise.judgement.differences import Observed
-from capadvise.judgement.proven import Proven
-from capadvise.judgement.trial_outcome import TrialOutcome
+from capadvise.judgement.proven import Proven, TrialOutcome
 from capadvise.model.caps import Cap, CapSet, parse_set
 from capadvise.proof.plan import SearchTask, prove
 

@@ -13,9 +13,8 @@ from textual.pilot import Pilot
 
 from capadvise.judgement.decide import decide
 from capadvise.judgement.differences import Observed
-from capadvise.judgement.proven import Trial, conclude
+from capadvise.judgement.proven import Interrupted, Trial, TrialOutcome, conclude
 from capadvise.judgement.report import Report
-from capadvise.judgement.trial_outcome import Interrupted, TrialOutcome
 from capadvise.model.caps import Cap, CapSet, parse_set
 from capadvise.model.errors import BadInput
 from capadvise.model.posture import Posture

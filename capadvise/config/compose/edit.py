@@ -262,7 +262,7 @@ def _pinned(old: str, new: str, name: str) -> tuple[str, list[str]]:
         pins: dict[str, Tree] = {
             key: source(old, target(was[key])) if key in was else _EMPTY[key]
             for key in _KEYS
-            if _said(was.get(key)) != _said(has.get(key))
+            if _plain(was.get(key)) != _plain(has.get(key))
         }
         if not pins:
             continue
@@ -278,7 +278,7 @@ def _pinned(old: str, new: str, name: str) -> tuple[str, list[str]]:
     return new, notes
 
 
-def _said(node: Node | None) -> Any:
+def _plain(node: Node | None) -> Any:
     """The meaning of an entry; an empty one means nothing."""
     return names(node) or is_on(node)
 
@@ -286,7 +286,7 @@ def _said(node: Node | None) -> Any:
 def _verify(old: str, new: str, name: str, wanted: dict[str, Listing]) -> None:
     """Read both texts again: nothing but what was meant may differ. Raises CannotPatch."""
     before, after = (
-        [_others(root, name, _KEYS, _said) for root in documents(each)] for each in (old, new)
+        [_others(root, name, _KEYS, _plain) for root in documents(each)] for each in (old, new)
     )
     if before != after:
         raise CannotPatch(

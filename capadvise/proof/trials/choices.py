@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from capadvise.judgement.differences import Observed
-from capadvise.judgement.trial_outcome import TrialOutcome
+from capadvise.judgement.proven import TrialOutcome
 from capadvise.model.caps import CapSet
 from capadvise.proof.trials.runner import Job, Part, StopSeen, TrialEvidence, run_once
 from capadvise.proof.trials.stop import Stop

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from capadvise.judgement.differences import Observed
-from capadvise.judgement.trial_outcome import Interrupted, TrialOutcome
+from capadvise.judgement.proven import Interrupted, TrialOutcome
 from capadvise.kernel import procfs
 from capadvise.kernel.odd_start import former_limits
 from capadvise.kernel.scratch import scratch_of_child

@@ -244,7 +244,11 @@ def _result(
     more: Sequence[Recording] = (),
 ) -> dict[str, Any]:
     """``more``: recordings of a round that goes on."""
-    text, printed, last = _said(top, ERR, _LARGEST_OUTPUT), _said(top, OUT, 2000), rounds[-1]
+    text, printed, last = (
+        _end_of_output(top, ERR, _LARGEST_OUTPUT),
+        _end_of_output(top, OUT, 2000),
+        rounds[-1],
+    )
     lines = text.splitlines()
     if not last.passed:
         _require_room(top, Path.cwd())
@@ -284,7 +288,7 @@ def _require_room(*places: Path) -> None:
             raise StageError(f"no space left on the disk that holds {place}")
 
 
-def _said(top: Path, name: str, size: int) -> str:
+def _end_of_output(top: Path, name: str, size: int) -> str:
     """The output of the target. The name of its scratch directory, which differs in each trial, is
     replaced."""
     return end_of(top / name, size).replace(f"{top}/w", "$W")

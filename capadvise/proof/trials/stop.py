@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from capadvise.judgement.trial_outcome import Interrupted
+from capadvise.judgement.proven import Interrupted
 from capadvise.kernel.background import Background
 from capadvise.proof.trials.stages import Stage, Stages
 

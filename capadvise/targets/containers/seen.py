@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
@@ -10,16 +12,16 @@ from capadvise.config.run.pflag import value_of
 from capadvise.kernel import procfs
 from capadvise.model.health import Health
 from capadvise.model.posture import Posture
-from capadvise.model.recording import Held, Recording
+from capadvise.model.recording import ForeignFolder, Held, Recording
 from capadvise.model.target import Target
 from capadvise.model.workload import Workload
 from capadvise.observe.supervise.event_loop import EventLoop, TargetSoFar
 from capadvise.observe.supervise.observation import Observation, working_directory
 from capadvise.observe.tracking.tasks import Scope
+from capadvise.targets.client.container import Container
 from capadvise.targets.containers.container_starts import StartedContainer
 from capadvise.targets.containers.container_subject import ContainerSubject
 from capadvise.targets.containers.containers import ContainerState, healthcheck
-from capadvise.targets.containers.foreign_folders import foreign_folders
 from capadvise.targets.containers.prepare import Start
 
 
@@ -142,3 +144,40 @@ def _workload(run: Run, entry: ContainerState) -> Workload:
 def image_name(image: str) -> str:
     """``registry/team/nginx:1.27@sha256:…`` is ``nginx``."""
     return PurePosixPath(image.partition("@")[0]).name.partition(":")[0] or "container"
+
+
+def foreign_folders(
+    container: Container, user: tuple[int, int], pid: int
+) -> tuple[ForeignFolder, ...]:
+    """The folders of the host that a container's user may not write to, as their owner and mode
+    say. None for a container of root, and none where users have other numbers on the host.
+    ``pid``: its first process, which may be gone."""
+    own = procfs.namespace(pid, "user")
+    if user[0] == 0 or own not in (None, procfs.namespace(os.getpid(), "user")):
+        return ()
+    return tuple(_foreign(container, user))
+
+
+def _foreign(container: Container, user: tuple[int, int]) -> Iterator[ForeignFolder]:
+    uid, gid = user
+    added = (container.raw.get("HostConfig") or {}).get("GroupAdd") or ()
+    groups = {gid, *(int(one) for one in added if str(one).isdecimal())}
+    for mount in container.mounts:
+        if not mount.writable or mount.kind not in ("bind", "volume"):
+            continue
+        try:
+            status = os.stat(mount.source)
+        except OSError:
+            continue
+        if stat.S_ISDIR(status.st_mode) and not _may_write(status, uid, groups):
+            owner = f"{status.st_uid}:{status.st_gid}"
+            yield ForeignFolder(mount.destination, mount.source, owner, f"{uid}:{gid}")
+
+
+def _may_write(status: os.stat_result, uid: int, groups: set[int]) -> bool:
+    """As the kernel decides without capabilities: of the three, the first that fits."""
+    if status.st_uid == uid:
+        return bool(status.st_mode & stat.S_IWUSR)
+    if status.st_gid in groups:
+        return bool(status.st_mode & stat.S_IWGRP)
+    return bool(status.st_mode & stat.S_IWOTH)

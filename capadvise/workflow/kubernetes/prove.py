@@ -23,9 +23,16 @@ from typing import Any
 from capadvise.catalog import default
 from capadvise.config.kubernetes.admission import PodOwner
 from capadvise.judgement.differences import Observed
-from capadvise.judgement.proven import ENDED_EARLY, Proven, Trial, conclude
+from capadvise.judgement.proven import (
+    ENDED_EARLY,
+    Interrupted,
+    NotProvable,
+    Proven,
+    Trial,
+    TrialOutcome,
+    conclude,
+)
 from capadvise.judgement.report import Report
-from capadvise.judgement.trial_outcome import Interrupted, NotProvable, TrialOutcome
 from capadvise.model.caps import Cap, CapSet
 from capadvise.model.errors import BadInput, CannotObserve
 from capadvise.proof.plan import SearchTask, fewest, prove

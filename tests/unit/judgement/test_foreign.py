@@ -13,7 +13,7 @@ from capadvise.judgement.decide import Verdict, decide_all
 from capadvise.judgement.remediation import folders_of
 from capadvise.model.caps import Cap
 from capadvise.model.recording import ForeignFolder, Held
-from capadvise.targets.containers.foreign_folders import _may_write
+from capadvise.targets.containers.seen import _may_write
 from tests.support.recordings import FULL, check, recording
 
 FOLDER = ForeignFolder("/data", "/srv/data", "0:0", "1234:0")

@@ -8,8 +8,7 @@ from dataclasses import replace
 
 from capadvise.judgement.decide import Need, Proof, Proposal, Verdict
 from capadvise.judgement.differences import Observed
-from capadvise.judgement.proven import conclude
-from capadvise.judgement.trial_outcome import TrialOutcome
+from capadvise.judgement.proven import TrialOutcome, conclude
 from capadvise.model.caps import Cap, CapSet
 from capadvise.model.companion import KNOWN, Companion
 from capadvise.proof.attempts import Attempt, LikelyAttempts

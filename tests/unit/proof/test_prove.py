@@ -9,8 +9,7 @@ import pytest
 
 from capadvise.judgement.decide import Need, Proof, Proposal, Verdict
 from capadvise.judgement.differences import Observed
-from capadvise.judgement.proven import conclude
-from capadvise.judgement.trial_outcome import Interrupted, NotProvable, TrialOutcome
+from capadvise.judgement.proven import Interrupted, NotProvable, TrialOutcome, conclude
 from capadvise.model.caps import Cap, CapSet
 from capadvise.proof.plan import SearchTask, prove
 from capadvise.report.words import proof_lines

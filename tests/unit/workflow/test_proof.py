@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from capadvise.judgement.differences import Observed
-from capadvise.judgement.trial_outcome import TrialOutcome
+from capadvise.judgement.proven import TrialOutcome
 from capadvise.model.caps import Cap
 from capadvise.model.posture import Posture
 from capadvise.model.workload import Workload

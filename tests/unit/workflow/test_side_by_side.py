@@ -8,7 +8,7 @@ import time
 import pytest
 
 from capadvise.judgement.differences import Observed
-from capadvise.judgement.trial_outcome import Interrupted, TrialOutcome
+from capadvise.judgement.proven import Interrupted, TrialOutcome
 from capadvise.model.caps import CapSet, parse_set
 from capadvise.proof.attempts import Attempt
 from capadvise.proof.trials.runner import BrokenTrial

@@ -18,12 +18,11 @@ from capadvise.report.dump import dump
 from capadvise.report.explain_report import report_text
 from capadvise.report.pages import FORMATS
 from capadvise.report.text import proposal_text
-from tests.support.recordings import CHOWN, RECORDING, report
+from tests.support.recordings import RECORDING, report
 
 CATALOG = default()
 _TRIED = replace(
     RECORDING,
-    checks=(*RECORDING.checks, replace(CHOWN, id=3)),
     still_running=frozenset({"nginx"}),
 )
 SOUND = json.loads(json.dumps(dump(report(_TRIED, "nginx"), CATALOG))) | {"needs": []}

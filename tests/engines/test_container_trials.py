@@ -52,7 +52,7 @@ def _emitted(report: Path, form: str) -> list[str]:
 
 @pytest.mark.parametrize("engine", CLIENTS)
 @pytest.mark.parametrize(
-    ("script", "floor"),
+    ("script", "minimal"),
     [("true", set()), ("chown 5 /data/file && hostname x", {"CHOWN", "SYS_ADMIN"})],
 )
 def test_a_proven_set_works_when_applied_and_no_member_can_go(

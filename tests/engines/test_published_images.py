@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.kernel]
 
 
 @pytest.mark.parametrize(
-    ("name", "floor"),
+    ("name", "minimal"),
     [
         ("redis", {"CHOWN", "DAC_OVERRIDE", "SETGID", "SETUID"}),
         ("nginx", {"CHOWN", "SETGID", "SETUID"}),

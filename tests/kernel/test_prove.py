@@ -71,7 +71,7 @@ ROWS = [
 ]
 
 
-@pytest.mark.parametrize(("text", "floor", "recommended"), ROWS, ids=lambda text: text[:40])
+@pytest.mark.parametrize(("text", "minimal", "recommended"), ROWS, ids=lambda text: text[:40])
 def test_floor_and_recommended(tmp_path: Path, text: str, minimal: str, recommended: str) -> None:
     report, _ = prove(workload(tmp_path, f"name: w\n{text}\n"))
 

@@ -1,4 +1,4 @@
-"""Labels of an image that say which capabilities it needs: see ``image_labels``. Pure."""
+"""Labels of an image that say which capabilities it needs: see ``model.image``. Pure."""
 
 from __future__ import annotations
 

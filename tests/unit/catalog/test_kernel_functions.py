@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import pytest
 
-from capadvise.catalog import default
+from capadvise.catalog import SiteRule, default
+from capadvise.model.caps import NAMES, Cap
 from tests.kernels import functions
 from tests.kernels.named import (
     COMMAND,
@@ -151,3 +154,26 @@ five(int a) __must_hold(a)
     monkeypatch.setattr(functions, "_sources", lambda _: iter(files))
     names = ("one", "two", "three", "four", "five", "six")
     assert functions.defined_in(Path("x"), names) == {"one": "fs/b.c", "five": "fs/b.c"}
+
+
+def decides_at(name: str, rule: SiteRule) -> Iterator[str]:
+    """The rules that decide about checks at this function, below each caller that a rule names."""
+    rules = default().sites.rules
+    callers = rule.below or ("", *{caller for each in rules for caller in each.not_below})
+    caps = rule.caps or frozenset(map(Cap, range(len(NAMES))))
+    chain = tuple(each.replace("*", "x").replace("?", "x") for each in name.split("<"))
+    for caller, cap, own in product(callers, caps, (False, True)):
+        site = (*chain, *filter(None, [caller.replace("*", "x")]))
+        if decided := default().sites.match(cap, site, own_mounts=own):
+            yield decided.id
+
+
+def test_no_rule_stands_behind_another_one_that_takes_all_its_checks() -> None:
+    """The first rule that matches decides: one behind it would never fire."""
+    behind = {
+        (rule.id, name): sorted(deciding)
+        for rule in default().sites.rules
+        for name in rule.at
+        if rule.id not in (deciding := set(decides_at(name, rule)))
+    }
+    assert behind == {}, "put the more special rule first"

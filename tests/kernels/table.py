@@ -458,9 +458,9 @@ def main() -> int:
     """Print a line for each test, then the numbers of each observer; fail if a test failed."""
     for name in ("run", "doctor", "watch"):
         importlib.import_module(f"capadvise.cli.commands.{name}")
-    loaded = ("supervise.session", "supervise.event_loop", "tracking.tracker", "diagnose.doctor")
-    for name in loaded:
-        importlib.import_module(f"capadvise.linux.{name}")
+    for name in ("supervise.session", "supervise.event_loop", "tracking.tracker"):
+        importlib.import_module(f"capadvise.observe.{name}")
+    importlib.import_module("capadvise.workflow.doctor")
     catalog.default().preload()
     os.chmod("/root", 0o755)  # Python may lie there, and other users run it
     tests: list[tuple[str, Callable[[], None]]] = [

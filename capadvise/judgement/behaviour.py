@@ -15,6 +15,7 @@ from capadvise.model.recording import Check, Lost, Origin, Recording, Retried
 _DAC_READ_SEARCH = Cap.parse("DAC_READ_SEARCH")
 _FILES = frozenset({_DAC_READ_SEARCH, Cap.parse("DAC_OVERRIDE")})
 
+_SYS_PTRACE = Cap.parse("SYS_PTRACE")
 _CHOWN = Cap.parse("CHOWN")
 _SETUID = Cap.parse("SETUID")
 _SET_IDS = ("setuid", "setreuid", "setresuid")
@@ -46,6 +47,8 @@ class ProcReaders:
     memory_opens: dict[str, int]
     """The number of times that a program opened environ, maps, io or a similar file of a
     process."""
+    private_readers: frozenset[str]
+    """Programs that opened files of a process that only its user can open: SYS_PTRACE let them."""
     debuggers: frozenset[str]
     """Programs that traced another process, and opened its memory as a file."""
 
@@ -69,6 +72,7 @@ class ProcReaders:
             ),
             map_readers=_map_readers(recording, signs),
             memory_opens=_times(granted, Sign.PROCESS_PRIVATE_FILES, signs),
+            private_readers=_programs(_of(granted, _SYS_PTRACE), Sign.PROCESS_PRIVATE_FILES, signs),
             debuggers=_programs(granted, Sign.TRACING, signs)
             & _programs(granted, Sign.PROCESS_MEMORY, signs),
         )

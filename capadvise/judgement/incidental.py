@@ -180,7 +180,10 @@ def looks_at_chosen(check: Check, context: Context) -> bool:
     the descriptors: once they may read these, they need to follow the links as well."""
     if context.signs.shows(Sign.RESTRICTED_SETTINGS, check.site):
         return check.program not in context.proc.setting_listers
-    if check.cap == _PERFMON and check.program not in context.foreign_readers:
+    if check.cap == _PERFMON and (
+        check.program not in context.foreign_readers
+        or check.program in context.proc.private_readers
+    ):
         return False  # Linux 6.18 also checks it, even for the caller's own processes: mm_access
     if check.program in context.proc.seekers and check.cap != _PERFMON:
         return True

@@ -208,7 +208,7 @@ def _rejected(service: Service) -> Iterator[Finding]:
     declared = service.declared
     for what, why in declared.refused:
         yield service.finding(
-            "rejected", what, f"it has {printable(what)}", why, f"Remove {printable(what)}."
+            "rejected", what, f"{printable(what)} is refused", why, f"Remove {printable(what)}."
         )
     if not service.consumer.pod_security or not declared.no_new_privileges:
         return

@@ -1,6 +1,6 @@
 """Circumstances of a process that decide how far a capability reaches.
 
-The catalog ties risks, attacks and uses to these; ``report.risk`` derives them from a posture. A
+The catalog ties risks, attacks and uses to these; ``judgement.risk`` derives them from a posture. A
 circumstance holds, does not hold, or is unknown (None).
 """
 

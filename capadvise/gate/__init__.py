@@ -8,6 +8,5 @@ Four modules read the disc: ``gathering``, ``installed`` (the unit files of this
 ``baseline`` (the reports) and ``files``, which alone writes: ``patching`` plans a change of the
 user's file and makes it through ``files``. The others are pure: values in, values out.
 
-Others import the modules that are named here, and ``service`` (``service.granted``: what a file
-grants a service).
+Others import the modules that are named here, and ``service``.
 """

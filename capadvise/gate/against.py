@@ -10,12 +10,12 @@ from capadvise.gate.finding import Finding, Severity
 from capadvise.gate.service import Service, circumstances_of
 from capadvise.judgement.decide import Proposal, Verdict
 from capadvise.judgement.report import Report
+from capadvise.judgement.risk import remaining, risk_word
 from capadvise.judgement.user_namespace import USUAL_IDS
 from capadvise.model.caps import Cap, CapSet
 from capadvise.model.escape import printable
 from capadvise.report.fit import can_move, fit_of_report
 from capadvise.report.lines import listed
-from capadvise.report.risk import remaining, risk_word
 from capadvise.report.words import without
 
 _BIND = Cap.parse("NET_BIND_SERVICE")

@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from capadvise.catalog import default
+from capadvise.config.consumer import EVERY, granted
 from capadvise.config.declared import Declared
 from capadvise.config.language import Language
 from capadvise.config.patched import Patched
 from capadvise.config.snippet import Snippet
 from capadvise.config.snippet_from import snippet_of
 from capadvise.gate.files import Change, plan
-from capadvise.gate.service import EVERY, granted
 from capadvise.judgement.report import Report
 from capadvise.model.caps import CapSet
 from capadvise.model.errors import BadInput

@@ -9,9 +9,9 @@ from capadvise.catalog.capabilities import Risk
 from capadvise.config.declared import Exposure, ExposureAt, has_group
 from capadvise.gate.finding import Finding, Severity
 from capadvise.gate.service import Service, circumstances_of
+from capadvise.judgement.risk import remaining
 from capadvise.model.caps import Cap, CapSet
 from capadvise.model.escape import printable
-from capadvise.report.risk import remaining
 
 _ERROR, _WARNING, _NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
 

@@ -7,11 +7,11 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 
+from capadvise.config.consumer import EVERY
 from capadvise.config.declared import is_root
 from capadvise.config.units.names import called_after
 from capadvise.gate.finding import Finding, Level, Reached, Severity
 from capadvise.gate.outcome import Examined, JudgedService, Outcome
-from capadvise.gate.service import EVERY
 from capadvise.model.caps import CapSet
 from capadvise.model.escape import printable
 from capadvise.report.lines import counted

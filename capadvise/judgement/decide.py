@@ -25,15 +25,15 @@ class Verdict(StrEnum):
 
     REQUIRED = "required"
     """Shown by a trial: the workload fails without it."""
-    NEEDED = "used"
+    NEEDED = "needed"
     """The outcome of at least one system call depends on it."""
-    OPTIONAL = "tolerated"
+    OPTIONAL = "optional"
     """Needed, but a trial passed without it."""
-    INCIDENTAL = "advisory"
+    INCIDENTAL = "incidental"
     """Checked, but the result has no effect."""
     DENIED = "denied"
     """Refused without effect: the process had dropped it, or the call succeeded anyway."""
-    NOT_CHECKED = "unused"
+    NOT_CHECKED = "not-checked"
 
 
 class Proof(StrEnum):

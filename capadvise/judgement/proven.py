@@ -64,6 +64,8 @@ class Proven:
     leaves_nothing: bool = False
     """With every capability, no process outlasts the stop; if one does in another trial, that trial
     has failed."""
+    date: str = ""
+    """The day on which they were made, as ``2026-11-30``; empty in older reports."""
     hardening: Hardening | None = None
     """The options with which a unit also works; None: no option was tried."""
 

@@ -11,8 +11,9 @@ from capadvise.model.recording import Recording
 from capadvise.model.target import Target
 from capadvise.model.workload import Workload
 
-SCHEMA = "capadvise.report/1"
-"""The format of the file is public: ``report/schema.json`` describes it."""
+SCHEMA = "capadvise.report/2"
+"""The format of the file is public: ``report/schema.json`` describes it. Version 1 is read, and
+``report.version_1`` writes it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from capadvise.model.caps import CapSet
+
 _USER = r"([A-Za-z0-9_][A-Za-z0-9_.-]{0,31})(?::([A-Za-z0-9_][A-Za-z0-9_.-]{0,31}))?"
 """``uid``, ``uid:gid``, or names."""
 NO_ID = (1 << 32) - 1
@@ -69,6 +71,8 @@ class Target:
     pod: str | None = None
     privileged: bool | None = None
     """The engine made the container privileged; None if unknown."""
+    granted: CapSet | None = None
+    """The capabilities that its configuration or its user gives it without us; None if unknown."""
     owner: str | None = None
     """The workload that owns its pods, as ``Deployment/web``."""
     replicas: int | None = None

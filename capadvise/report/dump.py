@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from typing import Any
@@ -10,11 +11,13 @@ from capadvise import __version__
 from capadvise.catalog import Catalog, Meaning
 from capadvise.catalog.capabilities import Risk
 from capadvise.judgement.behaviour import mounts_overlays
+from capadvise.judgement.conclusion import Conclusion, conclude_report, not_tested
 from capadvise.judgement.decide import Need
-from capadvise.judgement.hardening import Hardening
+from capadvise.judgement.hardening import NO_NEW_PRIVILEGES, Hardening
 from capadvise.judgement.proven import Proven
 from capadvise.judgement.refusals import refusals
 from capadvise.judgement.report import SCHEMA, Report
+from capadvise.judgement.risk import RisksHere
 from capadvise.judgement.user_namespace import Placed, placements
 from capadvise.model.caps import Cap, names
 from capadvise.model.posture import Mac
@@ -22,7 +25,6 @@ from capadvise.model.recording import Check, Origin, Recording
 from capadvise.model.target import Target
 from capadvise.report.compared import Comparison, compared
 from capadvise.report.fit import fit_of_report
-from capadvise.report.lamps import RisksHere
 
 
 def dump(report: Report, catalog: Catalog) -> dict[str, Any]:
@@ -51,12 +53,37 @@ def dump(report: Report, catalog: Catalog) -> dict[str, Any]:
             "cap_drop": ["ALL"],
             "cap_add": [cap.short for cap in caps],
             "recommended": names(caps),
-            "floor": None if proposal.minimal is None else names(proposal.minimal),
+            "minimal": None if proposal.minimal is None else names(proposal.minimal),
             "user_namespace": {"fits": fit.fits, "ids": None if fit.fits is False else fit.ids},
         },
         "proof": None if report.proven is None else _proof(report.proven),
+        "conclusion": _conclusion(report, conclude_report(report, catalog, risks=risks)),
         "known": _known(compared(report, catalog.known_index)),
     }
+
+
+def _conclusion(report: Report, conclusion: Conclusion) -> dict[str, Any]:
+    baseline = conclusion.baseline
+    return {
+        **_part(conclusion, "standing", "recommended", "minimal", "doubt", "trials", "date"),
+        "baseline": {"caps": names(baseline.caps), "from": baseline.source},
+        "risk": {"from": conclusion.risk_before, "to": conclusion.risk_after},
+        "also_passed": [
+            {"caps": names(one.caps), "with": list(one.beside)} for one in conclusion.also_passed
+        ],
+        "compared": [],
+        "companions": {"no_new_privs": _option_tried(report), "seccomp": "not-tried"},
+        "not_tested": list(not_tested(report)),
+        "next": shlex.join(conclusion.next.words),
+    }
+
+
+def _option_tried(report: Report) -> str:
+    """``NoNewPrivileges=`` of a unit, as trials found it."""
+    hardening = report.proven and report.proven.hardening
+    if not hardening:
+        return "not-tried"
+    return "tried" if NO_NEW_PRIVILEGES in hardening.lines else "left-out"
 
 
 def _known(comparison: Comparison | None) -> dict[str, Any] | None:
@@ -67,9 +94,9 @@ def _known(comparison: Comparison | None) -> dict[str, Any] | None:
         "program": program.name,
         "version": program.version,
         "variant": variant.name,
-        "set": "floor" if comparison.minimal else "recommended",
+        "set": "minimal" if comparison.minimal else "recommended",
         "recommended": names(variant.recommended),
-        "floor": names(variant.minimal),
+        "minimal": names(variant.minimal),
         "more": names(comparison.more),
         "less": names(comparison.less),
     }
@@ -94,7 +121,7 @@ def dump_recording(
         **_part(recording, "attached", "restarted", "io_uring", "setid_exec", "proc_scanners"),
         **_part(recording, "access_time_keepers", "isolators"),
         "imports": [{"program": p, "function": name} for p, name in sorted(recording.imports)],
-        "own_sets": [
+        "fixed_capsets": [
             {"program": program, "kept": names(kept)} for program, kept in recording.fixed_capsets
         ],
         **_part(recording, "still_running", "cautions", "started_containers", "start"),
@@ -124,7 +151,7 @@ def _check(check: Check, catalog: Catalog, own_mounts: bool) -> dict[str, Any]:
 def _need(need: Need, risk: Risk | None, placed: Placed) -> dict[str, Any]:
     return {
         **_part(need, "cap", "verdict", "proof", "uncertain", "reason", "lost_without"),
-        "instead": need.remediation,
+        "remediation": need.remediation,
         "alternatives": [names(caps) for caps in need.alternatives],
         "self_restricting": need.self_restricting,
         "risk": as_json(risk),
@@ -139,10 +166,10 @@ def _need(need: Need, risk: Risk | None, placed: Placed) -> dict[str, Any]:
 def _proof(proven: Proven) -> dict[str, Any]:
     return {
         **_part(proven, "isolation", "user_namespace", "leaves_nothing", "flaky", "complete"),
-        **_part(proven, "untried", "cautions", "logs"),
+        **_part(proven, "untried", "cautions", "logs", "date"),
         "hardening": None if proven.hardening is None else _hardening(proven.hardening),
         "recommended": {"sound": proven.recommended_sound},
-        "floor": None
+        "minimal": None
         if proven.minimal is None
         else {"sound": True, "minimal": proven.complete, "caps": names(proven.minimal)},
         "trials": [

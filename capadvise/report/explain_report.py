@@ -20,18 +20,11 @@ from capadvise.catalog.capabilities import (
 )
 from capadvise.catalog.circumstances import Circumstance
 from capadvise.catalog.sites import among, asker
+from capadvise.judgement.conclusion import conclude_report
 from capadvise.judgement.decide import ONLY_HEALTHCHECK, Need, Proof, Proposal, Verdict
 from capadvise.judgement.judge import Effect, Judged
 from capadvise.judgement.report import Report
-from capadvise.judgement.user_namespace import USUAL_IDS, fit_of
-from capadvise.model.caps import Cap, CapSet, parse_set
-from capadvise.model.escape import printable
-from capadvise.model.posture import Posture, Sharing
-from capadvise.report.compared import compared_lines
-from capadvise.report.fit import can_move, fit_of_report
-from capadvise.report.inspection import PLAIN
-from capadvise.report.lines import bullet, edit_lines, listed, paragraph, sentence
-from capadvise.report.risk import (
+from capadvise.judgement.risk import (
     Remaining,
     circumstances_of,
     judged_in,
@@ -41,34 +34,51 @@ from capadvise.report.risk import (
     risk_of,
     risk_word,
 )
-from capadvise.report.text import doubts, evidence_line, no_need, occasions, refusal_lines
-from capadvise.report.words import set_text, without
+from capadvise.judgement.user_namespace import USUAL_IDS, fit_of
+from capadvise.model.caps import Cap, CapSet, parse_set
+from capadvise.model.escape import printable
+from capadvise.model.posture import Posture, Sharing
+from capadvise.report.compared import compared_lines
+from capadvise.report.fit import can_move, fit_of_report
+from capadvise.report.inspection import PLAIN
+from capadvise.report.lines import bullet, edit_lines, listed, paragraph, sentence
+from capadvise.report.text import called, doubts, evidence_line, occasions, refusal_lines
+from capadvise.report.words import no_need, without
 
 _MOST = 4
 """Pieces of evidence that are shown of one capability."""
 
 
 def report_text(report: Report, catalog: Catalog) -> Iterator[str]:
-    """The whole story, line by line."""
-    yield from _short(report, catalog)
-    if report.proposal.recommended:
+    """The whole story, line by line: the answer, the reasons, the advice, the evidence."""
+    conclusion = conclude_report(report, catalog)
+    yield from paragraph(printable(f"{conclusion.headline(called(report))}."), "")
+    needs = [report.proposal.need(cap) for cap in sorted(report.proposal.recommended)]
+    if not needs:
+        yield from paragraph(no_need(conclusion), "")
+    else:
         yield from ("", "What it needs, and why")
-        for cap in sorted(report.proposal.recommended):
-            yield from _need(report.proposal.need(cap), catalog)
+        for need in needs:
+            yield from _need(need, catalog)
     if uncertain := list(doubts(report.proposal)):
-        yield from ("", "What it may need besides")
+        yield from ("", "What it may also need")
         for text in uncertain:
             yield from bullet(f"{text}.")
-    if report.proposal.recommended:
-        yield from ("", "What an attacker who takes over this program could still do")
-        yield from _attacker(report, catalog)
+    if needs:
         yield from ("", "Do this instead (best first)")
         yield from _ways(report, catalog)
+        yield from ("", "What an attacker who takes over this program could still do")
+        yield from _attacker(report, catalog)
         yield from namespace_text(report, catalog)
-    yield from ("", "What this set saves")
-    yield from _savings(report, catalog)
+    if conclusion.has_set:
+        yield from ("", "What this set saves")
+        yield from _savings(report, catalog)
     for text in compared_lines(report, catalog.known_index):
         yield from ("", *paragraph(text, ""))
+    if needs:
+        yield from ("", "Evidence")
+        for need in needs:
+            yield from _evidence(need)
     if refused := list(refusal_lines(report, catalog)):
         yield from ("", *refused)
     if report.proposal.cautions:
@@ -77,49 +87,9 @@ def report_text(report: Report, catalog: Catalog) -> Iterator[str]:
             yield from bullet(sentence(printable(caution)))
 
 
-def _short(report: Report, catalog: Catalog) -> Iterator[str]:
-    caps = report.proposal.recommended
-    name = printable(report.target.name)
-    known_caps = report.recording.host.last_cap + 1
-    if not caps:
-        yield from paragraph(f"{name}: {no_need(report)}", "")
-        return
-    yield from paragraph(
-        f"{name} needs {len(caps)} of the {known_caps} capabilities into which Linux divides "
-        f"root's power: {set_text(caps)}.",
-        "",
-    )
-    place, _ = judged_in(report)
-    risks = {entry.cap: remaining(entry, place).risk for entry in _entries(report, catalog)}
-    worst = max(risks.values(), default=None)
-    if worst is not None:
-        names = [cap.short for cap, risk in risks.items() if risk is worst]
-        yield from paragraph(f"Highest risk: {risk_word(worst)} ({listed(names)}).", "")
-    yield from paragraph(_proof(report), "")
-
-
 def _entries(report: Report, catalog: Catalog) -> list[Entry]:
     entries = map(catalog.entry, sorted(report.proposal.recommended))
     return [entry for entry in entries if entry is not None]
-
-
-def _proof(report: Report) -> str:
-    proven = report.proven
-    if proven is None:
-        number = len(report.recordings)
-        runs = "one recording" if number == 1 else f"{number} recordings"
-        return f"Based on {runs}, not yet proven: `capadvise prove` tests it by trials."
-    if proven.minimal is None or not proven.complete or proven.flaky:
-        return "The trials did not prove a set."
-    if proven.recommended_sound is False:
-        return (
-            f"Proven by trials: it works with {set_text(proven.minimal)}, but not with all of the "
-            "above. Use the minimal set."
-        )
-    if proven.minimal == report.proposal.recommended:
-        return "Proven by trials: it works with these, and fails without any one of them."
-    less = set_text(proven.minimal)
-    return f"Proven by trials: it also works with less ({less}), but loses something."
 
 
 _OF_FILES = parse_set(["DAC_OVERRIDE", "DAC_READ_SEARCH"])
@@ -142,22 +112,33 @@ def _need(need: Need, catalog: Catalog) -> Iterator[str]:
         )
         for use, asked in seen:
             yield from bullet(f"{use.name}, {asked}×: {use.what}", "        ", "·")
-    doing = f"the program was {need.reason}" if need.evidence else need.reason
+    doing = f"seen: {need.reason}" if need.evidence else need.reason
     yield from bullet(sentence(doing), "    ")
-    lines = list(dict.fromkeys(evidence_line(judged) for judged in needed_checks(need)))
-    for line in lines[:_MOST]:
-        yield from bullet(f"seen: {line}", "    ")
-    if len(lines) > _MOST:
-        yield from bullet(f"and {len(lines) - _MOST} more like it", "    ")
     yield from bullet(" ".join((_certainty(need), *map(sentence, occasions(need)))), "    ")
     for text in _remediation(need):
         yield from bullet(f"do this instead: {text}", "    ")
-    if need.lost_without:
-        yield from bullet(f"without it: {without(need)}", "    ")
     if need.self_restricting:
         yield from bullet(_instead_of_dropping(need), "    ")
+    for text in _alternatives(need, catalog):
+        yield from bullet(text, "    ")
+
+
+def _evidence(need: Need) -> Iterator[str]:
+    lines = list(dict.fromkeys(evidence_line(judged) for judged in needed_checks(need)))
+    for line in lines[:_MOST]:
+        yield from bullet(f"{need.cap.short}: {line}", "  ")
+    if len(lines) > _MOST:
+        yield from bullet(f"{need.cap.short}: and {len(lines) - _MOST} more like it", "  ")
+
+
+def _alternatives(need: Need, catalog: Catalog) -> Iterator[str]:
+    """What trials tried in its place; without trials, what could be enough."""
+    for other, passed in need.tried:
+        yield f"{printable(other)} {'also passed' if passed else 'was tried instead, and failed'}."
+    tried = {other for other, _ in need.tried}
     for caps in need.alternatives:
-        yield from bullet(_alternative(need.cap, caps, catalog), "    ")
+        if "+".join(cap.short for cap in caps) not in tried:
+            yield _alternative(need.cap, caps, catalog)
 
 
 def _instead_of_dropping(need: Need) -> str:
@@ -187,13 +168,15 @@ def _alternative(cap: Cap, others: tuple[Cap, ...], catalog: Catalog) -> str:
 def _certainty(need: Need) -> str:
     if need.uncertain:
         return f"Uncertain: {printable(need.uncertain)}."
+    lost = without(need)
     if need.verdict is Verdict.REQUIRED:
-        return "Proven by trial: the workload was run without it, and failed."
-    return {
-        Proof.TRIAL: "Proven by trial: the program runs without it, and loses something.",
+        return f"Proven by trial: without it, {lost or 'the workload fails'}."
+    known = {
+        Proof.TRIAL: "Proven by trial: the program runs without it",
         Proof.RETRY: "Confirmed by retrying the call: it failed without this capability, and "
-        "succeeded with it.",
-    }.get(need.proof, "Inferred from the call site, not tested.")
+        "succeeded with it",
+    }.get(need.proof, "Inferred from the call site, not tested")
+    return f"{known}; without it: {lost}." if lost else f"{known}."
 
 
 def _attacker(report: Report, catalog: Catalog) -> Iterator[str]:

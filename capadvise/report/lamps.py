@@ -3,17 +3,15 @@ pages draw them."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
-from capadvise.catalog import Catalog
 from capadvise.catalog.capabilities import Risk
-from capadvise.judgement.decide import Proof, Proposal, Verdict
-from capadvise.judgement.proven import Proven
-from capadvise.judgement.report import Report
+from capadvise.judgement.conclusion import PASSED, WITHOUT_SET, Conclusion, Standing
+from capadvise.judgement.decide import Proposal, Verdict
+from capadvise.judgement.risk import Risks, worst
 from capadvise.model.caps import Cap, CapSet
-from capadvise.report.risk import judged_in, remaining, risk_word
 
 
 class Light(StrEnum):
@@ -48,7 +46,6 @@ _BY_VERDICT = {
     Verdict.DENIED: Light.DENIED,
     Verdict.INCIDENTAL: Light.INCIDENTAL,
 }
-Risks = Mapping[Cap, Risk]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,45 +54,6 @@ class Lamp:
 
     cap: Cap
     light: Light
-
-
-class RisksHere(Mapping[Cap, Risk]):
-    """The risk of each capability in the place where it runs, looked up on demand: a catalog entry
-    takes a millisecond to read. Capabilities that the catalog does not know are missing."""
-
-    def __init__(self, report: Report, catalog: Catalog) -> None:
-        self._place, _ = judged_in(report)
-        self._catalog = catalog
-        self._caps = all_caps(report.recording.host.last_cap, report.proposal)
-        self._risks: dict[Cap, Risk | None] = {}
-
-    def __getitem__(self, cap: Cap) -> Risk:
-        if cap not in self._risks:
-            entry = self._catalog.entry(cap)
-            self._risks[cap] = remaining(entry, self._place).risk if entry else None
-        risk = self._risks[cap]
-        if risk is None:
-            raise KeyError(cap)
-        return risk
-
-    def __iter__(self) -> Iterator[Cap]:
-        """The usually worst first, so that a search for the worst ends soon."""
-        usual = usual_risks(self._caps, self._catalog)
-        return iter(sorted(usual, key=lambda cap: -usual[cap]))
-
-    def __len__(self) -> int:
-        return len(usual_risks(self._caps, self._catalog))
-
-
-def usual_risks(caps: Collection[Cap], catalog: Catalog) -> dict[Cap, Risk]:
-    """The risks of capabilities in an unknown place."""
-    words = {cap: catalog.risk(cap) for cap in caps}
-    return {cap: Risk[word.upper()] for cap, word in words.items() if word}
-
-
-def all_caps(last_cap: int, proposal: Proposal) -> tuple[Cap, ...]:
-    """All that the kernel knows, and what else was seen."""
-    return tuple(sorted({*map(Cap, range(last_cap + 1)), *(n.cap for n in proposal.needs)}))
 
 
 def lamps(
@@ -127,69 +85,43 @@ def lamps(
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """``41 → 4 · root-equivalent → medium · proven``."""
+    """``14 → 4 · high → medium · proven, 8 trials``."""
 
-    total: int
-    kept: int
+    numbers: str
     before: str
+    """Empty while the baseline is not known."""
     after: str
     status: str
-
-    @property
-    def numbers(self) -> str:
-        """How many there were, and how many are left."""
-        return f"{self.total} → {self.kept}"
+    brief: str
+    """The status for a narrow screen."""
+    good: bool | None = None
+    """True: proven. False: no surface may call it good."""
 
     @property
     def risk(self) -> str:
-        """The worst of all, and the worst of those that are left."""
-        return f"{self.before} → {self.after}"
+        """The worst of the baseline, and the worst of the set."""
+        return f"{self.before} → {self.after}" if self.before else self.after
 
     def __str__(self) -> str:
         return f"{self.numbers} · {self.risk} · {self.status}"
 
 
-def score(caps: Collection[Cap], kept: CapSet, risks: Risks, status: str) -> Score:
-    """The score of a set."""
-    return Score(len(caps), len(kept), worst(caps, risks), worst(kept, risks), status)
+_BAD = WITHOUT_SET | {Standing.CONTRADICTED, Standing.OTHER_PROGRAM}
 
 
-def worst(caps: Collection[Cap], risks: Risks) -> str:
-    """The word for the highest risk among these; one that nobody knows is the highest."""
-    if not caps:
-        return "none"
-    worst_known: Risk | None = None
-    for cap in risks:
-        if cap in caps and (worst_known is None or risks[cap] > worst_known):
-            worst_known = risks[cap]
-        if worst_known is Risk.ROOT:
-            return risk_word(worst_known)
-    return risk_word(worst_known if all(cap in risks for cap in caps) else None)
+def score_of(conclusion: Conclusion) -> Score:
+    """The score of what is concluded."""
+    standing = conclusion.standing
+    return Score(
+        conclusion.counts,
+        conclusion.risk_before,
+        conclusion.risk_after,
+        conclusion.standing_words,
+        standing.words,
+        True if standing in PASSED else False if standing in _BAD else None,
+    )
 
 
-def how_known(report: Report, caps: CapSet) -> str:
-    """The proof of a set as a whole, in a word or two."""
-    if report.proven is not None and (known := _tried(report.proven, report.proposal, caps)):
-        return known
-    needs = [report.proposal.need(cap) for cap in caps]
-    retried = needs and all(need.proof is Proof.RETRY for need in needs)
-    recommended = caps == report.proposal.recommended
-    return "confirmed by retries" if recommended and retried else "not tested"
-
-
-def _tried(proven: Proven, proposal: Proposal, caps: CapSet) -> str:
-    if proven.flaky:
-        return "flaky"
-    trial = next((trial for trial in reversed(proven.trials) if trial.caps == caps), None)
-    if trial is not None and not trial.passed:
-        return "a trial failed"
-    return _proven(proven, proposal, caps) or ("a trial passed" if trial is not None else "")
-
-
-def _proven(proven: Proven, proposal: Proposal, caps: CapSet) -> str:
-    if proven.complete and proven.minimal is not None:
-        if caps == proven.minimal:
-            return "proven minimal"
-        if caps == proposal.recommended and proven.recommended_sound is not False:
-            return "proven"
-    return ""
+def score_so_far(caps: CapSet, risks: Risks, status: str) -> Score:
+    """The score of a set while nothing is concluded yet."""
+    return Score(f"{len(caps)} needed", "", worst(caps, risks), status, status)

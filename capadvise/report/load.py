@@ -31,6 +31,7 @@ from capadvise.model.recording import (
 )
 from capadvise.model.target import Target, is_user
 from capadvise.model.workload import Act, Step, Workload
+from capadvise.report import version_1
 
 MAX_BYTES = 64 << 20
 """A larger file is not a report: evidence is aggregated."""
@@ -85,7 +86,9 @@ def _load(raw: Any, catalog: Catalog) -> Report:
     said = raw.get("schema") if isinstance(raw, Mapping) else None
     if said is None:
         raise BadInput("not a report", hint=_REPORTS)
-    if said != SCHEMA:
+    if said == version_1.SCHEMA:
+        raw = version_1.upgraded(raw)
+    elif said != SCHEMA:
         raise BadInput(f"schema {said!r} is not {SCHEMA!r}")
     recordings = tuple(load_recording(item) for item in raw["recordings"])
     if not recordings:
@@ -117,7 +120,7 @@ def _steps(raw: Any) -> tuple[Step, ...] | None:
 
 
 def _load_proof(raw: Any) -> Proven:
-    minimal = raw["floor"]
+    minimal = raw["minimal"]
     if raw["isolation"] not in ISOLATIONS:
         isolations = ", ".join(ISOLATIONS)
         raise BadInput(f"isolation {raw['isolation']!r:.40} is none of {isolations}")
@@ -152,7 +155,9 @@ def load_recording(raw: Any) -> Recording:
         "refused_calls": _refused_calls(raw),
         "audit": tuple(_refusal(AuditDenial, item) for item in raw.get("audit", [])),
         "imports": frozenset((_text(one["program"]), _text(one["function"])) for one in imports),
-        "fixed_capsets": tuple((_text(x["program"]), _caps(x["kept"])) for x in raw["own_sets"]),
+        "fixed_capsets": tuple(
+            (_text(x["program"]), _caps(x["kept"])) for x in raw["fixed_capsets"]
+        ),
         "started_containers": bool(raw.get("started_containers")),
     }
     return value_of(Recording, raw, own)

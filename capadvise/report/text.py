@@ -11,21 +11,28 @@ from pathlib import Path
 from capadvise.catalog import Catalog
 from capadvise.catalog.capabilities import Risk
 from capadvise.catalog.sites import asker
+from capadvise.config.snippet_from import short_reason
+from capadvise.judgement.conclusion import (
+    Conclusion,
+    NextStep,
+    conclude_report,
+    how_it_ended,
+    not_tested,
+)
 from capadvise.judgement.decide import Need, Proposal, Verdict
 from capadvise.judgement.judge import WHILE_STOPPED, Judged
 from capadvise.judgement.refusals import refusals
 from capadvise.judgement.report import Report
+from capadvise.judgement.risk import Risks, RisksHere, risk_word
 from capadvise.judgement.user_namespace import USUAL_IDS, Fit
 from capadvise.model.caps import CapSet
 from capadvise.model.escape import printable
-from capadvise.model.recording import Origin, Recording, RefusedBy, Retried
+from capadvise.model.recording import Origin, RefusedBy, Retried
 from capadvise.model.workload import TWO_RUNS, Act, Workload, implicit_check
-from capadvise.report.compared import compared_lines
+from capadvise.report.compared import compared_in_short, compared_lines
 from capadvise.report.fit import Places, can_move, fit_of_report
-from capadvise.report.lamps import Risks, RisksHere
 from capadvise.report.lines import listed
-from capadvise.report.risk import risk_word
-from capadvise.report.words import VERDICTS, how_proven, proof_lines, set_text, without
+from capadvise.report.words import VERDICTS, limits_of_proof, proof_lines, set_text, without
 
 ORIGINS = {
     Origin.SECCOMP: "answered by the seccomp filter",
@@ -57,79 +64,121 @@ def proposal_text(
     columns: int = 80,
     file: str | None = None,
     patched: bool = False,
+    verbose: bool = False,
+    check_said: str | None = None,
 ) -> Iterator[str]:
-    """The page that ``run`` prints, line by line: the answer, the table, what limits it, what to do
-    next. ``as_root``: how root calls capadvise here. ``columns``: of the terminal. ``file``: where
-    the target is configured, if that is known. ``patched``: it has the answer already."""
+    """The page that ``run`` prints, line by line: the answer, a line for each need, what limits it,
+    what to do next. ``as_root``: how root calls capadvise here. ``columns``: of the terminal.
+    ``file``: where the target is configured, if that is known. ``patched``: it has the answer
+    already. ``verbose``: with the evidence, and with all that was seen and has no effect.
+    ``check_said``: a sentence on the health check."""
     columns = min(max(columns, NARROWEST), WIDEST)
-    proposal = report.proposal
+    conclusion = conclude_report(report, catalog)
 
     def wrapped(text: str) -> list[str]:
         return textwrap.wrap(text, columns, subsequent_indent="  ", break_on_hyphens=False)
 
-    yield from wrapped(_headline(report))
+    yield from wrapped(printable(conclusion.headline(called(report))))
+    needs = [need for need in report.proposal.needs if need.cap in conclusion.caps]
+    if needs:
+        table = _table if verbose else _short_table
+        yield from ("", *table(needs, RisksHere(report, catalog), columns))
     yield ""
-    yield from wrapped(answer(report, catalog))
-    needed = [need for need in proposal.needs if need.cap in proposal.recommended]
-    if needed:
-        yield ""
-        yield from _table(needed, RisksHere(report, catalog), columns)
-    yield ""
-    for text in (
-        *_sets(report),
-        *(proof_lines(report.proven) if report.proven is not None else ()),
-        *tested_lines(report),
-        *filter(None, [fit_line(report, catalog)]),
-        *compared_lines(report, catalog.known_index),
-        *_rest(proposal),
-        *(f"Caution: {printable(caution)}." for caution in proposal.cautions),
-    ):
+    yield from wrapped(f"{_seen(report)} {printable(check_said or '')}".rstrip())
+    more = _all_lines if verbose else _few_lines
+    for text in more(report, catalog, conclusion):
         yield from wrapped(text)
-    if refused := list(refusal_lines(report, catalog)):
+    if refused := list(refusal_lines(report, catalog, verbose=verbose)):
         yield from ("", *refused)
     if saved is not None:
         yield ""
-        yield from _next_steps(report, saved, as_root)
-        yield _apply(report, file) if patched and file else _emit(report, saved, file)
+        yield f"Report: {printable(shlex.quote(str(saved)))}"
+        words = next_words(report, conclusion, saved, file=file, patched=patched)
+        yield f"Next: {printable(as_typed(conclusion.next, words, as_root))}"
 
 
-def answer(report: Report, catalog: Catalog) -> str:
-    """The summary of the whole report: the number of needed capabilities, and the changes.
-
-    ``Needs 4 of 41 capabilities, proven. docker grants 14 by default: 10 of them are not needed.``
-    """
-    caps = report.proposal.recommended
-    total = report.recording.host.last_cap + 1
-    if not caps:
-        return no_need(report)
-    text = f"Needs {len(caps)} of {total} capabilities, {how_proven(report.proven, caps)}."
-    if report.target.kind == "unit":
-        return f"{text} A unit that says nothing has all of them."
-    runtime = catalog.baselines.default(report.target.engine)
-    grants = runtime.grants
-    drop, add = len(grants - caps), caps - grants
-    changes = [f"{drop} of them are not needed"] * bool(drop)
-    changes += [f"add {set_text(add)}"] * bool(add)
-    if not changes:
-        return f"{text} These are {runtime.name}'s {len(grants)} defaults."
-    return f"{text} {runtime.name} grants {len(grants)} by default: {'; '.join(changes)}."
+def called(report: Report) -> str:
+    """The name of the target in sentences: a unit's whole name, else what was started."""
+    target = report.target
+    return target.unit if target.kind == "unit" else target.name
 
 
-def _sets(report: Report) -> Iterator[str]:
-    caps, proven = report.proposal.recommended, report.proven
-    minimal = (
-        proven.minimal if proven is not None and proven.complete and not proven.flaky else None
-    )
-    if minimal == caps:
-        yield f"Recommended set, also the minimal set (floor): {set_text(caps)}"
-        return
-    if caps:
-        yield f"Recommended set: {set_text(caps)}"
-    if minimal is not None:
-        yield f"Minimal set (floor): {set_text(minimal)}"
+def as_typed(step: NextStep, words: Sequence[str], as_root: str) -> str:
+    """A next step as a command line. ``as_root``: how root calls capadvise here."""
+    if step.as_root and words[0] == "capadvise":
+        return f"{as_root} {shlex.join(words[1:])}"
+    return shlex.join(words)
 
 
-def _headline(report: Report) -> str:
+def next_words(
+    report: Report,
+    conclusion: Conclusion,
+    saved: Path,
+    *,
+    file: str | None = None,
+    patched: bool = False,
+) -> tuple[str, ...]:
+    """The next step for this report's file; for the user's own ``file``, if that is known, and what
+    starts it again, if it is ``patched``."""
+    words, target = conclusion.next.of(str(saved)), report.target
+    if words[:2] != ("capadvise", "emit") or file is None or not target.service:
+        return words
+    if patched:
+        files = [word for word in target.argv if word.startswith("--file=")] or [f"--file={file}"]
+        return (target.engine or "docker", "compose", *files, "up", "-d", target.service)
+    options = words[words.index("--format") + 2 :]
+    return (*words[:3], "--into", file, "--service", target.service, *options)
+
+
+def _few_lines(report: Report, catalog: Catalog, conclusion: Conclusion) -> Iterator[str]:
+    """What could change the set, or what somebody does with it; the rest is for ``-v``."""
+    proven = report.proven
+    yield from _also_passed(conclusion)
+    if proven is not None:
+        yield from limits_of_proof(proven)
+    yield from not_tested_line(report)
+    yield from filter(None, [fit_line(report, catalog)])
+    if known := compared_in_short(report, catalog.known_index, conclusion.caps):
+        yield f"{known}."
+    yield from _rest(report.proposal)
+    texts = [f"Caution: {printable(caution)}." for caution in report.proposal.cautions]
+    yield from texts[:_FEW]
+    if len(texts) > _FEW:
+        yield f"And {len(texts) - _FEW} more cautions: -v shows them."
+
+
+_FEW = 3
+"""Cautions that are shown without ``-v``."""
+
+
+def _all_lines(report: Report, catalog: Catalog, conclusion: Conclusion) -> Iterator[str]:
+    yield from _sets(report, conclusion)
+    yield from _also_passed(conclusion)
+    yield from proof_lines(report.proven) if report.proven is not None else ()
+    yield from tested_lines(report)
+    yield from filter(None, [fit_line(report, catalog)])
+    yield from compared_lines(report, catalog.known_index)
+    yield from _rest(report.proposal)
+    yield from (f"Caution: {printable(caution)}." for caution in report.proposal.cautions)
+
+
+def _also_passed(conclusion: Conclusion) -> Iterator[str]:
+    for one in conclusion.also_passed[:2]:
+        beside = " and ".join(map(printable, one.beside))
+        yield f"Also passed: {len(one.caps)} ({set_text(one.caps)}) with {beside}."
+
+
+def _sets(report: Report, conclusion: Conclusion) -> Iterator[str]:
+    caps, minimal = conclusion.recommended, conclusion.minimal
+    title = "Recommended set, also the minimal set" if minimal == caps else "Recommended set"
+    if conclusion.has_set:
+        yield f"{title}: {set_text(caps)}"
+    if minimal is not None and minimal != caps:
+        yield f"Minimal set: {set_text(minimal)}"
+
+
+def _seen(report: Report) -> str:
+    """``nginx -g 'daemon off;' exited with 0 after 1.2 s: 356 capability checks.``"""
     recording, runs = report.recording, report.recordings
     command = printable(shlex.join(report.target.argv))
     if len(command) > 60:
@@ -138,18 +187,18 @@ def _headline(report: Report) -> str:
         command = f"{printable(report.target.name)} ({command})"
     elif report.target.kind == "unit":
         command = printable(report.target.unit)
-    status = recording.exit_status
-    ended = "was lost" if status is None else how_it_ended(status)
-    how = f"{ended} after {recording.seconds:.1f} s"
-    if recording.attached or report.target.pod:
-        how = f"was recorded for {recording.seconds:.1f} s"
     if recording.host.observer == "audit":
         refused = sum(item.count for run in runs for item in run.refused_calls)
         return (
             f"{command}: {_counted(refused, 'refusal')} in {recording.seconds:.1f} s of audit log."
         )
+    how = f"{how_it_ended(recording.exit_status)} after {recording.seconds:.1f} s"
+    if recording.attached or report.target.pod:
+        how = f"was recorded for {recording.seconds:.1f} s"
     if len(runs) > 1:
-        how = f"ran {len(runs)} times, {sum(run.seconds for run in runs):.1f} s in all"
+        seconds = sum(run.seconds for run in runs)
+        ended = dict.fromkeys(how_it_ended(run.exit_status) for run in runs)
+        how = f"was recorded {len(runs)} times ({seconds:.1f} s), {', '.join(ended)}"
     return f"{command} {how}: {', '.join(_counts(report))}."
 
 
@@ -165,13 +214,8 @@ def _counted(number: int, noun: str) -> str:
     return f"{number} {noun}{'s' * (number != 1)}"
 
 
-def how_it_ended(status: int) -> str:
-    """An exit status in words, to follow the target's name."""
-    return f"ended by signal {status - 128}" if status > 128 else f"exited with {status}"
-
-
-def _table(needs: Sequence[Need], risks: Risks, columns: int) -> Iterator[str]:
-    """A line for each need, and below it the evidence and what else is to be said."""
+def _short_table(needs: Sequence[Need], risks: Risks, columns: int) -> Iterator[str]:
+    """A line for each need: what it is, and the reason in a clause."""
     rows = [
         (
             MARKS[need.verdict],
@@ -181,6 +225,32 @@ def _table(needs: Sequence[Need], risks: Risks, columns: int) -> Iterator[str]:
         )
         for need in needs
     ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for need, row in zip(needs, rows, strict=True):
+        head = _cells(row, widths)
+        yield _cut(head + short_reason(need), columns)
+        indent = " " * len(head)
+        for text in _short_remarks(need):
+            yield _cut(indent + text, columns)
+
+
+def _short_remarks(need: Need) -> Iterator[str]:
+    if need.verdict is not Verdict.REQUIRED and (need.lost_without or need.self_restricting):
+        yield f"without it: {without(need)}" if need.lost_without else "used to drop privileges"
+    if need.uncertain:
+        yield f"uncertain: {printable(need.uncertain)}"
+    for other, passed in need.tried:
+        if passed and "=" not in other:
+            yield f"alternative that passed: {printable(other)}"
+
+
+def _cut(line: str, columns: int) -> str:
+    return line if len(line) <= columns else f"{line[: columns - 1]}…"
+
+
+def _table(needs: Sequence[Need], risks: Risks, columns: int) -> Iterator[str]:
+    """A line for each need, and below it the evidence and what else is to be said."""
+    rows = _rows(needs, risks)
     head = ("", "capability", "status", "risk")
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
     indent = " " * (2 + widths[0] + 1 + widths[1] + 2)
@@ -195,6 +265,18 @@ def _table(needs: Sequence[Need], risks: Risks, columns: int) -> Iterator[str]:
                 subsequent_indent=f"{indent}  ",
                 break_on_hyphens=False,
             )
+
+
+def _rows(needs: Sequence[Need], risks: Risks) -> list[tuple[str, ...]]:
+    return [
+        (
+            MARKS[need.verdict],
+            need.cap.short,
+            VERDICTS[need.verdict],
+            risk_word(risks.get(need.cap)),
+        )
+        for need in needs
+    ]
 
 
 def _cells(row: Sequence[str], widths: Sequence[int]) -> str:
@@ -306,67 +388,6 @@ def doubts(proposal: Proposal) -> Iterator[str]:
         yield f"{', '.join(caps)}: {printable(reason)}"
 
 
-def _next_steps(report: Report, saved: Path, as_root: str) -> Iterator[str]:
-    name = shlex.quote(str(saved))
-    yield f"Report: {printable(name)}"
-    yield "Next:"
-    run = report.recording
-    if report.proven is None and run.succeeded and not (run.attached or report.was_stopped):
-        yield f"  {printable(as_root)} prove {printable(name)}"
-    yield f"  capadvise explain {printable(name)}"
-
-
-def _apply(report: Report, file: str) -> str:
-    files = [word for word in report.target.argv if word.startswith("--file=")]
-    named = shlex.join([*(files or [f"--file={file}"]), "up", "-d", report.target.service or ""])
-    engine = report.target.engine or "docker"
-    return printable(f"  {engine} compose {named}  # it has this set now")
-
-
-def _emit(report: Report, saved: Path, file: str | None) -> str:
-    name, into = shlex.quote(str(saved)), ""
-    if report.target.kind == "unit":
-        return f"  capadvise emit {printable(name)} --drop-in"
-    if file and report.target.service:
-        into = f" --into {shlex.quote(file)} --service {shlex.quote(report.target.service)}"
-    return f"  capadvise emit {printable(name)} --format {report.target.language}{printable(into)}"
-
-
-DROP_ALL = "No capability is needed: drop all."
-
-
-def no_need(report: Report) -> str:
-    """The sentence for an empty set: only trials, or a whole recording, show that there is no
-    need."""
-    if report.proposal.minimal is not None:
-        return DROP_ALL
-    for run in report.recordings:
-        if said := _left_open(run):
-            return said
-    if any(item.likely_optional for need in report.proposal.needs for item in need.evidence):
-        return "Most likely no capability is needed; what is uncertain stands below."
-    return DROP_ALL
-
-
-def _left_open(run: Recording) -> str | None:
-    """Why a run without needs does not say that there are none; None where it does."""
-    if run.host.observer == "audit":
-        return "The audit log shows no need for a capability; it records refusals only."
-    if run.attached:
-        return "No capability was needed while it was recorded."
-    if run.lost.total:
-        return "No need for a capability was seen, but events were dropped."
-    if run.started_containers:
-        return "The command itself needs no capability; what daemons ran for it was not recorded."
-    if run.interrupted and run.still_running:
-        return "No need for a capability was seen before it was stopped."
-    if run.succeeded is False:
-        return "No need for a capability was seen, but the run failed."
-    if run.io_uring:
-        return "No need for a capability was seen, but io_uring's workers were not observed."
-    return None
-
-
 _LONGEST = 100
 """Characters of a health check that are shown."""
 _ACTS = {
@@ -379,14 +400,22 @@ _ACTS = {
 def tested_lines(report: Report) -> Iterator[str]:
     """``Tested: …`` and ``Not tested: …``; nothing for audit logs and for what was already running,
     whose cautions say it."""
-    proven, workload = report.proven, report.workload
-    if proven is not None and proven.minimal is not None and not proven.flaky:
-        yield f"Tested in each trial: {_trial(workload)}."
-        yield f"Not tested: {_not_tested(workload)}."
-    elif report.recording.host.observer != "audit" and not report.recording.attached:
-        runs = "one run" if len(report.recordings) == 1 else f"{len(report.recordings)} runs"
-        later = "later starts, stops, reloads, and " if workload.kind == "daemon" else ""
-        yield f"Recorded: {runs}. Not recorded: {later}whatever the program did not do meanwhile."
+    if is_tried(report):
+        yield f"Tested in each trial: {_trial(report.workload)}."
+    yield from not_tested_line(report)
+
+
+def is_tried(report: Report) -> bool:
+    """True if trials have shown a set that works."""
+    proven = report.proven
+    return proven is not None and proven.minimal is not None and not proven.flaky
+
+
+def not_tested_line(report: Report) -> Iterator[str]:
+    """What nothing exercised; nothing where a caution says it."""
+    if parts := not_tested(report):
+        head = "Not tested" if is_tried(report) else "Not recorded"
+        yield f"{head}: {listed(list(parts))}."
 
 
 def _trial(workload: Workload) -> str:
@@ -410,36 +439,32 @@ def _check(workload: Workload) -> str:
     return f" ({printable(words if len(words) <= _LONGEST else words[: _LONGEST - 1] + '…')})"
 
 
-def _not_tested(workload: Workload) -> str:
-    if workload.kind == "oneshot":
-        return "other arguments, input and files"
-    acts = {step.act for one in workload.rounds for step in one}
-    reload = "" if Act.RELOAD in acts else "reloads, and "
-    return f"{reload}whatever the health check does not use"
-
-
 _MOST = 8
 _COMMON = (RefusedBy.MODE, RefusedBy.UNKNOWN)
 """Searching paths gives many of these; the others come first."""
 
 
-def refusal_lines(report: Report, catalog: Catalog) -> Iterator[str]:
-    """A line each for the most frequent, at 80 columns; nothing where nothing was refused."""
+def refusal_lines(report: Report, catalog: Catalog, *, verbose: bool = True) -> Iterator[str]:
+    """A line each for the most frequent, at 80 columns; nothing where nothing was refused. Not
+    ``verbose``: without those of owner and mode, which any search for a file meets."""
     counts: Counter[tuple[str, str, RefusedBy, str, str]] = Counter()
     for recording in report.recordings:
         for item in refusals(recording, catalog, report.posture.mac):
             key = (item.syscall, item.errno, item.by, item.program, item.evidence)
             counts[key] += item.count
+    if not verbose:
+        counts = Counter({key: n for key, n in counts.items() if key[2] not in _COMMON})
     if not counts:
         return
     yield "Refused calls, and what refused them:"
+    most = _MOST if verbose else _FEW
     ranked = sorted(counts.items(), key=lambda pair: (pair[0][2] in _COMMON, -pair[1]))
-    for (call, code, by, program, evidence), count in ranked[:_MOST]:
+    for (call, code, by, program, evidence), count in ranked[:most]:
         head = f"  {by:10} {printable(f'{call} {code}, {program}')}, {count}×"
         text = f"{head}: {printable(evidence)}" if evidence else head
         yield from textwrap.wrap(text, 80, subsequent_indent=" " * 13, break_on_hyphens=False)
-    if len(counts) > _MOST:
-        yield f"  and {len(counts) - _MOST} more: see `refusals` in the report"
+    if len(counts) > most:
+        yield f"  and {len(counts) - most} more: -v shows them, and `refusals` in the report"
 
 
 def fit_line(report: Report, catalog: Catalog) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from capadvise.judgement.conclusion import PASSED, Conclusion, Standing
 from capadvise.judgement.decide import Need, Proof, Verdict
 from capadvise.judgement.differences import examples
 from capadvise.judgement.hardening import Hardening
@@ -47,20 +48,20 @@ def loss_of(judged: Judged) -> str:
 
 
 def set_text(caps: CapSet) -> str:
-    """``CHOWN, SETUID``, or ``nothing``."""
-    return ", ".join(cap.short for cap in sorted(caps)) or "nothing"
+    """``CHOWN, SETUID``, or ``none``."""
+    return ", ".join(cap.short for cap in sorted(caps)) or "none"
 
 
-def how_proven(proven: Proven | None, caps: CapSet) -> str:
-    """The proof of the recommended set, in a few words."""
-    if proven is None:
-        return "not yet proven"
-    minimal = proven.minimal if proven.complete and not proven.flaky else None
-    if minimal == caps:
-        return "proven minimal"
-    if proven.recommended_sound and not proven.flaky:
-        return "proven"
-    return "not proven" if minimal is None else "not proven; the minimal set is"
+DROP_ALL = "No capability is needed: drop all."
+
+
+def no_need(conclusion: Conclusion) -> str:
+    """The sentence for an empty set: trials, or a whole recording, show that there is no need."""
+    if conclusion.standing in PASSED or conclusion.standing is Standing.RECORDED:
+        return DROP_ALL
+    if conclusion.standing is Standing.LIKELY:
+        return f"Most likely no capability is needed: {printable(conclusion.doubt or '')}."
+    return f"No need was seen, which shows little: {printable(conclusion.standing_words)}."
 
 
 def proof_lines(proven: Proven) -> Iterator[str]:
@@ -70,27 +71,33 @@ def proof_lines(proven: Proven) -> Iterator[str]:
     trials += ", in a user namespace" * proven.user_namespace
     if proven.flaky:
         yield f"Not proven: the same set passed and failed ({trials}): the workload is flaky."
-        for name, log in zip(("one", "the other"), proven.logs, strict=False):
-            lines = [printable(line) for line in log.splitlines() if line.strip()][-3:]
-            yield f"The log of {name} ends with: {' | '.join(lines) or 'nothing'}"
     elif proven.minimal is None:
         yield f"Not proven: the workload fails even with every capability ({trials})."
-        if proven.isolation == "command":
-            yield _ISOLATED
-        yield from _cautions(proven)
     elif not proven.complete:
         everything = proven.minimal == proven.trials[0].caps
         best = "every capability" if everything else set_text(proven.minimal)
         yield f"Not proven: the search did not finish; it passed with {best} ({trials})."
-        yield from _cautions(proven)
     else:
         without = ", and fails without any one of its members" if proven.minimal else ""
         yield f"Proven: it works with the minimal set{without} ({trials})."
+    yield from limits_of_proof(proven)
+
+
+def limits_of_proof(proven: Proven) -> Iterator[str]:
+    """What the trials do not prove, and what else they showed."""
+    if proven.flaky:
+        for name, log in zip(("one", "the other"), proven.logs, strict=False):
+            lines = [printable(line) for line in log.splitlines() if line.strip()][-3:]
+            yield f"The log of {name} ends with: {' | '.join(lines) or 'nothing'}"
+        return
+    if proven.minimal is None and proven.isolation == "command":
+        yield _ISOLATED
+    if proven.minimal is not None and proven.complete:
         if proven.recommended_sound is False:
             yield "Caution: the recommended set as a whole did not pass."
         if proven.hardening is not None:
             yield from _hardening(proven.hardening)
-        yield from _cautions(proven)
+    yield from (f"Caution: {printable(caution)}." for caution in proven.cautions)
 
 
 _ISOLATED = (
@@ -108,10 +115,6 @@ def _hardening(hardening: Hardening) -> Iterator[str]:
         yield f"Also proven, all together ({trials}): {', '.join(hardening.lines)}."
     for line, why in hardening.left_out:
         yield f"Without {printable(line)}: {printable(why)}."
-
-
-def _cautions(proven: Proven) -> Iterator[str]:
-    return (f"Caution: {printable(caution)}." for caution in proven.cautions)
 
 
 def trial_name(trial: Trial, everything: CapSet) -> str:

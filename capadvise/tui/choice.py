@@ -7,12 +7,12 @@ from enum import StrEnum
 
 from capadvise.catalog import Catalog
 from capadvise.config import LANGUAGES
+from capadvise.judgement.conclusion import Conclusion, Standing
 from capadvise.judgement.decide import Need, Proof, Verdict
 from capadvise.judgement.proven import Trial
 from capadvise.judgement.report import Report
 from capadvise.model.caps import Cap, CapSet
 from capadvise.model.escape import printable
-from capadvise.report.lamps import how_known
 from capadvise.report.words import PROOFS, without
 
 LONGEST = 80
@@ -23,7 +23,7 @@ class Base(StrEnum):
     """The set of the report that a choice starts from."""
 
     RECOMMENDED = "recommended"
-    MINIMAL = "floor"
+    MINIMAL = "minimal"
 
 
 class Decision(StrEnum):
@@ -66,7 +66,7 @@ class Choice:
 
     @property
     def set_name(self) -> str:
-        """One word for it, as formats say it: ``recommended``, ``floor`` or ``chosen``."""
+        """One word for it, as formats say it: ``recommended``, ``minimal`` or ``chosen``."""
         return "chosen" if self.toggled else str(self.base)
 
     def decision(self, cap: Cap) -> Decision:
@@ -99,25 +99,19 @@ class Choice:
 # ------------------------------------------------------------------------- what a choice means
 
 
-def status(choice: Choice) -> str:
-    """A sentence: how well the chosen set is proven as a whole."""
-    report, trial = choice.report, choice.trial()
-    known = how_known(report, choice.caps)
+def status(choice: Choice, conclusion: Conclusion) -> str:
+    """A sentence: how far the chosen set can be trusted as a whole."""
+    trial = choice.trial()
     lost = brief(trial) if trial else ""
-    match known:
-        case "proven minimal":
+    match conclusion.standing:
+        case Standing.PROVEN_MINIMAL:
             return "Proven minimal: it works, and fails without any one of them."
-        case "proven":
+        case Standing.PROVEN:
             return f"Proven: it works{f', but {lost}' if lost else ''}."
-        case "a trial passed" | "a trial failed":
-            return f"{known[:1].upper()}{known[1:]}{f': {lost}' if lost else ''}."
-        case "confirmed by retries":
-            return "Each one was confirmed by retrying a refused call. Not tested as a whole."
-        case "flaky":
-            return "Flaky: the same set passed and failed."
-    if report.proven is None and not choice.toggled:
-        return "Inferred from the capability checks. Not tested."
-    return "Not tested: y tests exactly this set."
+        case Standing.NOT_PROVEN if trial is None and choice.toggled:
+            return "Not tested: y tests exactly this set."
+    text = printable(conclusion.standing_words)
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def brief(trial: Trial) -> str:

@@ -12,21 +12,20 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from capadvise.catalog import Catalog
+from capadvise.judgement.conclusion import conclude_report
 from capadvise.judgement.decide import Proposal
 from capadvise.judgement.report import Report
+from capadvise.judgement.risk import RisksHere, all_caps, usual_risks
 from capadvise.model.caps import Cap
 from capadvise.model.escape import printable
 from capadvise.report.lamps import (
     SIGNS,
     Lamp,
     Light,
-    RisksHere,
     Score,
-    all_caps,
-    how_known,
     lamps,
-    score,
-    usual_risks,
+    score_of,
+    score_so_far,
 )
 from capadvise.tui.choice import Choice
 from capadvise.tui.rows import (
@@ -78,7 +77,7 @@ def of_review(report: Report, catalog: Catalog) -> Draw:
     choice, risks = Choice(report), RisksHere(report, catalog)
     caps = all_caps(report.recording.host.last_cap, report.proposal)
     lit = lamps(caps, report.proposal, choice.caps, choice.start, risks)
-    worth = score(caps, choice.caps, risks, how_known(report, choice.caps))
+    worth = score_of(conclude_report(report, catalog, risks=risks))
     rows = list(_listed(review_rows(choice, lit, risks, Counts(), {})))
     return lambda width, height: [
         *_head(report.target.argv, "review", lit, worth, width, height),
@@ -91,7 +90,7 @@ def of_recording(argv: Sequence[str], catalog: Catalog, last_cap: int = 40) -> D
     caps, nothing = tuple(map(Cap, range(last_cap + 1))), Proposal((), frozenset())
     risks = usual_risks(caps, catalog)
     lit = lamps(caps, nothing, frozenset(), frozenset(), risks)
-    worth = score(caps, frozenset(), risks, "starting …")
+    worth = score_so_far(frozenset(), risks, "starting …")
     return lambda width, height: _head(argv, "live", lit, worth, width, height)
 
 

@@ -167,11 +167,12 @@ class Board(Wrapped):
     def _side(self, width: int) -> list[Content]:
         """The lines above the status, the most important first; there may be one only."""
         score, room = self._score, self._room(width)
-        whole = score_text(score)
-        if whole.cell_length <= room:
-            return [whole, self._legend(room)]
+        for brief in (False, True):
+            whole = score_text(score, brief=brief)
+            if whole.cell_length <= room:
+                return [whole, self._legend(room)]
         if self._shape != "small":
-            first = Content.assemble(numbers_text(score), " · ", status_text(score.status))
+            first = Content.assemble(numbers_text(score), " · ", status_text(score, brief=True))
             return [first, risks_text(score)]
         first = Content.assemble(numbers_text(score), " · ", risks_text(score))
         if first.cell_length > room:
@@ -180,10 +181,10 @@ class Board(Wrapped):
 
     def _before_state(self, width: int) -> Content:
         """The part of the score that has no place above the status."""
-        whole = score_text(self._score)
+        whole = score_text(self._score, brief=True)
         if self._shape != "small" or whole.cell_length <= self._room(width):
             return Content("")
-        return Content.assemble(status_text(self._score.status), " · ")
+        return Content.assemble(status_text(self._score, brief=True), " · ")
 
     def _line(self, width: int) -> Content:
         state = self.state

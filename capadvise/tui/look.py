@@ -7,9 +7,9 @@ import signal
 from textual.content import Content
 
 from capadvise.judgement.decide import Verdict
+from capadvise.judgement.risk import risk_word
 from capadvise.model.escape import printable
 from capadvise.report.lamps import Light, Score
-from capadvise.report.risk import risk_word
 from capadvise.tui.choice import Decision
 
 VERDICT_STYLES = {
@@ -45,13 +45,7 @@ LIGHT_STYLES = {
     Light.UNJUDGED: "bold $text-warning",
     Light.DARK: "dim",
 }
-_STATUS_STYLES = {
-    "proven": "bold $text-success",
-    "proven minimal": "bold $text-success",
-    "a trial passed": "$text-success",
-    "a trial failed": "bold $text-error",
-    "flaky": "bold $text-error",
-}
+_STANDING_STYLES = {True: ("✓ ", "bold $text-success"), False: ("✗ ", "bold $text-error")}
 
 _BY_STOPPING = frozenset(128 + number for number in (signal.SIGINT, signal.SIGKILL, signal.SIGTERM))
 
@@ -83,23 +77,27 @@ def worded_risk(word: str) -> Content:
     return Content.styled(word, RISK_STYLES.get(word, ""))
 
 
-def status_text(status: str) -> Content:
-    """How well a set is proven, in its colour."""
-    return Content.styled(status, _STATUS_STYLES.get(status, "dim"))
+def status_text(score: Score, *, brief: bool = False) -> Content:
+    """How far a set can be trusted, in its colour."""
+    sign, style = ("", "dim") if score.good is None else _STANDING_STYLES[score.good]
+    return Content.styled(f"{sign}{printable(score.brief if brief else score.status)}", style)
 
 
-def score_text(score: Score) -> Content:
-    """``41 → 4 · root-equivalent → medium · proven``."""
-    return Content(" · ").join([numbers_text(score), risks_text(score), status_text(score.status)])
+def score_text(score: Score, *, brief: bool = False) -> Content:
+    """``14 → 4 · high → medium · proven, 8 trials``."""
+    status = status_text(score, brief=brief)
+    return Content(" · ").join([numbers_text(score), risks_text(score), status])
 
 
 def numbers_text(score: Score) -> Content:
-    """``41 → 4``."""
+    """``14 → 4``."""
     return Content.styled(score.numbers, "bold")
 
 
 def risks_text(score: Score) -> Content:
-    """``root-equivalent → medium``."""
+    """``high → medium``."""
+    if not score.before:
+        return worded_risk(score.after)
     return Content.assemble(worded_risk(score.before), " → ", worded_risk(score.after))
 
 

@@ -10,11 +10,12 @@ from textual.events import Resize
 from textual.reactive import reactive
 from textual.widgets import Input, OptionList, Static
 
-from capadvise.judgement.report import Report
+from capadvise.judgement.conclusion import Conclusion
 from capadvise.model.caps import Cap
 from capadvise.model.escape import printable
 from capadvise.report.compared import compared_in_short
-from capadvise.report.text import DROP_ALL, deciding_fit, in_short, no_need
+from capadvise.report.text import deciding_fit, in_short
+from capadvise.report.words import DROP_ALL, no_need
 from capadvise.tui.capabilities import Capabilities
 from capadvise.tui.choice import Choice, compared, cost, status
 from capadvise.tui.evidence import EvidenceTree
@@ -30,9 +31,9 @@ VIEWS = ("why", "evidence", "snippet")
 """The panes beside the list. On a small screen, one is shown at a time."""
 
 
-def _nothing(report: Report) -> Content:
+def _nothing(conclusion: Conclusion) -> Content:
     """The meaning of an empty set, which is little if the run failed."""
-    if (meaning := no_need(report)) == DROP_ALL:
+    if (meaning := no_need(conclusion)) == DROP_ALL:
         return Content.assemble(("Drop all of them. ", "bold $text-success"), "None needed.")
     return Content.styled(meaning, "$text-warning")
 
@@ -120,17 +121,18 @@ class ReviewTab(MainTab):
         self.query_one("#snippet-text", Static).update(Code(text))
         snippet = self.query_one("#snippet")
         snippet.border_title, snippet.border_subtitle = format_name, "f next format"
-        self.query_one("#status", Static).update(self._status(choice))
+        self.query_one("#status", Static).update(self._status(choice, state))
         self.draw_why()
 
-    def _status(self, choice: Choice) -> Page:
-        page = Page()
+    def _status(self, choice: Choice, state: TargetState) -> Page:
+        page, conclusion = Page(), state.conclusion
+        assert conclusion is not None
         name = f"{choice.name[:1].upper()}{choice.name[1:]}"
         if not choice.caps and not choice.toggled:
-            page.say(_nothing(choice.report))
+            page.say(_nothing(conclusion))
         else:
             head = Content.styled(f"{name}: {len(choice.caps)} kept", "bold $text-primary")
-            page.say(Content.assemble(head, ". ", status(choice)))
+            page.say(Content.assemble(head, ". ", status(choice, conclusion)))
         if lost := cost(choice):
             page.say(lost)
         for text in choice.report.proposal.cautions:

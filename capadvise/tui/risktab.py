@@ -12,12 +12,11 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from capadvise.catalog.capabilities import Entry
+from capadvise.judgement.risk import Risks, judged_in, remaining, risk_word, worst
 from capadvise.model.caps import Cap, CapSet
 from capadvise.model.escape import printable
 from capadvise.report.explain_report import place_sentences
 from capadvise.report.inspection import restraints
-from capadvise.report.lamps import Risks, worst
-from capadvise.report.risk import judged_in, remaining, risk_word
 from capadvise.tui.choice import Choice, Decision, loss
 from capadvise.tui.look import DECISION_MARKS, worded_risk
 from capadvise.tui.page import Page

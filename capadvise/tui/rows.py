@@ -13,12 +13,12 @@ from typing import Any
 from capadvise.catalog import Catalog
 from capadvise.judgement.decide import Need, Verdict
 from capadvise.judgement.judge import Effect
+from capadvise.judgement.risk import Risks, all_caps, risk_word
 from capadvise.model.caps import Cap
 from capadvise.model.escape import printable
 from capadvise.model.recording import Check
 from capadvise.report.fit import Places, place_in_short
-from capadvise.report.lamps import Lamp, Light, Risks, all_caps
-from capadvise.report.risk import risk_word
+from capadvise.report.lamps import Lamp, Light
 from capadvise.report.words import VERDICTS
 from capadvise.tui.choice import Choice, Decision
 from capadvise.workflow.protocols import Now

@@ -8,19 +8,18 @@ from dataclasses import replace
 from pathlib import Path
 
 from capadvise.catalog import Catalog
+from capadvise.judgement.conclusion import Conclusion, conclude_report
 from capadvise.judgement.decide import Proposal
+from capadvise.judgement.report import Report
+from capadvise.judgement.risk import Risks, RisksHere, all_caps, usual_risks
 from capadvise.model.caps import Cap, CapSet
 from capadvise.report.fit import Places, can_move, places_of
 from capadvise.report.lamps import (
     Lamp,
-    Risks,
-    RisksHere,
     Score,
-    all_caps,
-    how_known,
     lamps,
-    score,
-    usual_risks,
+    score_of,
+    score_so_far,
 )
 from capadvise.tui.choice import Choice
 from capadvise.tui.events import History
@@ -56,6 +55,7 @@ class TargetState:
         self.counts = Counts()
         self._places: Places | None = None
         self._past: list[Choice] = []
+        self._concluded: tuple[Report, dict[CapSet, Conclusion]] | None = None
         self._live = LiveRows()
         self._caps = tuple(map(Cap, range(last_cap + 1)))
         self._risks: Risks = usual_risks(self._caps, catalog)
@@ -153,16 +153,26 @@ class TargetState:
         kept = proposal.recommended
         return lamps(self._caps, proposal, kept, kept, self._risks, checked)
 
+    @property
+    def conclusion(self) -> Conclusion | None:
+        """What is concluded of the chosen set; None while it is recorded."""
+        if self.choice is None:
+            return None
+        report, caps = self.choice.report, self.choice.caps
+        if self._concluded is None or self._concluded[0] is not report:
+            self._concluded = report, {}
+        known = self._concluded[1]
+        if caps not in known:
+            known[caps] = conclude_report(report, self.catalog, caps, risks=self._risks)
+        return known[caps]
+
     def score(self) -> Score:
         """The score of the chosen set, or of the running trial."""
         if self.trial_caps is not None:
-            return score(self._caps, self.trial_caps, self._risks, "in a trial")
-        if self.choice is None:
-            return score(self._caps, self.proposal.recommended, self._risks, "so far")
-        caps = self.choice.caps
-        known = how_known(self.choice.report, caps)
-        whose = "your set, " if self.choice.toggled and known == "not tested" else ""
-        return score(self._caps, caps, self._risks, whose + known)
+            return score_so_far(self.trial_caps, self._risks, "in a trial")
+        if self.conclusion is None:
+            return score_so_far(self.proposal.recommended, self._risks, "so far")
+        return score_of(self.conclusion)
 
     def review_rows(self) -> list[Row]:
         """The rows of the review; none before there is a report."""

@@ -8,12 +8,12 @@ from capadvise.catalog import Catalog
 from capadvise.catalog.capabilities import Entry, Use
 from capadvise.judgement.decide import Need, Verdict
 from capadvise.judgement.report import Report
+from capadvise.judgement.risk import judged_in, remaining, risk_word
 from capadvise.judgement.user_namespace import Placed
 from capadvise.model.caps import Cap
 from capadvise.model.escape import printable
 from capadvise.report.explain_report import POSSIBILITIES, possibilities, uses_seen
 from capadvise.report.fit import place_sentence
-from capadvise.report.risk import judged_in, remaining, risk_word
 from capadvise.report.text import MARKS, drops_privileges, occasions
 from capadvise.report.words import PROOFS, VERDICTS
 from capadvise.tui.choice import Choice, Decision, consequence

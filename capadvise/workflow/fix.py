@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from capadvise.catalog import default
+from capadvise.config.consumer import granted
 from capadvise.config.declared import Declared
 from capadvise.config.snippet_from import snippet_of
 from capadvise.gate.baseline import Baseline
 from capadvise.gate.outcome import Source
 from capadvise.gate.patching import patching
-from capadvise.gate.service import granted
 from capadvise.model.errors import CapadviseError
 from capadvise.workflow.notice import notice
 from capadvise.workflow.patch_file import patch_file

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,13 +10,14 @@ from pathlib import Path
 from capadvise.catalog import default
 from capadvise.config.snippet import setcap_words
 from capadvise.judgement import remediation
+from capadvise.judgement.conclusion import CONNECTS, LIVES, SECONDS, check_proposal
 from capadvise.judgement.judge import Effect
 from capadvise.judgement.report import Report
 from capadvise.kernel import own_streams
 from capadvise.kernel.folders import MOST_CONTENT, changed_since
 from capadvise.model import workload
 from capadvise.model.errors import BadInput
-from capadvise.model.workload import TWO_RUNS, Workload, still_running
+from capadvise.model.workload import TWO_RUNS, Workload
 from capadvise.proof.trials.runner import EngineCall, Job
 from capadvise.report.load import load
 from capadvise.targets.client.client import Client
@@ -305,30 +305,11 @@ def _is_json(path: Path) -> bool:
 
 # -------------------------------------------------------------- health checks
 
-_PORT = re.compile(r"tcp .*:(\d+)$")
-_SECONDS = 5
-"""A target that lives so long has not failed at its start."""
-_CONNECTS = "exec 3<>/dev/tcp/127.0.0.1/{port}"
-_LIVES = f'sleep {_SECONDS}; kill -0 "${{PIDS%%,*}}"'
 CHECKS = (
     "a check is a shell command that exits with 0 when the target works: for one that listens on "
-    f"port 80, '{_CONNECTS.format(port=80)}'; for one that is to live {_SECONDS} s, '{_LIVES}'"
+    f"port 80, '{CONNECTS.format(port=80)}'; for one that is to live {SECONDS} s, '{LIVES}'"
 )
 """One sentence, for a target that was not observed yet."""
-
-
-def check_proposal(report: Report) -> str:
-    """A shell command that passes when the target works: by the recording, it connects to a port
-    that the target binds; else it checks that the target lives."""
-    container = report.target.kind == "container"
-    for recording in report.recordings:
-        for check in recording.checks:
-            port = _PORT.match(check.detail or "")
-            if check.syscall == "bind" and port and int(port[1]) and not container:
-                return _CONNECTS.format(port=port[1])
-    if container:
-        return still_running(report.target.engine or "docker", _SECONDS)
-    return _LIVES
 
 
 def how_to_check(report: Report) -> str:

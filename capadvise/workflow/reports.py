@@ -155,23 +155,29 @@ class StderrAnnouncer:
         )
 
 
-def _last_line(output: str) -> str:
-    lines = [line for line in output.splitlines() if line.strip()]
-    return f"it printed: {lines[-1]}" if lines else "it printed nothing"
+def _check_said(ended: Over) -> str | None:
+    """A sentence on the health check, if the user has one; its output where it failed."""
+    if ended.check_passed is None:
+        return None
+    if ended.check_passed:
+        daemon = ended.report.workload.kind == "daemon"
+        ours = ended.report.target.pod is None and not ended.report.recording.attached
+        stopped = "; then the target was stopped" if daemon and ours else ""
+        return f"The health check passed{stopped}."
+    lines = [line for line in ended.check_said.splitlines() if line.strip()]
+    return (
+        f"The health check printed: {lines[-1]}" if lines else "The health check printed nothing."
+    )
 
 
-def show_proposal(ended: Over, *, quiet: bool) -> None:
+def show_proposal(ended: Over, *, quiet: bool, verbose: bool = False) -> None:
     """Print the proposal on stderr: stdout belongs to the target."""
     report = ended.report
-    ours = report.target.pod is None and not report.recording.attached
-    daemon = report.workload.kind == "daemon" and ours
     if not quiet:
         from capadvise.catalog import default
         from capadvise.config.compose.files import file_of
         from capadvise.report.text import proposal_text
 
-        if ended.check_passed and daemon:
-            print("\ncapadvise: the health check passed; target stopped", file=sys.stderr)
         file = file_of(report.target)
         text = proposal_text(
             report,
@@ -181,13 +187,10 @@ def show_proposal(ended: Over, *, quiet: bool) -> None:
             columns=columns(sys.stderr),
             file=file,
             patched=file is not None and _has_answer(file, report),
+            verbose=verbose,
+            check_said=_check_said(ended),
         )
         print("", *text, sep="\n", file=sys.stderr)
-    if ended.check_passed is False:
-        notice(
-            f"the health check did not pass ({_last_line(ended.check_said)}); the proposal covers "
-            "what was seen until then"
-        )
 
 
 def _has_answer(file: str, report: Report) -> bool:

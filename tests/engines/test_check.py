@@ -18,7 +18,7 @@ from capadvise.catalog import default
 from capadvise.cli import main
 from capadvise.config import LANGUAGES
 from capadvise.config.declared import Declared
-from capadvise.gate.service import granted
+from capadvise.config.consumer import granted
 from capadvise.model.caps import from_mask
 from capadvise.report.save import save
 from tests.support.recordings import BIND, report_of

@@ -13,6 +13,7 @@ from capadvise.kernel import procfs, user_namespaces
 from capadvise.kernel.background import Background
 from capadvise.kernel.posture.read import posture_at_exec
 from capadvise.model import recording
+from capadvise.model.caps import CapSet
 from capadvise.model.recording import Recording
 from capadvise.model.target import CLIENTS, Target
 from capadvise.observe.supervise.command import Command, name_of
@@ -82,7 +83,8 @@ def follow(
     return Observation(
         recordings=recordings(),
         target=Target(
-            "command", name_of(command.argv), command.argv, held.cwd, "{}:{}".format(*ids)
+            *("command", name_of(command.argv), command.argv, held.cwd, "{}:{}".format(*ids)),
+            granted=_granted(held, user, ids[0]),
         ),
         workload=command.workload(loop.kind, command.check),
         posture=posture.result(),
@@ -93,6 +95,13 @@ def follow(
         outlasting=loop.outlasting,
         engine_clients=tuple(clients.seen),
     )
+
+
+def _granted(held: HeldCommand, user: dict[str, Any] | None, uid: int) -> CapSet:
+    """What the command has without us: root's bounding set, else what its caller passes on."""
+    if uid == 0:
+        return held.sets.bounding
+    return frozenset() if user else procfs.capability_sets().ambient
 
 
 def _loop(

@@ -8,7 +8,7 @@ from html import escape
 
 from capadvise.config.snippet import Snippet
 from capadvise.report.lamps import SIGNS, Light
-from capadvise.report.pages.sheet import CLASSES, Sheet, SheetNeed, set_word, sheet_in
+from capadvise.report.pages.sheet import CLASSES, Sheet, SheetNeed, sheet_in
 
 _STYLE = """\
 :root{color-scheme:light dark;--fg:#1f2328;--bg:#fff;--line:#d0d7de;--dim:#656d76;--card:#f6f8fa;
@@ -55,11 +55,11 @@ def _page(sheet: Sheet) -> Iterator[str]:
         yield f'<p class="dim"><code>{escape(sheet.command)}</code></p>'
     yield from _lamps(sheet)
     kept = [need for need in sheet.needs if need.kept]
-    yield f"<h2>The {set_word(sheet.set_name)} set: keep {len(kept)}, drop the rest</h2>"
+    yield f"<h2>{escape(sheet.title)}</h2>"
     if kept:
         yield from _needs(kept)
     else:
-        yield "<p>Nothing is kept: drop all.</p>"
+        yield f"<p>{escape(sheet.empty)}</p>"
     yield from _proof(sheet)
     yield from _risk(sheet)
     if rest := [need for need in sheet.needs if not need.kept]:

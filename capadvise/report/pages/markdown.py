@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 from capadvise.config.snippet import Snippet
 from capadvise.judgement.decide import Verdict
+from capadvise.judgement.risk import risk_word
 from capadvise.report.lamps import SIGNS
 from capadvise.report.pages.sheet import Sheet, kept_in, sheet_in
-from capadvise.report.risk import risk_word
 from capadvise.report.words import PROOFS, VERDICTS
 
 _STEERING = re.compile(r"[\\`*_\[\]<>|&~]")
@@ -30,7 +30,7 @@ def _lines(snippet: Snippet) -> Iterator[str]:
         lamps = "".join(SIGNS[lamp.light] for lamp in sheet.lamps)
         yield from ("```", lamps, str(sheet.score), "```", "")
     if every_kept:
-        yield "Drop all; add:"
+        yield "Drop all; add:" if sheet is None else f"{_text(sheet.title)}:"
         yield ""
         yield "| capability | verdict | proof | risk | reason | without it |"
         yield "| --- | --- | --- | --- | --- | --- |"
@@ -42,7 +42,7 @@ def _lines(snippet: Snippet) -> Iterator[str]:
             cells = (*words, kept.reason, lost)
             yield f"| {_text(kept.cap.short)} | {' | '.join(map(_text, cells))} |"
     else:
-        yield "Nothing is kept: drop all."
+        yield "Drop all." if sheet is None else _text(sheet.empty)
     if sheet is not None:
         yield from _review(sheet)
     if notes := (*snippet.cautions, *snippet.notes):

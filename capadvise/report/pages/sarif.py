@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 from capadvise.config.snippet import Snippet
+from capadvise.judgement.risk import risk_of
 from capadvise.report import sarif_log
 from capadvise.report.pages.sheet import Kept, kept_in
-from capadvise.report.risk import risk_of
 from capadvise.report.words import PROOFS, VERDICTS
 
 _LEVELS = {"low": "note", "medium": "warning", "high": "error", "root": "error"}

@@ -10,17 +10,18 @@ from dataclasses import dataclass
 from capadvise.catalog import Catalog, default
 from capadvise.catalog.capabilities import Risk
 from capadvise.config.snippet import Snippet, one_line
+from capadvise.judgement.conclusion import Conclusion, conclude_report
 from capadvise.judgement.decide import Need, Proof, Verdict
 from capadvise.judgement.judge import Effect
 from capadvise.judgement.report import Report
+from capadvise.judgement.risk import RisksHere, all_caps, judged_in, remaining, risk_word
 from capadvise.model.caps import Cap, CapSet
 from capadvise.model.errors import BadInput
 from capadvise.model.escape import printable
 from capadvise.report.explain_report import possibilities
-from capadvise.report.lamps import Lamp, Light, RisksHere, Score, all_caps, how_known, lamps, score
-from capadvise.report.risk import judged_in, remaining, risk_word
+from capadvise.report.lamps import Lamp, Light, Score, lamps, score_of
 from capadvise.report.text import evidence_line, tested_lines
-from capadvise.report.words import PROOFS, VERDICTS, proof_lines, trial_name, without
+from capadvise.report.words import PROOFS, VERDICTS, no_need, proof_lines, trial_name, without
 
 _LONGEST = 300
 """Characters of a text that a program chose."""
@@ -68,6 +69,7 @@ class Sheet:
     name: str
     command: str
     set_name: str
+    conclusion: Conclusion
     score: Score
     lamps: tuple[Lamp, ...]
     needs: tuple[SheetNeed, ...]
@@ -83,13 +85,27 @@ class Sheet:
     recorded: str
     """When, how long, by which observer."""
 
+    @property
+    def title(self) -> str:
+        """What the set asks for, or that it is no answer."""
+        if not self.conclusion.has_set:
+            return f"{self.conclusion.standing_words}: what was needed until then"
+        kept = sum(need.kept for need in self.needs)
+        return f"The {self.set_name} set: keep {kept}, drop the rest"
+
+    @property
+    def empty(self) -> str:
+        """The sentence for a set without members."""
+        return no_need(self.conclusion)
+
 
 def sheet_of(report: Report, caps: CapSet, catalog: Catalog, set_name: str) -> Sheet:
     """The sheet of a report and a set of it, or one of the user's own."""
     risks = RisksHere(report, catalog)
     known = all_caps(report.recording.host.last_cap, report.proposal)
-    base = report.proposal.minimal if set_name == "floor" else report.proposal.recommended
+    base = report.proposal.minimal if set_name == "minimal" else report.proposal.recommended
     proven = report.proven
+    conclusion = conclude_report(report, catalog, caps, risks=risks)
     checked = {need.cap for need in report.proposal.needs}
     shown = sorted(caps | checked, key=lambda cap: (cap not in caps, cap))
     everything = proven.trials[0].caps if proven and proven.trials else frozenset(known)
@@ -97,7 +113,8 @@ def sheet_of(report: Report, caps: CapSet, catalog: Catalog, set_name: str) -> S
         name=_plain(report.target.name),
         command=_plain(shlex.join(report.target.argv)),
         set_name=set_name,
-        score=score(known, caps, risks, how_known(report, caps)),
+        conclusion=conclusion,
+        score=score_of(conclusion),
         lamps=lamps(known, report.proposal, caps, base or frozenset(), risks),
         needs=tuple(_sheet_need(report, caps, cap, risks) for cap in shown),
         proof=tuple(proof_lines(proven)) if proven else ("Not tested: no trial was made.",),
@@ -227,8 +244,3 @@ def sheet_in(snippet: Snippet) -> Sheet:
         )
     caps = frozenset(cap for cap, _ in snippet.caps)
     return sheet_of(snippet.report, caps, default(), snippet.set_name)
-
-
-def set_word(name: str) -> str:
-    """``minimal``, ``recommended``, ``chosen``."""
-    return "minimal" if name == "floor" else name

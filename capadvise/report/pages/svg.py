@@ -7,7 +7,7 @@ from html import escape
 
 from capadvise.config.snippet import Snippet
 from capadvise.report.lamps import SIGNS, Light
-from capadvise.report.pages.sheet import CLASSES, Sheet, set_word, sheet_in
+from capadvise.report.pages.sheet import CLASSES, Sheet, sheet_in
 
 _ACROSS, _WIDTH, _LEFT, _CELL = 6, 900, 24, 144
 _LINE = 22
@@ -50,7 +50,7 @@ def _body(sheet: Sheet) -> Iterator[tuple[int, str]]:
     y += 28
     yield y, _words(_LEFT, y, "score", str(sheet.score))
     y += 24
-    yield y, _words(_LEFT, y, "dim", f"The {set_word(sheet.set_name)} set")
+    yield y, _words(_LEFT, y, "dim", f"The {sheet.set_name} set")
     y += 34
     down = -(-len(sheet.lamps) // _ACROSS)
     for number, lamp in enumerate(sheet.lamps):

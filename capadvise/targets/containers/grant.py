@@ -7,7 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from capadvise.config.run.pflag import Option
+from capadvise.catalog import Catalog
+from capadvise.config.compose import COMPOSE
+from capadvise.config.consumer import granted
+from capadvise.config.declared import Declared
+from capadvise.config.quadlet import QUADLET
+from capadvise.config.run.pflag import Option, is_on
 from capadvise.judgement.user_namespace import USUAL_IDS
 from capadvise.model.caps import CapSet
 from capadvise.model.errors import BadInput
@@ -44,6 +49,29 @@ def recorded(invocation: Invocation, label: str) -> Invocation:
         kept += [Option("cap-add", "ALL"), Option("label", label)]
         kept.append(Option("security-opt", "seccomp=unconfined"))
     return replace(invocation, options=tuple(kept))
+
+
+def granted_by_options(invocation: Invocation, catalog: Catalog) -> CapSet:
+    """The set that the user's own ``run`` grants."""
+    of = {name: [o.value or "" for o in invocation.options if o.name == name] for name in _CAPS}
+    privileged = is_on(invocation.options, "privileged")
+    return _granted(
+        of["cap-add"], of["cap-drop"], invocation.engine, catalog, privileged=privileged
+    )
+
+
+def granted_by_service(service: Mapping[str, Any], engine: str, catalog: Catalog) -> CapSet:
+    """The set that a service of a resolved compose project grants."""
+    add, drop = (service.get(key) or () for key in ("cap_add", "cap_drop"))
+    return _granted(add, drop, engine, catalog, privileged=bool(service.get("privileged")))
+
+
+def _granted(
+    add: Iterable[str], drop: Iterable[str], engine: str, catalog: Catalog, *, privileged: bool
+) -> CapSet:
+    declared = Declared("", add=tuple(add), drop=tuple(drop), privileged=privileged)
+    language = QUADLET if engine == "podman" else COMPOSE
+    return granted(declared, language.judged_by, catalog)
 
 
 def tried(

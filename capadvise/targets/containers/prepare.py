@@ -9,8 +9,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from capadvise.catalog import default
 from capadvise.config.run.pflag import Option, is_on, value_of
 from capadvise.kernel import procfs
+from capadvise.model.caps import CapSet
 from capadvise.targets.client.client import RECORDING_LABEL, STOPPED_LABEL, TRIAL_LABEL, Client
 from capadvise.targets.client.container import Container
 from capadvise.targets.client.invocation import Invocation
@@ -47,6 +49,8 @@ class Start:
     """The user's published ports, and their replacements."""
     originals: Mapping[str, str] = field(default_factory=dict)
     """Copies of data, and what they are copies of."""
+    granted: Mapping[str, CapSet] = field(default_factory=dict)
+    """What the user's own configuration grants each service; by an empty name, ``run``."""
     stopped: tuple[Container, ...] = ()
     """The containers that are stopped before, and started again afterwards."""
 
@@ -65,7 +69,9 @@ def for_recording(
     Raises CannotObserve and BadInput if a recording is not possible this way.
     """
     plan = _Plan(invocation, client, InPlace.of(client), folder, say, in_its_place)
-    return _of_run(plan) if invocation.verb == "run" else _of_project(plan)
+    if invocation.verb != "run":
+        return _of_project(plan)
+    return replace(_of_run(plan), granted={"": grant.granted_by_options(invocation, default())})
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +199,12 @@ def _started(
     stopped: Iterable[Container] = (),
 ) -> Start:
     """The start from a file of ours, under this name of a project."""
+    granted = {
+        service: grant.granted_by_service(
+            changed["services"][service], plan.client.engine, default()
+        )
+        for service in services
+    }
     ids = ",".join(one.id for one in stopped)
     more = {STOPPED_LABEL: ids} if ids else {}
     changed = project.recorded({**changed, "name": name}, services, plan.label, more)
@@ -209,6 +221,7 @@ def _started(
         others=f"{TRIAL_LABEL}={plan.mark}",
         compose=name,
         names=tuple(changed["services"]),
+        granted=granted,
     )
 
 

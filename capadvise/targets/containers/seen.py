@@ -117,6 +117,7 @@ def observation(
             container=entry.name or entry.id,
             service=entry.service,
             privileged=entry.container.privileged if entry.container else None,
+            granted=run.start.granted.get(entry.service or ""),
         ),
         workload=_workload(run, entry),
         posture=place.posture or Posture(),

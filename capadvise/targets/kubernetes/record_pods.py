@@ -293,6 +293,7 @@ def _observations(run: _Run, digests: dict[str, str]) -> Iterator[Observation]:
                 container=last.id,
                 pod=f"{last.namespace}/{last.pod}",
                 privileged=last.privileged,
+                granted=last.bounding,
             ),
             workload=command.workload(loop.kind, command.check),
             posture=starts[-1].posture or Posture(),

@@ -364,13 +364,19 @@ def _observation(
 ) -> Observation:
     return Observation(
         recordings=(recording,),
-        target=running.target,
+        target=replace(running.target, granted=_granted(recording, running)),
         workload=command.workload(loop.kind, command.check),
         posture=posture,
         check_passed=loop.state.health.passed,
         check_said=loop.check_said,
         credentials=loop.credentials,
     )
+
+
+def _granted(recording: Recording, running: Running) -> CapSet:
+    """What it runs with: a container's user can gain what its bounding set leaves."""
+    held = recording.held
+    return held.bounding if running.target.kind == "container" else held.permitted
 
 
 @contextmanager

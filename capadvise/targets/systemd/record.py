@@ -324,6 +324,7 @@ def _observation(
             argv=restart_of(unit.name).argv,
             cwd="/",
             user="{}:{}".format(*starts.user),
+            granted=unit.granted & procfs.capability_sets().bounding,
         ),
         workload=command.workload(kind, check),
         posture=starts.posture or Posture(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from capadvise.model.caps import NAMES, Cap, CapSet
 from capadvise.model.recording import Phase
 from capadvise.model.target import short_unit
 
@@ -22,7 +23,7 @@ PROPERTIES = (
     *("Id", "LoadState", "ActiveState", "SubState", "Type", "User", "DynamicUser", "ControlGroup"),
     *("ExecMainCode", "ExecMainStatus", "MainPID", "ConsistsOf", "BoundBy", "TriggeredBy"),
     *("RefuseManualStart", "PrivateDevices", "ProtectKernelModules", "ProtectKernelLogs"),
-    "ProtectClock",
+    *("ProtectClock", "CapabilityBoundingSet", "AmbientCapabilities"),
 )
 COMMANDS = tuple(f"{key}Ex" for key in _PHASES)
 _BETWEEN_COMMANDS = re.compile(r"(?<= \})\n(?=Exec\w+Ex=\{ path=)")
@@ -33,6 +34,7 @@ _COMMAND = re.compile(
 )
 _KILLED = ("2", "3")
 """``ExecMainCode``: CLD_KILLED and CLD_DUMPED."""
+_ROOT = ("", "root", "0")
 _NOTHING_RUNS = ("inactive", "failed")
 
 
@@ -88,6 +90,8 @@ class ServiceUnit:
     """Those of ``file.WITHHELD`` that are on."""
     manual: bool
     """True if a user may start it."""
+    granted: CapSet = frozenset()
+    """What its commands start with: for root the bounding set, else the ambient one."""
 
     @property
     def runs(self) -> bool:
@@ -102,7 +106,7 @@ class ServiceUnit:
     @property
     def is_root(self) -> bool:
         """True if its commands start with uid 0."""
-        return self.user in ("", "root", "0")
+        return self.user in _ROOT
 
     @property
     def short_name(self) -> str:
@@ -121,13 +125,15 @@ def parse_unit(text: str) -> ServiceUnit:
     def last(key: str) -> str:
         return fields.get(key, [""])[-1]
 
+    user = last("User") or ("dynamic" if last("DynamicUser") == "yes" else "")
+    of_root = user in _ROOT
     return ServiceUnit(
         name=last("Id"),
         loaded=last("LoadState"),
         active=last("ActiveState"),
         sub=last("SubState"),
         kind=last("Type"),
-        user=last("User") or ("dynamic" if last("DynamicUser") == "yes" else ""),
+        user=user,
         cgroup=last("ControlGroup"),
         status=_status(last("ExecMainCode"), last("ExecMainStatus")),
         main=int(pid) if (pid := last("MainPID")).isdecimal() else 0,
@@ -136,6 +142,14 @@ def parse_unit(text: str) -> ServiceUnit:
         activators=tuple(last("TriggeredBy").split()),
         settings=frozenset(key for key in fields if last(key) == "yes"),
         manual=last("RefuseManualStart") != "yes",
+        granted=_caps(last("CapabilityBoundingSet" if of_root else "AmbientCapabilities")),
+    )
+
+
+def _caps(names: str) -> CapSet:
+    """A set as systemctl prints it. A newer systemd can know names that we do not."""
+    return frozenset(
+        Cap.parse(name) for name in names.upper().split() if name.removeprefix("CAP_") in NAMES
     )
 
 

@@ -23,7 +23,8 @@ from capadvise.gate.finding import Finding, Severity
 from capadvise.gate.level import reached
 from capadvise.gate.lint import lint
 from capadvise.gate.projects import projects
-from capadvise.gate.service import Service, granted
+from capadvise.config.consumer import granted
+from capadvise.gate.service import Service
 from capadvise.judgement.report import Report
 from capadvise.model.caps import NAMES, parse_set
 from capadvise.model.posture import Posture, Sharing

@@ -11,9 +11,10 @@ from capadvise.config.declared import Declared
 from capadvise.config.kubernetes import file as kubernetes
 from capadvise.gate.finding import RULES, Finding, Severity
 from capadvise.gate.lint import lint
-from capadvise.gate.service import EVERY, Service, circumstances_of, granted
+from capadvise.config.consumer import EVERY, granted
+from capadvise.gate.service import Service, circumstances_of
 from capadvise.model.caps import NAMES, Cap, CapSet, parse_set
-from capadvise.report.risk import remaining
+from capadvise.judgement.risk import remaining
 from tests.support.usual_notes import besides_usual
 
 CATALOG = default()

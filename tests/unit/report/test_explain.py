@@ -18,7 +18,7 @@ from capadvise.model.posture import Cgroup, Exposed, Posture, Root, Seccomp, Sha
 from capadvise.model.recording import Check, Lost, Origin, Retried
 from capadvise.report.explain import capability_text, rules_of, site_text
 from capadvise.report.explain_report import report_text, ways_out
-from capadvise.report.risk import circumstances_of, remaining
+from capadvise.judgement.risk import circumstances_of, remaining
 from capadvise.report.text import no_need, proposal_text
 from tests.support.golden import assert_golden
 from tests.support.known import nginx_alone

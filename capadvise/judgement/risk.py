@@ -3,14 +3,17 @@ judged in. Pure."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from capadvise.catalog import Catalog
 from capadvise.catalog.capabilities import Attack, Condition, Entry, Risk
 from capadvise.catalog.circumstances import Circumstance, Known, broken, holds, met, unknown
 from capadvise.model.caps import Cap
 
 if TYPE_CHECKING:
+    from capadvise.judgement.decide import Proposal
     from capadvise.judgement.report import Report  # the gate does without
     from capadvise.model.posture import Posture
 
@@ -182,3 +185,59 @@ def opened_for_recording(report: Report) -> bool:
     everything = Cap.parse("SYS_MODULE") in report.recording.held.bounding
     off = seccomp is not None and seccomp.mode == "off"
     return off and everything and report.target.kind == "container"
+
+
+Risks = Mapping[Cap, Risk]
+"""The risk of each capability in one place; of those that the catalog does not know, none."""
+
+
+class RisksHere(Mapping[Cap, Risk]):
+    """The risk of each capability in the place where it runs, looked up on demand: a catalog entry
+    takes a millisecond to read. Capabilities that the catalog does not know are missing."""
+
+    def __init__(self, report: Report, catalog: Catalog) -> None:
+        self._place, _ = judged_in(report)
+        self._catalog = catalog
+        self._caps = all_caps(report.recording.host.last_cap, report.proposal)
+        self._risks: dict[Cap, Risk | None] = {}
+
+    def __getitem__(self, cap: Cap) -> Risk:
+        if cap not in self._risks:
+            entry = self._catalog.entry(cap)
+            self._risks[cap] = remaining(entry, self._place).risk if entry else None
+        risk = self._risks[cap]
+        if risk is None:
+            raise KeyError(cap)
+        return risk
+
+    def __iter__(self) -> Iterator[Cap]:
+        """The usually worst first, so that a search for the worst ends soon."""
+        usual = usual_risks(self._caps, self._catalog)
+        return iter(sorted(usual, key=lambda cap: -usual[cap]))
+
+    def __len__(self) -> int:
+        return len(usual_risks(self._caps, self._catalog))
+
+
+def usual_risks(caps: Collection[Cap], catalog: Catalog) -> dict[Cap, Risk]:
+    """The risks of capabilities in an unknown place."""
+    words = {cap: catalog.risk(cap) for cap in caps}
+    return {cap: Risk[word.upper()] for cap, word in words.items() if word}
+
+
+def all_caps(last_cap: int, proposal: Proposal) -> tuple[Cap, ...]:
+    """All that the kernel knows, and what else was seen."""
+    return tuple(sorted({*map(Cap, range(last_cap + 1)), *(n.cap for n in proposal.needs)}))
+
+
+def worst(caps: Collection[Cap], risks: Risks) -> str:
+    """The word for the highest risk among these; one that nobody knows is the highest."""
+    if not caps:
+        return "none"
+    worst_known: Risk | None = None
+    for cap in risks:
+        if cap in caps and (worst_known is None or risks[cap] > worst_known):
+            worst_known = risks[cap]
+        if worst_known is Risk.ROOT:
+            return risk_word(worst_known)
+    return risk_word(worst_known if all(cap in risks for cap in caps) else None)

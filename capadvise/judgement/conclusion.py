@@ -1,0 +1,507 @@
+"""The one conclusion of a report: what the target is granted today, what it needs, how far that can
+be trusted, and what to do next. Pure; every surface renders it, and none concludes by itself."""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from capadvise.catalog import Catalog
+from capadvise.judgement.decide import Need, Verdict
+from capadvise.judgement.differences import examples
+from capadvise.judgement.judge import WHILE_STOPPED
+from capadvise.judgement.proven import Proven, Trial
+from capadvise.judgement.report import Report
+from capadvise.judgement.risk import Risks, RisksHere, worst
+from capadvise.model.caps import Cap, CapSet
+from capadvise.model.recording import Recording
+from capadvise.model.workload import Act, still_running
+
+
+class Standing(StrEnum):
+    """How far the set can be trusted. The values are those of the report's JSON."""
+
+    NOT_JUDGED = "not-judged"
+    """What was seen does not tell what it needs."""
+    RUN_FAILED = "run-failed"
+    CHECK_FAILED = "check-failed"
+    RECORDED = "recorded"
+    """A whole run was seen; no trial was made."""
+    PARTIAL = "partial"
+    """A part of what it does was seen: this tells what to add, not what to remove."""
+    LIKELY = "likely"
+    """As recorded, but a doubt could change the set."""
+    PROVEN_MINIMAL = "proven-minimal"
+    """It passed trials with the set, and failed without any one member."""
+    PROVEN = "proven"
+    """It passed trials with the set."""
+    NOT_PROVEN = "not-proven"
+    """Trials, or the lack of one, leave open whether the set is enough."""
+    CONTRADICTED = "contradicted"
+    """A trial of the set failed."""
+    OTHER_PROGRAM = "other-program"
+    """The set is applied to something that was not recorded."""
+
+    @property
+    def words(self) -> str:
+        """``proven minimal``, ``recorded in part``."""
+        return "recorded in part" if self is Standing.PARTIAL else self.replace("-", " ")
+
+
+PASSED = frozenset({Standing.PROVEN_MINIMAL, Standing.PROVEN})
+WITHOUT_SET = frozenset({Standing.NOT_JUDGED, Standing.RUN_FAILED, Standing.CHECK_FAILED})
+"""The set is no answer: what was seen until then is in it, and no more."""
+_ADDS_ONLY = WITHOUT_SET | {Standing.PARTIAL}
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """What the target is granted today, without the widening of a recording."""
+
+    caps: CapSet
+    source: str
+    """``docker's default``, ``privileged``, ``container``, ``pod``, ``unit``, ``root`` or
+    ``user``."""
+    words: str
+    """``docker grants 14``."""
+
+
+@dataclass(frozen=True, slots=True)
+class PassedSet:
+    """Another set that passed a trial, with what stood beside it."""
+
+    caps: CapSet
+    beside: tuple[str, ...] = ()
+    """``net.ipv4.ip_unprivileged_port_start=0``: each as a trial's ``instead`` has it."""
+
+
+REPORT = "REPORT"
+"""The word of a next step that stands for the report's file."""
+
+
+@dataclass(frozen=True, slots=True)
+class NextStep:
+    """One command that goes on from here."""
+
+    words: tuple[str, ...]
+    as_root: bool = False
+
+    def of(self, path: str) -> tuple[str, ...]:
+        """The words, with the report's file."""
+        return tuple(path if word == REPORT else word for word in self.words)
+
+
+@dataclass(frozen=True, slots=True)
+class Conclusion:
+    """What is concluded of one set of a report. Texts hold words of the target: escape them."""
+
+    standing: Standing
+    baseline: Baseline
+    caps: CapSet
+    """The set in question: the recommended one, unless the user chose another."""
+    recommended: CapSet
+    minimal: CapSet | None
+    risk_before: str
+    risk_after: str
+    """Words: ``high``, ``none``; ``unknown`` where the set is no answer."""
+    doubt: str | None
+    """One clause: what could be wrong, or what failed."""
+    trials: int
+    runs: int
+    date: str
+    """``2026-11-30``: of the trials, or of the first recording."""
+    next: NextStep
+    also_passed: tuple[PassedSet, ...] = ()
+    cautions: tuple[str, ...] = ()
+    """What the trials do not prove, and the options of a unit that they left out."""
+
+    @property
+    def adds_only(self) -> bool:
+        """True if it tells what to add to a configuration, and nothing of what to remove."""
+        return self.standing in _ADDS_ONLY
+
+    @property
+    def has_set(self) -> bool:
+        """True if the set is an answer."""
+        return self.standing not in WITHOUT_SET
+
+    @property
+    def standing_words(self) -> str:
+        """``proven minimal, 8 trials``; ``recorded once, not proven``; with the doubt."""
+        text = self.standing.words
+        if self.standing in PASSED:
+            text += f", {self.trials} trial{'s' * (self.trials != 1)}"
+        elif self.standing in (Standing.RECORDED, Standing.LIKELY):
+            runs = "once" if self.runs == 1 else f"{self.runs} times"
+            text = f"recorded {runs}, not proven"
+        return f"{text}: {self.doubt}" if self.doubt else text
+
+    @property
+    def rests_on(self) -> str:
+        """The same with its date, for a file that outlives this day."""
+        head, colon, doubt = self.standing_words.partition(": ")
+        return f"{head}, {self.date}{colon}{doubt}"
+
+    @property
+    def counts(self) -> str:
+        """``14 → 1``."""
+        return f"{len(self.baseline.caps)} → {len(self.caps) if self.has_set else '?'}"
+
+    @property
+    def risks(self) -> str:
+        """``high → medium``."""
+        return f"{self.risk_before} → {self.risk_after}"
+
+    def headline(self, name: str) -> str:
+        """The answer in a line: ``web needs CHOWN, SETUID (2; docker grants 14) · medium · proven
+        minimal, 8 trials``."""
+        names = ", ".join(cap.short for cap in sorted(self.caps))
+        if not self.has_set:
+            until = f"needed until then: {names}" if names else "no need was seen until then"
+            more = "" if self.standing is Standing.NOT_JUDGED and not names else f" · {until}"
+            return f"{name}: {self.standing_words}{more}"
+        needs = {Standing.PARTIAL: "needs at least", Standing.LIKELY: "most likely needs"}.get(
+            self.standing, "needs"
+        )
+        if names:
+            said = f"{name} {needs} {names} ({len(self.caps)}; {self.baseline.words})"
+            return f"{said} · {self.risk_after} · {self.standing_words}"
+        if self.standing is Standing.PARTIAL:
+            return f"{name}: no need was seen ({self.baseline.words}) · {self.standing_words}"
+        needs = needs.replace("needs", "needs no capability")
+        return f"{name} {needs} ({self.baseline.words}) · {self.standing_words}"
+
+
+def conclude_report(
+    report: Report,
+    catalog: Catalog,
+    caps: CapSet | None = None,
+    *,
+    risks: Risks | None = None,
+) -> Conclusion:
+    """Conclude. ``caps``: the user's own choice in place of the recommended set; ``risks``: those
+    of this report, if the caller has them."""
+    proposal, proven = report.proposal, report.proven
+    chosen = proposal.recommended if caps is None else caps
+    standing, doubt = _standing(report, chosen)
+    baseline = baseline_of(report, catalog)
+    risks = RisksHere(report, catalog) if risks is None else risks
+    is_known = standing not in WITHOUT_SET
+    return Conclusion(
+        standing=standing,
+        baseline=baseline,
+        caps=chosen,
+        recommended=proposal.recommended,
+        minimal=_minimal(proven),
+        risk_before=worst(baseline.caps, risks),
+        risk_after=worst(chosen, risks) if is_known else "unknown",
+        doubt=doubt,
+        trials=len(proven.trials) if proven else 0,
+        runs=len(report.recordings),
+        date=(proven.date if proven and proven.date else report.recording.started)[:10],
+        next=_next(report, standing),
+        also_passed=tuple(_also_passed(report)),
+        cautions=proven.cautions if proven else (),
+    )
+
+
+def of_another(conclusion: Conclusion, difference: str) -> Conclusion:
+    """The same for a target that was not recorded: nothing is concluded of it."""
+    return replace(conclusion, standing=Standing.OTHER_PROGRAM, doubt=difference)
+
+
+def _minimal(proven: Proven | None) -> CapSet | None:
+    finished = proven is not None and proven.complete and not proven.flaky
+    return proven.minimal if proven is not None and finished else None
+
+
+def _also_passed(report: Report) -> Iterator[PassedSet]:
+    """The smallest sets first. A set that passed by itself is the minimal one."""
+    passed = {
+        PassedSet(trial.caps, tuple(one.words for one in trial.beside))
+        for trial in (report.proven.trials if report.proven else ())
+        if trial.passed and trial.beside and not trial.differences
+    }
+    yield from sorted(passed, key=lambda one: (len(one.caps), sorted(one.caps), one.beside))
+
+
+# ------------------------------------------------------------------------------- the standing
+
+_Judged = tuple[Standing, str | None]
+
+
+def _standing(report: Report, caps: CapSet) -> _Judged:
+    if report.proven is not None and (by_trial := _by_trial(report.proven, report, caps)):
+        return by_trial
+    by_recording = _by_recording(report)
+    if caps != report.proposal.recommended and by_recording[0] not in WITHOUT_SET:
+        return Standing.NOT_PROVEN, "no trial of this set was made"
+    return by_recording
+
+
+def _by_trial(proven: Proven, report: Report, caps: CapSet) -> _Judged | None:
+    """None where no trial says anything of this set."""
+    if proven.flaky:
+        return Standing.NOT_PROVEN, "the same set passed and failed in trials"
+    if proven.minimal is None:
+        return Standing.NOT_PROVEN, "in trials it fails even with every capability"
+    of_set = [trial for trial in proven.trials if trial.caps == caps and not trial.beside]
+    last = of_set[-1] if of_set else None
+    if last is not None and not last.passed:
+        return Standing.CONTRADICTED, _failure(last)
+    if proven.complete:
+        if caps == proven.minimal:
+            return Standing.PROVEN_MINIMAL, None
+        if caps == report.proposal.recommended:
+            if proven.recommended_sound is False:
+                return Standing.CONTRADICTED, "a trial of it failed"
+            return Standing.PROVEN, None
+    if last is not None:
+        return Standing.PROVEN, None
+    if not proven.complete:
+        everything = proven.minimal == proven.trials[0].caps if proven.trials else False
+        best = "every capability" if everything else _names(proven.minimal)
+        return Standing.NOT_PROVEN, f"the trials did not finish; it passed with {best}"
+    return Standing.NOT_PROVEN, "no trial of this set was made"
+
+
+def _failure(trial: Trial) -> str:
+    return f"a trial of it failed: {examples(trial.differences)}".rstrip(": ")
+
+
+def _names(caps: CapSet) -> str:
+    return ", ".join(cap.short for cap in sorted(caps)) or "none"
+
+
+def _by_recording(report: Report) -> _Judged:
+    runs = report.recordings
+    if not report.proposal.recommended and (blind := _blind(report)):
+        return Standing.NOT_JUDGED, blind
+    failed = [run for run in runs if run.succeeded is False and not run.interrupted]
+    if len(failed) == len(runs):
+        return _failed(report, failed[0])
+    if doubt := _unseen(report, len(failed)):
+        return Standing.PARTIAL, doubt
+    if doubt := _uncertain(report):
+        return Standing.LIKELY, doubt
+    return Standing.RECORDED, None
+
+
+def _blind(report: Report) -> str | None:
+    """Why a report without needs does not show that there are none."""
+    for run in report.recordings:
+        if run.started_containers:
+            return "what daemons ran for the command was not recorded"
+        if run.host.observer == "audit":
+            return "an audit log holds refusals only"
+        if run.host.observer == "retry" and run.cautions:
+            return "an ordinary user sees only some of the refused calls"
+    return None
+
+
+def _failed(report: Report, run: Recording) -> _Judged:
+    ended = how_it_ended(run.exit_status)
+    checked = report.workload.check is not None
+    if checked and (run.still_running or run.exit_status in (None, 0)):
+        how = "" if run.still_running else f" after the program {ended}"
+        return Standing.CHECK_FAILED, f"the health check did not pass{how}"
+    return Standing.RUN_FAILED, ended
+
+
+def how_it_ended(status: int | None) -> str:
+    """An exit status in words, to follow the target's name."""
+    if status is None:
+        return "was lost"
+    if status <= 128:
+        return f"exited with {status}"
+    try:
+        return f"was killed by {signal.Signals(status - 128).name}"
+    except ValueError:
+        return f"was killed by signal {status - 128}"
+
+
+def _unseen(report: Report, failed: int) -> str | None:
+    """The first of the reasons why a need can be missing."""
+    runs, proposal = report.recordings, report.proposal
+    if lost := sum(run.lost.total for run in runs):
+        return f"{lost} events dropped; the absence of others is unconfirmed"
+    if any(run.started_containers for run in runs):
+        return "what daemons ran for the command was not recorded"
+    if all(run.host.observer == "audit" for run in runs):
+        return "an audit log holds refusals only"
+    if all(run.attached and not run.restarted for run in runs):
+        return "its start was not observed"
+    if all(run.host.observer == "retry" and run.cautions for run in runs):
+        return "an ordinary user sees only some of the refused calls"
+    if any(run.io_uring for run in runs) and not report.proven:
+        return "io_uring's worker threads were not observed"
+    if failed:
+        return f"{failed} of {len(runs)} runs failed"
+    if report.was_stopped and not proposal.minimal:
+        return "it was stopped before anything showed that it works"
+    return None
+
+
+def _uncertain(report: Report) -> str | None:
+    """The first uncertain need: of one outside of the set first."""
+    proposal = report.proposal
+    doubtful = [need for need in proposal.needs if need.uncertain]
+    outside = [need for need in doubtful if need.cap not in proposal.recommended]
+    outside = [need for need in outside if need.uncertain != WHILE_STOPPED]
+    inside = [need for need in doubtful if need.cap in proposal.recommended]
+    if outside:
+        return f"{_shorts(outside)} may be needed too"
+    if inside:
+        return f"{_shorts(inside)} may not be needed"
+    likely = [
+        need
+        for need in proposal.needs
+        if need.verdict is Verdict.INCIDENTAL
+        and any(item.likely_optional for item in need.evidence)
+    ]
+    return f"{_shorts(likely)} may be needed too" if likely else None
+
+
+def _shorts(needs: list[Need]) -> str:
+    names = [need.cap.short for need in needs]
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+# ------------------------------------------------------------------------------- the baseline
+
+
+def baseline_of(report: Report, catalog: Catalog) -> Baseline:
+    """What the target is granted today. An older report does not say: what its engine grants by
+    default is assumed then, and everything for a unit."""
+    target, run = report.target, report.recording
+    every = frozenset(map(Cap, range(run.host.last_cap + 1)))
+    granted = target.granted
+    if target.kind == "unit":
+        caps = every if granted is None else granted
+        return Baseline(caps, "unit", f"its unit grants {_many(caps, every)}")
+    if target.kind == "container":
+        return _of_container(report, catalog, every)
+    uid = target.user.partition(":")[0]
+    if uid in ("0", "root", ""):
+        caps = run.held.bounding if granted is None else granted
+        return Baseline(caps, "root", f"root here holds {_many(caps, every)}")
+    usual = run.held.permitted if run.attached else frozenset[Cap]()
+    caps = usual if granted is None else granted
+    return Baseline(caps, "user", f"user {uid} holds {_many(caps, every)}")
+
+
+def _of_container(report: Report, catalog: Catalog, every: CapSet) -> Baseline:
+    target, run = report.target, report.recording
+    if target.privileged:
+        return Baseline(every, "privileged", f"privileged: all {len(every)}")
+    runtime = catalog.baselines.default(target.engine)
+    seen = run.held.bounding if run.attached else runtime.grants
+    caps = (seen if target.granted is None else target.granted) & every
+    if caps == runtime.grants & every:
+        return Baseline(caps, f"{runtime.name}'s default", f"{runtime.name} grants {len(caps)}")
+    kind = "pod" if target.pod else "container"
+    return Baseline(caps, kind, f"its {kind} grants {_many(caps, every)}")
+
+
+def _many(caps: CapSet, every: CapSet) -> str:
+    if not caps:
+        return "none"
+    return f"all {len(every)}" if caps >= every else str(len(caps))
+
+
+# ------------------------------------------------------------------------------- the next step
+
+
+def _next(report: Report, standing: Standing) -> NextStep:
+    if standing in PASSED:
+        return _emit(report)
+    if standing is Standing.CONTRADICTED and _minimal(report.proven) is not None:
+        return _emit(report, "--set", "minimal")
+    if standing is Standing.NOT_PROVEN:
+        return _try_again(report)
+    if standing in _ADDS_ONLY:
+        return _see_more(report)
+    return _prove(report)
+
+
+def _emit(report: Report, *options: str) -> NextStep:
+    if report.target.kind == "unit":
+        return NextStep(("capadvise", "emit", REPORT, "--drop-in", *options))
+    return NextStep(("capadvise", "emit", REPORT, "--format", report.target.language, *options))
+
+
+def _prove(report: Report, *options: str) -> NextStep:
+    work = report.workload
+    if work.check is None and (work.kind == "daemon" or report.was_stopped):
+        options = (*options, "--check", check_proposal(report))
+    return NextStep(("capadvise", "prove", *options, REPORT), as_root=True)
+
+
+def _try_again(report: Report) -> NextStep:
+    proven = report.proven
+    if proven is not None and proven.minimal is None and not proven.flaky:
+        if proven.isolation == "command":
+            return _prove(report, "--no-isolate")
+        return NextStep(("capadvise", "explain", REPORT))
+    return _prove(report)
+
+
+def _see_more(report: Report) -> NextStep:
+    """Record it from its start, with what was not seen."""
+    target, run = report.target, report.recording
+    if target.pod:
+        namespace = target.pod.partition("/")[0]
+        owner = target.owner or f"Pod/{target.pod.rpartition('/')[2]}"
+        return NextStep(("capadvise", "kubernetes", "record", owner, "-n", namespace))
+    if target.kind == "unit":
+        return NextStep(("capadvise", "run", "--", "systemctl", "restart", target.unit), True)
+    stopped = run.interrupted and run.succeeded is not False and not run.lost.total
+    if stopped and not run.attached and run.host.observer != "retry":
+        return _prove(report)
+    if target.service and run.attached:
+        up = (target.engine or "docker", "compose", "up", target.service)
+        return NextStep(("capadvise", "run", "--", *up), as_root=True)
+    if not target.argv or (target.kind == "container" and run.attached):
+        return NextStep(("capadvise", "explain", REPORT))
+    check = report.workload.check if target.kind == "command" else None
+    options = () if check is None else ("--check", check)
+    return NextStep(("capadvise", "run", *options, "--", *target.argv), as_root=True)
+
+
+def not_tested(report: Report) -> tuple[str, ...]:
+    """What neither the recording nor a trial exercised."""
+    work, proven = report.workload, report.proven
+    if proven is None or proven.minimal is None or proven.flaky:
+        if report.recording.attached or report.recording.host.observer == "audit":
+            return ()
+        later = ("later starts", "stops", "reloads") if work.kind == "daemon" else ()
+        return (*later, "whatever the program did not do in this run")
+    if work.kind == "oneshot":
+        return ("other arguments, input and files",)
+    acts = {step.act for one in work.rounds for step in one}
+    reload = () if Act.RELOAD in acts else ("reloads",)
+    return (*reload, "whatever the health check does not use")
+
+
+_PORT = re.compile(r"tcp .*:(\d+)$")
+SECONDS = 5
+"""A target that lives so long has not failed at its start."""
+CONNECTS = "exec 3<>/dev/tcp/127.0.0.1/{port}"
+LIVES = f'sleep {SECONDS}; kill -0 "${{PIDS%%,*}}"'
+
+
+def check_proposal(report: Report) -> str:
+    """A shell command that passes when the target works: by the recording, it connects to a port
+    that the target binds; else it checks that the target lives."""
+    container = report.target.kind == "container"
+    for recording in report.recordings:
+        for check in recording.checks:
+            port = _PORT.match(check.detail or "")
+            if check.syscall == "bind" and port and int(port[1]) and not container:
+                return CONNECTS.format(port=port[1])
+    if container:
+        return still_running(report.target.engine or "docker", SECONDS)
+    return LIVES

@@ -17,7 +17,7 @@ from capadvise.model.escape import printable
 from capadvise.report.load import load
 
 
-class Baseline:
+class ReportFolder:
     """A folder of reports, or one report. A report is read when it is first asked for."""
 
     def __init__(self, place: Path, catalog: Catalog, *, alone: bool = False) -> None:

@@ -20,7 +20,7 @@ from capadvise.model.caps import Cap, CapSet
 from capadvise.model.escape import printable
 
 if TYPE_CHECKING:  # reports are imported only where there are some
-    from capadvise.gate.baseline import Baseline
+    from capadvise.gate.baseline import ReportFolder
     from capadvise.judgement.report import Report
     from capadvise.model.image import Claim
 
@@ -168,7 +168,7 @@ class Demands:
 
 
 def examine(
-    source: Source, catalog: Catalog, baseline: Baseline | None, policy: Demands | None = None
+    source: Source, catalog: Catalog, baseline: ReportFolder | None, policy: Demands | None = None
 ) -> Examined:
     """Judge each service of a source, and the file as a whole."""
     policy = policy or Demands()
@@ -186,7 +186,7 @@ def _judge(
     declared: Declared,
     source: Source,
     catalog: Catalog,
-    baseline: Baseline | None,
+    baseline: ReportFolder | None,
     policy: Demands,
 ) -> JudgedService:
     written = tuple(

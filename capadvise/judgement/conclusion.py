@@ -158,7 +158,7 @@ class Conclusion:
     def headline(self, name: str) -> str:
         """The answer in a line: ``web needs CHOWN, SETUID (2; docker grants 14) · medium · proven
         minimal, 8 trials``."""
-        names = ", ".join(cap.short for cap in sorted(self.caps))
+        names = _names(self.caps) if self.caps else ""
         if not self.has_set:
             until = f"needed until then: {names}" if names else "no need was seen until then"
             more = "" if self.standing is Standing.NOT_JUDGED and not names else f" · {until}"
@@ -168,7 +168,10 @@ class Conclusion:
         )
         if names:
             said = f"{name} {needs} {names} ({len(self.caps)}; {self.baseline.words})"
-            return f"{said} · {self.risk_after} · {self.standing_words}"
+            said += f" · {self.risk_after} · {self.standing_words}"
+            if self.standing is Standing.CONTRADICTED and self.minimal is not None:
+                said += f" · the minimal set passed: {_names(self.minimal)}"
+            return said
         if self.standing is Standing.PARTIAL:
             return f"{name}: no need was seen ({self.baseline.words}) · {self.standing_words}"
         needs = needs.replace("needs", "needs no capability")
@@ -238,34 +241,43 @@ def _standing(report: Report, caps: CapSet) -> _Judged:
         return by_trial
     by_recording = _by_recording(report)
     if caps != report.proposal.recommended and by_recording[0] not in WITHOUT_SET:
-        return Standing.NOT_PROVEN, "no trial of this set was made"
+        return _NO_TRIAL
     return by_recording
 
 
+_NO_TRIAL = Standing.NOT_PROVEN, "no trial of this set was made"
+
+
 def _by_trial(proven: Proven, report: Report, caps: CapSet) -> _Judged | None:
-    """None where no trial says anything of this set."""
-    if proven.flaky:
-        return Standing.NOT_PROVEN, "the same set passed and failed in trials"
-    if proven.minimal is None:
-        return Standing.NOT_PROVEN, "in trials it fails even with every capability"
+    """What trials say of this set; a set that passed beside something else is not this one."""
+    if failure := _shows_nothing(proven):
+        return Standing.NOT_PROVEN, failure
     of_set = [trial for trial in proven.trials if trial.caps == caps and not trial.beside]
     last = of_set[-1] if of_set else None
     if last is not None and not last.passed:
         return Standing.CONTRADICTED, _failure(last)
-    if proven.complete:
-        if caps == proven.minimal:
-            return Standing.PROVEN_MINIMAL, None
-        if caps == report.proposal.recommended:
-            if proven.recommended_sound is False:
-                return Standing.CONTRADICTED, "a trial of it failed"
-            return Standing.PROVEN, None
-    if last is not None:
-        return Standing.PROVEN, None
     if not proven.complete:
-        everything = proven.minimal == proven.trials[0].caps if proven.trials else False
-        best = "every capability" if everything else _names(proven.minimal)
-        return Standing.NOT_PROVEN, f"the trials did not finish; it passed with {best}"
-    return Standing.NOT_PROVEN, "no trial of this set was made"
+        return (Standing.PROVEN, None) if last else (Standing.NOT_PROVEN, _unfinished(proven))
+    if caps == proven.minimal:
+        return Standing.PROVEN_MINIMAL, None
+    if caps == report.proposal.recommended and proven.recommended_sound is False:
+        return Standing.CONTRADICTED, "a trial of it failed"
+    passed = last is not None or caps == report.proposal.recommended
+    return (Standing.PROVEN, None) if passed else _NO_TRIAL
+
+
+def _shows_nothing(proven: Proven) -> str | None:
+    """Why the trials show nothing of any set."""
+    if proven.flaky:
+        return "the same set passed and failed in trials"
+    return "in trials it fails even with every capability" if proven.minimal is None else None
+
+
+def _unfinished(proven: Proven) -> str:
+    best = proven.minimal or frozenset()
+    everything = bool(proven.trials) and best == proven.trials[0].caps
+    words = "every capability" if everything else _names(best)
+    return f"the trials did not finish; it passed with {words}"
 
 
 def _failure(trial: Trial) -> str:
@@ -283,9 +295,9 @@ def _by_recording(report: Report) -> _Judged:
     failed = [run for run in runs if run.succeeded is False and not run.interrupted]
     if len(failed) == len(runs):
         return _failed(report, failed[0])
-    if doubt := _unseen(report, len(failed)):
+    if doubt := _unseen(report):
         return Standing.PARTIAL, doubt
-    if doubt := _uncertain(report):
+    if doubt := _uncertain(report, len(failed)):
         return Standing.LIKELY, doubt
     return Standing.RECORDED, None
 
@@ -294,11 +306,11 @@ def _blind(report: Report) -> str | None:
     """Why a report without needs does not show that there are none."""
     for run in report.recordings:
         if run.started_containers:
-            return "what daemons ran for the command was not recorded"
+            return _DAEMONS
         if run.host.observer == "audit":
-            return "an audit log holds refusals only"
-        if run.host.observer == "retry" and run.cautions:
-            return "an ordinary user sees only some of the refused calls"
+            return _REFUSALS
+        if _is_ordinary(run):
+            return _ORDINARY
     return None
 
 
@@ -323,46 +335,52 @@ def how_it_ended(status: int | None) -> str:
         return f"was killed by signal {status - 128}"
 
 
-def _unseen(report: Report, failed: int) -> str | None:
-    """The first of the reasons why a need can be missing."""
-    runs, proposal = report.recordings, report.proposal
-    if lost := sum(run.lost.total for run in runs):
-        return f"{lost} events dropped; the absence of others is unconfirmed"
-    if any(run.started_containers for run in runs):
-        return "what daemons ran for the command was not recorded"
-    if all(run.host.observer == "audit" for run in runs):
-        return "an audit log holds refusals only"
-    if all(run.attached and not run.restarted for run in runs):
-        return "its start was not observed"
-    if all(run.host.observer == "retry" and run.cautions for run in runs):
-        return "an ordinary user sees only some of the refused calls"
-    if any(run.io_uring for run in runs) and not report.proven:
-        return "io_uring's worker threads were not observed"
-    if failed:
-        return f"{failed} of {len(runs)} runs failed"
-    if report.was_stopped and not proposal.minimal:
-        return "it was stopped before anything showed that it works"
-    return None
+_DAEMONS = "what daemons ran for the command was not recorded"
+_REFUSALS = "an audit log holds refusals only"
+_ORDINARY = "an ordinary user sees only some of the refused calls"
 
 
-def _uncertain(report: Report) -> str | None:
-    """The first uncertain need: of one outside of the set first."""
-    proposal = report.proposal
-    doubtful = [need for need in proposal.needs if need.uncertain]
-    outside = [need for need in doubtful if need.cap not in proposal.recommended]
-    outside = [need for need in outside if need.uncertain != WHILE_STOPPED]
-    inside = [need for need in doubtful if need.cap in proposal.recommended]
+def _unseen(report: Report) -> str | None:
+    """The first of the reasons why any need can be missing."""
+    runs = report.recordings
+    lost = sum(run.lost.signal for run in runs)
+    reasons = (
+        (lost, f"{lost} events dropped; the absence of others is unconfirmed"),
+        (any(run.started_containers for run in runs), _DAEMONS),
+        (all(run.host.observer == "audit" for run in runs), _REFUSALS),
+        (all(run.attached and not run.restarted for run in runs), "its start was not observed"),
+        (all(_is_ordinary(run) for run in runs), _ORDINARY),
+    )
+    return next((said for holds, said in reasons if holds), None)
+
+
+def _is_ordinary(run: Recording) -> bool:
+    """True if only retries of an ordinary user saw it, in a user namespace that limits them."""
+    return run.host.observer == "retry" and bool(run.cautions)
+
+
+def _uncertain(report: Report, failed: int) -> str | None:
+    """The first doubt that could change the set: it can lack something, or have too much."""
+    recommended = report.proposal.recommended
+    needs = [need for need in report.proposal.needs if need.uncertain != WHILE_STOPPED]
+    outside = [
+        need
+        for need in needs
+        if need.cap not in recommended and (need.uncertain or _is_likely_optional(need))
+    ]
     if outside:
         return f"{_shorts(outside)} may be needed too"
-    if inside:
-        return f"{_shorts(inside)} may not be needed"
-    likely = [
-        need
-        for need in proposal.needs
-        if need.verdict is Verdict.INCIDENTAL
-        and any(item.likely_optional for item in need.evidence)
-    ]
-    return f"{_shorts(likely)} may be needed too" if likely else None
+    if failed:
+        return f"{failed} of {len(report.recordings)} runs failed"
+    if report.was_stopped:
+        return "it was stopped before anything showed that it works"
+    inside = [need for need in needs if need.cap in recommended and need.uncertain]
+    return f"{_shorts(inside)} may not be needed" if inside else None
+
+
+def _is_likely_optional(need: Need) -> bool:
+    verdict = need.verdict is Verdict.INCIDENTAL
+    return verdict and any(item.likely_optional for item in need.evidence)
 
 
 def _shorts(needs: list[Need]) -> str:
@@ -445,7 +463,7 @@ def _try_again(report: Report) -> NextStep:
     if proven is not None and proven.minimal is None and not proven.flaky:
         if proven.isolation == "command":
             return _prove(report, "--no-isolate")
-        return NextStep(("capadvise", "explain", REPORT))
+        return _EXPLAIN
     return _prove(report)
 
 
@@ -458,17 +476,29 @@ def _see_more(report: Report) -> NextStep:
         return NextStep(("capadvise", "kubernetes", "record", owner, "-n", namespace))
     if target.kind == "unit":
         return NextStep(("capadvise", "run", "--", "systemctl", "restart", target.unit), True)
-    stopped = run.interrupted and run.succeeded is not False and not run.lost.total
-    if stopped and not run.attached and run.host.observer != "retry":
+    if run.attached:
+        return _from_its_start(report)
+    if run.interrupted and run.host.observer != "retry" and not run.lost.total:
         return _prove(report)
-    if target.service and run.attached:
-        up = (target.engine or "docker", "compose", "up", target.service)
-        return NextStep(("capadvise", "run", "--", *up), as_root=True)
-    if not target.argv or (target.kind == "container" and run.attached):
-        return NextStep(("capadvise", "explain", REPORT))
+    if not target.argv:
+        return _EXPLAIN
     check = report.workload.check if target.kind == "command" else None
     options = () if check is None else ("--check", check)
     return NextStep(("capadvise", "run", *options, "--", *target.argv), as_root=True)
+
+
+_EXPLAIN = NextStep(("capadvise", "explain", REPORT))
+
+
+def _from_its_start(report: Report) -> NextStep:
+    """Start again what was recorded as it ran; how a container was started is not known."""
+    target = report.target
+    if target.service:
+        up = (target.engine or "docker", "compose", "up", target.service)
+        return NextStep(("capadvise", "run", "--", *up), as_root=True)
+    if target.kind == "container" or not target.argv:
+        return _EXPLAIN
+    return NextStep(("capadvise", "run", "--", *target.argv), as_root=True)
 
 
 def not_tested(report: Report) -> tuple[str, ...]:

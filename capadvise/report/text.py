@@ -231,7 +231,9 @@ def _short_table(needs: Sequence[Need], risks: Risks, columns: int) -> Iterator[
         yield _cut(head + short_reason(need), columns)
         indent = " " * len(head)
         for text in _short_remarks(need):
-            yield _cut(indent + text, columns)
+            yield from textwrap.wrap(
+                text, columns, initial_indent=indent, subsequent_indent=f"{indent}  "
+            )
 
 
 def _short_remarks(need: Need) -> Iterator[str]:
@@ -415,7 +417,7 @@ def not_tested_line(report: Report) -> Iterator[str]:
     """What nothing exercised; nothing where a caution says it."""
     if parts := not_tested(report):
         head = "Not tested" if is_tried(report) else "Not recorded"
-        yield f"{head}: {listed(list(parts))}."
+        yield f"{head}: {', '.join(parts[:-1])}{', and ' * (len(parts) > 1)}{parts[-1]}."
 
 
 def _trial(workload: Workload) -> str:

@@ -15,20 +15,18 @@ _VERDICTS = {
     "incidental": "advisory",
     "not-checked": "unused",
 }
-_OLD_VERDICTS = {old: new for new, old in _VERDICTS.items()}
 _TARGET_OF_2 = ("granted",)
 _PROOF_OF_2 = ("date",)
 
 
 def upgraded(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """A report of version 1 as version 2 has it. Raises what reading it would."""
+    """The part of a report of version 1 that is read, as version 2 has it: needs and proposal are
+    judged again. Raises what reading it would."""
     return {
         **raw,
         "schema": SCHEMA_2,
         "recordings": [_renamed(one, own_sets="fixed_capsets") for one in raw["recordings"]],
-        "needs": [_need(one, _OLD_VERDICTS, instead="remediation") for one in raw["needs"]],
-        "proposal": _renamed(raw["proposal"], floor="minimal"),
-        "proof": raw["proof"] and _renamed(raw["proof"], floor="minimal"),
+        **({"proof": _renamed(raw["proof"], floor="minimal")} if raw.get("proof") else {}),
     }
 
 

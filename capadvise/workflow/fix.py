@@ -10,7 +10,7 @@ from capadvise.catalog import default
 from capadvise.config.consumer import granted
 from capadvise.config.declared import Declared
 from capadvise.config.snippet_from import snippet_of
-from capadvise.gate.baseline import Baseline
+from capadvise.gate.baseline import ReportFolder
 from capadvise.gate.outcome import Source
 from capadvise.gate.patching import patching
 from capadvise.model.errors import CapadviseError
@@ -18,7 +18,7 @@ from capadvise.workflow.notice import notice
 from capadvise.workflow.patch_file import patch_file
 
 
-def fix(sources: Sequence[Source], baseline: Baseline) -> None:
+def fix(sources: Sequence[Source], baseline: ReportFolder) -> None:
     """Patch each service that has a report; print a note for one that cannot be patched."""
     for source in sources:
         if not source.language.can("edit"):
@@ -29,7 +29,7 @@ def fix(sources: Sequence[Source], baseline: Baseline) -> None:
                 _fix(source, declared, report, baseline)
 
 
-def _fix(source: Source, declared: Declared, report: Path, baseline: Baseline) -> None:
+def _fix(source: Source, declared: Declared, report: Path, baseline: ReportFolder) -> None:
     service, loaded = declared.service, baseline.report(report)
     caps = loaded.proposal.recommended
     if loaded.partial and caps <= granted(declared, source.language.judged_by, default()):

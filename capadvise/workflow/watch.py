@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from capadvise.catalog import Catalog
-from capadvise.gate.baseline import Baseline
+from capadvise.gate.baseline import ReportFolder
 from capadvise.judgement.watched import Owner, OwnerKind, WatchFinding
 from capadvise.kernel.own_streams import replace_dead_streams
 from capadvise.model.errors import BadInput
@@ -147,13 +147,13 @@ def _must_end(signals: Signals, machine: MachineWatch, reporter: Reporter) -> bo
 class Expected:
     """The reports about owners of findings."""
 
-    baseline: Baseline
+    baseline: ReportFolder
     known: dict[Owner, Path | None] = field(default_factory=dict)
 
     @classmethod
     def read(cls, place: str, catalog: Catalog) -> Expected:
         """Read a folder of reports, or one report. Raises BadInput for a file that is none."""
-        expected = cls(Baseline(Path(place), catalog))
+        expected = cls(ReportFolder(Path(place), catalog))
         for path in expected.baseline.paths:
             expected.baseline.report(path)
         return expected

@@ -50,7 +50,7 @@ def hostile(text: str) -> dict[str, Any]:
         check |= {"program": text, "detail": text}
     for refusal in recording["refusals"]:
         refusal["program"] = text
-    for own in recording["own_sets"]:
+    for own in recording["fixed_capsets"]:
         own["program"] = text
     recording["still_running"] = [text[:15]]
     return raw

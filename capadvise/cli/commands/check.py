@@ -19,7 +19,7 @@ from capadvise.workflow.notice import notice
 from capadvise.workflow.resolve import AskingConsumers
 
 if TYPE_CHECKING:
-    from capadvise.gate.baseline import Baseline
+    from capadvise.gate.baseline import ReportFolder
     from capadvise.model.image import Claim
 
 
@@ -85,16 +85,20 @@ def _print_remarks(gathered: Gathered) -> None:
             notice(f"note: {path}: it holds no service or container to judge")
 
 
-def _baseline(args: argparse.Namespace, gathered: Gathered, catalog: Catalog) -> Baseline | None:
+def _baseline(
+    args: argparse.Namespace, gathered: Gathered, catalog: Catalog
+) -> ReportFolder | None:
     if not args.against:
         return None
-    from capadvise.gate.baseline import Baseline
+    from capadvise.gate.baseline import ReportFolder
 
     count = sum(len(source.declared) for source in gathered.sources)
-    return Baseline(Path(args.against), catalog, alone=count == 1)
+    return ReportFolder(Path(args.against), catalog, alone=count == 1)
 
 
-def _check_single(args: argparse.Namespace, baseline: Baseline | None, outcome: Outcome) -> None:
+def _check_single(
+    args: argparse.Namespace, baseline: ReportFolder | None, outcome: Outcome
+) -> None:
     """Refuse a single report that no service has: the user meant one of them."""
     if baseline is None or not baseline.single or any(s.report for s in outcome.services):
         return

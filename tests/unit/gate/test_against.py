@@ -11,7 +11,7 @@ import pytest
 from capadvise.config import LANGUAGES
 from capadvise.config.declared import Declared
 from capadvise.gate.against import against
-from capadvise.gate.baseline import Baseline
+from capadvise.gate.baseline import ReportFolder
 from capadvise.gate.finding import Finding, Severity
 from capadvise.gate.service import Service
 from capadvise.judgement.decide import Proposal, decide
@@ -154,7 +154,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_report_is_found_by_file_or_by_target(
     folder: Path, service: str, file: str | None
 ) -> None:
-    found = Baseline(folder, CATALOG).find(service)
+    found = ReportFolder(folder, CATALOG).find(service)
     assert found == (None if file is None else folder / f"{file}.json")
 
 
@@ -162,18 +162,18 @@ def test_two_reports_for_one_service_are_refused(folder: Path, tmp_path: Path) -
     folder = Path(shutil.copytree(folder, tmp_path / "reports"))
     save(folder / "z.json", named(report_of(BIND), "db"), CATALOG)
     with pytest.raises(BadInput, match=r"x\.json and .*z\.json both fit the service db"):
-        Baseline(folder, CATALOG).find("db")
+        ReportFolder(folder, CATALOG).find("db")
 
 
 def test_a_folder_without_reports_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="no report"):
-        Baseline(tmp_path, CATALOG)
+        ReportFolder(tmp_path, CATALOG)
 
 
 def test_a_single_report_is_that_of_the_only_service(folder: Path) -> None:
     path = folder / "web.json"
-    assert Baseline(path, CATALOG, alone=True).find("other") == path
-    assert Baseline(path, CATALOG).find("other") is None
+    assert ReportFolder(path, CATALOG, alone=True).find("other") == path
+    assert ReportFolder(path, CATALOG).find("other") is None
 
 
 def test_a_report_that_saw_no_start_cannot_tell_what_is_too_much() -> None:

@@ -16,6 +16,7 @@ import pytest
 from capadvise.catalog import default
 from capadvise.cli import main
 from capadvise.config import LANGUAGES
+from capadvise.config.consumer import granted
 from capadvise.config.declared import Declared, Exposure, ExposureAt
 from capadvise.config.systemd import file as systemd
 from capadvise.gate.against import own_users
@@ -23,7 +24,6 @@ from capadvise.gate.finding import Finding, Severity
 from capadvise.gate.level import reached
 from capadvise.gate.lint import lint
 from capadvise.gate.projects import projects
-from capadvise.config.consumer import granted
 from capadvise.gate.service import Service
 from capadvise.judgement.report import Report
 from capadvise.model.caps import NAMES, parse_set

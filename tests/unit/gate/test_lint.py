@@ -7,14 +7,14 @@ import pytest
 from capadvise.catalog import default
 from capadvise.config import LANGUAGES
 from capadvise.config.compose import file as compose
+from capadvise.config.consumer import EVERY, granted
 from capadvise.config.declared import Declared
 from capadvise.config.kubernetes import file as kubernetes
 from capadvise.gate.finding import RULES, Finding, Severity
 from capadvise.gate.lint import lint
-from capadvise.config.consumer import EVERY, granted
 from capadvise.gate.service import Service, circumstances_of
-from capadvise.model.caps import NAMES, Cap, CapSet, parse_set
 from capadvise.judgement.risk import remaining
+from capadvise.model.caps import NAMES, Cap, CapSet, parse_set
 from tests.support.usual_notes import besides_usual
 
 CATALOG = default()

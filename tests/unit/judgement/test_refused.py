@@ -131,7 +131,7 @@ def test_for_people_the_telling_ones_come_first_and_names_are_escaped() -> None:
         "Refused calls, and what refused them:",
         "  seccomp    mount EPERM, \\x1b[2J, 1×: a filter",
     ]
-    assert lines[-1] == "  and 2 more: see `refusals` in the report"
+    assert lines[-1] == "  and 2 more: -v shows them, and `refusals` in the report"
     assert list(refusal_lines(report(seen()), CATALOG)) == []
 
 

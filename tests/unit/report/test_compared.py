@@ -181,7 +181,7 @@ def test_the_json_says_it_too() -> None:
         "variant": "port 8080",
         "set": "recommended",
         "recommended": ["CAP_CHOWN", "CAP_SETGID", "CAP_SETUID"],
-        "floor": ["CAP_SETGID", "CAP_SETUID"],
+        "minimal": ["CAP_SETGID", "CAP_SETUID"],
         "more": ["CAP_KILL"],
         "less": ["CAP_CHOWN"],
     }

@@ -24,7 +24,7 @@ from capadvise.workflow.reports import show_proposal
 from tests.support import schema
 from tests.support.golden import assert_golden
 from tests.support.known import nginx_alone
-from tests.support.recordings import CATALOG, CHOWN, RECORDING, report
+from tests.support.recordings import CATALOG, CHOWN, RECORDING, proven, report
 
 
 def test_a_report_comes_back_as_it_went(tmp_path: Path) -> None:
@@ -217,9 +217,9 @@ def test_the_next_step_of_a_service_is_to_patch_its_file(
         ("drops", "cap_drop: [ALL]"),
     ):
         (tmp_path / f"{name}.yaml").write_text(f"services:\n  web:\n    image: w\n    {more}\n")
-    known = report()
+    known = proven(report(), frozenset())
     target = replace(known.target, argv=argv, cwd=str(tmp_path), service="web", kind="container")
     show_proposal(Over(replace(known, target=target), Path("r.json")), quiet=False)
     steps = capsys.readouterr().err.splitlines()
-    into = f" --into {file} --service web" if file else ""
-    assert f"  capadvise emit r.json --format compose{into}" in steps
+    form = f"--into {file} --service web" if file else "--format compose"
+    assert f"Next: capadvise emit r.json {form}" in steps

@@ -76,7 +76,7 @@ def test_ports_where_nobody_logs_in() -> None:
 
 def test_a_recording() -> None:
     (line,) = exercised(with_(Workload("oneshot"), None))
-    assert line == "Recorded: one run. Not recorded: whatever the program did not do meanwhile."
+    assert line == "Not recorded: whatever the program did not do in this run."
 
 
 def test_what_the_cautions_say_is_not_said_twice() -> None:

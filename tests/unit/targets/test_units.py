@@ -309,9 +309,9 @@ def test_what_a_unit_is_called() -> None:
 
 def test_what_is_said_of_a_unit() -> None:
     text = "\n".join(proposal_text(of_unit(), default(), Path("r.json"), columns=100))
-    assert text.startswith("web.service exited with")
-    assert "A unit that says nothing has all of them." in text
-    assert "capadvise emit r.json --drop-in" in text
+    assert text.startswith("web.service most likely needs NET_BIND_SERVICE, NET_ADMIN (2; its")
+    assert "its unit grants all 41" in text
+    assert "Next: sudo capadvise prove r.json" in text
     assert "docker" not in text
 
 

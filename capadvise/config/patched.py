@@ -12,7 +12,7 @@ from capadvise.config import engine
 from capadvise.config.declared import Declared, is_root
 from capadvise.config.snippet import PORT_START, Snippet
 from capadvise.config.text_edits import NormalizedText
-from capadvise.config.yaml.layout import Item
+from capadvise.config.yaml.layout import Item, Listing
 from capadvise.model.caps import Cap
 from capadvise.model.errors import BadInput, CannotPatch
 
@@ -49,6 +49,11 @@ def chosen(asked: str | None, names: Sequence[str], *, what: str) -> str:
     close = difflib.get_close_matches(asked, names, n=3)
     hint = f"did you mean {' or '.join(close)}? " if close else ""
     raise BadInput(f"it has no {what} {asked!r}", hint=f"{hint}it has: {some}")
+
+
+def all_dropped(snippet: Snippet) -> Listing:
+    """``ALL``, to be dropped, with what the set rests on."""
+    return Listing((Item("ALL", snippet.provenance),))
 
 
 def reasons(snippet: Snippet) -> tuple[Item, ...]:

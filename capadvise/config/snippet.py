@@ -53,6 +53,8 @@ class Snippet:
     default_seccomp: bool = False
     """Nothing was seen that the default seccomp profile never lets through."""
     set_name: str = "recommended"
+    rests_on: str = ""
+    """How the set is known: ``proven, 8 trials, 2026-11-30``; empty where a note says it."""
     hardening: tuple[str, ...] | None = None
     """Lines of a systemd unit that were proven together with this set; None: none were tried."""
     owner: tuple[str, str, str] | None = None
@@ -68,8 +70,13 @@ class Snippet:
 
     @property
     def set_title(self) -> str:
-        """``the floor``, ``the recommended set``."""
-        return "the floor" if self.set_name == "floor" else f"the {self.set_name} set"
+        """``the minimal set``, ``the recommended set``."""
+        return f"the {self.set_name} set"
+
+    @property
+    def provenance(self) -> str:
+        """Which set it is, who says so, and how it is known: the first comment of each file."""
+        return f"capadvise: {self.set_title}{f': {self.rests_on}' if self.rests_on else ''}"
 
     @property
     def root(self) -> bool:
@@ -107,8 +114,8 @@ class Snippet:
         return setcap_words(cap for cap, _ in self.caps)
 
     def comments(self, indent: str = "", more: tuple[str, ...] = ()) -> str:
-        """The name of the set, the notes and more, as comment lines."""
-        notes = (f"capadvise: {self.set_title}", *self.notes, *more)
+        """What the set rests on, the notes and more, as comment lines."""
+        notes = (self.provenance, *self.notes, *more)
         return "".join(comment(note, indent) for note in notes)
 
 

@@ -11,6 +11,7 @@ from capadvise.catalog.known import KnownProgram, Variant
 from capadvise.catalog.known_index import repository
 from capadvise.config.kubernetes.manifests import POD_SPEC, is_object_name
 from capadvise.config.snippet import PORT_START, YAML_WORDS, Snippet, one_line
+from capadvise.judgement.conclusion import conclude_report
 from capadvise.judgement.decide import Need
 from capadvise.judgement.hardening import NO_NEW_PRIVILEGES
 from capadvise.judgement.report import Report
@@ -54,6 +55,7 @@ def snippet_of(
         no_new_privileges=_no_new_privileges(report),
         default_seccomp=_default_seccomp(report, catalog),
         set_name=set_name,
+        rests_on=one_line(conclude_report(report, catalog, caps).rests_on),
         hardening=_hardening(report, caps),
         owner=_owner(report),
         minimal=report.proposal.minimal,
@@ -153,8 +155,6 @@ def _cautions(report: Report, caps: CapSet) -> Iterator[str]:
 
 
 def _notes(report: Report, caps: CapSet) -> Iterator[str]:
-    if report.partial:
-        yield "partial: its start was not observed, and the next one may need more than this set"
     start = report.posture.sysctls.get(PORT_START, "")
     high = needs_no_port_below(1024, report.workload.check)
     if start.isdecimal() and int(start) < 1024 and not caps & _BIND and not high:
@@ -194,7 +194,7 @@ def known_snippet(
 ) -> Snippet:
     """The snippet of one variant. ``asked``: the word that the program was looked up by, perhaps an
     image."""
-    caps = variant.minimal if set_name == "floor" else variant.recommended
+    caps = variant.minimal if set_name == "minimal" else variant.recommended
     needs = [need for need in variant.needs if need.cap in caps]
     reasons = (need.why.partition(" (")[0].partition(";")[0] for need in needs)
     proven = f"{program.name} {program.upstream}, {variant.name}: proven on {program.date}"

@@ -28,15 +28,16 @@ _VERDICT_WORDS = {
 
 
 def against(
-    service: Service, proposal: Proposal, report: str, *, partial: bool = False
+    service: Service, proposal: Proposal, report: str, standing: str, *, enough: bool = True
 ) -> Iterator[Finding]:
     """Over- and under-permissioned, by the report that is called ``report``.
 
     An error: a required capability is not granted. A warning: one that is only recommended is not.
-    If another capability would do as well, either counts. ``partial``: the report did not observe
-    a start, so it shows neither what the service does not need nor that the set suffices.
+    If another capability would do as well, either counts. ``standing``: how far the report
+    can be trusted, in words. Not ``enough``: it shows neither what the service does not need nor
+    that the set suffices.
     """
-    report = printable(report)
+    report, rests_on = printable(report), f"The report: {printable(standing)}."
     if service.declared.privileged:
         return  # a finding of its own; what to add instead is the business of emit
     wanted = proposal.recommended
@@ -44,15 +45,15 @@ def against(
     beyond = service.granted - wanted - (proposal.minimal or frozenset())
     beyond -= _stand_ins(proposal, service.granted)
     open_ = frozenset(cap for cap in beyond if _is_open(cap, proposal))
-    if partial:
+    if not enough:
         rule = "over-permissioned" if beyond else "under-permissioned"
         holds = f"it holds {_names(beyond)}: {report} cannot tell whether it needs them"
         yield service.finding(
             rule,
             _first(beyond, service),
             holds if beyond else f"its next start may need more than {report} shows",
-            "The target ran before it was recorded: its start was not seen.",
-            "Record a start, or prove the report.",
+            rests_on,
+            "Record a whole run, or prove the report.",
             severity=Severity.WARNING,
         )
         beyond = open_ = frozenset()
@@ -61,7 +62,7 @@ def against(
             "over-permissioned",
             _first(over, service),
             f"it holds {_names(over)}, for which {report} shows no need",
-            _why_not(over, service, proposal),
+            f"{_why_not(over, service, proposal)} {rests_on}",
             f"Drop ALL and add {_names(wanted | open_)}." if wanted | open_ else "Drop ALL.",
         )
     if open_:

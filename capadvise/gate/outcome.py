@@ -242,13 +242,18 @@ def _compared(
 ) -> list[Finding]:
     """Add the findings by the service's report, and its set where a remedy needs one."""
     from capadvise.gate.against import against, own_users
+    from capadvise.judgement.conclusion import SHOWS_ENOUGH, conclude_report
 
     snippet = language.pasted(report.proposal.recommended)
     findings = [
         replace(finding, snippet=snippet) if finding.rule in _PASTED else finding
         for finding in findings
     ]
-    compared = list(against(service, report.proposal, path, partial=report.partial))
+    conclusion = conclude_report(report, service.catalog, risks={})
+    enough = conclusion.standing in SHOWS_ENOUGH
+    compared = list(
+        against(service, report.proposal, path, conclusion.standing_words, enough=enough)
+    )
     compared += own_users(service, report, path)
     if any(finding.rule == "over-permissioned" for finding in compared):
         # The comparison says the same in more detail.

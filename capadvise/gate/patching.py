@@ -15,6 +15,7 @@ from capadvise.config.patched import Patched
 from capadvise.config.snippet import Snippet
 from capadvise.config.snippet_from import snippet_of
 from capadvise.gate.files import Change, plan
+from capadvise.judgement.conclusion import ADDS_ONLY, standing_of
 from capadvise.judgement.report import Report
 from capadvise.model.caps import CapSet
 from capadvise.model.errors import BadInput
@@ -47,14 +48,16 @@ def patching(
     dropped: CapSet = frozenset(),
     joined: Sequence[tuple[str, Declared]] = (),
 ) -> Patching:
-    """Plan a patch. ``replaces``: even a report that observed no start takes capabilities away;
+    """Plan a patch. ``replaces``: even a report that saw only a part takes capabilities away;
     ``dropped``: the capabilities that the user removed by hand; ``joined``: the service in the
     compose files that were named together with this one. Raises as ``plan`` and ``_only_adding``
     do."""
     change, first = plan(path, language, service, snippet), snippet
     notes: list[str] = []
-    if report.partial and not replaces:
-        snippet, notes = _only_adding(report, snippet, change, language, dropped)
+    standing, doubt = standing_of(report)
+    if standing in ADDS_ONLY and not replaces:
+        why = doubt or standing.words
+        snippet, notes = _only_adding(report, snippet, change, language, why, dropped)
     name = change.patched.service
     others = _others(joined, language.declared_beside(path, name, report.target))
     if any(one.no_new_privileges for _, one in others):  # compose refuses what is said twice
@@ -101,7 +104,7 @@ def extending(patched: Patched) -> str:
 
 # -------------------------------------------------- what is kept of a service
 
-_WAY_OUT = "record its start (run), or prove the report; emit --partial replaces the set anyway"
+_WAY_OUT = "record a whole run, or prove the report; emit --partial replaces the set anyway"
 
 
 def _only_adding(
@@ -109,11 +112,12 @@ def _only_adding(
     snippet: Snippet,
     change: Change,
     language: Language,
+    why: str,
     dropped: CapSet = frozenset(),
 ) -> tuple[Snippet, list[str]]:
-    """Add to the snippet what the service already holds; return it with notes. A report that has
-    observed no start may add to a set, and takes nothing away but ``dropped``, which the user does
-    not want.
+    """Add to the snippet what the service already holds; return it with notes. A report that saw
+    only a part may add to a set, and takes nothing away but ``dropped``, which the user does not
+    want. ``why``: what it did not see.
 
     Raises BadInput if the service holds every capability: nothing can be added to that.
     """
@@ -121,15 +125,15 @@ def _only_adding(
     held = _held(change, language)
     if held >= EVERY:
         raise BadInput(
-            "the report did not observe the target's start, so it is not enough to replace all "
-            f"capabilities of {change.patched.service or 'it'}",
+            f"the report is not enough to replace all capabilities of "
+            f"{change.patched.service or 'it'}: {printable(why)}",
             hint=_WAY_OUT,
         )
     kept = held - caps - dropped
     if not kept:
         return snippet, []
     names = ", ".join(cap.short for cap in sorted(kept))
-    said = f"kept although no need was seen: {names}: the target's start was not recorded"
+    said = f"kept although no need was seen: {names}: {printable(why)}"
     more = snippet_of(report, caps | kept, default(), set_name=snippet.set_name)
     return more, [f"{said}; {_WAY_OUT}"]
 

@@ -52,9 +52,12 @@ class Standing(StrEnum):
 
 
 PASSED = frozenset({Standing.PROVEN_MINIMAL, Standing.PROVEN})
+SHOWS_ENOUGH = PASSED | {Standing.RECORDED, Standing.LIKELY}
+"""What it does not name, the target most likely does not need."""
 WITHOUT_SET = frozenset({Standing.NOT_JUDGED, Standing.RUN_FAILED, Standing.CHECK_FAILED})
 """The set is no answer: what was seen until then is in it, and no more."""
-_ADDS_ONLY = WITHOUT_SET | {Standing.PARTIAL}
+ADDS_ONLY = WITHOUT_SET | {Standing.PARTIAL}
+"""It tells what to add to a configuration, and nothing of what to remove."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +120,6 @@ class Conclusion:
     also_passed: tuple[PassedSet, ...] = ()
     cautions: tuple[str, ...] = ()
     """What the trials do not prove, and the options of a unit that they left out."""
-
-    @property
-    def adds_only(self) -> bool:
-        """True if it tells what to add to a configuration, and nothing of what to remove."""
-        return self.standing in _ADDS_ONLY
 
     @property
     def has_set(self) -> bool:
@@ -189,7 +187,7 @@ def conclude_report(
     of this report, if the caller has them."""
     proposal, proven = report.proposal, report.proven
     chosen = proposal.recommended if caps is None else caps
-    standing, doubt = _standing(report, chosen)
+    standing, doubt = standing_of(report, chosen)
     baseline = baseline_of(report, catalog)
     risks = RisksHere(report, catalog) if risks is None else risks
     is_known = standing not in WITHOUT_SET
@@ -234,9 +232,12 @@ def _also_passed(report: Report) -> Iterator[PassedSet]:
 # ------------------------------------------------------------------------------- the standing
 
 _Judged = tuple[Standing, str | None]
+"""A standing, and what could be wrong, in a clause."""
 
 
-def _standing(report: Report, caps: CapSet) -> _Judged:
+def standing_of(report: Report, caps: CapSet | None = None) -> _Judged:
+    """How far a set can be trusted; the recommended one by default."""
+    caps = report.proposal.recommended if caps is None else caps
     if report.proven is not None and (by_trial := _by_trial(report.proven, report, caps)):
         return by_trial
     by_recording = _by_recording(report)
@@ -440,7 +441,7 @@ def _next(report: Report, standing: Standing) -> NextStep:
         return _emit(report, "--set", "minimal")
     if standing is Standing.NOT_PROVEN:
         return _try_again(report)
-    if standing in _ADDS_ONLY:
+    if standing in ADDS_ONLY:
         return _see_more(report)
     return _prove(report)
 

@@ -38,12 +38,3 @@ class Report:
         """True if the user or a time limit stopped it, and nothing told that it works."""
         run = self.recording
         return run.succeeded is None or (run.interrupted and self.workload.check is None)
-
-    @property
-    def partial(self) -> bool:
-        """True if no start of the target was seen, and no trial has shown that the set is enough:
-        such a report tells what to add, not what to remove."""
-        proven = (
-            self.proven is not None and self.proven.minimal is not None and self.proven.complete
-        )
-        return not proven and all(recording.attached for recording in self.recordings)

@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from capadvise.model.caps import CapSet, parse_set
 
 PREFIX = "io.capadvise."
-SETS, WORDS = ("floor", "recommended"), ("user", "report", "version", "variant")
-NAMES = tuple(f"{PREFIX}{key}" for key in (*SETS, *WORDS))
+SETS, WORDS = ("minimal", "recommended"), ("user", "report", "version", "variant")
+_OLD_MINIMAL = f"{PREFIX}floor"
+"""What versions before 0.3 called the minimal set."""
+NAMES = (*(f"{PREFIX}{key}" for key in (*SETS, *WORDS)), _OLD_MINIMAL)
 CLAIMED = "whoever built the image wrote it: a claim, not a proof"
 IMAGE, LAYOUT = "image:", "oci:"
 """Begin the name of an image that an engine has, and of a folder, as skopeo writes it."""
@@ -77,6 +79,8 @@ def claim_of(labels: Mapping[str, str]) -> Claim | None:
     if not any(name in labels for name in NAMES):
         return None
     problems: list[str] = []
+    if _OLD_MINIMAL in labels:
+        labels = {f"{PREFIX}minimal": labels[_OLD_MINIMAL], **labels}
     minimal, recommended = (_set(labels, key, problems) for key in SETS)
     user, report, version, variant = (labels.get(PREFIX + key, "")[:_LONGEST] for key in WORDS)
     return Claim(minimal, recommended, user, report, version, variant, tuple(problems))

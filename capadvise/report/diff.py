@@ -42,7 +42,7 @@ class Diff:
 
     recommended: SetChange
     minimal: SetChange | None
-    """None where one of the two reports has no floor."""
+    """None where one of the two reports has no minimal set."""
     verdicts: tuple[VerdictChange, ...]
     gained_evidence: tuple[tuple[Cap, str], ...]
     """Evidence of the second report that the first does not have: (capability, the call)."""
@@ -105,7 +105,7 @@ def diff_text(changes: Diff) -> Iterator[str]:
     """For people, at 80 columns: a line for each capability or piece of evidence."""
     yield from _set_text("Recommended", changes.recommended)
     if changes.minimal is not None:
-        yield from _set_text("Floor", changes.minimal)
+        yield from _set_text("Minimal", changes.minimal)
     for change in changes.verdicts:
         before, after = VERDICTS[change.before.verdict], VERDICTS[change.after.verdict]
         decides = change.before if change.after.verdict is Verdict.NOT_CHECKED else change.after
@@ -132,7 +132,7 @@ def diff_json(changes: Diff) -> dict[str, Any]:
         "schema": SCHEMA,
         "same_set": changes.same_set,
         "recommended": as_json(changes.recommended),
-        "floor": as_json(changes.minimal),
+        "minimal": as_json(changes.minimal),
         "verdicts": [
             {
                 "cap": change.cap.name,

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import replace
 
 from capadvise.catalog import Catalog
+from capadvise.judgement.conclusion import ADDS_ONLY, Standing, standing_of
 from capadvise.judgement.decide import Need
 from capadvise.judgement.judge import Effect
 from capadvise.judgement.report import Report
@@ -101,14 +102,17 @@ def summary(report: Report, path: str) -> Iterator[str]:
     if target.image:
         yield f"  image: {target.image}"
     caps = sorted(proposal.recommended)
-    title = "needed so far" if report.partial else "recommended set"
-    yield f"  {title}: {', '.join(cap.short for cap in caps) or 'nothing'}"
+    standing, doubt = standing_of(report)
+    adds_only = standing in ADDS_ONLY
+    title = "needed so far" if adds_only else "recommended set"
+    yield f"  {title}: {', '.join(cap.short for cap in caps) or 'none'}"
     for need in proposal.needs:
         if need.cap in proposal.recommended:
             seen = seen_in(report, need)
             yield f"    {need.cap.short}: {need.why}{f'; {seen}' if seen else ''}"
-    if report.partial:
-        yield "  partial: no start was seen, so it can only add capabilities; --restart shows one"
+    if adds_only:
+        more = "; --restart shows a start" if standing is Standing.PARTIAL else ""
+        yield f"  {standing.words}: {doubt}: it can only add capabilities{more}"
     for caution in proposal.cautions:
         yield f"  caution: {caution}"
     yield f"  report: {path}"

@@ -13,7 +13,9 @@ from capadvise.config.snippet_from import snippet_of
 from capadvise.gate.baseline import ReportFolder
 from capadvise.gate.outcome import Source
 from capadvise.gate.patching import patching
+from capadvise.judgement.conclusion import ADDS_ONLY, standing_of
 from capadvise.model.errors import CapadviseError
+from capadvise.model.escape import printable
 from capadvise.workflow.notice import notice
 from capadvise.workflow.patch_file import patch_file
 
@@ -32,8 +34,11 @@ def fix(sources: Sequence[Source], baseline: ReportFolder) -> None:
 def _fix(source: Source, declared: Declared, report: Path, baseline: ReportFolder) -> None:
     service, loaded = declared.service, baseline.report(report)
     caps = loaded.proposal.recommended
-    if loaded.partial and caps <= granted(declared, source.language.judged_by, default()):
-        notice(f"note: {service}: {report} did not observe its start: it takes nothing away")
+    standing, doubt = standing_of(loaded)
+    given = granted(declared, source.language.judged_by, default())
+    if standing in ADDS_ONLY and caps <= given:
+        why = printable(doubt or standing.words)
+        notice(f"note: {service}: {report} takes nothing away: {why}")
         return
     held = [
         (path, one) for path, all_of in source.written for one in all_of if one.service == service

@@ -150,6 +150,7 @@ class _Proof:
             proven,
             cautions=cautions,
             user_namespace=self._job.userns,
+            date=today(),
             leaves_nothing=stop is not None and stop.leaves_nothing,
         )
         return replace(report, proposal=conclude(report.proposal, proven), proven=proven)
@@ -192,8 +193,14 @@ class _Proof:
             *(self._job.isolation, (trial,), None),
             cautions=self._job.cautions,
             user_namespace=self._job.userns,
+            date=today(),
         )
         return replace(report, proven=proven)
+
+
+def today() -> str:
+    """The day, as a proof has it."""
+    return time.strftime("%Y-%m-%d", time.gmtime())
 
 
 def _before_trials(candidate: Candidate, reference: Reference) -> Report:

@@ -18,7 +18,7 @@ from capadvise.proof.trials import choices, runner
 from capadvise.proof.trials.stop import Stop
 from capadvise.report.save import save
 from capadvise.workflow.jobs import Candidate, job_of, with_check
-from capadvise.workflow.proof import Reference, TrialListener, first_trial, prove_job
+from capadvise.workflow.proof import Reference, TrialListener, first_trial, prove_job, today
 from capadvise.workflow.protocols import Ended, Starting
 
 
@@ -87,7 +87,8 @@ class ReviewProver:
         best = known.minimal
         if not known.complete and trial.passed and best is not None and len(caps) < len(best):
             best = caps
-        proven = replace(known, trials=(*known.trials, trial), minimal=best)
+        trials = (*known.trials, trial)
+        proven = replace(known, trials=trials, minimal=best, date=today())
         return self._kept(replace(report, proven=proven))
 
     def _reference(self, job: runner.Job, starting: Starting) -> tuple[runner.Job, TrialOutcome]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from capadvise.config.renderers import LABEL
 from capadvise.config.snippet import Snippet
 from capadvise.config.snippet_from import snippet_of
 from capadvise.config.systemd import SYSTEMD
+from capadvise.judgement.conclusion import Standing, conclude_report
 from capadvise.judgement.report import Report
 from capadvise.model.errors import BadInput, Exit
 from capadvise.report.load import load
@@ -27,8 +29,9 @@ def command(args: argparse.Namespace) -> int:
     report = load(Path(args.report), default())
     if args.drop_in:
         args.format, args.into = SYSTEMD.name, _drop_in(args, report)
+    _require_judged(args.report, report)
     caps = report.proposal.recommended
-    if args.set == "floor":
+    if args.set == "minimal":
         if report.proposal.minimal is None:
             raise BadInput(
                 f"{args.report}: it has no minimal set: no trials were made",
@@ -53,6 +56,16 @@ def command(args: argparse.Namespace) -> int:
 
         write(Path(args.output), text, private=False)
     return Exit.OK
+
+
+def _require_judged(path: str, report: Report) -> None:
+    """Raises BadInput for a report that does not tell what the target needs: written into a file,
+    an empty set would look like an answer."""
+    conclusion = conclude_report(report, default(), risks={})
+    if conclusion.standing is Standing.NOT_JUDGED:
+        step = conclusion.next.of(path)
+        hint = f"sudo {shlex.join(step)}" if conclusion.next.as_root else shlex.join(step)
+        raise BadInput(f"{path}: {conclusion.standing_words}", hint=hint)
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -93,7 +106,6 @@ def _drop_in(args: argparse.Namespace, report: Report) -> str:
 
 def _patch(args: argparse.Namespace, report: Report, snippet: Snippet) -> int:
     """Patch the file that was named, and say when a drop-in takes effect."""
-    import shlex
     import shutil
 
     from capadvise.gate.patching import patching

@@ -66,9 +66,9 @@ def _of_image(args: argparse.Namespace) -> int:
     if args.format is None:
         print("\n".join(claim_text(name, claim)))
         return Exit.OK
-    set_name, caps = args.set, claim.minimal if args.set == "floor" else claim.recommended
+    set_name, caps = args.set, claim.minimal if args.set == "minimal" else claim.recommended
     if caps is None and claim.minimal is not None:
-        set_name, caps = "floor", claim.minimal
+        set_name, caps = "minimal", claim.minimal
         notice("note: no label names the recommended set: this is the minimal one")
     if caps is None:
         raise BadInput(f"{name}: no label names that set")

@@ -9,6 +9,7 @@ from pathlib import Path
 from capadvise.catalog import default
 from capadvise.config.kubernetes.admission import Allowed, PodOwner, render
 from capadvise.config.kubernetes.manifests import is_object_name
+from capadvise.judgement.conclusion import SHOWS_ENOUGH, standing_of
 from capadvise.judgement.report import Report
 from capadvise.model.caps import CapSet
 from capadvise.model.errors import BadInput, Exit
@@ -128,10 +129,11 @@ def _allowed(reports: list[tuple[str, Report]]) -> tuple[Allowed, ...]:
         name = report.target.service or report.target.name
         if not is_object_name(name):
             raise BadInput(f"{path}: {name!r:.80} is no name of a container of a pod")
-        if report.partial:
+        standing, doubt = standing_of(report)
+        if standing not in SHOWS_ENOUGH:
             raise BadInput(
-                f"{path}: the start of {name} was not observed, so that its set may lack what the "
-                "next start needs",
+                f"{path}: the set of {name} may lack what its next start needs: "
+                f"{standing.words}{f', {printable(doubt)}' if doubt else ''}",
                 hint="record its start (--restart), or prove the report",
             )
         caps[name] = caps.get(name, frozenset()) | report.proposal.recommended

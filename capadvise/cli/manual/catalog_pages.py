@@ -197,7 +197,7 @@ Dockerfile, from a report; `known NAME --format label` from a row of this table:
 
 | label | holds |
 | --- | --- |
-| `io.capadvise.floor` | the minimal set: names without `CAP_` and commas; empty if it needs none |
+| `io.capadvise.minimal` | the minimal set: names without `CAP_`, commas between; empty: none |
 | `io.capadvise.recommended` | the recommended set |
 | `io.capadvise.user` | who starts it, as `uid:gid` or by names |
 | `io.capadvise.variant` | of a known program: its version and variant |

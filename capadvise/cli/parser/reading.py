@@ -33,7 +33,7 @@ def emit(verbs: Verbs) -> None:
     )
     parser.add_argument(
         "--set",
-        choices=("recommended", "floor"),
+        choices=("recommended", "minimal"),
         default="recommended",
         help="the recommended set (default), or the minimal set proven by trials",
     )
@@ -238,7 +238,7 @@ def known(verbs: Verbs) -> None:
     )
     parser.add_argument(
         "--set",
-        choices=("recommended", "floor"),
+        choices=("recommended", "minimal"),
         default="recommended",
         help="the recommended set (default), or the minimal set",
     )

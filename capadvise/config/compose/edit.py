@@ -10,6 +10,7 @@ from capadvise.config import engine
 from capadvise.config.declared import Declared
 from capadvise.config.patched import (
     Patched,
+    all_dropped,
     as_docker_takes_it,
     chosen,
     odd,
@@ -51,7 +52,6 @@ _EMPTY: dict[str, Tree] = {
 }
 """Keys that a patch changes → their values that grant nothing."""
 _KEYS = tuple(_EMPTY)
-_ALL = Listing((Item("ALL"),))
 OVERRIDE = "!override"
 
 
@@ -60,7 +60,7 @@ def patch(content: str, service: str | None, snippet: Snippet) -> Patched:
     compose file and for a service that is not there, CannotPatch where more would change."""
     normalized = NormalizedText.of(content)
     root, services, name = find(normalized.body, service)
-    wanted = {"cap_drop": _ALL, "cap_add": Listing(reasons(snippet))}
+    wanted = {"cap_drop": all_dropped(snippet), "cap_add": Listing(reasons(snippet))}
     plan = _Plan(Document.of(normalized.body, root), services, name, wanted, snippet.privileged)
     edits = plan.edits()
     with patchable(f"service {name!r}"):

@@ -46,6 +46,7 @@ def render(snippet: Snippet) -> str:
     """What is to be merged into the container of a task definition. JSON has no comments, and AWS
     refuses keys that it does not know: the reasons are labels of the container."""
     labels = {"capadvise.set": snippet.set_name, "capadvise.user": snippet.user}
+    labels |= {"capadvise.rests_on": snippet.rests_on} if snippet.rests_on else {}
     labels |= {f"capadvise.{cap.name}": reason for cap, reason in snippet.caps}
     notes = (*snippet.notes, *engine.notes(snippet), *_of_aws(snippet))
     labels |= {f"capadvise.note.{n}": note for n, note in enumerate(notes, 1)}

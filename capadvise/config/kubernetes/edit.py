@@ -17,6 +17,7 @@ from capadvise.config.kubernetes.manifests import (
 )
 from capadvise.config.patched import (
     Patched,
+    all_dropped,
     as_docker_takes_it,
     chosen,
     odd,
@@ -178,7 +179,7 @@ def patch(content: str, service: str | None, snippet: Snippet) -> Patched:
     if not isinstance(target(container.node), Mapping):
         raise BadInput(f"container {container.service!r} is not a mapping")
     doc = Document.of(normalized.body, container.root)
-    wanted: dict[str, Tree] = {"drop": Listing((Item("ALL"),))}
+    wanted: dict[str, Tree] = {"drop": all_dropped(snippet)}
     had = entries(_context(container.node).get("capabilities", EMPTY)).get("add")
     if snippet.caps or names(had):
         # Also where it is empty: a list that is only gone leaves live objects what they have.

@@ -25,6 +25,7 @@ from capadvise.config.units.edits import (
     restrained,
     same_but,
     staying,
+    without_provenance,
 )
 from capadvise.config.units.file import Unit, parse, split, words
 from capadvise.model.errors import BadInput, CannotPatch
@@ -68,8 +69,11 @@ def patch(content: str, service: str | None, snippet: Snippet) -> Patched:
         raise BadInput("it has no section [Container]", hint=hint)
     said = unit.all_of(_CONTAINER).all(_ARGS)
     privileged = any(_PRIVILEGED.search(item.value) for item in said)
-    new = _parse(apply(unit.text, _args(unit)))
-    new = _parse(apply(new.text, _drop(new)))
+    new = unit
+    if not _is_as_wanted(unit, snippet):
+        new = _parse(without_provenance(unit.text))
+    new = _parse(apply(new.text, _args(new)))
+    new = _parse(apply(new.text, _drop(new, snippet)))
     new = _parse(apply(new.text, _add(new, snippet)))
     if not _is_as_wanted(new, snippet) or not same_but(unit, new, (_DROP, _ADD, _ARGS)):
         raise CannotPatch("the unit is written in a form that cannot be patched")
@@ -91,19 +95,20 @@ def _names(unit: Unit, key: str) -> Iterator[str | None]:
         yield from map(as_docker_takes_it, split(item.value, item.line, "keep"))
 
 
-def _drop(unit: Unit) -> list[TextEdit]:
+def _drop(unit: Unit, snippet: Snippet) -> list[TextEdit]:
     """One line that drops all. It alone needs no reset: more drops than all are not possible."""
     container = unit.all_of(_CONTAINER)
     live = container.values(_DROP)
     if list(_names(unit, _DROP)) == ["ALL"]:
         return []
-    line = f"{_DROP}=all"
+    lines = [*comment(snippet.provenance).splitlines(), f"{_DROP}=all"]
     if not live:
         taken_back, added = container.all(_DROP), container.all(_ADD)
         if added and not taken_back:
-            return [TextEdit(added[0].start, added[0].start, line + newline(unit.text))]
-        return [add(unit, _CONTAINER, [line], after=taken_back[-1] if taken_back else None)]
-    return replace_all(unit, live, [line])
+            text = newline(unit.text).join([*lines, ""])
+            return [TextEdit(added[0].start, added[0].start, text)]
+        return [add(unit, _CONTAINER, lines, after=taken_back[-1] if taken_back else None)]
+    return replace_all(unit, live, lines)
 
 
 def _add(unit: Unit, snippet: Snippet) -> list[TextEdit]:

@@ -21,10 +21,10 @@ def render(snippet: Snippet) -> str:
 
 def _labels(snippet: Snippet) -> Iterator[tuple[str, str]]:
     caps = frozenset(cap for cap, _ in snippet.caps)
-    minimal = caps if snippet.set_name == "floor" else snippet.minimal
+    minimal = caps if snippet.set_name == "minimal" else snippet.minimal
     if minimal is not None:
-        yield f"{PREFIX}floor", _short(minimal)
-    if snippet.set_name != "floor":
+        yield f"{PREFIX}minimal", _short(minimal)
+    if snippet.set_name != "minimal":
         yield f"{PREFIX}recommended", _short(caps)
     yield f"{PREFIX}user", snippet.user
     if snippet.variant:

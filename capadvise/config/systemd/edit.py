@@ -27,6 +27,7 @@ from capadvise.config.units.edits import (
     restrained,
     same_but,
     staying,
+    without_provenance,
 )
 from capadvise.config.units.file import Assignment, Unit, flag_of, parse
 from capadvise.judgement.hardening import OPTION_KEYS
@@ -46,7 +47,10 @@ def patch(content: str, service: str | None, snippet: Snippet) -> Patched:
     if _SERVICE not in unit.headings and set(unit.headings) - {"Unit", "Install"}:
         hint = "a quadlet file: --format quadlet" if "Container" in unit.headings else None
         raise BadInput("it has no section [Service]", hint=hint)
-    new = parse(apply(unit.text, _bounding(unit, snippet)))
+    new = unit
+    if not _is_right(unit, _BOUNDING, frozenset(cap for cap, _ in snippet.caps)):
+        new = parse(without_provenance(unit.text))
+    new = parse(apply(new.text, _bounding(new, snippet)))
     new = parse(apply(new.text, _ambient(new, snippet)))
     new = parse(apply(new.text, _options(new, snippet)))
     want = frozenset(cap for cap, _ in snippet.caps)
@@ -140,7 +144,8 @@ def _set(unit: Unit, key: str, snippet: Snippet, *, why: bool) -> list[TextEdit]
     if len(live) < 2 or len(plain) < len(live) or not snippet.caps:
         words = [*chain.from_iterable(each.values() for each in kept)]
         words += [cap.name for cap, _ in missing]
-        lines = [*_comments(missing, why=why), f"{key}={' '.join(words)}"]
+        about = comment(snippet.provenance).splitlines() if why else []
+        lines = [*about, *_comments(missing, why=why), f"{key}={' '.join(words)}"]
         return _one_line(unit, key, live, [*reset, *lines] if words else lines, bool(words))
     edits = [TextEdit(live[0].start, live[0].start, newline(unit.text).join([*reset, ""]))]
     edits += keep(unit, live, kept)

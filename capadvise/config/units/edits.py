@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
@@ -26,6 +27,14 @@ def _reason(unit: Unit, item: Assignment) -> list[TextEdit]:
         if not unit.text.startswith("#   ", at):
             break
     return []
+
+
+_PROVENANCE = re.compile(r"(?m)^# capadvise: the \w+ set.*\n(?:#   .*\n)*")
+
+
+def without_provenance(text: str) -> str:
+    """Remove the comment that says what a set rests on, before another one is written."""
+    return _PROVENANCE.sub("", text)
 
 
 def add(

@@ -45,6 +45,7 @@ from capadvise.workflow.ending import ending_on_signals
 from capadvise.workflow.kubernetes.observers import delete, sweep
 from capadvise.workflow.kubernetes.record import empty_claims, get_workload, new_run
 from capadvise.workflow.notice import notice, progress
+from capadvise.workflow.proof import today
 
 _POLL_SECONDS = 0.3
 """Between two looks at a pod."""
@@ -399,7 +400,7 @@ def _proven(report: Report, trials: Canaries, everything: CapSet) -> Report:
             proposal, everything, first, "container", facts.removal_order, facts.risk_rank
         )
         say = _trial_progress(everything, fewest(proposal.recommended & everything))
-        proven = prove(task, run, say=say)
+        proven = replace(prove(task, run, say=say), date=today())
     except NotProvable:
         trial = Trial(everything, False, first.seconds, differences=(first.why,))
         notice(f"it fails even with all that it has today: {first.why}")
@@ -410,7 +411,9 @@ def _proven(report: Report, trials: Canaries, everything: CapSet) -> Report:
                 "note: it was recorded privileged. That is more than capabilities: devices of the "
                 "host, a /sys that it can write, no seccomp profile; no trial has these"
             )
-        proven = Proven("container", (trial,), None, user_namespace=trials.own_users)
+        proven = Proven(
+            *("container", (trial,), None), user_namespace=trials.own_users, date=today()
+        )
         return replace(report, proven=proven)
     cautions = (*proven.cautions, *sorted(trials.cautions), *early)
     proven = replace(proven, cautions=cautions, user_namespace=trials.own_users)

@@ -285,7 +285,7 @@ def test_a_variant_that_another_user_starts() -> None:
     by_root, by_user = program.variants
     assert (by_root.user, by_user.user) == ("root", "www-data")
     assert "started by: www-data" in " ".join(known_text(program, "nginx", default()))
-    snippet = known_snippet(program, by_user, set_name="floor")
+    snippet = known_snippet(program, by_user, set_name="minimal")
     assert "AmbientCapabilities=CAP_CHOWN" in LANGUAGES["systemd"].render(snippet)
     raw["variants"] = raw["variants"][1:]
     assert parse_program(Path("nginx.yaml"), yaml.safe_dump(raw)).common == frozenset()

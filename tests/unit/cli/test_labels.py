@@ -25,7 +25,7 @@ from tests.support.known import nginx_alone
 from tests.support.recordings import snippet_with
 
 CAPS = parse_set(["CHOWN", "CAP_55"])
-LABELS = {"io.capadvise.floor": "CHOWN", "io.capadvise.recommended": "CHOWN,KILL"}
+LABELS = {"io.capadvise.minimal": "CHOWN", "io.capadvise.recommended": "CHOWN,KILL"}
 
 
 def written(snippet: Snippet) -> dict[str, str]:
@@ -45,7 +45,7 @@ def test_what_is_written_is_read() -> None:
 
 
 def test_the_minimal_set_alone_and_no_capability() -> None:
-    minimal = replace(snippet_with(frozenset()), set_name="floor")
+    minimal = replace(snippet_with(frozenset()), set_name="minimal")
     assert "io.capadvise.recommended" not in written(minimal)
     claim = claim_of(written(minimal))
     assert claim is not None
@@ -54,12 +54,12 @@ def test_the_minimal_set_alone_and_no_capability() -> None:
 
 @pytest.mark.parametrize("value", ["CHOWN;KILL", "\x1b[2J", "x" * 9_000_000, "CHOWN," * 999_999])
 def test_hostile_values_are_cut_and_named(value: str) -> None:
-    claim = claim_of({"io.capadvise.floor": value, "io.capadvise.version": value})
+    claim = claim_of({"io.capadvise.minimal": value, "io.capadvise.version": value})
     assert claim is not None
     assert len(claim.version) <= 2000
     assert claim.minimal is None
     (problem,) = claim.problems
-    assert problem.startswith("the label io.capadvise.floor holds no capabilities: ")
+    assert problem.startswith("the label io.capadvise.minimal holds no capabilities: ")
     assert len(problem) < 150
 
 
@@ -88,7 +88,7 @@ def test_an_image_is_shown_escaped(
     text = capsys.readouterr().out
     assert "\x1b" not in text
     assert "minimal set: CHOWN" in text
-    assert main(["known", "image:web", "--format", "docker", "--set", "floor"]) == 0
+    assert main(["known", "image:web", "--format", "docker", "--set", "minimal"]) == 0
     text = capsys.readouterr().out
     assert "--cap-add=CHOWN" in text
     assert "KILL" not in text
@@ -144,28 +144,28 @@ def test_a_service_beside_the_labels_of_its_image(
 def test_labels_that_cannot_be_read_are_named_and_hide_nothing(
     labelled: Callable[[dict[str, str]], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    labelled({"io.capadvise.floor": "CHWON\x1b", "io.capadvise.version": "1"})
+    labelled({"io.capadvise.minimal": "CHWON\x1b", "io.capadvise.version": "1"})
     path = tmp_path / "compose.yaml"
     path.write_text("services:\n  a:\n    image: nginx\n    cap_add: [SYS_TIME]\n")
     main(["check", str(path), "--output", "github", "--images"])
     text = capsys.readouterr().out
-    assert r"a: the label io.capadvise.floor holds no capabilities: CHWON\x1b. " in text
+    assert r"a: the label io.capadvise.minimal holds no capabilities: CHWON\x1b. " in text
     assert "known-needs" in text
 
 
 def test_the_minimal_set_of_a_label_is_not_called_the_recommended_one(
     labelled: Callable[[dict[str, str]], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    labelled({"io.capadvise.floor": "CHOWN"})
+    labelled({"io.capadvise.minimal": "CHOWN"})
     assert main(["known", "image:web", "--format", "label"]) == 0
     printed = capsys.readouterr()
-    assert 'io.capadvise.floor="CHOWN"' in printed.out
+    assert 'io.capadvise.minimal="CHOWN"' in printed.out
     assert "io.capadvise.recommended" not in printed.out
     assert "no label names the recommended set: this is the minimal one" in printed.err
     labelled(LABELS)
     assert main(["known", "image:web", "--format", "label"]) == 0
     both = capsys.readouterr().out
-    assert 'io.capadvise.floor="CHOWN"' in both
+    assert 'io.capadvise.minimal="CHOWN"' in both
     assert 'io.capadvise.recommended="CHOWN,KILL"' in both
 
 

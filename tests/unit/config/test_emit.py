@@ -65,7 +65,7 @@ def test_a_file_gets_the_same_text(
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--set", "floor"], "it has no minimal set: no trials were made"),
+        (["--set", "minimal"], "it has no minimal set: no trials were made"),
         (["-o", "/proc/no/such/place"], "cannot write /proc/no/such/place"),
     ],
 )

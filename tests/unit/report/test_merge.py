@@ -255,7 +255,7 @@ def test_a_diff_can_be_read_by_machines(tmp_path: Path) -> None:
     assert found["schema"] == "capadvise.diff/1"
     assert found["recommended"] == {"gained": ["CAP_CHOWN"], "lost": ["CAP_NET_BIND_SERVICE"]}
     assert [change["cap"] for change in found["verdicts"]] == ["CAP_CHOWN", "CAP_NET_BIND_SERVICE"]
-    assert found["floor"] is None
+    assert found["minimal"] is None
     assert found["evidence"] == {
         "gained": [{"cap": "CAP_CHOWN", "what": "nginx: fchownat, at chown_ok"}],
         "lost": [

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from capadvise.catalog import Catalog
+from capadvise.judgement.conclusion import Conclusion, conclude_report
 from capadvise.judgement.decide import Need, Verdict
 from capadvise.judgement.judge import Effect, Judged
 from capadvise.judgement.report import Report
@@ -40,6 +42,8 @@ class VerdictChange:
 class Diff:
     """All changes from one report to another."""
 
+    standing: tuple[Conclusion, Conclusion]
+    """What is concluded of each: two failed runs can have the same set."""
     recommended: SetChange
     minimal: SetChange | None
     """None where one of the two reports has no minimal set."""
@@ -54,12 +58,13 @@ class Diff:
         return not self.recommended.gained and not self.recommended.lost
 
 
-def diff(before: Report, after: Report) -> Diff:
+def diff(before: Report, after: Report, catalog: Catalog) -> Diff:
     """The changes from ``before`` to ``after``."""
     one, two = before.proposal, after.proposal
     caps = sorted({need.cap for need in (*one.needs, *two.needs)})
     shown_before, shown_after = _evidence(before), _evidence(after)
     return Diff(
+        standing=(conclude_report(before, catalog), conclude_report(after, catalog)),
         recommended=_set_change(one.recommended, two.recommended),
         minimal=(
             None
@@ -103,13 +108,15 @@ def _what(judged: Judged) -> str:
 
 def diff_text(changes: Diff) -> Iterator[str]:
     """For people, at 80 columns: a line for each capability or piece of evidence."""
+    before, after = (printable(each.standing_words) for each in changes.standing)
+    yield from _wrapped(f"Standing: {before if before == after else f'{before} → {after}'}")
     yield from _set_text("Recommended", changes.recommended)
     if changes.minimal is not None:
         yield from _set_text("Minimal", changes.minimal)
     for change in changes.verdicts:
-        before, after = VERDICTS[change.before.verdict], VERDICTS[change.after.verdict]
+        verdicts = f"{VERDICTS[change.before.verdict]} → {VERDICTS[change.after.verdict]}"
         decides = change.before if change.after.verdict is Verdict.NOT_CHECKED else change.after
-        text = f"{change.cap.short}: {before} → {after}: {decides.reason}"
+        text = f"{change.cap.short}: {verdicts}: {decides.reason}"
         yield from textwrap.wrap(text, 80, subsequent_indent="    ")
     for sign, evidence in (("+", changes.gained_evidence), ("-", changes.lost_evidence)):
         for cap, what in evidence:
@@ -131,6 +138,9 @@ def diff_json(changes: Diff) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "same_set": changes.same_set,
+        "standing": dict(
+            zip(("before", "after"), (str(each.standing) for each in changes.standing), strict=True)
+        ),
         "recommended": as_json(changes.recommended),
         "minimal": as_json(changes.minimal),
         "verdicts": [

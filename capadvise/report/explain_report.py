@@ -73,8 +73,8 @@ def report_text(report: Report, catalog: Catalog) -> Iterator[str]:
     if conclusion.has_set:
         yield from ("", "What this set saves")
         yield from _savings(report, catalog)
-    for text in compared_lines(report, catalog.known_index):
-        yield from ("", *paragraph(text, ""))
+        for text in compared_lines(report, catalog.known_index):
+            yield from ("", *paragraph(text, ""))
     if needs:
         yield from ("", "Evidence")
         for need in needs:

@@ -16,7 +16,9 @@ from capadvise.model.posture import Cgroup, Posture
 from capadvise.model.recording import Recording
 from capadvise.model.target import Target
 
-_VARIES = frozenset({"argv", "cwd", "engine", "container", "pod", "privileged", "replicas"})
+_VARIES = frozenset(
+    {"argv", "cwd", "engine", "container", "pod", "privileged", "granted", "replicas"}
+)
 """Fields that differ between two runs of one target."""
 
 
@@ -45,6 +47,9 @@ def merge(
         _same_target(named)
     if any(report.target.privileged for _, report in named):
         target = replace(target, privileged=True)
+    granted = [report.target.granted for _, report in named if report.target.granted is not None]
+    if granted:
+        target = replace(target, granted=frozenset().union(*granted))
     recordings = numbered(item for _, report in named for item in report.recordings)
     if len({report.target.argv for _, report in named}) > 1:
         notes.append(f"the command lines differ: `prove` uses the one of {named[0][0]}")

@@ -138,7 +138,8 @@ def _few_lines(report: Report, catalog: Catalog, conclusion: Conclusion) -> Iter
         yield from limits_of_proof(proven)
     yield from not_tested_line(report)
     yield from filter(None, [fit_line(report, catalog)])
-    if known := compared_in_short(report, catalog.known_index, conclusion.caps):
+    known = compared_in_short(report, catalog.known_index, conclusion.caps)
+    if known and conclusion.has_set:
         yield f"{known}."
     yield from _rest(report.proposal)
     texts = [f"Caution: {printable(caution)}." for caution in report.proposal.cautions]
@@ -157,7 +158,7 @@ def _all_lines(report: Report, catalog: Catalog, conclusion: Conclusion) -> Iter
     yield from proof_lines(report.proven) if report.proven is not None else ()
     yield from tested_lines(report)
     yield from filter(None, [fit_line(report, catalog)])
-    yield from compared_lines(report, catalog.known_index)
+    yield from compared_lines(report, catalog.known_index) if conclusion.has_set else ()
     yield from _rest(report.proposal)
     yield from (f"Caution: {printable(caution)}." for caution in report.proposal.cautions)
 

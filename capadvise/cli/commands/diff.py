@@ -20,7 +20,7 @@ def command(args: argparse.Namespace) -> int:
     before, after = load(Path(args.before), catalog), load(Path(args.after), catalog)
     if before.target.name != after.target.name:
         notice(f"note: {before.target.name} is compared with {after.target.name}")
-    changes = diff(before, after)
+    changes = diff(before, after, catalog)
     text = json.dumps(diff_json(changes), indent=1) if args.json else "\n".join(diff_text(changes))
     if args.output:
         write(Path(args.output), f"{text}\n", private=True)  # as the reports are

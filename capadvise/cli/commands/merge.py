@@ -7,11 +7,13 @@ import json
 from pathlib import Path
 
 from capadvise.catalog import default
+from capadvise.judgement.conclusion import conclude_report
 from capadvise.model.errors import Exit
 from capadvise.report.dump import dump
 from capadvise.report.load import load
 from capadvise.report.merge import merge
 from capadvise.report.save import save
+from capadvise.report.text import called
 from capadvise.workflow.notice import notice
 
 
@@ -26,11 +28,7 @@ def command(args: argparse.Namespace) -> int:
         save(Path(args.output), report, catalog)
     else:
         print(json.dumps(dump(report, catalog), indent=1))
-    caps = ", ".join(cap.short for cap in sorted(report.proposal.recommended)) or "nothing"
-    runs = len(report.recordings)
-    proven = "" if report.proven is None else ", proven"
-    summary = f"{report.target.name}: {runs} run{'s' * (runs != 1)}, recommended{proven}: {caps}"
-    notice(summary)
+    notice(conclude_report(report, catalog).headline(called(report)))
     for need in report.proposal.needs:
         used, of = need.seen
         if need.cap in report.proposal.recommended and of > 1:

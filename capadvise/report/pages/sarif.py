@@ -21,7 +21,7 @@ def render(snippet: Snippet) -> str:
     log = sarif_log.log(
         map(_rule, every_kept),
         (_result(snippet, number, kept) for number, kept in enumerate(every_kept)),
-        (("note", note) for note in (*snippet.cautions, *snippet.notes)),
+        (("note", note) for note in (snippet.provenance, *snippet.cautions, *snippet.notes)),
     )
     return json.dumps(log, indent=2) + "\n"
 

@@ -454,7 +454,7 @@ def test_what_saw_no_start_is_not_applied(capsys: Out) -> None:
     save(Path("baseline/dind.json"), report(recording), CATALOG)
     Path("compose.yaml").write_text(BAD)
     main(["check", "compose.yaml", "--against", "baseline", "--fix"])
-    assert "did not observe its start" in capsys.readouterr().err
+    assert "its start was not observed" in capsys.readouterr().err
     assert Path("compose.yaml").read_text() == BAD
     save(Path("baseline/dind.json"), report_of(BIND, CHOWN), CATALOG)
     Path("compose.yaml").write_text(BAD + "  other: {extends: dind}\n")

@@ -88,7 +88,7 @@ def test_a_report_that_saw_no_start_adds_what_is_missing(capsys: Out) -> None:
     assert "KILL" in file.read_text()
     assert "NET_BIND_SERVICE" in file.read_text()
     file.write_text(PLAIN)  # the engine's own set has it
-    assert "did not observe its start: it takes nothing away" in fix(capsys)[1]
+    assert "takes nothing away: its start was not observed" in fix(capsys)[1]
     assert file.read_text() == PLAIN
 
 

@@ -188,7 +188,8 @@ def test_merge_prints_or_writes_the_report(
 ) -> None:
     paths = files(tmp_path, report_of(BIND), report_of(CHOWN))
     said = (
-        "capadvise: nginx: 2 runs, recommended: CHOWN, NET_BIND_SERVICE\n"
+        "capadvise: nginx needs CHOWN, NET_BIND_SERVICE (2; root here holds all 41) · medium · "
+        "recorded 2 times, not proven\n"
         "capadvise: CHOWN: used in 1 of 2 runs\n"
         "capadvise: NET_BIND_SERVICE: used in 1 of 2 runs\n"
     )
@@ -218,7 +219,10 @@ def test_a_diff_of_the_same_says_so(tmp_path: Path, capsys: pytest.CaptureFixtur
     louder = replace(BIND, count=9, pid=1)
     paths = files(tmp_path, report_of(BIND), report_of(louder, seconds=3.0))
     assert main(["diff", *paths]) == 0
-    assert capsys.readouterr() == ("Recommended: the same\n", "")
+    assert capsys.readouterr() == (
+        "Standing: recorded once, not proven\nRecommended: the same\n",
+        "",
+    )
     other = report_of(BIND)
     other = replace(other, target=replace(other.target, name="\x1b[1m"))
     assert main(["diff", *files(tmp_path, report_of(BIND), other)]) == 0

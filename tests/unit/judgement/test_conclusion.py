@@ -1,0 +1,283 @@
+"""One conclusion, true on every surface: all standings × all surfaces of text and files. Those of
+the screens are in tests/unit/tui/test_standings.py."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from capadvise.cli import main
+from capadvise.config.snippet_from import snippet_of
+from capadvise.judgement.conclusion import (
+    PASSED,
+    WITHOUT_SET,
+    Standing,
+    baseline_of,
+    conclude_report,
+    of_another,
+)
+from capadvise.judgement.report import Report
+from capadvise.model.caps import Cap, parse_set
+from capadvise.report.diff import diff, diff_text
+from capadvise.report.dump import dump
+from capadvise.report.explain_report import report_text
+from capadvise.report.load import load
+from capadvise.report.pages import FORMATS
+from capadvise.report.save import save
+from capadvise.report.text import proposal_text
+from capadvise.report.words import DROP_ALL
+from tests.support import schema
+from tests.support.recordings import CATALOG, FULL
+from tests.support.standings import STANDINGS, report_with
+
+MARKS = {
+    Standing.NOT_JUDGED: "not judged",
+    Standing.RUN_FAILED: "run failed",
+    Standing.CHECK_FAILED: "check failed",
+    Standing.RECORDED: "recorded once, not proven",
+    Standing.PARTIAL: "recorded in part",
+    Standing.LIKELY: "may be needed too",
+    Standing.PROVEN_MINIMAL: "proven minimal, ",
+    Standing.PROVEN: "proven, ",
+    Standing.NOT_PROVEN: "in trials it fails even with every capability",
+    Standing.CONTRADICTED: "contradicted",
+}
+"""What each surface says of a report of this standing."""
+WITHOUT_COMMENTS = ("oci", "json")
+"""Their consumers take no remark; ``json`` has the conclusion."""
+
+
+def _text(report: Report) -> str:
+    return "\n".join(proposal_text(report, CATALOG, Path("r.json")))
+
+
+def _verbose(report: Report) -> str:
+    return "\n".join(proposal_text(report, CATALOG, Path("r.json"), verbose=True))
+
+
+def _explained(report: Report) -> str:
+    return "\n".join(report_text(report, CATALOG))
+
+
+def _compared(report: Report) -> str:
+    return "\n".join(diff_text(diff(report, report, CATALOG)))
+
+
+def _snippet(name: str) -> Callable[[Report], str]:
+    def render(report: Report) -> str:
+        snippet = snippet_of(report, report.proposal.recommended, CATALOG)
+        return FORMATS[name].render(snippet)
+
+    return render
+
+
+SURFACES: dict[str, Callable[[Report], str]] = {
+    "text": _text,
+    "verbose": _verbose,
+    "explain": _explained,
+    "diff": _compared,
+    **{name: _snippet(name) for name in FORMATS if name not in WITHOUT_COMMENTS},
+}
+
+
+def plain(text: str) -> str:
+    """One line, without the marks of comments and of elements."""
+    return " ".join(re.sub(r"<[^>]*>|^\s*# *", " ", text, flags=re.MULTILINE).split()).lower()
+
+
+@pytest.mark.parametrize("needs", [True, False])
+@pytest.mark.parametrize("standing", STANDINGS)
+def test_the_builder_makes_what_it_says(standing: Standing, needs: bool) -> None:
+    report = report_with(standing, needs=needs)
+    concluded = conclude_report(report, CATALOG)
+    assert concluded.standing is standing
+    document = dump(report, CATALOG)
+    schema.report().validate(document)
+    assert document["conclusion"]["standing"] == str(standing)
+
+
+@pytest.mark.parametrize("needs", [True, False])
+@pytest.mark.parametrize("standing", STANDINGS)
+@pytest.mark.parametrize("surface", SURFACES)
+def test_every_surface_says_the_standing_and_no_other(
+    surface: str, standing: Standing, needs: bool
+) -> None:
+    report = report_with(standing, needs=needs)
+    said = plain(SURFACES[surface](report))
+    assert MARKS[standing] in said
+    if standing not in PASSED:
+        assert not re.search(r"(?<!not )(?<!not yet )\bproven\b(?! by|\.$)", said), said
+    if standing in PASSED:
+        for doubt in ("not proven", "run failed", "may be needed", "not judged", "in part"):
+            assert doubt not in said
+    if needs or standing not in PASSED | {Standing.RECORDED}:
+        assert DROP_ALL.lower() not in said
+    if standing in WITHOUT_SET:
+        assert "drop all" not in said
+        assert "→ ?" in said or "→" not in said or surface in ("explain", *FORMATS)
+
+
+JUDGED_AGAIN = [one for one in STANDINGS if one is not Standing.LIKELY]
+"""The doubt of LIKELY was put in by hand, and is gone when the report is read."""
+
+
+@pytest.mark.parametrize("standing", JUDGED_AGAIN)
+def test_a_saved_report_says_the_same_when_it_is_opened(standing: Standing, tmp_path: Path) -> None:
+    """A set that was proven in the app was called unprovable when its report was opened again."""
+    report = report_with(standing)
+    path = tmp_path / "r.json"
+    save(path, report, CATALOG)
+    assert conclude_report(load(path, CATALOG), CATALOG).standing is standing
+
+
+@pytest.mark.parametrize("standing", STANDINGS)
+def test_the_gate_says_what_its_report_is_worth(
+    standing: Standing,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    save(tmp_path / "web.json", report_with(standing), CATALOG)
+    service = "{image: web, cap_drop: [ALL], cap_add: [CHOWN, KILL]}"
+    Path("compose.yaml").write_text(f"services: {{web: {service}}}\n")
+    main(["check", "compose.yaml", "--against", "web.json"])
+    said = plain(capsys.readouterr().out)
+    usual = "recorded once, not proven"
+    words = {Standing.RECORDED: usual, Standing.LIKELY: usual}.get(standing, standing.words)
+    assert f"the report: {words}" in said
+    sure = PASSED | {Standing.RECORDED, Standing.LIKELY}
+    assert ("for which web.json shows no need" in said) is (standing in sure)
+
+
+def test_what_does_not_judge_is_not_emitted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "r.json"
+    save(path, report_with(Standing.NOT_JUDGED), CATALOG)
+    assert main(["emit", str(path), "--format", "compose"]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "not judged" in said.err
+    assert "hint: sudo capadvise run -- web --serve" in said.err
+
+
+@pytest.mark.parametrize("standing", [Standing.RUN_FAILED, Standing.CHECK_FAILED, Standing.PARTIAL])
+def test_what_saw_a_part_takes_nothing_away(
+    standing: Standing, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, file = tmp_path / "r.json", tmp_path / "compose.yaml"
+    save(path, report_with(standing), CATALOG)
+    file.write_text("services: {web: {image: web, cap_drop: [ALL], cap_add: [KILL]}}\n")
+    assert main(["emit", str(path), "--format", "compose", "--into", str(file)]) == 0
+    assert "kept although no need was seen: KILL" in capsys.readouterr().err
+    assert "KILL" in file.read_text()
+
+
+# ------------------------------------------------------------------------------- the baseline
+
+DOCKERS = CATALOG.baselines.default("docker").grants
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({}, "root here holds all 41"),
+        ({"granted": FULL - parse_set(["SYS_RAWIO"])}, "root here holds 40"),
+        ({"user": "1000:1000"}, "user 1000 holds none"),
+        ({"user": "1000:1000", "granted": parse_set(["NET_RAW"])}, "user 1000 holds 1"),
+        ({"kind": "container", "engine": "docker"}, "docker grants 14"),
+        ({"kind": "container", "engine": "podman"}, "podman grants 11"),
+        ({"kind": "container", "engine": "docker", "granted": DOCKERS}, "docker grants 14"),
+        ({"kind": "container", "granted": parse_set(["KILL"])}, "its container grants 1"),
+        ({"kind": "container", "granted": frozenset()}, "its container grants none"),
+        ({"kind": "container", "privileged": True}, "privileged: all 41"),
+        ({"kind": "container", "pod": "a/b", "granted": FULL}, "its pod grants all 41"),
+        ({"kind": "unit"}, "its unit grants all 41"),
+        ({"kind": "unit", "granted": parse_set(["KILL", "CHOWN"])}, "its unit grants 2"),
+    ],
+)
+def test_the_baseline_is_what_the_target_is_granted_today(
+    change: dict[str, object], words: str
+) -> None:
+    report = report_with(Standing.RECORDED)
+    report = replace(report, target=replace(report.target, **change))  # type: ignore[arg-type]
+    assert baseline_of(report, CATALOG).words == words
+
+
+def test_a_container_that_runs_already_is_granted_what_it_holds() -> None:
+    report = report_with(Standing.RECORDED)
+    held = replace(report.recording.held, bounding=parse_set(["KILL"]))
+    runs = (replace(report.recording, attached=True, held=held),)
+    target = replace(report.target, kind="container", engine="docker")
+    baseline = baseline_of(replace(report, target=target, recordings=runs), CATALOG)
+    assert (baseline.source, len(baseline.caps)) == ("container", 1)
+
+
+# ------------------------------------------------------------------------------- the headline
+
+
+def test_the_answer_in_a_line() -> None:
+    def said(standing: Standing, *, needs: bool = True) -> str:
+        return conclude_report(report_with(standing, needs=needs), CATALOG).headline("web")
+
+    root = "root here holds all 41"
+    assert [said(one) for one in STANDINGS] == [
+        "web: not judged: an ordinary user sees only some of the refused calls",
+        "web: run failed: was killed by SIGSEGV · needed until then: CHOWN",
+        "web: check failed: the health check did not pass after the program exited with 0 · "
+        "needed until then: CHOWN",
+        f"web needs CHOWN (1; {root}) · medium · recorded once, not proven",
+        f"web needs at least CHOWN (1; {root}) · medium · recorded in part: 7 events dropped; the "
+        "absence of others is unconfirmed",
+        f"web most likely needs CHOWN (1; {root}) · medium · recorded once, not proven: MKNOD may "
+        "be needed too",
+        f"web needs CHOWN (1; {root}) · medium · proven minimal, 3 trials",
+        f"web needs CHOWN, SYS_NICE (2; {root}) · medium · proven, 5 trials",
+        f"web needs CHOWN (1; {root}) · medium · not proven: in trials it fails even with every "
+        "capability",
+        f"web needs CHOWN (1; {root}) · medium · contradicted: a trial of it failed: exited with 1",
+    ]
+    empty = f"web needs no capability ({root}) · proven minimal, 2 trials"
+    assert said(Standing.PROVEN_MINIMAL, needs=False) == empty
+
+
+def test_a_set_for_another_program_is_of_no_standing() -> None:
+    concluded = conclude_report(report_with(Standing.PROVEN), CATALOG)
+    other = of_another(concluded, "the unit runs redis-server")
+    assert other.headline("web").endswith("· other program: the unit runs redis-server")
+
+
+def test_a_choice_that_no_trial_had_is_not_proven() -> None:
+    for standing in (Standing.RECORDED, Standing.PROVEN_MINIMAL):
+        concluded = conclude_report(report_with(standing), CATALOG, parse_set(["KILL"]))
+        assert concluded.standing is Standing.NOT_PROVEN
+        assert concluded.doubt == "no trial of this set was made"
+    failed = conclude_report(report_with(Standing.RUN_FAILED), CATALOG, frozenset({Cap(0)}))
+    assert failed.standing is Standing.RUN_FAILED
+
+
+def test_the_next_step_is_one_command() -> None:
+    steps = {one: conclude_report(report_with(one), CATALOG).next.of("r") for one in STANDINGS}
+    assert {one: " ".join(words) for one, words in steps.items()} == {
+        Standing.NOT_JUDGED: "capadvise run -- web --serve",
+        Standing.RUN_FAILED: "capadvise run -- web --serve",
+        Standing.CHECK_FAILED: "capadvise run --check false -- web --serve",
+        Standing.RECORDED: "capadvise prove r",
+        Standing.PARTIAL: "capadvise run -- web --serve",
+        Standing.LIKELY: "capadvise prove r",
+        Standing.PROVEN_MINIMAL: "capadvise emit r --format compose",
+        Standing.PROVEN: "capadvise emit r --format compose",
+        Standing.NOT_PROVEN: "capadvise prove --no-isolate r",
+        Standing.CONTRADICTED: "capadvise prove r",
+    }
+
+
+def test_the_json_has_the_command_with_a_word_for_the_file() -> None:
+    document = json.loads(json.dumps(dump(report_with(Standing.PROVEN), CATALOG)))
+    assert document["conclusion"]["next"] == "capadvise emit REPORT --format compose"

@@ -60,7 +60,7 @@ def test_a_script_of_that_time_goes_on_working() -> None:
         return done.stdout.splitlines()
 
     assert run(report()) == [
-        "CAP_NET_BIND_SERVICE CAP_NET_ADMIN | CAP_SYS_ADMIN |",
+        "CAP_NET_BIND_SERVICE CAP_NET_ADMIN | CAP_SYS_ADMIN | ",
         "0 bird",
         "none",
         "none",

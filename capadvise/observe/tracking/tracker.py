@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 
 from capadvise.kernel import syscalls
 from capadvise.model.caps import Cap
-from capadvise.model.recording import UNKNOWN_CALL, Check, Phase, RefusedCall, Tally
+from capadvise.model.recording import (
+    UNKNOWN_CALL,
+    Check,
+    DeniedCheck,
+    Namespace,
+    Phase,
+    RefusedCall,
+    Tally,
+)
 from capadvise.observe.ftrace import ringbuffer
 from capadvise.observe.ftrace.check_events import (
     EXEC,
@@ -24,13 +34,24 @@ from capadvise.observe.ftrace.check_events import (
 )
 from capadvise.observe.ftrace.kallsyms import Symbols
 from capadvise.observe.ftrace.pointers import Pointers
-from capadvise.observe.tracking import distinct_checks, implied_needs, refusals
+from capadvise.observe.tracking import distinct_checks, implied_needs
 from capadvise.observe.tracking.distinct_checks import DistinctChecks
-from capadvise.observe.tracking.refusals import RefusalLog
-from capadvise.observe.tracking.tasks import Denied, Key, OneCommand, Repeat, Scope, Starts, Task
+from capadvise.observe.tracking.tasks import (
+    Denied,
+    Key,
+    OneCommand,
+    RawRefusal,
+    Repeat,
+    Scope,
+    Starts,
+    Task,
+)
 
 _RESULT = struct.Struct("<16xq")
 _SETPCAP = Cap.parse("SETPCAP")
+_SIGSYS = 0
+"""In the place of a refused call's error number: the process was sent this signal instead."""
+_DISTINCT_REFUSALS = _DISTINCT_PIDS = 4096
 
 
 class Tracker:
@@ -267,14 +288,14 @@ class Tracker:
     ) -> None:
         """A call that has failed; ``entered``: it got past the seccomp filter, if that is known."""
         entered, begins = True if task.call == call else None, self.types.enters
-        if not entered and self._order.lossless and refusals.is_begun(call, result, begins):
+        if not entered and self._order.lossless and _is_begun(call, result, begins):
             entered = False
         filtered = entered is False and -result in syscalls.REFUSED
         if filtered and call in self._opened_by and task.scope:
             phase = self._phase(time, task)
             self.counts.add_seccomp_denied(time, pid, task, call, self._opened_by[call], phase)
         if task.signalled:
-            self._refusals.note(pid, task, call, refusals.SIGSYS, False, ())
+            self._refusals.note(pid, task, call, _SIGSYS, False, ())
         elif -result in syscalls.refusing(call) or (entered is False and result < 0):
             self._refusals.note(pid, task, call, -result, entered, denied)
 
@@ -283,7 +304,7 @@ class Tracker:
         if task.signalled:
             task.signalled = False
             self.unnamed += 1
-            self._refusals.note(pid, task, UNKNOWN_CALL, refusals.SIGSYS, False, ())
+            self._refusals.note(pid, task, UNKNOWN_CALL, _SIGSYS, False, ())
 
     def scope_of(self, pid: int) -> Scope | None:
         """The scope that a process is or was in, as far as was read."""
@@ -344,8 +365,73 @@ class Tracker:
 
     def refused_calls(self, scope: Scope) -> tuple[RefusedCall, ...]:
         """The refused calls of a target, as they were seen."""
-        return refusals.named(
+        return _named(
             scope.refusals,
             lambda stack: self.counts.site(stack)[0],
             lambda pointer: self.counts.namespace(pointer, scope),
         )
+
+
+class RefusalLog:
+    """The refused calls of one run, counted by kind. A later step judges their causes."""
+
+    def __init__(self) -> None:
+        self._scopes: dict[int, Scope] = {}
+
+    def scope_of(self, pid: int) -> Scope | None:
+        """The scope of a thread that a call was refused to; it may have ended."""
+        return self._scopes.get(pid)
+
+    def note(
+        self,
+        pid: int,
+        task: Task,
+        call: str,
+        code: int,
+        entered: bool | None,
+        denied: tuple[Denied, ...],
+    ) -> None:
+        """A call has failed with this error. ``entered``: see ``Tracker._note_refusal``."""
+        if task.scope is not None:
+            if len(self._scopes) < _DISTINCT_PIDS:
+                self._scopes[pid] = task.scope
+            uid = task.uids.effective
+            raw = RawRefusal(call, code, task.program, uid, entered, denied, task.nested)
+            _count(task.scope.refusals, raw)
+
+
+def _count(refusals: Counter[RawRefusal], raw: RawRefusal) -> None:
+    """Count one more. Kinds beyond a limit are counted as one, without their checks."""
+    if raw not in refusals and len(refusals) >= _DISTINCT_REFUSALS:
+        raw = raw._replace(program="?", uid=0, denied=())
+    refusals[raw] += 1
+
+
+def _named(
+    refusals: Mapping[RawRefusal, int],
+    site_of: Callable[[bytes], tuple[str, ...]],
+    namespace_of: Callable[[int], Namespace],
+) -> tuple[RefusedCall, ...]:
+    """The refused calls with names for the kernel's numbers and addresses."""
+    counts: Counter[RefusedCall] = Counter()
+    for raw, times in refusals.items():
+        denied = tuple(
+            dict.fromkeys(
+                DeniedCheck(Cap(cap), site_of(stack), namespace_of(pointer))
+                for cap, pointer, stack in raw.denied
+            )
+        )
+        code = "SIGSYS" if raw.code == _SIGSYS else errno.errorcode[raw.code]
+        counts[
+            RefusedCall(*(raw.call, code, raw.program, 0, raw.uid, raw.entered, denied, raw.nested))
+        ] += times
+    return tuple(call.counted(times) for call, times in counts.items())
+
+
+def _is_begun(call: str, result: int, begins: Mapping[int, str]) -> bool:
+    """True if the begin of a call is recorded: a seccomp filter, which runs first, answered a call
+    that ends without a begin (syscall_trace_enter() of kernel/entry/common.c). clone is recorded if
+    it makes namespaces, and only that is not permitted (EPERM)."""
+    if call == "clone":
+        return result == -errno.EPERM
+    return call in begins.values() and call not in syscalls.FILTERS

@@ -235,10 +235,10 @@ def _references(path: str, text: str) -> Iterator[Remark]:
 
 
 def _levels(path: str, text: str, catalog: Catalog) -> tuple[Reached, ...]:
-    from capadvise.gate.pod_security import pods, reached
+    from capadvise.gate.pod_security import pod_level, pods
 
     with _in(path, text):
-        return tuple(map(reached, pods(text, catalog)))
+        return tuple(map(pod_level, pods(text, catalog)))
 
 
 def _declared(path: str, language: Language, text: str) -> tuple[Declared, ...]:

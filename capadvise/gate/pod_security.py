@@ -50,9 +50,7 @@ class Pod:
 
     def inner(self, keys: Entries, *path: str) -> Entries:
         """Keys and values further inside; empty if there are none."""
-        for key in path:
-            keys = self.documents.mapping(keys.get(key), key)
-        return keys
+        return self.documents.inner(keys, *path)
 
     def containers(self) -> Iterator[PodContainer]:
         """Yield all containers, init and ephemeral ones too."""

@@ -20,9 +20,9 @@ from capadvise.config.declared import Declared, Exposure, ExposureAt
 from capadvise.config.systemd import file as systemd
 from capadvise.gate.against import own_users
 from capadvise.gate.finding import Finding, Severity
+from capadvise.gate.gathering import projects
 from capadvise.gate.lint import lint
 from capadvise.gate.pod_security import service_level
-from capadvise.gate.projects import projects
 from capadvise.gate.service import Service, granted
 from capadvise.judgement.report import Report
 from capadvise.model.caps import NAMES, parse_set

@@ -15,7 +15,6 @@ from capadvise.model.recording import (
     UNKNOWN_CALL,
     Check,
     DeniedCheck,
-    Namespace,
     Phase,
     RefusedCall,
     Tally,
@@ -79,7 +78,8 @@ class Tracker:
         self.types, self.starts, self.root = types, starts, root
         self._stopping: int | None = None
         self._tasks = {root: Task("", syscalls.Ids(uid, uid, uid), syscalls.Ids(gid, gid, gid))}
-        self._refusals = RefusalLog()
+        self._refused: dict[int, Scope] = {}
+        """The scopes of threads that calls were refused to; they may have ended."""
         self.unnamed = 0
         """Calls that a filter answered with SIGSYS, and whose name was not seen."""
         self._ended: set[int] = set()
@@ -295,20 +295,41 @@ class Tracker:
             phase = self._phase(time, task)
             self.counts.add_seccomp_denied(time, pid, task, call, self._opened_by[call], phase)
         if task.signalled:
-            self._refusals.note(pid, task, call, _SIGSYS, False, ())
+            self._count_refusal(pid, task, call, _SIGSYS, False, ())
         elif -result in syscalls.refusing(call) or (entered is False and result < 0):
-            self._refusals.note(pid, task, call, -result, entered, denied)
+            self._count_refusal(pid, task, call, -result, entered, denied)
+
+    def _count_refusal(
+        self,
+        pid: int,
+        task: Task,
+        call: str,
+        code: int,
+        entered: bool | None,
+        denied: tuple[Denied, ...],
+    ) -> None:
+        """Count a call that has failed with this error; a later step judges the cause. Kinds beyond
+        a limit are counted as one, without their checks. ``entered``: see ``_note_refusal``."""
+        if task.scope is None:
+            return
+        if len(self._refused) < _DISTINCT_PIDS:
+            self._refused[pid] = task.scope
+        refusals, uid = task.scope.refusals, task.uids.effective
+        raw = RawRefusal(call, code, task.program, uid, entered, denied, task.nested)
+        if raw not in refusals and len(refusals) >= _DISTINCT_REFUSALS:
+            raw = raw._replace(program="?", uid=0, denied=())
+        refusals[raw] += 1
 
     def _settle(self, pid: int, task: Task) -> None:
         """After SIGSYS, the end of the call is what is seen next of a task, if anything is."""
         if task.signalled:
             task.signalled = False
             self.unnamed += 1
-            self._refusals.note(pid, task, UNKNOWN_CALL, _SIGSYS, False, ())
+            self._count_refusal(pid, task, UNKNOWN_CALL, _SIGSYS, False, ())
 
     def scope_of(self, pid: int) -> Scope | None:
         """The scope that a process is or was in, as far as was read."""
-        return task.scope if (task := self._tasks.get(pid)) else self._refusals.scope_of(pid)
+        return task.scope if (task := self._tasks.get(pid)) else self._refused.get(pid)
 
     def adopt(self, pid: int, scope: Scope | None) -> Task:
         """A thread that ran before it was followed."""
@@ -364,68 +385,20 @@ class Tracker:
         return self.counts.checks(scope)
 
     def refused_calls(self, scope: Scope) -> tuple[RefusedCall, ...]:
-        """The refused calls of a target, as they were seen."""
-        return _named(
-            scope.refusals,
-            lambda stack: self.counts.site(stack)[0],
-            lambda pointer: self.counts.namespace(pointer, scope),
-        )
-
-
-class RefusalLog:
-    """The refused calls of one run, counted by kind. A later step judges their causes."""
-
-    def __init__(self) -> None:
-        self._scopes: dict[int, Scope] = {}
-
-    def scope_of(self, pid: int) -> Scope | None:
-        """The scope of a thread that a call was refused to; it may have ended."""
-        return self._scopes.get(pid)
-
-    def note(
-        self,
-        pid: int,
-        task: Task,
-        call: str,
-        code: int,
-        entered: bool | None,
-        denied: tuple[Denied, ...],
-    ) -> None:
-        """A call has failed with this error. ``entered``: see ``Tracker._note_refusal``."""
-        if task.scope is not None:
-            if len(self._scopes) < _DISTINCT_PIDS:
-                self._scopes[pid] = task.scope
-            uid = task.uids.effective
-            raw = RawRefusal(call, code, task.program, uid, entered, denied, task.nested)
-            _count(task.scope.refusals, raw)
-
-
-def _count(refusals: Counter[RawRefusal], raw: RawRefusal) -> None:
-    """Count one more. Kinds beyond a limit are counted as one, without their checks."""
-    if raw not in refusals and len(refusals) >= _DISTINCT_REFUSALS:
-        raw = raw._replace(program="?", uid=0, denied=())
-    refusals[raw] += 1
-
-
-def _named(
-    refusals: Mapping[RawRefusal, int],
-    site_of: Callable[[bytes], tuple[str, ...]],
-    namespace_of: Callable[[int], Namespace],
-) -> tuple[RefusedCall, ...]:
-    """The refused calls with names for the kernel's numbers and addresses."""
-    counts: Counter[RefusedCall] = Counter()
-    for raw, times in refusals.items():
-        denied = tuple(
-            dict.fromkeys(
-                DeniedCheck(Cap(cap), site_of(stack), namespace_of(pointer))
-                for cap, pointer, stack in raw.denied
+        """The refused calls of a target, with names for the kernel's numbers and addresses."""
+        counts: Counter[RefusedCall] = Counter()
+        site, namespace = self.counts.site, self.counts.namespace
+        for raw, times in scope.refusals.items():
+            denied = tuple(
+                dict.fromkeys(
+                    DeniedCheck(Cap(cap), site(stack)[0], namespace(pointer, scope))
+                    for cap, pointer, stack in raw.denied
+                )
             )
-        )
-        code = "SIGSYS" if raw.code == _SIGSYS else errno.errorcode[raw.code]
-        counts[
-            RefusedCall(*(raw.call, code, raw.program, 0, raw.uid, raw.entered, denied, raw.nested))
-        ] += times
-    return tuple(call.counted(times) for call, times in counts.items())
+            code = "SIGSYS" if raw.code == _SIGSYS else errno.errorcode[raw.code]
+            given = raw.call, code, raw.program, 0, raw.uid, raw.entered, denied, raw.nested
+            counts[RefusedCall(*given)] += times
+        return tuple(call.counted(times) for call, times in counts.items())
 
 
 def _is_begun(call: str, result: int, begins: Mapping[int, str]) -> bool:

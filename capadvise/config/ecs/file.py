@@ -60,8 +60,7 @@ def render(snippet: Snippet) -> str:
     if engine.no_new_privileges(snippet):
         container["dockerSecurityOptions"] = [NO_GAIN]
     if values := engine.sysctls(snippet):
-        controls = [{"namespace": key, "value": value} for key, value in values.items()]
-        container["systemControls"] = controls
+        container["systemControls"] = [{"namespace": k, "value": v} for k, v in values.items()]
     return json.dumps({"containerDefinitions": [container]}, indent=2) + "\n"
 
 

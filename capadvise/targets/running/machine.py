@@ -355,8 +355,7 @@ class Owners:
             parts = line.split(":", 2)[-1].strip("/").split("/")
             if (owner := unit_or_user(parts)) is not None:
                 return owner
-        kept = _rootless(pid)
-        return kept or Owner(OwnerKind.PROGRAM, program)
+        return _rootless(pid) or Owner(OwnerKind.PROGRAM, program)
 
     def _of_container(self, pid: int, place: Place) -> Owner:
         known = self._known.get(place.container)

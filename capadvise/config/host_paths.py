@@ -136,6 +136,12 @@ def _folder(place: str, path: str, line: int, *, writable: bool) -> Iterator[Exp
         yield ExposureAt(Exposure.READABLE_FOLDER, path, line)
 
 
+def of_driver(device: str, options: str) -> list[str]:
+    """What docker's local driver is told to mount: a device, or the layers of an overlay."""
+    layers = [part.partition("=")[2] for part in options.split(",")]
+    return [path for each in (device, *layers) for path in each.split(":")]
+
+
 def device(path: str, line: int) -> ExposureAt:
     """The exposure of a device of the host."""
     disk = re.fullmatch(DISK, expand(path))

@@ -6,27 +6,27 @@ import json
 import os
 import stat
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from errno import EACCES
 from glob import escape, glob
-from pathlib import Path
+from os.path import normpath
+from pathlib import Path, PurePath
 
 from capadvise.catalog import Catalog
 from capadvise.config import LANGUAGES, can_be_ours, host_paths, languages, recognise
-from capadvise.config.compose.files import named_by_env
+from capadvise.config.compose.files import NAMES, named_by_env
 from capadvise.config.declared import Declared, Exposure, ExposureAt
 from capadvise.config.kubernetes import KUBERNETES
 from capadvise.config.language import Language
 from capadvise.config.oci.file import filters
 from capadvise.config.systemd import SYSTEMD
-from capadvise.config.units.names import called_after, dropped_in
+from capadvise.config.units.names import called_after, drop_in_folders, dropped_in, template_of
 from capadvise.config.yaml.tree import template_hint
 from capadvise.gate.accepting import Acceptance, comments
 from capadvise.gate.finding import Reached
 from capadvise.gate.outcome import Remark, Resolver, Source, Unusable
-from capadvise.gate.projects import projects
 from capadvise.model.errors import BadInput
 
 MAX_CHARACTERS = 16 << 20
@@ -61,7 +61,7 @@ class _Read:
 
     def visit(self, path: str, *, in_folder: bool) -> None:
         """Read a file, and those that its consumer reads with it."""
-        if (known := os.path.normpath(path)) in self.seen and path != STDIN:
+        if (known := normpath(path)) in self.seen and path != STDIN:
             return
         self.seen.add(known)
         try:
@@ -235,10 +235,10 @@ def _references(path: str, text: str) -> Iterator[Remark]:
 
 
 def _levels(path: str, text: str, catalog: Catalog) -> tuple[Reached, ...]:
-    from capadvise.gate.pod_security import pods, reached
+    from capadvise.gate.pod_security import pod_level, pods
 
     with _in(path, text):
-        return tuple(map(reached, pods(text, catalog)))
+        return tuple(map(pod_level, pods(text, catalog)))
 
 
 def _declared(path: str, language: Language, text: str) -> tuple[Declared, ...]:
@@ -366,9 +366,137 @@ def left_out(
     seen = set(known)
     for path in group:
         for beside, why in language.unasked(path):
-            if (place := os.path.normpath(beside)) not in seen:
+            if (place := normpath(beside)) not in seen:
                 seen.add(place)
                 yield Remark(path, 1, f"{beside} was not named: {why}")
         for used in language.used_by(path, texts[path]):
-            if os.path.normpath(used) not in known:
+            if normpath(used) not in known:
                 yield Remark(path, 1, f"{used}, which it names, could not be read")
+
+
+# ---------------------------------------- files that make one project; pure
+
+_OVERRIDES = tuple(f"{stem}.override" for stem in NAMES)
+
+
+def projects(
+    paths: Sequence[str],
+    unnamed: Container[str] = (),
+    together: Callable[[str], list[str]] = lambda path: [],
+) -> list[list[str]]:
+    """Group the files that belong together; each other file is a group by itself.
+
+    A compose file is an override of an earlier one in the same folder when it has the same name
+    with a further part: ``compose.override.yaml`` and ``compose.prod.yaml`` of ``compose.yaml``.
+    They count in the order given. A file that is called override belongs to ``compose.yaml`` and to
+    ``docker-compose.yml`` alike. Docker compose reads only the first such override that nobody
+    named (``unnamed``: met in a folder); each other one makes a project of its own with the file
+    that it overrides. ``together`` returns files that make one project whatever their names: no
+    override is read with these. A drop-in belongs to each unit beside its folder; the drop-ins of
+    an instance make it a unit beside its template.
+    """
+    grouping = _Grouping(unnamed)
+    known = {normpath(path): path for path in paths}
+    # A folder lists compose.override.yaml before compose.yaml.
+    ordered = sorted(dict.fromkeys(paths), key=lambda p: p in unnamed and _main(p) is None)
+    drop_ins: dict[str, dict[str, str]] = {}
+    for path in filter(dropped_in, ordered):
+        drop_ins.setdefault(str(PurePath(path).parent), {})[PurePath(path).name] = path
+    for path in ordered:
+        if not dropped_in(path):
+            named = [known[place] for x in together(path) if (place := normpath(x)) in known]
+            grouping.add(path, named)
+    for group in grouping.groups.values():
+        group += _dropped_into(group[0], drop_ins)
+    read = {folder for path in grouping.groups for folder in drop_in_folders(path)}
+    instances = list(_instances(grouping.groups, drop_ins, read))
+    read |= {str(PurePath(path).parent) for group in instances for path in group[1:]}
+    alone = [[p] for p in filter(dropped_in, ordered) if str(PurePath(p).parent) not in read]
+    return [*grouping.groups.values(), *grouping.variants, *instances, *alone]
+
+
+class _Grouping:
+    """The projects so far; files are added one after the other."""
+
+    def __init__(self, unnamed: Container[str]) -> None:
+        self.unnamed = unnamed
+        self.groups: dict[str, list[str]] = {}
+        """First file → the files of its project."""
+        self.variants: list[list[str]] = []
+        self.mains: dict[tuple[str, str], str] = {}
+        self.taken: set[str] = set()
+
+    def add(self, path: str, named: list[str]) -> None:
+        """Put a file where it belongs. ``named``: a project that the user made of it and others."""
+        if path in self.taken:
+            return
+        if named:
+            for other in named:
+                self.groups.pop(other, None)  # it was met first
+            self.groups[path] = named
+            self.taken.update(named)
+            self.mains |= {name: path for name in map(_main, named) if name is not None}
+        elif (main := self._main_of(path)) is None:
+            self.groups[path] = [path]
+            if (name := _main(path)) is not None:
+                self.mains[name] = path
+        elif path not in self.unnamed:
+            self.groups[main].append(path)
+        elif _is_override(path) and main not in self.taken:
+            self._add_override(self.groups[main], path)
+        else:
+            self.variants.append([*self.groups[main], path])
+
+    def _main_of(self, path: str) -> str | None:
+        """The compose file that an override is for."""
+        folder, stem = _main(path, parts=2) or ("", "")
+        names = [(folder, each) for each in (stem, *(NAMES if _is_override(path) else ()))]
+        return next((self.mains[name] for name in names if name in self.mains), None)
+
+    def _add_override(self, group: list[str], path: str) -> None:
+        """Docker compose takes the first of several overrides."""
+        for at, other in enumerate(group):
+            if _is_override(other):
+                group[at], path = sorted((other, path), key=_rank)
+                self.variants.append([*group, path])
+                return
+        group.append(path)
+
+
+def _dropped_into(path: str, drop_ins: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """The drop-ins of a unit in the order of their names. If two have the same name, the one in the
+    more special folder counts (unit_file_find_dropin_paths)."""
+    by_name: dict[str, str] = {}
+    for folder in drop_in_folders(path):
+        for name, drop_in in drop_ins.get(folder, {}).items():
+            by_name.setdefault(name, drop_in)
+    return [by_name[name] for name in sorted(by_name)]
+
+
+def _is_override(path: str) -> bool:
+    return PurePath(path).stem in _OVERRIDES
+
+
+def _rank(override: str) -> tuple[int, bool]:
+    """The place of an override in the order in which docker compose looks for one."""
+    place = PurePath(override)
+    return _OVERRIDES.index(place.stem), place.suffix != ".yml"
+
+
+def _instances(
+    paths: Iterable[str], drop_ins: Mapping[str, Mapping[str, str]], read: Container[str]
+) -> Iterator[list[str]]:
+    """Yield the instances that have drop-ins and no file of their own."""
+    known = {normpath(path): path for path in paths}
+    for folder in drop_ins:
+        unit = folder.removesuffix(".d")
+        template = None if folder in read else template_of(unit)
+        if template in known:
+            yield [known[template], *_dropped_into(unit, drop_ins)]
+
+
+def _main(path: str, parts: int = 1) -> tuple[str, str] | None:
+    """(folder, name) of a compose file; of the one that an override is for with two ``parts``."""
+    place = PurePath(path)
+    stem, *endings = place.name.split(".")
+    return (str(place.parent), stem) if stem in NAMES and len(endings) == parts else None

@@ -13,7 +13,6 @@ from capadvise.config.declared import Declared
 from capadvise.config.language import Language
 from capadvise.gate.accepting import Acceptance, accepted
 from capadvise.gate.finding import RULES, Finding, Level, Reached, Severity
-from capadvise.gate.level import reached
 from capadvise.gate.lint import lint
 from capadvise.gate.service import Service
 from capadvise.model.caps import Cap, CapSet
@@ -265,7 +264,9 @@ def _required(service: Service, source: Source, policy: Demands) -> Iterator[Fin
     """A finding if a service that is in no pod does not reach the level."""
     if policy.require is None or source.language.pods:
         return
-    level_reached = reached(service.declared, service.consumer, service.catalog)
+    from capadvise.gate.pod_security import service_level  # where a level is asked for
+
+    level_reached = service_level(service.declared, service.consumer, service.catalog)
     if not level_reached.reaches(policy.require):
         path, _ = service.place()
         yield _below(level_reached, path, policy.require, service=service.declared.service)

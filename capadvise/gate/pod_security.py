@@ -1,5 +1,6 @@
 """The Pod Security level of a Kubernetes pod: every control of the standards as of 1.37 that can be
-judged from the pod's specification. Pure.
+judged from the pod's specification. And the level that a service in any other language would have.
+Pure.
 
 Baseline and restricted are cumulative. The file does not show what an admission controller adds or
 a namespace exempts, so that is not judged.
@@ -11,11 +12,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from capadvise.catalog import Catalog
-from capadvise.config.declared import is_root
+from capadvise.config.consumer import ALL, Consumer
+from capadvise.config.declared import Declared, Exposure, is_root, may_be_root
 from capadvise.config.kubernetes.manifests import CONTAINERS, DIALECT, objects
 from capadvise.config.yaml.reader import Documents, Entries, flag, is_null, line, optional_text
 from capadvise.config.yaml.tree import Node
 from capadvise.gate.finding import Level, Reached, Violation
+from capadvise.model.caps import Cap
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +50,7 @@ class Pod:
 
     def inner(self, keys: Entries, *path: str) -> Entries:
         """Keys and values further inside; empty if there are none."""
-        for key in path:
-            keys = self.documents.mapping(keys.get(key), key)
-        return keys
+        return self.documents.inner(keys, *path)
 
     def containers(self) -> Iterator[PodContainer]:
         """Yield all containers, init and ephemeral ones too."""
@@ -102,7 +103,7 @@ Fault = tuple[str, int]
 """(violation, line)."""
 
 
-def reached(pod: Pod) -> Reached:
+def pod_level(pod: Pod) -> Reached:
     """The level of a pod, and the violations that keep it from higher ones."""
     violations = tuple(
         Violation(level, control, what, at)
@@ -339,3 +340,72 @@ CONTROLS: tuple[tuple[Level, str, Callable[[Pod], Iterator[Fault]]], ...] = (
     (_R, "Capabilities", _restricted_capabilities),
     (_R, "/proc Mount Type", _proc_mount),
 )
+
+
+# ------------------------------------------------------------------------------ a service
+
+
+_OF_EXPOSURE: dict[Exposure, str] = {
+    Exposure.HOST_NETWORK: "Host Namespaces",
+    Exposure.HOST_PROCESSES: "Host Namespaces",
+    Exposure.HOST_IPC: "Host Namespaces",
+    Exposure.CONTROL_SOCKET: "HostPath Volumes",
+    Exposure.SYSTEM_BUS: "HostPath Volumes",
+    Exposure.SYSTEM_FOLDER: "HostPath Volumes",
+    Exposure.READABLE_FOLDER: "HostPath Volumes",
+    Exposure.HOST_KERNEL: "HostPath Volumes",
+    Exposure.DISK: "HostPath Volumes",
+    Exposure.UNFILTERED: "Seccomp",
+    Exposure.UNCONFINED: "AppArmor",
+    Exposure.UNMASKED: "/proc Mount Type",
+    Exposure.PRIVILEGED_COMMAND: "Privileged Containers",
+    Exposure.WINDOWS_HOST: "HostProcess",
+}
+
+
+def service_level(declared: Declared, consumer: Consumer, catalog: Catalog) -> Reached:
+    """The level of one service, and the violations that keep it from those above."""
+    violations = (
+        *_of_baseline(declared, consumer, catalog),
+        *_of_restricted(declared, consumer, catalog),
+    )
+    return Reached.by(declared.service, declared.line, violations)
+
+
+def _adds(declared: Declared, consumer: Consumer) -> Iterator[tuple[str, str]]:
+    """Yield (short name, name as written) of each addition."""
+    for name in declared.add:
+        cap = consumer.parse(name)
+        yield (cap.short if isinstance(cap, Cap) else ALL if cap == ALL else name), name
+
+
+def _of_baseline(declared: Declared, consumer: Consumer, catalog: Catalog) -> Iterator[Violation]:
+    lines = dict(declared.lines)
+    if declared.privileged:
+        at = lines.get("privileged", declared.line)
+        yield Violation(Level.BASELINE, "Privileged Containers", "privileged", at)
+    allowed = {cap.short for cap in catalog.pod_addable["baseline"]}
+    for short, name in _adds(declared, consumer):
+        if short not in allowed:
+            at = lines.get(name, declared.line)
+            yield Violation(Level.BASELINE, "Capabilities", f"adds {name}", at)
+    for item in declared.exposed:
+        if item.kind in _OF_EXPOSURE:
+            yield Violation(Level.BASELINE, _OF_EXPOSURE[item.kind], item.what, item.line)
+
+
+def _of_restricted(declared: Declared, consumer: Consumer, catalog: Catalog) -> Iterator[Violation]:
+    def violation(control: str, what: str) -> Violation:
+        return Violation(Level.RESTRICTED, control, what, declared.line)
+
+    if not consumer.drops_all(declared):
+        yield violation("Capabilities", "does not drop ALL")
+    beyond = catalog.pod_addable["baseline"] - catalog.pod_addable["restricted"]
+    forbidden = {cap.short for cap in beyond}
+    for short, name in _adds(declared, consumer):
+        if short in forbidden:
+            yield violation("Capabilities", f"adds {name}")
+    if declared.no_new_privileges is not True:
+        yield violation("Privilege Escalation", "does not forbid new privileges")
+    if may_be_root(declared.user):
+        yield violation("Running as Non-root", "does not say that its user is not root")

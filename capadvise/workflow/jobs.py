@@ -22,8 +22,15 @@ from capadvise.proof.trials.runner import EngineCall, Job
 from capadvise.report.load import load
 from capadvise.targets.client.client import Client
 from capadvise.targets.client.invocation import recognize
-from capadvise.targets.containers import grant, hidden_content
-from capadvise.targets.containers.data import VOLUMES, Before, choices, sources
+from capadvise.targets.containers import grant
+from capadvise.targets.containers.data import (
+    VOLUMES,
+    Before,
+    choices,
+    hidden_content,
+    hides_files_of_others,
+    sources,
+)
 from capadvise.targets.containers.registry import quick
 from capadvise.workflow.notice import notice
 from capadvise.workflow.started_containers import of_containers
@@ -180,7 +187,7 @@ def _of_container(report: Report, work: Workload, ways: Ways, before: Before | N
     client = quick(Client(invocation.engine, invocation.client))
     there = choices(invocation, client, target.service, before)
     data = sources(invocation, client, target.service)
-    if any(hidden_content.of_others(client, source) for source in data):
+    if any(hides_files_of_others(client, source) for source in data):
         there.insert(1, VOLUMES)
     chosen = _wanted(there, ways)
     argv = target.argv
@@ -205,7 +212,7 @@ def _of_container(report: Report, work: Workload, ways: Ways, before: Before | N
         cautions=(
             *unread,
             *not_kept,
-            *(() if VOLUMES in chosen else hidden_content.cautions(client, data)),
+            *(() if VOLUMES in chosen else hidden_content(client, data)),
         ),
         userns=ways.userns,
     )

@@ -3,14 +3,22 @@ The screens show the change first, and then confirm and write it too."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path, PurePath
 
+from capadvise.catalog import default
+from capadvise.config.consumer import granted
+from capadvise.config.declared import Declared
 from capadvise.config.language import Language
 from capadvise.config.snippet import Snippet
+from capadvise.config.snippet_from import snippet_of
+from capadvise.gate.baseline import ReportFolder
 from capadvise.gate.files import Change
 from capadvise.gate.installed import UNIT_PATH, unit_file
-from capadvise.gate.patching import Patching, extending
-from capadvise.model.errors import BadInput, CannotPatch
+from capadvise.gate.outcome import Source
+from capadvise.gate.patching import Patching, extending, patching
+from capadvise.judgement.conclusion import ADDS_ONLY, standing_of
+from capadvise.model.errors import BadInput, CannotPatch, CapadviseError
 from capadvise.model.escape import printable
 from capadvise.workflow import ask_consumer
 from capadvise.workflow.notice import notice
@@ -45,6 +53,49 @@ def patch_file(
     change.write()
     notice(f"{what}: written")
     return True
+
+
+def fix(sources: Sequence[Source], baseline: ReportFolder) -> None:
+    """``check --fix``: give each service that has a report what that recommends, and print a note
+    for one that cannot be patched."""
+    for source in sources:
+        if not source.language.can("edit"):
+            continue
+        for declared in source.declared:
+            report = baseline.of(declared)
+            if report is not None and not declared.windows:
+                _fix(source, declared, report, baseline)
+
+
+def _fix(source: Source, declared: Declared, report: Path, baseline: ReportFolder) -> None:
+    service, loaded = declared.service, baseline.report(report)
+    caps = loaded.proposal.recommended
+    standing, doubt = standing_of(loaded)
+    given = granted(declared, source.language.judged_by, default())
+    if standing in ADDS_ONLY and caps <= given:
+        why = printable(doubt or standing.words)
+        notice(f"note: {service}: {report} takes nothing away: {why}")
+        return
+    held = [
+        (path, one) for path, all_of in source.written for one in all_of if one.service == service
+    ]
+    path = _place(source, held)
+    asked = None if source.language.service else service
+    joined = [(other, one) for other, one in held if other != path]
+    snippet = snippet_of(loaded, caps, default())
+    try:
+        made = patching(Path(path), source.language, asked, snippet, loaded, joined=joined)
+        if not made.change.empty:
+            patch_file(made, about=f"{service}: ")
+    except CapadviseError as error:
+        hint = f" ({error.hint})" if error.hint else ""
+        notice(f"note: {service}: {error}{hint}")
+
+
+def _place(source: Source, held: Sequence[tuple[str, Declared]]) -> str:
+    """The first file that grants the service something, else the first that declares it."""
+    granting = [path for path, one in held if one.add or one.drop or one.privileged]
+    return next(iter([*granting, *(path for path, _ in held), source.paths[0]]))
 
 
 # -------------------------------------------- the program that reads the file

@@ -6,20 +6,15 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from capadvise.cli.commands.run import asked
 from capadvise.cli.commands.screens import show_live
 from capadvise.model.errors import BadInput, Exit
 from capadvise.observe.ftrace.instances import require
-from capadvise.observe.supervise.command import Command
 from capadvise.targets.kubernetes.pods import Pods, pods_of, pods_with, require_pods
 from capadvise.targets.running.target import find, is_unit, running_unit
 from capadvise.workflow.record import Wishes
 from capadvise.workflow.record_running import record_pods, record_running
-from capadvise.workflow.reports import (
-    StderrAnnouncer,
-    check_writable,
-    print_json,
-    show_proposal,
-)
+from capadvise.workflow.reports import check_writable, print_json, show_proposal
 
 if TYPE_CHECKING:
     from capadvise.workflow.protocols import Over
@@ -41,14 +36,7 @@ def command(args: argparse.Namespace) -> int:
 
 
 def _record(args: argparse.Namespace, pods: Pods | None) -> list[Over]:
-    what = Command(
-        (),
-        check=args.check,
-        check_after=args.check_after or 0.0,
-        kind=args.kind,
-        seconds=args.seconds,
-        announcer=None if args.quiet else StderrAnnouncer(),
-    )
+    what = asked(args)
     screens = None if args.no_tui or args.quiet or args.json else show_live
     wishes = Wishes(args.output, quiet=args.quiet, screens=screens)
     if args.restart and not is_unit(args.what):

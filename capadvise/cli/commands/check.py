@@ -32,7 +32,7 @@ def command(args: argparse.Namespace) -> int:
     if args.fix:
         if baseline is None:
             raise BadInput("--fix writes the sets that reports recommend: it needs --against")
-        from capadvise.workflow.fix import fix
+        from capadvise.workflow.patch_file import fix
 
         fix(gathered.sources, baseline)
         gathered = gather(args.files, catalog, AskingConsumers(always=args.resolve))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -120,17 +121,24 @@ def _refuse_what_does_not_fit(args: argparse.Namespace, invocation: Invocation |
 
 
 def _target(argv: tuple[str, ...], args: argparse.Namespace) -> Command:
+    return replace(
+        asked(args, argv),
+        user=args.user,
+        stdout_to_stderr=args.json,
+        retry=args.retry,
+        linger=ANOTHER_FOLLOWS if args.prove else 0.0,
+    )
+
+
+def asked(args: argparse.Namespace, argv: tuple[str, ...] = ()) -> Command:
+    """What the user asked for by the options that ``run`` and ``attach`` have in common."""
     return Command(
         argv,
-        user=args.user,
         check=args.check,
         check_after=args.check_after or 0.0,
         kind=args.kind,
         seconds=args.seconds,
-        stdout_to_stderr=args.json,
-        retry=args.retry,
         announcer=None if args.quiet else StderrAnnouncer(),
-        linger=ANOTHER_FOLLOWS if args.prove else 0.0,
     )
 
 

@@ -20,6 +20,7 @@ from capadvise.config.yaml.reader import (
     line,
     optional_text,
     text,
+    text_at,
     walk,
     wrong,
 )
@@ -74,7 +75,7 @@ def read(source: str, path: str = "") -> tuple[Declared, ...]:
     for keys in tops(documents):  # compose takes several documents as several files
         project = Project.of(documents, keys, folder)
         lines = key_lines(keys.get("services"))
-        for name, node in documents.mapping(keys.get("services"), "services").items():
+        for name, node in documents.inner(keys, "services").items():
             if name in services:
                 raise BadInput(f"line {line(node)}: service {name!r:.80} appears twice")
             at = lines.get(name, line(node))
@@ -113,7 +114,7 @@ def uses_variables(source: str) -> bool:
         for group in ("secrets", "configs"):
             for item in documents.mapping(keys.get(group), group).values():
                 judged += [v for k, v in documents.mapping(item, group).items() if k == "file"]
-        for service in documents.mapping(keys.get("services"), "services").values():
+        for service in documents.inner(keys, "services").values():
             entries = documents.mapping(service, "a service")
             judged += [entries[name] for name in _WITH_VARIABLES if name in entries]
     each = (node for top in judged for node in walk(top))
@@ -224,14 +225,12 @@ class Project:
     def of(cls, documents: Documents, top: Entries, folder: str) -> Project:
         project = cls(folder)
         for name, volume in _named(documents, top, "volumes"):
-            options = documents.mapping(volume.get("driver_opts"), "driver_opts")
-            device = optional_text(options.get("device"), "device") or ""
-            more = optional_text(options.get("o"), "o") or ""
-            layers = [part.partition("=")[2] for part in more.split(",")]
-            project.volumes[name] = [path for each in (device, *layers) for path in each.split(":")]
+            options = documents.inner(volume, "driver_opts")
+            device, more = text_at(options, "device"), text_at(options, "o")
+            project.volumes[name] = host_paths.of_driver(device, more)
         for group in ("secrets", "configs"):
             for name, item in _named(documents, top, group):
-                project.files[group, name] = optional_text(item.get("file"), "file") or ""
+                project.files[group, name] = text_at(item, "file")
         for name, network in _named(documents, top, "networks"):
             called = optional_text(network.get("name"), "name") or name
             if called == "host" and "external" in network:
@@ -257,7 +256,7 @@ def _named(documents: Documents, top: Entries, group: str) -> Iterator[tuple[str
 
 def _exposed(documents: Documents, keys: Entries, project: Project) -> Iterator[ExposureAt]:
     for key, exposure in _NAMESPACES.items():
-        said = host_paths.expand(optional_text(keys.get(key), key) or "").strip().lower()
+        said = host_paths.expand(text_at(keys, key)).strip().lower()
         if said == "host":
             yield ExposureAt(exposure, f"{key}: host", line(keys[key]))
         elif key == "pid" and said:
@@ -280,7 +279,7 @@ def _exposed(documents: Documents, keys: Entries, project: Project) -> Iterator[
 def _joined(keys: Entries) -> Iterator[tuple[str, str, int]]:
     """(key, service, line) of the namespaces that are those of another service."""
     for key in _SWITCHES:
-        said = optional_text(keys.get(key), key) or ""
+        said = text_at(keys, key)
         if said.startswith(_SERVICE):
             yield key, said.removeprefix(_SERVICE), line(keys[key])
 
@@ -312,7 +311,7 @@ def _sources(
         for node in documents.items(keys.get(group), group):
             if isinstance(node, Mapping):
                 inner = documents.mapping(node, f"an item of {group}")
-                name = optional_text(inner.get("source"), "source") or ""
+                name = text_at(inner, "source")
             else:
                 name = text(node, f"an item of {group}")
             yield project.files.get((group, name), ""), line(node), False
@@ -323,8 +322,8 @@ def _source(documents: Documents, node: Node, what: str) -> tuple[str, bool]:
     if isinstance(node, Mapping):
         keys = documents.mapping(node, what)
         source = optional_text(keys.get("source"), "source")
-        source = source or optional_text(keys.get("src"), "src") or ""
-        read_only = optional_text(keys.get("read_only"), "read_only") or ""
+        source = source or text_at(keys, "src")
+        read_only = text_at(keys, "read_only")
         return source, host_paths.expand_variables(read_only).lower() not in _TRUE
     source, *rest = _split_mount(text(node, what))
     modes = rest[-1].split(",") if len(rest) > 1 else []
@@ -347,7 +346,7 @@ def _privileged_commands(documents: Documents, keys: Entries) -> Iterator[Exposu
         for node in documents.items(keys.get(key), key):
             hook = documents.mapping(node, f"an item of {key}")
             yield from _privileged_command(hook, f"a privileged {key} hook")
-    develop = documents.mapping(keys.get("develop"), "develop")
+    develop = documents.inner(keys, "develop")
     for node in documents.items(develop.get("watch"), "watch"):
         command = documents.mapping(node, "an item of watch").get("exec")
         if isinstance(command, Mapping):

@@ -19,6 +19,7 @@ from capadvise.config.yaml.reader import (
     flag,
     line,
     optional_text,
+    text_at,
 )
 from capadvise.config.yaml.tree import Node, ambiguous, names
 from capadvise.model.errors import BadInput
@@ -60,8 +61,7 @@ def render(snippet: Snippet) -> str:
     if engine.no_new_privileges(snippet):
         container["dockerSecurityOptions"] = [NO_GAIN]
     if values := engine.sysctls(snippet):
-        controls = [{"namespace": key, "value": value} for key, value in values.items()]
-        container["systemControls"] = controls
+        container["systemControls"] = [{"namespace": k, "value": v} for k, v in values.items()]
     return json.dumps({"containerDefinitions": [container]}, indent=2) + "\n"
 
 
@@ -92,18 +92,13 @@ def tasks(documents: Documents) -> list[Entries]:
     every = []
     for root in documents.roots:
         keys = documents.mapping(root, "a task definition")
-        inner = documents.mapping(keys.get("taskDefinition"), "taskDefinition")
+        inner = documents.inner(keys, "taskDefinition")
         if "containerDefinitions" in keys and "containerDefinitions" in inner:
             raise ambiguous(line(keys["taskDefinition"]), "a task definition within another")
         every.append(inner or keys)
     if not every or not all("containerDefinitions" in keys for keys in every):
         raise BadInput("line 1: not an ECS task definition: it has no containerDefinitions")
     return every
-
-
-def on_fargate(task: Entries) -> bool:
-    """Whether a task definition has to be valid on Fargate."""
-    return "FARGATE" in names(task.get("requiresCompatibilities"))
 
 
 def _refused(keys: Entries, add: list[str], *, fargate: bool) -> Iterator[tuple[str, str]]:
@@ -116,14 +111,14 @@ def _refused(keys: Entries, add: list[str], *, fargate: bool) -> Iterator[tuple[
 
 def _container(documents: Documents, node: Node, task: Entries, shared: TaskDefinition) -> Declared:
     keys = documents.mapping(node, "a container")
-    linux = documents.mapping(keys.get("linuxParameters"), "linuxParameters")
-    caps = documents.mapping(linux.get("capabilities"), "capabilities")
+    caps = documents.inner(keys, "linuxParameters", "capabilities")
     drop, add = (documents.texts(caps.get(key), key) for key in ("drop", "add"))
     options = documents.texts(keys.get("dockerSecurityOptions"), "dockerSecurityOptions")
     said = [at for option, at in options if option.replace("=", ":").split(":")[0] == NO_GAIN]
     name = optional_text(keys.get("name"), "name") or "?"
     family = any_text(task.get("family"))
-    platform = documents.mapping(task.get("runtimePlatform"), "runtimePlatform")
+    platform = documents.inner(task, "runtimePlatform")
+    fargate = "FARGATE" in names(task.get("requiresCompatibilities"))
     return Declared(
         service=name,
         aliases=(f"{family}/{name}",) if family else (),
@@ -139,10 +134,10 @@ def _container(documents: Documents, node: Node, task: Entries, shared: TaskDefi
             *(("no_new_privileges", at) for at in said),
             *(*drop, *add),
         ),
-        exposed=tuple(exposed(documents, keys, linux, options, shared)),
+        exposed=tuple(exposed(documents, keys, options, shared)),
         unjudged=tuple(unjudged(documents, keys)),
         profiles=tuple(profiles(options)),
-        refused=tuple(_refused(keys, [cap for cap, _ in add], fargate=on_fargate(task))),
+        refused=tuple(_refused(keys, [cap for cap, _ in add], fargate=fargate)),
         windows=(any_text(platform.get("operatingSystemFamily")) or "").startswith("WINDOWS"),
     )
 
@@ -160,44 +155,28 @@ class TaskDefinition:
     """What a task definition says outside of its containers that counts for each of them."""
 
     shared: tuple[ExposureAt, ...]
-    volumes: dict[str, tuple[str, ...]]
+    volumes: dict[str, list[str]]
     """The folders of the host that its volumes stand for."""
 
     @classmethod
     def of(cls, documents: Documents, task: Entries) -> TaskDefinition:
-        modes = ((key, optional_text(task.get(key), key) or "") for key, _ in _MODES)
-        shared = {
-            (key, said): ExposureAt(_MODES[key, said], f"{key}: {said}", line(task[key]))
-            for key, said in modes
-            if (key, said) in _MODES
-        }
-        volumes: dict[str, tuple[str, ...]] = {}
+        shared = (
+            ExposureAt(kind, f"{key}: {said}", line(task[key]))
+            for (key, said), kind in _MODES.items()
+            if text_at(task, key) == said
+        )
+        volumes: dict[str, list[str]] = {}
         for node in documents.items(task.get("volumes"), "volumes"):
             volume = documents.mapping(node, "a volume")
-            host = documents.mapping(volume.get("host"), "host")
-            folder = optional_text(host.get("sourcePath"), "sourcePath") or ""
-            named = optional_text(volume.get("name"), "name") or ""
-            volumes[named] = (folder, *_of_driver(documents, volume))
-        return cls(tuple(shared.values()), volumes)
-
-
-def _of_driver(documents: Documents, volume: Entries) -> Iterator[str]:
-    """What docker's local driver is told to mount: a device, or the layers of an overlay."""
-    driver = "dockerVolumeConfiguration"
-    configured = documents.mapping(volume.get(driver), driver)
-    options = documents.mapping(configured.get("driverOpts"), "driverOpts")
-    more = optional_text(options.get("o"), "o") or ""
-    layers = (part.partition("=")[2] for part in more.split(","))
-    for each in (optional_text(options.get("device"), "device") or "", *layers):
-        yield from each.split(":")
+            folder = text_at(documents.inner(volume, "host"), "sourcePath")
+            driver = documents.inner(volume, "dockerVolumeConfiguration", "driverOpts")
+            mounted = host_paths.of_driver(text_at(driver, "device"), text_at(driver, "o"))
+            volumes[text_at(volume, "name")] = [folder, *mounted]
+        return cls(tuple(shared), volumes)
 
 
 def exposed(
-    documents: Documents,
-    keys: Entries,
-    linux: Entries,
-    options: list[tuple[str, int]],
-    task: TaskDefinition,
+    documents: Documents, keys: Entries, options: list[tuple[str, int]], task: TaskDefinition
 ) -> Iterator[ExposureAt]:
     """All of a container."""
     yield from task.shared
@@ -205,13 +184,14 @@ def exposed(
         yield from security_option(option, at)
     for node in documents.items(keys.get("mountPoints"), "mountPoints"):
         mount = documents.mapping(node, "a mount point")
-        source = optional_text(mount.get("sourceVolume"), "sourceVolume") or ""
+        source = text_at(mount, "sourceVolume")
         writable = flag(mount.get("readOnly"), "readOnly") is not True
         for path in task.volumes.get(source, ()):
             yield from host_paths.mounted(path, line(node), writable=writable)
+    linux = documents.inner(keys, "linuxParameters")
     for node in documents.items(linux.get("devices"), "devices"):
         device = documents.mapping(node, "a device")
-        yield host_paths.device(optional_text(device.get("hostPath"), "hostPath") or "", line(node))
+        yield host_paths.device(text_at(device, "hostPath"), line(node))
 
 
 def unjudged(documents: Documents, keys: Entries) -> Iterator[tuple[str, int]]:

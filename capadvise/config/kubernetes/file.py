@@ -26,6 +26,7 @@ from capadvise.config.yaml.reader import (
     is_null,
     line,
     optional_text,
+    text_at,
 )
 from capadvise.config.yaml.tree import Mapping, Sequence
 from capadvise.model.caps import SYS_ADMIN
@@ -160,7 +161,7 @@ def _declared(documents: Documents, container: ManifestContainer) -> Declared:
     pod = documents.mapping(container.pod.get("securityContext"), "securityContext")
     own = container.context
     said = pod | {key: node for key, node in own.items() if not is_null(node)}
-    sets = documents.mapping(own.get("capabilities"), "capabilities")
+    sets = documents.inner(own, "capabilities")
     drop = documents.texts(sets.get("drop"), "drop")
     add = documents.texts(sets.get("add"), "add")
     users = {key: said.get(key) for key in ("runAsUser", "runAsGroup")}
@@ -256,7 +257,7 @@ def _folders(documents: Documents, container: ManifestContainer) -> Iterator[Exp
     writable: dict[str, bool] = {}
     for node in documents.items(mounts, "volumeMounts"):
         keys = documents.mapping(node, "an item of volumeMounts")
-        name = optional_text(keys.get("name"), "name") or ""
+        name = text_at(keys, "name")
         read_only = flag(keys.get("readOnly"), "readOnly") is True
         writable[name] = writable.get(name, False) or not read_only
     for name, (path, at) in paths.items():
@@ -274,7 +275,7 @@ def _host_paths(documents: Documents, pod: Entries) -> dict[str, tuple[str, int]
             host = keys.get("hostPath")
             if isinstance(host, Mapping):
                 path = optional_text(documents.mapping(host, "hostPath").get("path"), "path") or ""
-                paths[optional_text(keys.get("name"), "name") or ""] = (path, line(host))
+                paths[text_at(keys, "name")] = (path, line(host))
     return paths
 
 

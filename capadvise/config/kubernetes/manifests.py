@@ -282,14 +282,14 @@ def _is_list(documents: Documents, kind: str, keys: Entries) -> bool:
 
 def _object(documents: Documents, kind: str, node: Node, root: Node) -> ManifestObject:
     keys = documents.mapping(node, "an object")
-    metadata = documents.mapping(keys.get("metadata"), "metadata")
+    metadata = documents.inner(keys, "metadata")
     named = next((metadata[key] for key in ("name", "generateName") if key in metadata), None)
     name = optional_text(named, "name") or "?"
     pod = _pod(documents, kind, keys)
     finder = ContainerFinder(documents, f"{kind}/{name}")
     if pod is not None:
         template = documents.mapping(pod.holder.get("metadata"), "metadata")
-        finder.annotations = documents.mapping(template.get("annotations"), "annotations")
+        finder.annotations = documents.inner(template, "annotations")
         finder.take_pod(pod.spec)
         finder.annotations = {}
     version = optional_text(keys.get("apiVersion"), "apiVersion")

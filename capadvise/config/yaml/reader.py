@@ -85,6 +85,12 @@ class Documents:
             }
         return self._entries[id(node)]
 
+    def inner(self, keys: Entries, *path: str) -> Entries:
+        """Keys and values further inside; empty if there are none."""
+        for key in path:
+            keys = self.mapping(keys.get(key), key)
+        return keys
+
     def _is_forgotten(self, node: Node) -> bool:
         """True if compose is told to forget an entry, here and in other files."""
         return node.tag == "!reset" and "!reset" in self._dialect.tags
@@ -154,6 +160,11 @@ def text(node: Node, what: str) -> str:
 def optional_text(node: Node | None, what: str) -> str | None:
     """The same; None for None and for null."""
     return None if node is None or is_null(node) else text(node, what)
+
+
+def text_at(keys: Entries, key: str) -> str:
+    """The text of a key; empty if it has none."""
+    return optional_text(keys.get(key), key) or ""
 
 
 def any_text(node: Node | None) -> str | None:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 
 from capadvise.kernel import syscalls
 from capadvise.model.caps import Cap
-from capadvise.model.recording import UNKNOWN_CALL, Check, Phase, RefusedCall, Tally
+from capadvise.model.recording import (
+    UNKNOWN_CALL,
+    Check,
+    DeniedCheck,
+    Phase,
+    RefusedCall,
+    Tally,
+)
 from capadvise.observe.ftrace import ringbuffer
 from capadvise.observe.ftrace.check_events import (
     EXEC,
@@ -24,13 +33,24 @@ from capadvise.observe.ftrace.check_events import (
 )
 from capadvise.observe.ftrace.kallsyms import Symbols
 from capadvise.observe.ftrace.pointers import Pointers
-from capadvise.observe.tracking import distinct_checks, implied_needs, refusals
+from capadvise.observe.tracking import distinct_checks, implied_needs
 from capadvise.observe.tracking.distinct_checks import DistinctChecks
-from capadvise.observe.tracking.refusals import RefusalLog
-from capadvise.observe.tracking.tasks import Denied, Key, OneCommand, Repeat, Scope, Starts, Task
+from capadvise.observe.tracking.tasks import (
+    Denied,
+    Key,
+    OneCommand,
+    RawRefusal,
+    Repeat,
+    Scope,
+    Starts,
+    Task,
+)
 
 _RESULT = struct.Struct("<16xq")
 _SETPCAP = Cap.parse("SETPCAP")
+_SIGSYS = 0
+"""In the place of a refused call's error number: the process was sent this signal instead."""
+_DISTINCT_REFUSALS = _DISTINCT_PIDS = 4096
 
 
 class Tracker:
@@ -58,7 +78,8 @@ class Tracker:
         self.types, self.starts, self.root = types, starts, root
         self._stopping: int | None = None
         self._tasks = {root: Task("", syscalls.Ids(uid, uid, uid), syscalls.Ids(gid, gid, gid))}
-        self._refusals = RefusalLog()
+        self._refused: dict[int, Scope] = {}
+        """The scopes of threads that calls were refused to; they may have ended."""
         self.unnamed = 0
         """Calls that a filter answered with SIGSYS, and whose name was not seen."""
         self._ended: set[int] = set()
@@ -267,27 +288,48 @@ class Tracker:
     ) -> None:
         """A call that has failed; ``entered``: it got past the seccomp filter, if that is known."""
         entered, begins = True if task.call == call else None, self.types.enters
-        if not entered and self._order.lossless and refusals.is_begun(call, result, begins):
+        if not entered and self._order.lossless and _is_begun(call, result, begins):
             entered = False
         filtered = entered is False and -result in syscalls.REFUSED
         if filtered and call in self._opened_by and task.scope:
             phase = self._phase(time, task)
             self.counts.add_seccomp_denied(time, pid, task, call, self._opened_by[call], phase)
         if task.signalled:
-            self._refusals.note(pid, task, call, refusals.SIGSYS, False, ())
+            self._count_refusal(pid, task, call, _SIGSYS, False, ())
         elif -result in syscalls.refusing(call) or (entered is False and result < 0):
-            self._refusals.note(pid, task, call, -result, entered, denied)
+            self._count_refusal(pid, task, call, -result, entered, denied)
+
+    def _count_refusal(
+        self,
+        pid: int,
+        task: Task,
+        call: str,
+        code: int,
+        entered: bool | None,
+        denied: tuple[Denied, ...],
+    ) -> None:
+        """Count a call that has failed with this error; a later step judges the cause. Kinds beyond
+        a limit are counted as one, without their checks. ``entered``: see ``_note_refusal``."""
+        if task.scope is None:
+            return
+        if len(self._refused) < _DISTINCT_PIDS:
+            self._refused[pid] = task.scope
+        refusals, uid = task.scope.refusals, task.uids.effective
+        raw = RawRefusal(call, code, task.program, uid, entered, denied, task.nested)
+        if raw not in refusals and len(refusals) >= _DISTINCT_REFUSALS:
+            raw = raw._replace(program="?", uid=0, denied=())
+        refusals[raw] += 1
 
     def _settle(self, pid: int, task: Task) -> None:
         """After SIGSYS, the end of the call is what is seen next of a task, if anything is."""
         if task.signalled:
             task.signalled = False
             self.unnamed += 1
-            self._refusals.note(pid, task, UNKNOWN_CALL, refusals.SIGSYS, False, ())
+            self._count_refusal(pid, task, UNKNOWN_CALL, _SIGSYS, False, ())
 
     def scope_of(self, pid: int) -> Scope | None:
         """The scope that a process is or was in, as far as was read."""
-        return task.scope if (task := self._tasks.get(pid)) else self._refusals.scope_of(pid)
+        return task.scope if (task := self._tasks.get(pid)) else self._refused.get(pid)
 
     def adopt(self, pid: int, scope: Scope | None) -> Task:
         """A thread that ran before it was followed."""
@@ -343,9 +385,26 @@ class Tracker:
         return self.counts.checks(scope)
 
     def refused_calls(self, scope: Scope) -> tuple[RefusedCall, ...]:
-        """The refused calls of a target, as they were seen."""
-        return refusals.named(
-            scope.refusals,
-            lambda stack: self.counts.site(stack)[0],
-            lambda pointer: self.counts.namespace(pointer, scope),
-        )
+        """The refused calls of a target, with names for the kernel's numbers and addresses."""
+        counts: Counter[RefusedCall] = Counter()
+        site, namespace = self.counts.site, self.counts.namespace
+        for raw, times in scope.refusals.items():
+            denied = tuple(
+                dict.fromkeys(
+                    DeniedCheck(Cap(cap), site(stack)[0], namespace(pointer, scope))
+                    for cap, pointer, stack in raw.denied
+                )
+            )
+            code = "SIGSYS" if raw.code == _SIGSYS else errno.errorcode[raw.code]
+            given = raw.call, code, raw.program, 0, raw.uid, raw.entered, denied, raw.nested
+            counts[RefusedCall(*given)] += times
+        return tuple(call.counted(times) for call, times in counts.items())
+
+
+def _is_begun(call: str, result: int, begins: Mapping[int, str]) -> bool:
+    """True if the begin of a call is recorded: a seccomp filter, which runs first, answered a call
+    that ends without a begin (syscall_trace_enter() of kernel/entry/common.c). clone is recorded if
+    it makes namespaces, and only that is not permitted (EPERM)."""
+    if call == "clone":
+        return result == -errno.EPERM
+    return call in begins.values() and call not in syscalls.FILTERS

@@ -191,7 +191,7 @@ def run_once(job: Job, caps: CapSet, stop: Stop, so_far: SoFar | None = None) ->
     # The plan goes over a connection: a file would hold the environment, arguments and paths, which
     # are secrets.
     plan = json.dumps(_plan(job, caps, top) | {"tells": so_far is not None}).encode()
-    seconds = len(job.workload.rounds) * (job.workload.timeout + 20) + 100
+    seconds = len(job.workload.rounds) * (job.workload.timeout + 2 * _STOP_SECONDS) + 100
     result = stage.ask(plan, seconds, lambda line: so_far(_part(line, job)) if so_far else None)
     undo = partial(_undo, stage, place, killed=not result, of_unit=job.isolation == "unit")
     stop.ended(stage, undo, wait=job.alone)

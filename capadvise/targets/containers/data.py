@@ -11,9 +11,10 @@ import os
 import shutil
 import stat
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from capadvise.targets.client.client import Client, EngineError
 from capadvise.targets.client.invocation import Invocation
 from capadvise.targets.containers import project, volumes
 from capadvise.targets.containers.registry import ENGINES
+from capadvise.targets.image.ownership import status_below
 
 FRESH, VOLUMES, NEW_VOLUMES, COPY = "fresh", "volumes", "new-volumes", "copy"
 """The data with which a trial begins: new volumes and empty folders; new volumes in place of the
@@ -352,3 +354,64 @@ class DataCopies:
 
 def _gigabytes(size: int) -> str:
     return f"{size / 1e9:.1f} GB"
+
+
+# ---------- what an image has where a folder is mounted: a new volume would begin with it
+
+_MOST_LOOKED_AT = 5_000
+"""Entries of one folder of an image."""
+
+
+def hides_files_of_others(client: Client, source: DataSource) -> bool:
+    """Whether the folder covers files of the image that belong to another user than root: then a
+    start on a new volume can need what one on a folder of the host does not."""
+    layers = _layers(client, source.image) if source.target else []
+    return any(_is_of_others(layer, source.target.strip("/")) for layer in layers)
+
+
+def _is_of_others(layer: Path, path: str) -> bool:
+    if not _entries(layer, path):
+        return False
+    root = os.lstat(layer).st_uid  # below userns-remap, its root's
+    below = (
+        os.path.join(place, name)
+        for place, folders, files in os.walk(layer / path)
+        for name in (*folders, *files)
+    )
+    for entry in islice(below, _MOST_LOOKED_AT):
+        with suppress(OSError):
+            if os.lstat(entry).st_uid != root:
+                return True
+    return False
+
+
+def hidden_content(client: Client, data: Iterable[DataSource]) -> Iterator[str]:
+    """A sentence for each folder that covers files of the image."""
+    for source in data:
+        if source.target and _has_content(_layers(client, source.image), source.target):
+            yield (
+                f"the image has files in {source.target}, and a new volume would begin with them; "
+                "the folder that is mounted there does not: with a volume, more can be needed"
+            )
+
+
+def _layers(client: Client, image: str) -> list[Path]:
+    """The layers of an image on this machine; none of a storage that is no overlay."""
+    with suppress(EngineError, AttributeError):
+        storage = client.storage_of(image)
+        upper, lower = storage.get("UpperDir"), storage.get("LowerDir")
+        return [Path(path) for path in ":".join(filter(None, (upper, lower))).split(":") if path]
+    return []
+
+
+def _has_content(layers: Iterable[Path], target: str) -> bool:
+    """True if any of them has files there: what a higher layer removes is rare."""
+    return any(_entries(layer, target.strip("/")) for layer in layers)
+
+
+def _entries(layer: Path, path: str) -> list[str]:
+    with suppress(OSError):
+        status = status_below(layer, path)
+        if status is not None and stat.S_ISDIR(status.st_mode):
+            return os.listdir(layer / path)
+    return []

@@ -242,7 +242,7 @@ def _run(
     sources = Sources(ready.buffers, _tracker(ready, roster.starts), AuditListener.open())
     asked = replace(command, check=_reaching(start, command.check))
     loop = EventLoop(subject, sources, ready.signals, asked, limits)
-    return Run(start, loop, subject, command.check, command.kind, command.check_after)
+    return Run(start, loop, subject, command)
 
 
 def _tracker(ready: Session, starts: ContainerStarts) -> CheckTracker:

@@ -15,6 +15,7 @@ from capadvise.model.posture import Posture
 from capadvise.model.recording import ForeignFolder, Held, Recording
 from capadvise.model.target import Target
 from capadvise.model.workload import Workload
+from capadvise.observe.supervise.command import Command
 from capadvise.observe.supervise.event_loop import EventLoop, TargetSoFar
 from capadvise.observe.supervise.observation import Observation, working_directory
 from capadvise.observe.tracking.tasks import Scope
@@ -32,10 +33,8 @@ class Run:
     start: Start
     loop: EventLoop
     subject: ContainerSubject
-    check: str | None
-    kind: str | None
-    check_after: float
-    """The three are as the user gave them."""
+    command: Command
+    """As the user gave it."""
 
 
 def so_far(run: Run) -> list[TargetSoFar]:
@@ -89,9 +88,9 @@ def _recording_so_far(run: Run, entry: ContainerState, place: StartedContainer) 
     recording = run.loop.recording(place.scope, held, status, healthy=healthy)
     if recording.succeeded or entry.exit_status is None or entry.id in run.subject.ended_by_us:
         return recording
-    if run.check is not None and entry.exit_status == 0:
+    if run.command.check is not None and entry.exit_status == 0:
         return recording
-    if run.check is None and entry.stopped:  # by docker compose, or with docker stop
+    if run.command.check is None and entry.stopped:  # by docker compose, or with docker stop
         return replace(recording, succeeded=None, interrupted=True)
     # It has ended before the others were stopped.
     return replace(recording, succeeded=entry.exit_status == 0, interrupted=False)
@@ -130,16 +129,16 @@ def observation(
 
 def _workload(run: Run, entry: ContainerState) -> Workload:
     """The workload of trials: the user's check, the container's own, or a good end."""
-    check, kind = run.check, run.loop.kind
+    check, kind = run.command.check, run.loop.kind
     if entry.id in run.subject.ended_by_us:
         container = entry.container
         if check is None and container and container.healthcheck:
             check = healthcheck(run.start.client, container)
         check = check or run.subject.implicit_check(entry)
-        kind = run.kind or "daemon"
+        kind = run.command.kind or "daemon"
     elif len(run.start.services) > 1:  # the check was for those that went on
         check, kind = None, "oneshot"
-    return Workload(kind, check=check, check_after=run.check_after if check else 0.0)
+    return run.command.workload(kind, check)
 
 
 def image_name(image: str) -> str:

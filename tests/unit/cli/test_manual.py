@@ -14,7 +14,7 @@ from capadvise.catalog.sites import KEYS, parse_rules
 from capadvise.cli import main
 from capadvise.cli.commands.completions import script
 from capadvise.cli.manual import FOLDER, TOPICS, page
-from capadvise.cli.manual.generate import PAGES
+from capadvise.cli.manual.__main__ import PAGES
 from capadvise.cli.manual.options import Note, notes, program
 from tests.support.cost import loaded
 from tests.support.required import tool

@@ -14,8 +14,7 @@ from capadvise.config import LANGUAGES
 from capadvise.config.quadlet import QUADLET
 from capadvise.config.snippet import Snippet
 from capadvise.config.snippet_from import snippet_of
-from capadvise.gate.files import plan
-from capadvise.gate.line_diff import unified
+from capadvise.gate.files import plan, unified
 from capadvise.model.caps import Cap
 from capadvise.model.errors import BadInput
 from capadvise.model.target import Target

@@ -8,7 +8,7 @@ import pytest
 
 from capadvise.cli import main
 from capadvise.config import LANGUAGES, recognise
-from capadvise.gate.projects import projects
+from capadvise.gate.gathering import projects
 from capadvise.model.errors import BadInput
 from tests.support.gate_files import gated_folder
 

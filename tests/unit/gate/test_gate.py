@@ -21,9 +21,9 @@ from capadvise.config.declared import Declared, Exposure, ExposureAt
 from capadvise.config.systemd import file as systemd
 from capadvise.gate.against import own_users
 from capadvise.gate.finding import Finding, Severity
-from capadvise.gate.level import reached
+from capadvise.gate.gathering import projects
 from capadvise.gate.lint import lint
-from capadvise.gate.projects import projects
+from capadvise.gate.pod_security import service_level
 from capadvise.gate.service import Service
 from capadvise.judgement.report import Report
 from capadvise.model.caps import NAMES, parse_set
@@ -410,7 +410,7 @@ def test_what_a_setting_takes_away_is_not_granted() -> None:
     ],
 )
 def test_every_format_has_a_level(service: Declared, level: str) -> None:
-    assert reached(service, LANGUAGES["compose"].judged_by, CATALOG).level == level
+    assert service_level(service, LANGUAGES["compose"].judged_by, CATALOG).level == level
 
 
 def test_a_level_can_be_required(capsys: Out) -> None:

@@ -21,8 +21,7 @@ from capadvise.config.quadlet import file as quadlet
 from capadvise.config.systemd import file as systemd
 from capadvise.config.units.names import called_after, drop_in_folders
 from capadvise.gate import installed as gate_installed
-from capadvise.gate.gathering import paths_of
-from capadvise.gate.projects import projects
+from capadvise.gate.gathering import paths_of, projects
 
 Out = pytest.CaptureFixture[str]
 

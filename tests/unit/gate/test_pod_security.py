@@ -18,7 +18,7 @@ from capadvise.catalog import default
 from capadvise.config import LANGUAGES
 from capadvise.config.snippet_from import snippet_of
 from capadvise.gate.finding import Level, Reached
-from capadvise.gate.pod_security import pods, reached
+from capadvise.gate.pod_security import pod_level, pods
 from capadvise.model.caps import parse_set
 from capadvise.model.errors import BadInput
 from tests.support.recordings import report
@@ -44,7 +44,7 @@ def pod(context: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
 
 def judged(manifest: dict[str, Any]) -> Reached:
     (found,) = pods(json.dumps(manifest), CATALOG)  # to write YAML takes longer than to judge it
-    return reached(found)
+    return pod_level(found)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_what_keeps_a_pod_from_a_level_is_said_with_its_line() -> None:
         "kind: Deployment\nmetadata: {name: web}\nspec:\n  template:\n    spec:\n"
         "      hostNetwork: true\n      containers:\n      - name: app\n"
     )
-    (found,) = (reached(item) for item in pods(source, CATALOG))
+    (found,) = (pod_level(item) for item in pods(source, CATALOG))
     assert (found.pod, found.level) == ("Deployment/web", P)
     assert [(v.level, v.control, v.line) for v in found.violations] == [
         (B, "Host Namespaces", 6),
@@ -144,7 +144,7 @@ def test_what_is_no_pod_is_passed_by() -> None:
 def test_a_wrong_type_is_an_error_with_its_line() -> None:
     (found,) = pods("kind: Pod\nspec:\n  containers: []\n  hostNetwork: 'yes'\n", CATALOG)
     with pytest.raises(BadInput, match="line 4: hostNetwork must be true or false"):
-        reached(found)
+        pod_level(found)
 
 
 # ------------------------------------------------------------------------------ cross-check
@@ -190,4 +190,4 @@ def test_emit_names_the_level_that_its_manifest_reaches(caps: list[str], user: s
     made = replace(report(), target=replace(report().target, user=user))
     text = LANGUAGES["kubernetes"].render(snippet_of(made, parse_set(caps), CATALOG))
     (found,) = pods(text, CATALOG)
-    assert text.startswith(f"# Pod Security level: {reached(found).level},")
+    assert text.startswith(f"# Pod Security level: {pod_level(found).level},")

@@ -35,8 +35,7 @@ from capadvise.report.watch import (
     summary_json,
     summary_lines,
 )
-from capadvise.targets.running.machine import CallReader
-from capadvise.targets.running.owners import Owners, unit_or_user
+from capadvise.targets.running.machine import CallReader, Owners, unit_or_user
 from tests.support import schema
 
 CHOWN = ("setattr_prepare", "notify_change", "chown_common", "__x64_sys_chown")

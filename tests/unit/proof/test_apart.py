@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from capadvise.proof.trials.apart import Apart, FailedApart, Tell
+from capadvise.proof.trials.sandbox import Apart, FailedApart, Tell
 
 
 def test_what_is_told_before_the_result_comes_first() -> None:

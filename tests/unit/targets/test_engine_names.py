@@ -10,7 +10,7 @@ import pytest
 from capadvise.judgement.watched import Owner, OwnerKind
 from capadvise.model.errors import BadInput, CannotObserve
 from capadvise.targets.containers import registry
-from capadvise.targets.running.owners import Owners
+from capadvise.targets.running.machine import Owners
 
 NOBODY = 1 << 22 | 1
 """No process has this number: pids are below 2 to the power of 22."""

@@ -10,7 +10,7 @@ from capadvise.catalog import Catalog
 from capadvise.judgement.decide import decide_all
 from capadvise.judgement.proven import conclude
 from capadvise.judgement.report import Report
-from capadvise.model.caps import CapSet
+from capadvise.model.caps import Cap, CapSet
 from capadvise.model.errors import BadInput
 from capadvise.model.posture import Cgroup, Posture
 from capadvise.model.recording import Recording
@@ -40,16 +40,9 @@ def merge(
     """
     first = named[0][1]
     notes: list[str] = []
-    target = first.target
-    if name is not None:
-        target = replace(target, name=name)
-    else:
+    if name is None:
         _same_target(named)
-    if any(report.target.privileged for _, report in named):
-        target = replace(target, privileged=True)
-    granted = [report.target.granted for _, report in named if report.target.granted is not None]
-    if granted:
-        target = replace(target, granted=frozenset().union(*granted))
+    target = _target([report.target for _, report in named], name)
     recordings = numbered(item for _, report in named for item in report.recordings)
     if len({report.target.argv for _, report in named}) > 1:
         notes.append(f"the command lines differ: `prove` uses the one of {named[0][0]}")
@@ -64,6 +57,17 @@ def merge(
         owner = next(path for path, other in named if other.workload == report.workload)
         notes.append(f"the health checks differ: the merged report keeps the one of {owner}")
     return Merged(report, tuple(notes))
+
+
+def _target(targets: Sequence[Target], name: str | None) -> Target:
+    """The target of the merged report: it is granted what any of the runs was."""
+    target, granted = targets[0], [one.granted for one in targets if one.granted is not None]
+    return replace(
+        target,
+        name=target.name if name is None else name,
+        privileged=True if any(one.privileged for one in targets) else target.privileged,
+        granted=frozenset[Cap]().union(*granted) if granted else None,
+    )
 
 
 def _same_target(named: Sequence[tuple[str, Report]]) -> None:

@@ -13,6 +13,7 @@ from capadvise.catalog.capabilities import Risk
 from capadvise.catalog.sites import asker
 from capadvise.config.snippet_from import short_reason
 from capadvise.judgement.conclusion import (
+    PASSED,
     Conclusion,
     NextStep,
     conclude_report,
@@ -132,7 +133,9 @@ def next_words(
 
 def _few_lines(report: Report, catalog: Catalog, conclusion: Conclusion) -> Iterator[str]:
     """What could change the set, or what somebody does with it; the rest is for ``-v``."""
-    proven = report.proven
+    proven, minimal = report.proven, conclusion.minimal
+    if minimal is not None and minimal != conclusion.caps and conclusion.standing in PASSED:
+        yield f"Minimal set: {set_text(minimal)}: it passes, and loses what is said above."
     yield from _also_passed(conclusion)
     if proven is not None:
         yield from limits_of_proof(proven)

@@ -14,7 +14,7 @@ from capadvise.judgement.user_namespace import USUAL_IDS
 from capadvise.model.caps import Cap, CapSet
 from capadvise.model.escape import printable
 from capadvise.report.fit import can_move, fit_of_report
-from capadvise.report.lines import listed
+from capadvise.report.lines import listed, sentence
 from capadvise.report.risk import remaining, risk_word
 from capadvise.report.words import without
 
@@ -46,7 +46,7 @@ def against(
     open_ = frozenset(cap for cap in beyond if _is_open(cap, proposal))
     if partial:
         rule = "over-permissioned" if beyond else "under-permissioned"
-        holds = f"it holds {_names(beyond)}: {report} cannot tell whether it needs them"
+        holds = f"it holds {_names(beyond)}: {report} cannot tell whether it needs {_them(beyond)}"
         yield service.finding(
             rule,
             _first(beyond, service),
@@ -68,7 +68,7 @@ def against(
         yield service.finding(
             "over-permissioned",
             _first(open_, service),
-            f"it holds {_names(open_)}: {report} cannot tell whether it needs them",
+            f"it holds {_names(open_)}: {report} cannot tell whether it needs {_them(open_)}",
             " ".join(f"{cap.short}: {_doubt(cap, proposal)}." for cap in sorted(open_)),
             "Prove the report: trials decide.",
             severity=Severity.WARNING,
@@ -118,7 +118,7 @@ def _why(cap: Cap, service: Service, proposal: Proposal) -> str:
     need = proposal.need(cap)
     text = f"{cap.short}: {need.reason}."
     if need.verdict is Verdict.OPTIONAL and need.lost_without:
-        text += f" It works without, but {without(need)}."
+        text += f" Without it: {without(need)}."
     if cap == _BIND and service.consumer.free_ports:
         text += f" {service.consumer.free_ports}"
     return text
@@ -132,8 +132,11 @@ def _why_not(caps: CapSet, service: Service, proposal: Proposal) -> str:
             parts.append(f"{said}: {_names(of_verdict)}")
     worst = [cap for cap in caps if service.catalog.risk(cap) == "root"]
     more = f" Root-equivalent on the host: {_names(worst)}." if worst else ""
-    text = "; ".join(parts)
-    return f"{text[:1].upper()}{text[1:]}.{more}"
+    return f"{sentence('; '.join(parts))}{more}" if parts else more.lstrip()
+
+
+def _them(caps: CapSet) -> str:
+    return "it" if len(caps) == 1 else "them"
 
 
 def _names(caps: Iterable[Cap]) -> str:
@@ -177,11 +180,11 @@ def own_users(service: Service, report: Report, path: str) -> Iterator[Finding]:
         "user-namespace",
         next((name for name, cap in service.added() if cap == milder[0][0]), ""),
         f"it would run in a user namespace of its own, where {listed([s for _, s in milder])}",
-        f"{printable(path)} shows that what it needs works there, too."
+        f"{printable(path)} shows that it would work there, too."
         + f" {lost} would have no effect there." * bool(lost),
         f"{service.consumer.own_users}."
         + f" Map the ids up to {fit.ids - 1}." * (fit.ids > USUAL_IDS)
-        + " `capadvise help user-namespaces` says what else it needs.",
+        + " `capadvise help user-namespaces` says what else is necessary.",
     )
 
 

@@ -9,7 +9,7 @@ from capadvise.config.consumer import ALL, Winner
 from capadvise.gate.finding import Finding, Severity
 from capadvise.gate.powers import POWERS
 from capadvise.gate.service import Service
-from capadvise.model.caps import NAMES, Cap
+from capadvise.model.caps import NAMES, Cap, CapSet
 from capadvise.model.escape import printable
 
 
@@ -130,14 +130,14 @@ def _no_drop_all(service: Service) -> Iterator[Finding]:
     if not kept:
         return
     if consumer.runtime is None:
+        held = f"{len(kept)} {'capability' if len(kept) == 1 else 'capabilities'}"
         yield service.finding(
             "no-drop-all",
             "",
             "its bounding set is not limited",
-            f"A set-id program gains {len(kept)} capabilities."
+            f"A set-id program gains {held}."
             if service.bounded_only
-            else f"As root it starts with {len(kept)} capabilities, and any set-id program gains "
-            "them.",
+            else f"As root it starts with {held}, and any set-id program gains the same.",
             "Set CapabilityBoundingSet= to what the service needs, as `capadvise run` finds.",
         )
         return
@@ -145,16 +145,21 @@ def _no_drop_all(service: Service) -> Iterator[Finding]:
         "no-drop-all",
         "",
         "it does not drop ALL",
-        f"{_begins_with(service, len(kept))}: {', '.join(cap.short for cap in sorted(kept))}.",
+        f"{_kept_defaults(service, kept)}: {', '.join(cap.short for cap in sorted(kept))}.",
         "Drop ALL and add what the service needs, as `capadvise run` finds.",
     )
 
 
-def _begins_with(service: Service, many: int) -> str:
-    default = f"{service.consumer.title}'s default set"
+def _kept_defaults(service: Service, kept: CapSet) -> str:
+    """All, some or one of the runtime's default set; a user other than root starts with none."""
+    title, every = service.consumer.title, len(service.usual)
+    if len(kept) == every:
+        defaults = f"{title}'s {every} defaults"
+    else:
+        defaults = f"{len(kept)} of {title}'s {every} defaults"
     if not service.bounded_only:
-        return f"It starts with {default}, of which {many} are left"
-    return f"Its user starts with none, but a set-id program gains what is left of {default}"
+        return f"It keeps {defaults}"
+    return f"Its user starts with none, but a set-id program gains {defaults}"
 
 
 def _useless_add(service: Service) -> Iterator[Finding]:

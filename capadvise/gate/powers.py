@@ -46,7 +46,7 @@ def risky_capabilities(service: Service) -> Iterator[Finding]:
                 "high-risk",
                 name,
                 f"it adds {cap.short}{suffix}",
-                f"Its risk is high. {there.because}{attack}",
+                f"{there.because}{attack}",
                 remedy,
                 severity=_NOTE if needed else _WARNING,
             )
@@ -58,12 +58,14 @@ def risky_capabilities(service: Service) -> Iterator[Finding]:
 def _beyond_default(service: Service, rest: list[tuple[str, Cap]]) -> Iterator[Finding]:
     if rest:
         caps: CapSet = frozenset(cap for _, cap in rest)
+        them = "it" if len(caps) == 1 else "them"
         yield service.finding(
             "beyond-default",
             rest[0][0],
             f"it adds {', '.join(cap.short for cap in sorted(caps))}",
-            "Container engines do not grant it by default, and no report shows a need for it.",
-            "Record the service with `capadvise run`: the report shows whether it needs them.",
+            f"Container engines do not grant {them} by default, and no report shows a need for "
+            f"{them}.",
+            f"Record the service with `capadvise run`: the report shows whether it needs {them}.",
         )
 
 

@@ -353,7 +353,7 @@ def _reference(job: runner.Job, stop: Stop, begun: Callable[[Reference], None] |
         return Reference(job, *failed)
     outcome, evidence = choices.combined(list(passed.values()), list(passed))
     if evidence.stop is not None and evidence.stop.killed:
-        cautions.append("it does not stop when told to: stopping is not proven")
+        cautions.append("it does not stop on the stop signal: stopping is not proven")
     job = _as_it_passed(replace(job, choices=tuple(passed)), outcome, evidence)
     return Reference(job, outcome, evidence, tuple(dict.fromkeys(cautions)))
 

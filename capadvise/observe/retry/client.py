@@ -391,7 +391,7 @@ _ONE_ID = (
 _DAMAGED = "a message from the retry tracer was damaged and is lost"
 _ROOM = 1 << 24
 """The most bytes of messages that are kept: some 50,000 facts."""
-_TOO_MUCH = "the retry tracer told more than is kept: the rest is lost"
+_TOO_MUCH = "the retry tracer sent more than capadvise keeps: the rest is lost"
 _CAUTIONS = {
     "traces": "{} traces other processes, which does not work under retries: "
     "run it without --retry, or with --retry=all-calls",

@@ -82,7 +82,7 @@ class ContainerTrial:
                         for path, text in zip((self.out, self.err), texts, strict=True):
                             path.write_text(text, errors="backslashreplace")
             if subject.roster.engine_ended():
-                raise EngineError(f"{client.engine} ended meanwhile")
+                raise EngineError(f"{client.engine} ended during the trial")
             for folder in self.data.made if last else ():
                 files.extend(
                     (f"{folder.name}/{path}", text) for path, text in snapshot(folder, owner)

@@ -68,8 +68,8 @@ class Snippet:
 
     @property
     def set_title(self) -> str:
-        """``the floor``, ``the recommended set``."""
-        return "the floor" if self.set_name == "floor" else f"the {self.set_name} set"
+        """``the minimal set``, ``the recommended set``; version 1 calls the minimal set the floor."""
+        return "the minimal set" if self.set_name == "floor" else f"the {self.set_name} set"
 
     @property
     def root(self) -> bool:

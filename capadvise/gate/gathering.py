@@ -230,7 +230,7 @@ def _references(path: str, text: str) -> Iterator[Remark]:
         yield Remark(path, line, f"{kind} includes other files, which {tool} resolves")
     for name, folder, line in host_volumes(Documents(text, DIALECT)):
         if any(host_paths.mounted(folder, line, writable=True)):
-            what = f"PersistentVolume/{name} gives {folder} of a node to whoever claims it"
+            what = f"PersistentVolume/{name} gives {folder} of a node to every pod that claims it"
             yield Remark(path, line, what)
 
 

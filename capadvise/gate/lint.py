@@ -238,7 +238,7 @@ def _duplicates(service: Service) -> Iterator[Finding]:
                 "duplicate",
                 name,
                 f"it {verb} {what.short if isinstance(what, Cap) else what} twice",
-                "Once is enough: whoever changes the list may overlook the other.",
+                "Once is enough: a later edit may overlook the other.",
                 "Remove one.",
             )
 

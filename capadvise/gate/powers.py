@@ -81,7 +81,7 @@ _EXPOSURES: dict[Exposure, tuple[str, Severity, str, str]] = {
     Exposure.CONTROL_SOCKET: (
         "control-socket",
         _ERROR,
-        "Whoever can connect to it can start a privileged container: root-equivalent on the "
+        "A program that can connect to it can start a privileged container: root-equivalent on the "
         "host, without any capability, even where it is mounted read-only.",
         _NO_SOCKET,
     ),

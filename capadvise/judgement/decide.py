@@ -426,9 +426,9 @@ def _cautions(recording: Recording) -> Iterable[str]:
     if recording.io_uring:
         yield "io_uring was used: the checks of its worker threads were not observed"
     if recording.interrupted:
-        yield "it was stopped: what it does later, such as a reload, was not observed"
+        yield "it was stopped: its later actions, such as a reload, were not observed"
     elif recording.succeeded is False:
-        yield "the run failed: what a successful run needs was not observed"
+        yield "the run failed: the needs of a successful run were not observed"
     if refused := _refused_by_the_host(recording):
         calls, are = ", ".join(refused), "is" if len(refused) == 1 else "are"
         yield (

@@ -15,7 +15,7 @@ from capadvise.model.caps import CapSet, parse_set
 PREFIX = "io.capadvise."
 SETS, WORDS = ("floor", "recommended"), ("user", "report", "version", "variant")
 NAMES = tuple(f"{PREFIX}{key}" for key in (*SETS, *WORDS))
-CLAIMED = "whoever built the image wrote it: a claim, not a proof"
+CLAIMED = "the maker of the image wrote it: a claim, not a proof"
 IMAGE, LAYOUT = "image:", "oci:"
 """Begin the name of an image that an engine has, and of a folder, as skopeo writes it."""
 _LONGEST = 2000

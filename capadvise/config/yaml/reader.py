@@ -111,7 +111,7 @@ class Documents:
         if merges > 1:
             raise ambiguous(node.line, f"{what} has the merge key << twice")
         if merges and any(value.tag == "!reset" for _, value in node.pairs):
-            raise ambiguous(node.line, f"{what} has << beside !reset: what is merged comes back")
+            raise ambiguous(node.line, f"{what} has << beside !reset: the merged keys come back")
 
     def _check_merge(self, key: Node, value: Node, before: Iterable[str], what: str) -> None:
         for source in merge_sources(value):

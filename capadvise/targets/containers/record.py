@@ -316,7 +316,7 @@ def _not_seen(run: Run) -> Exception:
     if invocation.compose and invocation.engine == "podman":  # it ends with 0 whatever failed
         return CannotObserve(
             "podman-compose started no container",
-            hint="what it printed says why; `podman-compose up` alone must work first",
+            hint="its output says why; `podman-compose up` alone must work first",
         )
     return CannotObserve(
         "the container was not observed: an engine started it that is not being traced",

@@ -101,7 +101,7 @@ def _refused(options: Sequence[str], verb: str) -> BadInput:
     if "--user" in options:
         return BadInput(
             "systemctl --user: a user's own manager has no capability to give to its units",
-            hint="what the program needs: capadvise run --user USER -- COMMAND; a system unit with "
+            hint="record the program: capadvise run --user USER -- COMMAND; a system unit with "
             "User= can have it",
         )
     return BadInput(

@@ -68,7 +68,7 @@ class Snippet:
 
     @property
     def set_title(self) -> str:
-        """``the minimal set``, ``the recommended set``; version 1 calls the minimal set the floor."""
+        """``the minimal set``, ``the recommended set``; ``floor`` is version 1's word."""
         return "the minimal set" if self.set_name == "floor" else f"the {self.set_name} set"
 
     @property

@@ -38,7 +38,7 @@ def against(
     """
     report = printable(report)
     if service.declared.privileged:
-        return  # a finding of its own; what to add instead is the business of emit
+        return  # a finding of its own; emit says what to add instead
     wanted = proposal.recommended
     missing = [cap for cap in sorted(wanted) if not _has(cap, proposal, service.granted)]
     beyond = service.granted - wanted - (proposal.minimal or frozenset())

@@ -157,7 +157,7 @@ def gather_units(groups: Iterable[Sequence[str]], catalog: Catalog, resolver: Re
 
 
 def _nothing(folder: str) -> Source:
-    """A source for a folder without any file of ours: whoever named it expected one."""
+    """A source for a folder without any file that we know: the user who named it expected one."""
     remark = Remark(folder, 1, f"no {_titles('or', article=False)} is in this folder")
     return Source((folder,), KUBERNETES, (), (), remarks=(remark,))
 

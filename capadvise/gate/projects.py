@@ -129,7 +129,7 @@ def _instances(
 
 
 def _main(path: str, parts: int = 1) -> tuple[str, str] | None:
-    """(folder, name) of a compose file; of the one that an override is for with two ``parts``."""
+    """(folder, name) of a compose file; with two ``parts``, of the file that it overrides."""
     place = PurePath(path)
     stem, *endings = place.name.split(".")
     return (str(place.parent), stem) if stem in NAMES and len(endings) == parts else None

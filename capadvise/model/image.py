@@ -1,7 +1,7 @@
 """Images: what inspecting one shows, and the needs that its labels claim.
 
-The names of the labels are public: ``capadvise help known`` explains them. A label proves nothing:
-whoever builds an image writes what they like, and all that is read here is hostile.
+The names of the labels are public: ``capadvise help known`` explains them. A label is no proof:
+the maker of an image writes what they like, and all text read here is hostile.
 """
 
 from __future__ import annotations

@@ -265,7 +265,7 @@ def _known_companions(job: runner.Job) -> Pairs:
 
 def _companions_by_retries(job: runner.Job, minimal: CapSet, stop: Stop) -> Pairs:
     """The groups of the files that it may not access, by retries of the refused calls. Retries are
-    not possible for containers and units, whose processes the engine or systemd starts, nor in a
+    not possible for containers and units, whose processes the engine or systemd starts, or in a
     user namespace."""
     needing = sorted(minimal & groups.FILE_CAPS)
     if not needing or job.isolation not in ("command", "workload") or job.userns:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 NO_GAIN = "no-new-privileges"
 ON_FARGATE = ("SYS_PTRACE",)
 FARGATE = "Fargate lets a task definition add only SYS_PTRACE"
-"""So the API reference says of ``KernelCapabilities``."""
+"""From the API reference, ``KernelCapabilities``."""
 DIALECT = Dialect(
     names=frozenset(
         (
@@ -43,7 +43,7 @@ DIALECT = Dialect(
 
 
 def render(snippet: Snippet) -> str:
-    """What is to be merged into the container of a task definition. JSON has no comments, and AWS
+    """The keys to merge into the container of a task definition. JSON has no comments, and AWS
     refuses keys that it does not know: the reasons are labels of the container."""
     labels = {"capadvise.set": snippet.set_name, "capadvise.user": snippet.user}
     labels |= {f"capadvise.{cap.name}": reason for cap, reason in snippet.caps}
@@ -101,7 +101,7 @@ def tasks(documents: Documents) -> list[Entries]:
 
 
 def on_fargate(task: Entries) -> bool:
-    """Whether a task definition has to be valid on Fargate."""
+    """True if a task definition has to be valid on Fargate."""
     return "FARGATE" in names(task.get("requiresCompatibilities"))
 
 
@@ -156,7 +156,7 @@ _MODES = {
 
 @dataclass(frozen=True, slots=True)
 class TaskDefinition:
-    """What a task definition says outside of its containers that counts for each of them."""
+    """The settings of a task definition outside of its containers that count for each of them."""
 
     shared: tuple[ExposureAt, ...]
     volumes: dict[str, tuple[str, ...]]
@@ -181,7 +181,7 @@ class TaskDefinition:
 
 
 def _of_driver(documents: Documents, volume: Entries) -> Iterator[str]:
-    """What docker's local driver is told to mount: a device, or the layers of an overlay."""
+    """The mounts of a volume by docker's local driver: a device, or the layers of an overlay."""
     driver = "dockerVolumeConfiguration"
     configured = documents.mapping(volume.get(driver), driver)
     options = documents.mapping(configured.get("driverOpts"), "driverOpts")
@@ -214,6 +214,6 @@ def exposed(
 
 
 def unjudged(documents: Documents, keys: Entries) -> Iterator[tuple[str, int]]:
-    """What gives more that does not stand in the container."""
+    """Settings outside of the container that grant more."""
     if documents.items(keys.get("volumesFrom"), "volumesFrom"):
         yield "it mounts the volumes of other containers", line(keys["volumesFrom"])

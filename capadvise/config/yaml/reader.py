@@ -86,7 +86,7 @@ class Documents:
         return self._entries[id(node)]
 
     def _is_forgotten(self, node: Node) -> bool:
-        """True if compose is told to forget an entry, here and in other files."""
+        """True if compose must forget an entry, here and in other files."""
         return node.tag == "!reset" and "!reset" in self._dialect.tags
 
     def _check_pairs(self, node: Mapping, what: str) -> None:

@@ -332,7 +332,7 @@ class Listener:
 def _without_tries(
     seen: Sequence[RefusedCall], stood: Sequence[RefusedCall]
 ) -> tuple[RefusedCall, ...]:
-    """Replace the observed refusals for want of a capability, which are our tries, by the refusals
+    """Replace the observed refusals of missing capabilities, which are our tries, by the refusals
     that ``stood`` according to the tracer. A try could not change the other refusals, and many
     never stop a thread (a seccomp filter that answers, a read-only mount). In a user namespace of
     its own, nothing is tried."""

@@ -53,7 +53,7 @@ Given = tuple[str, int]
 SoFar = Callable[[Sequence[Recording]], None]
 """Gets the needs of a round so far."""
 RunLogged = Callable[[int, Command, SoFar], Observation]
-"""As ``RunRound``."""
+"""The same as ``RunRound``, with the needs so far."""
 
 
 class StageError(Exception):

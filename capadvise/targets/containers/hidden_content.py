@@ -1,4 +1,4 @@
-"""What an image has where a folder of the host is mounted: a new volume would begin with it."""
+"""Content of an image below a mounted folder of the host: a new volume would begin with it."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _MOST_LOOKED_AT = 5_000
 
 
 def of_others(client: Client, source: DataSource) -> bool:
-    """Whether some of it belongs to another user than root: then a start on a new volume can need
-    what one on a folder of the host does not."""
+    """True if some of it belongs to a user other than root: then a start on a new volume can need
+    more than a start on a folder of the host."""
     layers = _layers(client, source.image) if source.target else []
     return any(_is_of_others(layer, source.target.strip("/")) for layer in layers)
 
@@ -51,7 +51,7 @@ def cautions(client: Client, sources: Iterable[DataSource]) -> Iterator[str]:
 
 
 def _layers(client: Client, image: str) -> list[Path]:
-    """Where they are on this machine; none of a storage that is no overlay."""
+    """Their folders on this machine; none if the storage is no overlay."""
     with suppress(EngineError, AttributeError):
         storage = client.storage_of(image)
         upper, lower = storage.get("UpperDir"), storage.get("LowerDir")

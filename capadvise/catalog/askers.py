@@ -97,7 +97,7 @@ def _asker(columns: list[str]) -> Asker:
 
 
 def rows_by_function(text: str) -> Mapping[str, list[str]]:
-    """Function → its rows, unparsed: of the thousand, a run needs two or three."""
+    """Function → its rows, unparsed: a run needs two or three of the thousand."""
     rows: dict[str, list[str]] = {}
     for line in text.splitlines():
         rows.setdefault(line.partition("\t")[0], []).append(line)

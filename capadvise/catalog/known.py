@@ -138,7 +138,7 @@ class Known:
         return self._read[name]
 
     def find(self, word: str) -> KnownProgram | None:
-        """Find a program by any name: of a program, a package, an executable, a unit or an
+        """Find a program by any name: its own, or that of a package, an executable, a unit or an
         image."""
         index = self.index
         return self._program(

@@ -66,7 +66,7 @@ class Consumer:
     on_host: bool = False
     """Its services are no containers: they see the host's processes anyway."""
     filters: bool = True
-    """It puts a seccomp filter and a MAC profile on what it starts, unless told otherwise."""
+    """It puts a seccomp filter and a MAC profile on what it starts, unless an option forbids it."""
     free_ports: str = ""
     """The condition under which a container may bind every port without a capability; empty: there
     is none."""

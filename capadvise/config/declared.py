@@ -41,7 +41,7 @@ class Exposure(StrEnum):
     OWN_USERS = "own-users"
     """A user namespace of its own: this one restrains."""
     CONTROL_SOCKET = "control-socket"
-    """Whoever reaches it can start a privileged container."""
+    """A program that reaches it can start a privileged container."""
     SYSTEM_BUS = "system-bus"
     SYSTEM_FOLDER = "system-folder"
     """Programs, settings or secrets of the host, for writing."""

@@ -90,7 +90,7 @@ def _on_host_network(report: Report) -> bool:
 
 
 def _is_by_manager(target: Target) -> bool:
-    """``docker run``, ``systemctl restart``; of what was attached to, it is the process's own."""
+    """``docker run``, ``systemctl restart``; for an attached target, the process's own."""
     is_client = not CLIENTS.isdisjoint(PurePath(word).name for word in target.argv)
     return target.kind == "unit" or (target.kind == "container" and is_client)
 

@@ -24,7 +24,9 @@ def apply(text: str, cuts: Iterable[TextEdit]) -> str:
     parts, at = [], 0
     for cut in sorted(cuts, key=lambda cut: (cut.start, cut.end)):
         if cut.start < at:
-            raise CannotPatch(f"line {line_number(text, cut.start)}: it is used in its own place")
+            raise CannotPatch(
+                f"line {line_number(text, cut.start)}: an alias inside its own anchor"
+            )
         parts += [text[at : cut.start], cut.new]
         at = cut.end
     return "".join([*parts, text[at:]])

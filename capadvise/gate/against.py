@@ -15,7 +15,7 @@ from capadvise.judgement.user_namespace import USUAL_IDS
 from capadvise.model.caps import Cap, CapSet
 from capadvise.model.escape import printable
 from capadvise.report.fit import can_move, fit_of_report
-from capadvise.report.lines import listed
+from capadvise.report.lines import listed, sentence
 from capadvise.report.words import without
 
 _BIND = Cap.parse("NET_BIND_SERVICE")
@@ -39,7 +39,7 @@ def against(
     """
     report, rests_on = printable(report), f"The report: {printable(standing)}."
     if service.declared.privileged:
-        return  # a finding of its own; what to add instead is the business of emit
+        return  # a finding of its own; emit says what to add instead
     wanted = proposal.recommended
     missing = [cap for cap in sorted(wanted) if not _has(cap, proposal, service.granted)]
     beyond = service.granted - wanted - (proposal.minimal or frozenset())
@@ -47,7 +47,7 @@ def against(
     open_ = frozenset(cap for cap in beyond if _is_open(cap, proposal))
     if not enough:
         rule = "over-permissioned" if beyond else "under-permissioned"
-        holds = f"it holds {_names(beyond)}: {report} cannot tell whether it needs them"
+        holds = f"it holds {_names(beyond)}: {report} cannot tell whether it needs {_them(beyond)}"
         yield service.finding(
             rule,
             _first(beyond, service),
@@ -69,7 +69,7 @@ def against(
         yield service.finding(
             "over-permissioned",
             _first(open_, service),
-            f"it holds {_names(open_)}: {report} cannot tell whether it needs them",
+            f"it holds {_names(open_)}: {report} cannot tell whether it needs {_them(open_)}",
             " ".join(f"{cap.short}: {_doubt(cap, proposal)}." for cap in sorted(open_)),
             "Prove the report: trials decide.",
             severity=Severity.WARNING,
@@ -119,7 +119,7 @@ def _why(cap: Cap, service: Service, proposal: Proposal) -> str:
     need = proposal.need(cap)
     text = f"{cap.short}: {need.reason}."
     if need.verdict is Verdict.OPTIONAL and need.lost_without:
-        text += f" It works without, but {without(need)}."
+        text += f" Without it: {without(need)}."
     if cap == _BIND and service.consumer.free_ports:
         text += f" {service.consumer.free_ports}"
     return text
@@ -133,8 +133,11 @@ def _why_not(caps: CapSet, service: Service, proposal: Proposal) -> str:
             parts.append(f"{said}: {_names(of_verdict)}")
     worst = [cap for cap in caps if service.catalog.risk(cap) == "root"]
     more = f" Root-equivalent on the host: {_names(worst)}." if worst else ""
-    text = "; ".join(parts)
-    return f"{text[:1].upper()}{text[1:]}.{more}"
+    return f"{sentence('; '.join(parts))}{more}" if parts else more.lstrip()
+
+
+def _them(caps: CapSet) -> str:
+    return "it" if len(caps) == 1 else "them"
 
 
 def _names(caps: Iterable[Cap]) -> str:
@@ -178,11 +181,11 @@ def own_users(service: Service, report: Report, path: str) -> Iterator[Finding]:
         "user-namespace",
         next((name for name, cap in service.added() if cap == milder[0][0]), ""),
         f"it would run in a user namespace of its own, where {listed([s for _, s in milder])}",
-        f"{printable(path)} shows that what it needs works there, too."
+        f"{printable(path)} shows that it would work there, too."
         + f" {lost} would have no effect there." * bool(lost),
         f"{service.consumer.own_users}."
         + f" Map the ids up to {fit.ids - 1}." * (fit.ids > USUAL_IDS)
-        + " `capadvise help user-namespaces` says what else it needs.",
+        + " `capadvise help user-namespaces` says what else is necessary.",
     )
 
 

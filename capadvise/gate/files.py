@@ -102,7 +102,7 @@ def _read(path: Path, *, new: bool) -> bytes | None:
     except FileNotFoundError as error:
         if new and path.suffix == ".conf":
             return None
-        hint = "a drop-in that is not there yet is UNIT.d/NAME.conf" if new else None
+        hint = "name a new drop-in UNIT.d/NAME.conf" if new else None
         raise BadInput(f"{path}: {error.strerror}", hint=hint) from error
     except OSError as error:
         raise BadInput(f"{path}: {error.strerror}") from error
@@ -181,7 +181,9 @@ def _check_same(path: Path, before: bytes | None) -> None:
     except FileNotFoundError:
         same = before is None
     if not same:
-        raise CannotPatch(f"{path} was changed meanwhile", hint="nothing was written: try again")
+        raise CannotPatch(
+            f"{path} has changed since it was read", hint="nothing was written: try again"
+        )
 
 
 def _sync_folder(folder: Path) -> None:

@@ -40,7 +40,7 @@ RULES: dict[str, Rule] = {
     "control-socket": Rule(_E, "A socket that controls the host is mounted."),
     "host-folder": Rule(_E, "A folder with programs, settings or secrets of the host is mounted."),
     "host-device": Rule(_E, "A disk or the memory of the host is passed in."),
-    "privileged-command": Rule(_E, "A command beside the service runs with all capabilities."),
+    "privileged-command": Rule(_E, "A further command of the service runs with all capabilities."),
     "ignored-name": Rule(_E, "A capability name is unknown to the runtime: ignored or refused."),
     "add-and-drop": Rule(_E, "The same capability is added and dropped."),
     "rejected": Rule(_E, "The program that reads the file refuses this."),
@@ -58,16 +58,18 @@ RULES: dict[str, Rule] = {
     "withheld": Rule(_W, "Another setting of the unit takes away a capability that it adds."),
     "not-judged": Rule(_W, "Something that may grant more could not be judged."),
     "beyond-default": Rule(_N, "A capability is added that engines do not grant by default."),
-    "known-needs": Rule(_N, "A set was proven for its program, and the service has another one."),
+    "known-needs": Rule(
+        _N, "The service's set differs from the set that was proven for its program."
+    ),
     "label-needs": Rule(
         _N, "The service holds more than a label of its image says, or a label cannot be read."
     ),
     "user-namespace": Rule(
-        _N, "What it needs works in a user namespace of its own, too, where the risk is lower."
+        _N, "The service would also run in a user namespace of its own, where the risk is lower."
     ),
     "no-drop-all": Rule(_W, "The runtime's default set is kept instead of dropping ALL."),
     "useless-add": Rule(_W, "A capability is added, but the user does not get it."),
-    "escalation": Rule(_W, "Programs may gain capabilities that they were not started with."),
+    "escalation": Rule(_W, "Programs may gain capabilities after their start."),
     "duplicate": Rule(_W, "The same capability is listed twice."),
     "unresolved": Rule(_E, "A value could not be judged: docker compose did not resolve it."),
     "variable": Rule(_W, "The verdict depends on a variable."),

@@ -157,7 +157,7 @@ def gather_units(groups: Iterable[Sequence[str]], catalog: Catalog, resolver: Re
 
 
 def _nothing(folder: str) -> Source:
-    """A source for a folder without any file of ours: whoever named it expected one."""
+    """A source for a folder without any file that we know: the user who named it expected one."""
     remark = Remark(folder, 1, f"no {_titles('or', article=False)} is in this folder")
     return Source((folder,), KUBERNETES, (), (), remarks=(remark,))
 
@@ -230,7 +230,7 @@ def _references(path: str, text: str) -> Iterator[Remark]:
         yield Remark(path, line, f"{kind} includes other files, which {tool} resolves")
     for name, folder, line in host_volumes(Documents(text, DIALECT)):
         if any(host_paths.mounted(folder, line, writable=True)):
-            what = f"PersistentVolume/{name} gives {folder} of a node to whoever claims it"
+            what = f"PersistentVolume/{name} gives {folder} of a node to every pod that claims it"
             yield Remark(path, line, what)
 
 
@@ -496,7 +496,7 @@ def _instances(
 
 
 def _main(path: str, parts: int = 1) -> tuple[str, str] | None:
-    """(folder, name) of a compose file; of the one that an override is for with two ``parts``."""
+    """(folder, name) of a compose file; with two ``parts``, of the file that it overrides."""
     place = PurePath(path)
     stem, *endings = place.name.split(".")
     return (str(place.parent), stem) if stem in NAMES and len(endings) == parts else None

@@ -40,8 +40,8 @@ def known_needs(service: Service, unit: str, known: Known) -> Iterator[Finding]:
         "known-needs",
         "",
         f"{program.name} ({program.upstream} was proven) needs {_needed(program)}; "
-        f"this one {listed(said)}",
-        f"{printable(unit or repository(image))} most likely runs it."
+        f"this service {listed(said)}",
+        f"The {'unit' if unit else 'image'} name suggests {program.name}."
         + (f" {printable(asked)}" if asked else ""),
         f"`capadvise known {program.name}` shows the proof. To be sure of this service, record it.",
     )
@@ -51,13 +51,15 @@ def claimed_needs(service: Service, claim: Claim) -> Iterator[Finding]:
     """Findings by the labels of its image: the service holds more than they say, or they cannot be
     read. No label proves that it lacks something."""
     for problem in claim.problems:
-        yield _of_labels(service, printable(problem), "Who built the image can correct it.")
+        yield _of_labels(
+            service, printable(problem), "The maker of the image can correct the label."
+        )
     sets = [caps for caps in (claim.minimal, claim.recommended) if caps is not None]
     if not sets or service.bounded_only or service.declared.windows:
         return
     largest = frozenset[Cap]().union(*sets)
     for said in _more(service, largest):
-        what = f"a label of its image says that it needs {_names(largest)}; this one {said}"
+        what = f"a label of its image says that it needs {_names(largest)}; this service {said}"
         yield _of_labels(service, what, "To be sure of this service, record it.")
 
 
@@ -86,12 +88,12 @@ def _needed(program: KnownProgram) -> str:
     if some and not program.common:
         return f"at most {_names(some)}"
     always = _names(program.common)
-    return f"{always}, and at most {_names(some)} besides" if some else always
+    return f"{always}; in some configurations also {_names(some)}" if some else always
 
 
 def _names(caps: CapSet) -> str:
     if len(caps) > _MANY:
-        return f"{len(caps)} others, {listed([cap.short for cap in sorted(caps)][:3])} among them"
+        return f"{len(caps)} others, such as {listed([cap.short for cap in sorted(caps)][:3])}"
     return listed([cap.short for cap in sorted(caps)]) or "no capability"
 
 

@@ -132,14 +132,14 @@ def _no_drop_all(service: Service) -> Iterator[Finding]:
     if not kept:
         return
     if consumer.runtime is None:
+        held = f"{len(kept)} {'capability' if len(kept) == 1 else 'capabilities'}"
         yield service.finding(
             "no-drop-all",
             "",
             "its bounding set is not limited",
-            f"A set-id program gains {len(kept)} capabilities."
+            f"A set-id program gains {held}."
             if service.bounded_only
-            else f"As root it starts with {len(kept)} capabilities, and any set-id program gains "
-            "them.",
+            else f"As root it starts with {held}, and any set-id program gains the same.",
             "Set CapabilityBoundingSet= to what the service needs, as `capadvise run` finds.",
         )
         return
@@ -147,16 +147,21 @@ def _no_drop_all(service: Service) -> Iterator[Finding]:
         "no-drop-all",
         "",
         "it does not drop ALL",
-        f"{_begins_with(service, len(kept))}: {', '.join(cap.short for cap in sorted(kept))}.",
+        f"{_kept_defaults(service, kept)}: {', '.join(cap.short for cap in sorted(kept))}.",
         "Drop ALL and add what the service needs, as `capadvise run` finds.",
     )
 
 
-def _begins_with(service: Service, many: int) -> str:
-    default = f"{service.consumer.title}'s default set"
+def _kept_defaults(service: Service, kept: CapSet) -> str:
+    """All, some or one of the runtime's default set; a user other than root starts with none."""
+    title, every = service.consumer.title, len(service.usual)
+    if len(kept) == every:
+        defaults = f"{title}'s {every} defaults"
+    else:
+        defaults = f"{len(kept)} of {title}'s {every} defaults"
     if not service.bounded_only:
-        return f"It starts with {default}, of which {many} are left"
-    return f"Its user starts with none, but a set-id program gains what is left of {default}"
+        return f"It keeps {defaults}"
+    return f"Its user starts with none, but a set-id program gains {defaults}"
 
 
 def _useless_add(service: Service) -> Iterator[Finding]:
@@ -235,7 +240,7 @@ def _duplicates(service: Service) -> Iterator[Finding]:
                 "duplicate",
                 name,
                 f"it {verb} {what.short if isinstance(what, Cap) else what} twice",
-                "Once is enough: whoever changes the list may overlook the other.",
+                "Once is enough: a later edit may overlook the other.",
                 "Remove one.",
             )
 
@@ -314,7 +319,7 @@ def _risky_capabilities(service: Service) -> Iterator[Finding]:
                 "high-risk",
                 name,
                 f"it adds {cap.short}{suffix}",
-                f"Its risk is high. {there.because}{attack}",
+                f"{there.because}{attack}",
                 remedy,
                 severity=_NOTE if needed else _WARNING,
             )
@@ -326,12 +331,14 @@ def _risky_capabilities(service: Service) -> Iterator[Finding]:
 def _beyond_default(service: Service, rest: list[tuple[str, Cap]]) -> Iterator[Finding]:
     if rest:
         caps: CapSet = frozenset(cap for _, cap in rest)
+        them = "it" if len(caps) == 1 else "them"
         yield service.finding(
             "beyond-default",
             rest[0][0],
             f"it adds {', '.join(cap.short for cap in sorted(caps))}",
-            "Container engines do not grant it by default, and no report shows a need for it.",
-            "Record the service with `capadvise run`: the report shows whether it needs them.",
+            f"Container engines do not grant {them} by default, and no report shows a need for "
+            f"{them}.",
+            f"Record the service with `capadvise run`: the report shows whether it needs {them}.",
         )
 
 
@@ -347,7 +354,7 @@ _EXPOSURES: dict[Exposure, tuple[str, Severity, str, str]] = {
     Exposure.CONTROL_SOCKET: (
         "control-socket",
         _ERROR,
-        "Whoever can connect to it can start a privileged container: root-equivalent on the "
+        "A program that can connect to it can start a privileged container: root-equivalent on the "
         "host, without any capability, even where it is mounted read-only.",
         _NO_SOCKET,
     ),

@@ -14,7 +14,7 @@ from capadvise.gate.finding import Finding, Level, Reached, Severity
 from capadvise.gate.outcome import Examined, JudgedService, Outcome
 from capadvise.model.caps import CapSet
 from capadvise.model.escape import printable
-from capadvise.report.lines import counted
+from capadvise.model.wording import counted
 
 WIDTH = 80
 
@@ -152,7 +152,7 @@ def installed_text(outcome: Outcome) -> Iterator[str]:
     yield ""
     yield _installed_summary([service for _, service in rows], most)
     if any(finding.severity in _MARKS for _, service in rows for finding in service.findings):
-        yield "× and ! mark errors and warnings, which --output json names."
+        yield "× and ! mark errors and warnings; --output json shows them."
 
 
 def _row(file: Examined, service: JudgedService, most: int) -> str:
@@ -173,19 +173,26 @@ def _unit(file: Examined) -> str:
 
 
 def held_text(granted: CapSet, most: int) -> str:
-    """``all 41``, ``CHOWN, SETUID``, ``12 of them``."""
+    """``all 41``, ``CHOWN, SETUID``, ``12 capabilities``, ``none``."""
     if not granted:
-        return "nothing"
+        return "none"
     if len(granted) == most:
         return f"all {most}"
     names = ", ".join(cap.short for cap in sorted(granted))
-    return names if len(granted) <= _NAMED else f"{len(granted)} of them"
+    return names if len(granted) <= _NAMED else f"{len(granted)} capabilities"
 
 
 def _installed_summary(services: list[JudgedService], most: int) -> str:
     unlimited = sum(len(one.granted) == most for one in services)
     unknown = sum(one.report is None for one in services)
-    return (
-        f"{len(services)} services: {unlimited} have all {most} capabilities, "
-        f"{unknown} have no report. Record one: capadvise run -- systemctl restart UNIT"
+    text = (
+        f"{counted(len(services), 'service')}: {_have(unlimited)} all {most} capabilities, "
+        f"{_have(unknown)} no report."
     )
+    record = " Record one: capadvise run -- systemctl restart UNIT"
+    return f"{text}{record if unknown else ''}"
+
+
+def _have(number: int) -> str:
+    """``none has``, ``1 has``, ``2 have``."""
+    return f"{number or 'none'} {'have' if number > 1 else 'has'}"

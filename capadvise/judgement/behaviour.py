@@ -111,7 +111,7 @@ class Context:
     given_up: frozenset[tuple[str, str | None, int | None]]
     """(program, call, result) of calls that failed in every try, with all that the target held."""
     still_running: frozenset[str]
-    """The names of processes that ran until the target was told to stop."""
+    """The names of processes that ran until the target's stop began."""
     if_nobody_lists: Context | None = None
     """The other possible context, if lookups in /proc were dropped: a program that went through all
     processes may have been given one of them."""

@@ -18,6 +18,7 @@ from capadvise.judgement.behaviour import Context
 from capadvise.judgement.judge import UNKNOWN_SITE, Effect, Judged, implied, judge, one_question
 from capadvise.model.caps import SYS_ADMIN, Cap, CapSet
 from capadvise.model.recording import Namespace, Phase, Recording, Retried
+from capadvise.model.wording import counted
 
 
 class Verdict(StrEnum):
@@ -263,7 +264,7 @@ def _sentence(judged: Sequence[Judged]) -> str:
     says more than the name of the call that failed."""
     meant = [item for item in judged if item.rule is not None]
     texts = list(dict.fromkeys(item.why for item in meant or judged))
-    more = f", and {len(texts) - 3} more" if len(texts) > 3 else ""
+    more = f"; and {counted(len(texts) - 3, 'more use')}" if len(texts) > 3 else ""
     return "; ".join(texts[:3]) + more
 
 
@@ -324,7 +325,7 @@ def _settle(need: Need, chosen: CapSet) -> Need:
     return replace(
         need,
         verdict=Verdict.INCIDENTAL,
-        reason=f"{need.reason}: {' or '.join(cap.name for cap in answering)} would be enough, too",
+        reason=f"{need.reason}: {' or '.join(cap.name for cap in answering)} would also be enough",
         alternatives=tuple((cap,) for cap in answering),
     )
 
@@ -407,11 +408,16 @@ def _refused_by_the_host(recording: Recording) -> list[str]:
 def _cautions(recording: Recording) -> Iterable[str]:
     lost = recording.lost
     if lost.signal:
-        yield f"{lost.signal} events dropped: needs can be missing"
+        yield f"{counted(lost.signal, 'event')} dropped: needs can be missing"
     if lost.sys_admin:
-        yield (f"{lost.sys_admin} events of {SYS_ADMIN} dropped: its absence is unconfirmed")
+        yield (
+            f"{counted(lost.sys_admin, 'event')} of {SYS_ADMIN} dropped: its absence is unconfirmed"
+        )
     if lost.lookups:
-        yield f"{lost.lookups} lookups in /proc dropped: needs of {_SYS_PTRACE} can be missing"
+        yield (
+            f"{counted(lost.lookups, 'lookup')} in /proc dropped: "
+            f"needs of {_SYS_PTRACE} can be missing"
+        )
     yield from recording.cautions
     if recording.host.observer == "audit":
         yield "an audit log holds refusals only: it does not show what was granted and needed"
@@ -420,11 +426,12 @@ def _cautions(recording: Recording) -> Iterable[str]:
     if recording.io_uring:
         yield "io_uring was used: the checks of its worker threads were not observed"
     if recording.interrupted:
-        yield "it was stopped: what it does later, such as a reload, was not observed"
+        yield "it was stopped: its later actions, such as a reload, were not observed"
     elif recording.succeeded is False:
-        yield "the run failed: what a successful run needs was not observed"
+        yield "the run failed: the needs of a successful run were not observed"
     if refused := _refused_by_the_host(recording):
+        calls, are = ", ".join(refused), "is" if len(refused) == 1 else "are"
         yield (
-            f"{', '.join(refused)} failed, which is checked against the host's user namespace: "
-            "capabilities in the target's own user namespace do not count there"
+            f"{calls} failed and {are} checked against the host's user namespace: "
+            "capabilities in the target's own user namespace do not count for such a check"
         )

@@ -14,6 +14,7 @@ _ANY = "*"
 """Stands for what is random in a name."""
 _WORD = r"[^\s,;()\[\]<>\"']+"
 _MOST_EXAMPLES = 3
+_MESSAGE = "new message: "
 ORIGINAL = ", changed from the image"
 """Ends the text for a file that is also in the image of a container: the container's layer holds
 what was changed, and all other files are as in the image."""
@@ -146,9 +147,9 @@ def compare(full: Observed, less: Observed, noise: Noise = SILENCE) -> list[str]
     lost = []
     if full.exit_status != less.exit_status and not noise.exit_status:
         lost.append(f"it exits with {less.exit_status} instead of {full.exit_status}")
-    new = [line for line in less.stderr if line not in full.stderr]
-    lines = [line for line in new if _shape_of_line(line) not in noise.lines]
-    lost += [f"it says: {line}" for line in [*dict.fromkeys(lines)][:_MOST_EXAMPLES]]
+    new = {_shape_of_line(line): line for line in reversed(less.stderr) if line not in full.stderr}
+    lines = [line for shape, line in reversed(new.items()) if shape not in noise.lines]
+    lost += [f'{_MESSAGE}"{line}"' for line in lines[:_MOST_EXAMPLES]]
     for path, was, now in _changed(noise.files(full), noise.files(less)):
         if now == "missing" and was.endswith(ORIGINAL):
             lost.append(f"{path} stays as it is in the image")
@@ -170,9 +171,15 @@ def _changed(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[tu
 
 
 def examples(lost: Sequence[str]) -> str:
-    """The first few of them; the report holds all."""
-    more = len(lost) - _MOST_EXAMPLES
-    return "; ".join(lost[:_MOST_EXAMPLES]) + (f"; and {more} more" if more > 0 else "")
+    """The first few of them, each once, and the messages behind one label; the report holds all."""
+    every = [*dict.fromkeys(lost)]
+    shown, more = every[:_MOST_EXAMPLES], len(every) - _MOST_EXAMPLES
+    said = [text.removeprefix(_MESSAGE) for text in shown if text.startswith(_MESSAGE)]
+    if len(said) > 1:
+        first = next(at for at, text in enumerate(shown) if text.startswith(_MESSAGE))
+        shown = [text for text in shown if not text.startswith(_MESSAGE)]
+        shown.insert(first, f"new messages: {', '.join(said)}")
+    return "; ".join(shown) + (f"; and {more} more" if more > 0 else "")
 
 
 @dataclass

@@ -40,7 +40,7 @@ def incidental_use(check: Check, context: Context) -> IncidentalUse | None:
         return IncidentalUse("continuing a process of its own session")
     if _would_make_a_descriptor(check, context):
         return IncidentalUse(
-            "opening a file in /proc/PID/fd that may be made, where none can be made"
+            "opening a file in /proc/PID/fd with O_CREAT, although no file can be created there"
         )
     if _looks_up_owners(check, context):
         return IncidentalUse("looking up the owners of the sockets that it lists")
@@ -94,7 +94,7 @@ def _flushes_a_device(check: Check) -> str | None:
     if check.syscall != "ioctl" or dict(check.args).get("cmd") != _BLKFLSBUF:
         return None
     return (
-        "likely optional: programs usually go on where they cannot flush a block device; "
+        "likely optional: programs usually go on if they cannot flush a block device; "
         "capadvise prove tells"
     )
 
@@ -117,7 +117,7 @@ def _isolates_children(check: Check, context: Context) -> str | None:
         return None
     return (
         "likely optional: it only isolates children, and programs usually fork without new "
-        "namespaces where those are refused; capadvise prove tells"
+        "namespaces if those are refused; capadvise prove tells"
     )
 
 
@@ -140,7 +140,7 @@ def cannot_do_without(check: Check, context: Context) -> str | None:
     terminal, as sshd does, which ends a login that it cannot log."""
     executed = check.granted and check.result == 0 and check.syscall in EXECUTES
     if executed and context.signs.shows(Sign.PERMISSION, check.site):
-        return "the program was executed there; another one of its name may be on PATH"
+        return "the program was executed from that folder; PATH may have another of the same name"
     if context.signs.shows(Sign.ACCESS_QUESTION, check.site):
         return _asks_ahead(check, context)
     if check.cap == _FOWNER and context.signs.shows(Sign.FILE_OPEN, check.site):
@@ -151,7 +151,7 @@ def cannot_do_without(check: Check, context: Context) -> str | None:
     if check.program not in context.importers(ImportSign.AUDIT_MESSAGE):
         return None
     if check.program in context.importers(ImportSign.AUDIT_CONTROL):
-        return "its messages can be all that it is for"
+        return "sending these messages can be its only purpose"
     if check.program in context.terminal_givers:
         return "some programs end a login that they cannot log, others go on"
     return None
@@ -162,7 +162,7 @@ def _asks_ahead(check: Check, context: Context) -> str | None:
     answer is no (yadifad); others, such as bwrap and fusermount, only choose what to do."""
     if not check.granted or check.program not in context.user_changers:
         return None
-    return "some programs end where access(2) says no, others go on"
+    return "some programs end if access(2) says no, others go on"
 
 
 def looks_for(check: Check, context: Context) -> tuple[Cap, str] | None:

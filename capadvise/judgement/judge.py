@@ -127,7 +127,13 @@ def _by_meaning(check: Check, rule: SiteRule, context: Context) -> Judged | None
 def _by_program(check: Check, rule: SiteRule, context: Context) -> Judged:
     """Judge a check that decides, unless the program makes it on the way to something else."""
     if any((check.program, call) in context.calls for call in rule.co_syscalls):
-        return Judged(check, rule, Effect.INCIDENTAL, f"{rule.text}, by the way", lost=rule.lost)
+        return Judged(
+            check,
+            rule,
+            Effect.INCIDENTAL,
+            f"{rule.text}, on the way to another call",
+            lost=rule.lost,
+        )
     if use := incidental.incidental_use(check, context):
         return Judged(check, rule, Effect.INCIDENTAL, use.why, lost=use.lost)
     judged = _decides(check, context, rule, rule.text)
@@ -165,22 +171,22 @@ def _retried(check: Check, how: Retried, signs: Signs) -> Judged:
                 check,
                 None,
                 Effect.INCIDENTAL,
-                "asking whether it would be allowed, without doing it",
+                "checking whether a call would be allowed, without making it",
             )
         case Retried.ASKED:
-            why = signs.asked.get(call, "what its arguments ask for")
+            why = signs.asked.get(call, "doing what its arguments request")
             if check.cap == _SETFCAP:
                 uncertain = "the kernel makes no check for it: inferred from the call"
         case Retried.REFUSED:
             why = f"calling {call}, which fails with {check.without}"
             alternatives = (_DAC_OVERRIDE,) if check.cap == _DAC_READ_SEARCH else ()
             uncertain = (
-                "fails even with it: a user namespace cannot grant it, or something else "
-                "refuses, such as file permissions"
+                "the call fails even with it: a user namespace cannot grant it, or something else "
+                "refuses the call, such as file permissions"
             )
         case Retried.ONE_OF:
-            why = f"calling {call}, which fails with {check.without} without these together"
-            uncertain = "with everything it succeeds, with none of the likely ones alone"
+            why = f"calling {call}, which fails with {check.without} unless it has several of these"
+            uncertain = "it succeeds with every capability, but with no likely one alone"
         case Retried.SHOWN:
             return _shown(check, call, signs)
     return Judged(check, None, Effect.NEEDED, why, alternatives, False, uncertain)
@@ -191,7 +197,7 @@ def _shown(check: Check, call: str, signs: Signs) -> Judged:
     lacking = f"fails with {check.without}" if check.without else "loses a set-gid bit"
     why = f"calling {call}, which {lacking} without it"
     if check.result in signs.failed_anyway:
-        return Judged(check, None, Effect.INCIDENTAL, f"{why}, and fails anyway with it")
+        return Judged(check, None, Effect.INCIDENTAL, f"{why}, and fails with it, too")
     reading = check.cap == _DAC_READ_SEARCH and call != "open_by_handle_at"
     return Judged(
         check,

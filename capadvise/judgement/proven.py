@@ -217,7 +217,7 @@ _FAILS_AT = {
     "restart": " at the second start",
     "exec": " when it is used",
     "reload": " when it reloads",
-    "stop": " when it is told to stop",
+    "stop": " when it is stopped",
 }
 """By the step that failed. A failing first start needs no words."""
 

@@ -68,7 +68,7 @@ _UBUNTU = (
     "where kernel.apparmor_restrict_unprivileged_userns is 1 (Ubuntu), AppArmor refuses every"
     " capability in a user namespace: see the audit log"
 )
-_HIDDEN = "perhaps since AppArmor's profile {} does not allow it: capget(2) then hides it"
+_HIDDEN = "perhaps because AppArmor's profile {} does not allow it: capget(2) then hides it"
 """apparmor_capget(): a program such as named keeps only what capget(2) shows it."""
 _CONFINING = frozenset({"enforce", "kill"})
 _COMM = 15

@@ -35,6 +35,6 @@ class Report:
 
     @property
     def was_stopped(self) -> bool:
-        """True if the user or a time limit stopped it, and nothing told that it works."""
+        """True if the user or a time limit stopped it, and nothing showed that it works."""
         run = self.recording
         return run.succeeded is None or (run.interrupted and self.workload.check is None)

@@ -190,16 +190,16 @@ def _by_actions(
     system, that they do not own."""
     rule = judged.rule.id if judged.rule else ""
     if rule == "mknod" and judged.check.program in actions.runtimes:
-        return Placed(NeedScope.HOST, lost="device nodes of its containers' own")
+        return Placed(NeedScope.HOST, lost="separate device nodes for its containers")
     if rule == "cgroup-devices" and actions.runtimes:
         return Placed(NeedScope.HOST, lost="limits on the devices of its containers")
     check = judged.check
     flag = next((signs.entered[name] for name in check.site if name in signs.entered), 0)
     of_target = check.ns is Namespace.TARGET and not _was_granted_there(check, posture)
     if flag & ~actions.made and of_target:
-        return Placed(NeedScope.HOST, "entering a namespace that others made")
+        return Placed(NeedScope.HOST, "entering a namespace that other processes made")
     if of_target and not actions.mounts and _watches_file_system(check):
-        return Placed(NeedScope.HOST, "watching a file system that others mounted")
+        return Placed(NeedScope.HOST, "watching a file system that other processes mounted")
     return None
 
 
@@ -228,9 +228,9 @@ def _of_capability(cap: Cap, catalog: Catalog) -> Placed:
     entry = catalog.entry(cap)
     said = entry.user_namespace if entry else ""
     if said.startswith("No"):
-        return Placed(NeedScope.HOST, "whatever it is used for")
+        return Placed(NeedScope.HOST, "whatever its use")
     return Placed(
-        NeedScope.USER_NAMESPACE if said.startswith("Yes") else None, "what it is used for"
+        NeedScope.USER_NAMESPACE if said.startswith("Yes") else None, "its use is unknown"
     )
 
 
@@ -258,7 +258,7 @@ def _place_of_check(judged: Judged, cap: Cap, catalog: Catalog, posture: Posture
             return _with_owner(check, call, posture)
         return Placed(_of_capability(cap, catalog).scope, call)
     if _maps_unknown_ids(judged):
-        return Placed(None, f"{call}: which ids it maps")
+        return Placed(None, f"{call}: the ids that it maps are unknown")
     match _scope(judged, catalog):
         case NamespaceScope.INITIAL:
             return Placed(NeedScope.HOST, call)
@@ -303,7 +303,9 @@ def _with_owner(check: Check, call: str, posture: Posture) -> Placed:
             where = f" in the host's {_NAMES[kind or '']} namespace"
             return Placed(NeedScope.HOST, call, where=where)
         case Sharing.UNKNOWN:
-            return Placed(None, call, where=f": whose {_NAMES[kind or '']} namespace that is")
+            return Placed(
+                None, call, where=f": the owner of the {_NAMES[kind or '']} namespace is unknown"
+            )
     return Placed(NeedScope.USER_NAMESPACE, ids=_ids(check.args))
 
 
@@ -317,8 +319,8 @@ def _of_process(judged: Judged, call: str, posture: Posture) -> Placed:
     if shown is Sharing.HOST and (foreign or check.origin is Origin.HOLDER):
         return Placed(NeedScope.HOST, f"{call} of a process of the host")
     if shown is Sharing.HOST and judged.rule is not None and judged.rule.id.startswith(_IN_PROC):
-        return Placed(NeedScope.HOST, "looking into processes of the host")
-    return Placed(None, f"{call}: whose process that is")
+        return Placed(NeedScope.HOST, "inspecting processes of the host")
+    return Placed(None, f"{call}: the owner of the process is unknown")
 
 
 def _ids(args: Iterable[tuple[str, int]]) -> int:

@@ -261,7 +261,7 @@ REFUSABLE: dict[str, tuple[str, ...]] = {
     "clone": ("SYS_ADMIN", "SYS_RESOURCE"),
     "clone3": ("SYS_ADMIN", "SYS_RESOURCE", "CHECKPOINT_RESTORE"),
 }
-"""Frequent calls → the capabilities that they can be refused for want of. Only their refusals are
+"""Frequent calls → the capabilities whose lack can make them fail. Only their refusals are
 recorded, and those of the most frequent only where the target lacks one of these: each costs a
 few per cent."""
 

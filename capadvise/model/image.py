@@ -1,7 +1,7 @@
 """Images: what inspecting one shows, and the needs that its labels claim.
 
-The names of the labels are public: ``capadvise help known`` explains them. A label proves nothing:
-whoever builds an image writes what they like, and all that is read here is hostile.
+The names of the labels are public: ``capadvise help known`` explains them. A label is no proof:
+the maker of an image writes what they like, and all text read here is hostile.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SETS, WORDS = ("minimal", "recommended"), ("user", "report", "version", "variant
 _OLD_MINIMAL = f"{PREFIX}floor"
 """What versions before 0.3 called the minimal set."""
 NAMES = (*(f"{PREFIX}{key}" for key in (*SETS, *WORDS)), _OLD_MINIMAL)
-CLAIMED = "whoever built the image wrote it: a claim, not a proof"
+CLAIMED = "the maker of the image wrote it: a claim, not a proof"
 IMAGE, LAYOUT = "image:", "oci:"
 """Begin the name of an image that an engine has, and of a folder, as skopeo writes it."""
 _LONGEST = 2000

@@ -28,9 +28,9 @@ class Phase(StrEnum):
     HEALTHCHECK = "healthcheck"
     """The command that the engine runs inside a container to check its health made it."""
     RELOAD = "reload"
-    """First seen after the target had been told to reload."""
+    """First seen after a reload of the target had begun."""
     STOP = "stop"
-    """After the target had been told to stop."""
+    """After the target's stop had begun."""
     STOP_COMMAND = "stop-command"
     """A command of a unit that stops it or cleans up made it: if it fails, the unit has failed."""
 
@@ -318,7 +318,7 @@ class Recording:
     proc_scanners: frozenset[str] | None = None
     """Programs that listed all processes below /proc; None if that was not recorded."""
     access_time_keepers: frozenset[str] = frozenset()
-    """Programs that were told to leave the access times of files as they are."""
+    """Programs whose options say to keep the access times of files."""
     isolators: frozenset[str] = frozenset()
     """Programs that executed another one in new namespaces that they made for it with clone(2)."""
     imports: frozenset[tuple[str, str]] = frozenset()
@@ -326,7 +326,7 @@ class Recording:
     fixed_capsets: tuple[tuple[str, CapSet], ...] = ()
     """(program, kept set) of each program that called capset without a look at what it had."""
     still_running: frozenset[str] = frozenset()
-    """The names of its processes when it was told to stop; empty if it had ended by itself."""
+    """The names of its processes when its stop began; empty if it had ended by itself."""
     cautions: tuple[str, ...] = ()
     """The limits of the observers, one sentence each."""
     started_containers: bool = False

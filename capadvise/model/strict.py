@@ -73,8 +73,8 @@ def load_all(path: Path, text: str) -> list[Any]:
 
 
 def place(path: Path, mapping: Any, key: str = "") -> str:
-    """Where a key stands, to begin a message with: file and line. Without the key, or where there
-    is none of the name, it is the mapping's."""
+    """The place of a key, to begin a message with: file and line. Without the key, or if the
+    mapping lacks it, the place is the mapping's."""
     lines = mapping.lines if isinstance(mapping, _Lines) else {}
     return f"{path}: line {lines.get(key) or mapping.get(LINE, '?')}"
 

@@ -222,7 +222,7 @@ class _Search:
                 kept = kept - {cap}
 
     def _passes_in_budget(self, caps: CapSet, without: Cap, instead: tuple[str, ...]) -> bool:
-        """As ``passes``, after the minimal set is known; false if there were enough trials."""
+        """The same as ``passes``, after the minimal set is known; false after enough trials."""
         if caps in self.outcomes:
             passed = self.outcomes[caps].passed
             return passed and (not instead or self._again(caps, without, instead))
@@ -241,14 +241,14 @@ class _Search:
         return self.outcomes[caps].passed
 
     def surely(self, caps: CapSet, *, expected: bool, without: Cap | None = None) -> bool:
-        """As ``passes``; a result that contradicts the evidence must come twice."""
+        """The same as ``passes``; a result that contradicts the evidence must come twice."""
         passed = self.passes(caps, without)
         return passed if passed == expected else self._again(caps, without)
 
     def in_its_time(self, caps: CapSet, without: Cap | None = None) -> bool:
-        """As ``passes``, for a set that probably works: a trial that was late gets all the time
-        that the workload allows. A program that waits for a point in time, as cron does for the
-        next minute, takes longer in one trial than in another."""
+        """The same as ``passes``, for a set that probably works: a trial that was late gets all
+        the time that the workload allows. A program that waits for a point in time, as cron does
+        for the next minute, takes longer in one trial than in another."""
         passed = self.passes(caps, without)
         return self._again(caps, without) if self.outcomes[caps].late else passed
 

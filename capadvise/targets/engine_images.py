@@ -32,7 +32,7 @@ def labels_of(name: str) -> Mapping[str, str]:
     try:
         return _labels(described)
     except (ValueError, LookupError, AttributeError, TypeError) as error:
-        raise BadInput(f"image {name}: {client.engine} describes it strangely") from error
+        raise BadInput(f"image {name}: {client.engine} describes it in an unknown form") from error
 
 
 def labels_of_all(names: Iterator[str]) -> Iterator[tuple[str, Mapping[str, str]]]:

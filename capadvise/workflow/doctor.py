@@ -81,8 +81,8 @@ def examine() -> Iterator[HostFact]:
         not missing,
         "holds every capability",
         f"lacks {', '.join(missing)}",
-        "a target cannot be given what this process lacks; a call that is refused for want of it "
-        "is judged by its error",
+        "a target cannot get what this process lacks: calls needing it fail here, and capadvise "
+        "infers the need from the error",
         needed=False,
     )
 

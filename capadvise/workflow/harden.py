@@ -12,6 +12,7 @@ from capadvise.judgement.proven import Interrupted, TrialOutcome
 from capadvise.judgement.report import Report
 from capadvise.model.companion import Companion, CompanionKind
 from capadvise.model.errors import BadInput, CapadviseError
+from capadvise.model.wording import counted
 from capadvise.proof.trials import runner
 from capadvise.proof.trials.stop import Stop
 from capadvise.targets.systemd import manager
@@ -73,7 +74,7 @@ def _hardening(report: Report, job: runner.Job, stop: Stop) -> Hardening:
         progress(f"  {what}: {result} ({outcome.seconds:.1f} s){why}"[:160])
         return outcome, evidence
 
-    progress(f"{name}: {len(proposed.lines)} options of systemd are tried")
+    progress(f"{name}: trying {counted(len(proposed.lines), 'option')} of systemd")
     alone, evidence = tried((), "without any")
     if not alone.passed:
         raise runner.BrokenTrial(f"a trial without any option failed: {alone.why}")

@@ -272,7 +272,7 @@ def _known_companions(job: runner.Job) -> Pairs:
 
 def _companions_by_retries(job: runner.Job, minimal: CapSet, stop: Stop) -> Pairs:
     """The groups of the files that it may not access, by retries of the refused calls. Retries are
-    not possible for containers and units, whose processes the engine or systemd starts, nor in a
+    not possible for containers and units, whose processes the engine or systemd starts, or in a
     user namespace."""
     needing = sorted(minimal & groups.FILE_CAPS)
     if not needing or job.isolation not in ("command", "workload") or job.userns:
@@ -360,7 +360,7 @@ def _reference(job: runner.Job, stop: Stop, begun: Callable[[Reference], None] |
         return Reference(job, *failed)
     outcome, evidence = choices.combined(list(passed.values()), list(passed))
     if evidence.stop is not None and evidence.stop.killed:
-        cautions.append("it does not stop when told to: stopping is not proven")
+        cautions.append("it does not stop on the stop signal: stopping is not proven")
     job = _as_it_passed(replace(job, choices=tuple(passed)), outcome, evidence)
     return Reference(job, outcome, evidence, tuple(dict.fromkeys(cautions)))
 

@@ -17,6 +17,7 @@ from capadvise.judgement.report import Report
 from capadvise.kernel.background import Background
 from capadvise.model.errors import CapadviseError, Exit
 from capadvise.model.escape import printable
+from capadvise.model.wording import counted
 from capadvise.proof.trials.runner import BrokenTrial
 from capadvise.proof.trials.stages import Stages
 from capadvise.proof.trials.stop import Stop
@@ -140,7 +141,7 @@ def _on_stderr(name: str) -> TrialListener:
 
     def expected(count: int) -> None:
         most[0] = count
-        progress(f"{name}: {count} trials, more if a member can be dropped")
+        progress(f"{name}: {counted(count, 'trial')}, more if a member can be dropped")
 
     def ended(trial: Trial) -> None:
         trials.append(trial)

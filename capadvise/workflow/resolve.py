@@ -53,7 +53,7 @@ class AskingConsumers:
             return replace(source, declared=declared, remarks=remarks)
         if includes:
             raise BadInput(
-                f"{files}: what it includes cannot be judged: {why}",
+                f"{files}: its included files cannot be judged: {why}",
                 hint=(
                     "run the gate where docker compose is installed, or check the "
                     "included files too"

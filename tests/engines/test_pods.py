@@ -199,7 +199,10 @@ def test_it_ends_with_the_pod(kubelet: Node, tmp_path: Path) -> None:
     with kubelet.pod("short-1"):
         process = start(f"{kubelet.namespace}/short-1", "-o", str(tmp_path))
     _, err = process.communicate(timeout=60)
-    assert f"no container of {kubelet.namespace}/short-1 ran on this machine meanwhile" in err
+    assert (
+        f"no container of {kubelet.namespace}/short-1 ran on this machine during the recording"
+        in err
+    )
     assert process.returncode == 3
 
 

@@ -121,7 +121,7 @@ def test_where_tracefs_cannot_be_mounted_that_is_said() -> None:
     if not tracefs.MOUNT_POINTS[0].joinpath("instances").is_dir():
         assert said["tracefs"].startswith("no tracefs is not mounted, and root may not mount it")
     assert "SYS_ADMIN" in said["bounding set"]
-    assert "a target cannot be given what this process lacks" in text
+    assert "a target cannot get what this process lacks" in text
     assert code == 0
 
 

@@ -98,7 +98,7 @@ def test_what_the_stop_needs_is_in_the_floor(tmp_path: Path) -> None:
     report = prove(tmp_path, text)
     assert set(phases(report)) == {"KILL", "SETUID", "CHOWN"}
     assert failed_at(report)["KILL"] == "stop"
-    assert lost_without(report, "KILL") == "the workload fails when it is told to stop"
+    assert lost_without(report, "KILL") == "the workload fails when it is stopped"
 
 
 def test_what_outlasts_the_stop_without_it_is_in_the_floor(tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_what_outlasts_the_stop_without_it_is_in_the_floor(tmp_path: Path) -> No
     assert set(phases(report)) == {"KILL", "SETUID", "CHOWN"}
     assert failed_at(report)["KILL"] == "stop"
     stops = [one for one in report["proof"]["trials"] if one["failed_at"] == "stop"]
-    said = "told to stop, it ended, and left running: python3"
+    said = "it stopped, but left running: python3"
     assert stops
     assert all(one["differences"][0] == said for one in stops)
 

@@ -91,7 +91,7 @@ def test_what_is_lost_names_the_scratch_folder_as_the_workload_does(tmp_path: Pa
     text = "name: x\ncommand: chown nobody $W/f || echo lost\nsetup: touch f\ncheck: 'true'"
     report, _ = prove(workload(tmp_path, text))
     assert [need["lost_without"] for need in report["needs"] if need["lost_without"]] == [
-        "it says: chown: changing ownership of '$W/f': Operation not permitted; "
+        "new message: \"chown: changing ownership of '$W/f': Operation not permitted\"; "
         "f is 0:0 0644 instead of 65534:0 0644"
     ]
 

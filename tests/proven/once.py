@@ -33,7 +33,7 @@ from capadvise.workflow.jobs import Candidate, Ways, candidates
 from capadvise.workflow.reports import keep
 from tests.proven.run import MADE, Way, programs, ways
 
-TO_STOP = "when it is told to stop"
+TO_STOP = "when it is stopped"
 """So ends what is lost where a trial failed only then."""
 
 

@@ -1,10 +1,13 @@
-"""Everything that a person reads calls one thing by one name, that of the field."""
+"""Everything that a person reads calls one thing by one name, that of the field, in plain order."""
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 TOP = Path(__file__).parents[2]
 FORBIDDEN = {
@@ -74,3 +77,124 @@ def test_the_words_are_seen_across_lines_and_in_capitals() -> None:
         r"'in\n  passing': say incidental",
         "'let go of': say detached; released",
     ]
+
+
+PATTERNS = {
+    r"(?<=[.;:] )who (?=[a-z])": "name the actor: no clause begins with 'who'",
+    r"(?<=[.;] )what (?=[a-z])(?![^.]*\?)": "name the thing: no clause begins with 'what'",
+    r"(?<=[.;] )of (an?|the|what|these|those|it|them|one|two|all|each) ": "begin with the subject",
+    r"so (is|are|does|do|has|have) (it|they|the|a|what)\b(?! expan)": "the same holds for …",
+    r"(?<!neither )nor\b": "neither … nor, or two sentences",
+    r"besides\b": "also",
+    r"meanwhile\b": "during …, while …",
+    r"told\b": "shown, reported, stopped",
+    r"in there\b": "name the place",
+    r"is of (?!uid)": "has, belongs to, describes",
+    r"(for )?want of\b": "because … is missing",
+    r"the like\b": "similar …, such as …",
+    r"(?<=[.;:] )whoever\b": "a program that …, a user who …",
+    r"asked of\b": "checked against",
+    r"unasked\b": "by default",
+    r"as good as\b": "equivalent",
+    r"in vain\b": "without success",
+    r"floors?\b(?!:)": "minimal set",
+    r"tolerated\b": "optional",
+    r"advisory\b": "incidental",
+    r"unused\b(?!-)": "not checked",
+    r"needs? nothing\b(?! (else|prepared))": "needs no capability, none",
+}
+"""How a clause begins that needs a second reading, and words for a verdict that are no more → what
+to write."""
+ORDINARY = {
+    ("io.capadvise.floor", "floor"): "the key of a label, which images in use have",
+    ("| advisory |", "advisory"): "the name of a meaning in the catalog's rules",
+    ("meaning advisory", "advisory"): "the same",
+    ("meaning: advisory", "advisory"): "the same",
+    ("Who does what", "who "): "a heading",
+}
+"""(text around it, match) → why it stays."""
+NOT_YET = ("cli", "report", "tui")
+"""Rooms whose sentences are mended elsewhere."""
+GENERATED = ("capabilities", "command-line", "installing", "known", "report", "sites", "start")
+"""Pages made of other files, or mended elsewhere."""
+PROGRAMS = [
+    path
+    for path in sorted(TOP.glob("capadvise/**/*.py"))
+    if path.relative_to(TOP).parts[1] not in NOT_YET
+]
+PAGES = [
+    path
+    for pattern in ("capadvise/**/*.md", "demos/**/*.md")
+    for path in sorted(TOP.glob(pattern))
+    if path.stem not in GENERATED
+]
+
+
+def programs() -> Iterator[tuple[Path, str]]:
+    """The texts of each program: what it prints, its documentation and its comments."""
+    for path in PROGRAMS:
+        source = path.read_text()
+        for node in ast.walk(ast.parse(source)):
+            text = node.value if isinstance(node, ast.Constant) else None
+            if isinstance(text, str) and " " in text.strip():
+                yield path, text
+        for block in re.findall(r"(?m)(?:^ *# .*\n)+|  # .*$", source):
+            yield path, re.sub(r"(?m)^ *# ", "", block).strip(" #")
+
+
+def pages() -> Iterator[tuple[Path, str]]:
+    """The prose of each page, without code, and without what capadvise prints."""
+    for path in PAGES:
+        text = re.sub(r"(?s)```.*?```", "", path.read_text())
+        yield path, re.sub(r"`[^`]*`|\]\([^)]*\)", "``", text)
+
+
+def catalog() -> Iterator[tuple[Path, str]]:
+    """The facts, without commands and the keys of programs."""
+    for path in sorted(TOP.glob("catalog/**/*.yaml")):
+        yield path, re.sub(r"(?m)^ *(floor|command):.*$", "", path.read_text())
+
+
+@pytest.mark.parametrize("texts", [programs, pages, catalog])
+def test_a_sentence_has_plain_order(texts: type[Iterator[tuple[Path, str]]]) -> None:
+    assert [line for path, text in texts() for line in disordered(text, path)] == []
+
+
+def disordered(text: str, path: Path) -> Iterator[str]:
+    """Where a text has one of these patterns, and what to write."""
+    text = re.sub(r"``[^`]+``", "``", " ".join(text.split()))
+    text = f". {text}" if text[:1].isupper() else f"  {text}"
+    for pattern, better in PATTERNS.items():
+        for match in re.finditer(pattern, text, re.IGNORECASE):
+            around = text[max(0, match.start() - 70) : match.end() + 50]
+            if text[match.start() - 1].isalnum() or "neither " in around.lower():
+                continue
+            if not any(near in around and match[0].lower() == word for near, word in ORDINARY):
+                yield f"{path.relative_to(TOP)}: …{around}…: {better}"
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "Who may not do that needs these rights.",
+        "It is off. What gives it back is looked for.",
+        "Of a unit, nothing is kept.",
+        "It stays. So is it with units.",
+        "It is not stopped. Nor is it killed.",
+        "What others need besides.",
+        "The report is of web.",
+        "It was told to stop.",
+        "The floor is minimal.",
+        "A redis needs nothing.",
+    ],
+)
+def test_a_pattern_is_seen(sentence: str) -> None:
+    assert [*disordered(sentence, FILES[0])]
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    ["It is neither read nor written.", "An attacker who can run code.", "It shows what it needs."],
+)
+def test_plain_words_are_none(sentence: str) -> None:
+    assert not [*disordered(sentence, FILES[0])]

@@ -332,8 +332,8 @@ def _notes(plan: _Plan, snippet: Snippet, *, changed: bool) -> Iterator[str]:
     silent = "privileged" not in entries(node) and not plan.privileged
     if plan.recorded and changed and silent:
         yield (
-            f"{name} was privileged when it was recorded, which this file does not say: if "
-            "another one does, replace that by privileged: false"
+            f"{name} was privileged when it was recorded, but not in this file: replace "
+            "privileged: true by privileged: false in the file that says it"
         )
     if plan.overrides and plan.tag("cap_add") is None:
         yield (

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 NO_GAIN = "no-new-privileges"
 ON_FARGATE = ("SYS_PTRACE",)
 FARGATE = "Fargate lets a task definition add only SYS_PTRACE"
-"""So the API reference says of ``KernelCapabilities``."""
+"""From the API reference, ``KernelCapabilities``."""
 DIALECT = Dialect(
     names=frozenset(
         (
@@ -44,7 +44,7 @@ DIALECT = Dialect(
 
 
 def render(snippet: Snippet) -> str:
-    """What is to be merged into the container of a task definition. JSON has no comments, and AWS
+    """The keys to merge into the container of a task definition. JSON has no comments, and AWS
     refuses keys that it does not know: the reasons are labels of the container."""
     labels = {"capadvise.set": snippet.set_name, "capadvise.user": snippet.user}
     labels |= {"capadvise.rests_on": snippet.rests_on} if snippet.rests_on else {}
@@ -152,7 +152,7 @@ _MODES = {
 
 @dataclass(frozen=True, slots=True)
 class TaskDefinition:
-    """What a task definition says outside of its containers that counts for each of them."""
+    """The settings of a task definition outside of its containers that count for each of them."""
 
     shared: tuple[ExposureAt, ...]
     volumes: dict[str, list[str]]
@@ -195,6 +195,6 @@ def exposed(
 
 
 def unjudged(documents: Documents, keys: Entries) -> Iterator[tuple[str, int]]:
-    """What gives more that does not stand in the container."""
+    """Settings outside of the container that grant more."""
     if documents.items(keys.get("volumesFrom"), "volumesFrom"):
         yield "it mounts the volumes of other containers", line(keys["volumesFrom"])

@@ -41,7 +41,7 @@ def render(snippet: Snippet) -> str:
     name = _label(snippet.name)
     kind, owner, container = snippet.owner or ("Deployment", name, name)
     lines = [
-        f"# Pod Security level: {_level(snippet)}, as far as this patch decides it\n",
+        f"# This patch allows the Pod Security level {_level(snippet)}\n",
         *([] if snippet.owner else [_ANOTHER_KIND]),
         snippet.comments(more=tuple(engine.notes(snippet))),
         f"apiVersion: {API_VERSION.get(kind, 'apps/v1')}\nkind: {kind}\n",
@@ -68,7 +68,7 @@ def helm_values(snippet: Snippet, key: str) -> str:
     if not re.fullmatch(_KEY, key):
         raise BadInput(f"--key {key!r:.80} is no key of values", hint="such as web.securityContext")
     lines = [
-        f"# Pod Security level: {_level(snippet)}, as far as these values decide it\n",
+        f"# These values allow the Pod Security level {_level(snippet)}\n",
         snippet.comments(more=tuple(engine.notes(snippet))),
     ]
     depth = 0

@@ -8,11 +8,11 @@ from capadvise.config.snippet import SETCAP_UNTRIED, Snippet, comment
 
 def render(snippet: Snippet) -> str:
     """One command. Capabilities of a script do nothing, and no_new_privs makes all void."""
-    file = "PROGRAM: the file that the container or the unit runs; of a container, in its image"
+    file = "PROGRAM: the file that the container or the unit runs; for a container, in its image"
     notes = (
         *([file] if snippet.by_manager else []),
-        "for users other than root; a script has its interpreter's, and no_new_privs makes them "
-        "void",
+        "for users other than root; a script runs with the file capabilities of its interpreter, "
+        "and no_new_privs makes file capabilities void",
         SETCAP_UNTRIED,
     )
     reasons = [comment(f"{cap.short}: {reason}") for cap, reason in snippet.caps]

@@ -152,7 +152,7 @@ def declared(words: Sequence[str], name: str, number: int) -> Declared:
         line=number,
         drop=_caps(options, "cap-drop"),
         add=_caps(options, "cap-add"),
-        # Once is enough: whoever says yes and no in one line means nothing good.
+        # Once is enough: a line that says yes and no is suspicious.
         privileged=any(is_on((option,), "privileged") for option in options),
         user=value_of(options, "user"),
         no_new_privileges=forbidden[-1] if forbidden else None,

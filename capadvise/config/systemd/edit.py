@@ -74,8 +74,8 @@ def _options(unit: Unit, snippet: Snippet) -> list[TextEdit]:
 
 
 def _drop_in(unit: Unit) -> bool:
-    """A drop-in says what to run nowhere; what it says of capabilities is added to the unit's,
-    unless it empties them first."""
+    """A drop-in never says what to run; systemd adds its capabilities to the unit's, unless it
+    empties them first."""
     return not any(item.key.startswith("Exec") for item in unit.assignments)
 
 

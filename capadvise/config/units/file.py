@@ -1,8 +1,8 @@
 """Unit files as systemd and quadlet read them: one parser for reading and for patching.
 
 Sections, repeated keys, lines that go on, words with quotes and escapes. After systemd's
-``conf-parser.c`` and ``extract-word.c`` and podman's ``pkg/systemd/parser``; what two versions of
-these could read differently is refused as ambiguous, with its line.
+``conf-parser.c`` and ``extract-word.c`` and podman's ``pkg/systemd/parser``; a line that two
+versions of these could read differently is refused as ambiguous.
 """
 
 from __future__ import annotations

@@ -180,7 +180,7 @@ def change_list(
 
 
 def _change_lines(text: str, value: Sequence, keep: list[bool], new: list[Item]) -> list[TextEdit]:
-    """``value`` is a block list; what is new comes after its last entry, or instead of it."""
+    """``value`` is a block list; new entries come after its last one, or replace it."""
     first = dash(text, value.items[0])
     lead = text[line_start(text, first) : first] + text[first : value.items[0].start]
     lines = [f"{lead}{item.text}{comment(item)}" for item in new]

@@ -92,7 +92,7 @@ class Documents:
         return keys
 
     def _is_forgotten(self, node: Node) -> bool:
-        """True if compose is told to forget an entry, here and in other files."""
+        """True if compose must forget an entry, here and in other files."""
         return node.tag == "!reset" and "!reset" in self._dialect.tags
 
     def _check_pairs(self, node: Mapping, what: str) -> None:
@@ -117,7 +117,7 @@ class Documents:
         if merges > 1:
             raise ambiguous(node.line, f"{what} has the merge key << twice")
         if merges and any(value.tag == "!reset" for _, value in node.pairs):
-            raise ambiguous(node.line, f"{what} has << beside !reset: what is merged comes back")
+            raise ambiguous(node.line, f"{what} has << beside !reset: the merged keys come back")
 
     def _check_merge(self, key: Node, value: Node, before: Iterable[str], what: str) -> None:
         for source in merge_sources(value):

@@ -46,7 +46,7 @@ class Machine:
     user: int | None
     """Our own user namespace."""
     initial: Mapping[str, int | None]
-    """The machine's mount and network namespaces, where they can be told."""
+    """The machine's mount and network namespaces, where they can be read."""
     mounts: Mounts
     """Ours."""
     of_host: Mounts

@@ -179,7 +179,7 @@ def _seccomp(record: Record, syscalls: Syscalls) -> Denial | None:
 
 
 def _failed(call: Record, syscalls: Syscalls) -> Denial | None:
-    """A system call that failed for want of permission; the log does not say what refused it."""
+    """A system call that failed with EPERM or EACCES; the log does not say what refused it."""
     fields = call.fields
     text = fields.get("exit", "")
     error = text.partition("(")[0] if text[:1] == "E" else ""

@@ -52,7 +52,7 @@ class Types:
     scan: int | None = None
     """A thread begins to list all processes; None where that is unknown."""
     within_fields: struct.Struct | None = None
-    """Reads the user namespace that a task was in to which the answer was yes, where that is told
+    """Reads the user namespace in which a task had the capability, if the event has it
     (``capable_ns`` of the tracepoint)."""
 
     def answer(self, event: bytes) -> tuple[int, int]:
@@ -182,8 +182,8 @@ _time = itemgetter(0)
 class EventSorter:
     """Takes pages; returns events once no older ones can come.
 
-    Each processor has a buffer of its own, and in a round they are read one after the other. What
-    happens during the round is read from one buffer, and not yet from another that was read before:
+    Each processor has a buffer of its own, and in a round they are read one after the other. An
+    event during the round is read from one buffer, but not from another that was read before:
     a thread that changed its processor would seem to end a call that it never began. Therefore the
     quiet buffer is read once before CAP_SYS_ADMIN's and once after it: all events up to the newest
     of the first reading have been read, and the few newer ones wait for the next round. If a buffer
@@ -197,7 +197,7 @@ class EventSorter:
         sighted: Callable[[bytes], object] | None = None,
     ) -> None:
         """``is_overcommit``: whether a stack is that of the check made at nearly every mmap.
-        ``sighted`` is told of each exec as soon as it was read."""
+        ``sighted`` is called for each exec as soon as it was read."""
         self._types, self._is_overcommit, self._sighted = types, is_overcommit, sighted
         self.begun = False
         """The target has begun: from now on, checks of memory accounting are only counted."""

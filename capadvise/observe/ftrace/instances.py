@@ -87,8 +87,8 @@ class Buffers:
         self, root: Path, *, missing: CapSet, closable: Iterable[str] = (), exec_watch: str = ""
     ) -> None:
         """``missing``: what the target cannot have. ``closable``: calls that its seccomp filter may
-        refuse; of them the entry is recorded too. ``exec_watch``: the name of a program of
-        which every start and every fork on this machine is told."""
+        refuse; their entries are recorded, too. ``exec_watch``: the name of a program of
+        which every start and every fork on this machine is recorded."""
         self.root = root
         self.source = probes.source(observer(root))
         stem = f"{tracefs.PREFIX}{procfs.mark()}"

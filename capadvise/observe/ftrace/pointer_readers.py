@@ -80,7 +80,7 @@ class Lookup(NamedTuple):
     @property
     def lists_processes(self) -> bool:
         """True if it opens the folder /proc itself, as a program does that lists all processes.
-        Another program that looks into processes was told which ones."""
+        Another program that looks into processes got their pids from its user."""
         return self.call == _LISTING and text(self.path) in _FOLDER
 
     @property

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     )
 
 _READINGS = 5
-_UNREAD = "what was looked up in /proc could not be read ({}): needs of SYS_PTRACE can be missing"
+_UNREAD = "some lookups in /proc could not be read ({}): needs of SYS_PTRACE can be missing"
 
 
 class Pointers:

@@ -1,8 +1,8 @@
 """The events of tracefs that show capability checks: the kernel's tracepoint, else probes of our
 own.
 
-A run's probes bear its name. The guardian removes them after the trace instances; what a double
-kill left is removed at the next start.
+A run's probes bear its name. The guardian removes them after the trace instances; the next
+start removes those that a double kill left.
 
 Reference: Documentation/trace/kprobetrace.rst, fprobetrace.rst, events/capability.h of the kernel.
 """

@@ -1,6 +1,6 @@
 """The system calls that are stopped, and how each is handled. Pure: names, no numbers.
 
-A call is stopped if it can be refused for want of a capability, according to
+A call is stopped if the kernel can refuse it because a capability is missing, according to
 ``catalog/errnos.yaml``. Calls that are too frequent and almost never refused (``UNSTOPPED``) are
 stopped only in a process that holds a file of /proc or /sys, where they can be.
 """

@@ -332,7 +332,7 @@ class Listener:
 def _without_tries(
     seen: Sequence[RefusedCall], stood: Sequence[RefusedCall]
 ) -> tuple[RefusedCall, ...]:
-    """Replace the observed refusals for want of a capability, which are our tries, by the refusals
+    """Replace the observed refusals of missing capabilities, which are our tries, by the refusals
     that ``stood`` according to the tracer. A try could not change the other refusals, and many
     never stop a thread (a seccomp filter that answers, a read-only mount). In a user namespace of
     its own, nothing is tried."""
@@ -391,7 +391,7 @@ _ONE_ID = (
 _DAMAGED = "a message from the retry tracer was damaged and is lost"
 _ROOM = 1 << 24
 """The most bytes of messages that are kept: some 50,000 facts."""
-_TOO_MUCH = "the retry tracer told more than is kept: the rest is lost"
+_TOO_MUCH = "the retry tracer sent more than capadvise keeps: the rest is lost"
 _CAUTIONS = {
     "traces": "{} traces other processes, which does not work under retries: "
     "run it without --retry, or with --retry=all-calls",

@@ -22,7 +22,7 @@ class Memory(Protocol):
         """The bytes at an address; fewer, or none, if they cannot be read."""
 
     def folder(self, fd: int) -> str:
-        """The path of a descriptor; of the working directory for AT_FDCWD."""
+        """The path of a descriptor; for AT_FDCWD, that of the working directory."""
 
 
 _AT_FDCWD = -100

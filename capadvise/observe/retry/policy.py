@@ -326,8 +326,8 @@ class Policy:
 
     @staticmethod
     def _lost_its_bit(thread: Thread) -> bool:
-        """True if a chmod should set the set-gid bit, and succeeded without it for want of
-        FSETID."""
+        """True if a chmod should set the set-gid bit, and succeeded without it because
+        FSETID is missing."""
         if thread.effective >> FSETID & 1 or not asks_for_set_gid(thread):
             return False
         if not thread.virtual >> FSETID & 1 or thread.injection_disabled:

@@ -78,7 +78,7 @@ class ProcView:
         return []
 
     def file(self, at: int | None, path: bytes, *, follow: bool = True) -> os.stat_result | None:
-        """The status of a file; ``follow``: of a link's target."""
+        """The status of a file; with ``follow``, that of a link's target."""
         try:
             return os.stat(self._below(at, path), follow_symlinks=follow or not path)
         except OSError:

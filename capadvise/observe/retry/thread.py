@@ -131,8 +131,8 @@ class StoppedProcess(Memory, Protocol):
         """The open descriptors."""
 
     def file(self, at: int | None, path: bytes, *, follow: bool = True) -> os.stat_result | None:
-        """A file, links followed or not: of a path below a descriptor, or below the working
-        directory (None); of the descriptor itself where the path is empty."""
+        """The status of a path below a descriptor or below the working directory (None), links
+        followed or not. An empty path is the descriptor itself."""
 
     def has_capabilities(self, at: int | None, path: bytes, *, follow: bool = True) -> bool:
         """True if such a file has file capabilities."""

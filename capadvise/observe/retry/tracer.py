@@ -138,7 +138,7 @@ class RefusedChecks:
 
 
 def _format(folder: Path, event: str) -> ringbuffer.EventFormat:
-    """As ``tracefs.format_of``, which takes more modules."""
+    """The same as ``tracefs.format_of``, which imports more modules."""
     path = folder / "events" / event.replace(":", "/") / "format"
     return ringbuffer.parse_format(path.read_text())
 

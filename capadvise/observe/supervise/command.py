@@ -74,7 +74,7 @@ class Command:
     """Return only when the guardian has removed the trace buffers, some 0.2 s later."""
 
     def workload(self, kind: str, check: str | None) -> Workload:
-        """What trials do again. An option that they are to respect is carried over here."""
+        """The part that trials repeat. Carry over an option here if trials must respect it."""
         return Workload(kind, check=check, check_after=self.check_after if check else 0.0)
 
 

@@ -62,11 +62,11 @@ class State:
     ignored_at: float | None = None
     """When Ctrl-C turns out to have been no stop."""
     exited: bool = False
-    """The process that was started has ended; what it started may go on."""
+    """The started process has ended; its children may go on."""
     kill_at: float | None = None
     """When the target is killed; None: it goes on."""
     rest_at: float | None = None
-    """When the processes that outlast the main one are told to end, too."""
+    """When the processes that outlast the main one get the stop signal, too."""
     stop_ordered: bool = False
     health: HealthState = HealthState()
 
@@ -80,7 +80,7 @@ class Order(Enum):
     STOP = auto()
     """End the target as a runtime would; detach from what is not ours."""
     AWAIT_REST = auto()
-    """The main process has ended as it was told to: other processes may end by themselves."""
+    """The main process has ended after the stop signal: other processes may end by themselves."""
     END_REST = auto()
     """End these, too."""
     KILL = auto()
@@ -131,7 +131,7 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class LeftBehind:
-    """Whoever was started, and would pass a signal on, has ended; the target goes on."""
+    """The started process, which would pass a signal on, has ended; the target goes on."""
 
 
 @dataclass(frozen=True, slots=True)

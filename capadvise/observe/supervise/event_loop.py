@@ -30,8 +30,8 @@ _EVERY = 0.25
 
 class StandingStill:
     """True if a target makes no progress: no program begins that it has not run before, and none
-    computes. A target that hangs makes none, nor one that starts the same programs again and
-    again."""
+    computes. A target that hangs makes no progress, and neither does one that starts the same
+    programs again and again."""
 
     def __init__(self, limit: float) -> None:
         """``limit``: seconds without progress until it counts as standing still; up to twice as
@@ -107,14 +107,14 @@ class Subject(Protocol):
         process group."""
 
     def note_ending(self) -> None:
-        """It is about to be told to end."""
+        """It is about to get the stop signal."""
 
     def stop(self) -> None:
         """End it as a runtime would; a target that is not ours is left alone, and its recording
         ends."""
 
     def end_rest(self) -> None:
-        """Its main process has ended as it was told to: end the other processes."""
+        """Its main process has ended after the stop signal: end the other processes."""
 
     def kill(self) -> None:
         """End at once."""
@@ -153,7 +153,7 @@ class EventLoop:
         self.outlasting: tuple[str, ...] | None = None
         """See ``Observation``."""
         self._running: set[tuple[Scope | None, str]] = set()
-        """Scope, if known, and name of the processes that ran when it was told to stop."""
+        """Scope, if known, and name of the processes that ran when its stop began."""
         self._unhealthy = ""
         """The output of the target's own health check when it failed."""
         if command.check:

@@ -45,7 +45,7 @@ their arguments, must hit only the supervisor."""
 
 _LONGEST = 1 << 16
 """Bytes of a child's message: a path can be long, and longer in JSON."""
-_KILLED = {"failed": 0, "step": "start the command: what was to become it has ended"}
+_KILLED = {"failed": 0, "step": "start the command: its process has ended"}
 
 
 def begin(control: int, report: int, fds: Iterable[int]) -> int:

@@ -32,8 +32,8 @@ class Observation:
     """The reason why it was killed before its time was over: it could not pass its health check any
     more."""
     outlasting: tuple[str, ...] | None = None
-    """The programs that went on after the main process had ended as it was told to; None: they were
-    told to end, too."""
+    """The programs that went on after the main process had ended on the stop signal; None: they
+    got that signal, too."""
     engine_clients: tuple[tuple[int, tuple[str, ...]], ...] = ()
     """Clients of container engines that a command executed: uid and arguments. The containers are
     not its children, and so not seen."""

@@ -111,7 +111,7 @@ _FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 def own_group() -> Iterator[OwnCgroup | None]:
     """A control group for one target, ended and removed with the block; None if none can be made.
 
-    It is of version 2, whose one hierarchy exists beside those of version 1, too. It is below our
+    It has version 2, whose one hierarchy exists beside those of version 1, too. It is below our
     own group, so that the target has the same limits as without us. If none can be made (no root, a
     container, a read-only file system), the target stays in ours: then a process that another pid
     namespace adopted is not found.

@@ -190,7 +190,7 @@ def _trace(
     try:
         buffers.begin()
         guardian.hold(buffers.pointers.open(buffers.root, containers=tracing.containers))
-        from capadvise.observe.ftrace.kallsyms import Reading  # meanwhile
+        from capadvise.observe.ftrace.kallsyms import Reading  # while the target starts
 
         table = tracing.table or Reading()
         buffers.open(lambda: _followed(held(), tracing.also))

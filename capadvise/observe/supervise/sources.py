@@ -73,7 +73,7 @@ class CheckTracker(PageReader, Protocol):
         """How many distinct checks there are so far."""
 
     def note_stopping(self, time: int | None) -> None:
-        """The target was told to stop at this time; None: it goes on."""
+        """The target's stop began at this time; None: it goes on."""
 
     def finish(self) -> None:
         """Nothing more will come."""
@@ -146,7 +146,7 @@ class Sources:
         return self._buffers.lost()
 
     def note_stopping(self, *, stopping: bool) -> None:
-        """The target is told to stop, or turned out to go on."""
+        """The target's stop begins, or the target turned out to go on."""
         if stopping != self._stopping:
             self._stopping = stopping
             self.tracker.note_stopping(self._buffers.now() if stopping else None)

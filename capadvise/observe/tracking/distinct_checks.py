@@ -125,7 +125,7 @@ _LIMIT_REACHED = (
     "limit of distinct checks reached: for later ones, the program, user and arguments are unknown"
 )
 _WHOSE = (
-    "before Linux 6.14 a check does not tell who made the user namespace that it is about: needs in"
+    "before Linux 6.14 a check does not show which user namespace it was made against: needs in"
     " namespaces of others can be missing, or those in its own be too many"
 )
 _MALFORMED = "{} events of the trace buffer could not be read"

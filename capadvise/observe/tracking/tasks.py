@@ -59,7 +59,7 @@ class Scope:
     with_pid_argument: set[str] = field(default_factory=set)
     """Programs whose arguments named a process to look into."""
     access_time_keepers: set[str] = field(default_factory=set)
-    """Programs that were told to leave access times alone."""
+    """Programs whose options say to leave access times alone."""
     isolators: set[str] = field(default_factory=set)
     """Programs that executed another one in new namespaces that they made for it with clone(2)."""
     lost_lookups: int = 0
@@ -133,7 +133,7 @@ class Task:
     pivoted: int = 0
     """The thread that changed its root for that of a new container."""
     inside: bool = False
-    """It has entered a container; what it will exec belongs to it."""
+    """It has entered a container; the programs that it will execute belong to the container."""
     namespace: int = 0
     """The pointer of its user namespace, where that is known."""
     nested: bool = False

@@ -366,7 +366,7 @@ class Tracker:
         return Phase.STOP if stopping and task.phase is Phase.RUN else task.phase
 
     def note_stopping(self, time: int | None) -> None:
-        """The target was told to stop, at this time by the events' clock; None: it goes on."""
+        """The target's stop began, at this time by the events' clock; None: it goes on."""
         self._stopping = time
         for task in self._tasks.values():
             task.repeats.clear()  # the same check belongs to another phase now

@@ -237,11 +237,11 @@ def _stop_failed(plan: dict[str, Any], stop: dict[str, Any]) -> str | None:
     if expected is None:
         return None
     if stop["left"] and expected["leaves_nothing"]:
-        return f"told to stop, it ended, and left running: {', '.join(stop['left'])}"
+        return f"it stopped, but left running: {', '.join(stop['left'])}"
     if stop["killed"] and not expected["killed"]:
-        return f"had to be killed {plan['patience']:g} s after it was told to stop"
+        return f"had to be killed {plan['patience']:g} s after its stop began"
     if expected["clean"] and not stop["clean"]:
-        return f"exited with {stop['status']} when it was told to stop"
+        return f"exited with {stop['status']} when it was stopped"
     return None
 
 

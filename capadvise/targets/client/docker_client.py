@@ -289,4 +289,4 @@ def _engine_errors() -> Iterator[None]:
     except NoAnswer as error:
         raise EngineError(str(error)) from error
     except (KeyError, TypeError, AttributeError) as error:
-        raise EngineError(f"docker: its answer is of an unknown form: {error!r:.80}") from error
+        raise EngineError(f"docker: its answer has an unknown form: {error!r:.80}") from error

@@ -81,7 +81,7 @@ def _without_addresses(service: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def not_twice(name: str) -> CannotObserve:
-    """What uses the host's network."""
+    """The error for a container that uses the host's network."""
     return CannotObserve(
         f"{name} uses the host's network, whose ports the running one occupies",
         hint="--replace stops the running one for the recording, and starts it again",
@@ -102,7 +102,7 @@ def _port(item: Mapping[str, Any], port: Port) -> dict[str, Any]:
 
 
 def options(given: Iterable[Option], port: Port, *, local: bool = False) -> tuple[Option, ...]:
-    """Of ``run``: published ports that are free. ``local``: for this machine alone."""
+    """The options of ``run``, with free published ports. ``local``: for this machine alone."""
     return tuple(
         Option("publish", _published(option.value or "", port, local=local))
         if option.name == "publish"

@@ -103,7 +103,7 @@ class ContainerSubject:
         self.status: int | None = None
         self.ended = False
         self.ended_by_us: frozenset[str] = frozenset()
-        """The ids of those that ran until they were told to stop."""
+        """The ids of those that ran until their stop began."""
         self.engine_health = EngineHealth(roster.client)
         self._settlings: dict[str, Settling] = {}
         self._noted_ending = self._settled = self._stopping = self._killed = False

@@ -41,7 +41,7 @@ class ContainerState:
     running: bool = False
     exit_status: int | None = None
     stopped: bool = False
-    """We or another process told its engine to stop or kill it."""
+    """We or another process asked its engine to stop or kill it."""
     healthy: bool = False
     """Its health check has passed at some time."""
     unhealthy: bool = False

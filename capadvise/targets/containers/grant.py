@@ -37,8 +37,8 @@ def _hides_checks(option: str) -> bool:
 
 
 def recorded(invocation: Invocation, label: str) -> Invocation:
-    """``run`` with every capability and no seccomp filter. The engine must not restart it with all
-    that, nor remove it: one that ends at once would be gone before it is described."""
+    """``run`` with every capability and no seccomp filter. The engine must neither restart nor
+    remove it: one that ends at once would be gone before it is described."""
     kept = [
         option
         for option in invocation.options

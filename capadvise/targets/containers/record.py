@@ -104,7 +104,7 @@ def observe_containers(
     """Run containers with every capability, and return an observation of each.
 
     ``until_healthy``: their own health checks end the run. ``in_its_place``: containers that are up
-    are stopped for the recording, else none of them is touched; ``say`` is told before. Raises
+    are stopped for the recording, else none of them is touched; ``say`` is called before. Raises
     CannotObserve or CannotStart if nothing ran.
     """
     client = engine_of(invocation)
@@ -272,8 +272,8 @@ def _removal(start: Start) -> list[list[list[str]]]:
 
 
 def _other_removal(start: Start) -> list[list[list[str]]]:
-    """The commands that remove all of a compose project of our own; of a project of the user, only
-    what was added, and for podman-compose the pod if it is empty."""
+    """The commands that remove all of a compose project of our own, but only the additions to a
+    project of the user, and for podman-compose the pod if it is empty."""
     client, rm = list(start.client.argv), _rm_words(start)
     pairs: list[list[list[str]]] = []
     if start.project:
@@ -316,7 +316,7 @@ def _not_seen(run: Run) -> Exception:
     if invocation.compose and invocation.engine == "podman":  # it ends with 0 whatever failed
         return CannotObserve(
             "podman-compose started no container",
-            hint="what it printed says why; `podman-compose up` alone must work first",
+            hint="its output says why; `podman-compose up` alone must work first",
         )
     return CannotObserve(
         "the container was not observed: an engine started it that is not being traced",

@@ -175,7 +175,8 @@ def _foreign(container: Container, user: tuple[int, int]) -> Iterator[ForeignFol
 
 
 def _may_write(status: os.stat_result, uid: int, groups: set[int]) -> bool:
-    """As the kernel decides without capabilities: of the three, the first that fits."""
+    """True if the kernel would allow it without capabilities: the first of the three that fits
+    decides."""
     if status.st_uid == uid:
         return bool(status.st_mode & stat.S_IWUSR)
     if status.st_gid in groups:

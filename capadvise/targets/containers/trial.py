@@ -70,7 +70,7 @@ class ContainerTrial:
             owner, last = as_on_disk, number == self.rounds
             client, subject = self.first.client, run.subject
             for entry in subject.roster.entries.values():
-                # Asked again: this fails if the engine has ended since, and so does the trial.
+                # Find it again: if the engine has ended since, this fails, and the trial with it.
                 container = client.find(entry.id) if subject.is_target(entry) else None
                 if container and container.upper and last:
                     owners = MappedOwners(container, container.pid)
@@ -82,7 +82,7 @@ class ContainerTrial:
                         for path, text in zip((self.out, self.err), texts, strict=True):
                             path.write_text(text, errors="backslashreplace")
             if subject.roster.engine_ended():
-                raise EngineError(f"{client.engine} ended meanwhile")
+                raise EngineError(f"{client.engine} ended during the trial")
             for folder in self.data.made if last else ():
                 files.extend(
                     (f"{folder.name}/{path}", text) for path, text in snapshot(folder, owner)

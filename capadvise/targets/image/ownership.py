@@ -30,8 +30,8 @@ class _Found:
 
 
 def changed_files(container: Container, pid: int) -> tuple[ImageFile, ...]:
-    """What has changed since the container was made; nothing where it is gone, or where its engine
-    does not keep it in an overlay. ``pid``: one of its processes, for its user namespace."""
+    """The files changed since the container was made; none if it is gone, or if its engine does
+    not keep it in an overlay. ``pid``: one of its processes, for its user namespace."""
     upper, layers = container.upper, _layers(container)
     if upper is None or not layers or not os.path.isdir(upper):
         return ()
@@ -48,17 +48,17 @@ def changed_files(container: Container, pid: int) -> tuple[ImageFile, ...]:
 
 
 def _layers(container: Container) -> list[Path]:
-    """Of its image, the topmost first."""
+    """The layers of its image, the topmost first."""
     lower = ((container.raw.get("GraphDriver") or {}).get("Data") or {}).get("LowerDir")
-    # docker puts a layer of its own on top of the image's: /etc/hosts and the like
+    # docker puts a layer of its own on top of the image's, with /etc/hosts and similar files
     paths = lower.split(":") if isinstance(lower, str) else ()
     return [Path(path) for path in paths if not path.endswith("-init/diff")]
 
 
 def with_originals(container: Container, owners: MappedOwners, files: Files) -> Iterator[FileText]:
-    """What its layer holds, each with what the image has in that place: where another trial's layer
-    does not hold it, it is as in the image, not missing. Folders that are there only for what is in
-    them are left out."""
+    """The files of its layer, each with the image's file in that place: a file that another trial's
+    layer lacks is unchanged from the image, not missing. Folders that exist only for their content
+    are left out."""
     layers = _layers(container)
     for path, text in files:
         original = _in_image(layers, path)
@@ -85,12 +85,12 @@ class MappedOwners:
 
     @property
     def known(self) -> bool:
-        """Whether there was a map to read."""
+        """True if there was a map to read."""
         return any(self._maps)
 
     def ids(self, status: os.stat_result) -> tuple[int, int]:
-        """Its user and group. What the map does not have is of an image whose layers are kept as
-        they are, and mounted with mapped ids."""
+        """Its user and group. Ids that the map lacks belong to an image whose layers are kept
+        unchanged and mounted with mapped ids."""
         uid, gid = (
             number if (mapped := user_namespaces.translated(number, rows)) is None else mapped
             for number, rows in zip((status.st_uid, status.st_gid), self._maps, strict=True)
@@ -102,10 +102,10 @@ class MappedOwners:
         return "{}:{}".format(*self.ids(status))
 
 
-def _map(told: object, pid: int, kind: str) -> str:
-    """As /proc spells it: what the engine says, or what a process has."""
-    if isinstance(told, list):
-        return "\n".join(str(row).replace(":", " ") for row in told)
+def _map(given: object, pid: int, kind: str) -> str:
+    """The map in the spelling of /proc: the engine's, or that of a process."""
+    if isinstance(given, list):
+        return "\n".join(str(row).replace(":", " ") for row in given)
     try:
         return (procfs.PROC / str(pid) / f"{kind}_map").read_text() if pid else ""
     except OSError:
@@ -163,7 +163,7 @@ def _in_image(layers: Sequence[Path], path: str) -> _Found | None:
 
 
 def status_below(root: Path, path: str) -> os.stat_result | None:
-    """Of a file below ``root``, where no link leads away from it."""
+    """The status of a file below ``root``; follows no link that leads out of it."""
     place = root
     status = None
     try:

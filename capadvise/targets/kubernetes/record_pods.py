@@ -171,7 +171,7 @@ def _nothing_of(pods: Pods, subject: PodsSubject) -> CannotObserve:
         return CannotObserve(f"nothing of {pods} was recorded: {subject.cautions[0]}")
     beside = [kept.container.called for kept in containers_of(replace(pods, container="*"))]
     return CannotObserve(
-        f"no container of {pods} ran on this machine meanwhile",
+        f"no container of {pods} ran on this machine during the recording",
         hint=f"there are {', '.join(sorted(beside)[:5])}"
         if beside
         else "run capadvise on the node of the pod, in its initial pid namespace",

@@ -38,10 +38,10 @@ class Running:
     """A running target. It is only watched."""
 
     pid: int
-    """Its main process; of a container the first one."""
+    """Its main process; for a container, the first one."""
     target: Target
     shim: int = 0
-    """The shim that starts what is executed in the container later; of a unit, its manager."""
+    """The shim that starts what is executed in the container later; for a unit, its manager."""
     pid_namespace: int | None = None
     """The pid namespace of the container, if it has its own."""
     description: Container | None = None

@@ -80,19 +80,19 @@ def _refuse_what_runs(names: Sequence[str], options: Sequence[str]) -> None:
         f"systemctl {verb}: a unit is recorded from its start on",
         hint=f"its stop is seen with its start: capadvise run -- systemctl restart {unit}"
         if verb == "stop"
-        else f"watch it, and reload it meanwhile: capadvise attach {unit_name(unit)}",
+        else f"reload it while you watch it with: capadvise attach {unit_name(unit)}",
     )
 
 
 def _refuse_what_starts_otherwise(program: str, words: Sequence[str]) -> None:
     if program == "systemd-run" and "--scope" not in words:
         raise BadInput(
-            "systemd-run: the service manager starts the command, which is not recorded so",
+            "systemd-run: the service manager starts the command, so capadvise cannot record it",
             hint="capadvise run -- COMMAND, or: capadvise run -- systemd-run --scope COMMAND",
         )
     if program == "machinectl" and not _STARTING_MACHINES.isdisjoint(words):
         raise BadInput(
-            "machinectl: the service manager starts the machine, which is not recorded so",
+            "machinectl: the service manager starts the machine, so capadvise cannot record it",
             hint="capadvise run -- systemctl start systemd-nspawn@NAME",
         )
 
@@ -101,11 +101,11 @@ def _refused(options: Sequence[str], verb: str) -> BadInput:
     if "--user" in options:
         return BadInput(
             "systemctl --user: a user's own manager has no capability to give to its units",
-            hint="what the program needs: capadvise run --user USER -- COMMAND; a system unit with "
+            hint="record the program: capadvise run --user USER -- COMMAND; a system unit with "
             "User= can have it",
         )
     return BadInput(
-        f"systemctl {options[0]}: a unit started so cannot be recorded",
+        f"systemctl {options[0]}: capadvise cannot record a unit that is started so",
         hint=f"capadvise run -- systemctl {verb} UNIT",
     )
 

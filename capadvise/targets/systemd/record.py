@@ -58,7 +58,7 @@ class UnitSubject:
         self.status: int | None = None
         self.ended = False
         self.ended_by_us = False
-        """It ran until it was told to stop."""
+        """It ran until its stop began."""
         self._asked: Background[ServiceUnit] | None = None
         self._next = 0.0
         self._stopping = self._finished = self._killed = False

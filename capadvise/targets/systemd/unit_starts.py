@@ -30,7 +30,7 @@ class UnitStarts:
         self._machine = Machine.read()
         self.scope = scope
         self.stopping = scope is None and unit.runs
-        """Its manager was told to stop it: at the end, or first, by a restart."""
+        """Its manager was asked to stop it: at the end, or first, by a restart."""
         self.posture: Posture | None = None
         """The main process's posture, or that of one before it; None if all were gone."""
         self.main_seen = False

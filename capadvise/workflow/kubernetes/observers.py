@@ -12,7 +12,7 @@ from typing import Any
 
 from capadvise.config.kubernetes.admission import PodOwner
 from capadvise.model.errors import CapadviseError
-from capadvise.report.lines import counted
+from capadvise.model.wording import counted
 from capadvise.targets.kubernetes import objects
 from capadvise.targets.kubernetes.kubectl import ClusterError, Kubectl
 from capadvise.workflow.notice import notice, progress

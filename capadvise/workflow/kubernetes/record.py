@@ -19,8 +19,8 @@ from capadvise.config.kubernetes.admission import PodOwner
 from capadvise.config.kubernetes.manifests import is_object_name
 from capadvise.judgement.report import Report
 from capadvise.model.errors import BadInput
+from capadvise.model.wording import counted
 from capadvise.report import fleet
-from capadvise.report.lines import counted
 from capadvise.report.load import loaded
 from capadvise.targets.kubernetes import copies, objects
 from capadvise.targets.kubernetes.kubectl import ClusterError, Kubectl, removed_if_killed

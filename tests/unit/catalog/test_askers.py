@@ -101,7 +101,7 @@ def test_a_wrapper_of_the_newest_kernel_is_no_asker() -> None:
         ("megasas_mgmt_open", "Refused, the call fails with EACCES"),
         ("megasas_mgmt_open", "It counts only in the host's user namespace"),
         ("mtu_store", "It counts in the user namespace that owns the object"),
-        ("sd_ioctl", "Uncertain: it is asked before every command"),
+        ("sd_ioctl", "Uncertain: the kernel checks it before every command"),
     ],
 )
 def test_an_explanation_tells_whether_the_call_fails(function: str, said: str) -> None:

@@ -331,9 +331,9 @@ services:
     ("caps", "more", "said"),
     [
         ("CHOWN, SETGID, SETUID, NET_BIND_SERVICE", "", ""),
-        ("CHOWN, SETGID, SETUID, NET_BIND_SERVICE, KILL", "", "this one also holds KILL"),
+        ("CHOWN, SETGID, SETUID, NET_BIND_SERVICE, KILL", "", "this service also holds KILL"),
         ("CHOWN, SETUID, NET_BIND_SERVICE", "", ""),  # its image may start as another user
-        ("CHOWN, SETUID, NET_BIND_SERVICE", "user: root", "this one lacks SETGID"),
+        ("CHOWN, SETUID, NET_BIND_SERVICE", "user: root", "this service lacks SETGID"),
         (
             "CHOWN, SETUID, SYS_TIME",
             'user: "0:0"',
@@ -343,10 +343,10 @@ services:
         (
             "CHOWN, SETGID, SETUID",
             "user: root\n    network_mode: host",
-            "this one lacks NET_BIND_SERVICE",
+            "this service lacks NET_BIND_SERVICE",
         ),
         ("", 'user: "33"', ""),
-        ("", "privileged: true", "this one also holds 35 others, "),
+        ("", "privileged: true", "this service also holds 35 others, "),
     ],
 )
 def test_services_without_a_report(
@@ -367,7 +367,7 @@ def test_a_unit_without_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[s
     path = tmp_path / "nginx.service"
     path.write_text("[Service]\nExecStart=/usr/sbin/nginx\nCapabilityBoundingSet=CAP_SYS_TIME\n")
     main(["check", str(path), "--output", "github"])
-    assert "this one also holds SYS_TIME." in capsys.readouterr().out
+    assert "this service also holds SYS_TIME." in capsys.readouterr().out
 
 
 def test_a_unit_that_only_starts_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

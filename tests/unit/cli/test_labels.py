@@ -112,7 +112,7 @@ def test_an_image_without_labels(
     [
         ("CHOWN, KILL", ""),
         ("CHOWN", ""),
-        ("CHOWN, KILL, SYS_TIME", "needs CHOWN and KILL; this one also holds SYS_TIME"),
+        ("CHOWN, KILL, SYS_TIME", "needs CHOWN and KILL; this service also holds SYS_TIME"),
         ("KILL", ""),  # that something is missing, no label proves
     ],
 )

@@ -209,7 +209,7 @@ def test_the_pod_security_level_is_named(
     caps: list[str], user: str, changes: dict[str, bool], level: str
 ) -> None:
     text = LANGUAGES["kubernetes"].render(snippet_with(parse_set(caps), user=user, **changes))
-    assert text.startswith(f"# Pod Security level: {level},")
+    assert text.startswith(f"# This patch allows the Pod Security level {level}\n")
 
 
 def test_a_pod_for_another_user() -> None:

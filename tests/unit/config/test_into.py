@@ -162,7 +162,7 @@ def test_mode_link_and_attributes_stay(saved: str, file: Path, tmp_path: Path) -
 def test_a_file_that_changed_meanwhile_is_left_alone(file: Path) -> None:
     change = plan(file, LANGUAGES["compose"], None, snippet(USUAL))
     file.write_text(WEB + "    tty: true\n")
-    with pytest.raises(CannotPatch, match="was changed meanwhile"):
+    with pytest.raises(CannotPatch, match="has changed since it was read"):
         change.write()
     assert file.read_text() == WEB + "    tty: true\n"
     file.unlink()
@@ -179,7 +179,7 @@ def test_a_drop_in_is_made_once(saved: str, tmp_path: Path) -> None:
     change = plan(tmp_path / "web.service.d" / "b.conf", LANGUAGES["systemd"], None, snippet(USUAL))
     assert change.diff().startswith("--- /dev/null\n")
     (tmp_path / "web.service.d" / "b.conf").write_text("mine\n")
-    with pytest.raises(CannotPatch, match="was changed meanwhile"):
+    with pytest.raises(CannotPatch, match="has changed since it was read"):
         change.write()
 
 

@@ -57,7 +57,7 @@ def test_what_the_recording_could_not_see_is_no_error() -> None:
     assert more.what == "it holds LEASE, for which web.json shows no need"
     assert "SYS_ADMIN" in more.remedy
     assert (open_.rule, open_.severity) == ("over-permissioned", WARNING)
-    assert open_.what == "it holds SYS_ADMIN: web.json cannot tell whether it needs them"
+    assert open_.what == "it holds SYS_ADMIN: web.json cannot tell whether it needs it"
     assert open_.why == "SYS_ADMIN: events were dropped."
     proved = replace(seen, minimal=frozenset[Cap]())
     (more,) = compared(proved, (*(c.short for c in seen.recommended), "SYS_ADMIN"))
@@ -101,7 +101,7 @@ def test_what_is_kept_beyond_the_floor_should_be_there_and_may_be() -> None:
     assert compared(proposal, ("CHOWN", "NET_BIND_SERVICE")) == []
     (found,) = compared(proposal, ("NET_BIND_SERVICE",))
     assert (found.rule, found.severity) == ("under-permissioned", WARNING)
-    assert found.why.endswith("It works without, but a is 1:1 instead of 0:0.")
+    assert found.why.endswith("Without it: a is 1:1 instead of 0:0.")
 
 
 def test_an_alternative_that_is_granted_is_neither_too_much_nor_too_little() -> None:
@@ -184,7 +184,7 @@ def test_a_report_that_saw_no_start_cannot_tell_what_is_too_much() -> None:
     (found,) = against(service, BOTH, "web.json", "its start was not observed", enough=False)
     assert (found.severity, found.what) == (
         WARNING,
-        "it holds NET_RAW: web.json cannot tell whether it needs them",
+        "it holds NET_RAW: web.json cannot tell whether it needs it",
     )
     assert "its start was not observed" in found.why
 

@@ -197,7 +197,7 @@ def test_without_docker_what_is_included_is_not_taken_to_be_good(
     monkeypatch.setenv("PATH", str(place))
     Path("compose.yaml").write_text("include: [other.yaml]\n")
     assert main(["check", "compose.yaml"]) == 2
-    assert "what it includes cannot be judged: docker compose is" in capsys.readouterr().err
+    assert "its included files cannot be judged: docker compose is" in capsys.readouterr().err
 
 
 def test_without_docker_an_override_hides_nothing(

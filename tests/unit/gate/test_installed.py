@@ -109,7 +109,7 @@ def test_a_line_each(machine: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "user": "www-data none all 41, by set-id programs only",
         "web": "root none all 41",
         "small": "root none CHOWN",
-        "none": "root none nothing",
+        "none": "root none none",
     }
     assert "4 services: 2 have all 41 capabilities, 4 have no report" in out
     assert out.splitlines()[-1].startswith("× and ! mark errors and warnings")

@@ -190,4 +190,4 @@ def test_emit_names_the_level_that_its_manifest_reaches(caps: list[str], user: s
     made = replace(report(), target=replace(report().target, user=user))
     text = LANGUAGES["kubernetes"].render(snippet_of(made, parse_set(caps), CATALOG))
     (found,) = pods(text, CATALOG)
-    assert text.startswith(f"# Pod Security level: {pod_level(found).level},")
+    assert text.startswith(f"# This patch allows the Pod Security level {pod_level(found).level}\n")

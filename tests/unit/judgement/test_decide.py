@@ -118,7 +118,7 @@ def test_a_message_in_the_name_of_another_process_may_be_sent_in_its_own() -> No
     sent = recordings.check("SYS_ADMIN", site, "sendmsg")
     need = decide(recorded(sent), recordings.CATALOG).need(sent.cap)
     assert need.verdict is Verdict.NEEDED
-    assert "send it in their own name" in str(need.uncertain)
+    assert "send the message in their own name" in str(need.uncertain)
 
 
 def test_a_capability_that_the_catalog_does_not_know_is_kept() -> None:

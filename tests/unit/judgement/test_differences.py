@@ -74,12 +74,12 @@ def test_credentials_and_an_exit_status_that_change_by_themselves() -> None:
 def test_other_words_of_the_standard_error_are_a_loss() -> None:
     noise = learn(SILENCE, _seen(1), _seen(2))
     said = Observed(0, (*_seen(4).stderr, "chown: not permitted"), _seen(4).files)
-    assert compare(_seen(3), said, noise) == ["it says: chown: not permitted"]
+    assert compare(_seen(3), said, noise) == ['new message: "chown: not permitted"']
 
 
 def test_a_line_that_is_said_twice_hides_no_other() -> None:
     said = Observed(0, ("no", "no", "no", "lost"))
-    assert compare(Observed(0), said) == ["it says: no", "it says: lost"]
+    assert compare(Observed(0), said) == ['new message: "no"', 'new message: "lost"']
 
 
 def test_three_examples_are_shown() -> None:

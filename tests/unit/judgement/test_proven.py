@@ -57,7 +57,7 @@ def test_tolerated_with_a_loss_is_kept_and_without_one_is_not() -> None:
     after = conclude(known, proven)
     assert after.minimal == caps("CHOWN")
     assert after.recommended == caps("CHOWN SYS_NICE")
-    assert after.need(Cap.parse("SYS_NICE")).lost_without == "it says: cannot set niceness"
+    assert after.need(Cap.parse("SYS_NICE")).lost_without == 'new message: "cannot set niceness"'
     assert after.need(Cap.parse("FOWNER")).verdict is Verdict.OPTIONAL
     assert after.need(Cap.parse("FOWNER")).lost_without is None
     assert after.need(Cap.parse("CHOWN")).verdict is Verdict.REQUIRED
@@ -105,7 +105,7 @@ def test_differences_are_sentences() -> None:
     less = Observed(1, ("ok", "no luck"), (("a", "0:0 0755"),), (("nginx", 0, 0),))
     assert compare(full, less) == [
         "it exits with 1 instead of 0",
-        "it says: no luck",
+        'new message: "no luck"',
         "a is 0:0 0755 instead of 0:0 2755",
         "b is missing instead of 1:1 0644",
         "nginx runs as 0:0",
@@ -257,7 +257,7 @@ def test_what_a_trial_left_is_compared_once_as_long_as_no_noise_is_learned(
     known = Comparisons(first, lambda: Observed(0, stderr=("it cannot",)))
     known.note(1, first, less)
     for _ in range(3):
-        assert [known.of_trial(0), known.of_trial(1)] == [None, ("it says: it cannot",)]
+        assert [known.of_trial(0), known.of_trial(1)] == [None, ('new message: "it cannot"',)]
     assert said == [("it cannot",)]
     assert known.lost(first, less) == []  # it says so with everything, too
     assert known.of_trial(1) == ()

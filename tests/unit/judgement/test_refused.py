@@ -194,7 +194,7 @@ def test_a_profile_hides_what_a_program_then_gives_up() -> None:
     caps = frozenset({Cap.parse("SYS_ADMIN")})
     confined = Mac("apparmor", "named", "enforce")
     shown = refusal(known, CATALOG, confined, caps).evidence
-    assert "by the program itself: perhaps since AppArmor's profile named does not" in shown
+    assert "by the program itself: perhaps because AppArmor's profile named does not" in shown
     complains, helper = replace(confined, mode="complain"), replace(known, program="cp")
     for said in refusal(known, CATALOG, complains, caps), refusal(helper, CATALOG, confined, caps):
         assert said.evidence.endswith("given up by the program itself")

@@ -204,8 +204,8 @@ UMOUNT = ("SYS_ADMIN", "path_umount", "umount2")
         (0, "no: SYS_ADMIN, sethostname(2) in the host's UTS namespace and umount2(2) in the "
          "host's mount namespace"),
         (0x4000000, "no: SYS_ADMIN, umount2(2) in the host's mount namespace"),
-        (0x4020000, "not known: SYS_ADMIN, sethostname(2): whose UTS namespace that is and "
-         "umount2(2): whose mount namespace that is"),
+        (0x4020000, "not known: SYS_ADMIN, sethostname(2): the owner of the UTS namespace is "
+         "unknown and umount2(2): the owner of the mount namespace is unknown"),
     ],
 )  # fmt: skip
 def test_what_is_done_in_a_namespace_of_its_own_is_not_said_to_be_the_hosts(

@@ -225,4 +225,4 @@ def test_who_writes_to_the_tracers_pipe_without_end_fills_no_memory() -> None:
     os.waitpid(child, 0)
     listener.finish()
     assert sum(map(len, listener._looked)) < 1 << 24
-    assert "more than is kept" in listener.merged(RECORDING).cautions[0]
+    assert "more than capadvise keeps" in listener.merged(RECORDING).cautions[0]

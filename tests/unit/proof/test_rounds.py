@@ -90,7 +90,7 @@ def test_what_a_busy_engine_takes_its_time_for_was_not_killed(
 @pytest.mark.parametrize(
     ("expected", "left", "why"),
     [
-        (True, ("worker",), "told to stop, it ended, and left running: worker"),
+        (True, ("worker",), "it stopped, but left running: worker"),
         (True, (), ""),
         (False, ("worker",), ""),
         (None, ("worker",), ""),

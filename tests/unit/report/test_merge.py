@@ -71,13 +71,13 @@ def test_the_order_of_runs_does_not_change_the_set() -> None:
 
 def test_cautions_name_the_run_that_they_are_of() -> None:
     assert merged(report_of(BIND), report_of(CHOWN, interrupted=True)).report.proposal.cautions == (
-        "run 2: it was stopped: what it does later, such as a reload, was not observed",
+        "run 2: it was stopped: its later actions, such as a reload, were not observed",
     )
 
 
 def test_a_caution_of_several_runs_is_said_once() -> None:
     stopped = [report_of(CHOWN, interrupted=True, seconds=float(n)) for n in range(1, 7)]
-    said = "it was stopped: what it does later, such as a reload, was not observed"
+    said = "it was stopped: its later actions, such as a reload, were not observed"
     for runs, whose in (
         (stopped[:2], "each run"),
         ([stopped[0], report_of(BIND), stopped[1]], "runs 1, 3"),

@@ -66,7 +66,7 @@ def require() -> None:
             os.stat(f"/proc/{pid}/ns/pid")
         except PermissionError as error:
             raise CannotObserve(
-                "what lies beside the shims of pods may not be read",
+                "capadvise may not read the files beside the shims of pods",
                 hint="that needs CAP_SYS_PTRACE; in a pod: capabilities: {add: [SYS_PTRACE]}",
             ) from error
         except OSError:

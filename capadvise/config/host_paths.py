@@ -137,7 +137,7 @@ def _folder(place: str, path: str, line: int, *, writable: bool) -> Iterator[Exp
 
 
 def of_driver(device: str, options: str) -> list[str]:
-    """What docker's local driver is told to mount: a device, or the layers of an overlay."""
+    """The mounts of docker's local driver: a device, or the layers of an overlay."""
     layers = [part.partition("=")[2] for part in options.split(",")]
     return [path for each in (device, *layers) for path in each.split(":")]
 

@@ -114,7 +114,7 @@ class Snippet:
         return setcap_words(cap for cap, _ in self.caps)
 
     def comments(self, indent: str = "", more: tuple[str, ...] = ()) -> str:
-        """What the set rests on, the notes and more, as comment lines."""
+        """The provenance, the notes and more, as comment lines."""
         notes = (self.provenance, *self.notes, *more)
         return "".join(comment(note, indent) for note in notes)
 

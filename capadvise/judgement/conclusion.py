@@ -25,7 +25,7 @@ class Standing(StrEnum):
     """How far the set can be trusted. The values are those of the report's JSON."""
 
     NOT_JUDGED = "not-judged"
-    """What was seen does not tell what it needs."""
+    """The recording does not show its needs."""
     RUN_FAILED = "run-failed"
     CHECK_FAILED = "check-failed"
     RECORDED = "recorded"
@@ -53,7 +53,7 @@ class Standing(StrEnum):
 
 PASSED = frozenset({Standing.PROVEN_MINIMAL, Standing.PROVEN})
 SHOWS_ENOUGH = PASSED | {Standing.RECORDED, Standing.LIKELY}
-"""What it does not name, the target most likely does not need."""
+"""The target most likely needs no capability that the set does not name."""
 WITHOUT_SET = frozenset({Standing.NOT_JUDGED, Standing.RUN_FAILED, Standing.CHECK_FAILED})
 """The set is no answer: what was seen until then is in it, and no more."""
 ADDS_ONLY = WITHOUT_SET | {Standing.PARTIAL}
@@ -62,7 +62,7 @@ ADDS_ONLY = WITHOUT_SET | {Standing.PARTIAL}
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """What the target is granted today, without the widening of a recording."""
+    """The grant of the target today, without the widening of a recording."""
 
     caps: CapSet
     source: str
@@ -99,7 +99,7 @@ class NextStep:
 
 @dataclass(frozen=True, slots=True)
 class Conclusion:
-    """What is concluded of one set of a report. Texts hold words of the target: escape them."""
+    """The conclusion on one set of a report. Texts hold words of the target: escape them."""
 
     standing: Standing
     baseline: Baseline
@@ -119,7 +119,7 @@ class Conclusion:
     next: NextStep
     also_passed: tuple[PassedSet, ...] = ()
     cautions: tuple[str, ...] = ()
-    """What the trials do not prove, and the options of a unit that they left out."""
+    """Parts that the trials do not prove, and the options of a unit that they left out."""
 
     @property
     def has_set(self) -> bool:
@@ -250,7 +250,7 @@ _NO_TRIAL = Standing.NOT_PROVEN, "no trial of this set was made"
 
 
 def _by_trial(proven: Proven, report: Report, caps: CapSet) -> _Judged | None:
-    """What trials say of this set; a set that passed beside something else is not this one."""
+    """Judge by trials of this very set; one that passed beside something else is another set."""
     if failure := _shows_nothing(proven):
         return Standing.NOT_PROVEN, failure
     of_set = [trial for trial in proven.trials if trial.caps == caps and not trial.beside]
@@ -393,8 +393,8 @@ def _shorts(needs: list[Need]) -> str:
 
 
 def baseline_of(report: Report, catalog: Catalog) -> Baseline:
-    """What the target is granted today. An older report does not say: what its engine grants by
-    default is assumed then, and everything for a unit."""
+    """The grant of the target today. For an older report, which does not hold it, this is the
+    default of its engine, and everything for a unit."""
     target, run = report.target, report.recording
     every = frozenset(map(Cap, range(run.host.last_cap + 1)))
     granted = target.granted

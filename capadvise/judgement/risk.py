@@ -188,7 +188,7 @@ def opened_for_recording(report: Report) -> bool:
 
 
 Risks = Mapping[Cap, Risk]
-"""The risk of each capability in one place; of those that the catalog does not know, none."""
+"""The risk of each capability in one place, if the catalog knows the capability."""
 
 
 class RisksHere(Mapping[Cap, Risk]):

@@ -15,7 +15,7 @@ from capadvise.model.caps import CapSet, parse_set
 PREFIX = "io.capadvise."
 SETS, WORDS = ("minimal", "recommended"), ("user", "report", "version", "variant")
 _OLD_MINIMAL = f"{PREFIX}floor"
-"""What versions before 0.3 called the minimal set."""
+"""The word of versions before 0.3 for the minimal set."""
 NAMES = (*(f"{PREFIX}{key}" for key in (*SETS, *WORDS)), _OLD_MINIMAL)
 CLAIMED = "the maker of the image wrote it: a claim, not a proof"
 IMAGE, LAYOUT = "image:", "oci:"

@@ -98,7 +98,7 @@ def follow(
 
 
 def _granted(held: HeldCommand, user: dict[str, Any] | None, uid: int) -> CapSet:
-    """What the command has without us: root's bounding set, else what its caller passes on."""
+    """The command's set without us: root's bounding set, else the ambient set of its caller."""
     if uid == 0:
         return held.sets.bounding
     return frozenset() if user else procfs.capability_sets().ambient

@@ -50,7 +50,7 @@ class Start:
     originals: Mapping[str, str] = field(default_factory=dict)
     """Copies of data, and what they are copies of."""
     granted: Mapping[str, CapSet] = field(default_factory=dict)
-    """What the user's own configuration grants each service; by an empty name, ``run``."""
+    """The set that the user's own configuration grants each service; ``run`` has an empty name."""
     stopped: tuple[Container, ...] = ()
     """The containers that are stopped before, and started again afterwards."""
 

@@ -374,7 +374,7 @@ def _observation(
 
 
 def _granted(recording: Recording, running: Running) -> CapSet:
-    """What it runs with: a container's user can gain what its bounding set leaves."""
+    """The set that it runs with: a container's user can gain all of the bounding set."""
     held = recording.held
     return held.bounding if running.target.kind == "container" else held.permitted
 

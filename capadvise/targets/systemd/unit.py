@@ -91,7 +91,7 @@ class ServiceUnit:
     manual: bool
     """True if a user may start it."""
     granted: CapSet = frozenset()
-    """What its commands start with: for root the bounding set, else the ambient one."""
+    """The set that its commands start with: for root the bounding set, else the ambient one."""
 
     @property
     def runs(self) -> bool:

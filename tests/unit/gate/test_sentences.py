@@ -77,5 +77,5 @@ def test_what_a_report_without_a_start_cannot_tell(added: list[str], them: str) 
     consumer = LANGUAGES["compose"].judged_by
     service = Service.of(declared, (("f", declared),), consumer, CATALOG)
     proposal = decide_all((recordings.recording(),), CATALOG)
-    (finding,) = against(service, proposal, "web.json", partial=True)
+    (finding,) = against(service, proposal, "web.json", "recorded in part", enough=False)
     assert finding.what.endswith(f": web.json cannot tell whether it needs {them}")

@@ -111,8 +111,8 @@ class KnownProgram:
     @property
     def common(self) -> CapSet:
         """The capabilities that all variants need that root starts."""
-        floors = [variant.minimal for variant in self.variants if variant.user == "root"]
-        return frozenset.intersection(*floors) if floors else frozenset()
+        sets = [variant.minimal for variant in self.variants if variant.user == "root"]
+        return frozenset.intersection(*sets) if sets else frozenset()
 
 
 class Known:
@@ -188,7 +188,7 @@ def index(programs: Iterable[KnownProgram]) -> dict[str, dict[str, Any]]:
                     "name": one.name,
                     "user": one.user,
                     "recommended": names(one.recommended),
-                    "floor": names(one.minimal),
+                    "minimal": names(one.minimal),
                 }
                 for one in program.variants
             ],
@@ -204,7 +204,7 @@ _PROGRAM = (
 )
 _MADE = ("capadvise", "kernel", "system", "date")
 _VARIANT = (
-    *("name", "workload", "command", "check", "recommended", "floor", "trials"),
+    *("name", "workload", "command", "check", "recommended", "minimal", "trials"),
     *("no_new_privileges", "user_namespace", "needs"),
 )
 
@@ -259,7 +259,7 @@ def _variant(path: Path, raw: Any) -> Variant:
         command=values.text(path, raw, "command"),
         check=raw["check"],
         recommended=frozenset(values.caps(path, raw, "recommended")),
-        minimal=frozenset(values.caps(path, raw, "floor")),
+        minimal=frozenset(values.caps(path, raw, "minimal")),
         trials=trials,
         no_new_privileges=set_id,
         user_namespace=values.text(path, raw, "user_namespace"),

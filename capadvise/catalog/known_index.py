@@ -120,7 +120,7 @@ class KnownIndex:
             tuple(
                 KnownSets(
                     *(one["name"], one["user"]),
-                    *(parse_set(one[key]) for key in ("recommended", "floor")),
+                    *(parse_set(one[key]) for key in ("recommended", "minimal")),
                 )
                 for one in raw["variants"]
             ),

@@ -10,7 +10,13 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from capadvise.catalog import Catalog
-from capadvise.judgement.decide import Need, Verdict
+from capadvise.judgement.decide import (
+    ALREADY_RUNNING,
+    RUN_FAILED,
+    WAS_STOPPED,
+    Need,
+    Verdict,
+)
 from capadvise.judgement.differences import examples
 from capadvise.judgement.judge import WHILE_STOPPED
 from capadvise.judgement.proven import Proven, Trial
@@ -207,6 +213,18 @@ def conclude_report(
         also_passed=tuple(_also_passed(report)),
         cautions=proven.cautions if proven else (),
     )
+
+
+def cautions_beside(conclusion: Conclusion, report: Report) -> tuple[str, ...]:
+    """The cautions of the recordings that the headline does not say, and no trial has settled."""
+    said = {RUN_FAILED} if conclusion.standing in WITHOUT_SET else set()
+    if conclusion.standing in PASSED:
+        said |= {RUN_FAILED, WAS_STOPPED, ALREADY_RUNNING}
+    if conclusion.standing is Standing.PARTIAL:
+        said |= {ALREADY_RUNNING}
+    if conclusion.standing is Standing.LIKELY and report.was_stopped:
+        said |= {WAS_STOPPED}
+    return tuple(text for text in report.proposal.cautions if text not in said)
 
 
 def of_another(conclusion: Conclusion, difference: str) -> Conclusion:

@@ -394,6 +394,11 @@ def _runs(numbers: Sequence[int], of: int) -> str:
     return f"run{'s' * (len(numbers) > 1)} {', '.join(map(str, numbers))}"
 
 
+ALREADY_RUNNING = "it was already running: its start was not observed"
+WAS_STOPPED = "it was stopped: its later actions, such as a reload, were not observed"
+RUN_FAILED = "the run failed: the needs of a successful run were not observed"
+
+
 def _refused_by_the_host(recording: Recording) -> list[str]:
     """Calls that no capability of the target would have let through."""
     return sorted(
@@ -422,13 +427,13 @@ def _cautions(recording: Recording) -> Iterable[str]:
     if recording.host.observer == "audit":
         yield "an audit log holds refusals only: it does not show what was granted and needed"
     elif recording.attached and not recording.restarted:
-        yield "it was already running: its start was not observed"
+        yield ALREADY_RUNNING
     if recording.io_uring:
         yield "io_uring was used: the checks of its worker threads were not observed"
     if recording.interrupted:
-        yield "it was stopped: its later actions, such as a reload, were not observed"
+        yield WAS_STOPPED
     elif recording.succeeded is False:
-        yield "the run failed: the needs of a successful run were not observed"
+        yield RUN_FAILED
     if refused := _refused_by_the_host(recording):
         calls, are = ", ".join(refused), "is" if len(refused) == 1 else "are"
         yield (

@@ -16,6 +16,7 @@ from capadvise.judgement.conclusion import (
     PASSED,
     Conclusion,
     NextStep,
+    cautions_beside,
     conclude_report,
     how_it_ended,
     not_tested,
@@ -145,7 +146,8 @@ def _few_lines(report: Report, catalog: Catalog, conclusion: Conclusion) -> Iter
     if known and conclusion.has_set:
         yield f"{known}."
     yield from _rest(report.proposal)
-    texts = [f"Caution: {printable(caution)}." for caution in report.proposal.cautions]
+    beside = cautions_beside(conclusion, report)
+    texts = [f"Caution: {printable(caution)}." for caution in beside]
     yield from texts[:_FEW]
     if len(texts) > _FEW:
         yield f"And {len(texts) - _FEW} more cautions: -v shows them."

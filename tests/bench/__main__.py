@@ -257,7 +257,7 @@ def watched(effort: Effort) -> Iterator[Row]:
 
 
 def trials(_: Effort) -> Iterator[Row]:
-    """How many are run until the floor is known."""
+    """How many are run until the minimal set is known."""
     with tempfile.TemporaryDirectory() as name:
         path = Path(name, "r.json")
         for what, command in TRIALS.items():

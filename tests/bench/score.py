@@ -81,23 +81,23 @@ def prove(oracle: str, names: list[str], folder: Path) -> dict[str, dict[str, An
 
 
 def score_proofs(oracle: str, names: list[str], folder: Path) -> None:
-    """Judge floor and recommended set, and hold the number of trials against the budget."""
+    """Judge minimal and recommended set, and hold the number of trials against the budget."""
     over = 0
-    floors, recommended = {}, {}
+    minimal_sets, recommended = {}, {}
     for name, report in prove(oracle, names, folder).items():
-        minimal = report["proposal"]["floor"]
+        minimal = report["proposal"]["minimal"]
         trials = [t for t in report["proof"]["trials"] if not t["repeat"]]
         first = decide_again(report)
         budget = 3 + 2 * first
         over += len(trials) > budget
         mark = "over" if len(trials) > budget else ""
-        print(f"{name:24} {len(trials):3} trials of {budget:2} {mark:5} floor {minimal}")
+        print(f"{name:24} {len(trials):3} trials of {budget:2} {mark:5} minimal {minimal}")
         if minimal is None:
             continue
-        floors[name] = minimal
+        minimal_sets[name] = minimal
         recommended[name] = report["proposal"]["recommended"]
-    print(f"\nover budget: {over}\n\nfloor:")
-    judge(oracle, floors, folder)
+    print(f"\nover budget: {over}\n\nminimal:")
+    judge(oracle, minimal_sets, folder)
     print("\nrecommended:")
     judge(oracle, recommended, folder)
 

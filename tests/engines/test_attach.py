@@ -70,7 +70,7 @@ def test_what_is_executed_meanwhile_counts(
     assert result.recommended == {"CHOWN"}
     target = result.report["target"]
     assert (target["kind"], target["name"], target["engine"]) == ("container", name, engine[0])
-    assert "/etc (layer 1 of the image) belongs to 0:0" in result.need("CHOWN")["instead"]  # type: ignore[index]
+    assert "/etc (layer 1 of the image) belongs to 0:0" in result.need("CHOWN")["remediation"]  # type: ignore[index]
     (recording,) = result.report["recordings"]
     assert {check["program"] for check in recording["checks"]} <= {"sh", "chown", "exe"}
 
@@ -102,7 +102,7 @@ def test_a_container_that_fails_for_want_of_a_capability(
     (recording,) = result.report["recordings"]
     (check,) = (check for check in recording["checks"] if check["syscall"] == "mount")
     assert (check["cap"], check["granted"], check["result"]) == ("CAP_SYS_ADMIN", False, -1)
-    assert result.need("SYS_ADMIN")["verdict"] == "used"  # type: ignore[index]
+    assert result.need("SYS_ADMIN")["verdict"] == "needed"  # type: ignore[index]
 
 
 @pytest.mark.usefixtures("debian")

@@ -1,4 +1,4 @@
-"""Proofs of containers: with the engine's real defaults, the proposal works and its floor fails
+"""Proofs of containers: with the engine's real defaults, the proposal works and its minimal set fails
 without any one member."""
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def _works(engine: str, flags: list[str], words: tuple[str, ...]) -> bool:
 
 
 def _emitted(report: Path, form: str) -> list[str]:
-    words = [CAPADVISE, "emit", str(report), "--format", form, "--set", "floor"]
+    words = [CAPADVISE, "emit", str(report), "--format", form, "--set", "minimal"]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     return shlex.split(done.stdout, comments=True)
 
@@ -205,8 +205,8 @@ def test_from_privileged_to_a_proven_patch(tmp_path: Path) -> None:
     seen = record(reports, "docker", "compose", "up", options=("--prove",), cwd=tmp_path)
     try:
         found = {path.stem: json.loads(path.read_text()) for path in reports.iterdir()}
-        floors = {name: report["proposal"]["floor"] for name, report in found.items()}
-        assert floors == {"web": ["CAP_CHOWN"], "once": ["CAP_SYS_ADMIN"]}, seen.stderr
+        minimal_sets = {name: report["proposal"]["minimal"] for name, report in found.items()}
+        assert minimal_sets == {"web": ["CAP_CHOWN"], "once": ["CAP_SYS_ADMIN"]}, seen.stderr
         (tmp_path / "own" / "file").chmod(0o600)
         patch = [CAPADVISE, "emit", str(reports / "web.json"), "--format", "compose"]
         patch += ["--into", "compose.yaml", "--service", "web"]
@@ -266,5 +266,5 @@ def test_a_folder_instead_of_an_image_is_recorded_proven_and_left_alone(
         env=ENVIRONMENT,
     )
     assert done.returncode == 0, done.stderr
-    assert json.loads(report.read_text())["proposal"]["floor"] == ["CAP_CHOWN"]
+    assert json.loads(report.read_text())["proposal"]["minimal"] == ["CAP_CHOWN"]
     assert not (root / "f").exists()

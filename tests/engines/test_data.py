@@ -150,7 +150,7 @@ def test_a_new_volume_begins_with_the_files_of_the_image(
     report = json.loads(
         (tmp_path / "out" / "web.json" if compose else tmp_path / "out").read_text()
     )
-    minimal = report["proposal"]["floor"]
+    minimal = report["proposal"]["minimal"]
     assert minimal in (["CAP_DAC_OVERRIDE"], ["CAP_DAC_READ_SEARCH"]), seen.stderr
     (need,) = (one for one in report["needs"] if one["verdict"] == "required")
     assert need["lost_without"].endswith("on a new volume, which begins with files of the image")

@@ -83,7 +83,7 @@ def outcome(demo: Path, work: Path) -> dict[str, Any]:
 def facts(report: dict[str, Any]) -> dict[str, Any]:
     """What a report says: its sets, the capabilities of each verdict, who refused."""
     found: dict[str, Any] = {}
-    for name in ("recommended", "floor"):
+    for name in ("recommended", "minimal"):
         if (caps := report["proposal"][name]) is not None:
             found[name] = " ".join(cap.removeprefix("CAP_") for cap in caps)
     for need in report["needs"]:

@@ -47,7 +47,7 @@ def test_a_check_from_the_host_uses_the_names_of_services(tmp_path: Path) -> Non
     finally:
         call("docker", "compose", "down", "-t", "0", cwd=tmp_path)
     report = json.loads((tmp_path / "reports" / "web.json").read_text())
-    assert report["proposal"]["floor"] == ["CAP_CHOWN"], seen.stderr
+    assert report["proposal"]["minimal"] == ["CAP_CHOWN"], seen.stderr
     assert report["workload"]["check"] == check
     assert Path("/etc/hosts").read_bytes() == before
 

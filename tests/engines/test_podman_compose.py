@@ -67,7 +67,7 @@ def test_they_are_proven_with_both_starts(project: Path) -> None:
     assert seen.code == 0, seen.stderr
     for name, minimal in (("web", ["CAP_CHOWN"]), ("db", [])):
         report = json.loads((project / "reports" / f"{name}.json").read_text())
-        assert report["proposal"]["floor"] == minimal, seen.stderr
+        assert report["proposal"]["minimal"] == minimal, seen.stderr
         assert max(one["start"] for one in report["recordings"]) == 2
     assert not _left()
 

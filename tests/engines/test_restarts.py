@@ -1,4 +1,4 @@
-"""Databases as their images start them: the floor survives restarts on a named volume, and a volume
+"""Databases as their images start them: the minimal set survives restarts on a named volume, and a volume
 that somebody else has made."""
 
 from __future__ import annotations
@@ -214,7 +214,7 @@ def starts(database: Database, volume: str, caps: list[str]) -> None:
         for one in DATABASES
     ],
 )
-def test_the_floor_survives_restarts_and_a_volume_of_another_user(
+def test_the_minimal_set_survives_restarts_and_a_volume_of_another_user(
     database: Database, tmp_path: Path
 ) -> None:
     recorded, fresh, foreign = (f"{MARK}-{database.name}-{n}" for n in ("seen", "fresh", "foreign"))

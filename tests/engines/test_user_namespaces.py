@@ -72,7 +72,7 @@ def test_the_minimal_set_of_a_docker_with_remapped_users(top: Path, tmp_path: Pa
         check = f"{' '.join(client)} exec $CONTAINER redis-cli ping"
         record(tmp_path / "report.json", *words, options=("--check", check))
         code, proven, page = in_user_namespace(tmp_path)
-    assert (code, set(proven["proposal"]["floor"])) == (0, {f"CAP_{cap}" for cap in DROPS}), page
+    assert (code, set(proven["proposal"]["minimal"])) == (0, {f"CAP_{cap}" for cap in DROPS}), page
     assert proven["proof"]["user_namespace"] is True
 
 
@@ -99,7 +99,7 @@ def test_the_minimal_set_of_a_podman_container(tmp_path: Path) -> None:
     os.chown(file, 0, 0)
     code, proven, page = in_user_namespace(tmp_path)
     assert code == 0, page
-    assert proven["proposal"]["floor"] == ["CAP_CHOWN"]
+    assert proven["proposal"]["minimal"] == ["CAP_CHOWN"]
     assert proven["proposal"]["user_namespace"]["fits"] is True
     assert proven["proof"]["user_namespace"] is True
     assert "2147483" not in page, "ids are told as the container calls them"

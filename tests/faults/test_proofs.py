@@ -73,7 +73,7 @@ def test_a_disk_that_fills_up_is_no_verdict(folder: Path) -> None:
     assert trials(folder / "r.json")[0]["passed"]
     proof = json.loads((folder / "r.json").read_text())["proof"]
     assert not proof["complete"]
-    assert not proof["floor"]["minimal"]
+    assert not proof["minimal"]["minimal"]
 
 
 def test_a_prover_that_is_killed_has_kept_its_trials(folder: Path, marked: Marked) -> None:

@@ -25,7 +25,7 @@ from tests.support.containers import ENVIRONMENT
 _SETUP = Path(__file__).parents[2] / ".ci" / "setup"
 _NEW, _OTHER = "new volume", "other owner"
 HEAD = (
-    *("image", "proven", "floor", "recommended adds", "new volume", "other owner", "restart"),
+    *("image", "proven", "minimal", "recommended adds", "new volume", "other owner", "restart"),
     *("each removal breaks it", "seconds", "trials"),
 )
 
@@ -35,7 +35,7 @@ class Failure:
     """Where a proven set did not do."""
 
     caps: str
-    """``floor`` or ``recommended``."""
+    """``minimal`` or ``recommended``."""
     data: str
     at: str
     """``start`` or ``restart``."""
@@ -60,7 +60,7 @@ class Row:
     """Seconds of each trial: two at a time."""
     failures: tuple[Failure, ...] = ()
     spare: tuple[str, ...] = ()
-    """Members of the floor without which the client is served all the same."""
+    """Members of the minimal set without which the client is served all the same."""
 
     @property
     def right(self) -> bool:
@@ -100,7 +100,7 @@ def tried(recipe: Recipe) -> Row:
         if not row.proven:
             return row
         began = time.monotonic()
-        failures = [*_failing(recipe, name, "floor", row.minimal)]
+        failures = [*_failing(recipe, name, "minimal", row.minimal)]
         # what has come up without one capability is given twice as long
         hasty = replace(recipe, patience=max(3, time.monotonic() - began))
         if row.recommended != row.minimal:

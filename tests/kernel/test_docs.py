@@ -21,20 +21,6 @@ SETUP = f"touch mine; {FOREIGN}; mv f theirs;"
 LAYERS = OVERLAY.replace("mount -t overlay", "chown nobody l/f; mount -t overlay")
 
 
-OF_VERSION_1 = {
-    "used": "needed",
-    "tolerated": "optional",
-    "advisory": "incidental",
-    "unused": "not-checked",
-}
-"""Verdicts as version 1 of the report names them → as the pages do."""
-
-
-def word_of(verdict: str) -> str:
-    """The word for a verdict on the pages."""
-    return OF_VERSION_1.get(verdict, verdict)
-
-
 def rows(*topics: str) -> list[list[str]]:
     """The rows of the tables on these pages."""
     text = "\n".join(map(page, topics))
@@ -53,7 +39,7 @@ def examples() -> dict[str, list[str]]:
 
 def test_every_word_is_explained() -> None:
     first = [row[0] for row in rows("judgement")]
-    for words in (map(word_of, Verdict), Proof, Meaning):
+    for words in (Verdict, Proof, Meaning):
         assert set(words) <= set(first)
 
 
@@ -72,7 +58,7 @@ def test_an_example_is_true(run: Run, tmp_path: Path, command: str) -> None:
     for sentence in examples()[command]:
         cap, verdict = sentence.replace(",", "").split()[:2]
         need = result.need(cap) or {"verdict": "not-checked", "proof": "none", "uncertain": None}
-        found = [word_of(need["verdict"]), need["proof"], "uncertain" if need["uncertain"] else ""]
+        found = [need["verdict"], need["proof"], "uncertain" if need["uncertain"] else ""]
         assert found[0] == verdict, result.stderr
         assert set(sentence.split(", ")[1:]) <= set(found), result.stderr
 
@@ -86,5 +72,5 @@ def test_a_workload_has_the_minimal_set_that_the_page_says(tmp_path: Path, numbe
     path, report = tmp_path / "w.yaml", tmp_path / "r.json"
     path.write_text(text)
     subprocess.run([CAPADVISE, "prove", str(path), "-o", str(report)], check=True)
-    found = json.loads(report.read_text())["proposal"]["floor"]
+    found = json.loads(report.read_text())["proposal"]["minimal"]
     assert found == [f"CAP_{name}" for name in minimal.split(", ")]

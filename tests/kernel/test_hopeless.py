@@ -32,7 +32,7 @@ def test_what_stands_still_is_given_up(after: str, tmp_path: Path) -> None:
     done = subprocess.run(words, capture_output=True, text=True, timeout=120)
     proof = json.loads(report.read_text())["proof"]
     assert done.returncode == 0, done.stderr
-    assert proof["floor"] is not None
+    assert proof["minimal"] is not None
     failed = [trial for trial in proof["trials"] if not trial["passed"]]
     assert failed
     assert all("nothing new happened any more" in one["differences"][0] for one in failed), failed

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.kernel
 
 
 def test_trials_read_the_file_that_the_command_read(run: Run, tmp_path: Path) -> None:
-    """A shell with empty input does nothing, and so nothing was the floor."""
+    """A shell with empty input does nothing, and so none was the minimal set."""
     script, report = tmp_path / "script", tmp_path / "again.json"
     script.write_text("touch f; chown nobody f || exit 1; rm f\n")
     with script.open() as given:
@@ -24,7 +24,7 @@ def test_trials_read_the_file_that_the_command_read(run: Run, tmp_path: Path) ->
     words = [CAPADVISE, "prove", "-o", str(report), str(report)]
     with script.open() as given:
         subprocess.run(words, check=True, capture_output=True, stdin=given)
-    assert json.loads(report.read_text())["proposal"]["floor"] == ["CAP_CHOWN"]
+    assert json.loads(report.read_text())["proposal"]["minimal"] == ["CAP_CHOWN"]
 
 
 def test_that_trials_do_not_have_what_came_through_a_pipe_is_said(run: Run) -> None:

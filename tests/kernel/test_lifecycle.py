@@ -30,15 +30,15 @@ def prove(tmp_path: Path, text: str, *, code: int = 0) -> dict[str, Any]:
 
 
 def phases(report: dict[str, Any]) -> dict[str, list[str]]:
-    minimal = report["proposal"]["floor"]
+    minimal = report["proposal"]["minimal"]
     return {
         n["cap"].removeprefix("CAP_"): n["phases"] for n in report["needs"] if n["cap"] in minimal
     }
 
 
 def failed_at(report: dict[str, Any]) -> dict[str, str]:
-    """Each member of the floor, and what failed without it."""
-    minimal = frozenset(report["proposal"]["floor"])
+    """Each member of the minimal set, and what failed without it."""
+    minimal = frozenset(report["proposal"]["minimal"])
     tried = {frozenset(trial["caps"]): trial["failed_at"] for trial in report["proof"]["trials"]}
     return {cap.removeprefix("CAP_"): tried[minimal - {cap}] for cap in minimal}
 
@@ -65,7 +65,7 @@ check: test -e up
 """
 
 
-def test_what_the_second_start_needs_is_in_the_floor(tmp_path: Path) -> None:
+def test_what_the_second_start_needs_is_in_the_minimal_set(tmp_path: Path) -> None:
     report = prove(tmp_path, FOWNER)
     assert phases(report) == {"CHOWN": ["first-start"], "FOWNER": ["later-start"]}
     assert failed_at(report) == {"CHOWN": "start", "FOWNER": "restart"}
@@ -92,7 +92,7 @@ while True:
 """
 
 
-def test_what_the_stop_needs_is_in_the_floor(tmp_path: Path) -> None:
+def test_what_the_stop_needs_is_in_the_minimal_set(tmp_path: Path) -> None:
     (tmp_path / "stop.py").write_text(STOP)
     text = f"command: [python3, {tmp_path}/stop.py]\nsetup: mkdir child\ncheck: test -e child/up\n"
     report = prove(tmp_path, text)
@@ -101,7 +101,7 @@ def test_what_the_stop_needs_is_in_the_floor(tmp_path: Path) -> None:
     assert lost_without(report, "KILL") == "the workload fails when it is stopped"
 
 
-def test_what_outlasts_the_stop_without_it_is_in_the_floor(tmp_path: Path) -> None:
+def test_what_outlasts_the_stop_without_it_is_in_the_minimal_set(tmp_path: Path) -> None:
     """Its stop passes without it: the main process ends in time, with 0."""
     hasty = STOP.replace("    os.wait()\n", "").replace("os.kill(child, signal.SIGTERM)", HASTILY)
     (tmp_path / "stop.py").write_text(f"from contextlib import suppress\n{hasty}")
@@ -134,7 +134,7 @@ while True:
 
 
 @pytest.mark.parametrize("reload", ["reload", "{reload: HUP}", "{reload: 'kill -HUP ${PIDS%%,*}'}"])
-def test_what_a_reload_needs_is_in_the_floor(tmp_path: Path, reload: str) -> None:
+def test_what_a_reload_needs_is_in_the_minimal_set(tmp_path: Path, reload: str) -> None:
     (tmp_path / "reload.py").write_text(RELOAD)
     text = f"""\
 command: [python3, {tmp_path}/reload.py]
@@ -153,7 +153,7 @@ steps:
 def test_a_second_start_that_never_passes_is_left_out_and_said_so(tmp_path: Path) -> None:
     script = "mkdir once && chown nobody once && exec sleep 900"
     report = prove(tmp_path, f"command: '{script}'\ncheck: test $(stat -c %U once) = nobody\n")
-    assert report["proposal"]["floor"] == ["CAP_CHOWN"]
+    assert report["proposal"]["minimal"] == ["CAP_CHOWN"]
     (caution,) = report["proof"]["cautions"]
     assert caution.startswith("a second start fails even with every capability")
 
@@ -171,7 +171,7 @@ def large(tmp_path: Path) -> Path:
 def test_a_large_folder_is_not_written_to_by_trials(run: Run, large: Path) -> None:
     script = "n=$(cat counter); echo $((n+1)) > counter; chown 1 f"
     result = run("sh", "-c", script, options=("--prove",))
-    assert result.report["proposal"]["floor"] == ["CAP_CHOWN"], result.stderr
+    assert result.report["proposal"]["minimal"] == ["CAP_CHOWN"], result.stderr
     assert (large / "counter").read_text() == "1\n"
 
 
@@ -215,7 +215,7 @@ def test_a_folder_begins_as_it_was_before_the_recording(run: Run, tmp_path: Path
     os.chown(secret, 65534, 65534)
     script = "cat secret && ! [ -e once ] && touch once && chown nobody once"
     result = run("sh", "-c", script, options=("--prove",))
-    assert result.report["proposal"]["floor"] == ["CAP_CHOWN", "CAP_DAC_OVERRIDE"], result.stderr
+    assert result.report["proposal"]["minimal"] == ["CAP_CHOWN", "CAP_DAC_OVERRIDE"], result.stderr
 
 
 def test_trials_in_place_write_to_the_real_files_and_say_so(run: Run, tmp_path: Path) -> None:
@@ -259,7 +259,7 @@ def test_what_is_started_in_the_root_folder_is_proven_there(tmp_path: Path) -> N
         for path in (made, starts):
             path.unlink(missing_ok=True)
     content = json.loads(report.read_text())
-    assert content["proposal"]["floor"] == ["CAP_CHOWN"], done.stderr
+    assert content["proposal"]["minimal"] == ["CAP_CHOWN"], done.stderr
     assert len(content["proof"]["trials"]) > 1
     assert seen == "\n", "a trial wrote to the real file"
 
@@ -302,4 +302,4 @@ def test_what_was_stopped_when_its_time_was_up_is_proven_by_a_check(
     assert "capadvise prove" not in result.stderr
     words = [CAPADVISE, "prove", str(tmp_path / "report.json"), "--check", "sleep 0.2", "--json"]
     proven = json.loads(subprocess.run(words, check=True, capture_output=True).stdout)
-    assert proven["proposal"]["floor"] == []
+    assert proven["proposal"]["minimal"] == []

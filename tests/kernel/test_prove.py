@@ -72,17 +72,17 @@ ROWS = [
 
 
 @pytest.mark.parametrize(("text", "minimal", "recommended"), ROWS, ids=lambda text: text[:40])
-def test_floor_and_recommended(tmp_path: Path, text: str, minimal: str, recommended: str) -> None:
+def test_minimal_and_recommended(tmp_path: Path, text: str, minimal: str, recommended: str) -> None:
     report, _ = prove(workload(tmp_path, f"name: w\n{text}\n"))
 
     def named(key: str) -> set[str]:
         return {name.removeprefix("CAP_") for name in report["proposal"][key]}
 
-    assert named("floor") == set(minimal.split())
+    assert named("minimal") == set(minimal.split())
     assert named("recommended") == set(recommended.split())
     assert report["proof"]["recommended"]["sound"]
     for need in report["needs"]:
-        if need["verdict"] in ("required", "tolerated"):
+        if need["verdict"] in ("required", "optional"):
             assert need["proof"] == "trial"
 
 
@@ -102,7 +102,7 @@ def test_a_workload_that_fails_with_everything_is_shown_with_its_output(tmp_path
     assert "fails even with every capability: exited with 3 instead of 0" in said
     assert "the reason" in said
     assert len(report["proof"]["trials"]) == 1
-    assert report["proposal"]["floor"] is None
+    assert report["proposal"]["minimal"] is None
 
 
 def test_a_check_that_never_passes_ends_at_its_timeout(tmp_path: Path) -> None:
@@ -123,14 +123,14 @@ def test_run_prove_keeps_the_directory_and_the_network_settings(run: Run, tmp_pa
     (tmp_path / "w" / "f").touch()
     result = run("sh", "-c", "echo x >> f; chown nobody f", options=("--prove",))
     assert result.report["proof"]["isolation"] == "command"
-    assert result.report["proposal"]["floor"] == ["CAP_CHOWN"]
+    assert result.report["proposal"]["minimal"] == ["CAP_CHOWN"]
     assert (tmp_path / "w" / "f").read_text() == "x\n", "a trial wrote into the real directory"
     result = run(
         *("python3", "-m", "http.server", "80"),
         options=("--prove", "--check", "curl -fs http://127.0.0.1/"),
         net="sysctl -qw net.ipv4.ip_unprivileged_port_start=0",
     )
-    assert result.report["proposal"]["floor"] == []
+    assert result.report["proposal"]["minimal"] == []
 
 
 def test_a_report_can_be_proven_later(run: Run, tmp_path: Path) -> None:
@@ -138,9 +138,9 @@ def test_a_report_can_be_proven_later(run: Run, tmp_path: Path) -> None:
     (tmp_path / "w" / "f").touch()
     run("chown", "nobody", "f")
     report, _ = prove(tmp_path / "report.json", "-o", str(tmp_path / "proven.json"))
-    assert report["proposal"]["floor"] == ["CAP_CHOWN"]
+    assert report["proposal"]["minimal"] == ["CAP_CHOWN"]
     text = subprocess.run(
-        [CAPADVISE, "emit", tmp_path / "proven.json", "--format", "docker", "--set", "floor"],
+        [CAPADVISE, "emit", tmp_path / "proven.json", "--format", "docker", "--set", "minimal"],
         capture_output=True,
         text=True,
         check=True,
@@ -188,7 +188,7 @@ def test_an_interruption_leaves_the_best_set_in_the_report(
     assert process.wait(PATIENCE) in (130, *late)
     proof = json.loads(path.read_text())["proof"]
     assert not proof["complete"]
-    assert "CAP_CHOWN" in proof["floor"]["caps"]
+    assert "CAP_CHOWN" in proof["minimal"]["caps"]
     until(lambda: not leftovers())
 
 
@@ -275,6 +275,6 @@ def test_a_chroot_whose_root_is_no_mount_point_is_isolated_all_the_same(tmp_path
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["proposal"]["floor"] == ["CAP_CHOWN"]
+    assert json.loads(done.stdout)["proposal"]["minimal"] == ["CAP_CHOWN"]
     assert done.stderr == ""
     assert not Path("/etc/new").exists()

@@ -162,7 +162,7 @@ def test_the_evidence_names_what_it_was_about(
     need = next(
         need for need in report["needs"] if need["cap"] in (f"CAP_{cap}", "CAP_DAC_OVERRIDE")
     )
-    assert (need["verdict"], need["proof"]) == ("used", "retry")
+    assert (need["verdict"], need["proof"]) == ("needed", "retry")
     shown = [
         check["detail"]
         for check in report["recordings"][0]["checks"]
@@ -174,11 +174,11 @@ def test_the_evidence_names_what_it_was_about(
 @pytest.mark.parametrize(
     ("command", "alone", "verdict", "likely"),
     [
-        ("chown 65534 foreign", True, "used", True),
-        ("chown 65534 foreign", False, "used", True),
-        ("chown 65533 foreign", True, "used", False),
+        ("chown 65534 foreign", True, "needed", True),
+        ("chown 65534 foreign", False, "needed", True),
+        ("chown 65533 foreign", True, "needed", False),
         ("chown 65534 foreign", "prove", "required", False),
-        ("chown 65534 foreign 2>/dev/null; true", "prove", "tolerated", False),
+        ("chown 65534 foreign 2>/dev/null; true", "prove", "optional", False),
     ],
 )
 def test_a_change_of_owner_that_changes_nothing_is_likely_optional(
@@ -192,7 +192,7 @@ def test_a_change_of_owner_that_changes_nothing_is_likely_optional(
     need = next(need for need in report["needs"] if need["cap"] == "CAP_CHOWN")
     assert need["verdict"] == verdict
     assert str(need["uncertain"]).startswith("likely optional") is likely
-    assert ("CHOWN" in needed(report)) is (verdict != "tolerated")
+    assert ("CHOWN" in needed(report)) is (verdict != "optional")
 
 
 def test_with_the_kernels_trace_its_own_question_is_tried_first(tmp_path: Path) -> None:
@@ -200,7 +200,7 @@ def test_with_the_kernels_trace_its_own_question_is_tried_first(tmp_path: Path) 
     done, report = retry(fresh(tmp_path / "w"), *command, alone=False)
     assert done.returncode == 0, done.stderr
     assert report["recordings"][0]["host"]["observer"].endswith("+retry")
-    proofs = {need["cap"]: need["proof"] for need in report["needs"] if need["verdict"] == "used"}
+    proofs = {need["cap"]: need["proof"] for need in report["needs"] if need["verdict"] == "needed"}
     assert proofs == dict.fromkeys(("CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_SYSLOG"), "retry")
 
 
@@ -484,14 +484,14 @@ BIND_80 = "python3 -c 'import socket; socket.socket().bind((str(), 80))'"
 SET = "setpriv --reuid 5 --clear-groups true"
 EXPECTED = {
     # command: (capability, verdict, proof, whether uncertain); None: nothing is said
-    BIND_80: ("NET_BIND_SERVICE", "used", "none", True),
-    "ping -c1 127.0.0.1": ("NET_RAW", "used", "none", True),
-    "mount -t tmpfs none .": ("SYS_ADMIN", "used", "none", True),
-    "hostname other": ("SYS_ADMIN", "used", "none", True),
-    "cat /etc/shadow": ("DAC_OVERRIDE", "used", "none", True),
-    "rm -f f; touch f; chown 5 f": ("CHOWN", "used", "retry", False),
-    SET: ("SETUID", "used", "retry", False),
-    "chroot / true": ("SYS_CHROOT", "used", "retry", False),
+    BIND_80: ("NET_BIND_SERVICE", "needed", "none", True),
+    "ping -c1 127.0.0.1": ("NET_RAW", "needed", "none", True),
+    "mount -t tmpfs none .": ("SYS_ADMIN", "needed", "none", True),
+    "hostname other": ("SYS_ADMIN", "needed", "none", True),
+    "cat /etc/shadow": ("DAC_OVERRIDE", "needed", "none", True),
+    "rm -f f; touch f; chown 5 f": ("CHOWN", "needed", "retry", False),
+    SET: ("SETUID", "needed", "retry", False),
+    "chroot / true": ("SYS_CHROOT", "needed", "retry", False),
 }
 WITHOUT_IDS = EXPECTED | {"rm -f f; touch f; chown 5 f": None, SET: None}
 

@@ -253,7 +253,7 @@ def said(row: Row, result: Result, verdict: str) -> tuple[dict[str, Any], SiteRu
     assert need["verdict"] == verdict, need
     assert not need["uncertain"]
     found = [rule for _, rule in evidence(result, need) if rule is not None]
-    if verdict == "used":
+    if verdict == "needed":
         assert found[0].id == row.rule, need
     rule = next((rule for rule in found if rule.id == row.rule), None)
     assert rule is not None, found
@@ -265,7 +265,7 @@ def said(row: Row, result: Result, verdict: str) -> tuple[dict[str, Any], SiteRu
 def test_used(row: Row, watch: Watch) -> None:
     result = watch(row, "needs")
     assert result.code == 0, result.stderr
-    need, rule = said(row, result, "used")
+    need, rule = said(row, result, "needed")
     assert need["self_restricting"] is row.gives_up
     assert need["lost_without"] == rule.lost
     assert need["alternatives"] == [[f"CAP_{cap}"] for cap in row.alternatives.split()]
@@ -276,7 +276,7 @@ def test_used(row: Row, watch: Watch) -> None:
 def test_in_passing(row: Row, watch: Watch) -> None:
     result = watch(row, "needs")
     assert result.code == 0, result.stderr
-    need, rule = said(row, result, "advisory")
+    need, rule = said(row, result, "incidental")
     assert rule.lost
     assert need["lost_without"] == rule.lost
     assert result.recommended == set(), result.stderr
@@ -312,7 +312,7 @@ def test_by_trial(row: Row, foreign: Foreign, tmp_path: Path) -> None:
 def test_raising_a_hard_limit(watch: Watch) -> None:
     """Where the machine itself lacks SYS_RESOURCE, the refused call counts as a use."""
     result = watch(RLIMIT, "needs")
-    need, _ = said(RLIMIT, result, "used")
+    need, _ = said(RLIMIT, result, "needed")
     check, _ = next(evidence(result, need))
     held = "CAP_SYS_RESOURCE" in result.report["recordings"][0]["held"]["permitted"]
     assert check["granted"] is held
@@ -324,7 +324,7 @@ def test_raising_a_hard_limit(watch: Watch) -> None:
 def test_a_reboot_that_fails_anyway_needs_nothing(watch: Watch) -> None:
     result = watch(BAD_REBOOT, "needs")
     assert result.code == 0, result.stderr
-    need, _ = said(BAD_REBOOT, result, "advisory")
+    need, _ = said(BAD_REBOOT, result, "incidental")
     assert "failed anyway" in need["reason"]
     assert result.recommended == set()
 

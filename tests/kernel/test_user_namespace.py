@@ -214,7 +214,7 @@ def test_the_minimal_set_there(tmp_path: Path) -> None:
     """A mount that a user namespace allows: the set counts there alone, and so do its checks."""
     code, report, page = proven(tmp_path, "mount -t tmpfs none m")
     assert code == 0, page
-    assert report["proposal"]["floor"] == ["CAP_SYS_ADMIN"]
+    assert report["proposal"]["minimal"] == ["CAP_SYS_ADMIN"]
     assert report["proposal"]["user_namespace"]["fits"] is True
     assert report["proof"]["user_namespace"] is True
     assert report["posture"]["namespaces"]["user"] == "own"

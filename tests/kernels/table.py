@@ -371,7 +371,9 @@ def retries_see_each_refusal() -> None:
         (WORK / name).touch(mode=0o600)
     code = ended(capadvise("--retry", "-o", str(REPORT), "--", PYTHON, "-S", "-c", ALL_REFUSED))
     assert code == 0, Path("/tmp/said").read_text()
-    needs = {need["cap"]: need["proof"] for need in report()["needs"] if need["verdict"] == "used"}
+    needs = {
+        need["cap"]: need["proof"] for need in report()["needs"] if need["verdict"] == "needed"
+    }
     assert needs["CAP_CHOWN"] == "retry", needs
     refused = [
         row["count"]

@@ -2,7 +2,7 @@
 
 Records each workload of ``programs.yaml`` once, as the first trial of a proof does, and keeps the
 report in FOLDER; a report that is there already is only judged again, by today's catalog. Prints
-what the recommended set of one run has in excess of the proven floor, and what of it is missing.
+what the recommended set of one run has in excess of the proven minimal set, and what of it is missing.
 What a program needs only to stop is not counted: a run does not judge that. As root. Installs
 nothing: a workload whose packages are missing is left out, and named.
 """
@@ -37,8 +37,8 @@ TO_STOP = "when it is stopped"
 """So ends what is lost where a trial failed only then."""
 
 
-def floors(chosen: Iterable[str]) -> Iterator[tuple[Way, CapSet]]:
-    """The workloads that are proven, and their floors; a run does not judge how they stop."""
+def minimal_sets(chosen: Iterable[str]) -> Iterator[tuple[Way, CapSet]]:
+    """The workloads that are proven, and their minimal sets; a run does not judge how they stop."""
     for name, program in programs(list(chosen)).items():
         if not (path := MADE / f"{name}.yaml").exists():
             continue
@@ -47,7 +47,7 @@ def floors(chosen: Iterable[str]) -> Iterator[tuple[Way, CapSet]]:
             if way.name in proven:
                 row = proven[way.name]
                 stops = {n["cap"] for n in row["needs"] if n["without"].endswith(TO_STOP)}
-                yield way, parse_set(cap for cap in row["floor"] if cap not in stops)
+                yield way, parse_set(cap for cap in row["minimal"] if cap not in stops)
 
 
 def lacks(way: Way) -> list[str]:
@@ -78,7 +78,7 @@ def main() -> int:
     parser.add_argument("names", nargs="*")
     args = parser.parse_args()
     args.folder.mkdir(exist_ok=True)
-    chosen = {way.key: (way, minimal) for way, minimal in floors(args.names)}
+    chosen = {way.key: (way, minimal) for way, minimal in minimal_sets(args.names)}
     with Stop() as stop, ThreadPoolExecutor(args.jobs) as pool:
         told = pool.map(partial(_line, args.folder, stop), chosen.values())
         marks = [mark for mark, text in told if print(text, flush=True) is None]

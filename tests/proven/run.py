@@ -42,7 +42,7 @@ PROGRAMS = Path(__file__).with_name("programs.yaml")
 PLACES = (ROOT / "tests/proven/workloads", ROOT / "tests/bench/workloads")
 MADE = ROOT / "catalog" / FOLDER
 HEAD = "# Made by: python -m tests.proven.run {name}. Not for editing.\n"
-SAME = ("name", "recommended", "floor", "no_new_privileges", "user_namespace")
+SAME = ("name", "recommended", "minimal", "no_new_privileges", "user_namespace")
 """What of a variant is the same whenever it is proven; reasons can name what was seen first."""
 
 
@@ -162,7 +162,7 @@ def variant(way: Way, report: Report) -> dict[str, Any]:
         **({"user": way.raw["user"]} if "user" in way.raw else {}),
         "check": (way.raw.get("check") or "its exit status").strip(),
         "recommended": _names(proposal.recommended),
-        "floor": _names(proposal.minimal),
+        "minimal": _names(proposal.minimal),
         "trials": len(proven.trials),
         "no_new_privileges": gains_nothing(report) is True,
         "user_namespace": in_short(fit_of_report(report, default())),

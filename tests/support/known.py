@@ -19,9 +19,14 @@ NGINX = {
         "nginx": {
             "version": "1.26.3-3+deb13u11",
             "variants": [
-                {"name": "port 80", "user": "root", "recommended": _SET, "floor": _SET},
-                {"name": "port 8080", "user": "root", "recommended": _SET[:3], "floor": _SET[1:3]},
-                {"name": "by a user", "user": "www-data", "recommended": [], "floor": []},
+                {"name": "port 80", "user": "root", "recommended": _SET, "minimal": _SET},
+                {
+                    "name": "port 8080",
+                    "user": "root",
+                    "recommended": _SET[:3],
+                    "minimal": _SET[1:3],
+                },
+                {"name": "by a user", "user": "www-data", "recommended": [], "minimal": []},
             ],
         }
     },

@@ -1,4 +1,4 @@
-"""Workloads whose needs are known, and the search for the floor among them."""
+"""Workloads whose needs are known, and the search for the minimal set among them."""
 
 from __future__ import annotations
 

@@ -143,7 +143,7 @@ def report_of(*checks: Check, **more: Any) -> Report:
 
 
 def proven(unproven: Report, minimal: CapSet) -> Report:
-    """The report with a proof that ended in this floor."""
+    """The report with a proof that ended in this minimal set."""
     trials = tuple(
         Trial(unproven.proposal.recommended - {cap}, cap not in minimal, 0.1, without=cap)
         for cap in sorted(unproven.proposal.recommended)

@@ -28,7 +28,7 @@ class Result:
 
     @property
     def minimal(self) -> set[str] | None:
-        minimal = self.report["proposal"]["floor"]
+        minimal = self.report["proposal"]["minimal"]
         return None if minimal is None else {name.removeprefix("CAP_") for name in minimal}
 
     def need(self, name: str) -> dict[str, Any] | None:

@@ -108,14 +108,14 @@ def row_of(guest: Guest, recipe: dict[str, Any]) -> Row:
     undone = _shown(guest, unit) == before and guest.traces() == []
     raw = json.loads(report.read_text()) if report.exists() else {"proof": None, "proposal": {}}
     proposal = raw["proposal"]
-    minimal, recommended = proposal.get("floor"), frozenset(proposal.get("recommended", ()))
+    minimal, recommended = proposal.get("minimal"), frozenset(proposal.get("recommended", ()))
     killed = sum(killed_at(guest, recipe, moment) for moment in MOMENTS)
     undone &= _shown(guest, unit) == before and guest.traces() == []
     works = None if minimal is None else _installed(guest, recipe)
     complaint = "" if report.exists() else "no report"
-    if "floor" in recipe and minimal != _long(recipe["floor"]):
+    if "minimal" in recipe and minimal != _long(recipe["minimal"]):
         complaint = f"minimal set: {recipe['minimal']} is expected"
-    elif "floor" not in recipe and minimal is None:
+    elif "minimal" not in recipe and minimal is None:
         complaint = "not proven"
     if not killed:
         complaint = "capadvise had ended before it could be killed once"

@@ -82,7 +82,7 @@ def test_a_unit_that_is_up_and_may_not_start_often(guest: Guest) -> None:
     guest.unit("serves.service", SERVER)
     guest.systemctl("start", "serves")
     report = proven(guest, "--check", CHECK, "--", "systemctl", "restart", "serves")
-    assert report["proposal"]["floor"] == ["CAP_NET_BIND_SERVICE"]
+    assert report["proposal"]["minimal"] == ["CAP_NET_BIND_SERVICE"]
     assert any("its own" in one or "itself" in one for one in report["proof"]["cautions"])
     assert guest.state("serves") == "active"
     done = guest.capadvise("emit", "/run/proven.json", "--drop-in")
@@ -132,7 +132,7 @@ def test_what_else_it_works_with(guest: Guest) -> None:
     harms is found; what is emitted works."""
     guest.unit("hard.service", HARD)
     report = proven(guest, "--harden", "--", "systemctl", "start", "hard")
-    assert report["proposal"]["floor"] == ["CAP_CHOWN"]
+    assert report["proposal"]["minimal"] == ["CAP_CHOWN"]
     assert guest.state("hard") == "inactive"
     found = report["proof"]["hardening"]
     assert found["options"] == ["RestrictRealtime=yes"]
@@ -157,7 +157,7 @@ def test_a_socket_that_gives_up_in_a_trial_is_up_for_the_next(guest: Guest) -> N
     guest.systemctl("start", "called.socket")
     check = "curl -sm 2 --http0.9 127.0.0.1:85 | grep hello"
     report = proven(guest, "--check", check, "--", "systemctl", "start", "called")
-    assert report["proposal"]["floor"] == ["CAP_CHOWN"]
+    assert report["proposal"]["minimal"] == ["CAP_CHOWN"]
     assert (guest.state("called.socket"), guest.state("called")) == ("active", "inactive")
     guest.systemctl("stop", "called.socket")
 
@@ -166,7 +166,7 @@ def test_a_socket_that_gives_up_in_a_trial_is_up_for_the_next(guest: Guest) -> N
 def test_without_a_check_its_manager_says_whether_it_is_up(guest: Guest) -> None:
     guest.unit("gives-up.service", GIVES_UP)
     report = proven(guest, "--", "systemctl", "start", "gives-up")
-    assert report["proposal"]["floor"] == ["CAP_CHOWN"]
+    assert report["proposal"]["minimal"] == ["CAP_CHOWN"]
     assert report["workload"]["check"] == "systemctl is-active --quiet gives-up.service"
     assert guest.state("gives-up") == "inactive"
 
@@ -179,7 +179,7 @@ def test_a_saved_report_is_proven(guest: Guest) -> None:
     done = guest.capadvise("prove", "--json", "-o", "/run/p.json", "/run/saved.json")
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
-    assert report["proposal"]["floor"] == ["CAP_CHOWN"]
+    assert report["proposal"]["minimal"] == ["CAP_CHOWN"]
     assert report["workload"]["kind"] == "daemon"
     assert guest.state("saved") == "inactive"
 

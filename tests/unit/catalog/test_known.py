@@ -169,9 +169,9 @@ def _text(**other: object) -> str:
 def test_what_has_changed_since_is_said() -> None:
     made = yaml.safe_load((KNOWN.folder / "nginx.yaml").read_text())
     assert list(differences(made)) == []
-    made["variants"][0]["floor"] = ["CAP_SETUID"]
+    made["variants"][0]["minimal"] = ["CAP_SETUID"]
     (said,) = differences(made)
-    assert said.startswith("nginx, port 80, workers as www-data: floor: ['CAP_CHOWN', ")
+    assert said.startswith("nginx, port 80, workers as www-data: minimal: ['CAP_CHOWN', ")
     assert said.endswith("before, ['CAP_SETUID'] now")
 
 
@@ -296,7 +296,7 @@ def test_an_image_of_another_user_gets_the_variant_of_such_a_start(
 ) -> None:
     raw = yaml.safe_load(_text())
     (first, *_) = raw["variants"]
-    of_user = {**first, "name": "by a user", "user": "www-data", "floor": [], "recommended": []}
+    of_user = {**first, "name": "by a user", "user": "www-data", "minimal": [], "recommended": []}
     raw["variants"] = [{**first, "name": "by root"}, {**of_user, "needs": []}]
     program = parse_program(Path("nginx.yaml"), yaml.safe_dump(raw))
     monkeypatch.setitem(KNOWN._read, "nginx", program)

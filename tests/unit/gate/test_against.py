@@ -90,7 +90,7 @@ def test_a_low_port_may_need_nothing_in_docker(kind: str, severity: Severity) ->
     assert (found.rule, found.severity) == ("under-permissioned", severity)
 
 
-def test_what_is_kept_beyond_the_floor_should_be_there_and_may_be() -> None:
+def test_what_is_kept_beyond_the_minimal_set_should_be_there_and_may_be() -> None:
     seen = report_of(BIND, CHOWN)
     proof = proven(seen, parse_set(["NET_BIND_SERVICE"])).proven
     assert proof is not None

@@ -6,7 +6,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from capadvise.config.snippet import PORT_START, SETCAP_UNTRIED
+from capadvise.catalog import default
+from capadvise.config.snippet import PORT_START, SETCAP_UNTRIED, one_line
+from capadvise.judgement.harm import file_capabilities_refused
 
 if TYPE_CHECKING:
     from capadvise.config.snippet import Snippet
@@ -44,10 +46,7 @@ def notes(snippet: Snippet) -> Iterator[str]:
     elif snippet.only_low_ports:
         yield f"user {snippet.user} can bind low ports because of the sysctl"
     else:
-        yield (
-            f"user {snippet.user} does not get these at its start; {_setcap(snippet)}, or start as "
-            "root and let it switch user"
-        )
+        yield f"user {snippet.user} does not get these at its start; {_setcap(snippet)}"
     if not snippet.only_low_ports and any(
         cap.short == "NET_BIND_SERVICE" for cap, _ in snippet.caps
     ):
@@ -58,7 +57,11 @@ def notes(snippet: Snippet) -> Iterator[str]:
 
 
 def _setcap(snippet: Snippet) -> str:
+    caps = frozenset(cap for cap, _ in snippet.caps)
+    programs = snippet.argv[:1] if not snippet.by_manager else ()
+    if why := file_capabilities_refused(caps, programs, default(), image=True):
+        return f"do not give its program file capabilities: {one_line(why)}"
     return (
-        f"give the program in the image file capabilities (setcap {snippet.file_capabilities} "
-        f"PROGRAM) and leave no_new_privs off ({SETCAP_UNTRIED})"
+        "give the program in the image (no shell, no interpreter) file capabilities (setcap "
+        f"{snippet.file_capabilities} PROGRAM) and leave no_new_privs off ({SETCAP_UNTRIED})"
     )

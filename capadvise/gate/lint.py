@@ -9,6 +9,7 @@ from capadvise.config.consumer import ALL, Winner
 from capadvise.gate.finding import Finding, Severity
 from capadvise.gate.powers import POWERS
 from capadvise.gate.service import Service
+from capadvise.judgement.harm import ambient_refused, file_capabilities_refused
 from capadvise.model.caps import NAMES, Cap
 from capadvise.model.escape import printable
 
@@ -178,12 +179,28 @@ def _useless_add(service: Service) -> Iterator[Finding]:
         f"it adds {names} for user {printable(uid)}",
         "A user other than root does not get added capabilities: they only limit what it "
         f"can gain. {gain}",
-        f"Add them to {service.consumer.ambient}."
-        if service.consumer.ambient
-        else (
-            "Remove them, give the program file capabilities (setcap), or start as root "
-            "and switch user."
-        ),
+        _instead_of_adding(service, {cap for cap in caps if cap is not None}),
+    )
+
+
+def _instead_of_adding(service: Service, caps: set[Cap | str]) -> str:
+    """What to do with additions that have no effect. What makes the user root, or each user who
+    starts a file, is never advised."""
+    known = frozenset(cap for cap in caps if isinstance(cap, Cap))
+    if service.consumer.ambient:
+        far = {*ambient_refused(known, service.catalog)}
+        remove = [ALL] * (ALL in caps) + [cap.short for cap in sorted(far)]
+        rest = [cap.short for cap in sorted(known - far)]
+        if not remove:
+            return f"Add them to {service.consumer.ambient}."
+        ambient = service.consumer.ambient
+        more = f" Add {', '.join(rest)} to {ambient}." if rest else ""
+        return f"Remove {', '.join(remove)}: in {ambient} it makes the user root.{more}"
+    if ALL in caps or file_capabilities_refused(known, (), service.catalog, image=True):
+        return "Remove them."
+    return (
+        "Remove them, or give the program in the image file capabilities (setcap; no shell, no "
+        "interpreter): every user in the container who starts it then has them."
     )
 
 

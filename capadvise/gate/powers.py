@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from capadvise.catalog.capabilities import Risk
+from capadvise.catalog.capabilities import Entry, Risk
+from capadvise.catalog.circumstances import Circumstance, Known
 from capadvise.config.declared import Exposure, ExposureAt, has_group
 from capadvise.gate.finding import Finding, Severity
 from capadvise.gate.service import Service, circumstances_of
@@ -30,7 +31,7 @@ def risky_capabilities(service: Service) -> Iterator[Finding]:
         remedy = f"`capadvise explain {cap.short}` shows what to do instead, for each of its uses."
         suffix = ", which its report shows a need for" if needed else ""
         if there.risk is Risk.ROOT:
-            only_here = service.consumer.on_host and entry.risk is not Risk.ROOT
+            only_here = service.consumer.on_host and _by_processes(entry, circumstances)
             yield service.finding(
                 "root-equivalent",
                 name,
@@ -53,6 +54,13 @@ def risky_capabilities(service: Service) -> Iterator[Finding]:
         elif not needed:
             rest.append((name, cap))
     yield from _beyond_default(service, rest)
+
+
+def _by_processes(entry: Entry, circumstances: Known) -> bool:
+    """True if it is root-equivalent only since a unit sees the host's processes, as each one does;
+    of its network, the unit can say otherwise."""
+    unseen = {**circumstances, Circumstance.HOST_PROCESSES: False}
+    return remaining(entry, unseen).risk is not Risk.ROOT
 
 
 def _beyond_default(service: Service, rest: list[tuple[str, Cap]]) -> Iterator[Finding]:

@@ -186,10 +186,24 @@ def _exposed(service: Section) -> Iterator[ExposureAt]:
             if has_plus(item) or (unrestrained and key != "ExecStart"):
                 yield ExposureAt(Exposure.PRIVILEGED_COMMAND, f"{key}={item.value}", item.line)
     yield from _own_users(service)
+    yield from _own_namespaces(service)
     for key in ("Group", "SupplementaryGroups"):
         for group, line in words(service.values(key)):
             if group in _GROUPS:
                 yield ExposureAt(_GROUPS[group], f"{key}={group}", line)
+
+
+def _own_namespaces(service: Section) -> Iterator[ExposureAt]:
+    """A unit shares the network and the IPC of the host unless it says otherwise. A namespace that
+    a path names can be the host's."""
+    for key, own in (("PrivateNetwork", Exposure.OWN_NETWORK), ("PrivateIPC", Exposure.OWN_IPC)):
+        path = service.last(_PATH_OF[key])
+        if path is None and service.flag(key):
+            said = service.last(key)
+            yield ExposureAt(own, f"{key}=yes", said.line if said else service.line)
+
+
+_PATH_OF = {"PrivateNetwork": "NetworkNamespacePath", "PrivateIPC": "IPCNamespacePath"}
 
 
 def _own_users(service: Section) -> Iterator[ExposureAt]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 _OTHER_UID = r"[1-9][0-9]*"
@@ -125,6 +125,9 @@ class Declared:
     """Other names: a quadlet with a ContainerName also has the name of its file."""
     image: str | None = None
     """A reference, as written; None where the file names none."""
+    command: tuple[str, ...] = field(default=(), compare=False)
+    """The words of its command, as written; empty where the file names none, or the image has the
+    first word."""
     groups: bool = False
     """It has groups beyond its user's own: one can be that of a socket or a disk."""
 

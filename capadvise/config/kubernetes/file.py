@@ -22,6 +22,7 @@ from capadvise.config.yaml.reader import (
     Documents,
     Entries,
     any_text,
+    command_words,
     flag,
     is_null,
     line,
@@ -177,6 +178,7 @@ def _declared(documents: Documents, container: ManifestContainer) -> Declared:
     return Declared(
         service=container.service,
         image=any_text(container.keys.get("image")),
+        command=command_words(container.keys.get("command")),
         line=container.line,
         drop=tuple(cap for cap, _ in drop),
         add=tuple(cap for cap, _ in add),

@@ -15,6 +15,7 @@ from capadvise.config.units.file import Assignment, Section, flag_of, parse, spl
 from capadvise.config.units.names import dropped_in, unit_section
 from capadvise.config.units.names import service_name as service_name
 from capadvise.model.caps import NAMES
+from capadvise.model.errors import BadInput
 from capadvise.model.target import UNIT_KINDS, recorded_unit
 
 
@@ -85,6 +86,7 @@ def declared(service: Section) -> Declared:
         add=add,
         ambient=tuple(cap for cap, _ in ambient) if service.all("AmbientCapabilities") else None,
         user=None if _keeps_root(service) else name,
+        command=_command(service),
         groups=any(map(service.values, ("Group", "SupplementaryGroups"))),
         no_new_privileges=service.flag("DynamicUser") or service.flag("NoNewPrivileges"),
         lines=(*([("user", user.line)] if user else []), *places, *named),
@@ -150,6 +152,16 @@ def add_up(service: Section, key: str) -> Total:
         else:
             total.named = {n: place for n, place in total.named.items() if n not in said}
     return total
+
+
+def _command(service: Section) -> tuple[str, ...]:
+    """The words of the last ``ExecStart=``."""
+    said = service.last("ExecStart")
+    try:
+        first, *others = split(said.value, said.line, "shell-like") if said else [""]
+    except BadInput:  # whoever judges the command says so
+        return ()
+    return (first.lstrip(_PREFIXES), *others) if first.lstrip(_PREFIXES) else ()
 
 
 _PREFIXES = "@-:+!|"

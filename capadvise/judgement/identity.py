@@ -1,0 +1,106 @@
+"""Whether a report is of the program that a file runs, as far as both say. Pure.
+
+A set that was proven for one program says nothing of another one, nor of another user.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+
+from capadvise.catalog.known_index import STARTERS, KnownIndex, repository
+from capadvise.judgement.harm import runs_others
+from capadvise.judgement.report import Report
+from capadvise.model.escape import printable
+from capadvise.model.target import CLIENTS, short_unit
+
+
+def differs(
+    report: Report,
+    index: KnownIndex,
+    *,
+    command: Sequence[str] = (),
+    image: str | None = None,
+    unit: str = "",
+) -> str | None:
+    """A sentence, if the report is of another program than a file declares: by its command, its
+    image or the name of its unit. None if it is the same, or nobody can tell."""
+    target = report.target
+    if target.kind == "unit" and unit:
+        if _template(target.unit) == _template(unit):
+            return None
+        return f"the report is of {printable(target.unit)}, and this is {printable(unit)}"
+    if target.image and image:
+        ours, theirs = repository(target.image), repository(image)
+        if "$" in image or PurePosixPath(ours).name == PurePosixPath(theirs).name:
+            return None
+        return f"the report is of the image {printable(ours)}, and this is {printable(theirs)}"
+    ours, theirs = _program(_argv(report)), _program(command)
+    if not ours and target.image:
+        ours = index.by_image(target.image) or ""
+    if not theirs:
+        theirs = index.by_unit(unit) or (index.by_image(image) if image else None) or ""
+    if not ours or not theirs or _same(ours, theirs, index):
+        return None
+    return f"the report is of {printable(ours)}, and this runs {printable(theirs)}"
+
+
+def other_user(report: Report, user: str | None) -> str | None:
+    """A sentence, if the report is of another user than a file declares. ``user``: a number or a
+    name; None: it does not say."""
+    if user is None or "$" in user or "%" in user:
+        return None
+    ours, theirs = report.target.user.partition(":")[0], user.partition(":")[0]
+    ours, theirs = (_ROOT if each in ("", "0", "root") else each for each in (ours, theirs))
+    numbers = ours.isdecimal() and theirs.isdecimal()
+    if ours == theirs or not (numbers or _ROOT in (ours, theirs)):
+        return None
+    return f"the report is of user {printable(ours)}, and this runs as {printable(theirs)}"
+
+
+_ROOT = "root"
+_WRAPPERS = frozenset(
+    (
+        *("chpst", "chrt", "dbus-run-session", "doas", "env", "gosu", "ionice", "nice", "nohup"),
+        *("runuser", "setarch", "setpriv", "setsid", "stdbuf", "su-exec", "sudo", "taskset"),
+        *("timeout", "time", *STARTERS),
+    )
+)
+"""Programs that only start another one."""
+_SHELLS = ("sh", "bash", "dash", "ash", "zsh", "busybox", "ksh")
+
+
+def _argv(report: Report) -> Sequence[str]:
+    """The program's own command; empty where an engine or a manager was called."""
+    words = {PurePosixPath(word).name for word in report.target.argv[:4]}
+    return () if words & {*CLIENTS, "systemctl"} else report.target.argv
+
+
+def _program(argv: Sequence[str]) -> str:
+    """The name of the program, or of the script that an interpreter runs; empty if it is unknown:
+    a command of a shell, or behind options of a wrapper."""
+    names = [PurePosixPath(word).name for word in argv]
+    while names and (names[0] in _WRAPPERS or re.fullmatch(r"\w+=.*", names[0])):
+        names = names[1:]
+        if names and names[0].startswith("-") and names[0] != "--":
+            return ""
+        names = [name for at, name in enumerate(names) if at or name != "--"]
+    if not names or "$" in names[0] or names[0] in _SHELLS:
+        return ""
+    scripts = [name for name in names[1:2] if not name.startswith("-")]
+    return scripts[0] if scripts and runs_others(names[0]) else _bare(names[0])
+
+
+def _bare(name: str) -> str:
+    """Without a version: ``python`` of ``python3.11``."""
+    return re.sub(r"(?<=[a-z])-?[0-9.]+$", "", name)
+
+
+def _same(ours: str, theirs: str, index: KnownIndex) -> bool:
+    known = [index.by_command(name) or index.by_name(name) for name in (ours, theirs)]
+    return _bare(ours) == _bare(theirs) or (known[0] is not None and known[0] == known[1])
+
+
+def _template(unit: str) -> str:
+    return re.sub(r"@.*", "@", short_unit(PurePosixPath(unit).name))

@@ -47,12 +47,12 @@ def notes(snippet: Snippet) -> Iterator[str]:
         yield f"user {snippet.user} can bind low ports because of the sysctl"
     else:
         yield f"user {snippet.user} does not get these at its start; {_setcap(snippet)}"
-    if not snippet.only_low_ports and any(
-        cap.short == "NET_BIND_SERVICE" for cap, _ in snippet.caps
-    ):
+    binds = any(cap.short == "NET_BIND_SERVICE" for cap, _ in snippet.caps)
+    if binds and not snippet.only_low_ports and not snippet.host_network:
         yield (
-            f"the sysctl {PORT_START}=0 lets every user bind low ports, without "
-            "NET_BIND_SERVICE; docker and containerd 2 set it in container networks"
+            "NET_BIND_SERVICE is for the host's network, for podman and for docker before 20.10; "
+            f"elsewhere remove it: docker and containerd 2 set the sysctl {PORT_START}=0, which "
+            "lets every user bind low ports"
         )
 
 

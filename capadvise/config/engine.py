@@ -34,8 +34,8 @@ def notes(snippet: Snippet) -> Iterator[str]:
     if snippet.root:
         if not snippet.own_user:
             yield (
-                "recorded as root: if the image sets another user, start it as user 0, or these "
-                "have no effect"
+                "recorded as root: if the image sets another user, these have no effect: record it "
+                "as that user"
             )
     elif snippet.only_low_ports and snippet.host_network:
         yield (

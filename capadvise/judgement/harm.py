@@ -133,7 +133,7 @@ def owner_of_path(path: str) -> str | None:
         return "the system"
     first, *rest = PurePosixPath("/" + normpath(f"/{path}").lstrip("/")).parts[1:] or ("",)
     if first in _HOMES:
-        return "another user"
+        return "root" if first == "root" else "another user"
     if any(re.fullmatch(_SECRET, part) for part in (first, *rest)):
         return "the system"
     if first in ("tmp", "var") and rest and _of_service(first, rest):

@@ -32,18 +32,23 @@ def differs(
             return None
         return f"the report is of {printable(target.unit)}, and this is {printable(unit)}"
     if target.image and image:
-        ours, theirs = repository(target.image), repository(image)
-        if "$" in image or PurePosixPath(ours).name == PurePosixPath(theirs).name:
-            return None
-        return f"the report is of the image {printable(ours)}, and this is {printable(theirs)}"
-    ours, theirs = _program(_argv(report)), _program(command)
-    if not ours and target.image:
-        ours = index.by_image(target.image) or ""
-    if not theirs:
-        theirs = index.by_unit(unit) or (index.by_image(image) if image else None) or ""
+        return _image_differs(repository(target.image), repository(image))
+    ours = _program(_argv(report)) or _of_image(target.image, index)
+    theirs = _program(command) or index.by_unit(unit) or _of_image(image, index)
     if not ours or not theirs or _same(ours, theirs, index):
         return None
     return f"the report is of {printable(ours)}, and this runs {printable(theirs)}"
+
+
+def _image_differs(ours: str, theirs: str) -> str | None:
+    """By the last part of the name alone: the same image can come from several registries."""
+    if "$" in theirs or PurePosixPath(ours).name == PurePosixPath(theirs).name:
+        return None
+    return f"the report is of the image {printable(ours)}, and this is {printable(theirs)}"
+
+
+def _of_image(image: str | None, index: KnownIndex) -> str:
+    return (index.by_image(image) if image else None) or ""
 
 
 def other_user(report: Report, user: str | None) -> str | None:
@@ -80,16 +85,14 @@ def _argv(report: Report) -> Sequence[str]:
 def _program(argv: Sequence[str]) -> str:
     """The name of the program, or of the script that an interpreter runs; empty if it is unknown:
     a command of a shell, or behind options of a wrapper."""
-    names = [PurePosixPath(word).name for word in argv]
+    names = [PurePosixPath(word).name for word in argv if word != "--"]
     while names and (names[0] in _WRAPPERS or re.fullmatch(r"\w+=.*", names[0])):
         names = names[1:]
-        if names and names[0].startswith("-") and names[0] != "--":
-            return ""
-        names = [name for at, name in enumerate(names) if at or name != "--"]
-    if not names or "$" in names[0] or names[0] in _SHELLS:
+    name = names[0] if names else ""
+    if name in _SHELLS or name.startswith("-") or "$" in name:
         return ""
-    scripts = [name for name in names[1:2] if not name.startswith("-")]
-    return scripts[0] if scripts and runs_others(names[0]) else _bare(names[0])
+    scripts = [word for word in names[1:2] if not word.startswith("-")]
+    return scripts[0] if scripts and runs_others(name) else _bare(name)
 
 
 def _bare(name: str) -> str:

@@ -16,13 +16,14 @@ _WEAKENED = {
     r"(?:give|chown(?: -R)?(?: [\d:]+)?) /(?= |$|,|;)": "the whole machine",
     r"(?:run|start)\w* (?:it |the container )?as (?:root|uid 0|USER 0|user 0)": "as root",
     r"\bsudo\b": "sudo",
-    r"chmod\b[^.;]*\b(?:[0-7]?[0-7][0-7][2367]\b|[ao]*\+\w*w|u\+s|[2-7][0-7]{3})": "a mode",
+    r"chmod\b[^.;]*\b(?:[0-7]?[0-7][0-7][2367]\b|[ao]*\+\w*w|u\+s|[4-7][0-7]{3})": "a mode",
     r"set-?uid bit": "set-uid",
     rf"setcap \S*{_ROOT_EQUIVALENT.lower()}": "root for everybody",
     rf"setcap \S+ (?:\S*/)?{_RUNS_OTHERS}": "an interpreter",
     rf"AmbientCapabilities=[\w ]*{_ROOT_EQUIVALENT}": "an ambient set that is root",
     r"(?:disable|switch off|turn off|setenforce 0|unconfined)": "a security module",
-    r"seccomp[=:]unconfined|label[=:]disable|privileged: true|--privileged": "a container's walls",
+    r"seccomp[=:]unconfined|label[=:]disable|--privileged": "a container's walls",
+    r"(?<!in place of \")(?<!instead of \")privileged: true": "all of a container's walls",
     r"\bnobody\b.*give .* to uid 65534|give \S+ to uid 65534": "a file for nobody",
 }
 

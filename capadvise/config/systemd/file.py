@@ -8,12 +8,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
+from capadvise.catalog import default
 from capadvise.config.consumer import capability_number
 from capadvise.config.declared import Declared, Exposure, ExposureAt
 from capadvise.config.snippet import Snippet, comment
 from capadvise.config.units.file import Assignment, Section, flag_of, parse, split, together, words
 from capadvise.config.units.names import dropped_in, unit_section
 from capadvise.config.units.names import service_name as service_name
+from capadvise.judgement.harm import ambient_refused
 from capadvise.model.caps import NAMES
 from capadvise.model.errors import BadInput
 from capadvise.model.target import UNIT_KINDS, recorded_unit
@@ -50,12 +52,19 @@ def drop_in_of(unit: str) -> str:
 def _notes(snippet: Snippet) -> Iterator[str]:
     if recorded_unit(snippet.argv):  # then its files say who it is
         return
-    yield (
-        "recorded as root: a unit with another User= also needs AmbientCapabilities= with "
-        "the same list"
-        if snippet.root
-        else f"recorded as user {snippet.user}: the unit's own User= is left as it is"
-    )
+    if not snippet.root:
+        yield f"recorded as user {snippet.user}: the unit's own User= is left as it is"
+    elif far := ambient_refused((cap for cap, _ in snippet.caps), default()):
+        names = ", ".join(cap.short for cap in far)
+        yield (
+            f"recorded as root: a unit with another User= needs a report of that user; {names} in "
+            "AmbientCapabilities= would make it root"
+        )
+    else:
+        yield (
+            "recorded as root: a unit with another User= also needs AmbientCapabilities= with "
+            "the same list"
+        )
 
 
 def read(source: str, path: str = "") -> tuple[Declared, ...]:

@@ -9,6 +9,7 @@ from itertools import product
 import pytest
 
 from capadvise.catalog import default
+from capadvise.catalog.capabilities import EditPlace
 from capadvise.judgement.harm import (
     CONTAINER,
     HOST,
@@ -118,7 +119,8 @@ def test_the_cures_that_do_no_harm_are_said() -> None:
         *((path, "the system") for path in ("/", "/etc", "/etc/shadow", "//etc/x", "/./etc/x")),
         *((path, "the system") for path in ("/proc/self/root/x", "/mnt/etc/shadow", "/srv/../x")),
         *((path, "the system") for path in ("/var/lib/docker/x", "/var/log", "/tmp", "/host/x")),
-        *((path, "another user") for path in ("/root", "/root/.bashrc", "/home/ann/x")),
+        *((path, "root") for path in ("/root", "/root/.bashrc")),
+        *((path, "another user") for path in ("/home", "/home/ann/x")),
         *((path, None) for path in ("/data", "/srv/x", "/var/lib/redis/dump.rdb", "/tmp/w/f")),
         *((path, None) for path in ("/var/www", "/var/www/html", "/var/cache/nginx", "/mnt/data")),
     ],
@@ -166,3 +168,23 @@ def test_nobody_makes_every_user_root(cap: str) -> None:
 def test_one_place_decides_what_is_said_and_in_which_order() -> None:
     cures = [("c", Harm("opens all")), ("r", Harm("root", refused=True)), ("a", None), ("b", None)]
     assert sayable(cures) == ["a", "b", "c (opens all)"]
+
+
+HARDENING = ("dev.tty.legacy_tiocsti=0",)
+"""Settings of the whole machine that close something."""
+
+
+def test_no_remediation_of_the_catalog_weakens_the_machine_without_a_word() -> None:
+    for cap in map(Cap, range(len(NAMES))):
+        entry = CATALOG.entry(cap)
+        assert entry is not None
+        ways = [(way.do, way.edits) for way in entry.remediation]
+        ways += [(use.remediation, use.edits) for use in entry.uses]
+        assert "It opens something" not in ways[0][0]
+        for do, edits in ways:
+            assert not weakened("; ".join([do, *(text for _, text in edits)])), (cap, do)
+            opens = [text for place, text in edits if place is EditPlace.SYSCTL] or (
+                ["setcap"] * ("setcap" in do)
+            )
+            if opens and opens[0] not in HARDENING:
+                assert "It opens something: " in do, (cap, do)

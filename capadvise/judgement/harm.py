@@ -52,6 +52,8 @@ _BY_ID = parse_set(["SETUID", "SETGID", "SETFCAP"])
 """On the machine itself, one call makes whoever holds them root."""
 _OF_OWNERS = parse_set(["CHOWN", "FOWNER"])
 """Whoever may name the file takes over the system with them."""
+_IN_IMAGE = _BY_ID | parse_set(["DAC_OVERRIDE"])
+"""With them, each user of a container is its root."""
 
 
 def risk_in(cap: Cap, place: Known, catalog: Catalog) -> Risk:
@@ -85,7 +87,7 @@ def file_capabilities_refused(
     for name in programs:
         if what := runs_others(name):
             return f"{what}: every user would run programs of their own with these capabilities"
-    place, more = (CONTAINER, frozenset[Cap]()) if image else (HOST, _BY_ID | _OF_OWNERS)
+    place, more = (CONTAINER, _IN_IMAGE) if image else (HOST, _BY_ID | _OF_OWNERS)
     far = [cap for cap in sorted(caps) if cap in more or risk_in(cap, place, catalog) is Risk.ROOT]
     if not far:
         return None

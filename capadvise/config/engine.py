@@ -27,8 +27,15 @@ def sysctls(snippet: Snippet) -> dict[str, str]:
     return {PORT_START: "0"} if snippet.only_low_ports and not snippet.host_network else {}
 
 
-def notes(snippet: Snippet) -> Iterator[str]:
-    """Conditions under which the snippet works."""
+_FREE = {
+    "docker": "docker 20.10 and later need no NET_BIND_SERVICE in a network of the container's own",
+    "kubernetes": "with containerd 2, a pod's own network needs no NET_BIND_SERVICE",
+}
+"""Where low ports need nothing (the sysctl is 0), by what reads the file."""
+
+
+def notes(snippet: Snippet, consumer: str = "docker") -> Iterator[str]:
+    """Conditions under which the snippet works, for what reads the file."""
     if not snippet.caps:
         return
     if snippet.root:
@@ -49,11 +56,7 @@ def notes(snippet: Snippet) -> Iterator[str]:
         yield f"user {snippet.user} does not get these at its start; {_setcap(snippet)}"
     binds = any(cap.short == "NET_BIND_SERVICE" for cap, _ in snippet.caps)
     if binds and not snippet.only_low_ports and not snippet.host_network:
-        yield (
-            "NET_BIND_SERVICE is for the host's network, for podman and for docker before 20.10; "
-            f"elsewhere remove it: docker and containerd 2 set the sysctl {PORT_START}=0, which "
-            "lets every user bind low ports"
-        )
+        yield f"{_FREE[consumer]}: remove it there"
 
 
 def _setcap(snippet: Snippet) -> str:

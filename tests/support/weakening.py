@@ -18,7 +18,7 @@ _WEAKENED = {
     r"\bsudo\b": "sudo",
     r"chmod\b[^.;]*\b(?:[0-7]?[0-7][0-7][2367]\b|[ao]*\+\w*w|u\+s|[4-7][0-7]{3})": "a mode",
     r"set-?uid bit": "set-uid",
-    r"setcap \S*(?:dac_|setuid|setgid|setfcap|sys_admin|sys_module|sys_rawio)": "root for everybody",
+    r"setcap \S*(?:dac_|setuid|setgid|setfcap|sys_(?:admin|module|rawio))": "root for everybody",
     rf"setcap \S+ (?:\S*/)?{_RUNS_OTHERS}": "an interpreter",
     rf"AmbientCapabilities=[\w ]*{_ROOT_EQUIVALENT}": "an ambient set that is root",
     r"(?:disable|switch off|turn off|setenforce 0|unconfined)": "a security module",

@@ -43,7 +43,7 @@ def render(snippet: Snippet) -> str:
     lines = [
         f"# Pod Security level: {_level(snippet)}, as far as this patch decides it\n",
         *([] if snippet.owner else [_ANOTHER_KIND]),
-        snippet.comments(more=tuple(engine.notes(snippet))),
+        snippet.comments(more=tuple(engine.notes(snippet, "kubernetes"))),
         f"apiVersion: {API_VERSION.get(kind, 'apps/v1')}\nkind: {kind}\n",
         f"metadata:\n  name: {quoted(owner)}\n",
     ]
@@ -69,7 +69,7 @@ def helm_values(snippet: Snippet, key: str) -> str:
         raise BadInput(f"--key {key!r:.80} is no key of values", hint="such as web.securityContext")
     lines = [
         f"# Pod Security level: {_level(snippet)}, as far as these values decide it\n",
-        snippet.comments(more=tuple(engine.notes(snippet))),
+        snippet.comments(more=tuple(engine.notes(snippet, "kubernetes"))),
     ]
     depth = 0
     for depth, part in enumerate(key.split(".")):

@@ -416,4 +416,6 @@ def test_the_notes_are_of_this_image_alone() -> None:
     snippet = known_snippet(program, program.variants[0], set_name="recommended", asked="nginx")
     text = LANGUAGES["compose"].render(snippet)
     assert "if the image sets another user" not in text
-    assert "without NET_BIND_SERVICE" not in " ".join(text.replace("#", "").split())
+    assert "containerd" not in text
+    kubernetes = LANGUAGES["kubernetes"].render(snippet)
+    assert "docker" not in kubernetes

@@ -160,7 +160,8 @@ def _check_possible(declared: Declared, snippet: Snippet) -> None:
         if name in names:
             raise CannotPatch(
                 f"{setting}= takes away {name}, which is in the set",
-                hint=f"if the service needs {name}, remove {setting}= from the unit first",
+                hint=f"if the service needs {name}, its unit must do without {setting}=, which "
+                "then no longer protects the machine from it",
             )
 
 

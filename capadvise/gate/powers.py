@@ -237,7 +237,7 @@ def withheld(service: Service) -> Iterator[Finding]:
                 name,
                 f"it adds {cap.short}, which {settings[cap.short]}= takes away",
                 "The service does not get it.",
-                f"Remove {printable(name)}, or the setting.",
+                f"Remove {printable(name)}. The setting protects the machine.",
             )
 
 

@@ -42,9 +42,14 @@ def differs(
 
 def _image_differs(ours: str, theirs: str) -> str | None:
     """By the last part of the name alone: the same image can come from several registries."""
-    if "$" in theirs or PurePosixPath(ours).name == PurePosixPath(theirs).name:
+    unnamed = any(re.fullmatch(_ID, each) for each in (ours, theirs))
+    if unnamed or "$" in theirs or PurePosixPath(ours).name == PurePosixPath(theirs).name:
         return None
     return f"the report is of the image {printable(ours)}, and this is {printable(theirs)}"
+
+
+_ID = r"sha256|[0-9a-f]{12,64}"
+"""What is left of an image without a name."""
 
 
 def _of_image(image: str | None, index: KnownIndex) -> str:
@@ -85,7 +90,7 @@ def _argv(report: Report) -> Sequence[str]:
 def _program(argv: Sequence[str]) -> str:
     """The name of the program, or of the script that an interpreter runs; empty if it is unknown:
     a command of a shell, or behind options of a wrapper."""
-    names = [PurePosixPath(word).name for word in argv if word != "--"]
+    names = [_name(word) for word in argv if word != "--"]
     while names and (names[0] in _WRAPPERS or re.fullmatch(r"\w+=.*", names[0])):
         names = names[1:]
     name = names[0] if names else ""
@@ -93,6 +98,12 @@ def _program(argv: Sequence[str]) -> str:
         return ""
     scripts = [word for word in names[1:2] if not word.startswith("-")]
     return scripts[0] if scripts and runs_others(name) else _bare(name)
+
+
+def _name(word: str) -> str:
+    """Of a path, or of a title that a process gave itself: ``redis-server *:6379``."""
+    name = PurePosixPath(word).name
+    return name.split()[0].rstrip(":") if name.split() else ""
 
 
 def _bare(name: str) -> str:

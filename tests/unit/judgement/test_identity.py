@@ -59,6 +59,9 @@ def test_another_program_is_told(report: Report, declared: dict[str, str]) -> No
         (of("unit", "systemctl", "restart", "a@1.service"), {"unit": "a@.service"}),
         (IMAGE, {"image": "mirror.example/nginx:latest"}),
         (IMAGE, {"image": "${IMAGE}"}),
+        (of("container", "docker", "start", "x", image="sha256:" + "0" * 64), {"image": "redis"}),
+        (of("process", "redis-server *:7799"), {"command": ("/usr/bin/redis-server", "x.conf")}),
+        (of("process", "nginx: worker process"), {"unit": "nginx.service"}),
         (of("command", "sh", "-c", "nginx"), {"image": "redis"}),
     ],
 )

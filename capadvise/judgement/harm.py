@@ -48,11 +48,11 @@ HOST: Known = dict.fromkeys(
 """A program of the machine, in no container."""
 CONTAINER: Known = {**dict.fromkeys(HOST, False), Circumstance.HOST_USER: True}
 """A container without any option."""
-_BY_ID = parse_set(["SETUID", "SETGID", "SETFCAP"])
-"""On the machine itself, one call makes whoever holds them root."""
+_TO_ROOT = parse_set(["SETUID", "SETGID", "SETFCAP", "MKNOD"])
+"""On the machine itself, one or two calls make their holder root (a device node is a disk)."""
 _OF_OWNERS = parse_set(["CHOWN", "FOWNER"])
 """Whoever may name the file takes over the system with them."""
-_IN_IMAGE = _BY_ID | parse_set(["DAC_OVERRIDE"])
+_IN_IMAGE = parse_set(["SETUID", "SETGID", "SETFCAP", "DAC_OVERRIDE"])
 """With them, each user of a container is its root."""
 
 
@@ -68,8 +68,8 @@ def risk_in(cap: Cap, place: Known, catalog: Catalog) -> Risk:
 def grant_harm(cap: Cap, place: Known, catalog: Catalog, *, root: bool) -> Harm | None:
     """What is opened by letting a program have a capability. ``root``: its user is root already;
     to another user, nobody may give what makes it root (an ambient set does)."""
-    by_id = place is HOST and cap in _BY_ID and not root
-    if by_id or risk_in(cap, place, catalog) is Risk.ROOT:
+    to_root = place is HOST and cap in _TO_ROOT and not root
+    if to_root or risk_in(cap, place, catalog) is Risk.ROOT:
         return Harm(f"{cap.short} is root-equivalent there", refused=not root)
     return None
 
@@ -87,7 +87,7 @@ def file_capabilities_refused(
     for name in programs:
         if what := runs_others(name):
             return f"{what}: every user would run programs of their own with these capabilities"
-    place, more = (CONTAINER, _IN_IMAGE) if image else (HOST, _BY_ID | _OF_OWNERS)
+    place, more = (CONTAINER, _IN_IMAGE) if image else (HOST, _TO_ROOT | _OF_OWNERS)
     far = [cap for cap in sorted(caps) if cap in more or risk_in(cap, place, catalog) is Risk.ROOT]
     if not far:
         return None

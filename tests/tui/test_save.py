@@ -342,3 +342,11 @@ def test_copy_gives_the_snippet_to_the_terminal() -> None:
         assert "is copied" in shows(app, "#said")
 
     drive(app, script)
+
+
+def test_the_plan_says_that_a_file_runs_another_program(tmp_path: Path) -> None:
+    unit = tmp_path / "db.service"
+    unit.write_text("[Service]\nExecStart=/usr/bin/redis-server\n")
+    made = plan(Choice(NGINX), "systemd", default(), unit, None)
+    assert made.problem == ""
+    assert "the report is of nginx, and this runs redis-server: the set may not fit" in made.notes

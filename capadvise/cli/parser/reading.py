@@ -60,6 +60,11 @@ def emit(verbs: Verbs) -> None:
         ),
     )
     parser.add_argument(
+        "--other-program",
+        action="store_true",
+        help="with --into: patch a file that runs another program than the report is of",
+    )
+    parser.add_argument(
         "--with-dependents",
         action="store_true",
         help="with --into: also change the compose services that extend this one",

@@ -301,7 +301,7 @@ class Remediation:
 
 
 def _remediations(path: Path, raw: Any) -> Iterator[Remediation]:
-    """The list ``remediation``. What opens something is never the first advice."""
+    """The list ``remediation``. An advice with ``opens`` is never the first."""
     for number, item in enumerate(
         _items(path, raw, "remediation", ("need", "do"), ("sites", "edits", "opens"))
     ):

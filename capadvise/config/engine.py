@@ -31,7 +31,7 @@ _FREE = {
     "docker": "docker 20.10 and later need no NET_BIND_SERVICE in a network of the container's own",
     "kubernetes": "with containerd 2, a pod's own network needs no NET_BIND_SERVICE",
 }
-"""Where low ports need nothing (the sysctl is 0), by what reads the file."""
+"""A note on low ports that anybody may bind (the sysctl is 0), by the reader of the file."""
 
 
 def notes(snippet: Snippet, consumer: str = "docker") -> Iterator[str]:

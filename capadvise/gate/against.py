@@ -100,7 +100,7 @@ def _binds_freely(cap: Cap, service: Service) -> bool:
 
 
 def _to_add(caps: Iterable[Cap], service: Service) -> str:
-    """What to add; of a port that the engine opens, when."""
+    """The capabilities to add; for a port that the engine may open, the condition."""
     free = [cap for cap in caps if _binds_freely(cap, service)]
     rest = [cap for cap in caps if cap not in free]
     return " ".join(

@@ -192,8 +192,8 @@ def _useless_add(service: Service) -> Iterator[Finding]:
 
 
 def _instead_of_adding(service: Service, caps: set[Cap | str]) -> str:
-    """What to do with additions that have no effect. What makes the user root, or each user who
-    starts a file, is never advised."""
+    """The remedy for additions that have no effect. It never makes the user root, nor each user
+    who starts a file."""
     known = frozenset(cap for cap in caps if isinstance(cap, Cap))
     if service.consumer.ambient:
         far = {*ambient_refused(known, service.catalog)}

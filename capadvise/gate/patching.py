@@ -55,7 +55,7 @@ def patching(
     """Plan a patch. ``replaces``: even a report that saw only a part takes capabilities away;
     ``dropped``: the capabilities that the user removed by hand; ``joined``: the service in the
     compose files that were named together with this one; ``other_program``: the file may run
-    another program than the report is of. Raises as ``plan``, ``_check_same`` and ``_only_adding``
+    another program than the recorded one. Raises as ``plan``, ``_check_same`` and ``_only_adding``
     do."""
     change, first = plan(path, language, service, snippet), snippet
     notes = list(_check_same(report, snippet, change, language, other_program=other_program))
@@ -108,7 +108,7 @@ def extending(patched: Patched) -> str:
     return f"{names} {verb} {patched.service}: {whose} capabilities"
 
 
-# -------------------------------------------------- what the report is of
+# -------------------------------------------------- the recorded program
 
 
 def _check_same(

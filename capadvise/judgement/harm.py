@@ -1,4 +1,4 @@
-"""What a cure opens, and the one place that decides what becomes of it. Pure.
+"""The harm of a cure, and the one place that decides whether it is said. Pure.
 
 A cure that is harmless is said. One that opens something is said after all others, with what it
 opens. One that gives away the system is never said: a file of the system to another user, the
@@ -21,7 +21,7 @@ from capadvise.model.caps import Cap, CapSet, parse_set
 
 @dataclass(frozen=True, slots=True)
 class Harm:
-    """What a cure opens."""
+    """The harm of a cure."""
 
     opens: str
     """In a few words; escaped by whoever shows it."""
@@ -51,7 +51,7 @@ CONTAINER: Known = {**dict.fromkeys(HOST, False), Circumstance.HOST_USER: True}
 _TO_ROOT = parse_set(["SETUID", "SETGID", "SETFCAP", "MKNOD"])
 """On the machine itself, one or two calls make their holder root (a device node is a disk)."""
 _OF_OWNERS = parse_set(["CHOWN", "FOWNER"])
-"""Whoever may name the file takes over the system with them."""
+"""A user who may name the file takes over the system with them."""
 _IN_IMAGE = parse_set(["SETUID", "SETGID", "SETFCAP", "DAC_OVERRIDE"])
 """With them, each user of a container is its root."""
 
@@ -66,7 +66,7 @@ def risk_in(cap: Cap, place: Known, catalog: Catalog) -> Risk:
 
 
 def grant_harm(cap: Cap, place: Known, catalog: Catalog, *, root: bool) -> Harm | None:
-    """What is opened by letting a program have a capability. ``root``: its user is root already;
+    """The harm of a capability in the hands of a program. ``root``: its user is root already;
     to another user, nobody may give what makes it root (an ambient set does)."""
     to_root = place is HOST and cap in _TO_ROOT and not root
     if to_root or risk_in(cap, place, catalog) is Risk.ROOT:
@@ -192,7 +192,7 @@ _LOADER = r"ld-(linux|musl).*|qemu-.*"
 
 
 def runs_others(program: str) -> str | None:
-    """What a program is if it runs programs or scripts that its caller names, by its name:
+    """The kind of a program that runs programs or scripts that its caller names, by its name:
     ``python3.11 is an interpreter``. None for others. The version in a name does not matter."""
     name = PurePosixPath(program).name
     if re.fullmatch(_SCRIPT, name):

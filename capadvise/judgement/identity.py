@@ -1,6 +1,6 @@
-"""Whether a report is of the program that a file runs, as far as both say. Pure.
+"""Compare the program of a report with the program that a file runs, as far as both say. Pure.
 
-A set that was proven for one program says nothing of another one, nor of another user.
+A set that was proven for one program and user says nothing about others.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ def differs(
     image: str | None = None,
     unit: str = "",
 ) -> str | None:
-    """A sentence, if the report is of another program than a file declares: by its command, its
-    image or the name of its unit. None if it is the same, or nobody can tell."""
+    """The difference between the recorded program and the one that a file declares by its command,
+    its image or the name of its unit. None if it is the same, or nobody can tell."""
     target = report.target
     if target.kind == "unit" and unit:
         if _template(target.unit) == _template(unit):
             return None
-        return f"the report is of {printable(target.unit)}, and this is {printable(unit)}"
+        return f"the report describes {printable(target.unit)}, and this is {printable(unit)}"
     if target.image and image:
         return _image_differs(repository(target.image), repository(image))
     ours = _program(_argv(report)) or _of_image(target.image, index)
     theirs = _program(command) or index.by_unit(unit) or _of_image(image, index)
     if not ours or not theirs or _same(ours, theirs, index):
         return None
-    return f"the report is of {printable(ours)}, and this runs {printable(theirs)}"
+    return f"the report describes {printable(ours)}, and this runs {printable(theirs)}"
 
 
 def _image_differs(ours: str, theirs: str) -> str | None:
@@ -45,11 +45,11 @@ def _image_differs(ours: str, theirs: str) -> str | None:
     unnamed = any(re.fullmatch(_ID, each) for each in (ours, theirs))
     if unnamed or "$" in theirs or PurePosixPath(ours).name == PurePosixPath(theirs).name:
         return None
-    return f"the report is of the image {printable(ours)}, and this is {printable(theirs)}"
+    return f"the report describes the image {printable(ours)}, and this is {printable(theirs)}"
 
 
 _ID = r"sha256|[0-9a-f]{12,64}"
-"""What is left of an image without a name."""
+"""The reference of an image without a name."""
 
 
 def _of_image(image: str | None, index: KnownIndex) -> str:
@@ -57,8 +57,8 @@ def _of_image(image: str | None, index: KnownIndex) -> str:
 
 
 def other_user(report: Report, user: str | None) -> str | None:
-    """A sentence, if the report is of another user than a file declares. ``user``: a number or a
-    name; None: it does not say."""
+    """The difference between the recorded user and the one that a file declares. ``user``: a number
+    or a name; None: the file does not say."""
     if user is None or "$" in user or "%" in user:
         return None
     ours, theirs = report.target.user.partition(":")[0], user.partition(":")[0]
@@ -66,7 +66,7 @@ def other_user(report: Report, user: str | None) -> str | None:
     numbers = ours.isdecimal() and theirs.isdecimal()
     if ours == theirs or not (numbers or _ROOT in (ours, theirs)):
         return None
-    return f"the report is of user {printable(ours)}, and this runs as {printable(theirs)}"
+    return f"the report describes user {printable(ours)}, and this runs as {printable(theirs)}"
 
 
 _ROOT = "root"
@@ -101,7 +101,7 @@ def _program(argv: Sequence[str]) -> str:
 
 
 def _name(word: str) -> str:
-    """Of a path, or of a title that a process gave itself: ``redis-server *:6379``."""
+    """The name in a path, or in a title that a process gave itself: ``redis-server *:6379``."""
     name = PurePosixPath(word).name
     return name.split()[0].rstrip(":") if name.split() else ""
 

@@ -77,8 +77,8 @@ def in_the_way(recordings: Iterable[Recording]) -> tuple[ForeignFolder, ...]:
 
 
 def advice(folder: ForeignFolder) -> str:
-    """``chown -R 1234 /srv/data``, and its equivalents elsewhere. What belongs to the system, or
-    to another user, is given to nobody."""
+    """``chown -R 1234 /srv/data``, and its equivalents elsewhere. Files of the
+    system, or of another user, are given to nobody."""
     if whose := owner_of_path(folder.source):
         return (
             f"mount a folder of its own in the place of {folder.source}, which belongs to {whose}, "

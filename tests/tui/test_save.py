@@ -352,4 +352,6 @@ def test_the_plan_says_that_a_file_runs_another_program(tmp_path: Path) -> None:
     unit.write_text("[Service]\nExecStart=/usr/bin/redis-server\n")
     made = plan(Choice(NGINX), "systemd", default(), unit, None)
     assert made.problem is None
-    assert "the report is of nginx, and this runs redis-server: the set may not fit" in made.notes
+    assert (
+        "the report describes nginx, and this runs redis-server: the set may not fit" in made.notes
+    )

@@ -458,7 +458,7 @@ REDIS = "[Service]\nExecStart=/usr/bin/redis-server /etc/redis.conf\nUser=redis\
 def test_a_set_of_another_program_is_not_put_into_a_file(
     saved: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The report is of nginx. With the option it is patched, and a note says that it is not."""
+    """The report describes nginx. With the option it is patched, and a note says that it is not."""
     unit = tmp_path / "myd.service"
     unit.write_text(REDIS)
     compose = tmp_path / "compose.yaml"
@@ -467,11 +467,11 @@ def test_a_set_of_another_program_is_not_put_into_a_file(
         before = path.read_text()
         assert emit(saved, path, language=language) == 2
         said = capsys.readouterr().err
-        assert "the report is of nginx, and this runs redis" in said
+        assert "the report describes nginx, and this runs redis" in said
         assert "--other-program" in said
         assert path.read_text() == before
         assert emit(saved, path, "--other-program", language=language) == 0
-        assert "the report is of nginx, and this runs redis" in capsys.readouterr().err
+        assert "the report describes nginx, and this runs redis" in capsys.readouterr().err
         assert "NET_BIND_SERVICE" in path.read_text()
 
 

@@ -1,4 +1,4 @@
-"""Whether a report is of the program that a file runs."""
+"""The program of a report compared with the one that a file runs."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ def _call(argv: Sequence[str] | None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # latin-1 has no arrow
     words = sys.argv[1:] if argv is None else argv
-    args = build_parser(*words[:1]).parse_args(words)
+    args = build_parser(*words[:1]).parse_args(words or ["help", "start"])
     code = command_of(args.subcommand)(args)
     sys.stdout.flush()
     if argv is None:

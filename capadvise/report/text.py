@@ -57,6 +57,7 @@ def proposal_text(
     columns: int = 80,
     file: str | None = None,
     patched: bool = False,
+    verbose: bool = False,
 ) -> Iterator[str]:
     """The page that ``run`` prints, line by line: the answer, the table, what limits it, what to do
     next. ``as_root``: how root calls capadvise here. ``columns``: of the terminal. ``file``: where

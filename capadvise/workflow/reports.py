@@ -160,8 +160,9 @@ def _last_line(output: str) -> str:
     return f"it printed: {lines[-1]}" if lines else "it printed nothing"
 
 
-def show_proposal(ended: Over, *, quiet: bool) -> None:
-    """Print the proposal on stderr: stdout belongs to the target."""
+def show_proposal(ended: Over, *, quiet: bool, verbose: bool = False) -> None:
+    """Print the proposal on stderr: stdout belongs to the target. ``verbose``: with the evidence
+    for each capability."""
     report = ended.report
     ours = report.target.pod is None and not report.recording.attached
     daemon = report.workload.kind == "daemon" and ours
@@ -179,6 +180,7 @@ def show_proposal(ended: Over, *, quiet: bool) -> None:
             ended.path,
             as_root=as_root(),
             columns=columns(sys.stderr),
+            verbose=verbose,
             file=file,
             patched=file is not None and _has_answer(file, report),
         )

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from capadvise.catalog import default
+from capadvise.cli.parser.verbs import snippet_name
 from capadvise.config import LANGUAGES, languages
 from capadvise.config.kubernetes import KUBERNETES
 from capadvise.config.renderers import LABEL
@@ -28,14 +29,14 @@ def command(args: argparse.Namespace) -> int:
     if args.drop_in:
         args.format, args.into = SYSTEMD.name, _drop_in(args, report)
     caps = report.proposal.recommended
-    if args.set == "floor":
+    if args.set == "minimal":
         if report.proposal.minimal is None:
             raise BadInput(
                 f"{args.report}: it has no minimal set: no trials were made",
                 hint=f"capadvise prove {args.report}",
             )
         caps = report.proposal.minimal
-    answer = snippet_of(report, caps, default(), set_name=args.set)
+    answer = snippet_of(report, caps, default(), set_name=snippet_name(args.set))
     # Imports in functions take 8 ms and more: the usual answer, on stdout, does without them.
     if args.into is not None:
         if args.key is not None:

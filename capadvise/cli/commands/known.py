@@ -7,6 +7,7 @@ import argparse
 from capadvise.catalog import default
 from capadvise.catalog.known import KnownProgram, Variant
 from capadvise.catalog.known_index import other_version, repository
+from capadvise.cli.parser.verbs import snippet_name
 from capadvise.config import LANGUAGES
 from capadvise.model.errors import BadInput, Exit
 from capadvise.model.escape import printable
@@ -42,7 +43,8 @@ def command(args: argparse.Namespace) -> int:
         notice(f"note: {namesake_text(program, args.name)}")
     elif other := other_version(program.name, program.version, args.name):
         notice(f"note: {other}")
-    snippet = known_snippet(program, variant, set_name=args.set, asked=args.name)
+    set_name = snippet_name(args.set)
+    snippet = known_snippet(program, variant, set_name=set_name, asked=args.name)
     print(LANGUAGES[args.format].render(snippet), end="")
     return Exit.OK
 
@@ -66,7 +68,8 @@ def _of_image(args: argparse.Namespace) -> int:
     if args.format is None:
         print("\n".join(claim_text(name, claim)))
         return Exit.OK
-    set_name, caps = args.set, claim.minimal if args.set == "floor" else claim.recommended
+    caps = claim.minimal if args.set == "minimal" else claim.recommended
+    set_name = snippet_name(args.set)
     if caps is None and claim.minimal is not None:
         set_name, caps = "floor", claim.minimal
         notice("note: no label names the recommended set: this is the minimal one")

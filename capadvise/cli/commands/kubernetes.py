@@ -91,7 +91,10 @@ def _prove(args: argparse.Namespace) -> int:
     wishes = ProofWishes(args.check, args.timeout, args.replace_volumes, args.userns)
     report = prove_container(kubectl, owner, report, wishes)
     save(output, report, default())
-    print(*proposal_text(report, default(), output, columns=columns(sys.stdout)), sep="\n")
+    text = proposal_text(
+        report, default(), output, columns=columns(sys.stdout), verbose=args.verbose
+    )
+    print(*text, sep="\n")
     return exit_code([report])
 
 

@@ -41,5 +41,9 @@ TOPICS = {
 def page(topic: str) -> str:
     """A page, as Markdown. Raises BadInput for one that there is not."""
     if topic not in TOPICS:
-        raise BadInput(f"there is no page {topic!r}", hint=f"pages: {', '.join(TOPICS)}")
+        from capadvise.cli.hints import nearest  # only errors need it
+
+        near = nearest(topic, TOPICS)
+        hint = f"did you mean capadvise help {near}?" if near else f"pages: {', '.join(TOPICS)}"
+        raise BadInput(f"there is no page {topic!r}", hint=hint)
     return (FOLDER / f"{topic}.md").read_text(encoding="utf-8")

@@ -74,7 +74,12 @@ def _call(argv: Sequence[str] | None) -> int:
             stream.reconfigure(errors="backslashreplace")  # latin-1 has no arrow
     words = sys.argv[1:] if argv is None else argv
     args = build_parser(*words[:1]).parse_args(words or ["help", "start"])
-    code = command_of(args.subcommand)(args)
+    try:
+        code = command_of(args.subcommand)(args)
+    except CapadviseError as error:
+        from capadvise.cli.files import wrong_file  # only errors need it
+
+        raise wrong_file(args) or error from error
     sys.stdout.flush()
     if argv is None:
         gc.freeze()  # else Python searches everything for garbage before it ends: 15 ms

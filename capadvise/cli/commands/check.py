@@ -83,9 +83,13 @@ def _claims(gathered: Gathered) -> dict[str, Claim]:
 
 def _print_remarks(gathered: Gathered) -> None:
     for item in gathered.unusable:
-        print(f"capadvise: error: {printable(item.message)}", file=sys.stderr)
-        if item.hint:
-            print(f"capadvise: hint: {printable(item.hint)}", file=sys.stderr)
+        from capadvise.cli.files import wrong_kind  # only errors need it
+
+        wrong = wrong_kind("check", item.path)
+        message, hint = (str(wrong), wrong.hint) if wrong else (item.message, item.hint)
+        print(f"capadvise: error: {printable(message)}", file=sys.stderr)
+        if hint:
+            print(f"capadvise: hint: {printable(hint)}", file=sys.stderr)
     for source in gathered.sources:
         if not source.declared and not source.remarks:
             path = source.paths[0]

@@ -1,7 +1,7 @@
 """The pages of ``capadvise help``, and what some of them are made of: the catalog, the parser and
 the report's schema. ``python -m capadvise.cli.manual`` makes those again.
 
-For others: what is here, and ``options``.
+For others: what is here, ``options``, and ``terminal`` for a page as text.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ TOPICS = {
 def page(topic: str) -> str:
     """A page, as Markdown. Raises BadInput for one that there is not."""
     if topic not in TOPICS:
-        from capadvise.cli.hints import nearest  # only errors need it
+        from capadvise.cli.parser.hints import nearest  # only errors need it
 
         near = nearest(topic, TOPICS)
         hint = f"did you mean capadvise help {near}?" if near else f"pages: {', '.join(TOPICS)}"

@@ -187,7 +187,7 @@ _FINDINGS = ("text", "json", "sarif", "github")
 def format_of_check(args: argparse.Namespace) -> str:
     """The format of the findings. ``--output`` once named the format; a file of such a name is
     ``./json``."""
-    if args.format is None and args.output in _FINDINGS:
+    if args.output in _FINDINGS:
         renamed(f"check --output {args.output}", f"--format {args.output}")
         args.format, args.output = args.output, None
     return args.format or _FINDINGS[0]

@@ -12,33 +12,44 @@ from typing import Any, NoReturn, TypeAlias
 from capadvise.model.errors import Exit
 from capadvise.model.escape import printable
 
+MORE = "more options"
+"""The title of the group of options that few people need."""
+
 
 class Parser(argparse.ArgumentParser):
     """Prints errors in the form that all of capadvise uses, with what was probably meant; ``error``
     of the subcommand, not of the whole program, says what it does not know."""
 
     def error(self, message: str, hint: str = "") -> NoReturn:
+        message = message.replace("ignored explicit argument", "takes no value:")
+        if message.startswith("the following arguments are required"):
+            from capadvise.cli.parser.hints import misspelt
+
+            message, hint = misspelt(self, self._words) or (message, hint)
         self.print_usage(sys.stderr)
-        more = f"capadvise: hint: {printable(hint)}\n" if hint else ""
-        self.exit(Exit.USAGE, f"capadvise: error: {printable(message)}\n{more}")
+        said = f"capadvise: error: {printable(message)}\n"
+        self.exit(
+            Exit.USAGE, f"{said}capadvise: hint: {printable(hint or f'{self.prog} --help')}\n"
+        )
 
     @cached_property
     def more(self) -> argparse._ArgumentGroup:
         """The options that few people need: a group of their own, below the usual ones."""
         self._optionals.title = "usual options"
-        return self.add_argument_group("more options")
+        return self.add_argument_group(MORE)
 
     def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]
+        self._words = sys.argv[1:] if args is None else args
         known, unknown = super().parse_known_args(args, namespace)
         if unknown:
-            from capadvise.cli.hints import unknown_words  # only errors need it
+            from capadvise.cli.parser.hints import unknown_words  # only errors need it
 
             self.error(*unknown_words(self, unknown))
         return known, unknown
 
     def _check_value(self, action: argparse.Action, value: object) -> None:
         if action.choices is not None and value not in action.choices:
-            from capadvise.cli.hints import unknown_value
+            from capadvise.cli.parser.hints import unknown_value
 
             self.error(*unknown_value(self, action, str(value)))
 

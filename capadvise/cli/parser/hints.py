@@ -1,39 +1,49 @@
-"""What the user probably meant: for words that the command line does not know, and for files of the
-wrong kind. Only errors load this."""
+"""What the user probably meant with words that the command line does not know; an empty hint:
+nobody knows. Only errors load this."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from capadvise.cli.parser.verbs import Parser
 
 
-def unknown_words(parser: Parser, words: Sequence[str]) -> tuple[str, str]:
+def unknown_words(parser: argparse.ArgumentParser, words: Sequence[str]) -> tuple[str, str]:
     """Error and hint for words that a subcommand does not take."""
     name = _name(parser)
     option = next((word.partition("=")[0] for word in words if word[:1] == "-" != word), None)
     if option is None:
-        return f"{name} has no use for {' '.join(map(repr, words))}", f"{parser.prog} --help"
+        return f"{name} has no use for {' '.join(map(repr, words))}", ""
     message = f"{name} has no option {option}"
     if others := list(_having(option, but=name)):
         has = "have" if len(others) > 1 else "has"
         names = " and ".join(filter(None, (", ".join(_names(others)[:-1]), _names(others)[-1])))
         return message, f"{names} {has} {option}: {_usage(others[0])}"
     near = nearest(option, (each for each in _options(parser) if each.startswith("--")))
-    return message, f"did you mean {near}?" if near else f"{parser.prog} --help"
+    return message, f"did you mean {near}?" if near else ""
 
 
-def unknown_value(parser: Parser, action: argparse.Action, value: str) -> tuple[str, str]:
+def misspelt(parser: argparse.ArgumentParser, words: Iterable[str]) -> tuple[str, str] | None:
+    """Error and hint for the first option that a subcommand does not have, if there is one."""
+    known = tuple(_options(parser))
+    for word in words:
+        if word == "--":
+            return None
+        option = word.partition("=")[0]
+        if option.startswith("--") and not any(each.startswith(option) for each in known):
+            return unknown_words(parser, [word])
+    return None
+
+
+def unknown_value(
+    parser: argparse.ArgumentParser, action: argparse.Action, value: str
+) -> tuple[str, str]:
     """Error and hint for a value that is none of those to choose from; a command is one, too."""
     choices = [str(choice) for choice in action.choices or ()]
     near = nearest(value, choices)
     if isinstance(action, argparse._SubParsersAction):
         message = f"{_name(parser)} has no command {value!r}"
-        return message, f"did you mean {parser.prog} {near}?" if near else f"{parser.prog} --help"
+        return message, f"did you mean {parser.prog} {near}?" if near else ""
     what = action.option_strings[-1] if action.option_strings else str(action.metavar)
     message = f"{what}: {value!r} is none of {', '.join(choices)}"
     return message, f"did you mean {f'{what} {near}' if action.option_strings else near}?" * bool(
@@ -58,12 +68,11 @@ def _options(parser: argparse.ArgumentParser) -> list[str]:
 
 def _having(option: str, *, but: str) -> Iterator[argparse.ArgumentParser]:
     """The other commands that have an option of exactly this name."""
-    from capadvise.cli.manual.options import verbs
-    from capadvise.cli.parser import build_parser
+    from capadvise.cli.parser import build_parser, subcommands
 
     pending = [build_parser()]
     for parser in pending:
-        pending += [child for _, _, child in verbs(parser)]
+        pending += [child for _, _, child in subcommands(parser)]
         if parser.prog != "capadvise" and _name(parser) != but and option in _options(parser):
             yield parser
 

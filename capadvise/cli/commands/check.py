@@ -92,8 +92,11 @@ def _print_remarks(gathered: Gathered) -> None:
             print(f"capadvise: hint: {printable(hint)}", file=sys.stderr)
     for source in gathered.sources:
         if not source.declared and not source.remarks:
+            from capadvise.cli.files import wrong_kind
+
             path = source.paths[0]
-            notice(f"note: {path}: it holds no service or container to judge")
+            said = f"{path}: it holds no service or container to judge"
+            notice(f"note: {wrong_kind('check', path) or said}")
 
 
 def _baseline(args: argparse.Namespace, gathered: Gathered, catalog: Catalog) -> Baseline | None:

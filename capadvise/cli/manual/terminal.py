@@ -66,7 +66,7 @@ def _with_commands(markdown: str, topics: frozenset[str]) -> str:
         command = f"`capadvise help {topic}`"
         if words.strip("`").lower() == topic:
             return command
-        whole = link.string[link.start() - 1 : link.start()] == "("
+        whole = link.string[max(link.start() - 1, 0)] == "("
         return f"{words}: {command}" if whole else f"{words} ({command})"
 
     return "".join(

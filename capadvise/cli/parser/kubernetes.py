@@ -189,5 +189,5 @@ def _keep(parts: Verbs) -> None:
     keep.add_argument(
         "--kyverno", action="store_true", help="print a policy of Kyverno, not of Kubernetes itself"
     )
-    keep.add_argument("--warn", action="store_true", help="only warn, refuse nothing yet")
+    keep.add_argument("--warn", action="store_true", help="warn only, refuse nothing yet")
     keep.add_argument("-o", "--output", metavar="FILE", help="write to this file; default: stdout")

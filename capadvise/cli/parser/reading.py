@@ -66,20 +66,20 @@ def emit(verbs: Verbs) -> None:
         "--partial",
         action="store_true",
         help=(
-            "with --into, --drop-in: let a report that did not observe the start (attach) take "
-            "capabilities away"
+            "let a report that did not observe the start (attach) take capabilities away; with "
+            "--into or --drop-in"
         ),
     )
     more.add_argument(
         "--with-dependents",
         action="store_true",
-        help="with --into: also change the compose services that extend this one",
+        help="change the compose services that extend this one, too; with --into",
     )
     more.add_argument(
         "--key",
         metavar="KEY",
-        help="with --format kubernetes: print values of a Helm chart, below this key "
-        "(web.securityContext)",
+        help="print values of a Helm chart below this key (web.securityContext); with --format "
+        "kubernetes",
     )
 
 
@@ -124,7 +124,7 @@ def _files() -> str:
 def check(verbs: Verbs) -> None:
     parser = verb(
         *(verbs, "check", "[options] FILE|DIR …"),
-        "gate: check what files grant against rules and reports",
+        "check what files grant against rules and reports: the gate for CI",
         _CHECK.format(files=_files()),
     )
     parser.add_argument(
@@ -139,7 +139,7 @@ def check(verbs: Verbs) -> None:
     parser.add_argument(
         "--fix",
         action="store_true",
-        help="with --against: give each service what its report recommends",
+        help="give each service what its report recommends; with --against",
     )
     parser.add_argument(
         "--format",

@@ -26,6 +26,7 @@ TOPICS = {
     "retries": "--retry: refused calls are made again, as root or as an ordinary user",
     "refusals": "what refused a call: capability, seccomp, a security module …; audit logs",
     "debugging": "a hardened service fails: whose call was refused, by what, and the cure",
+    "comparison": "what other tools do, and what they do better",
     "cost": "what observing, proving and the screens cost, beside other tools",
     "contributing": "the map, where to add what, and the path of one check",
     "capabilities": "every capability: what it permits, what an attacker gains, what to do instead",

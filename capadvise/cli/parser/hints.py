@@ -44,7 +44,9 @@ def unknown_value(
     if isinstance(action, argparse._SubParsersAction):
         message = f"{_name(parser)} has no command {value!r}"
         return message, f"did you mean {parser.prog} {near}?" if near else ""
-    what = action.option_strings[-1] if action.option_strings else str(action.metavar)
+    what = (
+        action.option_strings[-1] if action.option_strings else str(action.metavar or action.dest)
+    )
     message = f"{what}: {value!r} is none of {', '.join(choices)}"
     return message, f"did you mean {f'{what} {near}' if action.option_strings else near}?" * bool(
         near

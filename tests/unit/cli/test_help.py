@@ -18,9 +18,9 @@ from tests.support.terminal import Terminal
 from tests.support.wait import until
 
 VERBS = """
-accept build change check choose combine compare demand disable emit end explain find give ignore
-let list look make name open print prove read record restart run say show start stop take treat use
-wait warn watch write judge ask
+accept ask build change check choose combine compare demand disable emit end explain fail find
+give ignore judge let list look make name open patch print prove read record restart run say
+show start stop take treat use wait warn watch write
 """
 CAPADVISE = str(Path(sys.executable).with_name("capadvise"))
 

@@ -79,7 +79,9 @@ def _call(argv: Sequence[str] | None) -> int:
     except CapadviseError as error:
         from capadvise.cli.files import wrong_file  # only errors need it
 
-        raise wrong_file(args) or error from error
+        if wrong := wrong_file(args):
+            raise wrong from error
+        raise
     sys.stdout.flush()
     if argv is None:
         gc.freeze()  # else Python searches everything for garbage before it ends: 15 ms

@@ -45,7 +45,7 @@ def _works(engine: str, flags: list[str], words: tuple[str, ...]) -> bool:
 
 
 def _emitted(report: Path, form: str) -> list[str]:
-    words = [CAPADVISE, "emit", str(report), "--format", form, "--set", "floor"]
+    words = [CAPADVISE, "emit", str(report), "--format", form, "--set", "minimal"]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     return shlex.split(done.stdout, comments=True)
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from capadvise.cli import main
 from capadvise.cli.parser import build_parser
 from capadvise.kernel import procfs
-from capadvise.model.errors import CannotObserve
+from capadvise.model.errors import BadInput, CannotObserve
 from capadvise.observe.ftrace import instances
 from capadvise.report.save import save
 from capadvise.targets.client.answer import NoAnswer
+from capadvise.targets.running import target
 from capadvise.targets.systemd import manager
 from tests.support.screens import CATALOG, NGINX
 
@@ -213,6 +215,36 @@ def test_a_mistake_in_a_file_of_the_right_kind_is_still_the_error(
     Path("web.json").write_text(json.dumps({"schema": "capadvise.report/1"}))
     assert main(["explain", "web.json"]) == 2
     assert "is missing" in capsys.readouterr().err
+
+
+def test_a_name_that_is_no_process_is_that_of_a_container_a_unit_or_a_program(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def by_name(name: str) -> None:
+        if name != "web":
+            raise BadInput(f"no container {name}")
+
+    def known(name: str) -> SimpleNamespace:
+        if name != "db.service":
+            raise BadInput(f"there is no unit {name}")
+        return SimpleNamespace(name=name)
+
+    monkeypatch.setattr(target, "by_name", by_name)
+    monkeypatch.setattr(manager, "BOOTED", "/")
+    monkeypatch.setattr(manager, "known", known)
+    own = procfs.comm(os.getpid())
+    for name, meant in {
+        "web": "did you mean container:web?",
+        "db": "did you mean db.service?",
+        own: "a process of that name?",
+        "nobody-has-this": "inspect container:NAME",
+    }.items():
+        assert main(["inspect", name]) == 2
+        assert meant in capsys.readouterr().err
+    with pytest.raises(BadInput) as caught:
+        target.find("db")
+    assert caught.value.hint == "did you mean db.service?"
+    assert target.find("container:web") is None  # the container that by_name finds
 
 
 def test_a_missing_file_of_exceptions_is_missing(

@@ -52,6 +52,12 @@ def _record(args: argparse.Namespace) -> int:
     for report, path in zip(reports, paths, strict=True):
         for line in summary(report, str(path)):
             print(printable(line))
+        if args.verbose:
+            from capadvise.report.text import proposal_text
+            from capadvise.workflow.notice import columns
+
+            text = proposal_text(report, default(), path, columns=columns(sys.stdout), verbose=True)
+            print("", *text, sep="\n")
     return Exit.OK
 
 

@@ -92,6 +92,7 @@ def _record(parts: Verbs) -> None:
         action="store_true",
         help="start a copy of a pod, with no Service pointing to it; the copy does real work",
     )
+    verbose_option(record)
     more = record.more
     more.add_argument("--node", metavar="NODE", help="run the canary on this node")
     more.add_argument(

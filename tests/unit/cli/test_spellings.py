@@ -126,6 +126,7 @@ def test_verbose_reaches_every_page_with_a_result() -> None:
         ["run", "-v", "--", "true"],
         ["attach", "-v", "1"],
         ["prove", "--verbose", "r"],
+        ["kubernetes", "record", "-v", "deploy/x", "--image", "i", "-o", "d"],
         ["kubernetes", "prove", "-v", "deploy/x", "r", "-o", "p"],
     ):
         assert build_parser(words[0]).parse_args(words).verbose, words

@@ -1,4 +1,5 @@
-"""What a file is that a command cannot use, and what to type instead. Only errors load this."""
+"""The kind of a file that a command cannot use, and the command to type instead. Only errors load
+this."""
 
 from __future__ import annotations
 
@@ -61,7 +62,7 @@ def _taker(args: Namespace, argument: str) -> str:
 def wrong_kind(
     command: str, path: str, taken: tuple[str, ...] = (), taker: str = ""
 ) -> BadInput | None:
-    """The error for a file, if it is of a kind that is known and not taken. ``taken`` empty: files
+    """The error for a file, if its kind is known and not taken. ``taken`` empty: files
     of languages are. ``taker``: what takes it, if it is not simply the command."""
     kind = kind_of(path)
     if kind is None or kind in taken or (not taken and isinstance(kind, Language)):

@@ -1,5 +1,5 @@
-"""What the user probably meant with words that the command line does not know; an empty hint:
-nobody knows. Only errors load this."""
+"""The words that the user probably meant, for those that the command line does not know; an empty
+hint: nothing is near. Only errors load this."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ def run(verbs: Verbs) -> None:
     parser = verb(
         verbs, "run", "[options] -- COMMAND …", "run a command and find what it needs", _RUN
     )
-    _report(parser, "write the report to this file; of several containers, into this folder")
+    _report(parser, "write the report to this file; with several containers, into this folder")
     _check(parser, "stop the target once this shell command succeeds; judge trials by it, too")
     parser.add_argument(
         "--prove",
@@ -75,7 +75,9 @@ def attach(verbs: Verbs) -> None:
         "record something that is already running: a process, a container, a systemd unit, a pod",
         _ATTACH,
     )
-    _report(parser, "write the report to this file; of the containers of pods, into this folder")
+    _report(
+        parser, "write the report to this file; with several pods or containers, into this folder"
+    )
     _check(parser, "end the recording once this shell command succeeds")
     _until(parser, "end the recording")
     verbose_option(parser)
@@ -167,7 +169,7 @@ def prove(verbs: Verbs) -> None:
     parser.add_argument(
         "file", metavar="WORKLOAD.yaml|REPORT", help="take the command and its check from this file"
     )
-    _report(parser, "write the report to this file; of several workloads, into this folder")
+    _report(parser, "write the report to this file; with several workloads, into this folder")
     _check(parser, "judge trials by this shell command, instead of the one in the report")
     verbose_option(parser)
     _json(parser)

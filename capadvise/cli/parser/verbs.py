@@ -163,7 +163,7 @@ def _set_name(text: str) -> str:
 
 
 def snippet_name(chosen: str) -> str:
-    """What a snippet calls the set that ``--set`` names."""
+    """The name in a snippet of the set that ``--set`` names."""
     return "floor" if chosen == "minimal" else chosen
 
 

@@ -192,8 +192,8 @@ def _useless_add(service: Service) -> Iterator[Finding]:
 
 
 def _instead_of_adding(service: Service, caps: set[Cap | str]) -> str:
-    """The remedy for additions that have no effect. It never makes the user root, nor each user
-    who starts a file."""
+    """The remedy for additions that have no effect. It makes neither the user root nor each
+    user who starts a file."""
     known = frozenset(cap for cap in caps if isinstance(cap, Cap))
     if service.consumer.ambient:
         far = {*ambient_refused(known, service.catalog)}

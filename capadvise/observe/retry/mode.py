@@ -98,7 +98,7 @@ def require_retry() -> None:
     if os.geteuid() == 0:
         return
     if restricted := restriction():
-        raise CannotObserve(restricted[0], hint=with_sudo("run -- …"))
+        raise CannotObserve(restricted[0], hint=with_sudo())
 
 
 def own_maps() -> dict[str, Ranges] | None:

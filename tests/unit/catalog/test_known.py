@@ -356,7 +356,7 @@ def test_services_without_a_report(
 ) -> None:
     path = tmp_path / "compose.yaml"
     path.write_text(COMPOSE.format(caps=caps, more=more))
-    main(["check", str(path), "--output", "github"])
+    main(["check", str(path), "--format", "github"])
     lines = [line for line in capsys.readouterr().out.splitlines() if "known-needs" in line]
     assert len(lines) == bool(said)
     for line in lines:
@@ -368,7 +368,7 @@ def test_services_without_a_report(
 def test_a_unit_without_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "nginx.service"
     path.write_text("[Service]\nExecStart=/usr/sbin/nginx\nCapabilityBoundingSet=CAP_SYS_TIME\n")
-    main(["check", str(path), "--output", "github"])
+    main(["check", str(path), "--format", "github"])
     assert "this service also holds SYS_TIME." in capsys.readouterr().out
 
 
@@ -376,14 +376,14 @@ def test_a_unit_that_only_starts_others(tmp_path: Path, capsys: pytest.CaptureFi
     path = tmp_path / "supervisor.service"
     path.write_text("[Service]\nExecStart=/usr/bin/supervisord -n\n")
     assert KNOWN.by_unit("supervisor") is not None
-    main(["check", str(path), "--output", "github"])
+    main(["check", str(path), "--format", "github"])
     assert "known-needs" not in capsys.readouterr().out
 
 
 def test_an_image_of_another_user(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "compose.yaml"
     path.write_text(COMPOSE.format(caps="KILL", more="").replace("nginx:99", "bitnami/nginx"))
-    main(["check", str(path), "--output", "github"])
+    main(["check", str(path), "--format", "github"])
     assert "known-needs" not in capsys.readouterr().out
 
 

@@ -210,6 +210,7 @@ def merge(verbs: Verbs) -> None:
         help="treat them as one target of this name, although they were run differently",
     )
     _output(parser, "write the merged report to this file; default: stdout", "REPORT")
+    json_option(parser, "print JSON, as without it; --json=1: in the words of version 1")
 
 
 def diff(verbs: Verbs) -> None:

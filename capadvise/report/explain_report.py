@@ -172,11 +172,11 @@ def _certainty(need: Need) -> str:
     if need.verdict is Verdict.REQUIRED:
         return f"Proven by trial: without it, {lost or 'the workload fails'}."
     known = {
-        Proof.TRIAL: "Proven by trial: the program runs without it",
+        Proof.TRIAL: "Proven by trial: the workload passes without it",
         Proof.RETRY: "Confirmed by retrying the call: it failed without this capability, and "
         "succeeded with it",
     }.get(need.proof, "Inferred from the call site, not tested")
-    return f"{known}; without it: {lost}." if lost else f"{known}."
+    return f"{known}. Without it: {lost}." if lost else f"{known}."
 
 
 def _attacker(report: Report, catalog: Catalog) -> Iterator[str]:

@@ -33,7 +33,7 @@ from capadvise.model.recording import Origin, RefusedBy, Retried
 from capadvise.model.workload import TWO_RUNS, Act, Workload, implicit_check
 from capadvise.report.compared import compared_in_short, compared_lines
 from capadvise.report.fit import Places, can_move, fit_of_report
-from capadvise.report.lines import listed
+from capadvise.report.lines import cut, listed
 from capadvise.report.words import VERDICTS, limits_of_proof, proof_lines, set_text, without
 
 ORIGINS = {
@@ -234,7 +234,7 @@ def _short_table(needs: Sequence[Need], risks: Risks, columns: int) -> Iterator[
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for need, row in zip(needs, rows, strict=True):
         head = _cells(row, widths)
-        yield _cut(head + short_reason(need), columns)
+        yield cut(head + short_reason(need), columns)
         indent = " " * len(head)
         for text in _short_remarks(need):
             yield from textwrap.wrap(
@@ -250,10 +250,6 @@ def _short_remarks(need: Need) -> Iterator[str]:
     for other, passed in need.tried:
         if passed and "=" not in other:
             yield f"alternative that passed: {printable(other)}"
-
-
-def _cut(line: str, columns: int) -> str:
-    return line if len(line) <= columns else f"{line[: columns - 1]}…"
 
 
 def _table(needs: Sequence[Need], risks: Risks, columns: int) -> Iterator[str]:

@@ -11,6 +11,7 @@ from capadvise.cli.parser.verbs import (
     renamed,
     set_option,
     verb,
+    verbose_option,
 )
 
 
@@ -281,6 +282,7 @@ def known(verbs: Verbs) -> None:
         metavar="WORDS",
         help="choose the variant with these words in its name; default: the first",
     )
+    verbose_option(parser)
 
 
 _COMPLETIONS = """\

@@ -220,7 +220,7 @@ def wrapper_text(function: str) -> Iterator[str]:
     reason."""
     yield from paragraph(
         f"{function}: a kernel function that checks a capability for its caller. What the check is "
-        "about, the caller tells: explain the next function of the call site instead.",
+        "about, the what is checked: explain the next function of the call site instead.",
         "",
     )
 

@@ -95,7 +95,7 @@ def _variant_text(variant: Variant, catalog: Catalog) -> Iterator[str]:
     usual = catalog.baselines.default("docker").grants
     yield from bullet(f"minimal set: {set_text(variant.minimal)} ({variant.trials} trials)")
     if variant.recommended != variant.minimal:
-        yield from bullet(f"recommended besides: {set_text(variant.recommended - variant.minimal)}")
+        yield from bullet(f"also recommended: {set_text(variant.recommended - variant.minimal)}")
     spared = len(usual - variant.recommended)
     yield from bullet(f"of the {len(usual)} that docker grants by default, {spared} are not needed")
     for need in variant.needs:

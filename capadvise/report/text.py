@@ -53,7 +53,7 @@ MARKS = {
     Verdict.NOT_CHECKED: "·",
 }
 NARROWEST, WIDEST = 60, 110
-"""Columns: below, columns of a table cannot be told from each other; above, lines are hard to
+"""Columns: below, columns of a table cannot be distinguished; above, lines are hard to
 follow."""
 
 
@@ -133,7 +133,7 @@ def next_words(
 
 
 def _few_lines(report: Report, catalog: Catalog, conclusion: Conclusion) -> Iterator[str]:
-    """What could change the set, or what somebody does with it; the rest is for ``-v``."""
+    """Facts that could change the set or its use; ``-v`` adds the rest."""
     proven, minimal = report.proven, conclusion.minimal
     if minimal is not None and minimal != conclusion.caps and conclusion.standing in PASSED:
         yield f"Minimal set: {set_text(minimal)}: it passes, and loses what is said above."
@@ -332,7 +332,7 @@ def drops_privileges(need: Need) -> Iterator[str]:
 
 
 def evidence_line(judged: Judged) -> str:
-    """``nginx[812] bind, tcp 0.0.0.0:80, at __inet_bind, 2×``; of a retried call, what it came to
+    """``nginx[812] bind, tcp 0.0.0.0:80, at __inet_bind, 2×``; for a retried call, its result
     without the capability instead of the call site."""
     check = judged.check
     parts = [f"{printable(check.program) or '?'}[{check.pid}] {check.call}"]
@@ -343,7 +343,7 @@ def evidence_line(judged: Judged) -> str:
 
 
 def place_of(judged: Judged) -> str:
-    """``at __inet_bind``; of a retried call ``EACCES without it``."""
+    """``at __inet_bind``, or ``EACCES without it`` for a retried call."""
     check = judged.check
     if check.origin in ORIGINS:
         return ORIGINS[check.origin]
@@ -416,7 +416,7 @@ def is_tried(report: Report) -> bool:
 
 
 def not_tested_line(report: Report) -> Iterator[str]:
-    """What nothing exercised; nothing where a caution says it."""
+    """The parts that no run and no trial exercised; nothing where a caution says it."""
     if parts := not_tested(report):
         head = "Not tested" if is_tried(report) else "Not recorded"
         yield f"{head}: {', '.join(parts[:-1])}{', and ' * (len(parts) > 1)}{parts[-1]}."

@@ -208,7 +208,7 @@ def _grant(finding: WatchFinding, cap: Cap) -> str:
 
 
 def _instead(finding: WatchFinding, cap: Cap) -> str:
-    """A way without the capability. No file of the system is given away, nor of another user."""
+    """A way without the capability. It gives away no file of the system or of another user."""
     call = finding.call
     of_mode = cap.short in _OF_MODES
     text = _FILES[finding.part] if of_mode else _OF_FILES.get(cap.short)
@@ -319,7 +319,7 @@ def _json_line(event: str, time: str, message: str, fields: dict[str, Any]) -> s
 
 
 _MOST_ROWS = 500
-"""Rows; what is beyond is counted together, with ``other`` in the place of the owner's name."""
+"""Rows; further ones are counted together, with ``other`` in the place of the owner's name."""
 _LONGEST = 80
 _OTHER = ("other", "other", "", "")
 _HEAD = """\

@@ -132,7 +132,7 @@ def _target(argv: tuple[str, ...], args: argparse.Namespace) -> Command:
 
 
 def asked(args: argparse.Namespace, argv: tuple[str, ...] = ()) -> Command:
-    """What the user asked for by the options that ``run`` and ``attach`` have in common."""
+    """The command with the options that ``run`` and ``attach`` have in common."""
     return Command(
         argv,
         check=args.check,

@@ -41,7 +41,7 @@ _HEAD = """\
 # The report
 
 What `-o` writes, as `capadvise/report/schema.json` describes it (JSON Schema 2020-12). `[]` stands
-for each item of a list, `*` for any key. Every key is always there; what is not known is null or
+for each item of a list, `*` for any key. Every key is always there; an unknown value is null or
 empty. Another `schema` is refused, never guessed at.
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import signal
 import textwrap
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -198,14 +199,20 @@ def _seen(report: Report) -> str:
         return (
             f"{command}: {_counted(refused, 'refusal')} in {recording.seconds:.1f} s of audit log."
         )
-    how = f"{how_it_ended(recording.exit_status)} after {recording.seconds:.1f} s"
+    how = f"{_ended(recording)} after {recording.seconds:.1f} s"
     if recording.attached or report.target.pod:
         how = f"was recorded for {recording.seconds:.1f} s"
     if len(runs) > 1:
         seconds = sum(run.seconds for run in runs)
-        ended = dict.fromkeys(how_it_ended(run.exit_status) for run in runs)
-        how = f"was recorded {len(runs)} times ({seconds:.1f} s), {', '.join(ended)}"
+        ended = dict.fromkeys(_ended(run) for run in runs if run.start == 1)
+        how = f"{' and '.join(ended)}; {len(runs)} starts recorded ({seconds:.1f} s)"
     return f"{command} {how}: {', '.join(_counts(report))}."
+
+
+def _ended(run: Recording) -> str:
+    """How it ended; a target that we stopped because it works was not killed."""
+    stopped = run.succeeded and run.exit_status == 128 + signal.SIGTERM
+    return "was stopped" if stopped else how_it_ended(run.exit_status)
 
 
 def _counts(report: Report) -> list[str]:

@@ -30,7 +30,7 @@ from capadvise.judgement.risk import Risks, RisksHere, risk_word
 from capadvise.judgement.user_namespace import USUAL_IDS, Fit
 from capadvise.model.caps import CapSet
 from capadvise.model.escape import printable
-from capadvise.model.recording import Origin, RefusedBy, Retried
+from capadvise.model.recording import Origin, Recording, RefusedBy, Retried
 from capadvise.model.workload import TWO_RUNS, Act, Workload, implicit_check
 from capadvise.report.compared import compared_in_short, compared_lines
 from capadvise.report.fit import Places, can_move, fit_of_report

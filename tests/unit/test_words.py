@@ -108,6 +108,10 @@ to write."""
 ORDINARY = {
     ("io.capadvise.floor", "floor"): "the key of a label, which images in use have",
     ("--set floor", "floor"): "the old spelling, which goes on working",
+    **dict.fromkeys(
+        [(f"`{word}` for ", word) for word in ("tolerated", "advisory", "unused", "floor")],
+        "a word of version 1",
+    ),
     ("| advisory |", "advisory"): "the name of a meaning in the catalog's rules",
     ("meaning advisory", "advisory"): "the same",
     ("meaning: advisory", "advisory"): "the same",

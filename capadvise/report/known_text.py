@@ -80,9 +80,11 @@ def known_text(
 
 def _short(program: KnownProgram, catalog: Catalog) -> Iterator[str]:
     """The reasons of the first variant, and the sets of all."""
-    for need in program.variants[0].needs:
-        risk = risk_word(catalog.risk(need.cap))
-        yield cut(f"  ● {need.cap.short:16}  {risk:15}  {need.why}", WIDTH)
+    needs = program.variants[0].needs
+    rows = [(need.cap.short, risk_word(catalog.risk(need.cap)), need.why) for need in needs]
+    names, risks = (max((len(row[at]) for row in rows), default=0) for at in (0, 1))
+    for name, risk, why in rows:
+        yield cut(f"  ● {name:{names}}  {risk:{risks}}  {why}", WIDTH)
     if len(program.variants) == 1:
         return
     yield ""

@@ -49,11 +49,11 @@ December 2027: it says `used` for `needed`, `tolerated` for `optional`, `advisor
 `unused` for `not-checked`, `floor` for `minimal`, `own_sets` for `fixed_capsets` and `instead` for
 `remediation`, and has no `conclusion`.
 
-`conclusion` is computed once, and every other output shows it: `standing` says how far the set can be
-trusted, `baseline` what the target is granted today, `doubt` what could change the set, `also_passed` other
-sets that passed a trial, and `next` one command (`REPORT` stands for the file). Programs should read
-`standing` first: `recommended` is no answer where it is `not-judged`, `run-failed` or `check-failed`, and
-only a lower limit where it is `partial`.
+`conclusion` is computed once, and every other output shows it: `standing` says how far the set can
+be trusted, `baseline` what the target is granted today, `doubt` what could change the set,
+`also_passed` other sets that passed a trial, and `next` one command (`REPORT` stands for the file).
+Programs should read `standing` first: `recommended` is no answer where it is `not-judged`,
+`run-failed` or `check-failed`, and only a lower limit where it is `partial`.
 """
 
 

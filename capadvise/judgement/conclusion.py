@@ -102,6 +102,8 @@ class Conclusion:
     baseline: Baseline
     caps: CapSet
     """The set in question: the recommended one, unless the user chose another."""
+    beside: tuple[str, ...]
+    """What stands beside it, as ``PassedSet`` has it."""
     recommended: CapSet
     minimal: CapSet | None
     risk_before: str
@@ -180,13 +182,14 @@ def conclude_report(
     catalog: Catalog,
     caps: CapSet | None = None,
     *,
+    beside: tuple[str, ...] = (),
     risks: Risks | None = None,
 ) -> Conclusion:
-    """Conclude. ``caps``: the user's own choice in place of the recommended set; ``risks``: those
-    of this report, if the caller has them."""
+    """Conclude. ``caps``: the user's own choice in place of the recommended set; ``beside``: what
+    stands beside it; ``risks``: those of this report, if the caller has them."""
     proposal, proven = report.proposal, report.proven
     chosen = proposal.recommended if caps is None else caps
-    standing, doubt = _standing(report, chosen)
+    standing, doubt = _standing(report, PassedSet(chosen, beside))
     baseline = baseline_of(report, catalog)
     risks = RisksHere(report, catalog) if risks is None else risks
     is_known = standing not in WITHOUT_SET
@@ -194,6 +197,7 @@ def conclude_report(
         standing=standing,
         baseline=baseline,
         caps=chosen,
+        beside=beside,
         recommended=proposal.recommended,
         minimal=_minimal(proven),
         risk_before=worst(baseline.caps, risks),
@@ -221,7 +225,7 @@ def _minimal(proven: Proven | None) -> CapSet | None:
 def _also_passed(report: Report) -> Iterator[PassedSet]:
     """The smallest sets first. A set that passed by itself is the minimal one."""
     passed = {
-        PassedSet(trial.caps, tuple(one.words for one in trial.beside))
+        held_in(trial)
         for trial in (report.proven.trials if report.proven else ())
         if trial.passed and trial.beside and not trial.differences
     }
@@ -233,26 +237,26 @@ def _also_passed(report: Report) -> Iterator[PassedSet]:
 _Judged = tuple[Standing, str | None]
 
 
-def _standing(report: Report, caps: CapSet) -> _Judged:
-    if report.proven is not None and (by_trial := _by_trial(report.proven, report, caps)):
+def _standing(report: Report, chosen: PassedSet) -> _Judged:
+    if report.proven is not None and (by_trial := _by_trial(report.proven, report, chosen)):
         return by_trial
     by_recording = _by_recording(report)
-    if caps != report.proposal.recommended and by_recording[0] not in WITHOUT_SET:
+    if chosen.caps != report.proposal.recommended and by_recording[0] not in WITHOUT_SET:
         return Standing.NOT_PROVEN, "no trial of this set was made"
     return by_recording
 
 
-def _by_trial(proven: Proven, report: Report, caps: CapSet) -> _Judged | None:
+def _by_trial(proven: Proven, report: Report, chosen: PassedSet) -> _Judged | None:
     """None where no trial says anything of this set."""
     if proven.flaky:
         return Standing.NOT_PROVEN, "the same set passed and failed in trials"
     if proven.minimal is None:
         return Standing.NOT_PROVEN, "in trials it fails even with every capability"
-    of_set = [trial for trial in proven.trials if trial.caps == caps and not trial.beside]
+    caps, of_set = chosen.caps, [trial for trial in proven.trials if held_in(trial) == chosen]
     last = of_set[-1] if of_set else None
     if last is not None and not last.passed:
         return Standing.CONTRADICTED, _failure(last)
-    if proven.complete:
+    if proven.complete and not chosen.beside:
         if caps == proven.minimal:
             return Standing.PROVEN_MINIMAL, None
         if caps == report.proposal.recommended:
@@ -266,6 +270,11 @@ def _by_trial(proven: Proven, report: Report, caps: CapSet) -> _Judged | None:
         best = "every capability" if everything else _names(proven.minimal)
         return Standing.NOT_PROVEN, f"the trials did not finish; it passed with {best}"
     return Standing.NOT_PROVEN, "no trial of this set was made"
+
+
+def held_in(trial: Trial) -> PassedSet:
+    """What a trial had."""
+    return PassedSet(trial.caps, tuple(one.words for one in trial.beside))
 
 
 def _failure(trial: Trial) -> str:

@@ -30,10 +30,11 @@ from capadvise.model.escape import printable
 from capadvise.report.pages import ON_TERMINAL
 from capadvise.tui.capabilities import Capabilities
 from capadvise.tui.choice import Choice
-from capadvise.tui.files import nearest
+from capadvise.tui.files import might_apply, nearest
 from capadvise.tui.header import Board, Lamps, Tabs, doing, shape_of
 from capadvise.tui.helpscreen import HelpScreen
 from capadvise.tui.livetab import LONGEST, LiveTab
+from capadvise.tui.next_step import next_step
 from capadvise.tui.output import Output
 from capadvise.tui.palette import BINDINGS, COMMANDS, WHEN, described
 from capadvise.tui.prooftab import ProofTab
@@ -206,6 +207,8 @@ class Main(Fitting, Screen[None]):
             doing(self.source, state, hint=self.place == "live" and self.over, frozen=self.frozen),
             self.selected,
             shape=shape_of(*self.size),
+            step=next_step(state, can_prove=self.proof.can_tell, can_apply=might_apply()),
+            in_trial=state.trial_caps is not None,
         )
         self.query_one(Lamps).show(board)
 
@@ -506,9 +509,9 @@ class Main(Fitting, Screen[None]):
             self._choose(replace(self.choice, toggled=frozenset()))
 
     def action_base(self) -> None:
-        """Switch between the recommended and the minimal set."""
-        if self.choice is not None:
-            self._choose(self.choice.other_base())
+        """Switch to the next set of the report."""
+        if self.choice is not None and self.state.conclusion is not None:
+            self._choose(self.choice.following(self.state.conclusion.also_passed))
 
     def action_format(self, by: int = 1) -> None:
         at = ON_TERMINAL.index(self.language) + by
@@ -538,7 +541,7 @@ class Main(Fitting, Screen[None]):
         from capadvise.tui.save import Save  # with all that changes files: 40 ms
 
         if self.choice is not None:
-            self._ask(Save(self.choice, format_name, self.catalog, self._confirm, path=path))
+            self._ask(Save(self.state, format_name, self._confirm, path=path))
 
     def action_export(self) -> None:
         """Ask for a name; nothing is written before the user confirms."""

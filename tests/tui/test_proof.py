@@ -46,7 +46,7 @@ def test_trials_come_in_and_their_result_flows_back_into_the_review() -> None:
         ]
         assert rows == [
             "1 everything ✓ passes 0.5 s",
-            "2 nothing ✗ fails 0.5 s exited with 1",
+            "2 none ✗ fails 0.5 s exited with 1",
             "3 recommended set ✓ passes 0.5 s",
             "4 without CHOWN ✗ fails 0.5 s exited with 1",
             "5 everything, again ✓ passes 0.5 s",
@@ -56,8 +56,8 @@ def test_trials_come_in_and_their_result_flows_back_into_the_review() -> None:
             "9 without CHOWN ✗ fails 0.5 s exited with 1",
             "10 SETUID for NET_BIND_SERVICE ✗ fails 0.5 s exited with 1",
         ]
-        assert "✓ Minimal: 2 needed; each removal failed." in shows(app, "#proof-sum")
-        assert "41 → 3 · root-equivalent → medium · proven" in shows(app, "#board")
+        assert "✓ Proven minimal: it works with CHOWN, NET_BIND_SERVICE (2)" in shows(app, "#proof-sum")
+        assert "41 → 3 · root-equivalent → medium · ✓ proven, 10 trials" in shows(app, "#board")
         assert kept_report(app).proposal.need(SETUID).verdict is Verdict.OPTIONAL
         await press(pilot, "2", "down", "down")
         assert "Kept. Without it: it works, but nginx runs as 0:0 (proven by trial)." in " ".join(
@@ -119,7 +119,7 @@ def test_the_users_own_set_is_tried_once() -> None:
         assert kept_report(app).proven.trials[-1].caps == parse_set(["SETUID"])
         assert page(app).check_action("try", ()) is False
         await press(pilot, "2")
-        assert "A trial failed: exited with 1." in shows(app, "#status")
+        assert "Contradicted: a trial of it failed: exited with 1." in shows(app, "#status")
 
     drive(app, script)
 
@@ -206,7 +206,7 @@ def test_progress_is_a_bar_with_the_time_that_is_left() -> None:
     recommended = NGINX.proposal.recommended
     begun, later = progress([], recommended), progress(trials[:3], recommended)
     assert begun.left is None
-    assert str(later) == f"trial 4 of at least {later.total}, about {later.left:.0f} s left"
+    assert str(later) == f"3 of at least {later.total} trials, about {later.left:.0f} s left"
     assert later.left == 0.5 * (later.total - 3)
     assert begun.bar(10) == " ░░░░░░░░░"
     assert later.bar(10).startswith("████")
@@ -245,7 +245,7 @@ def test_a_set_is_named_by_what_it_is_compared_with() -> None:
         )
     }
     assert named == {
-        "nothing",
+        "none",
         "recommended set",
         "without NET_BIND_SERVICE",
         "with KILL too",

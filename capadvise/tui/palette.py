@@ -73,7 +73,9 @@ BINDINGS = (
         Binding(str(number), f"go('{tab}')", tab.capitalize(), show=False, id=f"go-{tab}")
         for number, tab in enumerate(TABS, 1)
     ),
-    Binding("ctrl+c", "interrupt", "Stop, or quit", show=False, id="interrupt"),
+    Binding(
+        "ctrl+c", "interrupt", "Copy the selected text, stop, or quit", show=False, id="interrupt"
+    ),
     Binding("ctrl+z", "suspend", "Suspend", show=False, id="suspend"),
 )
 """In the order of the bottom line, which is cut at its end if there is no room."""
@@ -111,6 +113,11 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
 """Name, action and explanation."""
 
 
+def _shows(main: Any, pane: str) -> bool:
+    """True if this pane can be seen: another one may fill the screen."""
+    return main.maximized is None or main.maximized.id == pane
+
+
 WHEN: dict[str, Callable[[Any], object]] = {
     "give_back": lambda main: False,
     "type": lambda main: main.running and main.source.has_terminal and main.place == "live",
@@ -135,9 +142,14 @@ WHEN: dict[str, Callable[[Any], object]] = {
     ),
     "try": lambda main: main.proof.can_start and main.choice.trial() is None,
     "stop_trials": lambda main: main.proof.running,
-    "format": lambda main: main.choice is not None and main.place == "review",
+    "format": lambda main: (
+        main.choice is not None and main.place == "review" and _shows(main, "snippet")
+    ),
     "view": lambda main: (
-        main.choice is not None and main.place == "review" and main.review.has_class("narrow")
+        main.choice is not None
+        and main.place == "review"
+        and main.review.has_class("narrow")
+        and main.maximized is None
     ),
     "search": lambda main: (
         main.choice is not None and main.place == "review" and not isinstance(main.focused, Input)
@@ -150,7 +162,7 @@ WHEN: dict[str, Callable[[Any], object]] = {
     "export": lambda main: main.choice is not None,
     "back": lambda main: main.maximized is not None or main.in_field,
     "unzoom": lambda main: main.maximized is not None,
-    "zoom": lambda main: main.maximized is None and main.focused is not None,
+    "zoom": lambda main: main.maximized is not None or main.focused is not None,
 }
 """When an action does something: else neither the bottom line nor the palette shows it. An action
 that is not here always does."""

@@ -300,7 +300,7 @@ class ProofTab(MainTab):
             )
         elif self._obstacle is not None:
             style = "dim" if again else "bold $text-error"
-            head = Content.styled(f"Cannot prove it{again}: ", style)
+            head = Content.styled(f"Cannot prove{again}: ", style)
             page.say(Content.assemble(head, (printable(self._obstacle), "dim" if again else "")))
         elif not again:
             if self._reported is not None and self._reported.standing is not Standing.RECORDED:
@@ -419,7 +419,7 @@ def _say_minimal(page: Page, minimal: CapSet, report: Report, reported: Conclusi
     page.say(Content.assemble(("✓ Proven minimal: ", "bold $text-success"), said))
     kept = report.proposal.recommended - minimal
     if kept:
-        page.say(f"Recommended too: {set_text(kept)}: it works without, and loses something.")
+        page.say(f"Recommended too: {set_text(kept)} (it works without, and loses something).")
     if reported.standing is Standing.CONTRADICTED:
         why = printable(reported.doubt or "a trial of it failed")
         page.say(Content.assemble(("✗ Recommended set: ", "bold $text-error"), f"{why}."))

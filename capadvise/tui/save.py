@@ -95,7 +95,11 @@ def plan(
             return Plan(text, services=services, problem="Several services are in it: choose one.")
         dropped = choice.start & choice.toggled
         made = patching(path, language, service, snippet, choice.report, dropped=dropped)
-        notes = (_what_changes(made.change), *made.notes)
+        unwritten = [
+            f"{words} is not written into your file: without it, this set is not enough."
+            for words in choice.beside
+        ]
+        notes = (_what_changes(made.change), *unwritten, *made.notes)
         asked = None if made.change.empty else made
         return Plan(made.change.patched.text, notes, made.change, services, patching=asked)
     except CapadviseError as error:

@@ -169,8 +169,13 @@ class TargetState:
             )
         return known[chosen]
 
-    def score(self) -> Score:
-        """The score of the chosen set, or of the running trial."""
+    def score(self, event: int | None = None) -> Score:
+        """The score of the chosen set, of the running trial, or of an event of the recording."""
+        if event is not None:
+            _, needed = self.history.until(event)
+            return score_so_far(
+                frozenset(needed) & self.proposal.recommended, self._risks, "until then"
+            )
         if self.trial_caps is not None:
             held, doing = len(self.trial_caps), "in a trial"
             return Score(f"{held} held", "", worst(self.trial_caps, self._risks), doing, doing)

@@ -36,6 +36,14 @@ class ReviewProver:
         """The trial with everything, once it was made."""
 
     def obstacle(self, report: Report) -> str | None:
+        """What a check would not mend comes first: else the user would give one for nothing."""
+        why = self._obstacle(report)
+        if why is None or report.workload.check is not None:
+            return why
+        checked = ReviewProver(self._path, self._before)
+        return checked._obstacle(checked.with_check(report, "true")) or why
+
+    def _obstacle(self, report: Report) -> str | None:
         try:
             self._job(report)
             require_place()
@@ -45,12 +53,10 @@ class ReviewProver:
         return None
 
     def wants_check(self, report: Report) -> bool:
-        if report.workload.check is not None:
+        if report.workload.check is not None or self._obstacle(report) is None:
             return False
         checked = ReviewProver(self._path, self._before)
-        return self.obstacle(report) is not None and not checked.obstacle(
-            checked.with_check(report, "true")
-        )
+        return checked._obstacle(checked.with_check(report, "true")) is None
 
     def with_check(self, report: Report, check: str) -> Report:
         self._check, self._first = check, None

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from capadvise.judgement.conclusion import conclude_report
+from capadvise.judgement.risk import risk_word
 from capadvise.model.caps import Cap, parse_set
 from capadvise.report.explain_report import report_text
-from capadvise.judgement.risk import risk_word
 from capadvise.report.text import proposal_text
 from capadvise.report.words import without
 from capadvise.tui.choice import Choice, compared, consequence, cost, status

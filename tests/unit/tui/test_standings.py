@@ -5,13 +5,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from textual.content import Content
 
-from capadvise.judgement.conclusion import PASSED, WITHOUT_SET, Standing
+from capadvise.judgement.conclusion import PASSED, WITHOUT_SET, PassedSet, Standing
+from capadvise.judgement.decide import Need
 from capadvise.judgement.report import Report
+from capadvise.model.target import Target
 from capadvise.report.lamps import score_of
+from capadvise.report.pages import PAGES
+from capadvise.tui.choice import Choice, loss
 from capadvise.tui.header import Board, doing
 from capadvise.tui.livetab import LiveTab, TargetLine
 from capadvise.tui.next_step import next_step
@@ -19,14 +24,14 @@ from capadvise.tui.prooftab import ProofTab
 from capadvise.tui.reviewtab import ReviewTab
 from capadvise.tui.risktab import RiskTab
 from capadvise.tui.save import Save
-from capadvise.tui.snippets import rendered
+from capadvise.tui.snippets import chosen, rendered
 from capadvise.tui.state import TargetState
-from capadvise.tui.tab import Opened, Shown
+from capadvise.tui.tab import Opened
 from capadvise.workflow.protocols import Over, unconfirmed
 from tests.support.live_screen import ToldRecorder
 from tests.support.recordings import CATALOG
 from tests.support.screens import PATH
-from tests.support.standings import STANDINGS, report_with
+from tests.support.standings import BIND, NEEDS, STANDINGS, SYSCTL, report_with, with_sysctl
 
 GOOD = re.compile(r"✓|[Dd]rop (them )?all|\bproven\b|None needed|no risk")
 """Words that call a set good."""
@@ -102,6 +107,10 @@ SURFACES: dict[str, Callable[[TargetState], list[Content]]] = {
 }
 
 
+def plain(lines: list[Content]) -> str:
+    return "\n".join(line.plain for line in lines)
+
+
 def green(lines: list[Content]) -> str:
     """The texts in the style of success, except the lamps."""
     found = []
@@ -162,3 +171,90 @@ def test_what_the_user_changed_is_tested_next() -> None:
     assert state.choice is not None
     state.choose(state.choice.toggle(CATALOG.removal_order[0]))
     assert next_step(state, can_prove=True, can_apply=False).plain == "next: y tests this set"
+
+
+# ------------------------------------------------------------------- sets that passed
+
+
+def chosen_with_sysctl() -> TargetState:
+    state = ended(with_sysctl())
+    assert state.choice is not None
+    assert state.conclusion is not None
+    state.choose(state.choice.following(state.conclusion.also_passed))  # the minimal set
+    state.choose(state.choice.following(state.conclusion.also_passed))
+    return state
+
+
+def test_a_set_that_passed_with_something_beside_it_can_be_chosen() -> None:
+    state = ended(with_sysctl())
+    assert f"CHOWN with {SYSCTL} passed, too: t chooses it." in plain(review(state))
+    titles = [choice.name for choice in Save(state, "compose", unconfirmed).choices]
+    assert titles == ["the recommended set", "the minimal set", f"the set with {SYSCTL}"]
+    state = chosen_with_sysctl()
+    assert state.choice is not None
+    assert state.choice.caps == NEEDS
+    assert "41 → 1 · root-equivalent → medium · ✓ proven" in plain(header(state))
+    assert plain(review(state)).startswith(f"The set with {SYSCTL}: 1 kept. Proven: it works.")
+    state.choose(state.choice.following(state.conclusion.also_passed if state.conclusion else ()))
+    assert state.choice == Choice(state.choice.report), "and the first one again"
+
+
+def test_the_set_without_what_stood_beside_it_is_not_called_good() -> None:
+    state = ended(with_sysctl())
+    assert state.choice is not None
+    state.choose(state.choice.toggle(BIND.cap))
+    assert state.conclusion is not None
+    assert state.conclusion.standing is Standing.CONTRADICTED
+    assert "it fails (exited with 1)" in loss(Choice(state.choice.report), need_of_bind(state))
+
+
+def need_of_bind(state: TargetState) -> Need:
+    return state.proposal.need(BIND.cap)
+
+
+@pytest.mark.parametrize(
+    ("language", "line"),
+    [
+        ("compose", "net.ipv4.ip_unprivileged_port_start: 0"),
+        ("docker", f"--sysctl={SYSCTL}"),
+        ("podman", f"--sysctl={SYSCTL}"),
+        ("quadlet", f"Sysctl={SYSCTL}"),
+        ("kubernetes", "- name: net.ipv4.ip_unprivileged_port_start"),
+        ("oci", '"net.ipv4.ip_unprivileged_port_start": "0"'),
+        ("systemd", f"passed its trial together with {SYSCTL}"),
+    ],
+)
+def test_it_is_written_with_what_stood_beside_it(language: str, line: str) -> None:
+    choice = chosen_with_sysctl().choice
+    assert choice is not None
+    text = rendered(choice, language, CATALOG)
+    assert line in re.sub(r"\n# +", " ", text)
+    assert "NET_BIND_SERVICE" not in re.sub("#.*", "", text)
+    assert line not in re.sub(r"\n# +", " ", rendered(Choice(choice.report), language, CATALOG))
+
+
+def test_a_hostile_companion_of_a_report_is_written_into_no_file() -> None:
+    report = with_sysctl()
+    evil = "x=1\n    privileged: true"
+    state = ended(report)
+    assert state.choice is not None
+    choice = replace(state.choice, passed=PassedSet(NEEDS, (evil,)))
+    text = rendered(choice, "compose", CATALOG)
+    assert "privileged: true" not in re.sub("#.*", "", text)
+
+
+# ------------------------------------------------------------------- the baseline
+
+
+def test_the_baseline_is_what_the_target_is_granted_today() -> None:
+    """The container's 14, where the screens said 41, "root-equivalent", of everything."""
+    grants = CATALOG.baselines.default("docker").grants
+    known = report_with(Standing.RECORDED)
+    target = Target("container", "web", ("web",), "/", "0:0", engine="docker", granted=grants)
+    state = ended(replace(known, target=target))
+    assert state.choice is not None
+    assert "14 → 1 · high → medium" in plain(header(state))
+    for page in ("svg", "markdown"):
+        text = PAGES[page].render(chosen(state.choice, CATALOG))
+        assert "14 → 1" in text
+        assert "41 →" not in text

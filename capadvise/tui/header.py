@@ -234,8 +234,8 @@ class Board(Wrapped):
 class Lamps(Widget):
     """Shows a board. While a target is idle, it draws only the row with the time."""
 
-    def __init__(self) -> None:
-        super().__init__(id="board")
+    def __init__(self, shape: str) -> None:
+        super().__init__(id="board", classes=f"-{shape}")
         self.auto_links = False  # a lamp is clicked, and keeps its colour
         self._board: Board | None = None
 
@@ -313,23 +313,24 @@ def _seen(source: LiveSource, state: TargetState) -> list[Content]:
 
 
 def _ended(state: TargetState) -> Content:
-    over = state.over
-    seconds = clock(over.report.recording.seconds if over else state.now.seconds)
-    status = over.report.recording.exit_status if over else None
-    standing = state.reported.standing if state.reported else None
+    over, reported = state.over, state.reported
+    if over is None or reported is None:
+        return Content.assemble(end_text(None), f" after {clock(state.now.seconds)}")
+    recording, standing = over.report.recording, reported.standing
+    seconds, status = clock(recording.seconds), recording.exit_status
     good = standing in PASSED or standing is Standing.RECORDED
     if standing is Standing.CHECK_FAILED:
-        how = f"health check failed after {seconds}"
         more = "" if status is None else f", exited with {status}"
-        return Content.assemble(("✗ ", "bold $text-error"), how, more)
-    if over is not None and (over.check_passed or _passed(over.report.recording)):
-        how = f"health check passed after {seconds}, so it was stopped"
-        return Content.assemble(("✓ ", "bold $text-success") if good else ("■ ", "bold"), how)
-    if over is not None and over.report.recording.attached:
+        failed = ("✗ ", "bold $text-error")
+        return Content.assemble(failed, f"health check failed after {seconds}{more}")
+    if over.check_passed or _passed(recording):
+        sign = ("✓ ", "bold $text-success") if good else ("■ ", "bold")
+        return Content.assemble(sign, f"health check passed after {seconds}, so it was stopped")
+    if recording.attached:
         return Content(f"■ detached after {seconds}")
-    if over is not None and over.report.recording.interrupted:
-        ended = ("■ ", "bold") if ended_well(status) else Content.assemble(end_text(status), " · ")
-        return Content.assemble(ended, f"you stopped it after {seconds}")
+    if recording.interrupted:
+        how = ("■ ", "bold") if ended_well(status) else Content.assemble(end_text(status), " · ")
+        return Content.assemble(how, f"you stopped it after {seconds}")
     return Content.assemble(end_text(status, good=good), f" after {seconds}")
 
 

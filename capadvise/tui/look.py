@@ -11,6 +11,7 @@ from capadvise.judgement.risk import risk_word
 from capadvise.model.escape import printable
 from capadvise.report.lamps import Light, Score
 from capadvise.tui.choice import Decision
+from capadvise.tui.rows import standing_sign
 
 VERDICT_STYLES = {
     Verdict.REQUIRED: "$text-success",
@@ -45,11 +46,7 @@ LIGHT_STYLES = {
     Light.UNJUDGED: "bold $text-warning",
     Light.DARK: "dim",
 }
-_STANDING_STYLES = {
-    True: ("✓ ", "bold $text-success"),
-    False: ("✗ ", "bold $text-error"),
-    None: ("? ", "$text-warning"),
-}
+_STANDING_STYLES = {True: "bold $text-success", False: "bold $text-error", None: "$text-warning"}
 
 _BY_STOPPING = frozenset(128 + number for number in (signal.SIGINT, signal.SIGKILL, signal.SIGTERM))
 
@@ -83,8 +80,9 @@ def worded_risk(word: str) -> Content:
 
 def status_text(score: Score, *, brief: bool = False) -> Content:
     """How far a set can be trusted, in its colour."""
-    sign, style = _STANDING_STYLES[score.good] if score.before else ("", "dim")
-    return Content.styled(f"{sign}{printable(score.brief if brief else score.status)}", style)
+    style = _STANDING_STYLES[score.good] if score.before else "dim"
+    text = printable(score.brief if brief else score.status)
+    return Content.styled(f"{standing_sign(score)}{text}", style)
 
 
 def score_text(score: Score, *, brief: bool = False) -> Content:

@@ -111,7 +111,7 @@ class Main(Fitting, Screen[None]):
         self.live.lay_out(self.app.size)  # first: the target gets a size once, not twice
         with Vertical(id="head"):
             yield Tabs()
-            yield Lamps()
+            yield Lamps(shape_of(*self.app.size))  # what is below gets its size once, not twice
         with ContentSwitcher(initial=self.place, id="tabs"):
             yield from self.tabs.values()
         yield Keys()
@@ -473,7 +473,7 @@ class Main(Fitting, Screen[None]):
             self.source.stop()
 
     def action_kill(self) -> None:
-        """The same as ``stop``, under the name that the key has once the target was asked."""
+        """The same as ``stop``, under the name that the key has once SIGTERM was sent."""
         self.action_stop()
 
     def action_interrupt(self) -> None:

@@ -16,7 +16,7 @@ _KEYS = {
     "a": "applies it",
     "p": "proves it",
     "s": "saves it",
-    "t": "the minimal set",
+    "t": "takes the minimal set",
     "y": "tests this set",
 }
 

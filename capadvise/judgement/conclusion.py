@@ -467,7 +467,7 @@ def _see_more(report: Report) -> NextStep:
         return NextStep(("capadvise", "kubernetes", "record", owner, "-n", namespace))
     if target.kind == "unit":
         return NextStep(("capadvise", "run", "--", "systemctl", "restart", target.unit), True)
-    stopped = run.interrupted and run.succeeded is not False and not run.lost.total
+    stopped = run.interrupted and not run.lost.total
     if stopped and not run.attached and run.host.observer != "retry":
         return _prove(report)
     if target.service and run.attached:

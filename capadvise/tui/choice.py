@@ -172,7 +172,7 @@ def consequence(choice: Choice, cap: Cap, risk: str) -> str:
         case Decision.ADDED:
             return f"Added by you: {_gain(need)}, and it adds a {risk} risk."
         case Decision.OUT:
-            return f"Not in the set: {_why_out(need)}."
+            return f"Not in the set: {_why_out(choice, need)}."
 
 
 def _gain(need: Need) -> str:
@@ -213,7 +213,7 @@ def _removal(report: Report, cap: Cap) -> Trial | None:
     return alone[-1] if alone else None
 
 
-def _why_out(need: Need) -> str:
+def _why_out(choice: Choice, need: Need) -> str:
     if _is_likely_optional(need):
         return "as far as one run tells, the program goes on without it"
     match need.verdict:
@@ -223,6 +223,8 @@ def _why_out(need: Need) -> str:
             return "it was checked, and the result has no effect"
         case Verdict.DENIED:
             return "it was denied, and the program went on"
+        case _ if choice.beside:
+            return f"together with {printable(', '.join(choice.beside))}, it works without it"
         case _:
             return "it works without it"
 

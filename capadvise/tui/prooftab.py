@@ -15,7 +15,7 @@ from textual.reactive import reactive
 from textual.widgets import Button, Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from capadvise.judgement.conclusion import Conclusion, PassedSet, Standing
+from capadvise.judgement.conclusion import Conclusion, PassedSet, Standing, held_in
 from capadvise.judgement.proven import Interrupted, Proven, Trial
 from capadvise.judgement.report import Report
 from capadvise.model.caps import CapSet
@@ -33,6 +33,8 @@ from capadvise.tui.widgets import KeyedList, KeyedScroll
 from capadvise.workflow.protocols import Prover
 
 _FAILURE = "failure"
+_NAMED = 2
+"""Trials side by side that are named."""
 _NO_CHECK = "a shell command, such as: systemctl is-active web"
 CHECK_LABEL = "Shell command that succeeds when the program works:"
 
@@ -59,6 +61,11 @@ class ProofTab(MainTab):
 
         caps: CapSet
         beside: Companion | None = None
+
+        @property
+        def held(self) -> PassedSet:
+            """What the trial has."""
+            return PassedSet(self.caps, () if self.beside is None else (self.beside.words,))
 
     @dataclass
     class TrialEnded(Message):
@@ -94,8 +101,8 @@ class ProofTab(MainTab):
         self._obstacle: str | None = "no run was recorded"
         self._looked_for: object = None
         self._searching = False
-        self._begun: ProofTab.TrialStarted | None = None
-        """The trial that began last."""
+        self._begun: list[ProofTab.TrialStarted] = []
+        """The trials that have begun and not ended. One that is given up never ends."""
 
     def compose(self) -> ComposeResult:
         yield Static(id="proof-sum", markup=False)
@@ -251,13 +258,16 @@ class ProofTab(MainTab):
         self.post_message(self.TrialEnded(trial))
 
     def on_proof_tab_trial_started(self, event: TrialStarted) -> None:
-        self._begun = event
+        self._begun.append(event)
         self._sum()
 
     def on_proof_tab_trial_ended(self, event: TrialEnded) -> None:
         """Add a row; the highlight follows unless the user has moved it."""
         table = self.query_one("#trials", OptionList)
         follows = table.highlighted in (None, len(self.trials) - 1)
+        held_then = held_in(event.trial)
+        ended = [one for one in self._begun if one.held == held_then][:1]
+        self._begun = [one for one in self._begun if one not in ended]
         self.trials.append(event.trial)
         table.add_option(self._option(len(self.trials) - 1))
         if follows:
@@ -266,7 +276,7 @@ class ProofTab(MainTab):
 
     def on_proof_tab_proof_ended(self, event: ProofEnded) -> None:
         """Show the result; an error stays until the next trials."""
-        self.running, self._begun = False, None
+        self.running, self._begun = False, []
         self.failure = event.error
         if event.error is not None:
             self._fill(self.trials)
@@ -294,6 +304,9 @@ class ProofTab(MainTab):
     def _say_possible(self, page: Page, report: Report) -> None:
         """Whether trials can be made, and what they need."""
         again = " again" if report.proven is not None else ""
+        reported = None if again else self._reported
+        if reported is not None and reported.standing is not Standing.RECORDED:
+            page.say(Content.assemble(status_text(score_of(reported)), "."))
         if self.wants_check:
             page.say(
                 f"To prove it{again}, trials need a health check, which tells whether it works."
@@ -303,18 +316,17 @@ class ProofTab(MainTab):
             head = Content.styled(f"Cannot prove{again}: ", style)
             page.say(Content.assemble(head, (printable(self._obstacle), "dim" if again else "")))
         elif not again:
-            if self._reported is not None and self._reported.standing is not Standing.RECORDED:
-                page.say(Content.assemble(status_text(score_of(self._reported)), "."))
             page.say(
                 "Not tested yet. p runs the command again and again with fewer capabilities, "
                 "isolated from the system, until it knows the smallest set that works."
             )
 
     def _say_running(self, page: Page, choice: Choice) -> None:
-        recommended, begun = choice.report.proposal.recommended, self._begun
-        what = "…"
-        if begun is not None:
-            what = tried(begun.caps, self.trials, recommended, begun.beside)
+        recommended = choice.report.proposal.recommended
+        names = [
+            tried(one.caps, self.trials, recommended, one.beside) for one in self._begun[-_NAMED:]
+        ]
+        what = ", ".join(names) or "…"
         if not self._searching:
             page.say(Content.assemble(("Testing your set: ", "bold $text-warning"), what))
             return

@@ -128,7 +128,7 @@ class ReviewTab(MainTab):
         page, conclusion = Page(), state.conclusion
         assert conclusion is not None
         name = f"{choice.name[:1].upper()}{choice.name[1:]}"
-        if not choice.caps and not choice.toggled:
+        if not choice.caps and not choice.toggled and choice.passed is None:
             page.say(_none(conclusion))
         else:
             head = Content.styled(f"{name}: {len(choice.caps)} kept", "bold $text-primary")

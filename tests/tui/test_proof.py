@@ -362,6 +362,11 @@ def test_the_progress_and_the_row_of_a_trial_agree() -> None:
         await pilot.pause()
         said = shows(app, "#proof-sum")
         assert "2 of at least 6 trials" in said
+        assert said.endswith("Begun: recommended set, sysctl for NET_BIND_SERVICE")
+        view.proof.post_message(ProofTab.TrialEnded(Trial(recommended, True, 0.5)))
+        await pilot.pause()
+        said = shows(app, "#proof-sum")
+        assert "3 of at least 6 trials" in said
         assert said.endswith("Begun: sysctl for NET_BIND_SERVICE")
         view.proof.running = False
 

@@ -261,7 +261,7 @@ def _plan(job: Job, caps: CapSet, top: Path) -> dict[str, Any]:
 
 
 def _outcome(raw: dict[str, Any], job: Job) -> TrialOutcome:
-    own_sets = [item["kept"] for one in raw["recordings"] for item in one["own_sets"]]
+    fixed = [item["kept"] for one in raw["recordings"] for item in one["fixed_capsets"]]
     return TrialOutcome(
         passed=raw["passed"],
         why=raw["why"],
@@ -273,7 +273,7 @@ def _outcome(raw: dict[str, Any], job: Job) -> TrialOutcome:
             credentials=tuple((name, uid, gid) for name, uid, gid in raw["credentials"]),
         ),
         refused=parse_set(raw["refused"]),
-        kept=frozenset(Cap.parse(name) for names in own_sets for name in names),
+        kept=frozenset(Cap.parse(name) for names in fixed for name in names),
         failed_at=raw["failed_at"],
         late=raw["late"] and job.still_limit is not None,
         output=raw["output"],

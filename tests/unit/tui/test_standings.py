@@ -16,7 +16,7 @@ from capadvise.judgement.report import Report
 from capadvise.model.target import Target
 from capadvise.report.lamps import score_of
 from capadvise.report.pages import PAGES
-from capadvise.tui.choice import Choice, loss
+from capadvise.tui.choice import Choice, consequence, loss
 from capadvise.tui.header import Board, doing
 from capadvise.tui.livetab import LiveTab, TargetLine
 from capadvise.tui.next_step import next_step
@@ -195,7 +195,14 @@ def test_a_set_that_passed_with_something_beside_it_can_be_chosen() -> None:
     assert state.choice.caps == NEEDS
     assert "41 → 1 · root-equivalent → medium · ✓ proven" in plain(header(state))
     assert plain(review(state)).startswith(f"The set with {SYSCTL}: 1 kept. Proven: it works.")
-    state.choose(state.choice.following(state.conclusion.also_passed if state.conclusion else ()))
+    out = consequence(state.choice, BIND.cap, "low")
+    assert out == f"Not in the set: together with {SYSCTL}, it works without it."
+    empty = replace(state.choice, passed=PassedSet(frozenset(), (SYSCTL,)))
+    state.choose(empty)
+    assert "None needed" not in plain(review(state)), "it needs the sysctl"
+    state.undo()
+    assert state.conclusion is not None
+    state.choose(state.choice.following(state.conclusion.also_passed))
     assert state.choice == Choice(state.choice.report), "and the first one again"
 
 

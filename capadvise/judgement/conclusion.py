@@ -226,7 +226,7 @@ def cautions_beside(conclusion: Conclusion, report: Report) -> tuple[str, ...]:
         said |= {RUN_FAILED, WAS_STOPPED, ALREADY_RUNNING}
     if conclusion.standing is Standing.PARTIAL:
         said |= {ALREADY_RUNNING}
-    if conclusion.standing is Standing.LIKELY and report.was_stopped:
+    if conclusion.doubt == _STOPPED:
         said |= {WAS_STOPPED}
     return tuple(text for text in report.proposal.cautions if text not in said)
 
@@ -376,6 +376,7 @@ def how_it_ended(status: int | None) -> str:
 
 _DAEMONS = "what daemons ran for the command was not recorded"
 _REFUSALS = "an audit log holds refusals only"
+_STOPPED = "it was stopped before anything showed that it works"
 _ORDINARY = "an ordinary user sees only some of the refused calls"
 
 
@@ -389,6 +390,7 @@ def _unseen(report: Report) -> str | None:
         (all(run.host.observer == "audit" for run in runs), _REFUSALS),
         (all(run.attached and not run.restarted for run in runs), "its start was not observed"),
         (all(_is_ordinary(run) for run in runs), _ORDINARY),
+        (report.was_stopped and not report.proposal.recommended, _STOPPED),
     )
     return next((said for holds, said in reasons if holds), None)
 
@@ -412,7 +414,7 @@ def _uncertain(report: Report, failed: int) -> str | None:
     if failed:
         return f"{failed} of {len(report.recordings)} runs failed"
     if report.was_stopped:
-        return "it was stopped before anything showed that it works"
+        return _STOPPED
     inside = [need for need in needs if need.cap in recommended and need.uncertain]
     return f"{_shorts(inside)} may not be needed" if inside else None
 

@@ -171,7 +171,8 @@ def _all_lines(report: Report, catalog: Catalog, conclusion: Conclusion) -> Iter
 def _also_passed(conclusion: Conclusion) -> Iterator[str]:
     for one in conclusion.also_passed[:2]:
         beside = " and ".join(map(printable, one.beside))
-        yield f"Also passed: {len(one.caps)} ({set_text(one.caps)}) with {beside}."
+        caps = f"{len(one.caps)} ({set_text(one.caps)})" if one.caps else "no capability,"
+        yield f"Also passed: {caps} with {beside}."
 
 
 def _sets(report: Report, conclusion: Conclusion) -> Iterator[str]:
@@ -198,13 +199,17 @@ def _seen(report: Report) -> str:
         return (
             f"{command}: {_counted(refused, 'refusal')} in {recording.seconds:.1f} s of audit log."
         )
-    how = f"{how_it_ended(recording.exit_status)} after {recording.seconds:.1f} s"
-    if recording.attached or report.target.pod:
-        how = f"was recorded for {recording.seconds:.1f} s"
+    seconds = f"{sum(run.seconds for run in runs):.1f} s"
+    watched = recording.attached or report.target.pod
+    # of a target that was stopped, the exit status says only that it was
+    ended = [run for run in runs if not (watched or run.still_running)]
+    ends = " and ".join(dict.fromkeys(how_it_ended(run.exit_status) for run in ended))
     if len(runs) > 1:
-        seconds = sum(run.seconds for run in runs)
-        ended = dict.fromkeys(how_it_ended(run.exit_status) for run in runs)
-        how = f"was recorded {len(runs)} times ({seconds:.1f} s), {', '.join(ended)}"
+        how = f"was recorded {len(runs)} times ({seconds}){', ' * bool(ends)}{ends}"
+    elif ends:
+        how = f"{ends} after {seconds}"
+    else:
+        how = f"{'was recorded' if watched else 'ran'} for {seconds}"
     return f"{command} {how}: {', '.join(_counts(report))}."
 
 

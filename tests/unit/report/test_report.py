@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import stat
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import Any
 import jsonschema
 import pytest
 
+from capadvise.judgement.conclusion import Standing
+from capadvise.judgement.proven import Trial
 from capadvise.model.errors import BadInput
 from capadvise.model.escape import printable
 from capadvise.model.recording import Origin
@@ -24,7 +27,14 @@ from capadvise.workflow.reports import show_proposal
 from tests.support import schema
 from tests.support.golden import assert_golden
 from tests.support.known import nginx_alone
-from tests.support.recordings import CATALOG, CHOWN, RECORDING, proven, report
+from tests.support.recordings import CATALOG, CHOWN, RECORDING, proven, recording, report
+from tests.support.standings import report_with
+
+STOPPED: dict[str, Any] = {
+    "still_running": frozenset({"web"}),
+    "exit_status": 128 + signal.SIGTERM,
+}
+KILLED = STOPPED | {"exit_status": 128 + signal.SIGKILL}
 
 
 def test_a_report_comes_back_as_it_went(tmp_path: Path) -> None:
@@ -176,6 +186,38 @@ def test_the_page_for_people(monkeypatch: pytest.MonkeyPatch) -> None:
     nginx_alone(monkeypatch)
     lines = proposal_text(report(), CATALOG, Path("r.json"))
     assert_golden("proposal.txt", "".join(f"{line}\n" for line in lines))
+
+
+@pytest.mark.parametrize(
+    ("runs", "said"),
+    [
+        ([{}], "exited with 0 after 1.5 s"),
+        ([STOPPED], "ran for 1.5 s"),
+        ([STOPPED, KILLED], "was recorded 2 times (3.0 s)"),
+        ([STOPPED, {}], "was recorded 2 times (3.0 s), exited with 0"),
+        ([{}, {"exit_status": 3}], "was recorded 2 times (3.0 s), exited with 0 and exited with 3"),
+        ([{"attached": True}], "was recorded for 1.5 s"),
+        ([{"attached": True}] * 2, "was recorded 2 times (3.0 s)"),
+    ],
+)
+def test_an_exit_status_is_shown_of_what_ended_by_itself(
+    runs: list[dict[str, Any]], said: str
+) -> None:
+    """The signal of a stop is not the target's doing."""
+    recorded = tuple(recording(**run) for run in runs)
+    shown = replace(report_with(Standing.RECORDED, needs=False), recordings=recorded)
+    text = list(proposal_text(shown, CATALOG, None, columns=110))
+    assert f"web --serve {said}: 0 capability checks." in text
+
+
+def test_a_set_that_passed_beside_a_setting_can_be_empty() -> None:
+    known = report_with(Standing.PROVEN_MINIMAL)
+    setting = "net.ipv4.ip_unprivileged_port_start=0"
+    trial = Trial(frozenset(), True, 0.5, without=CHOWN.cap, instead=(setting,))
+    assert known.proven is not None
+    shown = replace(known, proven=replace(known.proven, trials=(*known.proven.trials, trial)))
+    text = "\n".join(proposal_text(shown, CATALOG, None, columns=110))
+    assert "Also passed: no capability, with net.ipv4.ip_unprivileged_port_start=0." in text
 
 
 def test_control_characters_become_escapes() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -115,7 +115,7 @@ _REQUIRED = [
 
 
 _OF_USE = ("name", "what", "functions", "narrower", "remediation", "gains", "namespace")
-_ALSO_OF_USE = ("edits", "covers")
+_ALSO_OF_USE = ("edits", "covers", "opens")
 
 
 def file_name(cap: Cap) -> str:
@@ -169,10 +169,7 @@ def entry_of(path: Path, raw: Any) -> Entry:
             )
             for item in _items(path, raw, "attack", ("what", "reference"), ("where",))
         ),
-        remediation=tuple(
-            _parse_remediation(path, item)
-            for item in _items(path, raw, "remediation", ("need", "do"), ("sites", "edits"))
-        ),
+        remediation=tuple(_remediations(path, raw)),
         example_needs=_text(path, raw["example"], "needs"),
         example_without=_text(path, raw["example"], "without"),
         references=_texts(path, raw, "references"),
@@ -190,7 +187,7 @@ def _use(path: Path, raw: Any) -> Use:
         _text(path, raw, "what"),
         _texts(path, raw, "functions"),
         _caps(path, raw, "narrower"),
-        _text(path, raw, "remediation"),
+        _with_harm(path, raw, "remediation"),
         _text(path, raw, "gains"),
         namespace == "initial",
         _parse_edits(path, raw),
@@ -303,11 +300,28 @@ class Remediation:
     edits: Edits = ()
 
 
+def _remediations(path: Path, raw: Any) -> Iterator[Remediation]:
+    """The list ``remediation``. An advice with ``opens`` is never the first."""
+    for number, item in enumerate(
+        _items(path, raw, "remediation", ("need", "do"), ("sites", "edits", "opens"))
+    ):
+        if "opens" in item and number == 0:
+            at = strict.place(path, item, "opens")
+            raise BadInput(f"{at}: the first remediation must not open anything")
+        yield _parse_remediation(path, item)
+
+
+def _with_harm(path: Path, raw: Any, key: str) -> str:
+    """An advice, with what it opens at its end: every reader of the advice reads that."""
+    opens = f" It opens something: {values.text(path, raw, 'opens')}." if "opens" in raw else ""
+    return f"{values.text(path, raw, key)}{opens}"
+
+
 def _parse_remediation(path: Path, raw: Any) -> Remediation:
     """One entry of the list ``remediation``."""
     return Remediation(
         values.text(path, raw, "need"),
-        values.text(path, raw, "do"),
+        _with_harm(path, raw, "do"),
         values.texts(path, raw, "sites") if "sites" in raw else None,
         _parse_edits(path, raw),
     )

@@ -256,8 +256,8 @@ def _variant(path: Path, raw: Any) -> Variant:
     return Variant(
         name=values.text(path, raw, "name"),
         workload=values.text(path, raw, "workload"),
-        command=values.text(path, raw, "command"),
-        check=raw["check"],
+        command=values.script(path, raw, "command"),
+        check=values.script(path, raw, "check"),
         recommended=frozenset(values.caps(path, raw, "recommended")),
         minimal=frozenset(values.caps(path, raw, "minimal")),
         trials=trials,

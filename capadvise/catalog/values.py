@@ -18,6 +18,12 @@ def text(path: Path, raw: Any, key: str) -> str:
     return " ".join(value.split())
 
 
+def script(path: Path, raw: Any, key: str) -> str:
+    """A command of a shell that is not empty; line breaks stay."""
+    text(path, raw, key)
+    return str(raw[key]).strip("\n")
+
+
 def texts(path: Path, raw: Any, key: str) -> tuple[str, ...]:
     """A list of texts, none of them twice."""
     value = raw[key]

@@ -73,8 +73,15 @@ def _call(argv: Sequence[str] | None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # latin-1 has no arrow
     words = sys.argv[1:] if argv is None else argv
-    args = build_parser(*words[:1]).parse_args(words)
-    code = command_of(args.subcommand)(args)
+    args = build_parser(*words[:1]).parse_args(words or ["help", "start"])
+    try:
+        code = command_of(args.subcommand)(args)
+    except CapadviseError as error:
+        from capadvise.cli.files import wrong_file  # only errors need it
+
+        if wrong := wrong_file(args):
+            raise wrong from error
+        raise
     sys.stdout.flush()
     if argv is None:
         gc.freeze()  # else Python searches everything for garbage before it ends: 15 ms

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 _OTHER_UID = r"[1-9][0-9]*"
@@ -40,6 +40,10 @@ class Exposure(StrEnum):
     HOST_CGROUP = "host-cgroup"
     OWN_USERS = "own-users"
     """A user namespace of its own: this one restrains."""
+    OWN_NETWORK = "own-network"
+    """A network namespace of its own, where that is not the default: this one restrains."""
+    OWN_IPC = "own-ipc"
+    """The same, of IPC."""
     CONTROL_SOCKET = "control-socket"
     """A program that reaches it can start a privileged container."""
     SYSTEM_BUS = "system-bus"
@@ -121,6 +125,9 @@ class Declared:
     """Other names: a quadlet with a ContainerName also has the name of its file."""
     image: str | None = None
     """A reference, as written; None where the file names none."""
+    command: tuple[str, ...] = field(default=(), compare=False)
+    """The words of its command, as written; empty where the file names none, or the image has the
+    first word."""
     groups: bool = False
     """It has groups beyond its user's own: one can be that of a socket or a disk."""
 

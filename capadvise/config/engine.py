@@ -6,7 +6,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from capadvise.config.snippet import PORT_START, SETCAP_UNTRIED
+from capadvise.catalog import default
+from capadvise.config.snippet import PORT_START, SETCAP_UNTRIED, one_line
+from capadvise.judgement.harm import file_capabilities_refused
 
 if TYPE_CHECKING:
     from capadvise.config.snippet import Snippet
@@ -25,15 +27,22 @@ def sysctls(snippet: Snippet) -> dict[str, str]:
     return {PORT_START: "0"} if snippet.only_low_ports and not snippet.host_network else {}
 
 
-def notes(snippet: Snippet) -> Iterator[str]:
-    """Conditions under which the snippet works."""
+_FREE = {
+    "docker": "docker 20.10 and later need no NET_BIND_SERVICE in a network of the container's own",
+    "kubernetes": "with containerd 2, a pod's own network needs no NET_BIND_SERVICE",
+}
+"""A note on low ports that anybody may bind (the sysctl is 0), by the reader of the file."""
+
+
+def notes(snippet: Snippet, consumer: str = "docker") -> Iterator[str]:
+    """Conditions under which the snippet works, for what reads the file."""
     if not snippet.caps:
         return
     if snippet.root:
         if not snippet.own_user:
             yield (
-                "recorded as root: if the image sets another user, start it as user 0, or these "
-                "have no effect"
+                "recorded as root: if the image sets another user, these have no effect: record it "
+                "as that user"
             )
     elif snippet.only_low_ports and snippet.host_network:
         yield (
@@ -44,21 +53,18 @@ def notes(snippet: Snippet) -> Iterator[str]:
     elif snippet.only_low_ports:
         yield f"user {snippet.user} can bind low ports because of the sysctl"
     else:
-        yield (
-            f"user {snippet.user} does not get these at its start; {_setcap(snippet)}, or start as "
-            "root and let it switch user"
-        )
-    if not snippet.only_low_ports and any(
-        cap.short == "NET_BIND_SERVICE" for cap, _ in snippet.caps
-    ):
-        yield (
-            f"the sysctl {PORT_START}=0 lets every user bind low ports, without "
-            "NET_BIND_SERVICE; docker and containerd 2 set it in container networks"
-        )
+        yield f"user {snippet.user} does not get these at its start; {_setcap(snippet)}"
+    binds = any(cap.short == "NET_BIND_SERVICE" for cap, _ in snippet.caps)
+    if binds and not snippet.only_low_ports and not snippet.host_network:
+        yield f"{_FREE[consumer]}: remove it there"
 
 
 def _setcap(snippet: Snippet) -> str:
+    caps = frozenset(cap for cap, _ in snippet.caps)
+    programs = snippet.argv[:1] if not snippet.by_manager else ()
+    if why := file_capabilities_refused(caps, programs, default(), image=True):
+        return f"do not give its program file capabilities: {one_line(why)}"
     return (
-        f"give the program in the image file capabilities (setcap {snippet.file_capabilities} "
-        f"PROGRAM) and leave no_new_privs off ({SETCAP_UNTRIED})"
+        "give the program in the image (no shell, no interpreter) file capabilities (setcap "
+        f"{snippet.file_capabilities} PROGRAM) and leave no_new_privs off ({SETCAP_UNTRIED})"
     )

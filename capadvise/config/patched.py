@@ -78,16 +78,16 @@ def odd(what: str) -> CannotPatch:
     )
 
 
-def on_user(snippet: Snippet, user: str | None) -> Iterator[str]:
+def on_user(snippet: Snippet, user: str | None, consumer: str = "docker") -> Iterator[str]:
     """The effect of the added capabilities for the user of a container; with None, the image
     decides on the user."""
     if user is None:
-        yield from engine.notes(snippet)
+        yield from engine.notes(snippet, consumer)
     elif not is_root(user):
         known = replace(snippet, user=user)
         if known.only_low_ports and not known.host_network:
             yield f"the sysctl {PORT_START} must be 0 for this"
-        yield from engine.notes(known)
+        yield from engine.notes(known, consumer)
 
 
 # ------------------------------------------------------------------------------ whether it counts
@@ -165,7 +165,8 @@ def _check_possible(declared: Declared, snippet: Snippet) -> None:
         if name in names:
             raise CannotPatch(
                 f"{setting}= takes away {name}, which is in the set",
-                hint=f"if the service needs {name}, remove {setting}= from the unit first",
+                hint=f"if the service needs {name}, its unit must do without {setting}=, which "
+                "then no longer protects the machine from it",
             )
 
 

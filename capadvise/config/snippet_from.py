@@ -204,6 +204,7 @@ def known_snippet(
         notes=(one_line(proven), _OTHERWISE),
         user=variant.user,
         of_image=repository(asked) in program.images_of_users,
+        own_user=repository(asked) in program.images,
         no_new_privileges=variant.no_new_privileges,
         default_seccomp=True,
         set_name=set_name,

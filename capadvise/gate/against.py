@@ -88,9 +88,24 @@ def _lacking(
                 "",
                 f"it lacks {_names(caps)}, which {report} shows a need for",
                 " ".join(_why(cap, service, proposal) for cap in caps),
-                f"Add {_names(caps)}.",
+                _to_add(caps, service),
                 severity=severity,
             )
+
+
+def _binds_freely(cap: Cap, service: Service) -> bool:
+    """True if the engine may open every port to its containers, except in the host's network."""
+    on_host = service.declared.exposes(Exposure.HOST_NETWORK)
+    return cap == _BIND and bool(service.consumer.free_ports) and not on_host
+
+
+def _to_add(caps: Iterable[Cap], service: Service) -> str:
+    """The capabilities to add; for a port that the engine may open, the condition."""
+    free = [cap for cap in caps if _binds_freely(cap, service)]
+    rest = [cap for cap in caps if cap not in free]
+    return " ".join(
+        [f"Add {_names(rest)}."] * bool(rest) + [service.consumer.free_ports] * len(free)
+    )
 
 
 def _is_open(cap: Cap, proposal: Proposal) -> bool:
@@ -111,8 +126,7 @@ def _first(caps: CapSet, service: Service) -> str:
 
 def _severity(cap: Cap, service: Service, proposal: Proposal) -> Severity:
     kept = proposal.minimal is not None and cap not in proposal.minimal
-    free = cap == _BIND and service.consumer.free_ports
-    return Severity.WARNING if kept or free else Severity.ERROR
+    return Severity.WARNING if kept or _binds_freely(cap, service) else Severity.ERROR
 
 
 def _why(cap: Cap, service: Service, proposal: Proposal) -> str:
@@ -120,8 +134,6 @@ def _why(cap: Cap, service: Service, proposal: Proposal) -> str:
     text = f"{cap.short}: {need.reason}."
     if need.verdict is Verdict.OPTIONAL and need.lost_without:
         text += f" Without it: {without(need)}."
-    if cap == _BIND and service.consumer.free_ports:
-        text += f" {service.consumer.free_ports}"
     return text
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-from capadvise.catalog.capabilities import Risk
+from capadvise.catalog.capabilities import Entry, Risk
+from capadvise.catalog.circumstances import Circumstance, Known
 from capadvise.config.consumer import ALL, Winner
 from capadvise.config.declared import Exposure, ExposureAt, has_group
 from capadvise.gate.finding import Finding, Severity
 from capadvise.gate.service import Service, circumstances_of
+from capadvise.judgement.harm import ambient_refused, file_capabilities_refused
 from capadvise.judgement.risk import remaining
 from capadvise.model.caps import NAMES, Cap, CapSet
 from capadvise.model.escape import printable
@@ -185,12 +187,28 @@ def _useless_add(service: Service) -> Iterator[Finding]:
         f"it adds {names} for user {printable(uid)}",
         "A user other than root does not get added capabilities: they only limit what it "
         f"can gain. {gain}",
-        f"Add them to {service.consumer.ambient}."
-        if service.consumer.ambient
-        else (
-            "Remove them, give the program file capabilities (setcap), or start as root "
-            "and switch user."
-        ),
+        _instead_of_adding(service, {cap for cap in caps if cap is not None}),
+    )
+
+
+def _instead_of_adding(service: Service, caps: set[Cap | str]) -> str:
+    """The remedy for additions that have no effect. It makes neither the user root nor each
+    user who starts a file."""
+    known = frozenset(cap for cap in caps if isinstance(cap, Cap))
+    if service.consumer.ambient:
+        far = {*ambient_refused(known, service.catalog)}
+        remove = [ALL] * (ALL in caps) + [cap.short for cap in sorted(far)]
+        rest = [cap.short for cap in sorted(known - far)]
+        if not remove:
+            return f"Add them to {service.consumer.ambient}."
+        ambient = service.consumer.ambient
+        more = f" Add {', '.join(rest)} to {ambient}." if rest else ""
+        return f"Remove {', '.join(remove)}: in {ambient} it makes the user root.{more}"
+    if ALL in caps or file_capabilities_refused(known, (), service.catalog, image=True):
+        return "Remove them."
+    return (
+        "Remove them, or give the program in the image file capabilities (setcap; no shell, no "
+        "interpreter): every user in the container who starts it then has them."
     )
 
 
@@ -303,7 +321,7 @@ def _risky_capabilities(service: Service) -> Iterator[Finding]:
         remedy = f"`capadvise explain {cap.short}` shows what to do instead, for each of its uses."
         suffix = ", which its report shows a need for" if needed else ""
         if there.risk is Risk.ROOT:
-            only_here = service.consumer.on_host and entry.risk is not Risk.ROOT
+            only_here = service.consumer.on_host and _by_processes(entry, circumstances)
             yield service.finding(
                 "root-equivalent",
                 name,
@@ -326,6 +344,13 @@ def _risky_capabilities(service: Service) -> Iterator[Finding]:
         elif not needed:
             rest.append((name, cap))
     yield from _beyond_default(service, rest)
+
+
+def _by_processes(entry: Entry, circumstances: Known) -> bool:
+    """True if it is root-equivalent only since a unit sees the host's processes, as each one does;
+    of its network, the unit can say otherwise."""
+    unseen = {**circumstances, Circumstance.HOST_PROCESSES: False}
+    return remaining(entry, unseen).risk is not Risk.ROOT
 
 
 def _beyond_default(service: Service, rest: list[tuple[str, Cap]]) -> Iterator[Finding]:
@@ -504,7 +529,7 @@ def _withheld(service: Service) -> Iterator[Finding]:
                 name,
                 f"it adds {cap.short}, which {settings[cap.short]}= takes away",
                 "The service does not get it.",
-                f"Remove {printable(name)}, or the setting.",
+                f"Remove {printable(name)}. The setting protects the machine.",
             )
 
 

@@ -9,16 +9,19 @@ from pathlib import Path
 
 from capadvise.catalog import default
 from capadvise.config.consumer import EVERY, granted
-from capadvise.config.declared import Declared
+from capadvise.config.declared import Declared, may_be_root
 from capadvise.config.language import Language
 from capadvise.config.patched import Patched
 from capadvise.config.snippet import Snippet
 from capadvise.config.snippet_from import snippet_of
 from capadvise.gate.files import Change, plan
+from capadvise.gate.installed import UNIT_PATH, unit_file
 from capadvise.judgement.conclusion import ADDS_ONLY, standing_of
+from capadvise.judgement.harm import ambient_refused
+from capadvise.judgement.identity import differs, other_user
 from capadvise.judgement.report import Report
 from capadvise.model.caps import CapSet
-from capadvise.model.errors import BadInput
+from capadvise.model.errors import BadInput, CannotPatch
 from capadvise.model.escape import printable
 from capadvise.report.privileged import other_powers
 
@@ -47,17 +50,20 @@ def patching(
     replaces: bool = False,
     dropped: CapSet = frozenset(),
     joined: Sequence[tuple[str, Declared]] = (),
+    other_program: bool = False,
 ) -> Patching:
     """Plan a patch. ``replaces``: even a report that saw only a part takes capabilities away;
     ``dropped``: the capabilities that the user removed by hand; ``joined``: the service in the
-    compose files that were named together with this one. Raises as ``plan`` and ``_only_adding``
+    compose files that were named together with this one; ``other_program``: the file may run
+    another program than the recorded one. Raises as ``plan``, ``_check_same`` and ``_only_adding``
     do."""
     change, first = plan(path, language, service, snippet), snippet
-    notes: list[str] = []
+    notes = list(_check_same(report, snippet, change, language, other_program=other_program))
     standing, doubt = standing_of(report)
     if standing in ADDS_ONLY and not replaces:
         why = doubt or standing.words
-        snippet, notes = _only_adding(report, snippet, change, language, why, dropped)
+        snippet, kept = _only_adding(report, snippet, change, language, why, dropped)
+        notes += kept
     name = change.patched.service
     others = _others(joined, language.declared_beside(path, name, report.target))
     if any(one.no_new_privileges for _, one in others):  # compose refuses what is said twice
@@ -100,6 +106,68 @@ def extending(patched: Patched) -> str:
     several = len(patched.dependents) > 1
     verb, whose = ("extend", "their") if several else ("extends", "its")
     return f"{names} {verb} {patched.service}: {whose} capabilities"
+
+
+# -------------------------------------------------- the recorded program
+
+
+def _check_same(
+    report: Report, snippet: Snippet, change: Change, language: Language, *, other_program: bool
+) -> Iterator[str]:
+    """Notes on what differs between the recorded target and the service.
+
+    Raises CannotPatch for another program, unless that is meant, and for a unit of another user
+    whom the set would make root.
+    """
+    declared = _declared(change, language)
+    if declared is None:
+        return
+    on_host = language.judged_by.on_host
+    unit = change.path.parent.name.removesuffix(".d") if _is_drop_in(change) else change.path.name
+    other = differs(
+        report,
+        default().known_index,
+        command=declared.command,
+        image=declared.image,
+        unit=unit if on_host else "",
+    )
+    if other and not other_program:
+        raise CannotPatch(
+            f"{change.path}: {other}",
+            hint="record that program; if the set is meant for it: emit --into FILE "
+            "--other-program",
+        )
+    user = other_user(report, declared.user)
+    if user and on_host and snippet.root and not may_be_root(declared.user):
+        far = ambient_refused((cap for cap, _ in snippet.caps), default())
+        if far:
+            names = ", ".join(cap.short for cap in far)
+            raise CannotPatch(
+                f"{change.path}: {user}, whom {names} in AmbientCapabilities= would make root",
+                hint=f"record it as that user: capadvise run --user {declared.user} -- …",
+            )
+    yield from (f"{said}: the set may not fit" for said in (other, user) if said)
+
+
+def _is_drop_in(change: Change) -> bool:
+    return change.path.parent.suffix == ".d"
+
+
+def _declared(change: Change, language: Language) -> Declared | None:
+    """The service as its file declares it; a drop-in's unit, if its file is beside it, or on this
+    machine. A drop-in alone says neither what it runs nor as whom."""
+    texts = [change.before.decode()] if change.before is not None else []
+    path = change.path
+    if _is_drop_in(change) and language.drop_ins:
+        name = path.parent.name.removesuffix(".d")
+        beside, known = path.parent.with_suffix(""), str(path.parent.parent) in UNIT_PATH
+        own = str(beside) if beside.is_file() else unit_file(name, UNIT_PATH) if known else None
+        if own is None:
+            return Declared("") if language.judged_by.on_host else None
+        texts.insert(0, Path(own).read_text(encoding="utf-8", errors="replace"))
+        (declared,) = language.read_together(texts, own)
+        return declared
+    return _service(language.read(texts[0]), change.patched.service) if texts else None
 
 
 # -------------------------------------------------- what is kept of a service

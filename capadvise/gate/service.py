@@ -33,7 +33,12 @@ def circumstances_of(declared: Declared, consumer: Consumer) -> Known:
     A circumstance is left out if the file does not tell whether it holds."""
     host_user = not declared.exposes(Exposure.OWN_USERS)
     if consumer.on_host:
-        return {Circumstance.HOST_USER: host_user, Circumstance.HOST_PROCESSES: True}
+        return {
+            Circumstance.HOST_USER: host_user,
+            Circumstance.HOST_PROCESSES: True,
+            Circumstance.HOST_NETWORK: not declared.exposes(Exposure.OWN_NETWORK),
+            Circumstance.HOST_IPC: not declared.exposes(Exposure.OWN_IPC),
+        }
     circumstances: dict[Circumstance, bool] = {Circumstance.HOST_USER: host_user}
     for circumstance, exposure in _BY_EXPOSURE.items():
         if declared.exposes(exposure):

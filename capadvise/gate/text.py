@@ -152,7 +152,7 @@ def installed_text(outcome: Outcome) -> Iterator[str]:
     yield ""
     yield _installed_summary([service for _, service in rows], most)
     if any(finding.severity in _MARKS for _, service in rows for finding in service.findings):
-        yield "× and ! mark errors and warnings; --output json shows them."
+        yield "× and ! mark errors and warnings; --format json shows them."
 
 
 def _row(file: Examined, service: JudgedService, most: int) -> str:

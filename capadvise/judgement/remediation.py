@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from capadvise.judgement.harm import owner_of_path
 from capadvise.judgement.judge import Effect, Judged
 from capadvise.model.caps import Cap, CapSet, parse_set
 from capadvise.model.recording import Check, FileChange, ForeignFolder, ImageFile, Recording
@@ -36,7 +37,13 @@ def remediation_of(
         return None
     first = changed[0]
     more = f", and {len(changed) - 1} more" if len(changed) > 1 else ""
-    where = f"{first.path} (layer {first.layer} of the image{more})"
+    return _otherwise_built(first, change, f"{first.path} (layer {first.layer} of the image{more})")
+
+
+def _otherwise_built(first: ImageFile, change: FileChange | None, where: str) -> str:
+    """How to build an image otherwise. ``where``: the file in words."""
+    if owner_of_path(first.path):
+        return f"{where} belongs to the system of the image: let the program use files of its own"
     match change:
         case FileChange.OWNER:
             return (
@@ -46,9 +53,12 @@ def remediation_of(
         case FileChange.MODE:
             return f"{where} gets the mode {first.became}: chmod it where the image is built"
         case _:
+            said = f"{where} belongs to {first.owner}, and {first.became} writes there"
+            if first.owner.partition(":")[0] in ("0", "root"):
+                return f"{said}: build it with COPY --chown={first.became}"
             return (
-                f"{where} belongs to {first.owner}, and {first.became} writes there: run the "
-                f"container as USER {first.owner}, or chown it where the image is built"
+                f"{said}: run the container as USER {first.owner}, or chown it where the image is "
+                "built"
             )
 
 
@@ -67,7 +77,13 @@ def in_the_way(recordings: Iterable[Recording]) -> tuple[ForeignFolder, ...]:
 
 
 def advice(folder: ForeignFolder) -> str:
-    """``chown -R 1234 /srv/data``, and its equivalents elsewhere."""
+    """``chown -R 1234 /srv/data``, and its equivalents elsewhere. Files of the
+    system, or of another user, are given to nobody."""
+    if whose := owner_of_path(folder.source):
+        return (
+            f"mount a folder of its own in the place of {folder.source}, which belongs to {whose}, "
+            "and give it that one"
+        )
     uid, _, gid = folder.user.partition(":")
     owner = f"{uid}:{gid}" if gid not in ("", "0") else uid
     group = gid if gid not in ("", "0") else uid

@@ -88,8 +88,11 @@ def command_line(pid: int | str, proc: Path = PROC) -> bytes:
 
 
 def arguments(pid: int, proc: Path = PROC) -> tuple[str, ...]:
-    """The command line of a process; empty when it is gone. Hostile."""
+    """The command line of a process; empty when it is gone. Hostile. A process that gave itself
+    a title (redis) leaves empty words behind it."""
     words = command_line(pid, proc).split(b"\0")[:-1]
+    while words and not words[-1]:
+        words.pop()
     return tuple(word.decode(errors="backslashreplace") for word in words)
 
 

@@ -30,6 +30,10 @@ def as_root() -> str:
     return f"sudo {shlex.quote(own)}"
 
 
-def with_sudo(command: str = "…") -> str:
-    """The hint for a command that needs root: how to call it."""
+def with_sudo(command: str | None = None) -> str:
+    """The hint for a command that needs root: what was typed, or another one."""
+    if command is None:
+        import shlex
+
+        command = shlex.join(sys.argv[1:]) or "…"
     return f"run it as root: {as_root()} {command}"

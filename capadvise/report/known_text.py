@@ -70,8 +70,22 @@ def _variant_text(variant: Variant, catalog: Catalog) -> Iterator[str]:
         yield from bullet("it starts a set-id program: no-new-privileges would break that")
     if variant.user != "root":
         yield from bullet(f"started by: {variant.user}")
-    yield from bullet(f"command: {' '.join(variant.command.split())}")
-    yield from bullet(f"works if: {' '.join(variant.check.split())}")
+    yield from bullet("command, in an empty folder:")
+    yield from script_lines(variant.command)
+    pids = "; $PIDS are its processes" if "$PIDS" in variant.check else ""
+    yield from bullet(f"works if, in the same folder{pids}:")
+    yield from script_lines(variant.check)
+
+
+def script_lines(text: str) -> Iterator[str]:
+    """A command as it is typed: its lines are neither joined nor wrapped."""
+    if "$W" in text:
+        yield f"{_SCRIPT}W=$PWD"
+    for line in text.splitlines():
+        yield f"{_SCRIPT}{printable(line)}"
+
+
+_SCRIPT = " " * 6
 
 
 def _by_another_user(program: KnownProgram, image: str) -> str:

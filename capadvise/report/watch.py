@@ -4,12 +4,15 @@ and counters for Prometheus."""
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 from typing import Any
 
-from capadvise.judgement.watched import OwnerKind, PathPart, WatchFinding
+from capadvise.catalog import default
+from capadvise.judgement.harm import CONTAINER, HOST, Harm, grant_harm, owner_of_path, sayable
+from capadvise.judgement.watched import OwnerKind, PathPart, WatchedCall, WatchFinding
 from capadvise.model.caps import Cap
 from capadvise.model.escape import printable
 from capadvise.model.recording import RefusedBy
@@ -95,18 +98,19 @@ def summary_lines(
 _NO_CURE = {
     RefusedBy.SECCOMP: "its seccomp filter has to allow {call}",
     RefusedBy.MAC: "its security profile has to allow this",
-    RefusedBy.MOUNT: "mount it writable, or write elsewhere",
     RefusedBy.LIMIT: "raise the limit",
 }
 _INSTEAD = {
-    "CHOWN": "chown {where} once, beforehand",
-    "FOWNER": "give {where} to {who}",
     "NET_BIND_SERVICE": "listen on a port from 1024 on",
     "SETUID": "start it as that user",
     "SETGID": "start it as that user",
     "SETPCAP": "let whoever starts it set its capabilities",
 }
 """A way without the capability, if it fits into a few words; the catalog has the others."""
+_OF_FILES = {
+    "CHOWN": "chown {where} once, beforehand",
+    "FOWNER": "give {where} to {who}",
+}
 _OF_MODES = ("DAC_OVERRIDE", "DAC_READ_SEARCH")
 _FILES = {
     PathPart.ITSELF: "give {where} to {who}, or to one of its groups",
@@ -115,80 +119,140 @@ _FILES = {
 }
 _TWO_PATHS = ("link", "symlink", "rename")
 """Beginnings of the names of calls that have two: only the first one is known."""
+_NOBODY = 65534
 
 
 def cure(finding: WatchFinding) -> str:
-    """One line, unescaped."""
-    call = finding.call
+    """One line, unescaped. ``sayable`` decides what is said, and in which order."""
     if finding.by in _NO_CURE:
-        way = _NO_CURE[finding.by].format(call=call.syscall)
-        opener = finding.opener
-        return f"{way}: its engine's default one does with {opener.name}" if opener else way
+        way = _NO_CURE[finding.by].format(call=finding.call.syscall)
+        return f"{way}{_opened_by(finding.opener)}" if finding.opener else way
+    if finding.by is RefusedBy.MOUNT:
+        owner = _where(finding)[1]
+        mounted = "; or mount it writable, if it holds data of its own" if owner is None else ""
+        return f"write elsewhere{mounted}"
     if finding.by is RefusedBy.NAMESPACE:
         return "no capability is a cure in its own user namespace: let the machine do this for it"
     if not finding.caps:
         return "no capability is a cure"
-    return "; or ".join(dict.fromkeys(filter(None, _ways(finding, finding.caps[0]))))
+    cap = finding.caps[0]
+    said = "; or ".join(dict.fromkeys(sayable(_ways(finding, cap))))
+    return f"{said}{_in_vain(finding)}"
 
 
-def _ways(finding: WatchFinding, cap: Cap) -> Iterator[str]:
-    """The cures, the first choice first."""
-    instead = _instead(finding, cap)
-    if finding.by is RefusedBy.MODE:
-        yield instead
+def _opened_by(opener: Cap) -> str:
+    harm = grant_harm(opener, CONTAINER, default(), root=True)
+    more = f" ({harm.opens})" if harm else ""
+    return f"{more}: its engine's default one does with {opener.name}"
+
+
+def _ways(finding: WatchFinding, cap: Cap) -> Iterator[tuple[str, Harm | None]]:
+    """The cures, each with what it opens."""
+    call, way = finding.call, (_instead(finding, cap), None)
+    if finding.by is RefusedBy.MODE or _cannot_be_given(finding) or _takes_system_files(finding):
+        yield way
         return
-    if finding.by is RefusedBy.CAPABILITY and finding.call.gave_up(cap):
-        yield f"let the program keep {cap.name}, which it was started with"
-    elif finding.call.uid and finding.call.owner.kind is not OwnerKind.UNIT:
-        yield from _of_user(finding, cap)
+    place = CONTAINER if call.owner.kind in _CONTAINERS else HOST
+    harm = grant_harm(cap, place, default(), root=call.uid == 0)
+    if finding.by is RefusedBy.CAPABILITY and call.gave_up(cap):
+        yield f"let the program keep {cap.name}, which it was started with", harm
+    elif call.uid and call.owner.kind in (OwnerKind.USER, OwnerKind.PROGRAM):
+        yield way
+        yield f'start it as a unit with its User= and "AmbientCapabilities={cap.name}"', harm
+        return
     else:
-        yield f'"{_grant(finding, cap)}"'
-    yield instead
+        yield _grant(finding, cap), harm
+    yield way
 
 
-def _of_user(finding: WatchFinding, cap: Cap) -> Iterator[str]:
-    """The cure for a user other than root, who holds nothing of the set that an engine adds."""
-    owner = finding.call.owner
-    if owner.kind is OwnerKind.CONTAINER and owner.engine == "podman":
-        yield f'"{_grant(finding, cap)}"'
-    elif owner.kind in (OwnerKind.CONTAINER, OwnerKind.POD):
-        held = "holds" if cap in finding.call.bounding else f'with "{_grant(finding, cap)}" holds'
-        yield f"run it as root: uid {finding.call.uid} {held} no capability"
-    else:
-        yield "run it as root (sudo)"
+def _takes_system_files(finding: WatchFinding) -> bool:
+    """True if a user other than root would have it for a file that is not its own to change."""
+    of_files = {*_OF_MODES, *_OF_FILES}.intersection(cap.short for cap in finding.caps)
+    return bool(finding.call.uid and of_files) and _where(finding)[1] is not None
+
+
+_CONTAINERS = (OwnerKind.CONTAINER, OwnerKind.POD)
+
+
+def _cannot_be_given(finding: WatchFinding) -> bool:
+    """True for a user other than root in a container, who holds nothing of what an engine adds;
+    podman raises it in the ambient set."""
+    call = finding.call
+    return call.uid != 0 and call.owner.kind in _CONTAINERS and call.owner.engine != "podman"
+
+
+def _in_vain(finding: WatchFinding) -> str:
+    if finding.by is RefusedBy.MODE or not _cannot_be_given(finding):
+        return ""
+    return f". Adding the capability is no cure: uid {finding.call.uid} would not hold it"
 
 
 def _grant(finding: WatchFinding, cap: Cap) -> str:
     """The setting that gives it the capability, as it is written there."""
     owner = finding.call.owner
     if owner.kind is OwnerKind.POD:
-        return f"securityContext: {{capabilities: {{add: [{cap.short}]}}}}"
+        return f'"securityContext: {{capabilities: {{add: [{cap.short}]}}}}"'
     if owner.kind is OwnerKind.CONTAINER:
         if owner.project:
-            return f"cap_add: [{cap.short}]"
-        return f"{owner.engine or 'docker'} run --cap-add={cap.short}"
+            return f'"cap_add: [{cap.short}]"'
+        return f'"{owner.engine or "docker"} run --cap-add={cap.short}"'
+    name = cap.name
     if owner.kind is OwnerKind.UNIT:
-        name = cap.name
         bounding = f"CapabilityBoundingSet={name}"
         if not finding.call.uid:
-            return bounding
+            return f'"{bounding}"'
         ambient = f"AmbientCapabilities={name}"
-        return ambient if cap in finding.call.bounding else f"{bounding} and {ambient}"
-    return f"start it with {cap.name} in its bounding set"
+        return f'"{ambient if cap in finding.call.bounding else f"{bounding} and {ambient}"}"'
+    return f'"start it with {name} in its bounding set"'
 
 
 def _instead(finding: WatchFinding, cap: Cap) -> str:
-    text = _FILES[finding.part] if cap.short in _OF_MODES else _INSTEAD.get(cap.short)
-    if text is None:
-        return f"see: capadvise explain {cap.short}"
+    """A way without the capability. No file of the system is given away, nor of another user."""
     call = finding.call
-    where = call.about.split(", ")[0] if call.about.startswith("/") else "the file"
-    if where == "the file" and cap.short == "CHOWN":
-        where = "the file or volume"
-    named = where.startswith("/") and not call.syscall.startswith(_TWO_PATHS)
+    of_mode = cap.short in _OF_MODES
+    text = _FILES[finding.part] if of_mode else _OF_FILES.get(cap.short)
+    if text is None:
+        text = _INSTEAD.get(cap.short)
+        ids = re.findall(r"\d+", call.about)
+        if cap.short in ("SETUID", "SETGID") and ("0" in ids or not ids):
+            text = None  # that user can be root
+        return text or f"see: capadvise explain {cap.short}"
+    where, owner = _where(finding)
+    if owner is not None:
+        return f"leave {where} as it is, which belongs to {owner}: let it use files of its own"
+    if of_mode and not call.uid:
+        return _given(
+            "start it as the user who owns {directory}"
+            if finding.part is PathPart.ENTRY
+            else "start it as the user who owns {where}",
+            where,
+            call,
+        )
+    if call.uid == _NOBODY and cap.short != "CHOWN":
+        return f"run it as a user of its own, and not as nobody: then {_given(text, where, call)}"
+    return _given(text, where, call)
+
+
+def _where(finding: WatchFinding) -> tuple[str, str | None]:
+    """The file of a call, and whose it is, where it must be given to nobody else."""
+    call = finding.call
+    if not call.about.startswith("/"):
+        return "the file", None
+    where = call.about.split(", ")[0]
+    owner = owner_of_path(where)
+    if owner is None and finding.part is PathPart.ENTRY:
+        owner = owner_of_path(str(PurePosixPath(where).parent))
+    return where, owner
+
+
+def _given(text: str, where: str, call: WatchedCall) -> str:
+    known = where.startswith("/")
+    named = known and not call.syscall.startswith(_TWO_PATHS)
     directory = str(PurePosixPath(where).parent) if named else "the directory"
-    who = f"uid {call.uid}" if call.uid else "root"
-    return text.format(where=where, directory=directory, who=who)
+    who = "root" if call.uid == 0 else "that user" if call.uid == _NOBODY else f"uid {call.uid}"
+    condition = ", if it holds data of its own" if not named else ""
+    said = text.format(where=where, directory=directory, who=who)
+    return f"{said}{condition}"
 
 
 SCHEMA = "capadvise.watch/1"

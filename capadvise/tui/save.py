@@ -92,7 +92,9 @@ def plan(
             text = before.decode()
             return Plan(text, services=services, problem="Several services are in it: choose one.")
         dropped = choice.start & choice.toggled
-        made = patching(path, language, service, snippet, choice.report, dropped=dropped)
+        made = patching(  # another program is a note, which is read before anything is written
+            *(path, language, service, snippet, choice.report), dropped=dropped, other_program=True
+        )
         notes = (_what_changes(made.change), *made.notes)
         asked = None if made.change.empty else made
         return Plan(made.change.patched.text, notes, made.change, services, patching=asked)

@@ -107,7 +107,7 @@ def restrictions() -> Iterator[HostFact]:
         mac is None or mac.mode != "enforce",
         "no security module confines capadvise itself",
         f"{mac.module} confines capadvise itself, as {printable(mac.label)}" if mac else "",
-        "it may cause the failures below: run capadvise unconfined",
+        "it may cause the failures below: its profile has to allow what they name",
         needed=False,
     )
     paranoid = procfs.sysctl("kernel.perf_event_paranoid") or "?"

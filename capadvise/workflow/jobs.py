@@ -11,11 +11,13 @@ from capadvise.catalog import default
 from capadvise.config.snippet import setcap_words
 from capadvise.judgement import remediation
 from capadvise.judgement.conclusion import CONNECTS, LIVES, SECONDS, check_proposal
+from capadvise.judgement.harm import file_capabilities_refused
 from capadvise.judgement.judge import Effect
 from capadvise.judgement.report import Report
 from capadvise.kernel import own_streams
 from capadvise.kernel.folders import MOST_CONTENT, changed_since
 from capadvise.model import workload
+from capadvise.model.caps import CapSet
 from capadvise.model.errors import BadInput
 from capadvise.model.workload import TWO_RUNS, Workload
 from capadvise.proof.trials.runner import EngineCall, Job
@@ -295,12 +297,23 @@ def _beforehand(report: Report) -> str | None:
     for need in report.proposal.needs:
         for item in need.evidence if need.cap in caps else ():
             if item.effect is Effect.NEEDED and not item.check.granted:
-                return (
-                    f"an engine gives user {uid} no capability: RUN setcap "
-                    f"{setcap_words(sorted(caps))} on the file of {item.check.program} in the "
-                    "Dockerfile, where each user may then do what it does, and record it again"
-                )
+                return _file_capabilities(uid, caps, item.check.program)
     return None
+
+
+def _file_capabilities(uid: str, caps: CapSet, program: str) -> str:
+    """The way to capabilities for a container's user, unless it makes every user of it root."""
+    why = file_capabilities_refused(caps, (program,), default(), image=True)
+    if why:
+        return (
+            f"an engine gives user {uid} no capability, and file capabilities are no way: {why}. "
+            "capadvise explain CAPABILITY says what to do instead"
+        )
+    return (
+        f"an engine gives user {uid} no capability: RUN setcap {setcap_words(sorted(caps))} on the "
+        f"file of {program} in the Dockerfile, where each user may then do what it does, and "
+        "record it again"
+    )
 
 
 def _is_json(path: Path) -> bool:

@@ -171,7 +171,8 @@ def _check_said(ended: Over) -> str | None:
 
 
 def show_proposal(ended: Over, *, quiet: bool, verbose: bool = False) -> None:
-    """Print the proposal on stderr: stdout belongs to the target."""
+    """Print the proposal on stderr: stdout belongs to the target. ``verbose``: with the evidence
+    for each capability."""
     report = ended.report
     if not quiet:
         from capadvise.catalog import default
@@ -185,9 +186,9 @@ def show_proposal(ended: Over, *, quiet: bool, verbose: bool = False) -> None:
             ended.path,
             as_root=as_root(),
             columns=columns(sys.stderr),
+            verbose=verbose,
             file=file,
             patched=file is not None and _has_answer(file, report),
-            verbose=verbose,
             check_said=_check_said(ended),
         )
         print("", *text, sep="\n", file=sys.stderr)

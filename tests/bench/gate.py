@@ -63,7 +63,7 @@ def main() -> None:
         print(f"{'python -c pass':42} {python * 1000:4.0f} ms, {work * 1000:4.0f} ms of processor")
         for what, argv in (
             ("check, 30 services", [str(file)]),
-            ("check --output sarif", [str(file), "--output", "sarif"]),
+            ("check --format sarif", [str(file), "--format", "sarif"]),
             ("check --against 30 reports", [str(file), "--against", str(baseline)]),
             ("check, a variable: docker compose config", [str(variable)]),
         ):

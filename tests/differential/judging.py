@@ -97,7 +97,7 @@ def gate(path: Path) -> tuple[int, Grants]:
     """The gate's exit status, and what it says is granted."""
     out = io.StringIO()
     with redirect_stdout(out), redirect_stderr(io.StringIO()):
-        status = main(["check", "--strict", "--output", "json", str(path)])
+        status = main(["check", "--strict", "--format", "json", str(path)])
     if status not in (0, 1):
         return status, set()
     files = json.loads(out.getvalue())["files"]

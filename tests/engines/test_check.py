@@ -43,7 +43,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def found(capsys: Run, *files: str) -> list[tuple[str, str, str, int]]:
     """(service, rule, file, line) of all that the gate says."""
-    main(["check", *files, "--output", "json"])
+    main(["check", *files, "--format", "json"])
     captured = capsys.readouterr()
     assert captured.err == ""
     return [
@@ -87,7 +87,7 @@ def test_a_variable_that_is_missing_hides_nothing_else(folder: Path, capsys: Run
         "services:\n  web:\n    extends: {file: base.yaml, service: p}\n    cap_drop: [ALL]\n"
         "  db:\n    image: ${IMAGE:?}\n    cap_drop: [ALL]\n    privileged: ${P:-true}\n"
     )
-    assert main(["check", "compose.yaml", "--output", "json"]) == 1
+    assert main(["check", "compose.yaml", "--format", "json"]) == 1
     captured = capsys.readouterr()
     (file,) = json.loads(captured.out)["files"]
     (remark,) = file["findings"]

@@ -1,5 +1,5 @@
-"""Proofs of containers: with the engine's real defaults, the proposal works and its minimal set fails
-without any one member."""
+"""Proofs of containers: with the engine's real defaults, the proposal works, and its minimal set
+fails without any one member."""
 
 from __future__ import annotations
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from capadvise.cli.parser import build_parser
 from tests.engines.transcript import README, STEPS, TOP, Step, assert_shows
 from tests.support.containers import call
 from tests.support.required import missing, tool
@@ -69,13 +67,6 @@ def test_every_command_without_output_is_accounted_for() -> None:
     assert f"\\$ sudo {STEPS[0].command}" in (TOP / "demos/first").read_text()
 
 
-def test_every_command_in_the_text_is_one() -> None:
-    spans = re.findall(r"`(?:sudo )?(capadvise [a-z][^`]*)`", re.sub(r"(?s)```.*?```", "", README))
-    assert len(spans) > 5
-    for span in spans:
-        build_parser().parse_args(shlex.split(span.replace("…", "true"))[1:])
-
-
 def test_every_link_leads_somewhere() -> None:
     targets = re.findall(r"\]\(([^)]+)\)|^\[[^]]+\]: (\S+)$", README, re.MULTILINE)
     for target in filter(None, (inline or reference for inline, reference in targets)):
@@ -87,4 +78,4 @@ def test_every_link_leads_somewhere() -> None:
 
 
 def test_it_is_short_enough_to_be_read() -> None:
-    assert len(README.splitlines()) <= 320
+    assert len(README.splitlines()) <= 200

@@ -28,7 +28,7 @@ DROPPED = "image: x, cap_drop: [ALL]"
 
 
 def check(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, Any]:
-    status = main(["check", *argv, "--output", "json"])
+    status = main(["check", *argv, "--format", "json"])
     return status, json.loads(capsys.readouterr().out)
 
 

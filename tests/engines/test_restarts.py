@@ -1,5 +1,5 @@
-"""Databases as their images start them: the minimal set survives restarts on a named volume, and a volume
-that somebody else has made."""
+"""Databases as their images start them: the minimal set survives restarts on a named
+volume, and a volume that somebody else has made."""
 
 from __future__ import annotations
 

@@ -152,7 +152,7 @@ def test_a_file_and_its_services_may_be_called_anything(
     file = Path(f"{NAMES[kind].replace('/', '_')[:60]}.yaml")
     service = {"image": "x", "privileged": True, "cap_add": [NAMES[kind]]}
     file.write_text(json.dumps({"services": {NAMES[kind]: service}}))
-    assert main(["check", "--strict", "--output", output, "--", str(file)]) != 0
+    assert main(["check", "--strict", "--format", output, "--", str(file)]) != 0
     given = capsys.readouterr().out
     assert given
     assert not steering(given)

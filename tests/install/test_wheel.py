@@ -118,7 +118,7 @@ def test_what_is_installed_works(capadvise: Capadvise) -> None:
         (("explain", "SYS_ADMIN"), "CAP_SYS_ADMIN (number 21"),
         (("catalog", "check"), "41 capabilities"),
         (("doctor", "--self-test"), "right each time"),
-        (("help", "judgement"), "# How it judges"),
+        (("help", "judgement"), "How it judges"),
         (("completions", "bash"), "complete -o"),
         (("--version",), f"capadvise {__version__}"),
     ):

@@ -320,8 +320,8 @@ def watch_names_the_cure() -> None:
         assert subprocess.run(filtered).returncode == -signal.SIGSYS
     told = {(row["syscall"], row["errno"], row["by"], row["uid"]): row["cure"] for row in rows}
     wanted = {
-        (CHOWN, "EPERM", "capability", 1000): "run it as root (sudo); or chown /tmp/w/f once,"
-        " beforehand",
+        (CHOWN, "EPERM", "capability", 1000): "chown /tmp/w/f once, beforehand; or start it as a"
+        ' unit with its User= and "AmbientCapabilities=CAP_CHOWN"',
         ("openat", "EACCES", "mode", 1000): "give /tmp/w/secret to uid 1000, or to one of its"
         " groups",
         ("sethostname", "SIGSYS", "seccomp", 0): "its seccomp filter has to allow sethostname",

@@ -2,9 +2,9 @@
 
 Records each workload of ``programs.yaml`` once, as the first trial of a proof does, and keeps the
 report in FOLDER; a report that is there already is only judged again, by today's catalog. Prints
-what the recommended set of one run has in excess of the proven minimal set, and what of it is missing.
-What a program needs only to stop is not counted: a run does not judge that. As root. Installs
-nothing: a workload whose packages are missing is left out, and named.
+what the recommended set of one run has in excess of the proven minimal set, and what of that is
+missing. What a program needs only to stop is not counted: a run does not judge that. As root.
+Installs nothing: a workload whose packages are missing is left out, and named.
 """
 
 from __future__ import annotations

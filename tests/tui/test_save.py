@@ -12,10 +12,13 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Button, Input, Select
 
+from capadvise.catalog import default
 from capadvise.gate.patching import Patching
 from capadvise.model.errors import CannotPatch
 from capadvise.tui.app import CapadviseApp
+from capadvise.tui.choice import Choice
 from capadvise.tui.main import Main
+from capadvise.tui.save import plan
 from capadvise.workflow.protocols import Over
 from tests.support.screens import (
     BIND,
@@ -342,3 +345,13 @@ def test_copy_gives_the_snippet_to_the_terminal() -> None:
         assert "is copied" in shows(app, "#said")
 
     drive(app, script)
+
+
+def test_the_plan_says_that_a_file_runs_another_program(tmp_path: Path) -> None:
+    unit = tmp_path / "db.service"
+    unit.write_text("[Service]\nExecStart=/usr/bin/redis-server\n")
+    made = plan(Choice(NGINX), "systemd", default(), unit, None)
+    assert made.problem is None
+    assert (
+        "the report describes nginx, and this runs redis-server: the set may not fit" in made.notes
+    )

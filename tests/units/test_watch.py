@@ -10,7 +10,7 @@ from tests.support.watching import watching
 UNIT = """\
 [Service]
 Type=oneshot
-ExecStart=-/usr/bin/chown 5 /run
+ExecStart=-/usr/bin/chown 5 /srv
 {more}
 """
 
@@ -34,5 +34,5 @@ def test_what_a_unit_lacks(guest: Guest, more: str, cure: str) -> None:
         guest.systemctl("start", name)
         row = watch.row(lambda row: row["owner"] == name and row["caps"] == ["CAP_CHOWN"])
     assert row["owner_kind"] == "unit"
-    assert row["about"] == "/run, uid 5"
-    assert row["cure"] == f"{cure}; or chown /run once, beforehand"
+    assert row["about"] == "/srv, uid 5"
+    assert row["cure"] == f"{cure}; or chown /srv once, beforehand"

@@ -29,7 +29,7 @@ def command(args: argparse.Namespace) -> int:
     require()  # first: only root may talk to the engines
     overs = _record(args, pods)
     for over in overs:
-        show_proposal(over, quiet=args.quiet)
+        show_proposal(over, quiet=args.quiet, verbose=args.verbose)
     if args.json:
         print_json(*(over.report for over in overs), several=several)
     return Exit.FAILED if any(over.check_passed is False for over in overs) else Exit.OK

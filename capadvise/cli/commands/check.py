@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from capadvise.catalog import Catalog, default
+from capadvise.cli.parser.reading import format_of_check
 from capadvise.gate.finding import Level
 from capadvise.gate.gathering import Gathered, gather, gather_units
 from capadvise.gate.outcome import Demands, Examined, Outcome, examine
@@ -25,6 +27,11 @@ if TYPE_CHECKING:
 
 def command(args: argparse.Namespace) -> int:
     """Print the findings; 1 when the gate failed, 2 when a file could not be judged."""
+    wanted = format_of_check(args)
+    if args.output is not None:
+        from capadvise.workflow.reports import check_writable
+
+        check_writable(Path(args.output))
     catalog = default()
     gathered = _gathered(args, catalog)
     _print_remarks(gathered)
@@ -43,7 +50,7 @@ def command(args: argparse.Namespace) -> int:
     unusable, skipped = tuple(gathered.unusable), gathered.skipped
     outcome = Outcome(files, strict=args.strict, unusable=unusable, skipped=skipped)
     _check_single(args, baseline, outcome)
-    _print(outcome, "installed" if args.installed and args.output == "text" else args.output)
+    _write(_findings(outcome, wanted, installed=args.installed), args.output)
     if unusable:
         return Exit.USAGE
     return Exit.OK if outcome.passed else Exit.FAILED
@@ -76,13 +83,20 @@ def _claims(gathered: Gathered) -> dict[str, Claim]:
 
 def _print_remarks(gathered: Gathered) -> None:
     for item in gathered.unusable:
-        print(f"capadvise: error: {printable(item.message)}", file=sys.stderr)
-        if item.hint:
-            print(f"capadvise: hint: {printable(item.hint)}", file=sys.stderr)
+        from capadvise.cli.files import wrong_kind  # only errors need it
+
+        wrong = wrong_kind("check", item.path)
+        message, hint = (str(wrong), wrong.hint) if wrong else (item.message, item.hint)
+        print(f"capadvise: error: {printable(message)}", file=sys.stderr)
+        if hint:
+            print(f"capadvise: hint: {printable(hint)}", file=sys.stderr)
     for source in gathered.sources:
         if not source.declared and not source.remarks:
+            from capadvise.cli.files import wrong_kind
+
             path = source.paths[0]
-            notice(f"note: {path}: it holds no service or container to judge")
+            said = f"{path}: it holds no service or container to judge"
+            notice(f"note: {wrong_kind('check', path) or said}")
 
 
 def _baseline(
@@ -125,8 +139,10 @@ def _accept(
         place = Path(args.exceptions)
         try:
             loaded = accepting.load(place, place.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise BadInput(f"{place}: cannot be read") from error
+        except OSError as error:
+            raise BadInput(f"{place}: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise BadInput(f"{place}: not UTF-8") from error
     every = (*inline, *loaded)
     findings = [finding for file in files for finding in file.findings]
     idle = tuple(accepting.left_over(findings, every, today))
@@ -136,23 +152,28 @@ def _accept(
     return marked
 
 
-def _print(outcome: Outcome, output: str) -> None:
-    if output == "text":
-        from capadvise.gate.text import outcome_text
+def _findings(outcome: Outcome, wanted: str, *, installed: bool) -> Iterable[str]:
+    """The findings in a format, line by line."""
+    if wanted == "text":
+        from capadvise.gate.text import installed_text, outcome_text
 
-        print("\n".join(outcome_text(outcome)))
-        return
+        return installed_text(outcome) if installed else outcome_text(outcome)
     from capadvise.gate import machine
 
-    match output:
-        case "installed":
-            from capadvise.gate.text import installed_text
-
-            print("\n".join(installed_text(outcome)))
+    match wanted:
         case "json":
-            print(machine.outcome_json(outcome))
+            return (machine.outcome_json(outcome),)
         case "sarif":
-            print(machine.outcome_sarif(outcome))
+            return (machine.outcome_sarif(outcome),)
         case _:
-            for line in machine.outcome_github(outcome):
-                print(line)
+            return machine.outcome_github(outcome)
+
+
+def _write(lines: Iterable[str], output: str | None) -> None:
+    if output is None:
+        for line in lines:
+            print(line)
+        return
+    from capadvise.report.save import write
+
+    write(Path(output), "".join(f"{line}\n" for line in lines), private=False)

@@ -8,8 +8,7 @@ from collections.abc import Iterator
 import shtab
 
 from capadvise.cli.manual import TOPICS
-from capadvise.cli.manual.options import verbs
-from capadvise.cli.parser import build_parser
+from capadvise.cli.parser import build_parser, subcommands
 from capadvise.model.caps import NAMES
 from capadvise.model.errors import Exit
 
@@ -55,5 +54,5 @@ _COMPLETED: dict[object, object] = {
 
 def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
     yield from (a for a in parser._actions if not isinstance(a, argparse._SubParsersAction))
-    for _, _, child in verbs(parser):
+    for _, _, child in subcommands(parser):
         yield from _actions(child)

@@ -117,7 +117,11 @@ def _patch(args: argparse.Namespace, report: Report, snippet: Snippet) -> int:
         names = ", ".join(each.name for each in languages("edit"))
         raise BadInput(f"--into cannot patch {args.format}: {why}", hint=f"what it can: {names}")
     path = Path(args.into)
-    made = patching(path, language, args.service, snippet, report, replaces=args.partial)
+    made = patching(
+        *(path, language, args.service, snippet, report),
+        replaces=args.partial,
+        other_program=args.other_program,
+    )
     written = patch_file(made, with_dependents=args.with_dependents, dry_run=args.dry_run)
     if written and args.drop_in:
         if shutil.which("systemd-analyze") is None:

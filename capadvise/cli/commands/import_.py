@@ -23,5 +23,8 @@ def command(args: argparse.Namespace) -> int:
     if args.json:
         print_json(report)
     else:
-        print(*proposal_text(report, default(), path, columns=columns(sys.stdout)), sep="\n")
+        text = proposal_text(
+            report, default(), path, columns=columns(sys.stdout), verbose=args.verbose
+        )
+        print(*text, sep="\n")
     return Exit.OK

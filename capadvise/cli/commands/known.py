@@ -42,7 +42,8 @@ def command(args: argparse.Namespace) -> int:
         notice(f"note: {namesake_text(program, args.name)}")
     elif other := other_version(program.name, program.version, args.name):
         notice(f"note: {other}")
-    snippet = known_snippet(program, variant, set_name=args.set, asked=args.name)
+    set_name = args.set
+    snippet = known_snippet(program, variant, set_name=set_name, asked=args.name)
     print(LANGUAGES[args.format].render(snippet), end="")
     return Exit.OK
 

@@ -53,6 +53,12 @@ def _record(args: argparse.Namespace) -> int:
     for report, path in zip(reports, paths, strict=True):
         for line in summary(report, str(path)):
             print(printable(line))
+        if args.verbose:
+            from capadvise.report.text import proposal_text
+            from capadvise.workflow.notice import columns
+
+            text = proposal_text(report, default(), path, columns=columns(sys.stdout), verbose=True)
+            print("", *text, sep="\n")
     return Exit.OK
 
 
@@ -92,7 +98,10 @@ def _prove(args: argparse.Namespace) -> int:
     wishes = ProofWishes(args.check, args.timeout, args.replace_volumes, args.userns)
     report = prove_container(kubectl, owner, report, wishes)
     save(output, report, default())
-    print(*proposal_text(report, default(), output, columns=columns(sys.stdout)), sep="\n")
+    text = proposal_text(
+        report, default(), output, columns=columns(sys.stdout), verbose=args.verbose
+    )
+    print(*text, sep="\n")
     return exit_code([report])
 
 

@@ -18,7 +18,7 @@ from capadvise.workflow.notice import notice
 
 
 def command(args: argparse.Namespace) -> int:
-    """Write the merged report; what there is to say of it goes to stderr."""
+    """Write the merged report; notes on it go to stderr."""
     catalog = default()
     merged = merge(
         [(path, load(Path(path), catalog)) for path in args.reports], catalog, name=args.name

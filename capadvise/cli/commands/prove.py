@@ -77,5 +77,7 @@ def _print_results(
             notice(f"error: {one.name}: {result}")
         elif not args.json:
             path = report_path(args.output, one.name, several=several)
-            text = proposal_text(result, default(), path, columns=columns(sys.stdout))
+            text = proposal_text(
+                result, default(), path, columns=columns(sys.stdout), verbose=args.verbose
+            )
             print("", *text, sep="\n")

@@ -11,6 +11,7 @@ from capadvise.cli.commands.screens import show_live
 from capadvise.model.errors import BadInput
 from capadvise.observe.supervise.command import ANOTHER_FOLLOWS, Command
 from capadvise.targets.client.invocation import Invocation
+from capadvise.workflow.notice import notice
 from capadvise.workflow.record import (
     Wishes,
     container_client,
@@ -50,7 +51,7 @@ def command(args: argparse.Namespace) -> int:
         quiet=args.quiet,
         screens=None if args.no_tui or args.quiet or args.json else show_live,
     )
-    show = partial(show_proposal, quiet=args.quiet)
+    show = partial(show_proposal, quiet=args.quiet, verbose=args.verbose)
     if order is not None:
         ended, status = record_unit(order, target, wishes)
         show(ended)
@@ -75,7 +76,7 @@ def _words(args: argparse.Namespace) -> list[str]:
     """The command. Raises BadInput."""
     words: list[str] = args.command[1:] if args.command[:1] == ["--"] else args.command
     if args.copies:
-        raise BadInput("there is no --copies any more", hint="run --prove: trials tell more")
+        notice("--copies does nothing any more: --prove tells more")
     if not words:
         raise BadInput("no command to run", hint="capadvise run -- COMMAND …")
     return words

@@ -1,7 +1,7 @@
 """The pages of ``capadvise help``, and what some of them are made of: the catalog, the parser and
 the report's schema. ``python -m capadvise.cli.manual`` makes those again.
 
-For others: what is here, and ``options``.
+For others: what is here, ``options``, and ``terminal`` for a page as text.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ TOPICS = {
     "retries": "--retry: refused calls are made again, as root or as an ordinary user",
     "refusals": "what refused a call: capability, seccomp, a security module …; audit logs",
     "debugging": "a hardened service fails: whose call was refused, by what, and the cure",
+    "comparison": "what other tools do, and what they do better",
     "cost": "what observing, proving and the screens cost, beside other tools",
     "contributing": "the map, where to add what, and the path of one check",
     "capabilities": "every capability: what it permits, what an attacker gains, what to do instead",
@@ -41,5 +42,9 @@ TOPICS = {
 def page(topic: str) -> str:
     """A page, as Markdown. Raises BadInput for one that there is not."""
     if topic not in TOPICS:
-        raise BadInput(f"there is no page {topic!r}", hint=f"pages: {', '.join(TOPICS)}")
+        from capadvise.cli.parser.hints import nearest  # only errors need it
+
+        near = nearest(topic, TOPICS)
+        hint = f"did you mean capadvise help {near}?" if near else f"pages: {', '.join(TOPICS)}"
+        raise BadInput(f"there is no page {topic!r}", hint=hint)
     return (FOLDER / f"{topic}.md").read_text(encoding="utf-8")

@@ -61,6 +61,8 @@ def _command(command: DocumentedCommand) -> Iterator[str]:
 
 def _options(options: Sequence[DocumentedOption]) -> Iterator[str]:
     for option in options:
+        if option.more and option is next(each for each in options if each.more):
+            yield from (".PP", "More options:")
         yield from _item(option.written, option.help)
 
 
@@ -120,10 +122,11 @@ def _markdown_command(command: DocumentedCommand) -> Iterator[str]:
 
 
 def _markdown_options(options: Sequence[DocumentedOption]) -> Iterator[str]:
-    if options:
-        yield from ("", *head("option", "what it does"))
-    for option in options:
-        yield row(code([option.written]), prose(option.help))
+    for more, title in ((False, "option"), (True, "more options")):
+        if chosen := [option for option in options if option.more is more]:
+            yield from ("", *head(title, "what it does"))
+        for option in chosen:
+            yield row(code([option.written]), prose(option.help))
 
 
 def _markdown_notes(notes: Sequence[Note]) -> Iterator[str]:

@@ -12,7 +12,8 @@ import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from capadvise.cli.parser import build_parser
+from capadvise.cli.parser import build_parser, subcommands
+from capadvise.cli.parser.verbs import MORE
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,8 @@ class DocumentedOption:
     value: str
     """Its value as ``--help`` shows it: ``REPORT``, ``[all-calls]``, ``{oneshot,daemon}``."""
     help: str
+    more: bool = False
+    """One of those that few people need."""
 
     @property
     def written(self) -> str:
@@ -74,17 +77,8 @@ def program() -> DocumentedProgram:
     )
 
 
-def verbs(parser: argparse.ArgumentParser) -> Iterator[tuple[str, str, argparse.ArgumentParser]]:
-    """The subcommands of a parser: name, summary, and the parser of each."""
-    for action in parser._actions:  # argparse has no public way to look into a parser
-        if isinstance(action, argparse._SubParsersAction):
-            summaries = {choice.dest: choice.help or "" for choice in action._choices_actions}
-            for name, child in action.choices.items():
-                yield name, summaries[name], child
-
-
 def _commands(parser: argparse.ArgumentParser, before: str) -> Iterator[DocumentedCommand]:
-    for name, summary, child in verbs(parser):
+    for name, summary, child in subcommands(parser):
         whole = f"{before}{name}"
         within = tuple(_commands(child, f"{whole} "))
         yield DocumentedCommand(
@@ -100,11 +94,14 @@ def _commands(parser: argparse.ArgumentParser, before: str) -> Iterator[Document
 
 def _options(parser: argparse.ArgumentParser) -> Iterator[DocumentedOption]:
     """All options and arguments but those that are in the usage alone."""
-    for action in parser._actions:
+    groups = [group for group in parser._action_groups if group._group_actions]
+    for action, more in ((a, g.title == MORE) for g in groups for a in g._group_actions):
         inner = isinstance(action, argparse._HelpAction | argparse._SubParsersAction)
         documented = action.help is not argparse.SUPPRESS and (action.option_strings or action.help)
         if documented and not inner:
-            yield DocumentedOption(tuple(action.option_strings), _value(action), action.help or "")
+            yield DocumentedOption(
+                tuple(action.option_strings), _value(action), action.help or "", more=more
+            )
 
 
 def _value(action: argparse.Action) -> str:

@@ -1,13 +1,13 @@
 """The command line's arguments: one function for each subcommand. ``cli`` calls the module of
 ``commands`` that has its name.
 
-For others: ``build_parser``.
+For others: ``build_parser``, ``subcommands``, ``VERBS``; and ``verbs``, ``reading``, ``hints``.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from capadvise import __version__
 from capadvise.cli.parser import kubernetes, observing, reading
@@ -76,3 +76,14 @@ def build_parser(only: str = "") -> argparse.ArgumentParser:
     for add in [VERBS[only]] if only in VERBS else VERBS.values():
         add(verbs)
     return parser
+
+
+def subcommands(
+    parser: argparse.ArgumentParser,
+) -> Iterator[tuple[str, str, argparse.ArgumentParser]]:
+    """The subcommands of a parser: name, summary, and the parser of each."""
+    for action in parser._actions:  # argparse has no public way to look into a parser
+        if isinstance(action, argparse._SubParsersAction):
+            summaries = {choice.dest: choice.help or "" for choice in action._choices_actions}
+            for name, child in action.choices.items():
+                yield name, summaries[name], child

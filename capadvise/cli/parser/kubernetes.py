@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from capadvise.cli.parser.verbs import Parser, Verbs, seconds, verb
+import argparse
+
+from capadvise.cli.parser.verbs import Parser, Verbs, seconds, verb, verbose_option
 
 _KEEP = """\
 example:
@@ -41,7 +43,7 @@ def kubernetes(verbs: Verbs) -> None:
         verbs,
         "kubernetes",
         f"{{{_WHICH}}} …",
-        "record and prove a workload of a cluster, and keep it so",
+        "record a workload of a cluster, prove its set and enforce it",
     )
     parts = parser.add_subparsers(
         dest="verb", required=True, metavar="VERB", prog="capadvise kubernetes"
@@ -55,94 +57,118 @@ def kubernetes(verbs: Verbs) -> None:
 def _record(parts: Verbs) -> None:
     record = verb(
         *(parts, "record", "[options] WORKLOAD"),
-        "watch the pods of a workload on all their nodes, through kubectl",
+        "record the pods of a workload on all their nodes, through kubectl",
         _RECORD,
     )
     _workload(record)
+    record.add_argument(
+        "--image",
+        metavar="IMAGE",
+        required=True,
+        help="run the observers from this image, made by demos/image and pushed to your registry",
+    )
+    record.add_argument(
+        *("-o", "--output"),
+        metavar="DIR",
+        required=True,
+        help="write the reports into this folder",
+    )
     record.add_argument(
         "--for",
         dest="seconds",
         type=seconds,
         metavar="TIME",
-        help="end after 90s, 10m, 1h, 7d; default: with Ctrl-C, or after a day",
+        help="stop after 90s, 10m, 1h, 7d; default: with Ctrl-C, or after a day",
     )
     starts = record.add_mutually_exclusive_group()
     starts.add_argument(
         "--restart",
         action="store_true",
-        help="kubectl rollout restart, to see the pods start: without a start, reports only add",
+        help="restart the workload (kubectl rollout restart) to see its start: without a start, "
+        "reports only add capabilities",
     )
     starts.add_argument(
         "--canary",
         action="store_true",
         help="start a copy of a pod, with no Service pointing to it; the copy does real work",
     )
-    record.add_argument("--node", metavar="NODE", help="where the canary runs")
-    record.add_argument(
+    verbose_option(record)
+    more = record.more
+    more.add_argument("--node", metavar="NODE", help="run the canary on this node")
+    more.add_argument(
         "--replace-volumes",
         action="store_true",
-        help="the canary gets empty volumes in the place of persistent ones",
+        help="give the canary empty volumes instead of persistent ones",
     )
-    record.add_argument(
-        "--image",
-        metavar="IMAGE",
-        required=True,
-        help="what the observers run: demos/image makes it, a registry of yours has it",
-    )
-    record.add_argument(
-        "-o", "--output", metavar="DIR", required=True, help="a folder for the reports"
-    )
+    _context(more)
 
 
 def _dry_run(parts: Verbs) -> None:
     dry = verb(
         *(parts, "dry-run", "[options] WORKLOAD REPORT …"),
-        "ask the server what it would make of a workload with the sets of its reports",
+        "ask the server whether it accepts a workload with the sets of its reports",
         _DRY_RUN,
     )
     _workload(dry)
-    dry.add_argument("reports", nargs="+", metavar="REPORT", help="one for each container")
+    _context(dry)
+    dry.add_argument("reports", nargs="+", metavar="REPORT", help="name one for each container")
 
 
 def _prove(parts: Verbs) -> None:
     prove = verb(
         *(parts, "prove", "[options] WORKLOAD REPORT"),
-        "try the set of a report with copies of a pod, and show that no member can be dropped",
+        "find and prove the smallest set of a report, with copies of a pod",
         _PROVE,
     )
     _workload(prove)
-    prove.add_argument("report", metavar="REPORT", help="on one container of the workload")
+    prove.add_argument("report", metavar="REPORT", help="prove the set of this container's report")
+    prove.add_argument(
+        *("-o", "--output"),
+        metavar="REPORT",
+        required=True,
+        help="write the proven report to this file",
+    )
     prove.add_argument(
         "--check",
         metavar="SHELL",
-        help="decides instead of the probes; $NAMESPACE, $POD, $CONTAINER and $POD_IP are set",
+        help="judge the copies by this shell command instead of the probes; $NAMESPACE, $POD, "
+        "$CONTAINER and $POD_IP are set",
     )
-    prove.add_argument(
+    verbose_option(prove)
+    more = prove.more
+    more.add_argument(
         "--timeout",
         type=seconds,
         default=60.0,
         metavar="TIME",
-        help="until a start has worked: 90s, 2m; default: 60s",
+        help="wait this long for a start to work: 90s, 2m; default: 60s",
     )
-    prove.add_argument(
+    more.add_argument(
         "--replace-volumes",
         action="store_true",
-        help="copies get empty volumes in the place of persistent ones",
+        help="give the copies empty volumes instead of persistent ones",
     )
-    prove.add_argument(
+    more.add_argument(
         "--userns",
         action="store_true",
-        help="the copies have hostUsers: false: find the minimal set in a user namespace",
+        help="give the copies hostUsers: false, and find the minimal set in a user namespace",
     )
-    prove.add_argument(
-        "-o", "--output", metavar="REPORT", required=True, help="where to write the proven report"
-    )
+    _context(more)
 
 
 def _workload(parser: Parser) -> None:
-    parser.add_argument("workload", metavar="WORKLOAD", help="KIND/NAME: deployment/web, sts/db")
-    parser.add_argument("-n", "--namespace", metavar="NAMESPACE", help="default: kubectl's own")
-    parser.add_argument("--context", metavar="CONTEXT", help="of kubectl; default: the current one")
+    parser.add_argument(
+        "workload", metavar="WORKLOAD", help="name it KIND/NAME: deployment/web, sts/db"
+    )
+    parser.add_argument(
+        "-n", "--namespace", metavar="NAMESPACE", help="look in this namespace; default: kubectl's"
+    )
+
+
+def _context(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--context", metavar="CONTEXT", help="use this context of kubectl; default: the current one"
+    )
 
 
 def _keep(parts: Verbs) -> None:
@@ -151,13 +177,18 @@ def _keep(parts: Verbs) -> None:
         "print a policy that refuses pods of a workload with more capabilities than its reports",
         _KEEP,
     )
-    keep.add_argument("workload", metavar="WORKLOAD", help="KIND/NAME: deployment/web, sts/db")
-    keep.add_argument("reports", nargs="+", metavar="REPORT", help="one for each container")
     keep.add_argument(
-        "-n", "--namespace", metavar="NAMESPACE", help="default: where the pods were recorded"
+        "workload", metavar="WORKLOAD", help="name it KIND/NAME: deployment/web, sts/db"
+    )
+    keep.add_argument("reports", nargs="+", metavar="REPORT", help="name one for each container")
+    keep.add_argument(
+        "-n",
+        "--namespace",
+        metavar="NAMESPACE",
+        help="name this namespace in the policy; default: where the pods were recorded",
     )
     keep.add_argument(
-        "--kyverno", action="store_true", help="as a policy of Kyverno, not of Kubernetes itself"
+        "--kyverno", action="store_true", help="print a policy of Kyverno, not of Kubernetes itself"
     )
-    keep.add_argument("--warn", action="store_true", help="refuse nothing yet, only warn")
-    keep.add_argument("-o", "--output", metavar="FILE", help="where to write it; default: stdout")
+    keep.add_argument("--warn", action="store_true", help="warn only, refuse nothing yet")
+    keep.add_argument("-o", "--output", metavar="FILE", help="write to this file; default: stdout")

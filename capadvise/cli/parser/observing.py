@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from capadvise.cli.parser.verbs import Verbs, seconds, verb
+from capadvise.cli.parser.verbs import Verbs, json_option, seconds, verb, verbose_option
 from capadvise.config.watch_files import FILES
 
 _RUN = """\
@@ -19,14 +19,20 @@ def run(verbs: Verbs) -> None:
     parser = verb(
         verbs, "run", "[options] -- COMMAND …", "run a command and find what it needs", _RUN
     )
-    _report(parser, "where to write the report; of several containers: a folder")
-    _recording(
-        parser,
-        check="shell command that succeeds when the target works; the target is then stopped",
-        end="stop the target",
-    )
-    parser.add_argument("--user", metavar="USER", help="run as this user, with every capability")
+    _report(parser, "write the report to this file; with several containers, into this folder")
+    _check(parser, "stop the target once this shell command succeeds; judge trials by it, too")
     parser.add_argument(
+        "--prove",
+        action="store_true",
+        help="find and prove the minimal set afterwards, by running with less",
+    )
+    _until(parser, "stop the target")
+    verbose_option(parser)
+    json_option(parser, "print the report on stdout; the target's output goes to stderr")
+    more = parser.more
+    _check_details(more)
+    more.add_argument("--user", metavar="USER", help="run as this user, with every capability")
+    more.add_argument(
         "--retry",
         nargs="?",
         const="auto",
@@ -34,35 +40,26 @@ def run(verbs: Verbs) -> None:
         metavar="all-calls",
         help=(
             "start with an empty effective set and retry each refused call with one "
-            "capability added"
+            "capability added; all-calls: slower, for programs that trace others"
         ),
     )
-    parser.add_argument("--copies", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument(
+    more.add_argument("--copies", action="store_true", help=argparse.SUPPRESS)
+    more.add_argument(
         "--replace",
         action="store_true",
-        help="record in the place of containers that are up: they are stopped meanwhile, and "
-        "started again; without it, nothing that is up is touched",
+        help="stop running containers, record instead, start them again",
     )
+    _harden(more)
+    _quiet(more)
+    _no_tui(more)
     parser.add_argument(
-        "--prove",
-        action="store_true",
-        help="afterwards, run trials to find the floor: the smallest set that works",
+        "command", nargs=argparse.REMAINDER, metavar="COMMAND", help="record this command"
     )
-    _harden(parser)
-    parser.add_argument(
-        "--json",
-        action="store_true",
-        help="the report on stdout; the target's output goes to stderr",
-    )
-    parser.add_argument("--no-tui", action="store_true", help="disable the TUI")
-    parser.add_argument("command", nargs=argparse.REMAINDER, metavar="COMMAND")
 
 
 _ATTACH = """\
-The target is never stopped or signalled. Ctrl-C ends the recording. Only with --restart, a unit is
-restarted once it is watched, with the set that it has: its start is seen, and what is refused. The
-report is saved every three minutes meanwhile.
+The target is never stopped or signalled; only --restart restarts a unit. Ctrl-C ends the recording.
+The report is saved every three minutes.
 
 examples:
   capadvise attach --for 60 web
@@ -78,61 +75,33 @@ def attach(verbs: Verbs) -> None:
         "record something that is already running: a process, a container, a systemd unit, a pod",
         _ATTACH,
     )
-    _report(parser, "where to write the report; of the containers of pods: a folder")
-    _recording(
-        parser,
-        check="shell command that ends the recording when it passes",
-        end="end the recording",
+    _report(
+        parser, "write the report to this file; with several pods or containers, into this folder"
     )
+    _check(parser, "end the recording once this shell command succeeds")
+    _until(parser, "end the recording")
+    verbose_option(parser)
     _json(parser)
-    parser.add_argument(
+    parser.more.add_argument(
         "--restart",
         action="store_true",
-        help="restart a unit as it is, to see it from its first instruction",
+        help="restart a unit, its set unchanged, to see its start",
     )
-    parser.add_argument("--no-tui", action="store_true", help="disable the TUI")
+    _check_details(parser.more)
+    _quiet(parser.more)
+    _no_tui(parser.more)
     parser.add_argument(
         "what",
         metavar="PID|CONTAINER|UNIT|NAMESPACE/POD",
-        help="a unit: web.service; a container of a pod: NAMESPACE/POD/CONTAINER",
-    )
-
-
-def _isolation(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--isolate",
-        action="store_true",
-        default=True,
-        help="own mounts, network, host name and IPC, and overlays for files: the default",
-    )
-    parser.add_argument(
-        "--no-isolate",
-        dest="isolate",
-        action="store_false",
-        help="none of that: try a recorded command in the real environment",
-    )
-    parser.add_argument(
-        "--userns",
-        action="store_true",
-        help="make the trials in a user namespace, and find the minimal set there",
-    )
-    parser.add_argument(
-        "--in-place",
-        action="store_true",
-        help="let trials of a recorded command write to the real files; the rest stays isolated",
-    )
-    parser.add_argument(
-        "--reuse-volumes",
-        action="store_true",
-        help="let trials of a container write to its own volumes instead of copies",
+        help="name a unit as web.service, a container of a pod as NAMESPACE/POD/CONTAINER",
     )
 
 
 _WATCH = """\
 A line for each new kind of refusal: whose call it was (container, pod, unit, user or program), what
-the call was, what refused it, and the cure. Repetitions are counted: Ctrl-C ends it with a summary,
-SIGHUP prints one meanwhile. On a terminal, a screen shows the same by owner. The kernel does the
-counting; it takes root and Linux 5.15.
+the call was, what refused it, and the cure. Repetitions are counted: Ctrl-C ends with a summary,
+SIGHUP prints one in between. On a terminal, a screen shows the same by owner. The kernel does the
+counting; this needs root and Linux 5.15.
 
 examples:
   capadvise watch
@@ -147,47 +116,41 @@ def watch(verbs: Verbs) -> None:
         "watch the whole machine: what is refused, whose it is, and the cure",
         _WATCH,
     )
-    parser.add_argument("--all", action="store_true", help="show refusals that have no effect, too")
+    _until(parser, "stop watching")
+    parser.add_argument("--all", action="store_true", help="show refusals without effect, too")
     parser.add_argument(
         "--against",
         metavar="REPORT|DIR",
-        help="say of each refusal whether the report of its service knows of it",
+        help="say of each refusal whether the report of its service covers it",
     )
-    parser.add_argument(
+    json_option(parser, "print one JSON object a line")
+    more = parser.more
+    more.add_argument(
         "--every-call",
         action="store_true",
-        help="see the end of each system call, too: what seccomp answers with an error, read-only"
-        " mounts and other refusals without a capability check; system calls of the whole machine"
-        " take longer (1.07 to 1.2 times)",
+        help="show refusals without a capability check, too: errors by seccomp, read-only mounts "
+        "…; makes system calls of the whole machine slower (1.07 to 1.2 times)",
     )
-    parser.add_argument(
-        "--for",
-        dest="seconds",
-        type=seconds,
-        metavar="TIME",
-        help="end after this time: seconds, or 10m, 2h, 7d",
-    )
-    parser.add_argument("--json", action="store_true", help="one JSON object a line")
-    parser.add_argument("--no-tui", action="store_true", help="disable the TUI: a line for each")
-    parser.add_argument(
-        "--prometheus",
-        metavar="FILE",
-        help="keep counters in this file, for the textfile collector of the node exporter",
-    )
-    parser.add_argument(
-        "--emit",
-        choices=tuple(FILES),
-        help="print a unit or a DaemonSet that runs it with the least that it needs",
-    )
-    parser.add_argument(
+    more.add_argument(
         "--since-boot",
         action="store_true",
-        help="begin with what the audit records of this boot tell: auditd's files, the journal, or"
-        " the kernel's messages",
+        help="start with the audit records of this boot, from auditd's files, the journal or the "
+        "kernel's messages",
     )
-    parser.add_argument(
-        "-q", "--quiet", action="store_true", help="no TUI, and do not say that it has begun"
+    more.add_argument(
+        "--prometheus",
+        metavar="FILE",
+        help="write counters to this file, for the textfile collector of the node exporter",
     )
+    more.add_argument(
+        "--emit",
+        choices=tuple(FILES),
+        help="print a unit or a DaemonSet that runs watch with the least that it needs",
+    )
+    more.add_argument(
+        "-q", "--quiet", action="store_true", help="disable the TUI, and print no start message"
+    )
+    _no_tui(more)
 
 
 _PROVE = """\
@@ -200,41 +163,69 @@ example: capadvise prove web.json -o proven.json
 def prove(verbs: Verbs) -> None:
     parser = verb(
         *(verbs, "prove", "[options] WORKLOAD.yaml|REPORT"),
-        "try exactly this set, and show that no member can be dropped",
+        "find and prove the smallest set, by running with less",
         _PROVE,
     )
-    parser.add_argument("file", metavar="WORKLOAD.yaml|REPORT")
     parser.add_argument(
-        "--check",
-        metavar="SHELL",
-        help=(
-            "for a report: shell command that succeeds when the target works, instead of "
-            "the recorded one"
-        ),
+        "file", metavar="WORKLOAD.yaml|REPORT", help="take the command and its check from this file"
     )
-    _check_after(parser)
-    _harden(parser)
-    _isolation(parser)
-    data = parser.add_mutually_exclusive_group()
+    _report(parser, "write the report to this file; with several workloads, into this folder")
+    _check(parser, "judge trials by this shell command, instead of the one in the report")
+    verbose_option(parser)
+    _json(parser)
+    more = parser.more
+    _check_after(more)
+    _harden(more)
+    _isolation(more)
+    data = more.add_mutually_exclusive_group()
     data.add_argument(
         "--fresh-only",
         dest="data",
         action="store_const",
         const="fresh",
-        help="trials of a container only start with new volumes and empty folders",
+        help="start containers only with new volumes and empty folders",
     )
     data.add_argument(
         "--data-only",
         dest="data",
         action="store_const",
         const="data",
-        help="trials of a container only start with the existing data",
+        help="start containers only with the existing data",
+    )
+    more.add_argument(
+        "-j", "--jobs", type=int, default=1, metavar="N", help="run N workloads at a time"
+    )
+
+
+def _isolation(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--isolate",
+        action="store_true",
+        default=True,
+        help="give trials their own mounts, network, host name and IPC, and overlays for files "
+        "(default)",
     )
     parser.add_argument(
-        "-j", "--jobs", type=int, default=1, metavar="N", help="run this many workloads at a time"
+        "--no-isolate",
+        dest="isolate",
+        action="store_false",
+        help="run the trials of a recorded command in the real environment",
     )
-    _report(parser, "where to write the report; of several workloads: a folder")
-    _json(parser)
+    parser.add_argument(
+        "--userns",
+        action="store_true",
+        help="run the trials in a user namespace, and find the minimal set there",
+    )
+    parser.add_argument(
+        "--in-place",
+        action="store_true",
+        help="let the trials of a recorded command write to the real files; isolate the rest",
+    )
+    parser.add_argument(
+        "--reuse-volumes",
+        action="store_true",
+        help="let the trials of a container write to its own volumes instead of copies",
+    )
 
 
 _IMPORT = """\
@@ -248,11 +239,12 @@ example: journalctl -k | capadvise import - --program cupsd
 
 def import_(verbs: Verbs) -> None:
     parser = verb(verbs, "import", "[options] FILE", "build a report from an audit log", _IMPORT)
-    parser.add_argument("log", metavar="FILE", help="- for standard input")
+    parser.add_argument("log", metavar="FILE", help="read this log; - for standard input")
     parser.add_argument(
-        "--program", metavar="NAME", help=("which program, where the log covers several")
+        "--program", metavar="NAME", help="choose the program, where the log covers several"
     )
-    _report(parser, "where to write the report")
+    _report(parser, "write the report to this file")
+    verbose_option(parser)
     _json(parser)
 
 
@@ -269,67 +261,57 @@ examples:
 def inspect(verbs: Verbs) -> None:
     parser = verb(
         *(verbs, "inspect", "[options] [TARGET …]"),
-        "what a process or container holds, and what confines it",
+        "show what a process or container holds, and what confines it",
         _INSPECT,
     )
     parser.add_argument(
         "targets",
         nargs="*",
         metavar="TARGET",
-        help="container:NAME, image:NAME, NAME.service, PID or self",
+        help="name it: container:NAME, image:NAME, NAME.service, PID or self",
     )
     parser.add_argument(
         "--seccomp",
         action="store_true",
-        help="which calls its filter refuses though its capabilities would open them; stops the "
-        "process for a moment",
+        help="list the calls that its seccomp filter refuses though its capabilities would allow "
+        "them; stops the process for a moment",
     )
-    parser.add_argument("--json", action="store_true", help="as JSON, always a list")
+    json_option(parser, "print JSON, always a list")
 
 
 def doctor(verbs: Verbs) -> None:
-    parser = verb(verbs, "doctor", "[options]", "what can be observed here, and how to get more")
+    parser = verb(
+        verbs, "doctor", "[options]", "show what can be observed here, and how to get more"
+    )
     parser.add_argument(
         "--self-test",
         action="store_true",
-        help="record a small program whose needs are known, in each way that there is here; exit "
-        "code 1: an answer was wrong",
+        help="record a small program with known needs in every way that works here; exit with 1 "
+        "if an answer was wrong",
     )
 
 
-def _harden(parser: argparse.ArgumentParser) -> None:
+def _harden(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--harden",
         action="store_true",
-        help="for a systemd unit: prove its set, then try which options of systemd it works with",
+        help="prove the set of a systemd unit, then find the options of systemd that it works with",
     )
 
 
-def _report(parser: argparse.ArgumentParser, where: str) -> None:
+def _report(parser: argparse._ActionsContainer, where: str) -> None:
     parser.add_argument("-o", "--output", metavar="REPORT", help=where)
 
 
-def _json(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="the report on stdout")
+def _json(parser: argparse._ActionsContainer) -> None:
+    json_option(parser, "print the report on stdout")
 
 
-def _check_after(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--check-after",
-        type=seconds,
-        metavar="SECONDS",
-        help="first try the check so long after the start, where a try would get in its way",
-    )
+def _check(parser: argparse._ActionsContainer, what: str) -> None:
+    parser.add_argument("--check", metavar="SHELL", help=what)
 
 
-def _recording(parser: argparse.ArgumentParser, *, check: str, end: str) -> None:
-    parser.add_argument("--check", metavar="SHELL", help=check)
-    _check_after(parser)
-    parser.add_argument(
-        "--kind",
-        choices=("oneshot", "daemon"),
-        help="run the check only after the target has ended, or only while it runs",
-    )
+def _until(parser: argparse._ActionsContainer, end: str) -> None:
     parser.add_argument(
         "--for",
         dest="seconds",
@@ -337,4 +319,32 @@ def _recording(parser: argparse.ArgumentParser, *, check: str, end: str) -> None
         metavar="TIME",
         help=f"{end} after this time: seconds, or 10m, 2h, 7d",
     )
-    parser.add_argument("-q", "--quiet", action="store_true", help="print no proposal")
+
+
+def _check_details(parser: argparse._ActionsContainer) -> None:
+    _check_after(parser)
+    parser.add_argument(
+        "--kind",
+        choices=("oneshot", "daemon"),
+        help="run the check only after the target has ended (oneshot), or only while it runs "
+        "(daemon)",
+    )
+
+
+def _check_after(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--check-after",
+        type=seconds,
+        metavar="SECONDS",
+        help="wait this long before the first check",
+    )
+
+
+def _quiet(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "-q", "--quiet", action="store_true", help="print no result; only write the report"
+    )
+
+
+def _no_tui(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument("--no-tui", action="store_true", help="disable the TUI")

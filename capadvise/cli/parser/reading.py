@@ -3,14 +3,25 @@ catalog, help, known, completions."""
 
 from __future__ import annotations
 
-from capadvise.cli.parser.verbs import Verbs, verb
+import argparse
+
+from capadvise.cli.parser.verbs import (
+    Verbs,
+    json_option,
+    renamed,
+    set_option,
+    verb,
+)
 
 
 def review(verbs: Verbs) -> None:
     what = "open a report in the TUI: choose, prove, see the risk, save"
     parser = verb(verbs, "review", "[REPORT]", what)
     parser.add_argument(
-        "report", metavar="REPORT", nargs="?", help="without it: choose from the saved reports"
+        "report",
+        metavar="REPORT",
+        nargs="?",
+        help="open this report; without it: choose from the saved reports",
     )
 
 
@@ -27,50 +38,54 @@ def emit(verbs: Verbs) -> None:
         "print the set in a runtime's language, or patch a file",
         _EMIT,
     )
-    parser.add_argument("report", metavar="REPORT")
+    parser.add_argument("report", metavar="REPORT", help="take the set from this report")
     parser.add_argument(
-        "--format", choices=tuple(FORMATS), help="the language; required without --drop-in"
+        "--format",
+        choices=tuple(FORMATS),
+        help="choose the language; required without --drop-in",
     )
-    parser.add_argument(
-        "--set",
-        choices=("recommended", "minimal"),
-        default="recommended",
-        help="the recommended set (default), or the minimal set proven by trials",
-    )
+    set_option(parser)
     parser.add_argument("--into", metavar="FILE", help="patch this file, and show the diff")
-    parser.add_argument(
-        "--drop-in",
-        action="store_true",
-        help=(
-            "of a systemd unit: write /etc/systemd/system/UNIT.d/capadvise.conf, checked by "
-            "systemd-analyze, and show the diff"
-        ),
-    )
     parser.add_argument(
         "--service",
         metavar="[[NAMESPACE/]KIND/]NAME[/CONTAINER]",
-        help="which one to patch, where the file has several",
+        help="choose what to patch, where the file has several",
     )
-    parser.add_argument(
+    parser.add_argument("--dry-run", action="store_true", help="show the diff, write nothing")
+    _output(parser, "write to this file; default: stdout")
+    more = parser.more
+    more.add_argument(
+        "--drop-in",
+        action="store_true",
+        help=(
+            "write /etc/systemd/system/UNIT.d/capadvise.conf for a systemd unit, checked by "
+            "systemd-analyze, and show the diff"
+        ),
+    )
+    more.add_argument(
         "--partial",
         action="store_true",
         help=(
-            "with --into, --drop-in: let a report that did not observe the start (attach) take "
-            "capabilities away"
+            "let a report that did not observe the start (attach) take capabilities away; with "
+            "--into or --drop-in"
         ),
     )
-    parser.add_argument(
+    more.add_argument(
+        "--other-program",
+        action="store_true",
+        help="patch a file that runs another program than the recorded one; with --into",
+    )
+    more.add_argument(
         "--with-dependents",
         action="store_true",
-        help="with --into: also change the compose services that extend this one",
+        help="change the compose services that extend this one, too; with --into",
     )
-    parser.add_argument(
+    more.add_argument(
         "--key",
         metavar="KEY",
-        help="with --format kubernetes: as values of a Helm chart, below web.securityContext",
+        help="print values of a Helm chart below this key (web.securityContext); with --format "
+        "kubernetes",
     )
-    parser.add_argument("--dry-run", action="store_true", help="show the diff, write nothing")
-    parser.add_argument("-o", "--output", metavar="FILE", help="where to write it; default: stdout")
 
 
 def explain(verbs: Verbs) -> None:
@@ -78,9 +93,11 @@ def explain(verbs: Verbs) -> None:
         *(verbs, "explain", "CAP | REPORT | --site FUNCTION"),
         "explain a capability, a report, a kernel function",
     )
-    parser.add_argument("what", nargs="?", metavar="CAP|REPORT")
     parser.add_argument(
-        "--site", metavar="FUNCTION", help=("a kernel function that checks a capability")
+        "what", nargs="?", metavar="CAP|REPORT", help="explain this capability or report"
+    )
+    parser.add_argument(
+        "--site", metavar="FUNCTION", help="explain a kernel function that checks a capability"
     )
 
 
@@ -97,7 +114,7 @@ An error fails the gate; with --strict, a warning does too. A file that cannot b
 its readers take differently, ends with 2; the others are judged anyway. A comment accepts a
 finding: # capadvise: accept RULE, reason: TEXT. `capadvise help gate` says more.
 
-example: capadvise check compose.yaml --against baseline/ --output github
+example: capadvise check compose.yaml --against baseline/ --format github
 """
 
 
@@ -112,78 +129,95 @@ def _files() -> str:
 def check(verbs: Verbs) -> None:
     parser = verb(
         *(verbs, "check", "[options] FILE|DIR …"),
-        "gate: check what files grant against rules and reports",
+        "check what files grant against rules and reports: the gate for CI",
         _CHECK.format(files=_files()),
     )
-    parser.add_argument("files", nargs="*", metavar="FILE|DIR|-")
     parser.add_argument(
-        "--installed",
+        "files", nargs="*", metavar="FILE|DIR|-", help="check these files, and those in folders"
+    )
+    parser.add_argument(
+        "--against",
+        metavar="REPORT|DIR",
+        help="compare with the reports of the services: a file, or a folder of them",
+    )
+    parser.add_argument("--strict", action="store_true", help="fail on warnings, too")
+    parser.add_argument(
+        "--fix",
         action="store_true",
-        help="instead of files: all systemd services of this machine, a line each",
+        help="give each service what its report recommends; with --against",
     )
     parser.add_argument(
-        "--against", metavar="REPORT|DIR", help="folder or files with the reports of the services"
+        "--format",
+        choices=_FINDINGS,
+        help="print the findings as text (default), JSON, SARIF or annotations of GitHub",
     )
-    parser.add_argument(
-        "--allow-unknown", action="store_true", help="accept services that no report knows"
-    )
-    parser.add_argument("--strict", action="store_true", help="warnings fail the gate, too")
-    parser.add_argument(
+    _output(parser, "write the findings to this file; default: stdout")
+    more = parser.more
+    more.add_argument(
         "--require",
         choices=("baseline", "restricted"),
-        help="the Pod Security level that each service must meet",
+        help="demand this Pod Security level of each service",
     )
-    parser.add_argument(
-        "--exceptions", metavar="FILE", help="findings that are accepted, with owner and expiry"
+    more.add_argument(
+        "--allow-unknown", action="store_true", help="accept services that no report covers"
     )
-    parser.add_argument(
+    more.add_argument(
+        "--exceptions",
+        metavar="FILE",
+        help="accept the findings that this file lists, with owner and expiry",
+    )
+    more.add_argument(
         "--no-inline", action="store_true", help="ignore accepting comments in the files"
     )
-    parser.add_argument(
+    more.add_argument(
         "--resolve",
         action="store_true",
         help="let docker compose, quadlet, systemd, kustomize and helm resolve the files",
     )
-    parser.add_argument(
+    more.add_argument(
         "--images",
         action="store_true",
         help="read the labels of the services' images, as far as docker or podman have them",
     )
-    parser.add_argument(
-        "--fix",
+    more.add_argument(
+        "--installed",
         action="store_true",
-        help="with --against: give each service what its report recommends",
+        help="check all systemd services of this machine instead of files, a line each",
     )
-    parser.add_argument(
-        "--output",
-        choices=("text", "json", "sarif", "github"),
-        default="text",
-        help="text by default",
-    )
+
+
+_FINDINGS = ("text", "json", "sarif", "github")
+
+
+def format_of_check(args: argparse.Namespace) -> str:
+    """The format of the findings. ``--output`` once named the format; a file of such a name is
+    ``./json``."""
+    if args.output in _FINDINGS:
+        renamed(f"check --output {args.output}", f"--format {args.output}")
+        args.format, args.output = args.output, None
+    return args.format or _FINDINGS[0]
 
 
 def merge(verbs: Verbs) -> None:
     parser = verb(
         verbs, "merge", "[options] REPORT …", "combine several runs of one target into one report"
     )
-    parser.add_argument("reports", nargs="+", metavar="REPORT")
+    parser.add_argument("reports", nargs="+", metavar="REPORT", help="combine these")
     parser.add_argument(
         "--as",
         dest="name",
         metavar="NAME",
-        help=("treat them as one target, named NAME, although they were run differently"),
+        help="treat them as one target of this name, although they were run differently",
     )
-    parser.add_argument(
-        "-o", "--output", metavar="REPORT", help=("where to write it; default: stdout")
-    )
+    _output(parser, "write the merged report to this file; default: stdout", "REPORT")
 
 
 def diff(verbs: Verbs) -> None:
     parser = verb(verbs, "diff", "[options] A B", "show what changed between two reports")
-    parser.add_argument("before", metavar="A", help="a report")
-    parser.add_argument("after", metavar="B", help="a later one")
-    parser.add_argument("-o", "--output", metavar="FILE", help="where to write it; default: stdout")
-    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.add_argument("before", metavar="A", help="compare this report")
+    parser.add_argument("after", metavar="B", help="with this later one")
+    _output(parser, "write the changes to this file; default: stdout")
+    json_option(parser, "print JSON")
 
 
 def catalog(verbs: Verbs) -> None:
@@ -192,10 +226,10 @@ def catalog(verbs: Verbs) -> None:
     facts = parser.add_subparsers(
         dest="verb", required=True, metavar=which, prog="capadvise catalog"
     )
-    verb(facts, "list", "", "all capabilities, a line each")
-    show = verb(facts, "show", "CAP", "one capability, with every use that is known of it")
-    show.add_argument("cap", metavar="CAP")
-    verb(facts, "check", "", "check that every file keeps to its schema")
+    verb(facts, "list", "", "list all capabilities, a line each")
+    show = verb(facts, "show", "CAP", "show one capability, with every known use")
+    show.add_argument("cap", metavar="CAP", help="show this capability")
+    verb(facts, "check", "", "check every file against its schema")
 
 
 _HELP = """\
@@ -204,8 +238,10 @@ example: capadvise help judgement
 
 
 def help_(verbs: Verbs) -> None:
-    what = "documentation pages; without a name, their list"
-    verb(verbs, "help", "[PAGE]", what, _HELP).add_argument("topic", nargs="?", metavar="PAGE")
+    what = "show a page of the documentation; without a name, list the pages"
+    verb(verbs, "help", "[PAGE]", what, _HELP).add_argument(
+        "topic", nargs="?", metavar="PAGE", help="show this page"
+    )
 
 
 _KNOWN = """\
@@ -227,25 +263,22 @@ def known(verbs: Verbs) -> None:
 
     parser = verb(
         *(verbs, "known", "[NAME [--format FORMAT]]"),
-        "sets of well-known programs that were proven before",
+        "show the proven sets of well-known programs",
         _KNOWN,
     )
-    parser.add_argument("name", nargs="?", metavar="NAME")
+    parser.add_argument(
+        "name", nargs="?", metavar="NAME", help="show this program; without it: list all"
+    )
     parser.add_argument(
         "--format",
         choices=tuple(name for name, each in LANGUAGES.items() if not each.for_command),
         help="print the set in this language; label: lines of a Dockerfile",
     )
-    parser.add_argument(
-        "--set",
-        choices=("recommended", "minimal"),
-        default="recommended",
-        help="the recommended set (default), or the minimal set",
-    )
+    set_option(parser)
     parser.add_argument(
         "--variant",
         metavar="WORDS",
-        help="the variant with these words in its name; else the first",
+        help="choose the variant with these words in its name; default: the first",
     )
 
 
@@ -263,7 +296,11 @@ For zsh, .zshrc needs fpath+=~/.zfunc before it calls compinit. The folders must
 def completions(verbs: Verbs) -> None:
     parser = verb(
         *(verbs, "completions", "bash|zsh|fish"),
-        "print what a shell needs to complete a command line",
+        "print the completion script of a shell",
         _COMPLETIONS,
     )
-    parser.add_argument("shell", choices=("bash", "zsh", "fish"))
+    parser.add_argument("shell", choices=("bash", "zsh", "fish"), help="write it for this shell")
+
+
+def _output(parser: argparse.ArgumentParser, what: str, kind: str = "FILE") -> None:
+    parser.add_argument("-o", "--output", metavar=kind, help=what)

@@ -6,29 +6,79 @@ import argparse
 import math
 import os
 import sys
-from typing import NoReturn, TypeAlias
+from functools import cached_property
+from typing import Any, NoReturn, TypeAlias
 
 from capadvise.model.errors import Exit
 from capadvise.model.escape import printable
 
+MORE = "more options"
+"""The title of the group of options that few people need."""
+
 
 class Parser(argparse.ArgumentParser):
-    """Prints errors in the form that all of capadvise uses."""
+    """Prints errors in the form that all of capadvise uses, with what was probably meant; ``error``
+    of the subcommand, not of the whole program, says what it does not know."""
 
-    def error(self, message: str) -> NoReturn:
+    def error(self, message: str, hint: str = "") -> NoReturn:
+        message = message.replace("ignored explicit argument", "takes no value:")
+        if message.startswith("the following arguments are required"):
+            from capadvise.cli.parser.hints import misspelt
+
+            message, hint = misspelt(self, self._words) or (message, hint)
         self.print_usage(sys.stderr)
-        self.exit(Exit.USAGE, f"capadvise: error: {printable(message)}\n")
+        said = f"capadvise: error: {printable(message)}\n"
+        self.exit(
+            Exit.USAGE, f"{said}capadvise: hint: {printable(hint or f'{self.prog} --help')}\n"
+        )
+
+    @cached_property
+    def more(self) -> argparse._ArgumentGroup:
+        """The options that few people need: a group of their own, below the usual ones."""
+        self._optionals.title = "usual options"
+        return self.add_argument_group(MORE)
+
+    def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]
+        self._words = sys.argv[1:] if args is None else args
+        known, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            from capadvise.cli.parser.hints import unknown_words  # only errors need it
+
+            self.error(*unknown_words(self, unknown))
+        return known, unknown
+
+    def _check_value(self, action: argparse.Action, value: object) -> None:
+        if action.choices is not None and value not in action.choices:
+            from capadvise.cli.parser.hints import unknown_value
+
+            self.error(*unknown_value(self, action, str(value)))
+
+    def _get_option_tuples(self, option_string: str) -> list[Any]:
+        """Without ``--json=1``, which would make an abbreviated ``--js`` ambiguous."""
+        tuples = super()._get_option_tuples(option_string)
+        return [each for each in tuples if "=" not in each[1]]
 
 
-class Help(argparse.RawDescriptionHelpFormatter):
+class Help(argparse.HelpFormatter):
     """Gets its width without ``shutil``, which would make each command slower: it loads four
     compression libraries."""
 
     def __init__(self, prog: str) -> None:
-        super().__init__(prog, width=_columns() - 2)
+        super().__init__(prog, width=columns() - 2)
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        """Wrap paragraphs; examples and what is indented stay as they are."""
+        import textwrap
+
+        return "\n\n".join(
+            block
+            if block.startswith((" ", "example"))
+            else textwrap.fill(" ".join(block.split()), width)
+            for block in text.strip("\n").split("\n\n")
+        )
 
 
-def _columns() -> int:
+def columns() -> int:
     """The width of the terminal, by the rules of ``shutil.get_terminal_size``."""
     columns = os.environ.get("COLUMNS", "")
     if columns.isdecimal() and int(columns):
@@ -73,3 +123,45 @@ def verb(verbs: Verbs, name: str, usage: str, what: str, notes: str = "") -> Par
         epilog=notes,
         formatter_class=Help,
     )
+
+
+def json_option(parser: argparse._ActionsContainer, what: str) -> None:
+    """Add ``--json``: 2 for today's version of what is printed, 1 for the one before."""
+    parser.add_argument("--json", action="store_const", const=2, default=0, help=what)
+    for version in (1, 2):
+        parser.add_argument(
+            f"--json={version}",
+            dest="json",
+            action="store_const",
+            const=version,
+            help=argparse.SUPPRESS,
+        )
+
+
+def verbose_option(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "-v", "--verbose", action="store_true", help="print the evidence for each capability, too"
+    )
+
+
+def set_option(parser: argparse._ActionsContainer) -> None:
+    """Add ``--set``; ``floor`` was the word for the minimal set."""
+    parser.add_argument(
+        "--set",
+        type=_set_name,
+        choices=("recommended", "minimal"),
+        default="recommended",
+        help="choose the recommended set (default), or the minimal set, proven by trials",
+    )
+
+
+def _set_name(text: str) -> str:
+    if text != "floor":
+        return text
+    renamed("--set floor", "--set minimal")
+    return "minimal"
+
+
+def renamed(old: str, new: str) -> None:
+    """Say that an old spelling, which goes on working, has another name now."""
+    print(f"capadvise: {old} is now {new}", file=sys.stderr)

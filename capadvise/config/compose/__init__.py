@@ -25,7 +25,8 @@ COMPOSE = Language(
         refuses=True,
         winner=Winner.ADD,
         bounds_only=True,
-        free_ports="In docker, ports need it only with network_mode: host.",
+        free_ports="docker needs no NET_BIND_SERVICE in a network of the container's own; for "
+        "podman-compose, add it.",
         opens_ports=True,
         own_users='Start dockerd with "userns-remap" for all its containers',
     ),

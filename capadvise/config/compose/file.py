@@ -16,6 +16,7 @@ from capadvise.config.yaml.reader import (
     Documents,
     Entries,
     any_text,
+    command_words,
     key_lines,
     line,
     optional_text,
@@ -153,6 +154,7 @@ def _service(documents: Documents, name: str, node: Node, at: int, project: Proj
     return Declared(
         service=name,
         image=any_text(keys.get("image")),
+        command=_command(keys),
         line=at,
         drop=tuple(cap for cap, _ in drop),
         add=tuple(cap for cap, _ in add),
@@ -167,6 +169,12 @@ def _service(documents: Documents, name: str, node: Node, at: int, project: Proj
         variables=tuple(_variables(documents, keys, project)),
         profiles=tuple(profiles(options)),
     )
+
+
+def _command(keys: Entries) -> tuple[str, ...]:
+    """The words of its entrypoint, else of its command, which can be arguments alone."""
+    said = (command_words(keys.get(key)) for key in ("entrypoint", "command"))
+    return next(filter(None, said), ())
 
 
 def _no_new_privileges(option: str) -> str:

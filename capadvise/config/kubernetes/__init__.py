@@ -20,7 +20,8 @@ KUBERNETES = Language(
         bounds_only=True,
         filters=False,
         pod_security=True,
-        free_ports="With containerd 2, ports need it only with hostNetwork: true.",
+        free_ports="containerd 2 needs no NET_BIND_SERVICE in a pod's own network; where an "
+        "older one or CRI-O runs the pod, add it.",
         no_gain="allowPrivilegeEscalation: false",
         own_users="Set hostUsers: false in the pod's spec",
     ),

@@ -340,9 +340,8 @@ def _notes(container: FileContainer, snippet: Snippet) -> Iterator[str]:
     ]
     said = {key: value for place in reversed(places) for key, value in place.items()}
     user = text(said.get("runAsUser"))
-    yield from on_user(
-        snippet, NON_ROOT if user is None and is_on(said.get("runAsNonRoot")) else user
-    )
+    other = user is None and is_on(said.get("runAsNonRoot"))
+    yield from on_user(snippet, NON_ROOT if other else user, "kubernetes")
 
 
 # ------------------------------------------------------------------------------ what else

@@ -22,6 +22,7 @@ from capadvise.config.yaml.reader import (
     Documents,
     Entries,
     any_text,
+    command_words,
     flag,
     is_null,
     line,
@@ -43,7 +44,7 @@ def render(snippet: Snippet) -> str:
     lines = [
         f"# This patch allows the Pod Security level {_level(snippet)}\n",
         *([] if snippet.owner else [_ANOTHER_KIND]),
-        snippet.comments(more=tuple(engine.notes(snippet))),
+        snippet.comments(more=tuple(engine.notes(snippet, "kubernetes"))),
         f"apiVersion: {API_VERSION.get(kind, 'apps/v1')}\nkind: {kind}\n",
         f"metadata:\n  name: {quoted(owner)}\n",
     ]
@@ -69,7 +70,7 @@ def helm_values(snippet: Snippet, key: str) -> str:
         raise BadInput(f"--key {key!r:.80} is no key of values", hint="such as web.securityContext")
     lines = [
         f"# These values allow the Pod Security level {_level(snippet)}\n",
-        snippet.comments(more=tuple(engine.notes(snippet))),
+        snippet.comments(more=tuple(engine.notes(snippet, "kubernetes"))),
     ]
     depth = 0
     for depth, part in enumerate(key.split(".")):
@@ -178,6 +179,7 @@ def _declared(documents: Documents, container: ManifestContainer) -> Declared:
     return Declared(
         service=container.service,
         image=any_text(container.keys.get("image")),
+        command=command_words(container.keys.get("command")),
         line=container.line,
         drop=tuple(cap for cap, _ in drop),
         add=tuple(cap for cap, _ in add),

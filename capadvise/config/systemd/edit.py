@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 
+from capadvise.catalog import default
 from capadvise.config.consumer import capability_number
 from capadvise.config.declared import Declared, is_root
 from capadvise.config.patched import Patched
@@ -31,6 +32,7 @@ from capadvise.config.units.edits import (
 )
 from capadvise.config.units.file import Assignment, Unit, flag_of, parse
 from capadvise.judgement.hardening import OPTION_KEYS
+from capadvise.judgement.harm import ambient_refused
 from capadvise.model.caps import Cap, CapSet
 from capadvise.model.errors import BadInput, CannotPatch
 from capadvise.model.target import recorded_unit
@@ -182,9 +184,11 @@ def _notes(unit: Unit, snippet: Snippet) -> Iterator[str]:
             yield f"{item.key}={item.value.split()[0]}: its + gives it all capabilities"
     of_unit = recorded_unit(snippet.argv) is not None  # then its files say who it is
     if _drop_in(unit) and unit.all_of(_SERVICE).last("User") is None and not of_unit:
+        far = ambient_refused((cap for cap, _ in snippet.caps), default())
+        other = "needs a report of its own" if far else "also needs AmbientCapabilities="
         yield (
             f"User= is not in this file: assumed to be {snippet.user}, as recorded; a user other "
-            "than root also needs AmbientCapabilities="
+            f"than root {other}"
         )
 
 

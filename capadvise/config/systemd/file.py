@@ -8,13 +8,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
+from capadvise.catalog import default
 from capadvise.config.consumer import capability_number
 from capadvise.config.declared import Declared, Exposure, ExposureAt
 from capadvise.config.snippet import Snippet, comment
 from capadvise.config.units.file import Assignment, Section, flag_of, parse, split, together, words
 from capadvise.config.units.names import dropped_in, unit_section
 from capadvise.config.units.names import service_name as service_name
+from capadvise.judgement.harm import ambient_refused
 from capadvise.model.caps import NAMES
+from capadvise.model.errors import BadInput
 from capadvise.model.target import UNIT_KINDS, recorded_unit
 
 
@@ -49,12 +52,19 @@ def drop_in_of(unit: str) -> str:
 def _notes(snippet: Snippet) -> Iterator[str]:
     if recorded_unit(snippet.argv):  # then its files say who it is
         return
-    yield (
-        "recorded as root: a unit with another User= also needs AmbientCapabilities= with "
-        "the same list"
-        if snippet.root
-        else f"recorded as user {snippet.user}: the unit's own User= is left as it is"
-    )
+    if not snippet.root:
+        yield f"recorded as user {snippet.user}: the unit's own User= is left as it is"
+    elif far := ambient_refused((cap for cap, _ in snippet.caps), default()):
+        names = ", ".join(cap.short for cap in far)
+        yield (
+            f"recorded as root: a unit with another User= needs a report of that user; {names} in "
+            "AmbientCapabilities= would make it root"
+        )
+    else:
+        yield (
+            "recorded as root: a unit with another User= also needs AmbientCapabilities= with "
+            "the same list"
+        )
 
 
 def read(source: str, path: str = "") -> tuple[Declared, ...]:
@@ -85,6 +95,7 @@ def declared(service: Section) -> Declared:
         add=add,
         ambient=tuple(cap for cap, _ in ambient) if service.all("AmbientCapabilities") else None,
         user=None if _keeps_root(service) else name,
+        command=_command(service),
         groups=any(map(service.values, ("Group", "SupplementaryGroups"))),
         no_new_privileges=service.flag("DynamicUser") or service.flag("NoNewPrivileges"),
         lines=(*([("user", user.line)] if user else []), *places, *named),
@@ -152,6 +163,16 @@ def add_up(service: Section, key: str) -> Total:
     return total
 
 
+def _command(service: Section) -> tuple[str, ...]:
+    """The words of the last ``ExecStart=``."""
+    said = service.last("ExecStart")
+    try:
+        first, *others = split(said.value, said.line, "shell-like") if said else [""]
+    except BadInput:  # whoever judges the command says so
+        return ()
+    return (first.lstrip(_PREFIXES), *others) if first.lstrip(_PREFIXES) else ()
+
+
 _PREFIXES = "@-:+!|"
 WITHHELD = {
     "PrivateDevices": ("MKNOD", "SYS_RAWIO"),
@@ -186,10 +207,24 @@ def _exposed(service: Section) -> Iterator[ExposureAt]:
             if has_plus(item) or (unrestrained and key != "ExecStart"):
                 yield ExposureAt(Exposure.PRIVILEGED_COMMAND, f"{key}={item.value}", item.line)
     yield from _own_users(service)
+    yield from _own_namespaces(service)
     for key in ("Group", "SupplementaryGroups"):
         for group, line in words(service.values(key)):
             if group in _GROUPS:
                 yield ExposureAt(_GROUPS[group], f"{key}={group}", line)
+
+
+def _own_namespaces(service: Section) -> Iterator[ExposureAt]:
+    """A unit shares the network and the IPC of the host unless it says otherwise. A namespace that
+    a path names can be the host's."""
+    for key, own in (("PrivateNetwork", Exposure.OWN_NETWORK), ("PrivateIPC", Exposure.OWN_IPC)):
+        path = service.last(_PATH_OF[key])
+        if path is None and service.flag(key):
+            said = service.last(key)
+            yield ExposureAt(own, f"{key}=yes", said.line if said else service.line)
+
+
+_PATH_OF = {"PrivateNetwork": "NetworkNamespacePath", "PrivateIPC": "IPCNamespacePath"}
 
 
 def _own_users(service: Section) -> Iterator[ExposureAt]:

@@ -173,6 +173,14 @@ def any_text(node: Node | None) -> str | None:
     return node.value if isinstance(node, Scalar) and not node.is_null else None
 
 
+def command_words(node: Node | None) -> tuple[str, ...]:
+    """The words of a command, a text or a list of texts."""
+    node = None if node is None else target(node)
+    if isinstance(node, Sequence):
+        return tuple(any_text(item) or "" for item in node.items)
+    return tuple((any_text(node) or "").split())
+
+
 def flag(node: Node | None, what: str) -> bool | None:
     """True or false, unquoted; None for None and for null."""
     if node is None or is_null(node):

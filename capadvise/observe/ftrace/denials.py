@@ -107,7 +107,7 @@ class MachineRefusals:
         except OSError as error:
             self.close()
             takes = "it takes Linux 5.15 or later; see: capadvise doctor"
-            hint = with_sudo("watch") if os.geteuid() else takes
+            hint = with_sudo() if os.geteuid() else takes
             raise CannotObserve(
                 f"the kernel refuses the BPF program: {error.strerror}", hint=hint
             ) from error

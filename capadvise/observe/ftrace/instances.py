@@ -48,14 +48,11 @@ def require(root: Callable[[], Path] = tracefs.find) -> Path:
     return folder
 
 
-def require_place(command: str = "run -- …") -> None:
+def require_place() -> None:
     """The part of ``require`` that needs no capability: we may have given up ours, and the programs
-    that we start get them again. ``command``: what the user wants to do."""
+    that we start get them again."""
     if os.geteuid() != 0:
-        raise CannotObserve(
-            "seeing capability checks needs root",
-            hint=with_sudo(command),
-        )
+        raise CannotObserve("seeing capability checks needs root", hint=with_sudo())
     if os.stat("/proc/self/ns/pid").st_ino != procfs.INITIAL_PID_NAMESPACE:
         raise CannotObserve(
             "this is inside a pid namespace (a container?), where processes in the kernel's "

@@ -57,6 +57,17 @@ _HELPERS = {
 them."""
 
 
+def _to_see_addresses(restricted: str | None) -> str:
+    """The way to the addresses (kallsyms_show_value): 0 and 1 show them to whoever has SYSLOG, 2
+    to nobody."""
+    if restricted == "2":
+        return (
+            "as root: sysctl kernel.kptr_restrict=1 shows them to processes with CAP_SYSLOG, on "
+            "the whole machine; put it back afterwards"
+        )
+    return "run it as root with CAP_SYSLOG, which shows the addresses"
+
+
 class Symbols:
     """The kernel's symbol table as text. The core kernel's part is sorted, so it is searched as
     it stands: parsing 120,000 lines would cost more than a short run."""
@@ -89,7 +100,7 @@ class Symbols:
             raise CannotObserve(
                 f"{path} hides the kernel's addresses (kernel.kptr_restrict is "
                 f"{procfs.sysctl('kernel.kptr_restrict')}), so call sites cannot be named",
-                hint="run as root with CAP_SYSLOG, or: sysctl kernel.kptr_restrict=1",
+                hint=_to_see_addresses(procfs.sysctl("kernel.kptr_restrict")),
             )
         return symbols
 

@@ -51,9 +51,14 @@ def maps(name: str, uid: int, gid: int, etc: Path = Path("/etc")) -> dict[str, R
 
 MACHINES = ("x86_64", "aarch64")
 _SYS_PTRACE = Cap.parse("SYS_PTRACE")
+_FOR_ALL = ", which lets every user of the machine reach more of the kernel"
 _RESTRICTIONS = (
-    ("user.max_user_namespaces", "0", "sysctl user.max_user_namespaces=10000"),
-    ("kernel.unprivileged_userns_clone", "0", "sysctl kernel.unprivileged_userns_clone=1"),
+    ("user.max_user_namespaces", "0", f"sysctl user.max_user_namespaces=10000{_FOR_ALL}"),
+    (
+        "kernel.unprivileged_userns_clone",
+        "0",
+        f"sysctl kernel.unprivileged_userns_clone=1{_FOR_ALL}",
+    ),
     (
         "kernel.apparmor_restrict_unprivileged_userns",
         "1",
@@ -83,12 +88,17 @@ def require_retry() -> None:
     if scope == "3" or (scope == "2" and _SYS_PTRACE not in held):
         raise CannotObserve(
             f"kernel.yama.ptrace_scope is {scope}: tracing is disabled",
-            hint="sysctl kernel.yama.ptrace_scope=1, as root",
+            hint=(
+                "only a restart of the machine changes that"
+                if scope == "3"
+                else "sysctl kernel.yama.ptrace_scope=1, as root, which lets every user of the "
+                "machine trace the programs that it starts"
+            ),
         )
     if os.geteuid() == 0:
         return
     if restricted := restriction():
-        raise CannotObserve(restricted[0], hint=with_sudo("run -- …"))
+        raise CannotObserve(restricted[0], hint=with_sudo())
 
 
 def own_maps() -> dict[str, Ranges] | None:

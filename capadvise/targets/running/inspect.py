@@ -20,7 +20,7 @@ from capadvise.model.errors import BadInput, CannotObserve
 from capadvise.model.posture import Inspection, Posture, Sharing
 from capadvise.targets.containers.registry import running_container
 from capadvise.targets.kubernetes.pods import in_pod
-from capadvise.targets.running.target import by_name, is_unit, main_process
+from capadvise.targets.running.target import by_name, is_unit, main_process, namesake
 
 
 def inspect(pid: int, machine: Machine, container: str | None = None) -> Inspection:
@@ -120,9 +120,12 @@ def process_of(text: str) -> int:
         return os.getpid()
     if text.isascii() and text.isdecimal() and 0 < int(text) < 1 << 31:
         return int(text)
+    meant = namesake(text)
     raise BadInput(
         f"{text!r} is not a process",
-        hint="inspect container:NAME, image:NAME, NAME.service, a pid, or self",
+        hint=f"did you mean {meant}?"
+        if meant
+        else "inspect container:NAME, image:NAME, NAME.service, a pid, or self",
     )
 
 

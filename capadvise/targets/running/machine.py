@@ -83,7 +83,7 @@ class MachineWatch:
     def __init__(self, catalog: Catalog, *, every_call: bool = False, log: bool = False) -> None:
         """``every_call``: see each end of a call. ``log``: read older records. Raises
         CannotObserve."""
-        require_place("watch")
+        require_place()
         table = AUDIT_ARCHS.get(MACHINES.get(os.uname().machine, 0))
         if table is None:
             raise CannotObserve(f"the system calls of {os.uname().machine} are not known")

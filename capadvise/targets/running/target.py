@@ -11,7 +11,7 @@ from pathlib import Path
 
 from capadvise.kernel import procfs, user_namespaces
 from capadvise.kernel.process_tree import descendants
-from capadvise.model.errors import BadInput, CannotObserve
+from capadvise.model.errors import BadInput, CannotObserve, CapadviseError
 from capadvise.model.target import Target
 from capadvise.targets.client.cgroup_path import parse_place
 from capadvise.targets.client.client import EngineError
@@ -90,7 +90,35 @@ class Running:
 
 
 def find(what: str) -> Running:
-    """A pid, or the name or id of a container. Raises BadInput if there is no such thing."""
+    """A pid, or the name or id of a container, also as ``container:NAME``. Raises BadInput if there
+    is no such thing, with the one of that name that there is."""
+    kind, colon, name = what.partition(":")
+    if colon and kind == "container" and name:
+        return by_name(name)
+    try:
+        return _find(what)
+    except BadInput as error:
+        if meant := namesake(what, containers=False):
+            raise BadInput(str(error), hint=f"did you mean {meant}?") from error
+        raise
+
+
+def namesake(name: str, *, containers: bool = True) -> str | None:
+    """What ``inspect`` and ``attach`` call a container, a unit or a process of this name; None if
+    there is none."""
+    if containers:
+        with suppress(CapadviseError):
+            by_name(name)
+            return f"container:{name}"
+    if not is_unit(name) and os.path.isdir(manager.BOOTED):
+        with suppress(CapadviseError):
+            return manager.known(unit_name(f"{name}.service")).name
+    pids = (pid for pid in sorted(procfs.processes()) if procfs.comm(pid) == name)
+    pid = next(pids, None)
+    return None if pid is None else f"{pid}, a process of that name"
+
+
+def _find(what: str) -> Running:
     if what.isdecimal() and what.isascii():
         pid = procfs.process_of(int(what))
         if pid is not None:

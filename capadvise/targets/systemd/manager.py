@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
 import shutil
 import socket
@@ -26,6 +27,8 @@ SECONDS = 30.0
 """It answers questions at once; one that does not in this time hangs."""
 _SOCKET = "/run/systemd/private"
 """The socket at which systemctl talks to it, for root alone."""
+BOOTED = "/run/systemd/system"
+"""It is there where systemd runs: sd_booted(3)."""
 _UCRED = struct.Struct("3i")
 _ITS_OWN = "/init.scope"
 _EXPOSURE = re.compile(r"Overall exposure level for .*: ([0-9.]+) ([A-Z]+)")
@@ -129,4 +132,9 @@ def _call(*words: str) -> str:
     try:
         return answer_of(["systemctl", *words], "systemctl", SECONDS).stdout
     except NoAnswer as error:
+        if not os.path.isdir(BOOTED):
+            raise CannotObserve(
+                "systemd does not run here",
+                hint="without a unit: capadvise run -- PROGRAM, or capadvise attach PID",
+            ) from error
         raise CannotObserve(str(error)) from error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -354,7 +356,7 @@ def test_services_without_a_report(
 ) -> None:
     path = tmp_path / "compose.yaml"
     path.write_text(COMPOSE.format(caps=caps, more=more))
-    main(["check", str(path), "--output", "github"])
+    main(["check", str(path), "--format", "github"])
     lines = [line for line in capsys.readouterr().out.splitlines() if "known-needs" in line]
     assert len(lines) == bool(said)
     for line in lines:
@@ -366,7 +368,7 @@ def test_services_without_a_report(
 def test_a_unit_without_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "nginx.service"
     path.write_text("[Service]\nExecStart=/usr/sbin/nginx\nCapabilityBoundingSet=CAP_SYS_TIME\n")
-    main(["check", str(path), "--output", "github"])
+    main(["check", str(path), "--format", "github"])
     assert "this service also holds SYS_TIME." in capsys.readouterr().out
 
 
@@ -374,12 +376,46 @@ def test_a_unit_that_only_starts_others(tmp_path: Path, capsys: pytest.CaptureFi
     path = tmp_path / "supervisor.service"
     path.write_text("[Service]\nExecStart=/usr/bin/supervisord -n\n")
     assert KNOWN.by_unit("supervisor") is not None
-    main(["check", str(path), "--output", "github"])
+    main(["check", str(path), "--format", "github"])
     assert "known-needs" not in capsys.readouterr().out
 
 
 def test_an_image_of_another_user(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "compose.yaml"
     path.write_text(COMPOSE.format(caps="KILL", more="").replace("nginx:99", "bitnami/nginx"))
-    main(["check", str(path), "--output", "github"])
+    main(["check", str(path), "--format", "github"])
     assert "known-needs" not in capsys.readouterr().out
+
+
+PRINTED = re.compile(r"^ {2}- (?:command|works if).*:\n((?: {6}.*\n?)+)", re.MULTILINE)
+
+
+def test_commands_are_printed_as_they_are_typed() -> None:
+    """Each of them parses, line by line as it stands there, and says what the file says."""
+    known = default().known
+    scripts = []
+    for name in known.names():
+        program = known.program(name)
+        printed = PRINTED.findall("\n".join(known_text(program, name, default())) + "\n")
+        assert len(printed) == 2 * len(program.variants), name
+        said = [text for one in program.variants for text in (one.command, one.check)]
+        for shown, text in zip(printed, said, strict=True):
+            lines = [line[6:] for line in shown.splitlines()]
+            assert [line for line in lines if line != "W=$PWD"] == text.splitlines(), name
+            assert ("W=$PWD" in lines) is ("$W" in text), name
+            scripts.append(shown)
+    together = "".join(f"f{number}() {{\n{text}\n}}\n" for number, text in enumerate(scripts))
+    assert len(scripts) > 100
+    done = subprocess.run(["bash", "-n"], input=together, text=True, capture_output=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_notes_are_of_this_image_alone() -> None:
+    """The official image starts nginx as root: no note asks for that."""
+    program = default().known.program("nginx")
+    snippet = known_snippet(program, program.variants[0], set_name="recommended", asked="nginx")
+    text = LANGUAGES["compose"].render(snippet)
+    assert "if the image sets another user" not in text
+    assert "containerd" not in text
+    kubernetes = LANGUAGES["kubernetes"].render(snippet)
+    assert "docker" not in kubernetes

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from capadvise.cli import command_of, main
-from capadvise.cli.manual.options import verbs
-from capadvise.cli.parser import build_parser
+from capadvise.cli.parser import build_parser, subcommands
 from capadvise.kernel import sudo
 from capadvise.model.caps import NAMES
 from capadvise.report.save import save
@@ -24,7 +23,6 @@ from tests.support.screens import CATALOG, NGINX
     [
         (["run"], 2, "no command to run"),
         (["run", "--"], 2, "no command to run"),
-        (["run", "--copies", "--", "true"], 2, "hint: run --prove"),
         (["run", "--user", "", "--", "true"], 2, "--user is empty"),
         (["explain", "SYS_ADMIN", "--site", "may_mount"], 2, "cannot be combined"),
         (["explain", __file__], 2, "not a JSON file"),
@@ -75,7 +73,7 @@ def test_answers_go_to_stdout(
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
-        ([], "COMMAND"),
+        (["--vrsion"], "no option --vrsion"),
         (["no-such-verb"], "no-such-verb"),
         (["emit", "x", "--format", "lisp"], "lisp"),
         (["run", "--for", "soon", "--", "true"], "'soon' is not a time: seconds, or 90s"),
@@ -90,8 +88,9 @@ def test_wrong_use_exits_with_2(
     with pytest.raises(SystemExit) as caught:
         main(argv)
     assert caught.value.code == 2
-    usage, error = capsys.readouterr().err.splitlines()
+    usage, error, hint = capsys.readouterr().err.splitlines()
     assert usage.startswith("usage: capadvise")
+    assert hint.startswith("capadvise: hint: ")
     assert error.startswith("capadvise: error: ")
     assert said in error
 
@@ -127,13 +126,13 @@ def test_before_the_target_executes_no_catalog_is_loaded() -> None:
 
 @pytest.mark.parametrize("name", ["run", "emit", "help"])
 def test_the_parser_of_one_subcommand_is_that_of_all(name: str) -> None:
-    alone = {verb: parser.format_help() for verb, _, parser in verbs(build_parser(name))}
-    of_all = {verb: parser.format_help() for verb, _, parser in verbs(build_parser())}
+    alone = {verb: parser.format_help() for verb, _, parser in subcommands(build_parser(name))}
+    of_all = {verb: parser.format_help() for verb, _, parser in subcommands(build_parser())}
     assert alone == {name: of_all[name]}
 
 
 def test_every_subcommand_of_the_parser_has_a_command() -> None:
-    names = [name for name, _, _ in verbs(build_parser())]
+    names = [name for name, _, _ in subcommands(build_parser())]
     assert len(names) > 15
     assert [name for name in names if not callable(command_of(name))] == []
 

@@ -132,12 +132,12 @@ def test_a_service_beside_the_labels_of_its_image(
         f"services:\n  a:\n    image: nginx\n    user: root\n    cap_drop: [ALL]\n"
         f"    cap_add: [{caps}]\n"
     )
-    main(["check", str(path), "--output", "github", "--images"])
+    main(["check", str(path), "--format", "github", "--images"])
     text = capsys.readouterr().out
     assert ("label-needs" in text) is bool(said)
     assert said in text
     assert "known-needs" in text  # what was proven is said in any case
-    main(["check", str(path), "--output", "github"])
+    main(["check", str(path), "--format", "github"])
     assert "label-needs" not in capsys.readouterr().out
 
 
@@ -147,7 +147,7 @@ def test_labels_that_cannot_be_read_are_named_and_hide_nothing(
     labelled({"io.capadvise.minimal": "CHWON\x1b", "io.capadvise.version": "1"})
     path = tmp_path / "compose.yaml"
     path.write_text("services:\n  a:\n    image: nginx\n    cap_add: [SYS_TIME]\n")
-    main(["check", str(path), "--output", "github", "--images"])
+    main(["check", str(path), "--format", "github", "--images"])
     text = capsys.readouterr().out
     assert r"a: the label io.capadvise.minimal holds no capabilities: CHWON\x1b. " in text
     assert "known-needs" in text

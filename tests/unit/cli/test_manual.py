@@ -31,9 +31,8 @@ def test_a_made_page_is_what_it_is_made_of(name: str) -> None:
 def test_every_page_has_a_name_and_every_name_a_page(capsys: pytest.CaptureFixture[str]) -> None:
     assert {f"{topic}.md" for topic in TOPICS} == {path.name for path in FOLDER.glob("*.md")}
     assert main(["help"]) == 0
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(TOPICS)
-    assert main(["help", "sites"]) == 0
-    assert capsys.readouterr().out == (FOLDER / "sites.md").read_text(encoding="utf-8")
+    listed = [line for line in capsys.readouterr().out.splitlines() if line[0] != " "]
+    assert [line.split()[0] for line in listed] == list(TOPICS)
     assert main(["help", "poetry"]) == 2
     assert "there is no page 'poetry'" in capsys.readouterr().err
 

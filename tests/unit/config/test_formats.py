@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from capadvise.report.pages import FORMATS
 from tests.support.golden import assert_golden
 from tests.support.readers import DECLARED, read
 from tests.support.recordings import report, snippet_with
+from tests.support.weakening import weakened
 
 ALL = frozenset(map(Cap, range(len(NAMES))))
 CONFIGURATIONS = sorted(DECLARED)
@@ -39,7 +41,8 @@ def rendered(name: str) -> str:
     """What a format gives for a report."""
     whole = report()
     whole = replace(whole, target=replace(whole.target, user="33:33"))
-    return FORMATS[name].render(snippet_of(whole, whole.proposal.recommended, default()))
+    caps = BIND if name == "setcap" else whole.proposal.recommended  # it refuses NET_ADMIN
+    return FORMATS[name].render(snippet_of(whole, caps, default()))
 
 
 @pytest.mark.parametrize("name", ["compose", "kubernetes", "systemd"])
@@ -87,7 +90,7 @@ def test_nothing_everything_and_the_unknown(name: str, caps: CapSet) -> None:
 
 @pytest.mark.parametrize("text", [HOSTILE, "\x00", "--", "# \\", "\ud800", "true", "y", "7", ""])
 def test_hostile_words_stay_words(text: str) -> None:
-    caps = parse_set(["CHOWN", "NET_RAW"])
+    caps = parse_set(["SYS_CHROOT", "NET_RAW"])
     plain = snippet_with(caps, name="app", user="33:33")
     hostile = snippet_with(caps, name=text, user="33:33")
     hostile = replace(hostile, notes=(*hostile.notes, _line(text)), argv=(text, text))
@@ -292,6 +295,35 @@ def test_setcap_gets_the_file_behind_the_name(tmp_path: Path) -> None:
     script = f"PATH=$PATH:{tmp_path}; setcap() {{ printf '%s|' \"$@\"; }}; {text}"
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True)
     assert done.stdout == f"cap_net_bind_service=ep|{program}|"
+
+
+@pytest.mark.parametrize("program", ["python3", "bash", "/usr/bin/env", "busybox", "x/server.py"])
+def test_setcap_refuses_what_runs_others(program: str) -> None:
+    with pytest.raises(BadInput, match="setcap is refused: "):
+        LANGUAGES["setcap"].render(replace(snippet_with(BIND), argv=(program, "x")))
+
+
+def test_setcap_looks_at_the_file_behind_the_name(tmp_path: Path) -> None:
+    """A link to an interpreter, and a script without an ending."""
+    (tmp_path / "server").symlink_to(sys.executable)
+    (tmp_path / "script").write_text("#!/bin/true\n")
+    for name in ("server", "script"):
+        with pytest.raises(BadInput, match="setcap is refused: "):
+            LANGUAGES["setcap"].render(replace(snippet_with(BIND), argv=(str(tmp_path / name),)))
+
+
+@pytest.mark.parametrize("cap", ["SETUID", "CHOWN", "DAC_OVERRIDE", "SYS_ADMIN", "NET_ADMIN"])
+def test_setcap_makes_nobody_root(cap: str) -> None:
+    with pytest.raises(BadInput, match=f"would have {cap}, which is root"):
+        LANGUAGES["setcap"].render(snippet_with(parse_set([cap])))
+
+
+@given(caps=SETS, user=USERS)
+def test_no_format_advises_what_weakens(caps: CapSet, user: str) -> None:
+    snippet = snippet_with(caps, user=user)
+    for name in CONFIGURATIONS:
+        if name != "systemd" and name != "oci":  # there the set is its own user's, as recorded
+            assert not weakened(FORMATS[name].render(snippet)), name
 
 
 @pytest.mark.parametrize(

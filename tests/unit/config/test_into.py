@@ -450,3 +450,52 @@ def test_the_file_of_a_unit(name: str, file: str, tmp_path: Path) -> None:
         (tmp_path / each).write_text("[Service]\n")
     (tmp_path / "etc/db.service").symlink_to("/dev/null")
     assert unit_file(name, folders) == (str(tmp_path / file) if file else None)
+
+
+REDIS = "[Service]\nExecStart=/usr/bin/redis-server /etc/redis.conf\nUser=redis\n"
+
+
+def test_a_set_of_another_program_is_not_put_into_a_file(
+    saved: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The report describes nginx. With the option it is patched, and a note says that it is not."""
+    unit = tmp_path / "myd.service"
+    unit.write_text(REDIS)
+    compose = tmp_path / "compose.yaml"
+    compose.write_text("services:\n  db:\n    image: redis\n")
+    for path, language in (unit, "systemd"), (compose, "compose"):
+        before = path.read_text()
+        assert emit(saved, path, language=language) == 2
+        said = capsys.readouterr().err
+        assert "the report describes nginx, and this runs redis" in said
+        assert "--other-program" in said
+        assert path.read_text() == before
+        assert emit(saved, path, "--other-program", language=language) == 0
+        assert "the report describes nginx, and this runs redis" in capsys.readouterr().err
+        assert "NET_BIND_SERVICE" in path.read_text()
+
+
+def test_a_drop_in_is_of_the_program_of_its_unit(
+    saved: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "myd.service").write_text(REDIS)
+    drop_in = tmp_path / "myd.service.d" / "capadvise.conf"
+    drop_in.parent.mkdir()
+    assert emit(saved, drop_in, language="systemd") == 2
+    assert "this runs redis-server" in capsys.readouterr().err
+    assert not drop_in.exists()
+
+
+def test_a_set_of_root_that_makes_another_user_root_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "report.json"
+    setuid = replace(BIND, cap=Cap.parse("SETUID"))
+    save(path, report(replace(QUIET, checks=(setuid,))), CATALOG)
+    unit = tmp_path / "web.service"
+    unit.write_text("[Service]\nExecStart=/usr/sbin/nginx\nUser=www-data\n")
+    assert emit(str(path), unit, "--other-program", language="systemd") == 2
+    said = capsys.readouterr().err
+    assert "SETUID in AmbientCapabilities= would make root" in said
+    assert "capadvise run --user www-data" in said
+    assert "SETUID" not in unit.read_text()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from capadvise.config import LANGUAGES
-from capadvise.config.declared import Declared
+from capadvise.config.declared import Declared, Exposure, ExposureAt
 from capadvise.gate.against import against
 from capadvise.gate.baseline import ReportFolder
 from capadvise.gate.finding import Finding, Severity
@@ -88,6 +88,10 @@ def test_less_is_named_with_what_it_is_for() -> None:
 def test_a_low_port_may_need_nothing_in_docker(kind: str, severity: Severity) -> None:
     (found,) = compared(BOTH, ("CHOWN",), kind)
     assert (found.rule, found.severity) == ("under-permissioned", severity)
+    assert ("Add NET_BIND_SERVICE." in found.remedy) is (kind == "quadlet")
+    host = Exposure.HOST_NETWORK
+    (found,) = compared(BOTH, ("CHOWN",), kind, exposed=(ExposureAt(host, "host", 1),))
+    assert (found.severity, found.remedy) == (ERROR, "Add NET_BIND_SERVICE.")
 
 
 def test_what_is_kept_beyond_the_minimal_set_should_be_there_and_may_be() -> None:

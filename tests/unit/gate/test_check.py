@@ -32,9 +32,9 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 OUTPUTS = [
     ("check-text.txt", ["compose.yaml", "--against", "baseline"]),
     ("check-lint.txt", ["pods.yaml", "compose.yaml"]),
-    ("check-json.json", ["pods.yaml", "compose.yaml", "--against", "baseline", "--output", "json"]),
-    ("check-sarif.json", ["compose.yaml", "--against", "baseline", "--output", "sarif"]),
-    ("check-github.txt", ["compose.yaml", "--against", "baseline", "--output", "github"]),
+    ("check-json.json", ["pods.yaml", "compose.yaml", "--against", "baseline", "--format", "json"]),
+    ("check-sarif.json", ["compose.yaml", "--against", "baseline", "--format", "sarif"]),
+    ("check-github.txt", ["compose.yaml", "--against", "baseline", "--format", "github"]),
 ]
 
 
@@ -56,7 +56,7 @@ def test_the_page_for_people_fits_a_terminal(
 
 
 def sarif(argv: list[str], capsys: pytest.CaptureFixture[str]) -> Any:
-    main(["check", *argv, "--output", "sarif"])
+    main(["check", *argv, "--format", "sarif"])
     return json.loads(capsys.readouterr().out)
 
 
@@ -84,7 +84,7 @@ def test_sarif_paths_are_relative_and_encoded(
 def test_github_commands_cannot_be_forged(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     hostile = '"a\\n::error::%0A b": {privileged: true}'
     (place / "x,y:z.yaml").write_text(f"services: {{{hostile}}}\n")
-    assert main(["check", "x,y:z.yaml", "--output", "github"]) == 1
+    assert main(["check", "x,y:z.yaml", "--format", "github"]) == 1
     (line,) = capsys.readouterr().out.splitlines()
     assert line.startswith(
         "::error file=x%2Cy%3Az.yaml,line=1,title=capadvise privileged::"
@@ -111,7 +111,7 @@ def test_what_an_output_cannot_hold_is_escaped(
     for output in ("text", "json", "sarif", "github"):
         held = io.BytesIO()
         monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(held, "latin-1"))
-        assert main(["check", name, "--output", output]) == 1
+        assert main(["check", name, "--format", output]) == 1
         assert held.getvalue().decode("latin-1")
         if output == "sarif":
             assert '"uri": "x%FF.yaml"' in held.getvalue().decode()
@@ -215,7 +215,7 @@ def test_a_file_is_read_without_what_judges_recordings() -> None:
     ("against", "said"),
     [
         ("gone", "gone: No such file or directory"),
-        ("compose.yaml", "compose.yaml: not a JSON file"),
+        ("compose.yaml", "compose.yaml is a compose file; check --against takes a report"),
         (".", "this folder holds no report (*.json)"),
         ("other.json", "other.json: it is of 'nginx', and no service has that name"),
     ],

@@ -83,8 +83,8 @@ def test_a_unit_is_judged_together_with_its_drop_ins(
     files = ["web.service.d/9.conf", "web.service", "web.service.d/1.conf"]
     assert main(["check", *files, "--strict", "--against", "baseline"]) == 0
     assert "matches its report: web" in capsys.readouterr().out
-    assert main(["check", files[1], "--output", "github"]) == 1
-    assert main(["check", *files[1:], "--output", "github"]) == 1
+    assert main(["check", files[1], "--format", "github"]) == 1
+    assert main(["check", *files[1:], "--format", "github"]) == 1
     last = capsys.readouterr().out.splitlines()[-1]
     assert last.startswith("::error file=web.service.d/1.conf,line=2,title=capadvise root-equ")
 
@@ -105,7 +105,7 @@ def test_a_drop_in_need_not_speak_of_capabilities(
         assert f"not judged: {unit}.d/a.conf was not named" in capsys.readouterr().out
         assert main(["check", unit, "--strict"]) == 1
         capsys.readouterr()
-        assert main(["check", f"{unit}.d/a.conf", "--output", "github"]) == 0
+        assert main(["check", f"{unit}.d/a.conf", "--format", "github"]) == 0
         assert ",line=1," in capsys.readouterr().out
 
 

@@ -47,7 +47,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def check(capsys: Out, *argv: str) -> tuple[int, Any]:
-    status = main(["check", *argv, "--output", "json"])
+    status = main(["check", *argv, "--format", "json"])
     return status, json.loads(capsys.readouterr().out)
 
 
@@ -468,7 +468,7 @@ def test_notes_never_fail_the_gate(capsys: Out) -> None:
     Path("compose.yaml").write_text(GOOD.replace("]}}", "], cap_add: [SYS_NICE]}}"))
     status, answer = check(capsys, "compose.yaml", "--strict")
     assert (status, rules(answer)) == (0, [("beyond-default", None)])
-    assert main(["check", "compose.yaml", "--output", "github"]) == 0
+    assert main(["check", "compose.yaml", "--format", "github"]) == 0
     assert capsys.readouterr().out.startswith("::notice file=compose.yaml,line=1,")
     assert Severity.NOTE.rank > Severity.WARNING.rank
 

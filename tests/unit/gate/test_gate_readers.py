@@ -40,7 +40,7 @@ def write(files: dict[str, str]) -> None:
 
 def errors(capsys: Out, *argv: str) -> tuple[int, list[str]]:
     """The exit code, and the rules of the errors."""
-    status = main(["check", *argv, "--output", "json"])
+    status = main(["check", *argv, "--format", "json"])
     answer: Any = json.loads(capsys.readouterr().out)
     return status, [
         finding["rule"]
@@ -448,7 +448,7 @@ def test_what_stands_twice_is_found_at_both_lines(capsys: Out) -> None:
         }
     )
     assert main(["check", "compose.yaml", "--strict"]) == 0
-    main(["check", "compose.yaml", "--no-inline", "--output", "github"])
+    main(["check", "compose.yaml", "--no-inline", "--format", "github"])
     out = capsys.readouterr().out
     assert "line=6," in out
     assert "line=7," in out

@@ -10,12 +10,14 @@ from capadvise.config.compose import file as compose
 from capadvise.config.consumer import EVERY, granted
 from capadvise.config.declared import Declared
 from capadvise.config.kubernetes import file as kubernetes
+from capadvise.config.systemd import file as systemd
 from capadvise.gate.finding import RULES, Finding, Severity
 from capadvise.gate.lint import lint
 from capadvise.gate.service import Service, circumstances_of
 from capadvise.judgement.risk import remaining
 from capadvise.model.caps import NAMES, Cap, CapSet, parse_set
 from tests.support.usual_notes import besides_usual
+from tests.support.weakening import weakened
 
 CATALOG = default()
 DOCKER = next(item.grants for item in CATALOG.baselines.runtimes if item.name == "docker")
@@ -53,6 +55,7 @@ def service(add: tuple[str, ...] = (), drop: tuple[str, ...] = ALL, **more: obje
         ("compose", service(("CHOWN",), user="1000:1000"), ["useless-add"]),
         ("compose", service(ALL, user="nginx"), ["add-all", "useless-add"]),
         ("compose", service(("CHOWN",), user="0:1000"), []),
+        ("systemd", service(("CAP_NET_ADMIN",)), ["root-equivalent"]),
         ("compose", service(("CHOWN",), user="root"), []),
         ("compose", service(("CHOWN",), user="${UID}"), []),
         ("compose", service(user="1000"), []),
@@ -242,3 +245,45 @@ def test_how_each_language_forbids_to_gain_privileges(kind: str, remedy: str) ->
     declared = service((name,), no_new_privileges=False)
     (finding,) = [one for one in findings(declared, kind) if one.rule == "escalation"]
     assert finding.remedy == remedy
+
+
+NETWORK = "[Service]\nExecStart=/bin/x\nCapabilityBoundingSet=CAP_NET_ADMIN\n{}\n"
+
+
+@pytest.mark.parametrize(
+    ("more", "rule", "severity"),
+    [
+        ("", "root-equivalent", Severity.ERROR),
+        ("PrivateNetwork=no", "root-equivalent", Severity.ERROR),
+        ("PrivateNetwork=yes", "high-risk", Severity.WARNING),
+        ("PrivateNetwork=yes\nPrivateNetwork=no", "root-equivalent", Severity.ERROR),
+        (
+            "PrivateNetwork=yes\nNetworkNamespacePath=/proc/1/ns/net",
+            "root-equivalent",
+            Severity.ERROR,
+        ),
+    ],
+)
+def test_a_unit_is_in_the_hosts_network_unless_it_says_otherwise(
+    more: str, rule: str, severity: Severity
+) -> None:
+    """As a container with ``network_mode: host`` is, which is an error, too."""
+    (declared,) = systemd.read(NETWORK.format(more), "web.service")
+    (found,) = findings(declared, "systemd")
+    assert (found.rule, found.severity) == (rule, severity)
+    assert ("In its own network" in found.why) is (rule == "high-risk")
+
+
+def test_nobody_is_advised_an_ambient_set_that_makes_root() -> None:
+    add = ("CAP_SYS_ADMIN", "CAP_NET_ADMIN", "CAP_SETUID", "CAP_NET_BIND_SERVICE")
+    found = findings(service(add, user="redis"), "systemd")
+    (useless,) = [each for each in found if each.rule == "useless-add"]
+    assert useless.remedy == (
+        "Remove SETUID, NET_ADMIN, SYS_ADMIN: in AmbientCapabilities= it makes the user root. Add "
+        "NET_BIND_SERVICE to AmbientCapabilities=."
+    )
+    for kind in ("compose", "kubernetes", "systemd"):
+        for cap in NAMES:
+            name = f"CAP_{cap}" if kind == "systemd" else cap
+            for each in findings(service((name,), user="1000"), kind):
+                assert not weakened(each.remedy), (kind, cap)

@@ -101,9 +101,16 @@ def test_the_builder_makes_what_it_says(standing: Standing, needs: bool) -> None
     assert document["conclusion"]["standing"] == str(standing)
 
 
-@pytest.mark.parametrize("needs", [True, False])
-@pytest.mark.parametrize("standing", STANDINGS)
-@pytest.mark.parametrize("surface", SURFACES)
+ROWS = [
+    (surface, standing, needs)
+    for surface in SURFACES
+    for standing in STANDINGS
+    for needs in (True, False)
+    if not (needs and surface == "setcap")  # it refuses CHOWN: root for every user
+]
+
+
+@pytest.mark.parametrize(("surface", "standing", "needs"), ROWS)
 def test_every_surface_says_the_standing_and_no_other(
     surface: str, standing: Standing, needs: bool
 ) -> None:

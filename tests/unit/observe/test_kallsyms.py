@@ -9,7 +9,13 @@ from pathlib import Path
 import pytest
 
 from capadvise.model.errors import CannotObserve
-from capadvise.observe.ftrace.kallsyms import Reading, Symbols, call_site, syscall_of
+from capadvise.observe.ftrace.kallsyms import (
+    Reading,
+    Symbols,
+    _to_see_addresses,
+    call_site,
+    syscall_of,
+)
 
 TABLE = b"""ffffffff81000000 T _stext
 ffffffff81000100 t cap_capable
@@ -122,6 +128,14 @@ def test_hidden_addresses_are_an_error_with_a_way_out(tmp_path: Path) -> None:
         with pytest.raises(CannotObserve, match="hides the kernel's addresses") as caught:
             read(table)
         assert caught.value.hint is not None
+
+
+@pytest.mark.parametrize(("restricted", "changes"), [("0", False), ("1", False), ("2", True)])
+def test_a_setting_is_named_only_where_it_changes_something(restricted: str, changes: bool) -> None:
+    """0 and 1 show the addresses to whoever has SYSLOG; 1 for 2 opens them on the whole machine."""
+    way = _to_see_addresses(restricted)
+    assert ("sysctl" in way) is changes
+    assert ("whole machine" in way) is changes
 
 
 def test_a_table_that_is_on_its_way_is_waited_for_when_it_is_needed(tmp_path: Path) -> None:

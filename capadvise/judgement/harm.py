@@ -1,0 +1,204 @@
+"""The harm of a cure, and the one place that decides whether it is said. Pure.
+
+A cure that is harmless is said. One that opens something is said after all others, with what it
+opens. One that gives away the system is never said: a file of the system to another user, the
+rights of root to whoever starts a program.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from posixpath import normpath
+
+from capadvise.catalog import Catalog
+from capadvise.catalog.capabilities import Risk
+from capadvise.catalog.circumstances import Circumstance, Known, holds
+from capadvise.model.caps import Cap, CapSet, parse_set
+
+
+@dataclass(frozen=True, slots=True)
+class Harm:
+    """The harm of a cure."""
+
+    opens: str
+    """In a few words; escaped by whoever shows it."""
+    refused: bool = False
+    """It is never said."""
+
+
+def sayable(cures: Iterable[tuple[str, Harm | None]]) -> list[str]:
+    """The cures that may be said, the harmless ones first."""
+    kept = [(text, harm) for text, harm in cures if harm is None or not harm.refused]
+    harmful = [f"{text} ({harm.opens})" for text, harm in kept if harm is not None]
+    return [*(text for text, harm in kept if harm is None), *harmful]
+
+
+# ------------------------------------------------------------------------------ capabilities
+
+HOST: Known = dict.fromkeys(
+    (
+        *(Circumstance.HOST_USER, Circumstance.HOST_NETWORK, Circumstance.HOST_PROCESSES),
+        *(Circumstance.HOST_IPC, Circumstance.HOST_NAME, Circumstance.HOST_FILES),
+    ),
+    True,
+)
+"""A program of the machine, in no container."""
+CONTAINER: Known = {**dict.fromkeys(HOST, False), Circumstance.HOST_USER: True}
+"""A container without any option."""
+_TO_ROOT = parse_set(["SETUID", "SETGID", "SETFCAP", "MKNOD"])
+"""On the machine itself, one or two calls make their holder root (a device node is a disk)."""
+_OF_OWNERS = parse_set(["CHOWN", "FOWNER"])
+"""A user who may name the file takes over the system with them."""
+_IN_IMAGE = parse_set(["SETUID", "SETGID", "SETFCAP", "DAC_OVERRIDE"])
+"""With them, each user of a container is its root."""
+
+
+def risk_in(cap: Cap, place: Known, catalog: Catalog) -> Risk:
+    """The risk of a capability in a place; one newer than the catalog has the highest."""
+    entry = catalog.entry(cap)
+    if entry is None:
+        return Risk.ROOT
+    there = (each for each in entry.risk_conditions if each.where)
+    return max([entry.risk, *(each.risk for each in there if holds(each.where, place))])
+
+
+def grant_harm(cap: Cap, place: Known, catalog: Catalog, *, root: bool) -> Harm | None:
+    """The harm of a capability in the hands of a program. ``root``: its user is root already;
+    to another user, nobody may give what makes it root (an ambient set does)."""
+    to_root = place is HOST and cap in _TO_ROOT and not root
+    if to_root or risk_in(cap, place, catalog) is Risk.ROOT:
+        return Harm(f"{cap.short} is root-equivalent there", refused=not root)
+    return None
+
+
+def ambient_refused(caps: Iterable[Cap], catalog: Catalog) -> list[Cap]:
+    """The capabilities that no unit of another user than root may be given by advice."""
+    return [cap for cap in sorted(caps) if grant_harm(cap, HOST, catalog, root=False)]
+
+
+def file_capabilities_refused(
+    caps: CapSet, programs: Sequence[str], catalog: Catalog, *, image: bool
+) -> str | None:
+    """Why a file must not get these capabilities: every user who starts it has them. None if it
+    may. ``programs``: the names of the file; ``image``: it is one of a container's image."""
+    for name in programs:
+        if what := runs_others(name):
+            return f"{what}: every user would run programs of their own with these capabilities"
+    place, more = (CONTAINER, _IN_IMAGE) if image else (HOST, _TO_ROOT | _OF_OWNERS)
+    far = [cap for cap in sorted(caps) if cap in more or risk_in(cap, place, catalog) is Risk.ROOT]
+    if not far:
+        return None
+    names = ", ".join(cap.short for cap in far)
+    return f"every user who starts the program would have {names}, which is root for all of them"
+
+
+# ------------------------------------------------------------------------------ files
+
+_SYSTEM = frozenset(
+    (
+        *("", "bin", "boot", "dev", "efi", "etc", "gnu", "lib", "lib32", "lib64", "libx32", "nix"),
+        *("opt", "ostree", "proc", "run", "sbin", "sys", "sysroot", "tmp", "usr", "var"),
+        *("lost+found", "snap", "host", "hostfs", "rootfs", "host-root", "hostroot"),
+    )
+)
+"""Folders below ``/`` that belong to the system, or to all users."""
+_HOMES = ("home", "root")
+_OF_SERVICES = ("lib", "cache", "log", "spool", "opt", "www")
+"""Folders of /var that hold a folder for each service."""
+_NO_SERVICES = frozenset(
+    (
+        *("AccountsService", "NetworkManager", "alternatives", "anacron", "apparmor", "apt", "at"),
+        *("atjobs", "audit", "auth.log", "bluetooth", "btmp", "ca-certificates", "cni"),
+        *("containerd", "containers", "cni-cache", "cri-o", "crio", "cron", "crontabs", "dbus"),
+        *("debconf", "dnf", "docker", "dpkg", "etcd", "faillock", "faillog", "flatpak", "grub"),
+        *("incus", "journal", "k3s", "kern.log", "kubelet", "kubernetes", "lastlog", "ldconfig"),
+        *("libvirt", "lxc", "lxcfs", "lxd", "machines", "mail", "man", "messages", "misc"),
+        *("nfs", "pacman", "pam", "podman", "polkit-1", "portables", "private", "python"),
+        *("rancher", "rpm", "samba", "secure", "selinux", "snapd", "sss", "sudo", "syslog"),
+        *("systemd", "ucf", "udisks2", "upower", "wtmp", "yum"),
+    )
+)
+"""Names there that belong to the system."""
+_SECRET = (
+    r"etc|boot|shadow-?|gshadow-?|passwd-?|sudoers(\.d)?|\.ssh|\.gnupg|authorized_keys|crontabs?"
+)
+"""Parts of a path that say so wherever they are: below a mounted folder of the host, too."""
+
+
+def owner_of_path(path: str) -> str | None:
+    """Whose a file is that must not be given to another user, by its path: ``the system``,
+    ``another user``. None if it can be the data of a service."""
+    if ".." in PurePosixPath(path).parts:  # behind a link, nobody knows where that leads
+        return "the system"
+    first, *rest = PurePosixPath("/" + normpath(f"/{path}").lstrip("/")).parts[1:] or ("",)
+    if first in _HOMES:
+        return "root" if first == "root" else "another user"
+    if any(re.fullmatch(_SECRET, part) for part in (first, *rest)):
+        return "the system"
+    if first in ("tmp", "var") and rest and _of_service(first, rest):
+        return None
+    return "the system" if first in _SYSTEM else None
+
+
+def _of_service(first: str, rest: Sequence[str]) -> bool:
+    """True for what a service or a user has in a folder that all of them share."""
+    if first == "tmp" or rest[0] == "www":
+        return True
+    if rest[0] == "tmp":
+        return len(rest) > 1
+    return len(rest) > 1 and rest[0] in _OF_SERVICES and rest[1] not in _NO_SERVICES
+
+
+# ------------------------------------------------------------------------------ programs
+
+_KINDS = {
+    "a shell": (
+        "sh bash dash ash ksh ksh93 mksh lksh zsh fish csh tcsh rbash rksh yash elvish nu "
+        "xonsh pwsh scponly rssh git-shell"
+    ),
+    "an interpreter": (
+        "python pypy pypy3 jython perl ruby irb jruby lua luajit texlua node nodejs deno bun "
+        "ts-node npm npx yarn pnpm java javaw jshell kotlin groovy scala clojure php phpdbg "
+        "php-cgi php-fpm tclsh wish expect R Rscript r julia octave guile racket sbcl clisp "
+        "ecl gst ocaml ghci runghc runhaskell erl escript elixir iex beam.smp mono mono-sgen "
+        "dotnet csi fsi awk gawk mawk nawk original-awk m4 bc dc gs swipl raku rakudo nim "
+        "crystal dart go qemu wasmtime wasmer wine gjs qjs d8 rhino uwsgi gunicorn uvicorn "
+        "ipython ipython3 jq yq make gmake"
+    ),
+    "a program that runs others": (
+        "busybox toybox env sudo su doas pkexec runuser setpriv capsh unshare nsenter chroot "
+        "timeout nice nohup stdbuf setsid setarch linux32 linux64 ionice chrt taskset numactl "
+        "prlimit choom flock xargs find fd parallel watch time gtime strace ltrace gdb lldb "
+        "perf valgrind rr script screen tmux gosu su-exec chpst setuidgid softlimit envdir "
+        "tini dumb-init catatonit docker-init s6-svscan s6-setuidgid runsv runit supervisord "
+        "supervisor systemd-run systemd-nspawn bwrap firejail crun runc docker podman ctr "
+        "nerdctl kubectl start-stop-daemon daemonize cron crond at ssh scp sftp rsync socat "
+        "nc ncat netcat tar zip unzip cpio vi vim vim.basic vim.tiny nvim view ex ed emacs "
+        "nano pico less more most man git svn hg sed split sort ip ld.so ld-linux run-parts "
+        "logsave facter puppet ansible-playbook crash mysql psql sqlite3 openssl eatmydata "
+        "fakeroot proot rlwrap torsocks proxychains proxychains4 dbus-run-session dbus-launch "
+        "xvfb-run entr inotifywait-run nodemon reptyr multitime hyperfine cpulimit pidproxy"
+    ),
+}
+_KIND_OF = {name: kind for kind, names in _KINDS.items() for name in names.split()}
+_SCRIPT = (
+    r".*\.(py|pyc|pyz|sh|bash|zsh|ksh|csh|fish|pl|pm|rb|js|mjs|cjs|ts|lua|php|phar|tcl|awk|r|R|jl|jar"
+    r"|class|groovy|kts|exs?|raku|ps1|sed|scm)"
+)
+_LOADER = r"ld-(linux|musl).*|qemu-.*"
+
+
+def runs_others(program: str) -> str | None:
+    """The kind of a program that runs programs or scripts that its caller names, by its name:
+    ``python3.11 is an interpreter``. None for others. The version in a name does not matter."""
+    name = PurePosixPath(program).name
+    if re.fullmatch(_SCRIPT, name):
+        return f"{name} is a script, which has the capabilities of its interpreter"
+    bare = re.sub(r"[-_]?v?[0-9][0-9.]*([-.](dbg|static|basic|tiny))?$", "", name)
+    kind = _KIND_OF.get(name) or _KIND_OF.get(bare)
+    if kind is None and re.fullmatch(_LOADER, name):
+        kind = "a program that runs others"
+    return None if kind is None else f"{name} is {kind}"

@@ -90,7 +90,9 @@ def proposal_text(
     more = _all_lines if verbose else _few_lines
     for text in more(report, catalog, conclusion):
         yield from wrapped(text)
-    if refused := list(refusal_lines(report, catalog, verbose=verbose)):
+    every = verbose or not conclusion.has_set  # what failed can have failed of any of them
+    most = _MOST if verbose else _FEW
+    if refused := list(refusal_lines(report, catalog, common=every, most=most)):
         yield from ("", *refused)
     if saved is not None:
         yield ""
@@ -457,27 +459,29 @@ _COMMON = (RefusedBy.MODE, RefusedBy.UNKNOWN)
 """Searching paths gives many of these; the others come first."""
 
 
-def refusal_lines(report: Report, catalog: Catalog, *, verbose: bool = True) -> Iterator[str]:
+def refusal_lines(
+    report: Report, catalog: Catalog, *, common: bool = True, most: int = _MOST
+) -> Iterator[str]:
     """A line each for the most frequent, at 80 columns; nothing where nothing was refused. Not
-    ``verbose``: without those of owner and mode, which any search for a file meets."""
+    ``common``: without those of owner and mode, which any search for a file meets."""
     counts: Counter[tuple[str, str, RefusedBy, str, str]] = Counter()
     for recording in report.recordings:
         for item in refusals(recording, catalog, report.posture.mac):
             key = (item.syscall, item.errno, item.by, item.program, item.evidence)
             counts[key] += item.count
-    if not verbose:
+    if not common:
         counts = Counter({key: n for key, n in counts.items() if key[2] not in _COMMON})
     if not counts:
         return
     yield "Refused calls, and what refused them:"
-    most = _MOST if verbose else _FEW
     ranked = sorted(counts.items(), key=lambda pair: (pair[0][2] in _COMMON, -pair[1]))
     for (call, code, by, program, evidence), count in ranked[:most]:
         head = f"  {by:10} {printable(f'{call} {code}, {program}')}, {count}×"
         text = f"{head}: {printable(evidence)}" if evidence else head
         yield from textwrap.wrap(text, 80, subsequent_indent=" " * 13, break_on_hyphens=False)
     if len(counts) > most:
-        yield f"  and {len(counts) - most} more: -v shows them, and `refusals` in the report"
+        shown = "-v shows them, and " if most < _MOST else ""
+        yield f"  and {len(counts) - most} more: {shown}`refusals` in the report"
 
 
 def fit_line(report: Report, catalog: Catalog) -> str | None:

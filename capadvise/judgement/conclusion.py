@@ -24,6 +24,7 @@ from capadvise.judgement.report import Report
 from capadvise.judgement.risk import Risks, RisksHere, worst
 from capadvise.model.caps import Cap, CapSet
 from capadvise.model.recording import Recording
+from capadvise.model.wording import counted
 from capadvise.model.workload import Act, still_running
 
 
@@ -224,7 +225,12 @@ def cautions_beside(conclusion: Conclusion, report: Report) -> tuple[str, ...]:
         said |= {ALREADY_RUNNING}
     if conclusion.standing is Standing.LIKELY and report.was_stopped:
         said |= {WAS_STOPPED}
-    return tuple(text for text in report.proposal.cautions if text not in said)
+    doubt = (conclusion.doubt or "").partition(";")[0]
+    return tuple(
+        text
+        for text in report.proposal.cautions
+        if text not in said and text.partition(":")[0] != doubt
+    )
 
 
 def of_another(conclusion: Conclusion, difference: str) -> Conclusion:
@@ -364,7 +370,7 @@ def _unseen(report: Report) -> str | None:
     runs = report.recordings
     lost = sum(run.lost.signal for run in runs)
     reasons = (
-        (lost, f"{lost} events dropped; the absence of others is unconfirmed"),
+        (lost, f"{counted(lost, 'event')} dropped; the absence of others is unconfirmed"),
         (any(run.started_containers for run in runs), _DAEMONS),
         (all(run.host.observer == "audit" for run in runs), _REFUSALS),
         (all(run.attached and not run.restarted for run in runs), "its start was not observed"),

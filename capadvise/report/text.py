@@ -30,6 +30,7 @@ from capadvise.judgement.user_namespace import USUAL_IDS, Fit
 from capadvise.model.caps import CapSet
 from capadvise.model.escape import printable
 from capadvise.model.recording import Origin, RefusedBy, Retried
+from capadvise.model.wording import counted
 from capadvise.model.workload import TWO_RUNS, Act, Workload, implicit_check
 from capadvise.report.compared import compared_in_short, compared_lines
 from capadvise.report.fit import Places, can_move, fit_of_report
@@ -199,7 +200,7 @@ def _seen(report: Report) -> str:
     if recording.host.observer == "audit":
         refused = sum(item.count for run in runs for item in run.refused_calls)
         return (
-            f"{command}: {_counted(refused, 'refusal')} in {recording.seconds:.1f} s of audit log."
+            f"{command}: {counted(refused, 'refusal')} in {recording.seconds:.1f} s of audit log."
         )
     seconds = f"{sum(run.seconds for run in runs):.1f} s"
     watched = recording.attached or report.target.pod
@@ -219,12 +220,8 @@ def _counts(report: Report) -> list[str]:
     seen = [check for run in report.recordings for check in run.checks]
     checks = sum(check.count for check in seen if not check.retried)
     retried = sum(check.count for check in seen if check.retried)
-    counts = [_counted(checks, "capability check")] if checks or not retried else []
-    return counts + ([f"{_counted(retried, 'refused call')} retried"] if retried else [])
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' * (number != 1)}"
+    counts = [counted(checks, "capability check")] if checks or not retried else []
+    return counts + ([f"{counted(retried, 'refused call')} retried"] if retried else [])
 
 
 def _short_table(needs: Sequence[Need], risks: Risks, columns: int) -> Iterator[str]:

@@ -34,7 +34,7 @@ def test_a_proof_from_the_screen_is_shown_and_kept_in_the_report(run: Run, tmp_p
         assert main.choice is not None
         assert main.choice.trial() is not None
         await press(pilot, "2")
-        assert "A trial failed" in shows(app, "#status")
+        assert "Contradicted: a trial of it failed: " in shows(app, "#status")
         await press(pilot, "z", "p")
         assert kept_report(app).proposal.minimal == parse_set(["CHOWN"])
         await press(pilot, "2")

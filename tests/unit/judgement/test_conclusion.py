@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,8 +22,10 @@ from capadvise.judgement.conclusion import (
     conclude_report,
     of_another,
 )
+from capadvise.judgement.decide import decide_all
 from capadvise.judgement.report import Report
 from capadvise.model.caps import Cap, parse_set
+from capadvise.model.recording import Lost
 from capadvise.report.diff import diff, diff_text
 from capadvise.report.dump import dump
 from capadvise.report.explain_report import report_text
@@ -32,7 +35,7 @@ from capadvise.report.save import save
 from capadvise.report.text import proposal_text
 from capadvise.report.words import DROP_ALL
 from tests.support import schema
-from tests.support.recordings import CATALOG, FULL
+from tests.support.recordings import CATALOG, FULL, HOST
 from tests.support.standings import STANDINGS, report_with
 
 MARKS = {
@@ -252,6 +255,24 @@ def test_the_answer_in_a_line() -> None:
     ]
     empty = f"web needs no capability ({root}) · proven minimal, 2 trials"
     assert said(Standing.PROVEN_MINIMAL, needs=False) == empty
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"lost": Lost(signal=1)}, "1 event dropped"),
+        ({"lost": Lost(signal=2)}, "2 events dropped"),
+        ({"host": replace(HOST, observer="audit")}, "an audit log holds refusals only"),
+        ({"attached": True}, "its start was not observed"),
+    ],
+)
+def test_a_caution_does_not_repeat_the_doubt_of_the_headline(
+    change: dict[str, Any], said: str
+) -> None:
+    known = report_with(Standing.RECORDED)
+    runs = tuple(replace(run, **change) for run in known.recordings)
+    known = replace(known, recordings=runs, proposal=decide_all(runs, CATALOG))
+    assert " ".join(_text(known).split()).count(said) == 1
 
 
 def test_a_set_for_another_program_is_of_no_standing() -> None:

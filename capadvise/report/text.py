@@ -87,7 +87,7 @@ def proposal_text(
         table = _table if verbose else _short_table
         yield from ("", *table(needs, RisksHere(report, catalog), columns))
     yield ""
-    yield from wrapped(f"{_seen(report)} {printable(check_said or '')}".rstrip())
+    yield from wrapped(f"{_seen(report, conclusion.doubt)} {printable(check_said or '')}".rstrip())
     more = _all_lines if verbose else _few_lines
     for text in more(report, catalog, conclusion):
         yield from wrapped(text)
@@ -187,8 +187,9 @@ def _sets(report: Report, conclusion: Conclusion) -> Iterator[str]:
         yield f"Minimal set: {set_text(minimal)}"
 
 
-def _seen(report: Report) -> str:
-    """``nginx -g 'daemon off;' exited with 0 after 1.2 s: 356 capability checks.``"""
+def _seen(report: Report, doubt: str | None) -> str:
+    """``nginx -g 'daemon off;' exited with 0 after 1.2 s: 356 capability checks.`` Not how it
+    ended, if the headline's ``doubt`` says it."""
     recording, runs = report.recording, report.recordings
     command = printable(shlex.join(report.target.argv))
     if len(command) > 60:
@@ -206,7 +207,8 @@ def _seen(report: Report) -> str:
     watched = recording.attached or report.target.pod
     # of a target that was stopped, the exit status says only that it was
     ended = [run for run in runs if not (watched or run.still_running)]
-    ends = " and ".join(dict.fromkeys(how_it_ended(run.exit_status) for run in ended))
+    hows = dict.fromkeys(how_it_ended(run.exit_status) for run in ended)
+    ends = " and ".join(how for how in hows if how not in (doubt or ""))
     if len(runs) > 1:
         how = f"was recorded {len(runs)} times ({seconds}){', ' * bool(ends)}{ends}"
     elif ends:
@@ -225,7 +227,8 @@ def _counts(report: Report) -> list[str]:
 
 
 def _short_table(needs: Sequence[Need], risks: Risks, columns: int) -> Iterator[str]:
-    """A line for each need: what it is, and the reason in a clause."""
+    """A line for each need: what it is, and the reason in a clause. A remark has two lines at
+    most."""
     rows = [
         (
             MARKS[need.verdict],
@@ -242,7 +245,11 @@ def _short_table(needs: Sequence[Need], risks: Risks, columns: int) -> Iterator[
         indent = " " * len(head)
         for text in _short_remarks(need):
             yield from textwrap.wrap(
-                text, columns, initial_indent=indent, subsequent_indent=f"{indent}  "
+                *(text, columns),
+                initial_indent=indent,
+                subsequent_indent=f"{indent}  ",
+                max_lines=2,
+                placeholder=" …",
             )
 
 

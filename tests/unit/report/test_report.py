@@ -14,6 +14,7 @@ import jsonschema
 import pytest
 
 from capadvise.judgement.conclusion import Standing
+from capadvise.judgement.decide import Verdict
 from capadvise.judgement.proven import Trial
 from capadvise.model.errors import BadInput
 from capadvise.model.escape import printable
@@ -208,6 +209,30 @@ def test_an_exit_status_is_shown_of_what_ended_by_itself(
     shown = replace(report_with(Standing.RECORDED, needs=False), recordings=recorded)
     text = list(proposal_text(shown, CATALOG, None, columns=110))
     assert f"web --serve {said}: 0 capability checks." in text
+
+
+def test_a_long_remark_has_two_lines_without_v() -> None:
+    known = report_with(Standing.PROVEN)
+    losses = "new messages: " + ", ".join(f'"cannot open the file number {n}"' for n in range(9))
+    needs = tuple(
+        replace(need, lost_without=losses) if need.verdict is Verdict.OPTIONAL else need
+        for need in known.proposal.needs
+    )
+    shown = replace(known, proposal=replace(known.proposal, needs=needs))
+    short, full = (
+        list(proposal_text(shown, CATALOG, None, verbose=verbose)) for verbose in (False, True)
+    )
+    (at,) = (number for number, line in enumerate(short) if "without it: new messages" in line)
+    assert short[at + 1].endswith(" …")
+    assert short[at + 2] == ""
+    assert "number 8" not in "".join(short)
+    assert "number 8" in "".join(full)
+    assert max(map(len, short)) <= 80
+
+
+def test_how_it_failed_is_said_once() -> None:
+    text = "\n".join(proposal_text(report_with(Standing.RUN_FAILED), CATALOG, None))
+    assert text.count("was killed by SIGSEGV") == 1
 
 
 def test_a_set_that_passed_beside_a_setting_can_be_empty() -> None:

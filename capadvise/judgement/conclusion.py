@@ -127,6 +127,8 @@ class Conclusion:
     also_passed: tuple[PassedSet, ...] = ()
     cautions: tuple[str, ...] = ()
     """Parts that the trials do not prove, and the options of a unit that they left out."""
+    in_user_namespace: bool = False
+    """True if the trials ran in a user namespace of their own: the set is proven for one."""
 
     @property
     def has_set(self) -> bool:
@@ -138,7 +140,8 @@ class Conclusion:
         """``proven minimal, 8 trials``; ``recorded once, not proven``; with the doubt."""
         text = self.standing.words
         if self.standing in PASSED:
-            text += f", {self.trials} trial{'s' * (self.trials != 1)}"
+            text += f", {counted(self.trials, 'trial')}"
+            text += " in a user namespace" * self.in_user_namespace
         elif self.standing in (Standing.RECORDED, Standing.LIKELY):
             runs = "once" if self.runs == 1 else f"{self.runs} times"
             text = f"recorded {runs}, not proven"
@@ -213,6 +216,7 @@ def conclude_report(
         next=_next(report, standing),
         also_passed=tuple(_also_passed(report)),
         cautions=proven.cautions if proven else (),
+        in_user_namespace=proven is not None and proven.user_namespace,
     )
 
 

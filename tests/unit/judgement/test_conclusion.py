@@ -275,6 +275,15 @@ def test_a_caution_does_not_repeat_the_doubt_of_the_headline(
     assert " ".join(_text(known).split()).count(said) == 1
 
 
+def test_a_proof_in_a_user_namespace_is_called_so() -> None:
+    known = report_with(Standing.PROVEN_MINIMAL)
+    assert known.proven is not None
+    there = replace(known, proven=replace(known.proven, user_namespace=True))
+    said = "proven minimal, 3 trials in a user namespace"
+    assert conclude_report(there, CATALOG).standing_words == said
+    assert said in " ".join(_text(there).split())
+
+
 def test_a_set_for_another_program_is_of_no_standing() -> None:
     concluded = conclude_report(report_with(Standing.PROVEN), CATALOG)
     other = of_another(concluded, "the unit runs redis-server")

@@ -11,15 +11,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from capadvise.config.declared import may_be_root
-from capadvise.model.caps import NAMES, Cap, CapSet
+from capadvise.model.caps import NAMES, Cap
 
 if TYPE_CHECKING:
-    from capadvise.catalog import Catalog
     from capadvise.config.declared import Declared
 
 ALL = "ALL"
-EVERY: CapSet = frozenset(Cap(number) for number in range(len(NAMES)))
 
 
 class Prefix(StrEnum):
@@ -120,39 +117,3 @@ def capability_number(name: str) -> int | None:
 
 
 _BASES = (16, 2, 8, 10)
-
-
-def granted(declared: Declared, consumer: Consumer, catalog: Catalog) -> CapSet:
-    """The bounding set that a service starts with, without names that have no effect. If a unit's
-    user can never gain more, the set that this user starts with."""
-    if declared.privileged:
-        return EVERY
-    if declared.windows and not declared.add:
-        return frozenset()
-    withheld = frozenset(Cap.parse(name) for name, _ in declared.withheld)
-    listed = _listed(declared, consumer, catalog) - withheld
-    if consumer.on_host and declared.no_new_privileges and not may_be_root(declared.user):
-        return listed & {consumer.parse(name) for name in declared.ambient or ()}
-    return listed
-
-
-def _listed(declared: Declared, consumer: Consumer, catalog: Catalog) -> CapSet:
-    add = {consumer.parse(name) for name in declared.add}
-    drop = {consumer.parse(name) for name in declared.drop}
-    adds = frozenset(cap for cap in add if isinstance(cap, Cap))
-    drops = frozenset(cap for cap in drop if isinstance(cap, Cap))
-    nothing = consumer.drops_all(declared)
-    if consumer.winner is Winner.DROP:
-        base = defaults(consumer.runtime, catalog) if ALL not in add else EVERY
-        return ((frozenset() if nothing else base) | adds) - drops
-    if ALL in add:
-        return EVERY - drops
-    if nothing:
-        return adds
-    return defaults(consumer.runtime, catalog) - drops | adds
-
-
-def defaults(runtime: str | None, catalog: Catalog) -> CapSet:
-    """The default set of a runtime; every capability without one."""
-    runtimes = catalog.baselines.runtimes
-    return next((item.grants for item in runtimes if item.name == runtime), EVERY)

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from capadvise.catalog import default
-from capadvise.config.consumer import EVERY, granted
 from capadvise.config.declared import Declared, may_be_root
+from capadvise.config.granted import EVERY, granted
 from capadvise.config.language import Language
 from capadvise.config.patched import Patched
 from capadvise.config.snippet import Snippet

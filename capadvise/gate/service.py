@@ -8,8 +8,9 @@ from itertools import chain
 
 from capadvise.catalog import Catalog
 from capadvise.catalog.circumstances import Circumstance, Known
-from capadvise.config.consumer import Consumer, Winner, defaults, granted
+from capadvise.config.consumer import Consumer, Winner
 from capadvise.config.declared import Declared, Exposure, may_be_root
+from capadvise.config.granted import defaults, granted
 from capadvise.gate.finding import RULES, Finding, Severity
 from capadvise.model.caps import Cap, CapSet
 

@@ -7,8 +7,8 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 
-from capadvise.config.consumer import EVERY
 from capadvise.config.declared import is_root
+from capadvise.config.granted import EVERY
 from capadvise.config.units.names import called_after
 from capadvise.gate.finding import Finding, Level, Reached, Severity
 from capadvise.gate.outcome import Examined, JudgedService, Outcome

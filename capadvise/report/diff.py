@@ -43,7 +43,7 @@ class Diff:
     """All changes from one report to another."""
 
     standing: tuple[Conclusion, Conclusion]
-    """What is concluded of each: two failed runs can have the same set."""
+    """The conclusion on each: two failed runs can have the same set."""
     recommended: SetChange
     minimal: SetChange | None
     """None where one of the two reports has no minimal set."""

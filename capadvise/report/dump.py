@@ -69,12 +69,23 @@ def _conclusion(report: Report, conclusion: Conclusion) -> dict[str, Any]:
         "baseline": {"caps": names(baseline.caps), "from": baseline.source},
         "risk": {"from": conclusion.risk_before, "to": conclusion.risk_after},
         "also_passed": [
-            {"caps": names(one.caps), "with": list(one.beside)} for one in conclusion.also_passed
+            {"caps": names(one.caps), "with": _with(one.beside)} for one in conclusion.also_passed
         ],
         "compared": [],
         "companions": {"no_new_privs": _option_tried(report), "seccomp": "not-tried"},
         "not_tested": list(not_tested(report)),
         "next": shlex.join(conclusion.next.words),
+    }
+
+
+def _with(beside: tuple[str, ...]) -> dict[str, Any]:
+    """The companions of a set that passed, by their kinds."""
+    pairs = [word.partition("=")[::2] for word in beside]
+    return {
+        "sysctls": {name: value for name, value in pairs if "." in name},
+        "groups": [each for name, value in pairs if name == "group" for each in value.split(",")],
+        "keys": {name: value for name, value in pairs if "." not in name and name != "group"},
+        "seccomp": None,
     }
 
 

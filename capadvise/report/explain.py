@@ -219,8 +219,8 @@ def wrapper_text(function: str) -> Iterator[str]:
     """The text for a function that is in every call site of its kind, and says nothing of the
     reason."""
     yield from paragraph(
-        f"{function}: a kernel function that checks a capability for its caller. What the check is "
-        "about, the caller tells: explain the next function of the call site instead.",
+        f"{function}: a kernel function that checks a capability for its caller. The caller "
+        "decides what is checked: explain the next function of the call site instead.",
         "",
     )
 

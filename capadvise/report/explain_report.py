@@ -132,7 +132,7 @@ def _evidence(need: Need) -> Iterator[str]:
 
 
 def _alternatives(need: Need, catalog: Catalog) -> Iterator[str]:
-    """What trials tried in its place; without trials, what could be enough."""
+    """The alternatives that trials tried; without trials, those that could be enough."""
     for other, passed in need.tried:
         yield f"{printable(other)} {'also passed' if passed else 'was tried instead, and failed'}."
     tried = {other for other, _ in need.tried}
@@ -172,11 +172,11 @@ def _certainty(need: Need) -> str:
     if need.verdict is Verdict.REQUIRED:
         return f"Proven by trial: without it, {lost or 'the workload fails'}."
     known = {
-        Proof.TRIAL: "Proven by trial: the program runs without it",
+        Proof.TRIAL: "Proven by trial: the workload passes without it",
         Proof.RETRY: "Confirmed by retrying the call: it failed without this capability, and "
         "succeeded with it",
     }.get(need.proof, "Inferred from the call site, not tested")
-    return f"{known}; without it: {lost}." if lost else f"{known}."
+    return f"{known}. Without it: {lost}." if lost else f"{known}."
 
 
 def _attacker(report: Report, catalog: Catalog) -> Iterator[str]:
@@ -308,7 +308,7 @@ _NAMESPACED = (
     (
         EditPlace.SYSTEMD,
         "PrivateUsers=identity",
-        "systemd 257 or later. Mounts, network and host name need namespaces of their own besides: "
+        "systemd 257 or later. Mounts, network and host name also need namespaces of their own: "
         "PrivateMounts=, PrivateNetwork=, ProtectHostname=.",
     ),
 )
@@ -345,7 +345,7 @@ def namespace_text(report: Report, catalog: Catalog) -> Iterator[str]:
         milder = _milder(report, catalog)
         yield from paragraph(f"Yes. Its root would be an ordinary user of the host{milder}.")
     for cap, lost in fit.without:
-        yield from bullet(f"{cap.short} has no effect there. What is lost: {lost}.")
+        yield from bullet(f"{cap.short} has no effect there. It loses: {lost}.")
     if fit.ids > USUAL_IDS:
         yield from bullet(
             f"It uses ids up to {fit.ids - 1}, which must be mapped: engines and Kubernetes "
@@ -461,7 +461,7 @@ def uses_seen(need: Need, entry: Entry) -> list[tuple[Use, int]]:
 
 def possibilities(remains: Remaining, named: Callable[[Attack], str]) -> Iterator[tuple[str, str]]:
     """(mark, sentence): ``!`` possible there, ``?`` only under that condition, ``×`` not possible
-    there; what is possible first. ``named``: an attack with its source."""
+    there; possible ones first. ``named``: an attack with its source."""
     for attack in remains.possible:
         yield "!", named(attack)
     for attack, circumstance in remains.depends:

@@ -59,7 +59,7 @@ def place_sentence(place: Placed) -> str:
         ids = f", with the ids up to {place.ids - 1} mapped" if place.ids else ""
         return f"It works in a user namespace of its own, too{ids}."
     if place.lost:
-        return f"It has no effect in a user namespace. What is lost: {place.lost}."
+        return f"It has no effect in a user namespace. It loses: {place.lost}."
     if place.scope is NeedScope.HOST:
         return f"It has no effect in a user namespace: {place.why}."
     return f"Whether it works in a user namespace, only a trial can tell: {place.why}."

@@ -22,7 +22,7 @@ def merged(
     catalog: Catalog,
 ) -> list[Merged]:
     """One for each container and image. ``pods``: those of the workload, and of each the digests of
-    its containers' images, as far as known; what was recorded of others is left out. ``present``:
+    its containers' images, as far as known; recordings of other pods are left out. ``present``:
     those that were there at the end, the replicas."""
     groups: dict[tuple[str, str], list[Report]] = {}
     replicas = {pod: digests for pod, digests in pods.items() if pod in present}
@@ -40,8 +40,8 @@ def merged(
 
 
 def _replicas(name: str, digest: str, pods: Mapping[str, Mapping[str, str]]) -> int:
-    """How many pods have the container with this image; of one that did not get as far as to have
-    a digest, it is taken to be the same."""
+    """The number of pods that have the container with this image. A pod without a digest so far
+    counts as one with the same image."""
     return sum(images.get(name, digest) == digest for images in pods.values())
 
 

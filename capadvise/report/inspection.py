@@ -39,8 +39,8 @@ PLAIN = {
     "time": "clock offsets",
 }
 EXPOSED = {
-    "engine-socket": "the socket of a container engine: whoever can connect to it is root on "
-    "the host",
+    "engine-socket": "the socket of a container engine: a program that can connect to it is root "
+    "on the host",
     "host-root": "the whole file system of the host",
     "no-idmap": "a volume without idmapped mounts: in a user namespace its files belong to nobody",
     "host-folder": "a folder of the host that holds more than one service's data",

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Iterator
 from capadvise.catalog import Catalog
 from capadvise.catalog.known import KnownNeed, KnownProgram, Published, Variant
 from capadvise.catalog.known_index import other_version, repository
+from capadvise.judgement.risk import risk_word
 from capadvise.model.caps import CapSet
 from capadvise.model.escape import printable
 from capadvise.model.image import CLAIMED, Claim
-from capadvise.report.lines import bullet, paragraph, sentence
+from capadvise.report.lines import WIDTH, bullet, cut, paragraph, sentence
 from capadvise.report.words import set_text
 
 
@@ -23,24 +24,45 @@ def list_text(programs: Iterable[KnownProgram]) -> Iterator[str]:
         yield f"{each.name:{wide}}  {each.upstream:9}  {minimal}  ({variant.name})"
 
 
-def known_text(program: KnownProgram, word: str, catalog: Catalog) -> Iterator[str]:
-    """One program. ``word``: the word that it was looked up by."""
-    yield f"{program.name}: {program.what}"
-    made = (
-        f"Proven: Debian's {program.package} {program.version}, on {program.date} (Linux "
-        f"{program.kernel}, capadvise {program.capadvise})."
+def known_text(
+    program: KnownProgram, word: str, catalog: Catalog, *, verbose: bool = True
+) -> Iterator[str]:
+    """One program: the answer, a line for each way of starting it, and the reasons if it is
+    ``verbose``. ``word``: the word that it was looked up by."""
+    first = program.variants[0]
+    usual = catalog.baselines.default("docker").grants
+    caps = first.recommended
+    needs = f"{set_text(caps)} ({len(caps)}; " if caps else "no capability ("
+    standing = "proven minimal" if caps == first.minimal else "proven"
+    yield from paragraph(
+        f"{program.name} needs {needs}docker grants {len(usual)}) · {standing}, {first.trials} "
+        f"trials, {program.date}: {first.name}",
+        "",
     )
-    yield from paragraph(made)
+    made = (
+        f"{program.what}: Debian's {program.package} {program.version} (Linux {program.kernel}, "
+        f"capadvise {program.capadvise})."
+    )
+    yield from paragraph(sentence(made))
     if catalog.known_index.namesake(word) and catalog.known.find(word) is None:
         yield from paragraph(printable(namesake_text(program, word)))
     elif other := other_version(program.name, program.version, word):
         yield from paragraph(printable(other))
     if repository(word) in program.images_of_users:
         yield from paragraph(_by_another_user(program, repository(word)))
-    for variant in program.variants:
+    if verbose:
+        for variant in program.variants:
+            yield ""
+            yield from _variant_text(variant, catalog)
+    else:
         yield ""
-        yield from _variant_text(variant, catalog)
-    if program.published:
+        yield from _short(program, catalog)
+    if program.published and not verbose:
+        yield from paragraph(
+            f"{len(program.published)} set{'s' * (len(program.published) != 1)} that others "
+            "publish, the reasons, commands and health checks: -v"
+        )
+    elif program.published:
         yield ""
         yield "What others publish for it"
         for one in program.published:
@@ -50,9 +72,24 @@ def known_text(program: KnownProgram, word: str, catalog: Catalog) -> Iterator[s
         "This is the program run and configured as above. The entrypoint of an image can do more "
         "(hand over a volume, change the user): capadvise run --prove -- docker run … tells."
     )
-    yield from paragraph(
-        f"To prove it again, in a checkout: python -m tests.proven.run {program.name}"
-    )
+    if verbose:
+        yield from paragraph(
+            f"To prove it again, in a checkout: python -m tests.proven.run {program.name}"
+        )
+
+
+def _short(program: KnownProgram, catalog: Catalog) -> Iterator[str]:
+    """The reasons of the first variant, and the sets of all."""
+    needs = program.variants[0].needs
+    rows = [(need.cap.short, risk_word(catalog.risk(need.cap)), need.why) for need in needs]
+    names, risks = (max((len(row[at]) for row in rows), default=0) for at in (0, 1))
+    for name, risk, why in rows:
+        yield cut(f"  ● {name:{names}}  {risk:{risks}}  {why}", WIDTH)
+    if len(program.variants) == 1:
+        return
+    yield ""
+    for variant in program.variants:
+        yield from bullet(f"{variant.name}: {set_text(variant.minimal)}", "  ")
 
 
 def _variant_text(variant: Variant, catalog: Catalog) -> Iterator[str]:
@@ -60,7 +97,7 @@ def _variant_text(variant: Variant, catalog: Catalog) -> Iterator[str]:
     usual = catalog.baselines.default("docker").grants
     yield from bullet(f"minimal set: {set_text(variant.minimal)} ({variant.trials} trials)")
     if variant.recommended != variant.minimal:
-        yield from bullet(f"recommended besides: {set_text(variant.recommended - variant.minimal)}")
+        yield from bullet(f"also recommended: {set_text(variant.recommended - variant.minimal)}")
     spared = len(usual - variant.recommended)
     yield from bullet(f"of the {len(usual)} that docker grants by default, {spared} are not needed")
     for need in variant.needs:

@@ -17,6 +17,11 @@ def paragraph(text: str, indent: str = "  ") -> Iterator[str]:
     )
 
 
+def cut(line: str, columns: int) -> str:
+    """A line that fits; the end of a longer one is left out."""
+    return line if len(line) <= columns else f"{line[: columns - 1]}…"
+
+
 def bullet(text: str, indent: str = "  ", mark: str = "-") -> Iterator[str]:
     """A text behind a mark, wrapped."""
     yield from textwrap.wrap(

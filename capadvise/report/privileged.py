@@ -69,8 +69,8 @@ def _devices(checks: list[Check], catalog: Catalog, give: str) -> str:
     if seen:
         return f"devices of the host: used ({', '.join(seen)}); pass them with {give}"
     return (
-        "devices of the host: unknown, since opening one is not recorded; if it uses any "
-        f"besides /dev/null and the like, pass them with {give}"
+        "devices of the host: unknown, since opening one is not recorded; if it uses others "
+        f"than /dev/null, /dev/zero and similar ones, pass them with {give}"
     )
 
 

@@ -34,7 +34,7 @@ from capadvise.model.wording import counted
 from capadvise.model.workload import TWO_RUNS, Act, Workload, implicit_check
 from capadvise.report.compared import compared_in_short, compared_lines
 from capadvise.report.fit import Places, can_move, fit_of_report
-from capadvise.report.lines import listed
+from capadvise.report.lines import cut, listed
 from capadvise.report.words import VERDICTS, limits_of_proof, proof_lines, set_text, without
 
 ORIGINS = {
@@ -54,7 +54,7 @@ MARKS = {
     Verdict.NOT_CHECKED: "·",
 }
 NARROWEST, WIDEST = 60, 110
-"""Columns: below, columns of a table cannot be told from each other; above, lines are hard to
+"""Columns: below, columns of a table cannot be distinguished; above, lines are hard to
 follow."""
 
 
@@ -136,7 +136,7 @@ def next_words(
 
 
 def _few_lines(report: Report, catalog: Catalog, conclusion: Conclusion) -> Iterator[str]:
-    """What could change the set, or what somebody does with it; the rest is for ``-v``."""
+    """Facts that could change the set or its use; ``-v`` adds the rest."""
     proven, minimal = report.proven, conclusion.minimal
     if minimal is not None and minimal != conclusion.caps and conclusion.standing in PASSED:
         yield f"Minimal set: {set_text(minimal)}: it passes, and loses what is said above."
@@ -241,7 +241,7 @@ def _short_table(needs: Sequence[Need], risks: Risks, columns: int) -> Iterator[
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for need, row in zip(needs, rows, strict=True):
         head = _cells(row, widths)
-        yield _cut(head + short_reason(need), columns)
+        yield cut(head + short_reason(need), columns)
         indent = " " * len(head)
         for text in _short_remarks(need):
             yield from textwrap.wrap(
@@ -261,10 +261,6 @@ def _short_remarks(need: Need) -> Iterator[str]:
     for other, passed in need.tried:
         if passed and "=" not in other:
             yield f"alternative that passed: {printable(other)}"
-
-
-def _cut(line: str, columns: int) -> str:
-    return line if len(line) <= columns else f"{line[: columns - 1]}…"
 
 
 def _table(needs: Sequence[Need], risks: Risks, columns: int) -> Iterator[str]:
@@ -347,7 +343,7 @@ def drops_privileges(need: Need) -> Iterator[str]:
 
 
 def evidence_line(judged: Judged) -> str:
-    """``nginx[812] bind, tcp 0.0.0.0:80, at __inet_bind, 2×``; of a retried call, what it came to
+    """``nginx[812] bind, tcp 0.0.0.0:80, at __inet_bind, 2×``; for a retried call, its result
     without the capability instead of the call site."""
     check = judged.check
     parts = [f"{printable(check.program) or '?'}[{check.pid}] {check.call}"]
@@ -358,7 +354,7 @@ def evidence_line(judged: Judged) -> str:
 
 
 def place_of(judged: Judged) -> str:
-    """``at __inet_bind``; of a retried call ``EACCES without it``."""
+    """``at __inet_bind``, or ``EACCES without it`` for a retried call."""
     check = judged.check
     if check.origin in ORIGINS:
         return ORIGINS[check.origin]
@@ -431,7 +427,7 @@ def is_tried(report: Report) -> bool:
 
 
 def not_tested_line(report: Report) -> Iterator[str]:
-    """What nothing exercised; nothing where a caution says it."""
+    """The parts that no run and no trial exercised; nothing where a caution says it."""
     if parts := not_tested(report):
         head = "Not tested" if is_tried(report) else "Not recorded"
         yield f"{head}: {', '.join(parts[:-1])}{', and ' * (len(parts) > 1)}{parts[-1]}."

@@ -23,19 +23,20 @@ _MOST = 20
 
 def finding_line(finding: WatchFinding, note: str | None = None) -> str:
     """The owner of the call, the call, the mechanism that refused it, and the cure."""
-    call, owner = finding.call, finding.call.owner
-    parts = [
-        f"{owner.name} (uid {call.uid})" if owner.kind is OwnerKind.PROGRAM else owner.label,
-        call_text(finding),
-        *(
-            (f"harmless: {finding.hidden}",)
-            if finding.hidden
-            else (refuser_text(finding), cure(finding))
-        ),
-    ]
+    parts = list(_seen(finding))
+    if not finding.hidden:
+        parts.append(cure(finding))
     if note:
         parts.append(note)
     return printable(" · ".join(parts))
+
+
+def _seen(finding: WatchFinding) -> Iterator[str]:
+    """The owner, the call, and the mechanism that refused it. Hostile."""
+    call, owner = finding.call, finding.call.owner
+    yield f"{owner.name} (uid {call.uid})" if owner.kind is OwnerKind.PROGRAM else owner.label
+    yield call_text(finding)
+    yield f"harmless: {finding.hidden}" if finding.hidden else refuser_text(finding)
 
 
 def call_text(finding: WatchFinding) -> str:
@@ -77,7 +78,7 @@ def _names(caps: Iterable[Cap]) -> str:
 def summary_lines(
     findings: Iterable[WatchFinding], seconds: float, *, dropped: int, everything: bool
 ) -> Iterator[str]:
-    """The refusals so far, the most frequent first."""
+    """The refusals so far, the most frequent first; their cures were printed when they came."""
     findings = list(findings)
     shown = [finding for finding in findings if everything or finding.hidden is None]
     harmless = len(findings) - len(shown)
@@ -85,7 +86,7 @@ def summary_lines(
     kinds = f"{len(shown)} finding{'s' * (len(shown) != 1)}"
     yield f"In {seconds:.0f} s: {kinds}, {total} refused call{'s' * (total != 1)}."
     for finding in sorted(shown, key=lambda finding: (-finding.count, finding.number))[:_MOST]:
-        yield f"  {finding.count:>8}× {finding_line(finding)}"
+        yield f"  {finding.count:>8}× {printable(' · '.join(_seen(finding)))}"
     if len(shown) > _MOST:
         yield f"  and {len(shown) - _MOST} more"
     if harmless:
@@ -207,7 +208,7 @@ def _grant(finding: WatchFinding, cap: Cap) -> str:
 
 
 def _instead(finding: WatchFinding, cap: Cap) -> str:
-    """A way without the capability. No file of the system is given away, nor of another user."""
+    """A way without the capability. It gives away no file of the system or of another user."""
     call = finding.call
     of_mode = cap.short in _OF_MODES
     text = _FILES[finding.part] if of_mode else _OF_FILES.get(cap.short)
@@ -318,7 +319,7 @@ def _json_line(event: str, time: str, message: str, fields: dict[str, Any]) -> s
 
 
 _MOST_ROWS = 500
-"""Rows; what is beyond is counted together, with ``other`` in the place of the owner's name."""
+"""Rows; further ones are counted together, with ``other`` in the place of the owner's name."""
 _LONGEST = 80
 _OTHER = ("other", "other", "", "")
 _HEAD = """\

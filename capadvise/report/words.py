@@ -84,7 +84,7 @@ def proof_lines(proven: Proven) -> Iterator[str]:
 
 
 def limits_of_proof(proven: Proven) -> Iterator[str]:
-    """What the trials do not prove, and what else they showed."""
+    """The limits of the trials, and their other results."""
     if proven.flaky:
         for name, log in zip(("one", "the other"), proven.logs, strict=False):
             lines = [printable(line) for line in log.splitlines() if line.strip()][-3:]

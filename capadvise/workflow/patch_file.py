@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path, PurePath
 
 from capadvise.catalog import default
-from capadvise.config.consumer import granted
 from capadvise.config.declared import Declared
+from capadvise.config.granted import granted
 from capadvise.config.language import Language
 from capadvise.config.snippet import Snippet
 from capadvise.config.snippet_from import snippet_of

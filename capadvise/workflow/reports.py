@@ -213,13 +213,16 @@ def _has_answer(file: str, report: Report) -> bool:
     return False
 
 
-def print_json(*reports: Report, several: bool = False) -> None:
-    """Print one document; a list if there can be several reports."""
+def print_json(*reports: Report, version: int = 2, several: bool = False) -> None:
+    """Print one document; a list if there can be several reports, or there is none."""
     from capadvise.catalog import default
     from capadvise.report.dump import dump
+    from capadvise.report.version_1 import downgraded
 
     documents = [dump(report, default()) for report in reports]
-    print(json.dumps(documents if several else documents[0], indent=1))
+    if version == 1:
+        documents = [downgraded(document) for document in documents]
+    print(json.dumps(documents if several or not documents else documents[0], indent=1))
 
 
 def check_writable(path: Path, *, folder: bool = False, option: str = "-o") -> None:

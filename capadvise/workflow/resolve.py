@@ -8,8 +8,8 @@ from pathlib import Path
 
 from capadvise.catalog import Catalog
 from capadvise.config.compose import file as compose
-from capadvise.config.consumer import granted
 from capadvise.config.declared import Declared, Exposure, ExposureAt
+from capadvise.config.granted import granted
 from capadvise.config.language import Resolves
 from capadvise.gate.outcome import Remark, Source
 from capadvise.model.errors import BadInput

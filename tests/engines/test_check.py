@@ -17,8 +17,8 @@ import pytest
 from capadvise.catalog import default
 from capadvise.cli import main
 from capadvise.config import LANGUAGES
-from capadvise.config.consumer import granted
 from capadvise.config.declared import Declared
+from capadvise.config.granted import granted
 from capadvise.model.caps import from_mask
 from capadvise.report.save import save
 from tests.support.recordings import BIND, report_of

@@ -1,4 +1,4 @@
 """One short function per subcommand: takes the parsed arguments, returns an exit code.
 
-For ``cli`` alone; what takes several steps is in ``workflow``.
+For ``cli`` alone; ``workflow`` does everything that takes several steps.
 """

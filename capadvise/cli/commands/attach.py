@@ -31,7 +31,8 @@ def command(args: argparse.Namespace) -> int:
     for over in overs:
         show_proposal(over, quiet=args.quiet, verbose=args.verbose)
     if args.json:
-        print_json(*(over.report for over in overs), several=several)
+        reports = (over.report for over in overs)
+        print_json(*reports, version=args.json, several=several)
     return Exit.FAILED if any(over.check_passed is False for over in overs) else Exit.OK
 
 

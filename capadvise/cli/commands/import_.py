@@ -21,7 +21,7 @@ def command(args: argparse.Namespace) -> int:
     report = report_of_log(args.log, args.program)
     path = keep(report_path(args.output, report.target.name), report)
     if args.json:
-        print_json(report)
+        print_json(report, version=args.json)
     else:
         text = proposal_text(
             report, default(), path, columns=columns(sys.stdout), verbose=args.verbose

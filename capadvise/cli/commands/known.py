@@ -33,7 +33,7 @@ def command(args: argparse.Namespace) -> int:
             hint="capadvise known lists the programs; to prove one: capadvise run --prove -- …",
         )
     if args.format is None:
-        print("\n".join(known_text(program, args.name, default())))
+        print("\n".join(known_text(program, args.name, default(), verbose=args.verbose)))
         return Exit.OK
     from capadvise.config.snippet_from import known_snippet
 

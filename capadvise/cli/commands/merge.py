@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 from capadvise.catalog import default
 from capadvise.judgement.conclusion import conclude_report
 from capadvise.model.errors import Exit
-from capadvise.report.dump import dump
 from capadvise.report.load import load
 from capadvise.report.merge import merge
 from capadvise.report.save import save
 from capadvise.report.text import called
 from capadvise.workflow.notice import notice
+from capadvise.workflow.reports import print_json
 
 
 def command(args: argparse.Namespace) -> int:
@@ -27,7 +26,7 @@ def command(args: argparse.Namespace) -> int:
     if args.output:
         save(Path(args.output), report, catalog)
     else:
-        print(json.dumps(dump(report, catalog), indent=1))
+        print_json(report, version=args.json or 2)
     notice(conclude_report(report, catalog).headline(called(report)))
     for need in report.proposal.needs:
         used, of = need.seen

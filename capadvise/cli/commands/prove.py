@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,13 +13,12 @@ from capadvise.model.errors import Exit
 from capadvise.observe.ftrace.instances import require
 from capadvise.proof.trials.runner import BrokenTrial
 from capadvise.proof.trials.stop import Stop
-from capadvise.report.dump import dump
 from capadvise.report.text import proposal_text
 from capadvise.workflow.harden import hardened, require_units
 from capadvise.workflow.jobs import Candidate, Ways, candidates
 from capadvise.workflow.notice import columns, notice
 from capadvise.workflow.prove import exit_code, prove_all
-from capadvise.workflow.reports import check_writable, keep, report_path
+from capadvise.workflow.reports import check_writable, keep, print_json, report_path
 
 
 def command(args: argparse.Namespace) -> int:
@@ -70,8 +68,7 @@ def _print_results(
     several = len(chosen) != 1
     if args.json:
         reports = [result for result in results if isinstance(result, Report)]
-        documents = [dump(report, default()) for report in reports]
-        print(json.dumps(documents if several or not documents else documents[0], indent=1))
+        print_json(*reports, version=args.json, several=several)
     for one, result in zip(chosen, results, strict=True):
         if not isinstance(result, Report):
             notice(f"error: {one.name}: {result}")

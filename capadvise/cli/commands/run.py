@@ -64,7 +64,7 @@ def command(args: argparse.Namespace) -> int:
         overs, status = record_containers(invocation, target, wishes, show)
     reports = [over.report for over in overs]
     if args.json:
-        print_json(*reports, several=several)
+        print_json(*reports, version=args.json, several=several)
     if wishes.prove:
         from capadvise.workflow.prove import exit_code  # trials: other runs do without
 
@@ -125,14 +125,14 @@ def _target(argv: tuple[str, ...], args: argparse.Namespace) -> Command:
     return replace(
         asked(args, argv),
         user=args.user,
-        stdout_to_stderr=args.json,
+        stdout_to_stderr=bool(args.json),
         retry=args.retry,
         linger=ANOTHER_FOLLOWS if args.prove else 0.0,
     )
 
 
 def asked(args: argparse.Namespace, argv: tuple[str, ...] = ()) -> Command:
-    """What the user asked for by the options that ``run`` and ``attach`` have in common."""
+    """The command with the options that ``run`` and ``attach`` have in common."""
     return Command(
         argv,
         check=args.check,

@@ -41,8 +41,19 @@ _HEAD = """\
 # The report
 
 What `-o` writes, as `capadvise/report/schema.json` describes it (JSON Schema 2020-12). `[]` stands
-for each item of a list, `*` for any key. Every key is always there; what is not known is null or
-empty. Another `schema` is refused, never guessed at.
+for each item of a list, `*` for any key. Every key is always there; an unknown value is null or
+empty.
+
+capadvise reads version 1, too, and refuses any other `schema`. `--json=1` prints version 1 until
+December 2027: it says `used` for `needed`, `tolerated` for `optional`, `advisory` for `incidental`,
+`unused` for `not-checked`, `floor` for `minimal`, `own_sets` for `fixed_capsets` and `instead` for
+`remediation`, and has no `conclusion`.
+
+`conclusion` is computed once, and every other output shows it: `standing` says how far the set can
+be trusted, `baseline` what the target is granted today, `doubt` what could change the set,
+`also_passed` other sets that passed a trial, and `next` one command (`REPORT` stands for the file).
+Programs should read `standing` first: `recommended` is no answer where it is `not-judged`,
+`run-failed` or `check-failed`, and only a lower limit where it is `partial`.
 """
 
 

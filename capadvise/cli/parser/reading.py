@@ -11,6 +11,7 @@ from capadvise.cli.parser.verbs import (
     renamed,
     set_option,
     verb,
+    verbose_option,
 )
 
 
@@ -210,6 +211,7 @@ def merge(verbs: Verbs) -> None:
         help="treat them as one target of this name, although they were run differently",
     )
     _output(parser, "write the merged report to this file; default: stdout", "REPORT")
+    json_option(parser, "print JSON, as without it; --json=1: in the words of version 1")
 
 
 def diff(verbs: Verbs) -> None:
@@ -280,6 +282,7 @@ def known(verbs: Verbs) -> None:
         metavar="WORDS",
         help="choose the variant with these words in its name; default: the first",
     )
+    verbose_option(parser)
 
 
 _COMPLETIONS = """\

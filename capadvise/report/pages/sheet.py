@@ -87,7 +87,7 @@ class Sheet:
 
     @property
     def title(self) -> str:
-        """What the set asks for, or that it is no answer."""
+        """The size of the set, or that it is no answer."""
         if not self.conclusion.has_set:
             return f"{self.conclusion.standing_words}: what was needed until then"
         kept = sum(need.kept for need in self.needs)
@@ -154,7 +154,7 @@ def _sheet_need(report: Report, caps: CapSet, cap: Cap, risks: RisksHere) -> She
 def _attacks(
     report: Report, caps: CapSet, catalog: Catalog, risks: RisksHere
 ) -> Iterator[SheetAttack]:
-    """The worst first; what is not possible there is left out."""
+    """The possible ones, the worst first."""
     place, _ = judged_in(report)
     entries = [entry for cap in sorted(caps) if (entry := catalog.entry(cap)) is not None]
     for entry in sorted(entries, key=lambda entry: -(risks.get(entry.cap) or 0)):

@@ -9,8 +9,8 @@ from typing import Any
 
 from capadvise.catalog import Catalog
 from capadvise.config.compose import COMPOSE
-from capadvise.config.consumer import granted
 from capadvise.config.declared import Declared
+from capadvise.config.granted import granted
 from capadvise.config.quadlet import QUADLET
 from capadvise.config.run.pflag import Option, is_on
 from capadvise.judgement.user_namespace import USUAL_IDS

@@ -181,6 +181,9 @@ def test_one_program_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["known", "library/nginx:99.1"]) == 0
     text = " ".join(capsys.readouterr().out.split())
     assert f"The proof is for nginx {NGINX.upstream}, not for 99.1." in text
+    assert text.startswith("nginx needs CHOWN, SETGID, SETUID, NET_BIND_SERVICE (4; docker grants")
+    assert main(["known", "nginx", "-v"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
     assert "minimal set: CHOWN, SETGID, SETUID, NET_BIND_SERVICE" in text
     assert "only at the first start; without it: the workload fails" in text
     assert main(["known", "bitnami/redis"]) == 0

@@ -10,8 +10,8 @@ import pytest
 
 from capadvise.catalog import default
 from capadvise.config import LANGUAGES, languages, recognise
-from capadvise.config.consumer import granted
 from capadvise.config.declared import Declared
+from capadvise.config.granted import granted
 from capadvise.config.language import QUESTIONS, Language
 from capadvise.model.caps import parse_set
 from capadvise.model.errors import BadInput

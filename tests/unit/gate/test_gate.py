@@ -16,8 +16,8 @@ import pytest
 from capadvise.catalog import default
 from capadvise.cli import main
 from capadvise.config import LANGUAGES
-from capadvise.config.consumer import granted
 from capadvise.config.declared import Declared, Exposure, ExposureAt
+from capadvise.config.granted import granted
 from capadvise.config.systemd import file as systemd
 from capadvise.gate.against import own_users
 from capadvise.gate.finding import Finding, Severity

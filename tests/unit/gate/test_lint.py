@@ -7,8 +7,8 @@ import pytest
 from capadvise.catalog import default
 from capadvise.config import LANGUAGES
 from capadvise.config.compose import file as compose
-from capadvise.config.consumer import EVERY, granted
 from capadvise.config.declared import Declared
+from capadvise.config.granted import EVERY, granted
 from capadvise.config.kubernetes import file as kubernetes
 from capadvise.config.systemd import file as systemd
 from capadvise.gate.finding import RULES, Finding, Severity

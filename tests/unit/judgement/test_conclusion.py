@@ -23,6 +23,7 @@ from capadvise.judgement.conclusion import (
     of_another,
 )
 from capadvise.judgement.decide import decide_all
+from capadvise.judgement.proven import Trial
 from capadvise.judgement.report import Report
 from capadvise.model.caps import Cap, parse_set
 from capadvise.model.recording import Lost
@@ -318,3 +319,24 @@ def test_the_next_step_is_one_command() -> None:
 def test_the_json_has_the_command_with_a_word_for_the_file() -> None:
     document = json.loads(json.dumps(dump(report_with(Standing.PROVEN), CATALOG)))
     assert document["conclusion"]["next"] == "capadvise emit REPORT --format compose"
+
+
+def test_a_set_that_passed_beside_a_sysctl_is_a_set_to_choose() -> None:
+    """The best find of the trials was lost: 3 and a sysctl in the place of 4."""
+    report = report_with(Standing.PROVEN_MINIMAL)
+    assert report.proven is not None
+    sysctl = "net.ipv4.ip_unprivileged_port_start=0"
+    trials = tuple(
+        Trial(frozenset(), True, 0.1, without=Cap.parse("CHOWN"), instead=(words,))
+        for words in (sysctl, "group=adm,shadow", "NET_ADMIN")
+    )
+    more = replace(report.proven, trials=(*report.proven.trials, *trials))
+    report = replace(report, proven=more)
+    document = dump(report, CATALOG)
+    schema.report().validate(document)
+    nothing = {"sysctls": {}, "groups": [], "keys": {}, "seccomp": None}
+    assert [one["with"] for one in document["conclusion"]["also_passed"]] == [
+        nothing | {"groups": ["adm", "shadow"]},
+        nothing | {"sysctls": {"net.ipv4.ip_unprivileged_port_start": "0"}},
+    ]
+    assert f"Also passed: no capability, with {sysctl}." in _text(report)

@@ -11,11 +11,13 @@ from typing import Any
 import jsonschema
 import pytest
 
+from capadvise.cli import main
 from capadvise.judgement.conclusion import Standing
 from capadvise.judgement.report import Report
 from capadvise.report.diff import diff, diff_json
 from capadvise.report.dump import dump
 from capadvise.report.load import load, loaded
+from capadvise.report.save import save
 from capadvise.report.version_1 import SCHEMA, downgraded
 from tests.support.recordings import CATALOG, report
 from tests.support.standings import STANDINGS, report_with
@@ -83,3 +85,15 @@ def test_other_documents_have_the_old_word_too() -> None:
 def test_what_is_neither_version_is_refused_by_name() -> None:
     with pytest.raises(Exception, match=r"capadvise\.report/3"):
         loaded({"schema": "capadvise.report/3"}, "x.json", CATALOG)
+
+
+def test_a_saved_report_is_turned_into_version_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "r.json"
+    save(path, report_with(Standing.PROVEN), CATALOG)
+    assert main(["merge", str(path), "--json=1"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    jsonschema.Draft202012Validator(VERSION_1).validate(document)
+    assert main(["diff", str(path), str(path), "--json=1"]) == 0
+    assert json.loads(capsys.readouterr().out)["floor"] == {"gained": [], "lost": []}

@@ -17,14 +17,17 @@ if TYPE_CHECKING:
 def no_new_privileges(snippet: Snippet) -> bool:
     """True if the file should forbid new privileges: not if file capabilities are the way to
     work."""
-    by_sysctl = bool(sysctls(snippet))
+    by_sysctl = snippet.only_low_ports and not snippet.host_network
     way_without = snippet.root or not snippet.caps or by_sysctl
     return bool(snippet.no_new_privileges) and way_without
 
 
 def sysctls(snippet: Snippet) -> dict[str, str]:
-    """Sysctls that replace a capability which has no effect for this user."""
-    return {PORT_START: "0"} if snippet.only_low_ports and not snippet.host_network else {}
+    """Sysctls that replace a capability which has no effect for this user, and those that stand
+    beside the set."""
+    if snippet.host_network:
+        return {}
+    return ({PORT_START: "0"} if snippet.only_low_ports else {}) | dict(snippet.sysctls)
 
 
 _FREE = {

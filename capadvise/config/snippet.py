@@ -63,6 +63,8 @@ class Snippet:
     """The minimal set, whichever this is; None: it is not proven."""
     digest: str = ""
     """``sha256:…`` of the report's file; empty where a format has no use for it."""
+    sysctls: tuple[tuple[str, str], ...] = ()
+    """Settings that stand beside the set: it passed its trial with them."""
     variant: str = ""
     """The way in which a known program is started."""
     report: Report | None = field(default=None, compare=False)

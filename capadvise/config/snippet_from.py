@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import PurePath
 
 from capadvise.catalog import Catalog
@@ -30,9 +30,15 @@ LONGEST_REASON = 90
 
 
 def snippet_of(
-    report: Report, caps: CapSet, catalog: Catalog, *, set_name: str = "recommended"
+    report: Report,
+    caps: CapSet,
+    catalog: Catalog,
+    *,
+    set_name: str = "recommended",
+    beside: tuple[str, ...] = (),
 ) -> Snippet:
-    """The snippet of a report and a set of it (or of the user's own choice).
+    """The snippet of a report and a set of it (or of the user's own choice). ``beside``: what
+    stands beside the set, as ``PassedSet`` has it.
 
     Raises BadInput for a report whose user is no user.
     """
@@ -43,7 +49,7 @@ def snippet_of(
     return Snippet(
         name=safe_name(report.target.name),
         caps=tuple((need.cap, short_reason(need)) for need in needs),
-        notes=tuple(map(one_line, _notes(report, caps))),
+        notes=tuple(map(one_line, (*_on_beside(beside), *_notes(report, caps)))),
         cautions=tuple(map(one_line, _cautions(report, caps))),
         user=user,
         of_process=report.target.kind == "process",
@@ -55,12 +61,28 @@ def snippet_of(
         no_new_privileges=_no_new_privileges(report),
         default_seccomp=_default_seccomp(report, catalog),
         set_name=set_name,
-        rests_on=one_line(conclude_report(report, catalog, caps).rests_on),
+        rests_on=one_line(conclude_report(report, catalog, caps, beside=beside).rests_on),
         hardening=_hardening(report, caps),
         owner=_owner(report),
         minimal=report.proposal.minimal,
+        sysctls=tuple(_sysctls(beside)),
         report=report,
     )
+
+
+_SYSCTL = re.compile(r"([a-z][a-z0-9_.]{2,80})=([0-9]{1,10})")
+"""Written into a file: no other text of a report is."""
+
+
+def _sysctls(beside: Iterable[str]) -> Iterator[tuple[str, str]]:
+    for words in beside:
+        if said := _SYSCTL.fullmatch(words):
+            yield said[1], said[2]
+
+
+def _on_beside(beside: tuple[str, ...]) -> Iterator[str]:
+    if beside:
+        yield f"this set passed its trial together with {', '.join(beside)}, and needs it"
 
 
 def _owner(report: Report) -> tuple[str, str, str] | None:

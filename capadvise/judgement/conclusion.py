@@ -112,6 +112,8 @@ class Conclusion:
     baseline: Baseline
     caps: CapSet
     """The set in question: the recommended one, unless the user chose another."""
+    beside: tuple[str, ...]
+    """What stands beside it, as ``PassedSet`` has it."""
     recommended: CapSet
     minimal: CapSet | None
     risk_before: str
@@ -191,13 +193,14 @@ def conclude_report(
     catalog: Catalog,
     caps: CapSet | None = None,
     *,
+    beside: tuple[str, ...] = (),
     risks: Risks | None = None,
 ) -> Conclusion:
-    """Conclude. ``caps``: the user's own choice in place of the recommended set; ``risks``: those
-    of this report, if the caller has them."""
+    """Conclude. ``caps``: the user's own choice in place of the recommended set; ``beside``: what
+    stands beside it; ``risks``: those of this report, if the caller has them."""
     proposal, proven = report.proposal, report.proven
     chosen = proposal.recommended if caps is None else caps
-    standing, doubt = standing_of(report, chosen)
+    standing, doubt = standing_of(report, chosen, beside)
     baseline = baseline_of(report, catalog)
     risks = RisksHere(report, catalog) if risks is None else risks
     is_known = standing not in WITHOUT_SET
@@ -205,6 +208,7 @@ def conclude_report(
         standing=standing,
         baseline=baseline,
         caps=chosen,
+        beside=beside,
         recommended=proposal.recommended,
         minimal=_minimal(proven),
         risk_before=worst(baseline.caps, risks),
@@ -250,7 +254,7 @@ def _minimal(proven: Proven | None) -> CapSet | None:
 def _also_passed(report: Report) -> Iterator[PassedSet]:
     """The smallest sets first. A set that passed by itself is the minimal one."""
     passed = {
-        PassedSet(trial.caps, tuple(one.words for one in trial.beside))
+        held_in(trial)
         for trial in (report.proven.trials if report.proven else ())
         if trial.passed and trial.beside and not trial.differences
     }
@@ -263,13 +267,15 @@ _Judged = tuple[Standing, str | None]
 """A standing, and what could be wrong, in a clause."""
 
 
-def standing_of(report: Report, caps: CapSet | None = None) -> _Judged:
-    """How far a set can be trusted; the recommended one by default."""
-    caps = report.proposal.recommended if caps is None else caps
-    if report.proven is not None and (by_trial := _by_trial(report.proven, report, caps)):
+def standing_of(
+    report: Report, caps: CapSet | None = None, beside: tuple[str, ...] = ()
+) -> _Judged:
+    """How far a set can be trusted; the recommended one by default. ``beside``: its companions."""
+    chosen = PassedSet(report.proposal.recommended if caps is None else caps, beside)
+    if report.proven is not None and (by_trial := _by_trial(report.proven, report, chosen)):
         return by_trial
     by_recording = _by_recording(report)
-    if caps != report.proposal.recommended and by_recording[0] not in WITHOUT_SET:
+    if chosen.caps != report.proposal.recommended and by_recording[0] not in WITHOUT_SET:
         return _NO_TRIAL
     return by_recording
 
@@ -277,16 +283,19 @@ def standing_of(report: Report, caps: CapSet | None = None) -> _Judged:
 _NO_TRIAL = Standing.NOT_PROVEN, "no trial of this set was made"
 
 
-def _by_trial(proven: Proven, report: Report, caps: CapSet) -> _Judged | None:
+def _by_trial(proven: Proven, report: Report, chosen: PassedSet) -> _Judged | None:
     """Judge by trials of this very set; one that passed beside something else is another set."""
     if failure := _shows_nothing(proven):
         return Standing.NOT_PROVEN, failure
-    of_set = [trial for trial in proven.trials if trial.caps == caps and not trial.beside]
+    of_set = [trial for trial in proven.trials if held_in(trial) == chosen]
     last = of_set[-1] if of_set else None
     if last is not None and not last.passed:
         return Standing.CONTRADICTED, _failure(last)
     if not proven.complete:
         return (Standing.PROVEN, None) if last else (Standing.NOT_PROVEN, _unfinished(proven))
+    if chosen.beside:
+        return (Standing.PROVEN, None) if last else _NO_TRIAL
+    caps = chosen.caps
     if caps == proven.minimal:
         return Standing.PROVEN_MINIMAL, None
     if caps == report.proposal.recommended and proven.recommended_sound is False:
@@ -307,6 +316,11 @@ def _unfinished(proven: Proven) -> str:
     everything = bool(proven.trials) and best == proven.trials[0].caps
     words = "every capability" if everything else _names(best)
     return f"the trials did not finish; it passed with {words}"
+
+
+def held_in(trial: Trial) -> PassedSet:
+    """What a trial had."""
+    return PassedSet(trial.caps, tuple(one.words for one in trial.beside))
 
 
 def _failure(trial: Trial) -> str:

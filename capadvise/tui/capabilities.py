@@ -183,7 +183,8 @@ class Capabilities(KeyedList):
             yield (
                 f"title-{title}",
                 Content.assemble(
-                    (f"{sign}{title} ", "bold $text-primary"), (f"{len(rows)}{names}", "dim")
+                    (f"{sign}{title} ", "bold $text-primary"),
+                    (f"{len(rows)}{names}", "$text-muted"),
                 ),
             )
             if not folded:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from capadvise.catalog import Catalog
 from capadvise.config import LANGUAGES
-from capadvise.judgement.conclusion import Conclusion, Standing
+from capadvise.judgement.conclusion import Conclusion, PassedSet, Standing, held_in
 from capadvise.judgement.decide import Need, Proof, Verdict
 from capadvise.judgement.proven import Trial
 from capadvise.judgement.report import Report
@@ -43,11 +44,15 @@ class Choice:
     base: Base = Base.RECOMMENDED
     toggled: CapSet = frozenset()
     """The capabilities that the user kept or dropped."""
+    passed: PassedSet | None = None
+    """Another set that passed a trial, in place of ``base``."""
 
     @property
     def start(self) -> CapSet:
         """The set of the report, unchanged."""
         proposal = self.report.proposal
+        if self.passed is not None:
+            return self.passed.caps
         if self.base is Base.MINIMAL and proposal.minimal is not None:
             return proposal.minimal
         return proposal.recommended
@@ -58,16 +63,24 @@ class Choice:
         return self.start ^ self.toggled
 
     @property
+    def beside(self) -> tuple[str, ...]:
+        """What stands beside the set, as ``PassedSet`` has it."""
+        return self.passed.beside if self.passed is not None else ()
+
+    @property
     def name(self) -> str:
-        """``the recommended set``, ``the minimal set``, or ``your set`` if it was changed."""
+        """``the recommended set``, ``the minimal set``, ``the set with NAME=VALUE``, or ``your
+        set`` if it was changed."""
         if self.toggled:
             return "your set"
+        if self.passed is not None:
+            return f"the set with {printable(', '.join(self.beside))}"
         return "the minimal set" if self.base is Base.MINIMAL else "the recommended set"
 
     @property
     def set_name(self) -> str:
         """One word for it, as formats say it: ``recommended``, ``minimal`` or ``chosen``."""
-        return "chosen" if self.toggled else str(self.base)
+        return "chosen" if self.toggled or self.passed is not None else str(self.base)
 
     def decision(self, cap: Cap) -> Decision:
         """The effect of this choice on one capability."""
@@ -79,21 +92,32 @@ class Choice:
         """This choice with one capability dropped if it was kept, or kept if it was dropped."""
         return replace(self, toggled=self.toggled ^ {cap})
 
-    def other_base(self) -> Choice:
-        """The other set of the report, without the user's changes."""
-        base = Base.MINIMAL if self.base is Base.RECOMMENDED else Base.RECOMMENDED
-        return replace(self, base=base, toggled=frozenset())
+    def offered(self, also_passed: Sequence[PassedSet]) -> tuple[Choice, ...]:
+        """The sets of the report: recommended, minimal, and others that passed a trial."""
+        plain = Choice(self.report)
+        minimal = (
+            () if self.report.proposal.minimal is None else (Choice(self.report, Base.MINIMAL),)
+        )
+        return (plain, *minimal, *(replace(plain, passed=one) for one in also_passed))
+
+    def following(self, also_passed: Sequence[PassedSet]) -> Choice:
+        """The next of these, without the user's changes."""
+        offered = self.offered(also_passed)
+        plain = replace(self, toggled=frozenset())
+        at = offered.index(plain) if plain in offered else -1
+        return offered[(at + 1) % len(offered)]
 
     def of(self, report: Report) -> Choice:
         """The same choice for a report that has a new proof."""
         return replace(self, report=report)
 
     def trial(self, caps: CapSet | None = None) -> Trial | None:
-        """The latest trial of exactly this set; the chosen set by default."""
-        wanted = self.caps if caps is None else caps
+        """The latest trial of exactly this set, with what stands beside it; the chosen set by
+        default."""
+        wanted = PassedSet(self.caps if caps is None else caps, self.beside)
         proven = self.report.proven
         trials = proven.trials if proven else ()
-        return next((trial for trial in reversed(trials) if trial.caps == wanted), None)
+        return next((trial for trial in reversed(trials) if held_in(trial) == wanted), None)
 
 
 # ------------------------------------------------------------------------- what a choice means
@@ -148,7 +172,7 @@ def consequence(choice: Choice, cap: Cap, risk: str) -> str:
         case Decision.ADDED:
             return f"Added by you: {_gain(need)}, and it adds a {risk} risk."
         case Decision.OUT:
-            return f"Not in the set: {_why_out(need)}."
+            return f"Not in the set: {_why_out(choice, need)}."
 
 
 def _gain(need: Need) -> str:
@@ -168,15 +192,15 @@ def loss(choice: Choice, need: Need) -> str:
         lost = brief(trial)
         if not trial.passed:
             return f"it fails ({lost or 'its check does not pass'}), proven by trial"
-        return f"it works, but {lost} (proven by trial)" if lost else "nothing is lost (a trial)"
+        return f"it works, but {lost} (proven by trial)" if lost else "no loss (proven by trial)"
     if need.verdict is Verdict.NOT_CHECKED:
-        return "nothing that was seen is lost"
+        return "no call that was seen fails"
     if need.lost_without:
         return f"{without(need)} ({PROOFS[need.proof]})"
     if need.self_restricting:
         return f"the program may keep rights that it wants to give up ({PROOFS[need.proof]})"
     if not need.evidence:
-        return "the program asks for it by capset(2) and may refuse to start (not tested)"
+        return "the program calls capset(2) with it and may refuse to start (not tested)"
     if need.proof is Proof.RETRY:
         return f"{need.reason} fails ({PROOFS[need.proof]})"
     return f"{need.reason} may fail ({PROOFS[need.proof]})"
@@ -185,10 +209,11 @@ def loss(choice: Choice, need: Need) -> str:
 def _removal(report: Report, cap: Cap) -> Trial | None:
     """The trial that took this capability away from a larger set."""
     trials = report.proven.trials if report.proven else ()
-    return next((trial for trial in reversed(trials) if trial.without == cap), None)
+    alone = [trial for trial in trials if trial.without == cap and not trial.instead]
+    return alone[-1] if alone else None
 
 
-def _why_out(need: Need) -> str:
+def _why_out(choice: Choice, need: Need) -> str:
     if _is_likely_optional(need):
         return "as far as one run tells, the program goes on without it"
     match need.verdict:
@@ -198,6 +223,8 @@ def _why_out(need: Need) -> str:
             return "it was checked, and the result has no effect"
         case Verdict.DENIED:
             return "it was denied, and the program went on"
+        case _ if choice.beside:
+            return f"together with {printable(', '.join(choice.beside))}, it works without it"
         case _:
             return "it works without it"
 

@@ -13,6 +13,8 @@ from typing import ClassVar
 
 from rich.text import Text
 from textual.binding import Binding
+from textual.selection import Selection
+from textual.strip import Strip
 from textual.widgets import Tree
 from textual.widgets.tree import TreeNode
 
@@ -23,6 +25,7 @@ from capadvise.model.caps import Cap
 from capadvise.report.text import ORIGINS
 from capadvise.report.words import loss_of
 from capadvise.tui.rows import shortened
+from capadvise.tui.widgets import selectable
 
 PAGE = 100
 """Nodes that are added at a time."""
@@ -82,8 +85,12 @@ class EvidenceTree(Tree[Item]):
         Binding("left", "fold", "Fold", show=False),
     ]
 
+    ALLOW_SELECT = True
+
     def __init__(self) -> None:
         super().__init__("", id="evidence")
+        self._drawn: dict[int, str] = {}
+        """The text of each row that was drawn: no other can be selected."""
         self.show_root = False
         self.show_guides = False
         self.guide_depth = 2
@@ -95,6 +102,20 @@ class EvidenceTree(Tree[Item]):
     def on_resize(self) -> None:
         if self.content_size.width != self._width and self._need is not None:
             self.show(self._need)
+
+    def render_line(self, y: int) -> Strip:
+        strip, row = super().render_line(y), y + round(self.scroll_y)
+        self._drawn[row] = strip.text
+        return selectable(strip, row, self.text_selection)
+
+    def get_selection(self, selection: Selection) -> tuple[str, str]:
+        """The selected text."""
+        rows = (self._drawn.get(row, "") for row in range(max(self._drawn, default=-1) + 1))
+        return selection.extract("\n".join(row.rstrip() for row in rows)), "\n"
+
+    def selection_updated(self, selection: Selection | None) -> None:
+        """Draw the marks again."""
+        self.refresh()
 
     def show(self, need: Need) -> None:
         """The evidence of a need, folded but for its first program."""

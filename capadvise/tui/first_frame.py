@@ -36,6 +36,7 @@ from capadvise.tui.rows import (
     arranged,
     review_rows,
     short_count,
+    standing_sign,
 )
 from capadvise.tui.tabs import LABELS
 
@@ -116,8 +117,12 @@ def _head(
         parts = [(" ", ""), *(_lamp(lamp, step) for lamp in row)]
         if number == 0:
             room = width - across * (rows - 1) - 3
-            short = f"{worth.numbers} · {worth.after}"
-            parts += [("  ", ""), (str(worth) if len(str(worth)) <= room else short, _BOLD)]
+            head, sign = f"{worth.numbers} · {worth.risk} · ", standing_sign(worth)
+            texts = (worth.status, worth.brief)
+            said = [f"{head}{sign}{printable(text)}" for text in texts]
+            least = worth.after if rows == 2 else f"{sign}{worth.brief}"  # as the app has it
+            said += [f"{worth.numbers} · {least}"]
+            parts += [("  ", ""), (next((x for x in said if len(x) <= room), said[-1]), _BOLD)]
         lines.append(_cut(parts, width))
     return [*lines, ""]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal
@@ -17,6 +17,7 @@ from textual.visual import RenderOptions
 from textual.widget import Widget
 from textual.widgets import Static
 
+from capadvise.judgement.conclusion import PASSED, Standing
 from capadvise.model.caps import Cap
 from capadvise.model.recording import Recording
 from capadvise.report.lamps import SIGNS, Lamp, Light, Score
@@ -36,10 +37,13 @@ from capadvise.tui.state import TargetState
 from capadvise.tui.tabs import LABELS
 from capadvise.workflow.protocols import LiveSource
 
-_SHORT = {
-    Light.ROOT: "root-equivalent",
-    Light.DARK: "not checked",
+_SHORT = {Light.ROOT: "root-equivalent"}
+_IN_TRIAL = _SHORT | {
+    Light.NEEDED: "held",
+    Light.OPTIONAL_KEPT: "optional, held",
+    Light.DROPPED: "left out",
 }
+"""What lights mean while a trial runs."""
 
 
 class TabLabel(Static):
@@ -85,11 +89,15 @@ class Board(Wrapped):
         selected: Cap | None,
         *,
         shape: str,
+        step: Content,
+        in_trial: bool,
     ) -> None:
-        """``shape``: ``small``, ``usual`` or ``named``."""
+        """``shape``: ``small``, ``usual`` or ``named``; ``step``: the next one; ``in_trial``: the
+        lamps are those of a trial."""
         self._lamps, self._score, self.state = lit, score, state
-        self._selected, self._shape = selected, shape
-        self.lit = tuple(lit), score, selected, shape
+        self._selected, self._shape, self._step = selected, shape, step
+        self._words = _IN_TRIAL if in_trial else _SHORT
+        self.lit = tuple(lit), score, selected, shape, step.plain, in_trial
         """All but the status, which is in the last row."""
         self._still: list[Strip] = []
         self._still_for: tuple[int, Style] | None = None
@@ -115,7 +123,8 @@ class Board(Wrapped):
 
     def _above(self, width: int) -> list[Content]:
         if self._shape == "named":
-            return [*self._named(width), Content.assemble(" ", score_text(self._score))]
+            line = Content.assemble(" ", score_text(self._score), self._gap, self._step)
+            return [*self._named(width), line.truncate(width, ellipsis=True)]
         side = self._side(width)
         return [Content.assemble(self._row(row), side[row]) for row in range(self._rows - 1)]
 
@@ -164,27 +173,40 @@ class Board(Wrapped):
         press = Style.from_meta({"@click": f"screen.lamp({int(lamp.cap)})"})
         return Content.styled(SIGNS[lamp.light], style).stylize(press)
 
+    @property
+    def _gap(self) -> str:
+        return "   " if self._step else ""
+
     def _side(self, width: int) -> list[Content]:
         """The lines above the status, the most important first; there may be one only."""
         score, room = self._score, self._room(width)
         for brief in (False, True):
             whole = score_text(score, brief=brief)
             if whole.cell_length <= room:
-                return [whole, self._legend(room)]
+                return [whole, self._with_step(self._legend, room)]
         if self._shape != "small":
             first = Content.assemble(numbers_text(score), " · ", status_text(score, brief=True))
-            return [first, risks_text(score)]
+            return [first, self._with_step(lambda _: risks_text(score), room)]
         first = Content.assemble(numbers_text(score), " · ", risks_text(score))
         if first.cell_length > room:
             first = Content.assemble(numbers_text(score), " · ", score.after)
         return [first]
 
+    def _with_step(self, more: Callable[[int], Content], room: int) -> Content:
+        """The next step, and more in the room beside it."""
+        left = max(room - self._step.cell_length - len(self._gap), 0)
+        line = Content.assemble(self._step, self._gap, more(left))
+        return line.truncate(room, ellipsis=True)
+
     def _before_state(self, width: int) -> Content:
-        """The part of the score that has no place above the status."""
+        """What has no place above the status: a part of the score, and the next step."""
         whole = score_text(self._score, brief=True)
-        if self._shape != "small" or whole.cell_length <= self._room(width):
+        if self._shape != "small":
             return Content("")
-        return Content.assemble(status_text(self._score, brief=True), " · ")
+        step = Content.assemble(self._step, " · ") if self._step else Content("")
+        if whole.cell_length <= self._room(width):
+            return step
+        return Content.assemble(status_text(self._score, brief=True), " · ", step)
 
     def _line(self, width: int) -> Content:
         state = self.state
@@ -200,7 +222,7 @@ class Board(Wrapped):
                 continue
             item = Content.assemble(
                 (SIGNS[light], LIGHT_STYLES[light]),
-                (f" {counts[light]} {_SHORT.get(light, light)}", "dim"),
+                (f" {counts[light]} {self._words.get(light, light)}", "dim"),
             )
             longer = Content.assemble(line, "  " if line else "", item)
             if longer.cell_length > room:
@@ -212,8 +234,8 @@ class Board(Wrapped):
 class Lamps(Widget):
     """Shows a board. While a target is idle, it draws only the row with the time."""
 
-    def __init__(self) -> None:
-        super().__init__(id="board")
+    def __init__(self, shape: str) -> None:
+        super().__init__(id="board", classes=f"-{shape}")
         self.auto_links = False  # a lamp is clicked, and keeps its colour
         self._board: Board | None = None
 
@@ -291,19 +313,25 @@ def _seen(source: LiveSource, state: TargetState) -> list[Content]:
 
 
 def _ended(state: TargetState) -> Content:
-    over = state.over
-    seconds = clock(over.report.recording.seconds if over else state.now.seconds)
-    status = over.report.recording.exit_status if over else None
-    if over is not None and (over.check_passed or _passed(over.report.recording)):
-        return Content.assemble(
-            ("✓ ", "bold $text-success"), f"health check passed after {seconds}, so it was stopped"
-        )
-    if over is not None and over.report.recording.attached:
+    over, reported = state.over, state.reported
+    if over is None or reported is None:
+        return Content.assemble(end_text(None), f" after {clock(state.now.seconds)}")
+    recording, standing = over.report.recording, reported.standing
+    seconds, status = clock(recording.seconds), recording.exit_status
+    good = standing in PASSED or standing is Standing.RECORDED
+    if standing is Standing.CHECK_FAILED:
+        more = "" if status is None else f", exited with {status}"
+        failed = ("✗ ", "bold $text-error")
+        return Content.assemble(failed, f"health check failed after {seconds}{more}")
+    if over.check_passed or _passed(recording):
+        sign = ("✓ ", "bold $text-success") if good else ("■ ", "bold")
+        return Content.assemble(sign, f"health check passed after {seconds}, so it was stopped")
+    if recording.attached:
         return Content(f"■ detached after {seconds}")
-    if over is not None and over.report.recording.interrupted:
+    if recording.interrupted:
         how = ("■ ", "bold") if ended_well(status) else Content.assemble(end_text(status), " · ")
         return Content.assemble(how, f"you stopped it after {seconds}")
-    return Content.assemble(end_text(status), f" after {seconds}")
+    return Content.assemble(end_text(status, good=good), f" after {seconds}")
 
 
 def _passed(recording: Recording) -> bool:

@@ -21,10 +21,11 @@ from textual.widgets.option_list import Option
 from capadvise.judgement.decide import Verdict
 from capadvise.model.caps import Cap
 from capadvise.model.escape import printable
-from capadvise.report.lamps import SIGNS
+from capadvise.report.lamps import SIGNS, score_of
+from capadvise.report.words import no_need
 from capadvise.tui.capabilities import Capabilities
 from capadvise.tui.events import clock
-from capadvise.tui.look import LIGHT_STYLES, end_text, ended_well, risk_text
+from capadvise.tui.look import LIGHT_STYLES, end_text, ended_well, risk_text, status_text
 from capadvise.tui.output import BORDERS, Output
 from capadvise.tui.page import Wrapped
 from capadvise.tui.rows import INCIDENTAL, fitted
@@ -49,7 +50,9 @@ class TargetLine(Wrapped):
         self._health = short_health(state.now)
         if state.now.ended and not ended_well(state.now.exit_status):
             self._health = end_text(state.now.exit_status)
-        self._ended = state.now.ended
+        if state.reported is not None:
+            self._health = status_text(score_of(state.reported), brief=True)
+        self._ended = state.now.ended or state.over is not None
 
     def lines(self, width: int) -> list[Content]:
         """One line, without the lamps if there is no room."""
@@ -247,8 +250,10 @@ class LiveTab(MainTab):
 
     def _why(self, state: TargetState) -> Content:
         cap = self.caps.selected
+        if state.reported is not None and not state.now.tallies:
+            return Content(no_need(state.reported))
         if state.now.ended and not state.now.tallies:
-            return Content("No capability check was seen: drop them all.")
+            return Content("No capability check was seen.")
         if cap is None or not state.rows:
             hint = "Capabilities appear when the kernel checks them."
             return Content.styled("" if state.now.ended else hint, "dim")

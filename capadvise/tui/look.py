@@ -11,6 +11,7 @@ from capadvise.judgement.risk import risk_word
 from capadvise.model.escape import printable
 from capadvise.report.lamps import Light, Score
 from capadvise.tui.choice import Decision
+from capadvise.tui.rows import standing_sign
 
 VERDICT_STYLES = {
     Verdict.REQUIRED: "$text-success",
@@ -45,7 +46,7 @@ LIGHT_STYLES = {
     Light.UNJUDGED: "bold $text-warning",
     Light.DARK: "dim",
 }
-_STANDING_STYLES = {True: ("✓ ", "bold $text-success"), False: ("✗ ", "bold $text-error")}
+_STANDING_STYLES = {True: "bold $text-success", False: "bold $text-error", None: "$text-warning"}
 
 _BY_STOPPING = frozenset(128 + number for number in (signal.SIGINT, signal.SIGKILL, signal.SIGTERM))
 
@@ -55,13 +56,13 @@ def ended_well(status: int | None) -> bool:
     return status is None or status == 0 or status in _BY_STOPPING
 
 
-def end_text(status: int | None) -> Content:
-    """How a program ended by itself."""
+def end_text(status: int | None, *, good: bool = False) -> Content:
+    """How a program ended by itself. ``good``: nothing puts the run in doubt."""
     sign, style, text = "✗ ", "bold $text-error", f"exited with {status}"
     if status is None:
         text = "lost"
     elif status == 0:
-        sign, style = "✓ ", "bold $text-success"
+        sign, style = ("✓ ", "bold $text-success") if good else ("■ ", "bold")
     elif status - 128 in set(signal.Signals):
         text = f"crashed ({signal.Signals(status - 128).name})"
     return Content.assemble((sign, style), text)
@@ -79,8 +80,9 @@ def worded_risk(word: str) -> Content:
 
 def status_text(score: Score, *, brief: bool = False) -> Content:
     """How far a set can be trusted, in its colour."""
-    sign, style = ("", "dim") if score.good is None else _STANDING_STYLES[score.good]
-    return Content.styled(f"{sign}{printable(score.brief if brief else score.status)}", style)
+    style = _STANDING_STYLES[score.good] if score.before else "dim"
+    text = printable(score.brief if brief else score.status)
+    return Content.styled(f"{standing_sign(score)}{text}", style)
 
 
 def score_text(score: Score, *, brief: bool = False) -> Content:
@@ -95,10 +97,11 @@ def numbers_text(score: Score) -> Content:
 
 
 def risks_text(score: Score) -> Content:
-    """``high → medium``."""
-    if not score.before:
-        return worded_risk(score.after)
-    return Content.assemble(worded_risk(score.before), " → ", worded_risk(score.after))
+    """``high → medium``. A low risk is good where it is proven."""
+    after = worded_risk(score.after)
+    if not score.good and score.after in ("none", "low"):
+        after = Content(score.after)
+    return Content.assemble(worded_risk(score.before), " → ", after) if score.before else after
 
 
 def diff_text(diff: str) -> Content:

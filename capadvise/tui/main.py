@@ -15,6 +15,7 @@ from typing import ClassVar, TypeVar
 
 from textual.actions import parse
 from textual.app import ComposeResult, SystemCommand
+from textual.containers import Vertical
 from textual.content import Content
 from textual.events import Resize
 from textual.message import Message
@@ -24,16 +25,18 @@ from textual.widgets import ContentSwitcher, Input
 
 from capadvise.catalog import Catalog
 from capadvise.config.compose import COMPOSE
+from capadvise.judgement.conclusion import Standing
 from capadvise.model.caps import Cap
 from capadvise.model.errors import CapadviseError
 from capadvise.model.escape import printable
 from capadvise.report.pages import ON_TERMINAL
 from capadvise.tui.capabilities import Capabilities
 from capadvise.tui.choice import Choice
-from capadvise.tui.files import nearest
+from capadvise.tui.files import might_apply, nearest
 from capadvise.tui.header import Board, Lamps, Tabs, doing, shape_of
 from capadvise.tui.helpscreen import HelpScreen
 from capadvise.tui.livetab import LONGEST, LiveTab
+from capadvise.tui.next_step import next_step
 from capadvise.tui.output import Output
 from capadvise.tui.palette import BINDINGS, COMMANDS, WHEN, described
 from capadvise.tui.prooftab import ProofTab
@@ -42,7 +45,7 @@ from capadvise.tui.snippets import COPIED, rendered
 from capadvise.tui.state import TargetState
 from capadvise.tui.tab import MainTab, Opened, Shown
 from capadvise.tui.tabs import TABS
-from capadvise.tui.widgets import Fitting, Keys
+from capadvise.tui.widgets import Fitting, KeyedList, Keys, selected_in
 from capadvise.workflow.protocols import Confirm, LiveSource, Over, Prover, unconfirmed
 
 _BUSY, _QUIET = 0.1, 0.5
@@ -60,7 +63,7 @@ class Main(Fitting, Screen[None]):
     """The screen. ``overs``: the recordings that are over already."""
 
     BINDINGS: ClassVar = list(BINDINGS)
-    ALLOW_IN_MAXIMIZED_VIEW = ".-textual-system,#keys"
+    ALLOW_IN_MAXIMIZED_VIEW = ".-textual-system,#head,#keys"
     place: reactive[str] = reactive("review", init=False, bindings=True)
     current: reactive[int] = reactive(0, init=False, bindings=True)
     over: reactive[bool] = reactive(False, init=False, bindings=True)
@@ -106,8 +109,9 @@ class Main(Fitting, Screen[None]):
 
     def compose(self) -> ComposeResult:
         self.live.lay_out(self.app.size)  # first: the target gets a size once, not twice
-        yield Tabs()
-        yield Lamps()
+        with Vertical(id="head"):
+            yield Tabs()
+            yield Lamps(shape_of(*self.app.size))  # what is below gets its size once, not twice
         with ContentSwitcher(initial=self.place, id="tabs"):
             yield from self.tabs.values()
         yield Keys()
@@ -202,10 +206,12 @@ class Main(Fitting, Screen[None]):
         event = self.live.event if self.place == "live" else None
         board = Board(
             state.lamps(event),
-            state.score(),
+            state.score(event),
             doing(self.source, state, hint=self.place == "live" and self.over, frozen=self.frozen),
             self.selected,
             shape=shape_of(*self.size),
+            step=next_step(state, can_prove=self.proof.can_tell, can_apply=might_apply()),
+            in_trial=state.trial_caps is not None,
         )
         self.query_one(Lamps).show(board)
 
@@ -278,7 +284,7 @@ class Main(Fitting, Screen[None]):
         except CapadviseError:
             self.app.exit()  # the owner of the recorder gets the same error, and prints it
             return False
-        nows = source.now()
+        nows, stopping = source.now(), self.state.now.stopping is not None
         if len(self.states) < len(nows):
             names = [now.name for now in nows[len(self.states) :]]
             self.states += [TargetState(name, self.catalog) for name in names]
@@ -288,6 +294,8 @@ class Main(Fitting, Screen[None]):
         for state, now in zip(self.states, nows, strict=False):
             state.name = now.name or state.name
             changed |= state.look(now)
+        if stopping is not (self.state.now.stopping is not None):
+            self.refresh_bindings()  # an idle target changes nothing else, and q kills it now
         if overs is not None:
             self._ended(overs)
         elif changed and not self.frozen:
@@ -309,7 +317,7 @@ class Main(Fitting, Screen[None]):
             self.app.exit()
         elif self._prove:
             self._prove_at_once()
-        elif all(over.report.recording.exit_status == 0 or _stopped(over) for over in overs):
+        elif not any(_failed(state) for state in self.states):
             self.place = "review"
         self._show_top()
         self.show()
@@ -328,6 +336,9 @@ class Main(Fitting, Screen[None]):
     def on_output_typed(self, event: Output.Typed) -> None:
         if self.source is not None and not self.over:
             self.source.type(event.data)
+
+    def on_output_copy_wanted(self) -> None:
+        self.copy_selected()
 
     def on_output_room(self, event: Output.Room) -> None:
         """The target starts once the size of its terminal is known."""
@@ -393,11 +404,16 @@ class Main(Fitting, Screen[None]):
         self.review.next_view(by)
 
     def action_zoom(self) -> None:
-        if self.focused is not None:
+        """Let the focused pane fill the screen below the board, or show all again."""
+        if self.maximized is not None:
+            self.minimize()
+        elif self.focused is not None:
             self.maximize(self.focused, container=False)
 
     def watch_maximized(self) -> None:
         self.refresh_bindings()
+        if isinstance(self.focused, KeyedList):
+            self.call_after_refresh(self.focused.scroll_to_highlight)
 
     def action_unzoom(self) -> None:
         self.minimize()
@@ -457,17 +473,36 @@ class Main(Fitting, Screen[None]):
             self.source.stop()
 
     def action_kill(self) -> None:
-        """The same as ``stop``, under the name that the key has once the target was asked."""
+        """The same as ``stop``, under the name that the key has once SIGTERM was sent."""
         self.action_stop()
 
     def action_interrupt(self) -> None:
-        """End the target, or leave if it has ended. With selected text, copy it."""
+        """Copy the selected text; without any, end the target, or leave if it has ended."""
+        if self.copy_selected():
+            return
         if self.running:
             self.action_stop()
-        elif self.get_selected_text():
-            self.action_copy_text()
         else:
             self.leave()
+
+    def copy_selected(self) -> bool:
+        """Copy the selected text, and end the selection; False if nothing is selected."""
+        if not self.selections:
+            return False
+        if text := self.get_selected_text():
+            self.app.copy_to_clipboard(text)
+            self.notify(f"The selected text is {COPIED}.")
+        self.clear_selection()
+        return True
+
+    def get_selected_text(self) -> str | None:
+        """The selected text; texts that wrap themselves are unknown to Textual."""
+        texts = [
+            text
+            for widget, selection in self.selections.items()
+            if widget.is_attached and (text := selected_in(widget, selection))
+        ]
+        return "\n".join(texts) or None
 
     def action_suspend(self) -> None:
         """Suspend the screen; the recording goes on."""
@@ -506,9 +541,9 @@ class Main(Fitting, Screen[None]):
             self._choose(replace(self.choice, toggled=frozenset()))
 
     def action_base(self) -> None:
-        """Switch between the recommended and the minimal set."""
-        if self.choice is not None:
-            self._choose(self.choice.other_base())
+        """Switch to the next set of the report."""
+        if self.choice is not None and self.state.conclusion is not None:
+            self._choose(self.choice.following(self.state.conclusion.also_passed))
 
     def action_format(self, by: int = 1) -> None:
         at = ON_TERMINAL.index(self.language) + by
@@ -538,7 +573,7 @@ class Main(Fitting, Screen[None]):
         from capadvise.tui.save import Save  # with all that changes files: 40 ms
 
         if self.choice is not None:
-            self._ask(Save(self.choice, format_name, self.catalog, self._confirm, path=path))
+            self._ask(Save(self.state, format_name, self._confirm, path=path))
 
     def action_export(self) -> None:
         """Ask for a name; nothing is written before the user confirms."""
@@ -620,6 +655,12 @@ class Main(Fitting, Screen[None]):
             self.current = event.number
 
 
-def _stopped(over: Over) -> bool:
-    """True if the user ended the recording, or capadvise did since its check passed."""
-    return over.report.recording.interrupted or over.check_passed is True
+def _failed(state: TargetState) -> bool:
+    """True for a target that failed by itself: its end stays in sight."""
+    over, reported = state.over, state.reported
+    if over is None or reported is None:
+        return False
+    recording = over.report.recording
+    stopped = recording.interrupted or over.check_passed is True
+    failed = reported.standing in (Standing.RUN_FAILED, Standing.CHECK_FAILED)
+    return failed or (recording.exit_status != 0 and not stopped)

@@ -15,10 +15,11 @@ from textual.keys import key_to_character
 from textual.message import Message
 from textual.reactive import reactive
 from textual.scroll_view import ScrollView
+from textual.selection import Selection
 from textual.strip import Strip
 from textual.widget import Widget
 
-from capadvise.tui.widgets import SCROLLING
+from capadvise.tui.widgets import SCROLLING, selectable
 
 if TYPE_CHECKING:
     from pyte.screens import Char
@@ -114,6 +115,9 @@ class Output(ScrollView, can_focus=True):
             super().__init__()
             self.data = data
 
+    class CopyWanted(Message):
+        """Ctrl-C was pressed on selected text: it is not for the target."""
+
     class Room(Message):
         """The pane has another size."""
 
@@ -169,8 +173,25 @@ class Output(ScrollView, can_focus=True):
         at = cursor.column if cursor is not None and cursor.row == row else -1
         line = self.terminal.row(row) if row < self.terminal.rows else {}
         if isinstance(line, str):
-            return Strip([Segment(set_cell_size(line, width), style)])
-        return Strip(_segments(line, width, style, at)).adjust_cell_length(width, style)
+            strip = Strip([Segment(set_cell_size(line, width), style)])
+        else:
+            strip = Strip(_segments(line, width, style, at)).adjust_cell_length(width, style)
+        return selectable(strip, row, self.text_selection)
+
+    def get_selection(self, selection: Selection) -> tuple[str, str]:
+        """The selected text."""
+        rows = range(self.terminal.rows)
+        return selection.extract("\n".join(self._text(row) for row in rows)), "\n"
+
+    def _text(self, row: int) -> str:
+        line = self.terminal.row(row)
+        if isinstance(line, str):
+            return line
+        return "".join(part.text for part in _segments(line, 10_000, Style(), -1)).rstrip()
+
+    def selection_updated(self, selection: Selection | None) -> None:
+        """Draw the marks again."""
+        self.refresh()
 
     def on_resize(self, event: Resize) -> None:
         self.fit()
@@ -210,6 +231,9 @@ class Output(ScrollView, can_focus=True):
         event.prevent_default()
         if event.key == GIVE_BACK:
             self.typing = False
+            return
+        if event.key == "ctrl+c" and self.screen.selections:
+            self.post_message(self.CopyWanted())
             return
         application = self.terminal.screen.application_keys
         if data := key_bytes(event.key, event.character, application=application):

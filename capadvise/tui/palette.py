@@ -15,7 +15,12 @@ from capadvise.tui.tabs import TABS
 BINDINGS = (
     Binding(GIVE_BACK, "give_back", "capadvise's own keys", id="give-back"),
     Binding("escape", "back", "Back", id="back"),
-    Binding("enter", "review", "Review it", tooltip="Choose, prove, save", id="to-review"),
+    Binding(
+        *("enter", "review", "Review it"),
+        tooltip="Choose, prove, save",
+        id="to-review",
+        priority=True,  # the list would fold a group, and an empty one would do nothing
+    ),
     Binding("space", "keep", "Keep/drop", tooltip="Keep or drop the capability", id="keep"),
     Binding(
         *("i", "type", "Type into it"),
@@ -30,7 +35,13 @@ BINDINGS = (
     Binding("s", "save", "Save", tooltip="Into a file, or copy", id="save"),
     Binding("z", "undo", "Undo", tooltip="Take back one step", id="undo"),
     Binding("Z", "reset", "Reset", tooltip="As the report has it", show=False, id="reset"),
-    Binding("t", "base", "Minimal/recommended", tooltip="Switch the set", id="base"),
+    Binding(
+        "t",
+        "base",
+        "Other set",
+        tooltip="Recommended, minimal, or another that passed a trial",
+        id="base",
+    ),
     Binding("f", "format", "Format", tooltip="The next configuration language", id="format"),
     Binding("F", "format(-1)", "Format back", show=False, id="format-back"),
     Binding("v", "view", "View", tooltip="Why, evidence or snippet", id="view"),
@@ -43,7 +54,7 @@ BINDINGS = (
     Binding("w", "freeze", "Freeze", tooltip="The display, not the recording", id="freeze"),
     Binding("w", "thaw", "Go on", tooltip="Draw again", id="thaw"),
     Binding("q", "stop", "Stop", tooltip="End the target as a runtime would", id="stop"),
-    Binding("q", "kill", "Kill", tooltip="It was asked to stop: SIGKILL", id="kill"),
+    Binding("q", "kill", "Kill", tooltip="It has got SIGTERM: SIGKILL", id="kill"),
     Binding("q", "leave", "Quit", id="leave"),
     Binding("E", "export", "Export", tooltip="As SVG, HTML and Markdown", id="export"),
     Binding("o", "sort", "Order", tooltip="By risk, first check or name", id="sort"),
@@ -62,7 +73,9 @@ BINDINGS = (
         Binding(str(number), f"go('{tab}')", tab.capitalize(), show=False, id=f"go-{tab}")
         for number, tab in enumerate(TABS, 1)
     ),
-    Binding("ctrl+c", "interrupt", "Stop, or quit", show=False, id="interrupt"),
+    Binding(
+        "ctrl+c", "interrupt", "Copy the selected text, stop, or quit", show=False, id="interrupt"
+    ),
     Binding("ctrl+z", "suspend", "Suspend", show=False, id="suspend"),
 )
 """In the order of the bottom line, which is cut at its end if there is no room."""
@@ -85,7 +98,7 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("set: keep or drop", "keep", "The highlighted capability"),
     ("set: undo", "undo", "Take back one step"),
     ("set: reset", "reset", "As the report has it"),
-    ("set: minimal or recommended", "base", "Switch to the other set"),
+    ("set: another", "base", "Recommended, minimal, or another that passed a trial"),
     ("view: search", "search", "Find a capability"),
     ("view: order", "sort", "By risk, first check or name"),
     ("view: why, evidence or snippet", "view", "The next pane"),
@@ -100,6 +113,11 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
 """Name, action and explanation."""
 
 
+def _shows(main: Any, pane: str) -> bool:
+    """True if this pane can be seen: another one may fill the screen."""
+    return main.maximized is None or main.maximized.id == pane
+
+
 WHEN: dict[str, Callable[[Any], object]] = {
     "give_back": lambda main: False,
     "type": lambda main: main.running and main.source.has_terminal and main.place == "live",
@@ -108,14 +126,14 @@ WHEN: dict[str, Callable[[Any], object]] = {
     "stop": lambda main: main.running and main.state.now.stopping is None,
     "kill": lambda main: main.running and main.state.now.stopping is not None,
     "leave": lambda main: not main.running,
-    "review": lambda main: main.over and main.place == "live",
+    "review": lambda main: main.over and main.place == "live" and not main.in_field,
     "step": lambda main: main.over and main.place == "live" and main.state.history.events,
     "target": lambda main: len(main.states) > 1,
     "keep": lambda main: main.choice is not None and main.place in ("review", "risk"),
     "undo": lambda main: main.choice is not None and main.state.can_undo,
     "reset": lambda main: main.choice is not None and bool(main.choice.toggled),
     "base": lambda main: (
-        main.choice is not None and main.choice.report.proposal.minimal is not None
+        main.choice is not None and len(main.choice.offered(main.state.conclusion.also_passed)) > 1
     ),
     "prove": lambda main: (
         main.choice is not None
@@ -124,9 +142,14 @@ WHEN: dict[str, Callable[[Any], object]] = {
     ),
     "try": lambda main: main.proof.can_start and main.choice.trial() is None,
     "stop_trials": lambda main: main.proof.running,
-    "format": lambda main: main.choice is not None and main.place == "review",
+    "format": lambda main: (
+        main.choice is not None and main.place == "review" and _shows(main, "snippet")
+    ),
     "view": lambda main: (
-        main.choice is not None and main.place == "review" and main.review.has_class("narrow")
+        main.choice is not None
+        and main.place == "review"
+        and main.review.has_class("narrow")
+        and main.maximized is None
     ),
     "search": lambda main: (
         main.choice is not None and main.place == "review" and not isinstance(main.focused, Input)
@@ -139,7 +162,7 @@ WHEN: dict[str, Callable[[Any], object]] = {
     "export": lambda main: main.choice is not None,
     "back": lambda main: main.maximized is not None or main.in_field,
     "unzoom": lambda main: main.maximized is not None,
-    "zoom": lambda main: main.maximized is None and main.focused is not None,
+    "zoom": lambda main: main.maximized is not None or main.focused is not None,
 }
 """When an action does something: else neither the bottom line nor the palette shows it. An action
 that is not here always does."""

@@ -15,13 +15,17 @@ from textual.reactive import reactive
 from textual.widgets import Button, Input, OptionList, Static
 from textual.widgets.option_list import Option
 
+from capadvise.judgement.conclusion import Conclusion, PassedSet, Standing, held_in
 from capadvise.judgement.proven import Interrupted, Proven, Trial
 from capadvise.judgement.report import Report
 from capadvise.model.caps import CapSet
+from capadvise.model.companion import Companion
 from capadvise.model.errors import CapadviseError
 from capadvise.model.escape import printable
+from capadvise.report.lamps import score_of
 from capadvise.report.words import set_text
 from capadvise.tui.choice import Choice, brief
+from capadvise.tui.look import status_text
 from capadvise.tui.page import Page, Wrapped
 from capadvise.tui.tab import MainTab, Opened, Shown
 from capadvise.tui.trials import about, guessed_check, progress, tried
@@ -29,15 +33,19 @@ from capadvise.tui.widgets import KeyedList, KeyedScroll
 from capadvise.workflow.protocols import Prover
 
 _FAILURE = "failure"
-ASKED = "Shell command that succeeds when the program works:"
-
+_NAMED = 2
+"""Trials side by side that are named."""
+_NO_CHECK = "a shell command, such as: systemctl is-active web"
+CHECK_LABEL = "Shell command that succeeds when the program works:"
 
 _HELP = """\
 A trial runs the command again with fewer capabilities, isolated from the system.
 
-The minimal set (floor) is the smallest that works: it fails without any one member. The \
-recommended set is the minimal one, and what loses something when it is missing: workers that \
-stay root, for example.
+The minimal set is the smallest that works: it fails without any one member. The recommended \
+set adds capabilities without which it works, but loses something: workers that stay root, for \
+example.
+
+t switches to another set that passed, such as a smaller one together with a sysctl.
 """
 
 
@@ -52,6 +60,12 @@ class ProofTab(MainTab):
         """A trial of a set has begun."""
 
         caps: CapSet
+        beside: Companion | None = None
+
+        @property
+        def held(self) -> PassedSet:
+            """What the trial has."""
+            return PassedSet(self.caps, () if self.beside is None else (self.beside.words,))
 
     @dataclass
     class TrialEnded(Message):
@@ -82,17 +96,19 @@ class ProofTab(MainTab):
         self.failure: str | None = None
         """Why the last trials could not be made: it stays until there are others."""
         self._choice: Choice | None = None
+        self._reported: Conclusion | None = None
         self._prover: Prover | None = None
-        self._obstacle: str | None = "nothing was recorded"
+        self._obstacle: str | None = "no run was recorded"
         self._looked_for: object = None
         self._searching = False
-        self._now: CapSet | None = None
+        self._begun: list[ProofTab.TrialStarted] = []
+        """The trials that have begun and not ended. One that is given up never ends."""
 
     def compose(self) -> ComposeResult:
         yield Static(id="proof-sum", markup=False)
         with Vertical(id="check-form"):
-            yield Static(ASKED, id="check-label", markup=False)
-            yield Input(placeholder="curl -fs http://localhost/", id="check", compact=True)
+            yield Static(CHECK_LABEL, id="check-label", markup=False)
+            yield Input(placeholder=_NO_CHECK, id="check", compact=True)
             yield Static(id="check-note", markup=False)
             yield Button("Start the trials", id="check-start", variant="primary", compact=True)
         yield KeyedList(id="trials", markup=False)
@@ -112,7 +128,7 @@ class ProofTab(MainTab):
     def show(self, shown: Shown) -> None:
         """Show the trials of the report, unless others are running."""
         state = shown.state
-        choice, self._prover = state.choice, state.prover
+        choice, self._prover, self._reported = state.choice, state.prover, state.reported
         before, self._choice = self._choice, choice
         if choice is None:
             self._sum()
@@ -121,7 +137,7 @@ class ProofTab(MainTab):
             self._looked_for = choice.report
             self._look(choice.report)
             self._fill(choice.report.proven.trials if choice.report.proven else ())
-        if before is None or before.caps != choice.caps or self.running:
+        if before is None or held(before) != held(choice) or self.running:
             self._sum()
 
     def _look(self, report: Report) -> None:
@@ -180,6 +196,10 @@ class ProofTab(MainTab):
         if check:
             self._note("It runs as root, in a shell, while trials run or after them.")
             start.focus()
+        else:
+            self._note(
+                "Type a command first: without one, a trial cannot tell success from failure."
+            )
 
     @on(Input.Changed, "#check")
     def _edited(self) -> None:
@@ -205,9 +225,10 @@ class ProofTab(MainTab):
         prover, choice = self._prover, self._choice
         if prover is not None and choice is not None:
             self._searching = False
-            caps = choice.caps
+            chosen = held(choice)
             self._run(
-                lambda: prover.try_set(choice.report, caps, self._started, self._ended), self.trials
+                lambda: prover.try_set(choice.report, chosen, self._started, self._ended),
+                self.trials,
             )
 
     def stop(self) -> None:
@@ -230,20 +251,23 @@ class ProofTab(MainTab):
         self._fill(trials)
         self.run_worker(work, thread=True, group="trials")
 
-    def _started(self, caps: CapSet) -> None:
-        self.post_message(self.TrialStarted(caps))
+    def _started(self, caps: CapSet, beside: Companion | None) -> None:
+        self.post_message(self.TrialStarted(caps, beside))
 
     def _ended(self, trial: Trial) -> None:
         self.post_message(self.TrialEnded(trial))
 
     def on_proof_tab_trial_started(self, event: TrialStarted) -> None:
-        self._now = event.caps
+        self._begun.append(event)
         self._sum()
 
     def on_proof_tab_trial_ended(self, event: TrialEnded) -> None:
         """Add a row; the highlight follows unless the user has moved it."""
         table = self.query_one("#trials", OptionList)
         follows = table.highlighted in (None, len(self.trials) - 1)
+        held_then = held_in(event.trial)
+        ended = [one for one in self._begun if one.held == held_then][:1]
+        self._begun = [one for one in self._begun if one not in ended]
         self.trials.append(event.trial)
         table.add_option(self._option(len(self.trials) - 1))
         if follows:
@@ -252,7 +276,7 @@ class ProofTab(MainTab):
 
     def on_proof_tab_proof_ended(self, event: ProofEnded) -> None:
         """Show the result; an error stays until the next trials."""
-        self.running, self._now = False, None
+        self.running, self._begun = False, []
         self.failure = event.error
         if event.error is not None:
             self._fill(self.trials)
@@ -271,32 +295,48 @@ class ProofTab(MainTab):
             page.say("The proof follows when it has ended.")
         elif self.running:
             self._say_running(page, choice)
-        elif self.wants_check:
-            page.say("Trials run it again with fewer capabilities. To tell whether it works, they")
-            page.say("need a health check.")
-        elif self._obstacle is not None:
+        else:
+            if choice.report.proven is not None and self._reported is not None:
+                _say_proven(page, choice.report.proven, choice.report, self._reported)
+            self._say_possible(page, choice.report)
+        return page
+
+    def _say_possible(self, page: Page, report: Report) -> None:
+        """Whether trials can be made, and what they need."""
+        again = " again" if report.proven is not None else ""
+        reported = None if again else self._reported
+        if reported is not None and reported.standing is not Standing.RECORDED:
+            page.say(Content.assemble(status_text(score_of(reported)), "."))
+        if self.wants_check:
             page.say(
-                Content.assemble(("Cannot prove: ", "bold $text-error"), printable(self._obstacle))
+                f"To prove it{again}, trials need a health check, which tells whether it works."
             )
-        elif choice.report.proven is None:
+        elif self._obstacle is not None:
+            style = "dim" if again else "bold $text-error"
+            head = Content.styled(f"Cannot prove{again}: ", style)
+            page.say(Content.assemble(head, (printable(self._obstacle), "dim" if again else "")))
+        elif not again:
             page.say(
                 "Not tested yet. p runs the command again and again with fewer capabilities, "
                 "isolated from the system, until it knows the smallest set that works."
             )
-        else:
-            _say_proven(page, choice.report.proven, choice.report)
-        return page
 
     def _say_running(self, page: Page, choice: Choice) -> None:
         recommended = choice.report.proposal.recommended
-        what = "…" if self._now is None else tried(self._now, self.trials, recommended)
+        names = [
+            tried(one.caps, self.trials, recommended, one.beside) for one in self._begun[-_NAMED:]
+        ]
+        what = ", ".join(names) or "…"
         if not self._searching:
             page.say(Content.assemble(("Testing your set: ", "bold $text-warning"), what))
             return
         far = progress(self.trials, recommended)
         page.say(
             Content.assemble(
-                (far.bar(24), "$text-accent"), ("  ", ""), (f"{far}: ", "bold $text-warning"), what
+                (far.bar(24), "$text-accent"),
+                ("  ", ""),
+                (f"{far}. ", "bold $text-warning"),
+                f"Begun: {what}",
             )
         )
 
@@ -357,28 +397,45 @@ class TrialLine(Wrapped):
         return [text.truncate(width, ellipsis=True)]
 
 
-def _say_proven(page: Page, proven: Proven, report: Report) -> None:
+def held(choice: Choice) -> PassedSet:
+    """What a trial of a choice has."""
+    return PassedSet(choice.caps, choice.beside)
+
+
+def _say_proven(page: Page, proven: Proven, report: Report, reported: Conclusion) -> None:
     """The result, in a sentence or two."""
     count = len(proven.trials)
     trials = f"{count} trial{'s' * (count != 1)}, isolation: {proven.isolation}"
-    bad, good = "bold $text-error", "bold $text-success"
-    if proven.flaky:
-        page.say(Content.assemble(("Not proven: ", bad), "the same set passed and failed: flaky."))
-    elif proven.minimal is None:
-        page.say(Content.assemble(("Not proven: ", bad), "it fails even with everything."))
-    elif not proven.complete:
-        best = len(proven.minimal)
-        head = Content.styled("Not finished: ", "bold $text-warning")
-        page.say(Content.assemble(head, f"it works with {best} so far. p starts again."))
+    minimal = reported.minimal
+    if minimal is None:
+        contradicted = reported.standing is Standing.CONTRADICTED
+        head = "✗ Contradicted: " if contradicted else "✗ Not proven: "
+        why = f"{printable(reported.doubt or 'the trials did not finish')}."
+        page.say(Content.assemble((head, "bold $text-error"), why))
+        if not proven.complete:
+            page.say("p starts again.")
     else:
-        lost = "; each removal failed" if proven.minimal else ""
-        needed = f"{len(proven.minimal)} needed{lost}. {set_text(proven.minimal)}"
-        minimal = needed if proven.minimal else "none needed."
-        page.say(Content.assemble(("✓ Minimal: ", good), minimal))
-        kept = sorted(report.proposal.recommended - proven.minimal)
-        if kept:
-            names = ", ".join(cap.short for cap in kept)
-            page.say(f"Recommended besides: {names}: it works without, and loses something.")
-        if proven.recommended_sound is False:
-            page.say("Caution: the recommended set as a whole did not pass.")
+        _say_minimal(page, minimal, report, reported)
     page.say(Content.styled(f"{trials[:1].upper()}{trials[1:]}.", "dim"))
+
+
+def _say_minimal(page: Page, minimal: CapSet, report: Report, reported: Conclusion) -> None:
+    said = "it works without any capability."
+    if len(minimal) == 1:
+        said = f"it works with {set_text(minimal)}, and fails without it."
+    elif minimal:
+        said = (
+            f"it works with {set_text(minimal)} ({len(minimal)}), and fails without any one of "
+            "them."
+        )
+    page.say(Content.assemble(("✓ Proven minimal: ", "bold $text-success"), said))
+    kept = report.proposal.recommended - minimal
+    if kept:
+        page.say(f"Recommended too: {set_text(kept)} (it works without, and loses something).")
+    if reported.standing is Standing.CONTRADICTED:
+        why = printable(reported.doubt or "a trial of it failed")
+        page.say(Content.assemble(("✗ Recommended set: ", "bold $text-error"), f"{why}."))
+    if reported.also_passed:
+        smallest = reported.also_passed[0]
+        with_it = printable(", ".join(smallest.beside))
+        page.say(f"Also passed: {set_text(smallest.caps)} with {with_it}. t chooses it.")

@@ -10,12 +10,12 @@ from textual.events import Resize
 from textual.reactive import reactive
 from textual.widgets import Input, OptionList, Static
 
-from capadvise.judgement.conclusion import Conclusion
+from capadvise.judgement.conclusion import ADDS_ONLY, Conclusion
 from capadvise.model.caps import Cap
 from capadvise.model.escape import printable
 from capadvise.report.compared import compared_in_short
 from capadvise.report.text import deciding_fit, in_short
-from capadvise.report.words import DROP_ALL, no_need
+from capadvise.report.words import DROP_ALL, no_need, set_text
 from capadvise.tui.capabilities import Capabilities
 from capadvise.tui.choice import Choice, compared, cost, status
 from capadvise.tui.evidence import EvidenceTree
@@ -31,7 +31,7 @@ VIEWS = ("why", "evidence", "snippet")
 """The panes beside the list. On a small screen, one is shown at a time."""
 
 
-def _nothing(conclusion: Conclusion) -> Content:
+def _none(conclusion: Conclusion) -> Content:
     """The meaning of an empty set, which is little if the run failed."""
     if (meaning := no_need(conclusion)) == DROP_ALL:
         return Content.assemble(("Drop all of them. ", "bold $text-success"), "None needed.")
@@ -128,8 +128,8 @@ class ReviewTab(MainTab):
         page, conclusion = Page(), state.conclusion
         assert conclusion is not None
         name = f"{choice.name[:1].upper()}{choice.name[1:]}"
-        if not choice.caps and not choice.toggled:
-            page.say(_nothing(conclusion))
+        if not choice.caps and not choice.toggled and choice.passed is None:
+            page.say(_none(conclusion))
         else:
             head = Content.styled(f"{name}: {len(choice.caps)} kept", "bold $text-primary")
             page.say(Content.assemble(head, ". ", status(choice, conclusion)))
@@ -139,7 +139,12 @@ class ReviewTab(MainTab):
             page.say(Content.assemble(("Caution: ", "$text-warning"), printable(text)))
         if known := compared_in_short(choice.report, self.catalog.known_index, choice.caps):
             page.say(Content.styled(known, "dim"))
-        page.say(Content.styled(compared(choice, self.catalog, self._format), "dim"))
+        if conclusion.also_passed and choice.passed is None:
+            smallest = conclusion.also_passed[0]
+            with_it = printable(", ".join(smallest.beside))
+            page.say(f"{set_text(smallest.caps)} with {with_it} passed, too: t chooses it.")
+        if conclusion.standing not in ADDS_ONLY:
+            page.say(Content.styled(compared(choice, self.catalog, self._format), "dim"))
         assert self._state is not None
         fit = deciding_fit(choice.report, self.catalog, choice.caps, self._state.places())
         if fit is not None:

@@ -17,6 +17,7 @@ from capadvise.model.caps import Cap, CapSet
 from capadvise.model.escape import printable
 from capadvise.report.explain_report import place_sentences
 from capadvise.report.inspection import restraints
+from capadvise.report.words import DROP_ALL, no_need, set_text
 from capadvise.tui.choice import Choice, Decision, loss
 from capadvise.tui.look import DECISION_MARKS, worded_risk
 from capadvise.tui.page import Page
@@ -99,7 +100,7 @@ class RiskTab(MainTab):
         )
         ids = [option.id for option in self.table.options]
         self.table.highlighted = ids.index(before) if before in ids else 0
-        self.query_one("#risk-sum", Static).update(self._sum(choice, state.risks))
+        self.query_one("#risk-sum", Static).update(self._sum(state, choice))
         self.draw()
 
     @staticmethod
@@ -111,12 +112,24 @@ class RiskTab(MainTab):
         risk = Content.styled(word, "strike dim") if gone else worded_risk(word)
         return Option(Content.assemble((f"{mark} ", style), name, risk), id=f"risk-{int(cap)}")
 
-    def _sum(self, choice: Choice, risks: Risks) -> Content:
+    def _sum(self, state: TargetState, choice: Choice) -> Content:
         """Two sentences on the whole set."""
+        risks, conclusion = state.risks, state.conclusion
+        assert conclusion is not None
         name = f"{choice.name[:1].upper()}{choice.name[1:]}"
         now, first = worst(choice.caps, risks), worst(choice.start, risks)
-        if not choice.caps:
+        if not conclusion.has_set:
+            why = f"Its risk is unknown: {printable(conclusion.standing_words)}."
+            head = Content.styled(why, "$text-warning")
+            was_seen = f" Needed until then: {set_text(choice.caps)}." if choice.caps else ""
+            return Content.assemble(head, was_seen, "\n", (self._where(), "dim"))
+        if not choice.caps and no_need(conclusion) == DROP_ALL:
             head = Content(f"{name} is empty: no risk from capabilities is left.")
+        elif not choice.caps and choice.toggled:
+            why = printable(conclusion.standing_words)
+            head = Content(f"{name} is empty: no risk from capabilities is left, but {why}.")
+        elif not choice.caps:
+            head = Content.styled(f"{name} is empty. {no_need(conclusion)}", "$text-warning")
         else:
             names = ", ".join(c.short for c in sorted(choice.caps) if _is(risks, c, now))
             head = Content.assemble(f"{name}: the worst risk is ", worded_risk(now), f" ({names}).")

@@ -18,7 +18,7 @@ from capadvise.model.caps import Cap
 from capadvise.model.escape import printable
 from capadvise.model.recording import Check
 from capadvise.report.fit import Places, place_in_short
-from capadvise.report.lamps import Lamp, Light
+from capadvise.report.lamps import Lamp, Light, Score
 from capadvise.report.words import VERDICTS
 from capadvise.tui.choice import Choice, Decision
 from capadvise.workflow.protocols import Now
@@ -82,6 +82,14 @@ class Row:
     """None while it is recorded."""
     place: str = ""
     """If it is needed: whether it would count in a user namespace."""
+
+
+_STANDING_SIGNS = {True: "✓ ", False: "✗ ", None: "? "}
+
+
+def standing_sign(score: Score) -> str:
+    """The sign before a standing; none while nothing is concluded."""
+    return _STANDING_SIGNS[score.good] if score.before else ""
 
 
 def review_rows(

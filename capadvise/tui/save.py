@@ -3,7 +3,7 @@ page and a table for a pull request."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -24,13 +24,15 @@ from capadvise.gate.files import Change
 from capadvise.gate.patching import Patching, patching
 from capadvise.model.errors import BadInput, CapadviseError
 from capadvise.model.escape import printable
+from capadvise.report.lamps import score_of
 from capadvise.report.pages import FORMATS, PAGES
 from capadvise.report.save import write
-from capadvise.tui.choice import Base, Choice
+from capadvise.tui.choice import Choice
 from capadvise.tui.files import PathSuggester, format_of
-from capadvise.tui.look import diff_text
+from capadvise.tui.look import diff_text, status_text
 from capadvise.tui.page import Code, Page
 from capadvise.tui.snippets import COPIED, chosen, rendered
+from capadvise.tui.state import TargetState
 from capadvise.tui.widgets import Fitting, KeyedScroll, Keys
 from capadvise.workflow.protocols import Confirm
 
@@ -95,7 +97,11 @@ def plan(
         made = patching(  # another program is a note, which is read before anything is written
             *(path, language, service, snippet, choice.report), dropped=dropped, other_program=True
         )
-        notes = (_what_changes(made.change), *made.notes)
+        unwritten = [
+            f"{words} is not written into your file: without it, this set is not enough."
+            for words in choice.beside
+        ]
+        notes = (_what_changes(made.change), *unwritten, *made.notes)
         asked = None if made.change.empty else made
         return Plan(made.change.patched.text, notes, made.change, services, patching=asked)
     except CapadviseError as error:
@@ -153,9 +159,8 @@ class Save(Fitting, ModalScreen[str | None]):
 
     def __init__(
         self,
-        choice: Choice,
+        state: TargetState,
         format_name: str,
-        catalog: Catalog,
         confirm: Confirm,
         *,
         path: Path | None = None,
@@ -164,10 +169,14 @@ class Save(Fitting, ModalScreen[str | None]):
         super().__init__()
         self._confirm = confirm
         self.format_name = format_name
-        self.catalog = catalog
+        self.catalog = state.catalog
+        self._state = state
         self._first = str(path) if path else _file_name(format_name)
-        self._service = choice.report.target.service
-        self.choices = tuple(_choices(choice))
+        assert state.choice is not None
+        assert state.conclusion is not None
+        self._service = state.choice.report.target.service
+        offered = state.choice.offered(state.conclusion.also_passed)
+        self.choices = (state.choice, *(one for one in offered if one != state.choice))
         """The sets that can be saved: the chosen one first."""
         self.plan: Plan | None = None
         self._asking: Plan | None = None
@@ -259,11 +268,21 @@ class Save(Fitting, ModalScreen[str | None]):
         else:
             file.update(Code(made.text))
         page = Page()
+        page.say(self.rests_on(self.choice))
         if made.problem is not None:
             page.say(Content.styled(printable(made.problem), "$text-error"))
         for text in made.notes:
             page.say(printable(text))
         self.query_one("#said", Static).update(page)
+
+    def rests_on(self, choice: Choice) -> Content:
+        """How far the set can be trusted, before it is written."""
+        conclusion = self._state.conclusion_of(choice)
+        score = score_of(conclusion)
+        if conclusion.has_set:
+            return Content.assemble(status_text(score), ".")
+        until = "what it needed until then" if conclusion.caps else "no need"
+        return Content.assemble(status_text(score), f". The set holds {until}: it is no answer.")
 
     def _offer(self, services: tuple[str, ...]) -> None:
         """Offer the services of the file, if there are several."""
@@ -331,15 +350,6 @@ class Save(Fitting, ModalScreen[str | None]):
     @on(Button.Pressed, "#do-cancel")
     def action_cancel(self) -> None:
         self.dismiss(None)
-
-
-def _choices(choice: Choice) -> list[Choice]:
-    """The chosen set, then the sets of the report, each once."""
-    plain = replace(choice, toggled=frozenset(), base=Base.RECOMMENDED)
-    all_of = [choice, plain]
-    if choice.report.proposal.minimal is not None:
-        all_of.append(plain.other_base())
-    return [item for number, item in enumerate(all_of) if item not in all_of[:number]]
 
 
 def _title(choice: Choice) -> str:

@@ -16,7 +16,9 @@ COPIED = "copied, where the terminal allows it (OSC 52)"
 
 def chosen(choice: Choice, catalog: Catalog) -> Snippet:
     """The chosen set as a snippet for any format. Raises BadInput as ``snippet_of`` does."""
-    return snippet_of(choice.report, choice.caps, catalog, set_name=choice.set_name)
+    return snippet_of(
+        choice.report, choice.caps, catalog, set_name=choice.set_name, beside=choice.beside
+    )
 
 
 def rendered(choice: Choice, format_name: str, catalog: Catalog) -> str:

@@ -8,19 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from capadvise.catalog import Catalog
-from capadvise.judgement.conclusion import Conclusion, conclude_report
+from capadvise.judgement.conclusion import Conclusion, PassedSet, conclude_report
 from capadvise.judgement.decide import Proposal
 from capadvise.judgement.report import Report
-from capadvise.judgement.risk import Risks, RisksHere, all_caps, usual_risks
+from capadvise.judgement.risk import Risks, RisksHere, all_caps, usual_risks, worst
 from capadvise.model.caps import Cap, CapSet
 from capadvise.report.fit import Places, can_move, places_of
-from capadvise.report.lamps import (
-    Lamp,
-    Score,
-    lamps,
-    score_of,
-    score_so_far,
-)
+from capadvise.report.lamps import Lamp, Score, lamps, score_of, score_so_far
 from capadvise.tui.choice import Choice
 from capadvise.tui.events import History
 from capadvise.tui.rows import Counts, LiveRows, Row, review_rows
@@ -55,7 +49,7 @@ class TargetState:
         self.counts = Counts()
         self._places: Places | None = None
         self._past: list[Choice] = []
-        self._concluded: tuple[Report, dict[CapSet, Conclusion]] | None = None
+        self._concluded: tuple[Report, dict[PassedSet, Conclusion]] | None = None
         self._live = LiveRows()
         self._caps = tuple(map(Cap, range(last_cap + 1)))
         self._risks: Risks = usual_risks(self._caps, catalog)
@@ -156,20 +150,35 @@ class TargetState:
     @property
     def conclusion(self) -> Conclusion | None:
         """What is concluded of the chosen set; None while it is recorded."""
-        if self.choice is None:
-            return None
-        report, caps = self.choice.report, self.choice.caps
+        return None if self.choice is None else self.conclusion_of(self.choice)
+
+    @property
+    def reported(self) -> Conclusion | None:
+        """What is concluded of the recommended set, whatever the user has chosen."""
+        return None if self.choice is None else self.conclusion_of(Choice(self.choice.report))
+
+    def conclusion_of(self, choice: Choice) -> Conclusion:
+        """What is concluded of another choice. Kept: there can be 100,000 pieces of evidence."""
+        report, chosen = choice.report, PassedSet(choice.caps, choice.beside)
         if self._concluded is None or self._concluded[0] is not report:
             self._concluded = report, {}
         known = self._concluded[1]
-        if caps not in known:
-            known[caps] = conclude_report(report, self.catalog, caps, risks=self._risks)
-        return known[caps]
+        if chosen not in known:
+            known[chosen] = conclude_report(
+                report, self.catalog, chosen.caps, beside=chosen.beside, risks=self._risks
+            )
+        return known[chosen]
 
-    def score(self) -> Score:
-        """The score of the chosen set, or of the running trial."""
+    def score(self, event: int | None = None) -> Score:
+        """The score of the chosen set, of the running trial, or of an event of the recording."""
+        if event is not None:
+            _, needed = self.history.until(event)
+            return score_so_far(
+                frozenset(needed) & self.proposal.recommended, self._risks, "until then"
+            )
         if self.trial_caps is not None:
-            return score_so_far(self.trial_caps, self._risks, "in a trial")
+            held, doing = len(self.trial_caps), "in a trial"
+            return Score(f"{held} held", "", worst(self.trial_caps, self._risks), doing, doing)
         if self.conclusion is None:
             return score_so_far(self.proposal.recommended, self._risks, "so far")
         return score_of(self.conclusion)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from capadvise.judgement.proven import Trial
 from capadvise.judgement.report import Report
 from capadvise.model.caps import CapSet
+from capadvise.model.companion import Companion
 from capadvise.model.escape import printable
 from capadvise.model.workload import still_running
 from capadvise.proof.plan import fewest
@@ -20,32 +21,39 @@ _SECONDS = 5
 """A container that lives for this long has not failed at its start."""
 
 
-def tried(caps: CapSet, trials: list[Trial], recommended: CapSet) -> str:
+def tried(
+    caps: CapSet, trials: list[Trial], recommended: CapSet, beside: Companion | None = None
+) -> str:
     """The name of a trial of a set. ``trials``: those before it; the first one had everything."""
+    if beside is not None:
+        what = _compared(caps, trials, recommended)
+        removed, kind = what.removeprefix("without "), beside.kind.name.lower().replace("_", " ")
+        return f"{what} and {kind}" if removed == what else f"{kind} for {removed}"
     if not trials or caps == trials[0].caps:
         return "everything"
     if not caps:
-        return "nothing"
-    if caps == recommended:
-        return "recommended set"
+        return "none"
+    return "recommended set" if caps == recommended else _compared(caps, trials, recommended)
+
+
+def _compared(caps: CapSet, trials: list[Trial], recommended: CapSet) -> str:
     passed = [trial.caps for trial in trials[1:] if trial.passed]
     for larger in (*reversed(passed), recommended):
         if caps < larger and len(larger - caps) == 1:
             return f"without {set_text(larger - caps)}"
     if caps > recommended and len(caps - recommended) == 1:
         return f"with {set_text(caps - recommended)} too"
-    return f"{len(caps)} capabilities"
+    return f"{len(caps)} capabilit{'y' if len(caps) == 1 else 'ies'}"
 
 
 def about(trial: Trial, before: list[Trial], recommended: CapSet) -> str:
     """The name of a trial that has ended."""
-    what = tried(trial.caps, before, recommended)
-    if trial.without is not None and trial.beside:
-        what = f"{trial.beside[0].kind.name.lower()} for {trial.without.short}"
-    elif trial.without is not None and trial.instead:
-        what = f"{printable('+'.join(trial.instead))} for {trial.without.short}"
-    elif trial.without is not None:
-        what = f"without {trial.without.short}"
+    beside = trial.beside[0] if trial.beside else None
+    what = tried(trial.caps, before, recommended, beside)
+    if trial.without is not None and beside is None:
+        name = trial.without.short
+        others = printable("+".join(trial.instead))
+        what = f"{others} for {name}" if others else f"without {name}"
     return f"{what}, again" if trial.repeat else what
 
 
@@ -67,7 +75,7 @@ class TrialProgress:
 
     def __str__(self) -> str:
         about_left = "" if self.left is None else f", about {self.left:.0f} s left"
-        return f"trial {self.done + 1} of at least {self.total}{about_left}"
+        return f"{self.done} of at least {self.total} trials{about_left}"
 
 
 def progress(trials: list[Trial], recommended: CapSet) -> TrialProgress:

@@ -5,13 +5,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from rich.style import Style as RichStyle
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.geometry import Size
 from textual.screen import Screen
+from textual.selection import Selection
+from textual.strip import Strip
 from textual.style import Style
+from textual.widget import Widget
 from textual.widgets import OptionList, Static
+
+from capadvise.tui.page import Wrapped
 
 
 class KeyedList(OptionList):
@@ -89,6 +95,26 @@ class Keys(Static):
             (self.app.get_key_display(binding), "bold $footer-key-foreground"),
             f" {binding.description}",
         ).stylize(press)
+
+
+def selectable(strip: Strip, row: int, selection: Selection | None) -> Strip:
+    """A drawn row in which text can be selected, with what is selected of it marked."""
+    span = selection.get_span(row) if selection is not None else None
+    if span is not None:
+        start, end = span[0], strip.cell_length if span[1] < 0 else span[1]
+        cuts = [min(cut, strip.cell_length) for cut in (start, max(start, end))]
+        before, marked, after = strip.divide([*cuts, strip.cell_length])
+        strip = Strip.join([before, marked.apply_style(RichStyle(reverse=True)), after])
+    return strip.apply_offsets(0, row)
+
+
+def selected_in(widget: Widget, selection: Selection) -> str:
+    """The selected text of a widget."""
+    drawn = widget.render()
+    if isinstance(drawn, Wrapped):
+        return selection.extract(drawn.at(widget.content_size.width).plain)
+    text = widget.get_selection(selection)
+    return "" if text is None else text[0]
 
 
 if TYPE_CHECKING:

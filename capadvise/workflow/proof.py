@@ -44,7 +44,7 @@ class TrialListener:
 
     expected: Callable[[int], None]
     """Gets the number of trials, if the recommended set works and is minimal."""
-    starting: Callable[[CapSet], None]
+    starting: Callable[[CapSet, Companion | None], None]
     ended: Callable[[Trial], None]
     hopeless: Callable[[str, str], None]
     """It fails even with everything: gets the reason, and the output."""
@@ -89,7 +89,7 @@ class _Proof:
         self.trials = SideBySide(self._run, stop, self._workers)
 
     def _run(self, attempt: Attempt, observed: bool, part: Stop) -> TrialOutcome:
-        self._listener.starting(attempt.caps)
+        self._listener.starting(attempt.caps, attempt.beside)
         beside = () if attempt.beside is None else (attempt.beside,)
         job = replace(self._job, observed=observed, beside=beside)
         if attempt.patient:
@@ -313,7 +313,7 @@ class Reference:
 def first_trial(
     job: runner.Job,
     stop: Stop,
-    starting: Callable[[CapSet], None],
+    starting: Callable[[CapSet, Companion | None], None],
     begun: Callable[[Reference], None] | None = None,
 ) -> Reference:
     """Make the trial with everything, by which the others are measured. Choices of data, and a
@@ -322,7 +322,7 @@ def first_trial(
 
     Raises BrokenTrial if it could not be made.
     """
-    starting(runner.everything(job))
+    starting(runner.everything(job), None)
     if job.isolation == "workload" and job.cwd is None:
         in_memory = replace(job, memory=_spare_memory())
         reference = _reference(in_memory, stop, begun)

@@ -8,19 +8,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from capadvise.judgement.conclusion import PassedSet
 from capadvise.judgement.decide import Proposal
 from capadvise.judgement.proven import Trial
 from capadvise.judgement.report import Report
 from capadvise.judgement.watched import WatchFinding
 from capadvise.model.caps import CapSet
+from capadvise.model.companion import Companion
 from capadvise.model.health import Health
 from capadvise.model.recording import Lost, Tally
 
 if TYPE_CHECKING:
     from capadvise.gate.patching import Patching
 
-Starting = Callable[[CapSet], None]
-"""Called when a trial of a set begins."""
+Starting = Callable[[CapSet, Companion | None], None]
+"""Called when a trial of a set begins, with what stands beside the set. Several can run side by
+side, and end in another order."""
 Ended = Callable[[Trial], None]
 """Called when a trial has ended."""
 
@@ -56,7 +59,9 @@ class Prover(Protocol):
         first one ended.
         """
 
-    def try_set(self, report: Report, caps: CapSet, starting: Starting, ended: Ended) -> Report:
+    def try_set(
+        self, report: Report, chosen: PassedSet, starting: Starting, ended: Ended
+    ) -> Report:
         """Make one trial of a set, and compare it with one that has everything; save and return
         the report with it.
 

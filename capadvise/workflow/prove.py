@@ -156,7 +156,7 @@ def _on_stderr(name: str) -> TrialListener:
 
     return TrialListener(
         expected=expected,
-        starting=lambda _: None,
+        starting=lambda *_: None,
         ended=ended,
         hopeless=hopeless,
     )

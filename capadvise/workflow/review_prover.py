@@ -8,11 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from capadvise.catalog import default
+from capadvise.judgement.conclusion import PassedSet
 from capadvise.judgement.differences import compare
 from capadvise.judgement.proven import Proven, Trial, TrialOutcome
 from capadvise.judgement.report import Report
-from capadvise.model.caps import CapSet
-from capadvise.model.errors import CapadviseError
+from capadvise.model.companion import Companion
+from capadvise.model.errors import BadInput, CapadviseError
 from capadvise.observe.ftrace.instances import require_place
 from capadvise.proof.trials import choices, runner
 from capadvise.proof.trials.stop import Stop
@@ -35,20 +36,27 @@ class ReviewProver:
         """The trial with everything, once it was made."""
 
     def obstacle(self, report: Report) -> str | None:
+        """What a check would not mend comes first: else the user would give one for nothing."""
+        why = self._obstacle(report)
+        if why is None or report.workload.check is not None:
+            return why
+        checked = ReviewProver(self._path, self._before)
+        return checked._obstacle(checked.with_check(report, "true")) or why
+
+    def _obstacle(self, report: Report) -> str | None:
         try:
             self._job(report)
             require_place()
+            _require_folder(report)
         except CapadviseError as error:
             return f"{error} ({error.hint})" if error.hint else str(error)
         return None
 
     def wants_check(self, report: Report) -> bool:
-        if report.workload.check is not None:
+        if report.workload.check is not None or self._obstacle(report) is None:
             return False
         checked = ReviewProver(self._path, self._before)
-        return self.obstacle(report) is not None and not checked.obstacle(
-            checked.with_check(report, "true")
-        )
+        return checked._obstacle(checked.with_check(report, "true")) is None
 
     def with_check(self, report: Report, check: str) -> Report:
         self._check, self._first = check, None
@@ -64,16 +72,20 @@ class ReviewProver:
         with Stop() as self._stop:
             return self._kept(prove_job(candidate, self._stop, listener, os.cpu_count() or 1))
 
-    def try_set(self, report: Report, caps: CapSet, starting: Starting, ended: Ended) -> Report:
+    def try_set(
+        self, report: Report, chosen: PassedSet, starting: Starting, ended: Ended
+    ) -> Report:
+        caps = chosen.caps
         with Stop() as self._stop:
             job, reference = self._reference(self._job(report), starting)
+            job = replace(job, beside=tuple(map(Companion.parse, chosen.beside)))
             everything = runner.everything(job)
             known = report.proven
             if known is None:
                 first = Trial(everything, reference.passed, reference.seconds)
                 ended(first)
                 known = Proven(job.isolation, (first,), everything, complete=False)
-            starting(caps)
+            starting(chosen.caps, next(iter(job.beside), None))
             outcome, _ = choices.run(job, caps, self._stop)
         lost = compare(reference.observed, outcome.observed) if outcome.passed else [outcome.why]
         trial = Trial(
@@ -82,10 +94,12 @@ class ReviewProver:
             outcome.seconds,
             differences=tuple(lost),
             failed_at=outcome.failed_at,
+            instead=chosen.beside,
         )
         ended(trial)
         best = known.minimal
-        if not known.complete and trial.passed and best is not None and len(caps) < len(best):
+        smaller = best is not None and len(caps) < len(best)
+        if not known.complete and trial.passed and smaller and not chosen.beside:
             best = caps
         trials = (*known.trials, trial)
         proven = replace(known, trials=trials, minimal=best, date=today())
@@ -108,3 +122,13 @@ class ReviewProver:
     def _kept(self, report: Report) -> Report:
         save(self._path, report, default())
         return report
+
+
+def _require_folder(report: Report) -> None:
+    """A trial of a command begins in the folder of the recording."""
+    folder = report.target.cwd
+    if report.target.kind == "command" and folder and not Path(folder).is_dir():
+        raise BadInput(
+            f"the folder of the recording is gone: {folder}",
+            hint="make it again, or record the command in another folder",
+        )

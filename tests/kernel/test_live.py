@@ -58,9 +58,11 @@ def test_from_the_first_check_to_a_patched_compose_file(tmp_path: Path) -> None:
         )
         user.wait("recording", "NET_BIND_SERVICE", "SETUID", "Needed")
         (tmp_path / "go").touch()
-        user.wait("The recommended set", "not tested", "● NET_BIND_SERVICE", "- CHOWN")
+        user.wait(
+            "The recommended set", "Recorded once, not proven", "● NET_BIND_SERVICE", "- CHOWN"
+        )
         user.keys("p")
-        user.wait("✓ Minimal:", "· proven", seconds=300)
+        user.wait("✓ Proven minimal:", "· ✓ proven", seconds=300)
         user.keys("2")
         user.wait("Not checked")
         user.press("Home", "Down", until="─ CAP_SETGID ─")
@@ -76,7 +78,7 @@ def test_from_the_first_check_to_a_patched_compose_file(tmp_path: Path) -> None:
         user.keys("C-s")
         user.wait("written to compose.yaml")
         user.keys("q")
-        user.wait("Recommended set:", "status=0")
+        user.wait("Next: capadvise emit", "status=0")
     web = composed(tmp_path, "-f", "compose.yaml")["web"]
     assert web["cap_drop"] == ["ALL"]
     assert "NET_BIND_SERVICE" in web["cap_add"]
@@ -391,9 +393,9 @@ def test_a_proof_that_cannot_be_made_stays_on_the_screen(user: Tmux, tmp_path: P
     user.run(CAPADVISE, "review", "r.json")
     user.wait("CAP_CHOWN", "p Prove")
     user.keys("p")
-    user.wait("✗ not proven", "gone")
+    user.wait("Cannot prove:", "gone")
     user.keys("2", "3")
-    user.wait("✗ not proven", "gone")
+    user.wait("Cannot prove:", "gone")
 
 
 def test_a_terminal_that_cannot_be_drawn_on_gets_text(user: Tmux) -> None:

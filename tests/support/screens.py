@@ -11,11 +11,13 @@ from typing import Any
 from textual.app import App
 from textual.pilot import Pilot
 
+from capadvise.judgement.conclusion import PassedSet
 from capadvise.judgement.decide import decide
 from capadvise.judgement.differences import Observed
 from capadvise.judgement.proven import Interrupted, Trial, TrialOutcome, conclude
 from capadvise.judgement.report import Report
 from capadvise.model.caps import Cap, CapSet, parse_set
+from capadvise.model.companion import Companion
 from capadvise.model.errors import BadInput
 from capadvise.model.posture import Posture
 from capadvise.model.recording import Check
@@ -25,7 +27,7 @@ from capadvise.proof.plan import SearchTask, prove
 from capadvise.tui.app import CapadviseApp
 from capadvise.tui.choice import Choice
 from capadvise.tui.main import Main
-from capadvise.workflow.protocols import Over
+from capadvise.workflow.protocols import Over, Starting
 from tests.support.recordings import CATALOG, FULL, HOST, check, recording
 
 PATH = Path("/nowhere/nginx.json")
@@ -88,9 +90,7 @@ class Prover:
         self.check = check
         return replace(known, workload=replace(known.workload, check=check))
 
-    def prove(
-        self, known: Report, starting: Callable[[CapSet], None], ended: Callable[[Trial], None]
-    ) -> Report:
+    def prove(self, known: Report, starting: Starting, ended: Callable[[Trial], None]) -> Report:
         ran = 0
 
         def run_trial(caps: CapSet) -> TrialOutcome:
@@ -98,7 +98,7 @@ class Prover:
             ran += 1
             if self.stop_after is not None and ran > self.stop_after:
                 raise Interrupted
-            starting(caps)
+            starting(caps, None)
             return self.outcome(caps)
 
         first = run_trial(FULL)
@@ -109,15 +109,17 @@ class Prover:
     def try_set(
         self,
         known: Report,
-        caps: CapSet,
-        starting: Callable[[CapSet], None],
+        chosen: PassedSet,
+        starting: Starting,
         ended: Callable[[Trial], None],
     ) -> Report:
-        starting(caps)
+        caps = chosen.caps
+        starting(caps, next(map(Companion.parse, chosen.beside), None))
         if known.proven is None:
             raise BadInput("there is no run with everything")
         outcome = self.outcome(caps)
-        trial = Trial(caps, outcome.passed, 0.5, differences=(outcome.why,))
+        lost = () if outcome.passed else (outcome.why,)
+        trial = Trial(caps, outcome.passed, 0.5, differences=lost, instead=chosen.beside)
         ended(trial)
         return replace(known, proven=replace(known.proven, trials=(*known.proven.trials, trial)))
 
@@ -160,7 +162,7 @@ def kept_report(app: CapadviseApp) -> Report:
 
 def proven(known: Report = NGINX) -> Report:
     """A report with its proof."""
-    return Prover().prove(known, lambda _: None, lambda _: None)
+    return Prover().prove(known, lambda *_: None, lambda _: None)
 
 
 Script = Callable[[Pilot[Any]], Awaitable[None]]

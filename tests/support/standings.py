@@ -86,6 +86,19 @@ def _above_minimal(needs: CapSet) -> Report:
     return _proven(_report(_run(*_checks(needs), NICE)), needs, *trials)
 
 
+SYSCTL = "net.ipv4.ip_unprivileged_port_start=0"
+BIND = check("NET_BIND_SERVICE", "ns_capable __inet_bind __sys_bind", "bind", detail="tcp [::]:80")
+
+
+def with_sysctl() -> Report:
+    """Its minimal set is CHOWN and NET_BIND_SERVICE; CHOWN passes together with a sysctl."""
+    both = NEEDS | {BIND.cap}
+    alone = _trial(NEEDS, passed=False, why="exited with 1")
+    beside = replace(_trial(NEEDS, passed=True), without=BIND.cap, instead=(SYSCTL,))
+    trials = (*_trials(both), replace(alone, without=BIND.cap), beside)
+    return _proven(_report(_run(CHOWN, BIND)), both, *trials)
+
+
 def _refuted(needs: CapSet) -> Report:
     report = _recorded(needs)
     trials = (_trial(FULL, passed=True), _trial(needs, passed=False, why="exited with 1"))

@@ -233,8 +233,8 @@ def test_each_service_has_a_row_with_its_lamps_and_enter_goes_into_it() -> None:
         first, second = (str(option.prompt) for option in targets.options)
         assert first.split()[:2] == ["●", "web"]
         assert "·" * 10 + "●" + "·" * 30 in first
-        assert first.rstrip().endswith("41 → 1  ✓ healthy")
-        assert "41 → 2" in second
+        assert first.rstrip().endswith("1 needed  ✓ healthy")
+        assert "2 needed" in second
         targets.focus()
         await press(pilot, "down")
         assert "of db" in str(app.query_one("#caps-pane").border_title)
@@ -266,6 +266,7 @@ def test_what_happened_can_be_gone_through_when_it_has_ended() -> None:
         assert "1.0 s (1 of 2) NET_BIND_SERVICE needed" in shows(app, "#events")
         lit = [lamp.cap.short for lamp in view.state.lamps(0) if lamp.light is Light.NEEDED]
         assert lit == ["NET_BIND_SERVICE"]
+        assert "1 needed · low · until then" in shows(app, "#board")
         await press(pilot, "right")
         assert "CHOWN needed" in shows(app, "#events")
 

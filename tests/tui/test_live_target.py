@@ -10,6 +10,8 @@ import pytest
 from capadvise.cli.commands.screens import _print_output
 from capadvise.judgement.report import Report
 from capadvise.model.errors import CannotStart
+from capadvise.model.recording import Check
+from capadvise.model.workload import Workload
 from capadvise.tui.output import Output
 from capadvise.workflow.protocols import Over
 from tests.support.live_screen import (
@@ -22,7 +24,18 @@ from tests.support.live_screen import (
     seen,
     state_line,
 )
-from tests.support.screens import BIND, CHOWN, NGINX, PATH, drive, press, report, screen_text, shows
+from tests.support.screens import (
+    BIND,
+    BRK,
+    CHOWN,
+    NGINX,
+    PATH,
+    drive,
+    press,
+    report,
+    screen_text,
+    shows,
+)
 
 
 def test_how_to_go_on_has_room_on_a_small_screen() -> None:
@@ -162,6 +175,83 @@ def test_one_that_failed_stays_in_sight_and_enter_leads_on() -> None:
     drive(app, script)
 
 
+@pytest.mark.parametrize("checks", [(), (BRK,), (BIND,)])
+def test_enter_leads_on_whatever_was_seen_of_a_failed_run(checks: tuple[Check, ...]) -> None:
+    """The cursor was on a folded group, which Enter folded and unfolded for ever."""
+    recorder = ToldRecorder(state=seen(*checks))
+    app, view = live_on(recorder)
+
+    async def script(pilot: Session) -> None:
+        await look(pilot, view)
+        known = report(*checks)
+        ran = replace(known.recording, exit_status=139, succeeded=False)
+        recorder.end = Over(replace(known, recordings=(ran,)), PATH)
+        await look(pilot, view)
+        assert view.place == "live"
+        assert "✗ crashed (SIGSEGV) after" in state_line(app)
+        assert "✗ run failed" in shows(app, "#board")
+        await press(pilot, "enter")
+        assert view.place == "review"
+        assert "Drop all" not in shows(app, "#status")
+
+    drive(app, script)
+
+
+def test_a_failed_check_of_a_command_is_no_good_end() -> None:
+    """The header said "✓ exited with 0", and went on to the review."""
+    app, view = live_on(recorder := ToldRecorder(check="false"))
+
+    async def script(pilot: Session) -> None:
+        ran = replace(NGINX.recording, succeeded=False)
+        known = replace(NGINX, recordings=(ran,), workload=Workload(check="false"))
+        recorder.end = Over(known, PATH, check_passed=False)
+        await look(pilot, view)
+        assert view.place == "live"
+        assert "✗ health check failed after 0.1 s, exited with 0" in state_line(app)
+        assert "✓" not in shows(app, "#board")
+
+    drive(app, script)
+
+
+def test_the_footer_names_the_kill_of_a_target_that_is_idle_while_it_stops() -> None:
+    app, view = live_on(recorder := ToldRecorder(state=seen(BIND)))
+
+    async def script(pilot: Session) -> None:
+        await look(pilot, view)
+        for seconds in range(2, 9):  # nothing is new, lit or counted any more
+            recorder.state = replace(recorder.state, seconds=float(seconds))
+            await look(pilot, view)
+        assert "q Stop" in shows(app, "#keys")
+        recorder.state = replace(recorder.state, stopping=9.0)
+        await look(pilot, view)
+        await pilot.pause()
+        assert "q Kill" in shows(app, "#keys")
+
+    drive(app, script)
+
+
+@pytest.mark.parametrize("typing", [False, True])
+def test_ctrl_c_copies_what_is_selected_and_does_not_stop_the_target(typing: bool) -> None:
+    app, view = live_on(recorder := ToldRecorder(written=b"hello world\r\nsecond\r\n"))
+
+    async def script(pilot: Session) -> None:
+        await look(pilot, view)
+        if typing:
+            await press(pilot, "i")
+        await pilot.mouse_down(view.live.output, offset=(1, 1))
+        await pilot.hover(view.live.output, offset=(11, 1))
+        await pilot.mouse_up(view.live.output, offset=(11, 1))
+        assert "reverse" in str(view.live.output.render_line(0)._segments)
+        await press(pilot, "ctrl+c")
+        assert app.clipboard == "hello world"
+        assert recorder.stops == 0
+        assert recorder.typed == b""
+        await press(pilot, "ctrl+c")
+        assert (recorder.stops, recorder.typed) == ((0, b"\x03") if typing else (1, b""))
+
+    drive(app, script)
+
+
 def test_the_keyboard_is_given_when_the_target_waits_and_not_twice_against_the_users_will() -> None:
     recorder = ToldRecorder(waits=True)
     app, view = live_on(recorder)
@@ -254,7 +344,7 @@ def test_a_service_that_failed_says_so_while_the_others_run_and_when_they_were_s
         await press(pilot, "n")
         assert "✗ exited with 127 · you stopped it after" in state_line(app)
         said = shows(app, "#status")
-        assert "but the run failed" in said
+        assert "No need was seen, which shows little" in said
         assert "Drop all" not in said
 
     drive(app, script)

@@ -10,13 +10,18 @@ from textual.pilot import Pilot
 from textual.widgets import Input, OptionList
 
 from capadvise.judgement.decide import Verdict
+from capadvise.judgement.proven import Proven, Trial
 from capadvise.judgement.report import Report
 from capadvise.model.caps import Cap, parse_set
+from capadvise.model.companion import KNOWN
 from capadvise.model.errors import BadInput
-from capadvise.tui.trials import guessed_check, progress, tried
+from capadvise.tui.prooftab import ProofTab
+from capadvise.tui.trials import about, guessed_check, progress, tried
 from capadvise.workflow.protocols import Ended, Starting
+from tests.support.recordings import FULL
 from tests.support.screens import (
     BIND,
+    CHOWN,
     NGINX,
     Prover,
     app_on,
@@ -46,7 +51,7 @@ def test_trials_come_in_and_their_result_flows_back_into_the_review() -> None:
         ]
         assert rows == [
             "1 everything ✓ passes 0.5 s",
-            "2 nothing ✗ fails 0.5 s exited with 1",
+            "2 none ✗ fails 0.5 s exited with 1",
             "3 recommended set ✓ passes 0.5 s",
             "4 without CHOWN ✗ fails 0.5 s exited with 1",
             "5 everything, again ✓ passes 0.5 s",
@@ -56,8 +61,10 @@ def test_trials_come_in_and_their_result_flows_back_into_the_review() -> None:
             "9 without CHOWN ✗ fails 0.5 s exited with 1",
             "10 SETUID for NET_BIND_SERVICE ✗ fails 0.5 s exited with 1",
         ]
-        assert "✓ Minimal: 2 needed; each removal failed." in shows(app, "#proof-sum")
-        assert "41 → 3 · root-equivalent → medium · proven" in shows(app, "#board")
+        assert "✓ Proven minimal: it works with CHOWN, NET_BIND_SERVICE (2)" in shows(
+            app, "#proof-sum"
+        )
+        assert "41 → 3 · root-equivalent → medium · ✓ proven, 10 trials" in shows(app, "#board")
         assert kept_report(app).proposal.need(SETUID).verdict is Verdict.OPTIONAL
         await press(pilot, "2", "down", "down")
         assert "Kept. Without it: it works, but nginx runs as 0:0 (proven by trial)." in " ".join(
@@ -119,7 +126,7 @@ def test_the_users_own_set_is_tried_once() -> None:
         assert kept_report(app).proven.trials[-1].caps == parse_set(["SETUID"])
         assert page(app).check_action("try", ()) is False
         await press(pilot, "2")
-        assert "A trial failed: exited with 1." in shows(app, "#status")
+        assert "Contradicted: a trial of it failed: exited with 1." in shows(app, "#status")
 
     drive(app, script)
 
@@ -206,7 +213,7 @@ def test_progress_is_a_bar_with_the_time_that_is_left() -> None:
     recommended = NGINX.proposal.recommended
     begun, later = progress([], recommended), progress(trials[:3], recommended)
     assert begun.left is None
-    assert str(later) == f"trial 4 of at least {later.total}, about {later.left:.0f} s left"
+    assert str(later) == f"3 of at least {later.total} trials, about {later.left:.0f} s left"
     assert later.left == 0.5 * (later.total - 3)
     assert begun.bar(10) == " ░░░░░░░░░"
     assert later.bar(10).startswith("████")
@@ -245,7 +252,7 @@ def test_a_set_is_named_by_what_it_is_compared_with() -> None:
         )
     }
     assert named == {
-        "nothing",
+        "none",
         "recommended set",
         "without NET_BIND_SERVICE",
         "with KILL too",
@@ -261,5 +268,120 @@ def test_escape_leads_out_of_the_field_that_takes_all_keys() -> None:
         assert app.screen.query_one("#check", Input).value.endswith("1")
         await press(pilot, "escape", "2")
         assert page(app).place == "review"
+
+    drive(app, script)
+
+
+def test_a_proven_report_that_is_opened_again_says_proven() -> None:
+    """It said "Cannot prove: the recorded run failed", above its trials that passed."""
+    app = app_on(proven(), Prover(why_not="the recorded run failed"))
+
+    async def script(pilot: Session) -> None:
+        await press(pilot, "3")
+        said = shows(app, "#proof-sum")
+        assert said.startswith("✓ Proven minimal: it works with CHOWN, NET_BIND_SERVICE (2)")
+        assert said.endswith("Cannot prove again: the recorded run failed")
+
+    drive(app, script)
+
+
+def test_p_proves_a_proven_report_again() -> None:
+    app = app_on(proven(), Prover(needs=parse_set(["CHOWN"])))
+
+    async def script(pilot: Session) -> None:
+        await press(pilot, "p")
+        assert kept_report(app).proposal.minimal == parse_set(["CHOWN"])
+        assert "it works with CHOWN, and fails without it" in shows(app, "#proof-sum")
+
+    drive(app, script)
+
+
+def test_a_proof_that_fails_with_everything_is_said_on_each_tab() -> None:
+    """Header and Review went on saying "not tested"."""
+    app = app_on(NGINX, Hopeless())
+
+    async def script(pilot: Session) -> None:
+        await press(pilot, "p")
+        why = "in trials it fails even with every capability"
+        assert f"✗ Not proven: {why}." in shows(app, "#proof-sum")
+        assert f"? not proven: {why}" in shows(app, "#board")
+        await press(pilot, "2")
+        assert f"Not proven: {why}." in " ".join(shows(app, "#status").split())
+
+    drive(app, script)
+
+
+@dataclass
+class Hopeless(Prover):
+    """Its first trial fails."""
+
+    def prove(self, known: Report, starting: Starting, ended: Ended) -> Report:
+        trial = Trial(FULL, False, 0.5, differences=("exited with 1",))
+        starting(FULL, None)
+        ended(trial)
+        return replace(known, proven=Proven("command", (trial,), None))
+
+
+def test_a_running_trial_holds_a_set_that_is_not_called_needed() -> None:
+    app = app_on(NGINX, Prover())
+
+    async def script(pilot: Session) -> None:
+        view = page(app)
+        view.proof.running = view.proof._searching = True
+        view.proof.post_message(ProofTab.TrialStarted(FULL))
+        await press(pilot, "3")
+        board = shows(app, "#board")
+        assert "41 held · root-equivalent · in a trial" in board
+        assert "needed" not in board
+        assert "next:" not in board
+
+    drive(app, script)
+
+
+def test_the_progress_and_the_row_of_a_trial_agree() -> None:
+    """Trials run side by side: the third to begin is not the third row."""
+    trials = list(proven().proven.trials)[:2]  # type: ignore[union-attr]
+    recommended = NGINX.proposal.recommended
+    bind, sysctl = KNOWN[0]
+    caps = recommended - {bind}
+    begun = [tried(caps, trials, recommended), tried(caps, trials, recommended, sysctl)]
+    rows = [
+        about(Trial(caps, False, 0.5, without=bind), trials, recommended),
+        about(Trial(caps, True, 0.5, without=bind, instead=(sysctl.words,)), trials, recommended),
+    ]
+    assert begun == rows == ["without NET_BIND_SERVICE", "sysctl for NET_BIND_SERVICE"]
+    app = app_on(NGINX, Prover())
+
+    async def script(pilot: Session) -> None:
+        view = page(app)
+        view.proof.running = view.proof._searching = True
+        await press(pilot, "3")
+        view.proof.trials = trials
+        view.proof.post_message(ProofTab.TrialStarted(recommended))
+        view.proof.post_message(ProofTab.TrialStarted(caps, sysctl))
+        await pilot.pause()
+        said = shows(app, "#proof-sum")
+        assert "2 of at least 6 trials" in said
+        assert said.endswith("Begun: recommended set, sysctl for NET_BIND_SERVICE")
+        view.proof.post_message(ProofTab.TrialEnded(Trial(recommended, True, 0.5)))
+        await pilot.pause()
+        said = shows(app, "#proof-sum")
+        assert "3 of at least 6 trials" in said
+        assert said.endswith("Begun: sysctl for NET_BIND_SERVICE")
+        view.proof.running = False
+
+    drive(app, script)
+
+
+def test_enter_on_an_empty_check_says_what_is_missing() -> None:
+    app = app_on(report(CHOWN), Prover(why_not="no check"))
+
+    async def script(pilot: Session) -> None:
+        await press(pilot, "p")
+        field = app.query_one("#check", Input)
+        assert field.value == ""
+        assert field.placeholder.startswith("a shell command, such as"), "no proposal"
+        await press(pilot, "enter")
+        assert "Type a command first" in shows(app, "#check-note")
 
     drive(app, script)

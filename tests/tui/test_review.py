@@ -433,6 +433,44 @@ def test_a_pane_that_fills_the_screen_says_how_to_get_back() -> None:
     drive(app, script, (80, 24))
 
 
+def test_zoom_keeps_the_board_returns_with_the_same_key_and_hides_what_cannot_be_seen() -> None:
+    app = app_on(proven())
+
+    async def script(pilot: Session) -> None:
+        await press(pilot, *["down"] * 6, "u", "G", "plus")
+        lines = screen_text(app).splitlines()
+        assert "41 → 3" in "\n".join(lines[:4])
+        assert [page(app).check_action(name, ()) for name in ("view", "format")] == [False, False]
+        await press(pilot, "plus")
+        assert app.screen.maximized is None
+        caps = page(app).review.caps
+        assert caps.highlighted is not None
+        top = round(caps.scroll_y)
+        assert top <= caps.highlighted < top + caps.size.height
+
+    drive(app, script, (80, 24))
+
+
+@pytest.mark.parametrize("pane", ["#why-text", "#evidence", "#snippet-text", "#status"])
+def test_ctrl_c_copies_what_is_selected_and_stays(pane: str) -> None:
+    """It left, with the text that was marked."""
+    app = app_on(proven())
+
+    async def script(pilot: Session) -> None:
+        widget = app.screen.query_one(pane)
+        await pilot.mouse_down(widget, offset=(1, 1))
+        await pilot.hover(widget, offset=(12, 1))
+        await pilot.mouse_up(widget, offset=(12, 1))
+        await press(pilot, "ctrl+c")
+        assert app.is_running
+        assert len(app.clipboard) > 5
+        assert app.clipboard in screen_text(app)
+        await press(pilot, "ctrl+c")
+        assert not app.is_running
+
+    drive(app, script)
+
+
 def test_a_report_is_picked_with_the_key_that_is_named() -> None:
     app = Picker([(Path("a.json"), 2.0), (Path("b.json"), 1.0)], BUILTIN_THEMES["textual-dark"])
 

@@ -102,7 +102,9 @@ def render(snippet: Snippet) -> str:
     annotations = {"capadvise.set": snippet.set_name, "capadvise.user": snippet.user}
     annotations |= {f"capadvise.{cap.name}": reason for cap, reason in snippet.caps}
     annotations |= {f"capadvise.note.{n}": note for n, note in enumerate(snippet.notes, 1)}
-    return json.dumps({"process": process, "annotations": annotations}, indent=2) + "\n"
+    settings = {"linux": {"sysctl": dict(snippet.sysctls)}} if snippet.sysctls else {}
+    config = {"process": process, **settings, "annotations": annotations}
+    return json.dumps(config, indent=2) + "\n"
 
 
 def read(source: str, path: str = "") -> tuple[Declared, ...]:

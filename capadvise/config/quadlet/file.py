@@ -44,6 +44,7 @@ def render(snippet: Snippet) -> str:
         lines.append(f"User={user}\n" + (f"Group={group}\n" if group else ""))
     if snippet.no_new_privileges:
         lines.append("NoNewPrivileges=true\n")
+    lines += [f"Sysctl={key}={value}\n" for key, value in snippet.sysctls]
     return "".join(lines)
 
 

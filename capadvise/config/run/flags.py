@@ -130,7 +130,7 @@ def render(snippet: Snippet, *, ambient: bool) -> str:
         words.append(f"--user={snippet.user}")
     if forbids:
         words.append("--security-opt=no-new-privileges")
-    sysctls = {} if ambient else engine.sysctls(snippet)
+    sysctls = dict(snippet.sysctls) if ambient else engine.sysctls(snippet)
     words += [f"--sysctl={key}={value}" for key, value in sysctls.items()]
     reasons = [comment(f"{cap.short}: {reason}") for cap, reason in snippet.caps]
     notes = () if ambient else tuple(engine.notes(snippet))

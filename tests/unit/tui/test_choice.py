@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from capadvise.judgement.conclusion import conclude_report
 from capadvise.judgement.risk import risk_word
 from capadvise.model.caps import Cap, parse_set
 from capadvise.report.explain_report import report_text
@@ -57,7 +58,7 @@ CHOWN_CAP, SETUID_CAP = Cap.parse("CHOWN"), Cap.parse("SETUID")
             "SYS_ADMIN",
             "Added by you: it is not needed, and it adds a root-equivalent risk.",
         ),
-        (Choice(PROVEN).other_base(), "SETUID", "Not in the set: it works without it."),
+        (Choice(PROVEN).following(()), "SETUID", "Not in the set: it works without it."),
     ],
 )
 def test_a_plain_sentence_says_what_keeping_or_dropping_does(
@@ -73,16 +74,20 @@ def test_what_a_rule_names_is_said_to_be_lost() -> None:
     one = report_of(kept)
     told = "the program loses the set-gid bit of the new mode"
     assert without(one.proposal.need(kept.cap)) == told
-    said = consequence(Choice(one), kept.cap, "low")
-    assert said == f"Kept. Without it: {told} (inferred, not tested)."
+    shown = consequence(Choice(one), kept.cap, "low")
+    assert shown == f"Kept. Without it: {told} (inferred, not tested)."
     for page in (proposal_text(one, CATALOG, None), report_text(one, CATALOG)):
         assert f"without it: {told}" in " ".join(" ".join(page).split()).lower()
 
 
+def said(choice: Choice) -> str:
+    return status(choice, conclude_report(choice.report, CATALOG, choice.caps))
+
+
 def test_the_whole_set_is_said_to_be_tried_or_not() -> None:
     both = Choice(PROVEN).toggle(BIND_CAP).toggle(CHOWN_CAP)
-    assert [status(Choice(NGINX)), status(Choice(PROVEN)), status(both)] == [
-        "Inferred from the capability checks. Not tested.",
+    assert [said(Choice(NGINX)), said(Choice(PROVEN)), said(both)] == [
+        "Recorded once, not proven.",
         "Proven: it works.",
         "Not tested: y tests exactly this set.",
     ]
@@ -92,7 +97,7 @@ def test_the_whole_set_is_said_to_be_tried_or_not() -> None:
     )
     assert cost(Choice(PROVEN)) is None
     minimal = "Proven minimal: it works, and fails without any one of them."
-    assert status(Choice(PROVEN).toggle(SETUID_CAP)) == minimal
+    assert said(Choice(PROVEN).toggle(SETUID_CAP)) == minimal
 
 
 @pytest.mark.parametrize(

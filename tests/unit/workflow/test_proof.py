@@ -38,7 +38,7 @@ def test_all_are_begun_as_soon_as_the_second_start_is_up(
     proof = _Proof(
         Candidate("x", job, known),
         Stop(),
-        TrialListener(lambda _: None, lambda _: None, lambda _: None, lambda *_: None),
+        TrialListener(lambda _: None, lambda *_: None, lambda _: None, lambda *_: None),
         1,
         lambda _: None,
     )

@@ -36,7 +36,7 @@ metadata: {name: web-1}
 spec:
   containers:
     - name: web
-      image: x
+      image: localhost/box
       securityContext: {capabilities: {drop: [ALL], add: [SYS_NICE]}}
 """
 NESTED = f"""\

@@ -276,6 +276,13 @@ def test_a_caution_does_not_repeat_the_doubt_of_the_headline(
     assert " ".join(_text(known).split()).count(said) == 1
 
 
+def test_explain_says_an_empty_set_once() -> None:
+    known = report_with(Standing.PROVEN_MINIMAL, needs=False)
+    text = "\n".join(report_text(known, CATALOG))
+    assert text.startswith("web needs no capability (")
+    assert DROP_ALL not in text
+
+
 def test_a_proof_in_a_user_namespace_is_called_so() -> None:
     known = report_with(Standing.PROVEN_MINIMAL)
     assert known.proven is not None

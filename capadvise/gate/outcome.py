@@ -203,7 +203,7 @@ def _judge(
     service = Service.of(declared, written, consumer, catalog, needed)
     findings = [*lint(service), *_required(service, source, policy)]
     if report is not None:
-        findings = _compared(service, report, str(path), findings, source.language)
+        findings = _compared(service, report, str(path), findings, source)
     else:
         findings += _known(service, source, policy.claims)
         if baseline is not None:
@@ -215,13 +215,18 @@ def _judge(
     )
 
 
+def _unit(source: Source) -> str:
+    """The name of its unit; empty for a container."""
+    return Path(source.paths[0]).name if source.language.judged_by.on_host else ""
+
+
 def _known(service: Service, source: Source, claims: Mapping[str, Claim]) -> Iterator[Finding]:
     """Compare with the labels of its image, and with what was proven of its program before."""
     if claim := claims.get(service.declared.image or ""):
         from capadvise.gate.known_needs import claimed_needs
 
         yield from claimed_needs(service, claim)
-    unit = Path(source.paths[0]).name if source.language.judged_by.on_host else ""
+    unit = _unit(source)
     if unit or service.declared.image:
         from capadvise.gate.known_needs import known_needs  # where there are reports: no need
 
@@ -237,19 +242,25 @@ def _without_lines(declared: Declared) -> Declared:
 
 
 def _compared(
-    service: Service, report: Report, path: str, findings: list[Finding], language: Language
+    service: Service, report: Report, path: str, findings: list[Finding], source: Source
 ) -> list[Finding]:
     """Add the findings by the service's report, and its set where a remedy needs one."""
     from capadvise.gate.against import against, own_users
-    from capadvise.judgement.conclusion import SHOWS_ENOUGH, conclude_report
+    from capadvise.judgement.conclusion import SHOWS_ENOUGH, conclude_report, of_another
+    from capadvise.judgement.identity import differs
 
-    snippet = language.pasted(report.proposal.recommended)
+    snippet = source.language.pasted(report.proposal.recommended)
     findings = [
         replace(finding, snippet=snippet) if finding.rule in _PASTED else finding
         for finding in findings
     ]
     conclusion = conclude_report(report, service.catalog, risks={})
-    enough = conclusion.standing in SHOWS_ENOUGH
+    declared, index = service.declared, service.catalog.known_index
+    other = differs(
+        *(report, index), command=declared.command, image=declared.image, unit=_unit(source)
+    )
+    enough = conclusion.standing in SHOWS_ENOUGH  # a wrong report must not open the gate
+    conclusion = of_another(conclusion, other) if other else conclusion
     compared = list(
         against(service, report.proposal, path, conclusion.standing_words, enough=enough)
     )

@@ -81,7 +81,7 @@ class Baseline:
 
 @dataclass(frozen=True, slots=True)
 class PassedSet:
-    """Another set that passed a trial, with what stood beside it."""
+    """Another set that passed a trial, with its companions."""
 
     caps: CapSet
     beside: tuple[str, ...] = ()
@@ -113,7 +113,7 @@ class Conclusion:
     caps: CapSet
     """The set in question: the recommended one, unless the user chose another."""
     beside: tuple[str, ...]
-    """What stands beside it, as ``PassedSet`` has it."""
+    """Its companions, as ``PassedSet`` has them."""
     recommended: CapSet
     minimal: CapSet | None
     risk_before: str
@@ -196,8 +196,8 @@ def conclude_report(
     beside: tuple[str, ...] = (),
     risks: Risks | None = None,
 ) -> Conclusion:
-    """Conclude. ``caps``: the user's own choice in place of the recommended set; ``beside``: what
-    stands beside it; ``risks``: those of this report, if the caller has them."""
+    """Conclude. ``caps``: the user's own choice in place of the recommended set; ``beside``: its
+    companions; ``risks``: those of this report, if the caller has them."""
     proposal, proven = report.proposal, report.proven
     chosen = proposal.recommended if caps is None else caps
     standing, doubt = standing_of(report, chosen, beside)
@@ -231,7 +231,7 @@ def cautions_beside(conclusion: Conclusion, report: Report) -> tuple[str, ...]:
         said |= {RUN_FAILED, WAS_STOPPED, ALREADY_RUNNING}
     if conclusion.standing is Standing.PARTIAL:
         said |= {ALREADY_RUNNING}
-    if conclusion.standing is Standing.LIKELY and report.was_stopped:
+    if conclusion.doubt == _STOPPED:
         said |= {WAS_STOPPED}
     doubt = (conclusion.doubt or "").partition(";")[0]
     return tuple(
@@ -288,19 +288,25 @@ def _by_trial(proven: Proven, report: Report, chosen: PassedSet) -> _Judged | No
     if failure := _shows_nothing(proven):
         return Standing.NOT_PROVEN, failure
     of_set = [trial for trial in proven.trials if held_in(trial) == chosen]
-    last = of_set[-1] if of_set else None
-    if last is not None and not last.passed:
-        return Standing.CONTRADICTED, _failure(last)
+    if of_set and not of_set[-1].passed:
+        return Standing.CONTRADICTED, _failure(of_set[-1])
+    if of_set and (chosen.beside or not proven.complete):
+        return Standing.PROVEN, None
     if not proven.complete:
-        return (Standing.PROVEN, None) if last else (Standing.NOT_PROVEN, _unfinished(proven))
-    if chosen.beside:
-        return (Standing.PROVEN, None) if last else _NO_TRIAL
-    caps = chosen.caps
+        return Standing.NOT_PROVEN, _unfinished(proven)
+    return (
+        _NO_TRIAL if chosen.beside else _by_search(proven, report, chosen.caps, passed=bool(of_set))
+    )
+
+
+def _by_search(proven: Proven, report: Report, caps: CapSet, *, passed: bool) -> _Judged:
+    """Judge by a whole search. ``passed``: a trial of the set did."""
     if caps == proven.minimal:
         return Standing.PROVEN_MINIMAL, None
-    if caps == report.proposal.recommended and proven.recommended_sound is False:
-        return Standing.CONTRADICTED, "a trial of it failed"
-    passed = last is not None or caps == report.proposal.recommended
+    if caps == report.proposal.recommended:
+        if proven.recommended_sound is False:
+            return Standing.CONTRADICTED, "a trial of it failed"
+        return Standing.PROVEN, None
     return (Standing.PROVEN, None) if passed else _NO_TRIAL
 
 
@@ -319,7 +325,7 @@ def _unfinished(proven: Proven) -> str:
 
 
 def held_in(trial: Trial) -> PassedSet:
-    """What a trial had."""
+    """The set of a trial, with its companions."""
     return PassedSet(trial.caps, tuple(one.words for one in trial.beside))
 
 
@@ -380,6 +386,7 @@ def how_it_ended(status: int | None) -> str:
 
 _DAEMONS = "what daemons ran for the command was not recorded"
 _REFUSALS = "an audit log holds refusals only"
+_STOPPED = "it was stopped before anything showed that it works"
 _ORDINARY = "an ordinary user sees only some of the refused calls"
 
 
@@ -393,6 +400,7 @@ def _unseen(report: Report) -> str | None:
         (all(run.host.observer == "audit" for run in runs), _REFUSALS),
         (all(run.attached and not run.restarted for run in runs), "its start was not observed"),
         (all(_is_ordinary(run) for run in runs), _ORDINARY),
+        (report.was_stopped and not report.proposal.recommended, _STOPPED),
     )
     return next((said for holds, said in reasons if holds), None)
 
@@ -416,7 +424,7 @@ def _uncertain(report: Report, failed: int) -> str | None:
     if failed:
         return f"{failed} of {len(report.recordings)} runs failed"
     if report.was_stopped:
-        return "it was stopped before anything showed that it works"
+        return _STOPPED
     inside = [need for need in needs if need.cap in recommended and need.uncertain]
     return f"{_shorts(inside)} may not be needed" if inside else None
 

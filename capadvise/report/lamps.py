@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from capadvise.catalog.capabilities import Risk
-from capadvise.judgement.conclusion import PASSED, WITHOUT_SET, Conclusion, Standing
+from capadvise.judgement.conclusion import PASSED, Conclusion, Standing
 from capadvise.judgement.decide import Proposal, Verdict
 from capadvise.judgement.risk import Risks, worst
 from capadvise.model.caps import Cap, CapSet
@@ -106,7 +106,12 @@ class Score:
         return f"{self.numbers} · {self.risk} · {self.status}"
 
 
-_BAD = WITHOUT_SET | {Standing.CONTRADICTED, Standing.OTHER_PROGRAM}
+_BAD = {
+    Standing.RUN_FAILED,
+    Standing.CHECK_FAILED,
+    Standing.CONTRADICTED,
+    Standing.OTHER_PROGRAM,
+}
 
 
 def score_of(conclusion: Conclusion) -> Score:

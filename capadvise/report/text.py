@@ -29,7 +29,7 @@ from capadvise.judgement.risk import Risks, RisksHere, risk_word
 from capadvise.judgement.user_namespace import USUAL_IDS, Fit
 from capadvise.model.caps import CapSet
 from capadvise.model.escape import printable
-from capadvise.model.recording import Origin, RefusedBy, Retried
+from capadvise.model.recording import Origin, Recording, RefusedBy, Retried
 from capadvise.model.wording import counted
 from capadvise.model.workload import TWO_RUNS, Act, Workload, implicit_check
 from capadvise.report.compared import compared_in_short, compared_lines
@@ -203,19 +203,22 @@ def _seen(report: Report, doubt: str | None) -> str:
         return (
             f"{command}: {counted(refused, 'refusal')} in {recording.seconds:.1f} s of audit log."
         )
+    how = _how(runs, doubt, watched=bool(recording.attached or report.target.pod))
+    return f"{command} {how}: {', '.join(_counts(report))}."
+
+
+def _how(runs: Sequence[Recording], doubt: str | None, *, watched: bool) -> str:
+    """``exited with 0 after 1.2 s``, ``ran for 1.2 s``; ``watched``: it ran anyway."""
     seconds = f"{sum(run.seconds for run in runs):.1f} s"
-    watched = recording.attached or report.target.pod
     # of a target that was stopped, the exit status says only that it was
     ended = [run for run in runs if not (watched or run.still_running)]
     hows = dict.fromkeys(how_it_ended(run.exit_status) for run in ended)
     ends = " and ".join(how for how in hows if how not in (doubt or ""))
     if len(runs) > 1:
-        how = f"was recorded {len(runs)} times ({seconds}){', ' * bool(ends)}{ends}"
-    elif ends:
-        how = f"{ends} after {seconds}"
-    else:
-        how = f"{'was recorded' if watched else 'ran'} for {seconds}"
-    return f"{command} {how}: {', '.join(_counts(report))}."
+        return f"was recorded {len(runs)} times ({seconds}){', ' * bool(ends)}{ends}"
+    if ends:
+        return f"{ends} after {seconds}"
+    return f"{'was recorded' if watched else 'ran'} for {seconds}"
 
 
 def _counts(report: Report) -> list[str]:

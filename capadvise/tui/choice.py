@@ -64,7 +64,7 @@ class Choice:
 
     @property
     def beside(self) -> tuple[str, ...]:
-        """What stands beside the set, as ``PassedSet`` has it."""
+        """The companions of the set, as ``PassedSet`` has them."""
         return self.passed.beside if self.passed is not None else ()
 
     @property

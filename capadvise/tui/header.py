@@ -43,7 +43,7 @@ _IN_TRIAL = _SHORT | {
     Light.OPTIONAL_KEPT: "optional, held",
     Light.DROPPED: "left out",
 }
-"""What lights mean while a trial runs."""
+"""The meaning of lights while a trial runs."""
 
 
 class TabLabel(Static):
@@ -199,7 +199,7 @@ class Board(Wrapped):
         return line.truncate(room, ellipsis=True)
 
     def _before_state(self, width: int) -> Content:
-        """What has no place above the status: a part of the score, and the next step."""
+        """The rest, without a place above the status: a part of the score, and the next step."""
         whole = score_text(self._score, brief=True)
         if self._shape != "small":
             return Content("")

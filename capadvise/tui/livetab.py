@@ -115,7 +115,7 @@ def health_text(now: Now) -> Content:
 
 
 _HELP = """\
-What the kernel checks while the program runs. Use the program as it will be used: only what it \
+The checks of the kernel while the program runs. Use the program as it will be used: only what it \
 does now can be seen.
 
 needed: a call depends on it (so far), and the call that decides is shown.

@@ -64,7 +64,7 @@ class ProofTab(MainTab):
 
         @property
         def held(self) -> PassedSet:
-            """What the trial has."""
+            """The set of the trial."""
             return PassedSet(self.caps, () if self.beside is None else (self.beside.words,))
 
     @dataclass
@@ -398,7 +398,7 @@ class TrialLine(Wrapped):
 
 
 def held(choice: Choice) -> PassedSet:
-    """What a trial of a choice has."""
+    """The set of a trial of a choice."""
     return PassedSet(choice.caps, choice.beside)
 
 

@@ -36,7 +36,7 @@ def by_risk(choice: Choice, risks: Risks) -> list[Cap]:
 
 
 _HELP = """\
-What an attacker could do with exactly the chosen set, the worst first: root-equivalent, high, \
+The attacks that exactly the chosen set leaves open, the worst first: root-equivalent, high, \
 medium, low; and what to do instead.
 
 Space drops the highlighted capability: its attacks are struck out, and what breaks is said.

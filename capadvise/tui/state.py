@@ -149,16 +149,16 @@ class TargetState:
 
     @property
     def conclusion(self) -> Conclusion | None:
-        """What is concluded of the chosen set; None while it is recorded."""
+        """The conclusion on the chosen set; None while it is recorded."""
         return None if self.choice is None else self.conclusion_of(self.choice)
 
     @property
     def reported(self) -> Conclusion | None:
-        """What is concluded of the recommended set, whatever the user has chosen."""
+        """The conclusion on the recommended set, whatever the user has chosen."""
         return None if self.choice is None else self.conclusion_of(Choice(self.choice.report))
 
     def conclusion_of(self, choice: Choice) -> Conclusion:
-        """What is concluded of another choice. Kept: there can be 100,000 pieces of evidence."""
+        """The conclusion on another choice. Kept: there can be 100,000 pieces of evidence."""
         report, chosen = choice.report, PassedSet(choice.caps, choice.beside)
         if self._concluded is None or self._concluded[0] is not report:
             self._concluded = report, {}

@@ -271,7 +271,7 @@ class Terminal:
             self.screen.resize(rows, columns)
 
     def replies(self) -> bytes:
-        """The answers to what the program asked of its terminal."""
+        """The answers to the questions of the program to its terminal."""
         data = bytes(self.screen.replies)
         self.screen.replies.clear()
         return data

@@ -139,10 +139,11 @@ _STYLES = {Light.DENIED: "bold $text-error", Light.DARK: "dim"}
 
 
 _HELP = """\
-What is refused on this machine, by owner: a container, a pod, a unit, a user, or else the \
-program; who came last stands first. Below: what refused the highlighted call, and the cure.
+Refused calls on this machine, by owner: a container, a pod, a unit, a user, or else the \
+program; the latest owner stands first. Below: the mechanism that refused the highlighted call, \
+and the cure.
 
-Harmless is what has no effect: the program goes on, or only a detail is lost. Without audit \
+A refusal is harmless if the program goes on, or only a detail is lost. Without audit \
 records, refusals by AppArmor and SELinux are not seen.
 
 q ends the watch, with a summary.

@@ -36,7 +36,7 @@ class ReviewProver:
         """The trial with everything, once it was made."""
 
     def obstacle(self, report: Report) -> str | None:
-        """What a check would not mend comes first: else the user would give one for nothing."""
+        """An obstacle that no check removes comes first: a check would not help then."""
         why = self._obstacle(report)
         if why is None or report.workload.check is not None:
             return why

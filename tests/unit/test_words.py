@@ -118,15 +118,9 @@ ORDINARY = {
     ("Who does what", "who "): "a heading",
 }
 """(text around it, match) → why it stays."""
-NOT_YET = ("tui",)
-"""Rooms whose sentences are mended elsewhere."""
 GENERATED = ("capabilities", "command-line", "known", "report", "sites")
 """Pages made of other files, or mended elsewhere."""
-PROGRAMS = [
-    path
-    for path in sorted(TOP.glob("capadvise/**/*.py"))
-    if path.relative_to(TOP).parts[1] not in NOT_YET
-]
+PROGRAMS = sorted(TOP.glob("capadvise/**/*.py"))
 PAGES = [
     path
     for pattern in ("capadvise/**/*.md", "demos/**/*.md")

@@ -347,3 +347,18 @@ def test_a_set_that_passed_beside_a_sysctl_is_a_set_to_choose() -> None:
         nothing | {"sysctls": {"net.ipv4.ip_unprivileged_port_start": "0"}},
     ]
     assert f"Also passed: no capability, with {sysctl}." in _text(report)
+
+
+def test_the_gate_says_that_a_report_is_of_another_program_and_stays_shut(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    save(tmp_path / "web.json", report_with(Standing.PROVEN_MINIMAL), CATALOG)
+    unit = "[Service]\nExecStart={}\nCapabilityBoundingSet=CAP_CHOWN CAP_KILL\n"
+    for program, said in (
+        ("/usr/bin/redis-server", "the report: other program: the report describes web, and this"),
+        ("/usr/bin/web --serve", "the report: proven minimal, 3 trials."),
+    ):
+        Path("web.service").write_text(unit.format(program))
+        assert main(["check", "web.service", "--against", "web.json"]) == 1
+        assert said in plain(capsys.readouterr().out), program

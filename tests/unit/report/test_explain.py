@@ -206,7 +206,7 @@ def test_circumstances_that_no_posture_tells_stay_unknown() -> None:
         ({"succeeded": False, "exit_status": 3}, "nginx: run failed: exited with 3 · no need was"),
         (
             {"succeeded": None, "interrupted": True, "still_running": frozenset({"sleep"})},
-            "most likely needs no capability (root here holds all 41)",
+            "no need was seen (root here holds all 41) · recorded in part: it was stopped before",
         ),
         ({"attached": True}, "no need was seen (root here holds all 41) · recorded in part: its"),
         (

@@ -24,6 +24,7 @@ from capadvise.judgement.report import Report
 from capadvise.judgement.risk import Risks, RisksHere, worst
 from capadvise.model.caps import Cap, CapSet
 from capadvise.model.recording import Recording
+from capadvise.model.wording import counted
 from capadvise.model.workload import Act, still_running
 
 
@@ -128,6 +129,8 @@ class Conclusion:
     also_passed: tuple[PassedSet, ...] = ()
     cautions: tuple[str, ...] = ()
     """Parts that the trials do not prove, and the options of a unit that they left out."""
+    in_user_namespace: bool = False
+    """True if the trials ran in a user namespace of their own: the set is proven for one."""
 
     @property
     def has_set(self) -> bool:
@@ -139,7 +142,8 @@ class Conclusion:
         """``proven minimal, 8 trials``; ``recorded once, not proven``; with the doubt."""
         text = self.standing.words
         if self.standing in PASSED:
-            text += f", {self.trials} trial{'s' * (self.trials != 1)}"
+            text += f", {counted(self.trials, 'trial')}"
+            text += " in a user namespace" * self.in_user_namespace
         elif self.standing in (Standing.RECORDED, Standing.LIKELY):
             runs = "once" if self.runs == 1 else f"{self.runs} times"
             text = f"recorded {runs}, not proven"
@@ -216,6 +220,7 @@ def conclude_report(
         next=_next(report, standing),
         also_passed=tuple(_also_passed(report)),
         cautions=proven.cautions if proven else (),
+        in_user_namespace=proven is not None and proven.user_namespace,
     )
 
 
@@ -228,7 +233,12 @@ def cautions_beside(conclusion: Conclusion, report: Report) -> tuple[str, ...]:
         said |= {ALREADY_RUNNING}
     if conclusion.doubt == _STOPPED:
         said |= {WAS_STOPPED}
-    return tuple(text for text in report.proposal.cautions if text not in said)
+    doubt = (conclusion.doubt or "").partition(";")[0]
+    return tuple(
+        text
+        for text in report.proposal.cautions
+        if text not in said and text.partition(":")[0] != doubt
+    )
 
 
 def of_another(conclusion: Conclusion, difference: str) -> Conclusion:
@@ -385,7 +395,7 @@ def _unseen(report: Report) -> str | None:
     runs = report.recordings
     lost = sum(run.lost.signal for run in runs)
     reasons = (
-        (lost, f"{lost} events dropped; the absence of others is unconfirmed"),
+        (lost, f"{counted(lost, 'event')} dropped; the absence of others is unconfirmed"),
         (any(run.started_containers for run in runs), _DAEMONS),
         (all(run.host.observer == "audit" for run in runs), _REFUSALS),
         (all(run.attached and not run.restarted for run in runs), "its start was not observed"),

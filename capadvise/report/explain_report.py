@@ -43,7 +43,7 @@ from capadvise.report.fit import can_move, fit_of_report
 from capadvise.report.inspection import PLAIN
 from capadvise.report.lines import bullet, edit_lines, listed, paragraph, sentence
 from capadvise.report.text import called, doubts, evidence_line, occasions, refusal_lines
-from capadvise.report.words import no_need, without
+from capadvise.report.words import without
 
 _MOST = 4
 """Pieces of evidence that are shown of one capability."""
@@ -54,9 +54,7 @@ def report_text(report: Report, catalog: Catalog) -> Iterator[str]:
     conclusion = conclude_report(report, catalog)
     yield from paragraph(printable(f"{conclusion.headline(called(report))}."), "")
     needs = [report.proposal.need(cap) for cap in sorted(report.proposal.recommended)]
-    if not needs:
-        yield from paragraph(no_need(conclusion), "")
-    else:
+    if needs:
         yield from ("", "What it needs, and why")
         for need in needs:
             yield from _need(need, catalog)

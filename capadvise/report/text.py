@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import signal
 import textwrap
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -31,6 +30,7 @@ from capadvise.judgement.user_namespace import USUAL_IDS, Fit
 from capadvise.model.caps import CapSet
 from capadvise.model.escape import printable
 from capadvise.model.recording import Origin, Recording, RefusedBy, Retried
+from capadvise.model.wording import counted
 from capadvise.model.workload import TWO_RUNS, Act, Workload, implicit_check
 from capadvise.report.compared import compared_in_short, compared_lines
 from capadvise.report.fit import Places, can_move, fit_of_report
@@ -87,11 +87,13 @@ def proposal_text(
         table = _table if verbose else _short_table
         yield from ("", *table(needs, RisksHere(report, catalog), columns))
     yield ""
-    yield from wrapped(f"{_seen(report)} {printable(check_said or '')}".rstrip())
+    yield from wrapped(f"{_seen(report, conclusion.doubt)} {printable(check_said or '')}".rstrip())
     more = _all_lines if verbose else _few_lines
     for text in more(report, catalog, conclusion):
         yield from wrapped(text)
-    if refused := list(refusal_lines(report, catalog, verbose=verbose)):
+    every = verbose or not conclusion.has_set  # what failed can have failed of any of them
+    most = _MOST if verbose else _FEW
+    if refused := list(refusal_lines(report, catalog, common=every, most=most)):
         yield from ("", *refused)
     if saved is not None:
         yield ""
@@ -172,7 +174,8 @@ def _all_lines(report: Report, catalog: Catalog, conclusion: Conclusion) -> Iter
 def _also_passed(conclusion: Conclusion) -> Iterator[str]:
     for one in conclusion.also_passed[:2]:
         beside = " and ".join(map(printable, one.beside))
-        yield f"Also passed: {len(one.caps)} ({set_text(one.caps)}) with {beside}."
+        caps = f"{len(one.caps)} ({set_text(one.caps)})" if one.caps else "no capability,"
+        yield f"Also passed: {caps} with {beside}."
 
 
 def _sets(report: Report, conclusion: Conclusion) -> Iterator[str]:
@@ -184,8 +187,9 @@ def _sets(report: Report, conclusion: Conclusion) -> Iterator[str]:
         yield f"Minimal set: {set_text(minimal)}"
 
 
-def _seen(report: Report) -> str:
-    """``nginx -g 'daemon off;' exited with 0 after 1.2 s: 356 capability checks.``"""
+def _seen(report: Report, doubt: str | None) -> str:
+    """``nginx -g 'daemon off;' exited with 0 after 1.2 s: 356 capability checks.`` Not how it
+    ended, if the headline's ``doubt`` says it."""
     recording, runs = report.recording, report.recordings
     command = printable(shlex.join(report.target.argv))
     if len(command) > 60:
@@ -197,38 +201,37 @@ def _seen(report: Report) -> str:
     if recording.host.observer == "audit":
         refused = sum(item.count for run in runs for item in run.refused_calls)
         return (
-            f"{command}: {_counted(refused, 'refusal')} in {recording.seconds:.1f} s of audit log."
+            f"{command}: {counted(refused, 'refusal')} in {recording.seconds:.1f} s of audit log."
         )
-    how = f"{_ended(recording)} after {recording.seconds:.1f} s"
-    if recording.attached or report.target.pod:
-        how = f"was recorded for {recording.seconds:.1f} s"
-    if len(runs) > 1:
-        seconds = sum(run.seconds for run in runs)
-        ended = dict.fromkeys(_ended(run) for run in runs if run.start == 1)
-        how = f"{' and '.join(ended)}; {len(runs)} starts recorded ({seconds:.1f} s)"
+    how = _how(runs, doubt, watched=bool(recording.attached or report.target.pod))
     return f"{command} {how}: {', '.join(_counts(report))}."
 
 
-def _ended(run: Recording) -> str:
-    """How it ended; a target that we stopped because it works was not killed."""
-    stopped = run.succeeded and run.exit_status == 128 + signal.SIGTERM
-    return "was stopped" if stopped else how_it_ended(run.exit_status)
+def _how(runs: Sequence[Recording], doubt: str | None, *, watched: bool) -> str:
+    """``exited with 0 after 1.2 s``, ``ran for 1.2 s``; ``watched``: it ran anyway."""
+    seconds = f"{sum(run.seconds for run in runs):.1f} s"
+    # of a target that was stopped, the exit status says only that it was
+    ended = [run for run in runs if not (watched or run.still_running)]
+    hows = dict.fromkeys(how_it_ended(run.exit_status) for run in ended)
+    ends = " and ".join(how for how in hows if how not in (doubt or ""))
+    if len(runs) > 1:
+        return f"was recorded {len(runs)} times ({seconds}){', ' * bool(ends)}{ends}"
+    if ends:
+        return f"{ends} after {seconds}"
+    return f"{'was recorded' if watched else 'ran'} for {seconds}"
 
 
 def _counts(report: Report) -> list[str]:
     seen = [check for run in report.recordings for check in run.checks]
     checks = sum(check.count for check in seen if not check.retried)
     retried = sum(check.count for check in seen if check.retried)
-    counts = [_counted(checks, "capability check")] if checks or not retried else []
-    return counts + ([f"{_counted(retried, 'refused call')} retried"] if retried else [])
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' * (number != 1)}"
+    counts = [counted(checks, "capability check")] if checks or not retried else []
+    return counts + ([f"{counted(retried, 'refused call')} retried"] if retried else [])
 
 
 def _short_table(needs: Sequence[Need], risks: Risks, columns: int) -> Iterator[str]:
-    """A line for each need: what it is, and the reason in a clause."""
+    """A line for each need: what it is, and the reason in a clause. A remark has two lines at
+    most."""
     rows = [
         (
             MARKS[need.verdict],
@@ -245,7 +248,11 @@ def _short_table(needs: Sequence[Need], risks: Risks, columns: int) -> Iterator[
         indent = " " * len(head)
         for text in _short_remarks(need):
             yield from textwrap.wrap(
-                text, columns, initial_indent=indent, subsequent_indent=f"{indent}  "
+                *(text, columns),
+                initial_indent=indent,
+                subsequent_indent=f"{indent}  ",
+                max_lines=2,
+                placeholder=" …",
             )
 
 
@@ -455,27 +462,29 @@ _COMMON = (RefusedBy.MODE, RefusedBy.UNKNOWN)
 """Searching paths gives many of these; the others come first."""
 
 
-def refusal_lines(report: Report, catalog: Catalog, *, verbose: bool = True) -> Iterator[str]:
+def refusal_lines(
+    report: Report, catalog: Catalog, *, common: bool = True, most: int = _MOST
+) -> Iterator[str]:
     """A line each for the most frequent, at 80 columns; nothing where nothing was refused. Not
-    ``verbose``: without those of owner and mode, which any search for a file meets."""
+    ``common``: without those of owner and mode, which any search for a file meets."""
     counts: Counter[tuple[str, str, RefusedBy, str, str]] = Counter()
     for recording in report.recordings:
         for item in refusals(recording, catalog, report.posture.mac):
             key = (item.syscall, item.errno, item.by, item.program, item.evidence)
             counts[key] += item.count
-    if not verbose:
+    if not common:
         counts = Counter({key: n for key, n in counts.items() if key[2] not in _COMMON})
     if not counts:
         return
     yield "Refused calls, and what refused them:"
-    most = _MOST if verbose else _FEW
     ranked = sorted(counts.items(), key=lambda pair: (pair[0][2] in _COMMON, -pair[1]))
     for (call, code, by, program, evidence), count in ranked[:most]:
         head = f"  {by:10} {printable(f'{call} {code}, {program}')}, {count}×"
         text = f"{head}: {printable(evidence)}" if evidence else head
         yield from textwrap.wrap(text, 80, subsequent_indent=" " * 13, break_on_hyphens=False)
     if len(counts) > most:
-        yield f"  and {len(counts) - most} more: -v shows them, and `refusals` in the report"
+        shown = "-v shows them, and " if most < _MOST else ""
+        yield f"  and {len(counts) - most} more: {shown}`refusals` in the report"
 
 
 def fit_line(report: Report, catalog: Catalog) -> str | None:

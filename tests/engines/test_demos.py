@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.engines.transcript import STEPS, assert_shows, steps, words
+from tests.engines.transcript import STEPS, assert_shows, of_a_day, steps, words
 from tests.support.containers import call
 from tests.support.required import missing, tool
 
@@ -76,7 +76,7 @@ def outcome(demo: Path, work: Path) -> dict[str, Any]:
             old, new = (file.read_text().splitlines() for file in (path, work / path.name))
             diff = list(difflib.unified_diff(old, new, n=0, lineterm=""))[2:]
             if diff:
-                found[path.name] = [line for line in diff if not line.startswith("@@")]
+                found[path.name] = [of_a_day(line) for line in diff if not line.startswith("@@")]
     return found
 
 

@@ -57,7 +57,7 @@ def test_from_compose_up_to_a_patched_compose_file(tmp_path: Path) -> None:
             user.keys("C-s")
             user.wait("written to compose.yaml")
             user.keys("q")
-            user.wait("up -d db  # it has this set now", "status=")
+            user.wait("Next: capadvise prove --check 'sleep 5; docker inspect", "status=")
         assert "privileged" not in (tmp_path / "compose.yaml").read_text()
         services = composed(tmp_path)
         assert services["db"]["cap_drop"] == ["ALL"]

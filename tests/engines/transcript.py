@@ -33,14 +33,21 @@ STEPS = [
 _CHANGES = {
     r"\d\d/\w{3}/\d{4} \d\d:\d\d:\d\d": "DATE",
     r"\[\d+\]": "[PID]",
-    r"\b\d+\.\d s\b": "TIME",
+    r"\b\d+\.\d\s+s\b": "TIME",
+    r"\broot\s+here\s+holds\s+(?:all\s+)?\d+": "root here holds all",
     r"\b\d+\s+capability\s+checks": "N capability checks",
 }
-"""What is another one in each run."""
+"""What is another one in each run, or on each machine."""
+
+
+def of_a_day(text: str) -> str:
+    """A text without its date."""
+    return re.sub(r"\b\d{4}-\d\d-\d\d\b", "DAY", text)
 
 
 def words(text: str) -> str:
     """A text without what changes from run to run; where lines end depends on that, too."""
+    text = of_a_day(text)
     for pattern, name in _CHANGES.items():
         text = re.sub(pattern, name, text)
     return " ".join(text.split())

@@ -126,9 +126,9 @@ def test_sorting_folding_zoom_views_and_undo(user: Tmux, report: Path) -> None:
     user.wait("▸ Not checked")
     user.press("Home", "Down", until="─ CAP_CHOWN ─")
     user.keys("Space")
-    user.wait("your set", "− CHOWN".replace("CHOWN", "● CHOWN")[:1])
+    user.wait("Your set", "− CHOWN".replace("CHOWN", "● CHOWN")[:1])
     user.keys("z")
-    absent(user, "your set")
+    absent(user, "Your set")
     user.keys("+")
     absent(user, "Evidence:", "─ compose ─")
     user.keys("Escape")
@@ -162,10 +162,10 @@ def test_space_leaves_the_row_that_it_changes_in_sight(tmp_path: Path) -> None:
         user.wait("▾ Not checked")
         user.press("End", "Up", until="─ CAP_SYS_CHROOT ─")
         user.keys("Space")
-        user.wait("your set", "Added by you", "+ + SYS_CHROOT")
+        user.wait("Your set", "Added by you", "+ + SYS_CHROOT")
 
 
-@pytest.mark.parametrize("shown", ["", "41 →"])
+@pytest.mark.parametrize("shown", ["", " → 4 · root-equivalent"])
 @pytest.mark.parametrize(
     ("keys", "obeyed"),
     [(["4", "G"], "What else restrains it"), ([*"42/qqq"], "No capability matches. Esc")],
@@ -402,7 +402,7 @@ def test_dropping_strikes_the_attacks_at_once(user: Tmux, report: Path) -> None:
 def test_what_retries_showed_is_not_called_untested(user: Tmux) -> None:
     script = "touch f; chown 1 f"
     user.run(CAPADVISE, "run", "--retry", "-o", "x.json", "--", "sh", "-c", script)
-    user.wait("confirmed by retries", "Not checked")
+    user.wait("Confirmed by retrying", "Not checked")
     user.press("Home", "Down", until="─ CAP_CHOWN ─")
     shown = user.wait("Confirmed by retrying the call", "(confirmed by retrying")
     assert "inferred" not in shown

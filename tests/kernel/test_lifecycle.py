@@ -299,7 +299,7 @@ def test_what_was_stopped_when_its_time_was_up_is_proven_by_a_check(
     result = run("sh", "-c", script, options=("--prove", "--for", "1"))
     assert "the recorded run was stopped, without a health check" in result.stderr
     assert (result.code, result.report["proof"]) == (1, None)
-    assert "capadvise prove" not in result.stderr
+    assert "\nNext: capadvise prove --check " in result.stderr
     words = [CAPADVISE, "prove", str(tmp_path / "report.json"), "--check", "sleep 0.2", "--json"]
     proven = json.loads(subprocess.run(words, check=True, capture_output=True).stdout)
     assert proven["proposal"]["minimal"] == []

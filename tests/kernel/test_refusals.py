@@ -71,7 +71,7 @@ def test_who_refused(row: Row, options: tuple[str, ...], run: Run, tmp_path: Pat
     (shut / "text").write_text("no program")
     os.chown(shut, 1, 1)
     command = [word.replace(SHUT, str(shut)) for word in row.command]
-    done = run("sh", "-c", '"$@" || true', "sh", *command, options=options)
+    done = run("sh", "-c", '"$@" || true', "sh", *command, options=("-v", *options))
     refused = [
         item
         for item in done.report["recordings"][0]["refusals"]

@@ -218,7 +218,7 @@ def test_the_minimal_set_there(tmp_path: Path) -> None:
     assert report["proposal"]["user_namespace"]["fits"] is True
     assert report["proof"]["user_namespace"] is True
     assert report["posture"]["namespaces"]["user"] == "own"
-    assert "in a user namespace)" in " ".join(page.split())
+    assert "proven minimal, 3 trials in a user namespace" in " ".join(page.split())
     mounts = [
         check
         for check in report["recordings"][0]["checks"]

@@ -31,8 +31,10 @@ SOUND = json.loads(json.dumps(dump(report(_TRIED, "nginx"), CATALOG))) | {"needs
 def shown(one: Report) -> Iterator[tuple[str, str]]:
     """All that people and machines get to read of a report, by name."""
     yield "proposal", "\n".join(proposal_text(one, CATALOG, Path("/tmp/r.json")))
+    evidence = proposal_text(one, CATALOG, Path("/tmp/r.json"), verbose=True)
+    yield "proposal -v", "\n".join(evidence)
     yield "explain", "\n".join(report_text(one, CATALOG))
-    yield "diff", "\n".join(diff_text(diff(one, report(RECORDING, "nginx"))))
+    yield "diff", "\n".join(diff_text(diff(one, report(RECORDING, "nginx"), CATALOG)))
     snippet = snippet_of(one, one.proposal.recommended, CATALOG)
     for name, language in FORMATS.items():
         try:

@@ -101,8 +101,8 @@ def test_a_forking_unit_with_a_pid_file(guest: Guest) -> None:
     assert report["workload"]["kind"] == "daemon"
     assert report["recordings"][0]["succeeded"] is True
     assert report["known"]["program"] == "nginx"
-    assert "nginx.service exited with 0" in done.stderr
-    assert "emit /run/report.json --drop-in" in done.stderr
+    assert "nginx.service ran for " in done.stderr
+    assert "Next: capadvise prove /run/report.json" in done.stderr
     assert (done.returncode, guest.state("nginx")) == (0, "inactive")
 
 

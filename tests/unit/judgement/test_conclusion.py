@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,9 +22,11 @@ from capadvise.judgement.conclusion import (
     conclude_report,
     of_another,
 )
+from capadvise.judgement.decide import decide_all
 from capadvise.judgement.proven import Trial
 from capadvise.judgement.report import Report
 from capadvise.model.caps import Cap, parse_set
+from capadvise.model.recording import Lost
 from capadvise.report.diff import diff, diff_text
 from capadvise.report.dump import dump
 from capadvise.report.explain_report import report_text
@@ -33,7 +36,7 @@ from capadvise.report.save import save
 from capadvise.report.text import proposal_text
 from capadvise.report.words import DROP_ALL
 from tests.support import schema
-from tests.support.recordings import CATALOG, FULL
+from tests.support.recordings import CATALOG, FULL, HOST
 from tests.support.standings import STANDINGS, report_with
 
 MARKS = {
@@ -255,6 +258,40 @@ def test_the_answer_in_a_line() -> None:
     assert said(Standing.PROVEN_MINIMAL, needs=False) == empty
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"lost": Lost(signal=1)}, "1 event dropped"),
+        ({"lost": Lost(signal=2)}, "2 events dropped"),
+        ({"host": replace(HOST, observer="audit")}, "an audit log holds refusals only"),
+        ({"attached": True}, "its start was not observed"),
+    ],
+)
+def test_a_caution_does_not_repeat_the_doubt_of_the_headline(
+    change: dict[str, Any], said: str
+) -> None:
+    known = report_with(Standing.RECORDED)
+    runs = tuple(replace(run, **change) for run in known.recordings)
+    known = replace(known, recordings=runs, proposal=decide_all(runs, CATALOG))
+    assert " ".join(_text(known).split()).count(said) == 1
+
+
+def test_explain_says_an_empty_set_once() -> None:
+    known = report_with(Standing.PROVEN_MINIMAL, needs=False)
+    text = "\n".join(report_text(known, CATALOG))
+    assert text.startswith("web needs no capability (")
+    assert DROP_ALL not in text
+
+
+def test_a_proof_in_a_user_namespace_is_called_so() -> None:
+    known = report_with(Standing.PROVEN_MINIMAL)
+    assert known.proven is not None
+    there = replace(known, proven=replace(known.proven, user_namespace=True))
+    said = "proven minimal, 3 trials in a user namespace"
+    assert conclude_report(there, CATALOG).standing_words == said
+    assert said in " ".join(_text(there).split())
+
+
 def test_a_set_for_another_program_is_of_no_standing() -> None:
     concluded = conclude_report(report_with(Standing.PROVEN), CATALOG)
     other = of_another(concluded, "the unit runs redis-server")
@@ -309,7 +346,7 @@ def test_a_set_that_passed_beside_a_sysctl_is_a_set_to_choose() -> None:
         nothing | {"groups": ["adm", "shadow"]},
         nothing | {"sysctls": {"net.ipv4.ip_unprivileged_port_start": "0"}},
     ]
-    assert f"Also passed: 0 (none) with {sysctl}." in _text(report)
+    assert f"Also passed: no capability, with {sysctl}." in _text(report)
 
 
 def test_the_gate_says_that_a_report_is_of_another_program_and_stays_shut(

@@ -23,7 +23,7 @@ from capadvise.model.recording import (
 )
 from capadvise.report.dump import dump_recording
 from capadvise.report.load import load_recording
-from capadvise.report.text import refusal_lines
+from capadvise.report.text import proposal_text, refusal_lines
 from tests.support.recordings import CATALOG, HOST, RECORDING, check, report
 
 SITES = CATALOG.sites
@@ -131,8 +131,19 @@ def test_for_people_the_telling_ones_come_first_and_names_are_escaped() -> None:
         "Refused calls, and what refused them:",
         "  seccomp    mount EPERM, \\x1b[2J, 1×: a filter",
     ]
-    assert lines[-1] == "  and 2 more: -v shows them, and `refusals` in the report"
+    assert lines[-1] == "  and 2 more: `refusals` in the report"
+    few = list(refusal_lines(report(seen(*noise, filtered)), CATALOG, most=3))
+    assert few[-1] == "  and 7 more: -v shows them, and `refusals` in the report"
     assert list(refusal_lines(report(seen()), CATALOG)) == []
+
+
+@pytest.mark.parametrize(("status", "shown"), [(0, False), (1, True)])
+def test_a_page_shows_what_modes_refused_where_the_run_failed(status: int, shown: bool) -> None:
+    """It may be why; else any search for a file meets such refusals."""
+    refused = told("openat", "EACCES", RefusedBy.MODE, "web", 1, "the mode of /etc/shadow")
+    run = seen(refused, exit_status=status, succeeded=status == 0)
+    text = "\n".join(proposal_text(report(run), CATALOG, None))
+    assert ("the mode of /etc/shadow" in text) is shown
 
 
 def test_a_report_keeps_what_was_seen_so_that_a_better_catalog_judges_it_again() -> None:

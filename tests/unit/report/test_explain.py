@@ -213,7 +213,7 @@ def test_circumstances_that_no_posture_tells_stay_unknown() -> None:
             {"started_containers": True, "succeeded": False},
             "not judged: what daemons ran for the command was not recorded",
         ),
-        ({"lost": Lost(1)}, "recorded in part: 1 events dropped; the absence of others is"),
+        ({"lost": Lost(1)}, "recorded in part: 1 event dropped; the absence of others is"),
         ({"lost": Lost(0, 1)}, "most likely needs no capability"),
         ({"io_uring": True}, "DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER and 2 more may be needed too"),
         ({"host": replace(RECORDING.host, observer="audit")}, "holds refusals only"),

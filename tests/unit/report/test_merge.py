@@ -90,7 +90,7 @@ def test_the_page_for_people_counts_the_runs() -> None:
     made = merged(report_of(BIND), report_of(CHOWN, seconds=2.0)).report
     text = " ".join(" ".join(proposal_text(made, CATALOG, None)).split())
     assert "recorded 2 times, not proven" in text
-    assert "daemon off;' exited with 0; 2 starts recorded (3.5 s): 4 capability checks." in text
+    assert "daemon off;' was recorded 2 times (3.5 s), exited with 0: 4 capability checks." in text
 
 
 def test_a_merged_report_comes_back_as_it_went(tmp_path: Path) -> None:

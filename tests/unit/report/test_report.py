@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import stat
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,9 @@ from typing import Any
 import jsonschema
 import pytest
 
+from capadvise.judgement.conclusion import Standing
+from capadvise.judgement.decide import Verdict
+from capadvise.judgement.proven import Trial
 from capadvise.model.errors import BadInput
 from capadvise.model.escape import printable
 from capadvise.model.recording import Origin
@@ -24,7 +28,14 @@ from capadvise.workflow.reports import show_proposal
 from tests.support import schema
 from tests.support.golden import assert_golden
 from tests.support.known import nginx_alone
-from tests.support.recordings import CATALOG, CHOWN, RECORDING, proven, report
+from tests.support.recordings import CATALOG, CHOWN, RECORDING, proven, recording, report
+from tests.support.standings import report_with
+
+STOPPED: dict[str, Any] = {
+    "still_running": frozenset({"web"}),
+    "exit_status": 128 + signal.SIGTERM,
+}
+KILLED = STOPPED | {"exit_status": 128 + signal.SIGKILL}
 
 
 def test_a_report_comes_back_as_it_went(tmp_path: Path) -> None:
@@ -176,6 +187,62 @@ def test_the_page_for_people(monkeypatch: pytest.MonkeyPatch) -> None:
     nginx_alone(monkeypatch)
     lines = proposal_text(report(), CATALOG, Path("r.json"))
     assert_golden("proposal.txt", "".join(f"{line}\n" for line in lines))
+
+
+@pytest.mark.parametrize(
+    ("runs", "said"),
+    [
+        ([{}], "exited with 0 after 1.5 s"),
+        ([STOPPED], "ran for 1.5 s"),
+        ([STOPPED, KILLED], "was recorded 2 times (3.0 s)"),
+        ([STOPPED, {}], "was recorded 2 times (3.0 s), exited with 0"),
+        ([{}, {"exit_status": 3}], "was recorded 2 times (3.0 s), exited with 0 and exited with 3"),
+        ([{"attached": True}], "was recorded for 1.5 s"),
+        ([{"attached": True}] * 2, "was recorded 2 times (3.0 s)"),
+    ],
+)
+def test_an_exit_status_is_shown_of_what_ended_by_itself(
+    runs: list[dict[str, Any]], said: str
+) -> None:
+    """The signal of a stop is not the target's doing."""
+    recorded = tuple(recording(**run) for run in runs)
+    shown = replace(report_with(Standing.RECORDED, needs=False), recordings=recorded)
+    text = list(proposal_text(shown, CATALOG, None, columns=110))
+    assert f"web --serve {said}: 0 capability checks." in text
+
+
+def test_a_long_remark_has_two_lines_without_v() -> None:
+    known = report_with(Standing.PROVEN)
+    losses = "new messages: " + ", ".join(f'"cannot open the file number {n}"' for n in range(9))
+    needs = tuple(
+        replace(need, lost_without=losses) if need.verdict is Verdict.OPTIONAL else need
+        for need in known.proposal.needs
+    )
+    shown = replace(known, proposal=replace(known.proposal, needs=needs))
+    short, full = (
+        list(proposal_text(shown, CATALOG, None, verbose=verbose)) for verbose in (False, True)
+    )
+    (at,) = (number for number, line in enumerate(short) if "without it: new messages" in line)
+    assert short[at + 1].endswith(" …")
+    assert short[at + 2] == ""
+    assert "number 8" not in "".join(short)
+    assert "number 8" in "".join(full)
+    assert max(map(len, short)) <= 80
+
+
+def test_how_it_failed_is_said_once() -> None:
+    text = "\n".join(proposal_text(report_with(Standing.RUN_FAILED), CATALOG, None))
+    assert text.count("was killed by SIGSEGV") == 1
+
+
+def test_a_set_that_passed_beside_a_setting_can_be_empty() -> None:
+    known = report_with(Standing.PROVEN_MINIMAL)
+    setting = "net.ipv4.ip_unprivileged_port_start=0"
+    trial = Trial(frozenset(), True, 0.5, without=CHOWN.cap, instead=(setting,))
+    assert known.proven is not None
+    shown = replace(known, proven=replace(known.proven, trials=(*known.proven.trials, trial)))
+    text = "\n".join(proposal_text(shown, CATALOG, None, columns=110))
+    assert "Also passed: no capability, with net.ipv4.ip_unprivileged_port_start=0." in text
 
 
 def test_control_characters_become_escapes() -> None:

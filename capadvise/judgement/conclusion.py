@@ -369,7 +369,7 @@ def _failed(report: Report, run: Recording) -> _Judged:
     if checked and (run.still_running or run.exit_status in (None, 0)):
         how = "" if run.still_running else f" after the program {ended}"
         return Standing.CHECK_FAILED, f"the health check did not pass{how}"
-    return Standing.RUN_FAILED, ended
+    return Standing.RUN_FAILED, ended.removeprefix("was ")
 
 
 def how_it_ended(status: int | None) -> str:

@@ -107,7 +107,7 @@ def test_the_level_that_is_named_is_the_one_that_is_reached(
         snippet_with(parse_set(names), user=user, setid_exec=setid_exec)
     )
     pod = yaml.safe_load(text)["spec"]["template"]["spec"]
-    named = text.split(": ", 1)[1].partition(",")[0]
+    named = text.partition("\n")[0].partition(" level ")[2]
     assert named == level(pod)
 
 

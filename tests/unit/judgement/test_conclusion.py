@@ -240,7 +240,7 @@ def test_the_answer_in_a_line() -> None:
     root = "root here holds all 41"
     assert [said(one) for one in STANDINGS] == [
         "web: not judged: an ordinary user sees only some of the refused calls",
-        "web: run failed: was killed by SIGSEGV · needed until then: CHOWN",
+        "web: run failed: killed by SIGSEGV · needed until then: CHOWN",
         "web: check failed: the health check did not pass after the program exited with 0 · "
         "needed until then: CHOWN",
         f"web needs CHOWN (1; {root}) · medium · recorded once, not proven",

@@ -25,6 +25,8 @@ _NAME_A_FILE = "write what you mean into a file, and name that"
 def opened(path: str | Path | int) -> io.BufferedReader:
     """Open a file, or a descriptor of ours. Raises OSError, and BadInput for what is no file."""
     if isinstance(path, int):
+        if not stat.S_ISSOCK((status := os.fstat(path)).st_mode):  # below ssh it is one
+            _refuse_others("standard input", status)
         return io.BufferedReader(_Patient("standard input", os.dup(path)))
     _refuse_others(str(path), os.stat(path))  # opening a device can already change it
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)

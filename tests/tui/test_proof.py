@@ -13,6 +13,7 @@ from capadvise.judgement.decide import Verdict
 from capadvise.judgement.report import Report
 from capadvise.model.caps import Cap, parse_set
 from capadvise.model.errors import BadInput
+from capadvise.tui.orderscreen import OrderScreen
 from capadvise.tui.trials import guessed_check, progress, tried
 from capadvise.workflow.protocols import Ended, Starting
 from tests.support.screens import (
@@ -261,5 +262,25 @@ def test_escape_leads_out_of_the_field_that_takes_all_keys() -> None:
         assert app.screen.query_one("#check", Input).value.endswith("1")
         await press(pilot, "escape", "2")
         assert page(app).place == "review"
+
+    drive(app, script)
+
+
+def test_what_a_saved_report_runs_is_shown_before_it_runs() -> None:
+    prover = Prover(shown=("command:   [b]nginx[/b]", "check:     curl -fs localhost"))
+    app = app_on(NGINX, prover)
+
+    async def script(pilot: Session) -> None:
+        await press(pilot, "p")
+        assert isinstance(app.screen, OrderScreen)
+        shown = shows(app, "#order Static")
+        assert "[b]nginx[/b]" in shown
+        assert "curl -fs localhost" in shown
+        await press(pilot, "escape")
+        assert not page(app).proof.trials
+        await press(pilot, "p", "enter")
+        assert "✓ Minimal" in shows(app, "#proof-sum")
+        await press(pilot, "p")
+        assert not isinstance(app.screen, OrderScreen), "agreed already"
 
     drive(app, script)

@@ -50,7 +50,7 @@ def _keeper(folder: Path) -> Iterator[None]:
 
 
 def _keep(folder: Path, ends: int, told: int) -> None:
-    """In the keeper: our terminal's keys and signals are not for it, nor are our files."""
+    """In the keeper. It gets neither our files nor the keys and signals of our terminal."""
     os.setsid()
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGQUIT):
         signal.signal(number, signal.SIG_IGN)

@@ -21,7 +21,7 @@ from capadvise.observe.audit.records import MAX_LINE, Record, may_be_record, par
 
 MOST_RECORDS = 500_000
 """These take about 1 GB of memory: the user has to cut a larger log to the days in question."""
-MOST_OTHER_LINES = 10_000_000
+MOST_OTHER_LINES = 3_000_000
 """That have no record: a file which never ends has more. A long line counts as several."""
 _USUAL_LENGTH = 100
 _SHORTER = "limit it to the time in question: ausearch --start, journalctl --since"

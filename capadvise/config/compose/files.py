@@ -34,8 +34,8 @@ _SETTING = (
     r"(?:([\"'])(.*?)\2|(.*))"
 )
 _MOST = 64
-_MOST_BYTES = 16 << 20
 """Files that are read."""
+_MOST_BYTES = 16 << 20
 
 
 def file_of(target: Target, environment: Mapping_[str, str] = os.environ) -> str | None:

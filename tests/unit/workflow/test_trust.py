@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from capadvise.cli import main
 from capadvise.model.errors import BadInput
 from capadvise.report.order import order_of
 from capadvise.report.save import save
@@ -152,3 +153,16 @@ def test_the_screens_refuse_it_as_well(file: Path) -> None:
     assert "every user can write" in (ReviewProver(file, saved=True).obstacle(report) or "")
     assert not ReviewProver(file, saved=True).wants_check(NGINX)
     assert "every user" not in (ReviewProver(file).obstacle(report) or "")
+
+
+def test_a_merged_report_says_whose_words_it_takes(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The merged report is one's own, and would be trusted."""
+    assert main(["merge", str(file), str(file)]) == 0
+    assert "trials of the merged report" not in capsys.readouterr().err
+    file.chmod(0o602)
+    assert main(["merge", str(file), str(file)]) == 0
+    said = capsys.readouterr().err
+    assert f"note: every user can write to {file}; trials of the merged report run" in said
+    assert "check:     c" in said

@@ -19,6 +19,7 @@ from capadvise.config.systemd import SYSTEMD
 from capadvise.kernel.sudo import as_root
 from capadvise.model import workload
 from capadvise.model.errors import BadInput
+from capadvise.model.input_file import opened
 from capadvise.targets.running.target import is_unit
 
 REPORT, WORKLOAD, LOG, PROGRAM = "a report", "a workload file", "an audit log", "a program"
@@ -79,12 +80,12 @@ def kind_of(path: str) -> str | Language | None:
     if not os.path.isfile(path):
         return None
     try:
-        with open(path, "rb") as file:
+        with opened(path) as file:
             data = file.read(_MOST)
         if data.startswith((b"\x7fELF", b"#!")):
             return PROGRAM
         text = data.decode()
-    except (OSError, UnicodeDecodeError):
+    except (BadInput, OSError, UnicodeDecodeError):
         return None
     if _REPORT.match(text):
         return REPORT

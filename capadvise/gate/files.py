@@ -20,6 +20,7 @@ from capadvise.config.patched import Patched
 from capadvise.config.snippet import Snippet
 from capadvise.model.errors import BadInput, CannotPatch
 from capadvise.model.escape import printable
+from capadvise.model.input_file import content, opened
 from capadvise.report.save import folder_of
 
 _CONTAINER_NAME = re.compile(r"^[ \t]*ContainerName[ \t]*=[ \t]*(\S+)[ \t]*$", re.MULTILINE)
@@ -94,10 +95,11 @@ def plan(
 
 def _read(path: Path, *, new: bool) -> bytes | None:
     try:
-        # a pipe would wait for a writer
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        with opened(path) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise BadInput(f"{path}: not a regular file")
+                raise BadInput(
+                    f"{path}: not a regular file", hint="--output writes a new file, and to pipes"
+                )
             data = file.read(MAX_BYTES + 1)
     except FileNotFoundError as error:
         if new and path.suffix == ".conf":
@@ -177,7 +179,7 @@ def _take_after(fd: int, path: Path) -> None:
 
 def _check_same(path: Path, before: bytes | None) -> None:
     try:
-        same = path.read_bytes() == before
+        same = content(path, MAX_BYTES) == before
     except FileNotFoundError:
         same = before is None
     if not same:

@@ -28,6 +28,7 @@ from capadvise.gate.accepting import Acceptance, comments
 from capadvise.gate.finding import Reached
 from capadvise.gate.outcome import Remark, Resolver, Source, Unusable
 from capadvise.model.errors import BadInput
+from capadvise.model.input_file import content
 
 MAX_CHARACTERS = 16 << 20
 """A larger file is no configuration."""
@@ -65,7 +66,7 @@ class _Read:
             return
         self.seen.add(known)
         try:
-            text = _text(path)
+            text = read_text(path)
             language = self._language(path, text, in_folder=in_folder)
             more: list[str] = []
             if language is not None:
@@ -148,7 +149,7 @@ def gather_units(groups: Iterable[Sequence[str]], catalog: Catalog, resolver: Re
     gathered = Gathered()
     for group in groups:
         try:
-            texts = {path: _text(path) for path in group}
+            texts = {path: read_text(path) for path in group}
             if "[Service]" in texts[group[0]]:  # else it runs nothing
                 gathered.sources.append(_source(group, SYSTEMD, texts, catalog, resolver))
         except BadInput as error:
@@ -255,14 +256,10 @@ def _in(path: str, text: str) -> Iterator[None]:
         raise BadInput(f"{path}: {error}", hint=error.hint or template_hint(text)) from error
 
 
-def _text(path: str) -> str:
+def read_text(path: str) -> str:
     """Read a file and keep its line ends: some readers take a lone carriage return for one."""
     try:
-        if path == STDIN:
-            data = sys.stdin.buffer.read(4 * MAX_CHARACTERS + 1)
-        else:
-            with open(path, "rb") as file:  # a pipe or a device has no size to ask for
-                data = file.read(4 * MAX_CHARACTERS + 1)
+        data = content(sys.stdin.fileno() if path == STDIN else path, 4 * MAX_CHARACTERS)
         text = data.decode("utf-8-sig")
     except OSError as error:
         raise BadInput(f"{path}: {error.strerror}") from error
@@ -346,8 +343,8 @@ def _with_profiles(declared: Declared, folder: str) -> Declared:
     """Read the seccomp filters that stand in files of their own: some let everything through."""
     for path, line in declared.profiles:
         try:
-            profile = json.loads(Path(folder, path).read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError):
+            profile = json.loads(read_text(os.path.join(folder, path)))
+        except (BadInput, ValueError, RecursionError):
             unread = (f"its seccomp profile {path} could not be read", line)
             declared = replace(declared, unjudged=(*declared.unjudged, unread))
             continue

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -18,10 +20,52 @@ SMALL, LARGE = Path("/tmp"), Path("/var/tmp")
 
 @contextmanager
 def scratch(place: Path = SMALL) -> Iterator[Path]:
-    """A folder that is removed at the end, with all that is in it."""
-    with scratch_of_child(place) as folder:
-        folder.mkdir(0o700)
+    """A folder that is removed at the end, with all that is in it: by a process of its own if we
+    are killed."""
+    with scratch_of_child(place) as folder, _keeper(folder):
         yield folder
+
+
+@contextmanager
+def _keeper(folder: Path) -> Iterator[None]:
+    """Make the folder in a process that sees our end by a pipe, and removes the folder then."""
+    ours, (made, told) = os.pipe(), os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            _keep(folder, ours[0], told)
+        finally:
+            os._exit(0)
+    os.close(ours[0])
+    os.close(told)
+    os.read(made, 1)
+    os.close(made)
+    try:
+        folder.mkdir(0o700, exist_ok=True)  # raises what kept the keeper from making it
+        yield
+    finally:
+        os.close(ours[1])
+        with suppress(ChildProcessError):  # whoever kills our descendants has reaped it
+            os.waitpid(pid, 0)
+
+
+def _keep(folder: Path, ends: int, told: int) -> None:
+    """In the keeper. It gets neither our files nor the keys and signals of our terminal."""
+    os.setsid()
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_IGN)
+    os.chdir("/")
+    for fd in map(int, os.listdir("/proc/self/fd")):
+        if fd not in (ends, told):
+            with suppress(OSError):
+                os.close(fd)
+    with suppress(OSError):
+        libc.call_this_process("keeper", "capadvise keeper")
+    with suppress(OSError):
+        folder.mkdir(0o700)
+    os.close(told)
+    os.read(ends, 1)
+    remove(folder)
 
 
 @contextmanager

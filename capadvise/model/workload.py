@@ -14,6 +14,7 @@ from typing import Any
 
 from capadvise.model import strict
 from capadvise.model.errors import BadInput
+from capadvise.model.input_file import content
 from capadvise.model.target import NO_ID, is_no_id
 
 MAX_BYTES = 1 << 20
@@ -139,13 +140,20 @@ KEYS = (*_REQUIRED, *_OPTIONAL)
 def load(path: Path) -> list[Named]:
     """All workloads of a file. Raises BadInput with file, line, key and what was expected."""
     try:
-        with path.open(encoding="utf-8") as file:  # /dev/zero has no size
-            text = file.read(MAX_BYTES + 1)
-        if len(text) > MAX_BYTES:
-            raise BadInput(f"{path}: too large for a workload file")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise BadInput(f"{path}: {reason}") from error
+        data = content(path, MAX_BYTES)
+    except OSError as error:
+        raise BadInput(f"{path}: {error.strerror}") from error
+    return parsed(data, path)
+
+
+def parsed(data: bytes, path: Path) -> list[Named]:
+    """All workloads in the bytes of a file. Raises as ``load`` does."""
+    if len(data) > MAX_BYTES:
+        raise BadInput(f"{path}: too large for a workload file")
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{path}: not UTF-8") from error
     workloads = [_named(path, raw) for raw in strict.load_all(path, text) if raw is not None]
     if not workloads:
         raise BadInput(f"{path}: it holds no workload")

@@ -20,6 +20,7 @@ from capadvise.judgement.report import SCHEMA, Report
 from capadvise.model.caps import Cap, CapSet, parse_set
 from capadvise.model.errors import BadInput
 from capadvise.model.escape import printable
+from capadvise.model.input_file import content
 from capadvise.model.posture import Posture
 from capadvise.model.recording import (
     AuditDenial,
@@ -47,15 +48,20 @@ _R = TypeVar("_R", RefusedCall, AuditDenial)
 def load(path: Path, catalog: Catalog) -> Report:
     """Read a report. Raises BadInput, naming the file and the place, for anything else."""
     try:
-        with path.open("rb") as file:  # /dev/zero has no size
-            data = file.read(MAX_BYTES + 1)
-        if len(data) > MAX_BYTES:
-            raise BadInput(f"{path}: larger than {MAX_BYTES >> 20} MiB: too large for a report")
-        raw = json.loads(data.decode())
+        data = content(path, MAX_BYTES)
     except IsADirectoryError as error:
         raise BadInput(f"{path}: a folder", hint=_inside(path)) from error
     except OSError as error:
         raise BadInput(f"{path}: {error.strerror}") from error
+    return parsed(data, path, catalog)
+
+
+def parsed(data: bytes, path: Path, catalog: Catalog) -> Report:
+    """A report from the bytes of its file. Raises as ``load`` does."""
+    if len(data) > MAX_BYTES:
+        raise BadInput(f"{path}: larger than {MAX_BYTES >> 20} MiB: too large for a report")
+    try:
+        raw = json.loads(data.decode())
     except (ValueError, RecursionError) as error:
         raise BadInput(
             f"{path}: not a JSON file: {error}",
@@ -160,7 +166,9 @@ def load_recording(raw: Any) -> Recording:
         ),
         "started_containers": bool(raw.get("started_containers")),
     }
-    return value_of(Recording, raw, own)
+    recording = value_of(Recording, raw, own)
+    Cap(recording.host.last_cap)  # or raises: it bounds loops over capabilities
+    return recording
 
 
 def _load_check(raw: Any) -> Check:

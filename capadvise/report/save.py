@@ -93,7 +93,7 @@ def is_special(folder: int, name: str) -> bool:
         status = os.stat(name, dir_fd=folder)
     except FileNotFoundError:
         return False
-    if _is_planted(folder, status, _callers()):
+    if _is_planted(folder, status, callers()):
         raise PlantedLink(errno.EACCES, "it is another user's file in a shared folder")
     if stat.S_ISDIR(status.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
@@ -117,7 +117,7 @@ def _replaced(old: int, new: int) -> int:
     return old
 
 
-def _callers() -> set[int]:
+def callers() -> set[int]:
     """The users whose files are ours: our own, and under sudo the caller."""
     caller = os.environ.get("SUDO_UID", "")
     is_sudo = os.geteuid() == 0 and caller.isdecimal()

@@ -9,11 +9,13 @@ although a program in the pane wants both.
 from __future__ import annotations
 
 import asyncio
+import codecs
 import contextlib
 import re
 import select
 import signal
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, ClassVar, TextIO, TypeVar, cast
 
 from textual._xterm_parser import XTermParser
@@ -24,6 +26,7 @@ from textual.drivers.linux_driver import LinuxDriver
 from textual.message import Message
 from textual.theme import BUILTIN_THEMES, Theme
 
+from capadvise.tui import patient_palette
 from capadvise.tui.early import EarlyKeys
 
 _TO_ESCAPE = re.compile(r"[^\x1b]*\x1b|[^\x1b]+")
@@ -67,6 +70,11 @@ class _MayBeGone:
         return self._file.fileno()
 
 
+def _forgiving(encoding: str) -> Callable[[], codecs.IncrementalDecoder]:
+    """A decoder that replaces what it cannot read."""
+    return partial(codecs.getincrementaldecoder(encoding), "replace")
+
+
 def gone(fd: int = 0) -> bool:
     """True if a terminal was closed."""
     watched = select.poll()
@@ -92,8 +100,10 @@ class TerminalDriver(LinuxDriver):
             self.attrs_before = early.mode
 
     def run_input_thread(self) -> None:
-        """Use our parser, and give it first what was typed before."""
+        """Use our parser, and give it first what was typed before. What is not UTF-8 (a file of
+        Latin-1 that is pasted) is no reason to end."""
         linux_driver.XTermParser = KeyParser  # type: ignore[attr-defined]
+        linux_driver.getincrementaldecoder = _forgiving  # type: ignore[attr-defined,assignment]
         parser = KeyParser(self._debug)
         for text in filter(None, (self._typed, "\x1b" * self._typed.endswith("\x1b"))):
             for event in parser.feed(text):
@@ -124,6 +134,7 @@ class TerminalApp(App[Result]):
     def __init__(self, look: Theme | None = None, early: EarlyKeys | None = None) -> None:
         """``early``: what was typed already."""
         self.terminal_theme = look or BUILTIN_THEMES["textual-dark"]
+        patient_palette.use()
         super().__init__(ansi_color=self.terminal_theme.ansi or None)  # decides what NO_COLOR does
         self.register_theme(self.terminal_theme)
         self.theme = self.terminal_theme.name

@@ -606,14 +606,30 @@ class Main(Fitting, Screen[None]):
         if self.proof.wants_check:
             self.query_one("#check").focus()
         elif self.proof.can_start:
-            self.proof.prove()
+            self._begin_trials(self.proof.prove)
         self.refresh_bindings()
 
     def action_try(self) -> None:
         """Run one trial of the chosen set."""
         self.place = "proof"
-        self.proof.try_chosen()
+        self._begin_trials(self.proof.try_chosen)
         self.refresh_bindings()
+
+    def _begin_trials(self, begin: Callable[[], None]) -> None:
+        """Begin, after the user has seen what a saved report runs, and agreed."""
+        choice, prover = self.choice, self.state.prover
+        order = () if choice is None or prover is None else prover.order(choice.report)
+        if not order or order == self.state.agreed:
+            begin()
+            return
+        from capadvise.tui.orderscreen import OrderScreen
+
+        def answered(agreed: bool | None) -> None:
+            if agreed:
+                self.state.agreed = order
+                begin()
+
+        self.app.push_screen(OrderScreen(order), answered)
 
     def action_stop_trials(self) -> None:
         self.proof.stop()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,6 +38,8 @@ class TargetState:
         self.over: Over | None = None
         self._make_prover: Callable[[Path], Prover | None] | None = None
         self._prover: Prover | None = None
+        self.agreed: Sequence[str] = ()
+        """What trials run, as the user has seen it and agreed."""
         self.choice: Choice | None = None
         self.saved = False
         """True once something was written for it."""

@@ -98,9 +98,12 @@ def _values() -> dict[str, Any]:
 
 
 def remember(*, theme: str) -> None:
-    """Keep a choice, if that is possible."""
+    """Keep a choice, if that is possible; no home is made for it."""
     from capadvise.report.save import write
 
+    home = os.environ.get("HOME", "/")
+    if not os.environ.get("XDG_CONFIG_HOME") and not (home.startswith("/") and Path(home).is_dir()):
+        return
     with suppress(OSError, CapadviseError):
         path = _file()
         path.parent.mkdir(parents=True, exist_ok=True)

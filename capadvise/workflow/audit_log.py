@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from typing import TextIO
 
@@ -10,14 +12,19 @@ from capadvise.catalog import default
 from capadvise.judgement.decide import decide
 from capadvise.judgement.report import Report
 from capadvise.model.errors import BadInput
+from capadvise.model.input_file import opened
 from capadvise.model.posture import Posture
 from capadvise.model.target import Target
 from capadvise.model.workload import Workload
 from capadvise.observe.audit.denials import Denial, denials, programs, recorded
-from capadvise.observe.audit.records import MAX_LINE, Record, parse_lines
+from capadvise.observe.audit.records import MAX_LINE, Record, may_be_record, parse_lines
 
 MOST_RECORDS = 500_000
 """These take about 1 GB of memory: the user has to cut a larger log to the days in question."""
+MOST_OTHER_LINES = 3_000_000
+"""That have no record: a file which never ends has more. A long line counts as several."""
+_USUAL_LENGTH = 100
+_SHORTER = "limit it to the time in question: ausearch --start, journalctl --since"
 
 
 def report_of_log(log: str, program: str | None) -> Report:
@@ -60,16 +67,13 @@ def _records(log: str) -> Iterator[Record]:
         with _opened(log) as file:
             failed = (
                 record
-                for record in parse_lines(_lines(file))
+                for record in parse_lines(_lines(log, file))
                 if record.type != "SYSCALL" or record.fields.get("success") != "yes"
             )
             for count, record in enumerate(failed):
                 if count >= MOST_RECORDS:
                     raise BadInput(
-                        f"{log}: more than {MOST_RECORDS} failure records",
-                        hint=(
-                            "limit it to the time in question: ausearch --start, journalctl --since"
-                        ),
+                        f"{log}: more than {MOST_RECORDS} failure records", hint=_SHORTER
                     )
                 yield record
     except OSError as error:
@@ -77,12 +81,17 @@ def _records(log: str) -> Iterator[Record]:
 
 
 def _opened(log: str) -> TextIO:
-    if log == "-":
-        return os.fdopen(os.dup(0), encoding="utf-8", errors="backslashreplace")
-    return open(log, encoding="utf-8", errors="backslashreplace")
+    file = opened(sys.stdin.fileno() if log == "-" else log)
+    return io.TextIOWrapper(file, encoding="utf-8", errors="backslashreplace")
 
 
-def _lines(file: TextIO) -> Iterator[str]:
-    """Yield lines; the rest of a line that is longer than a record can be is another line."""
+def _lines(log: str, file: TextIO) -> Iterator[str]:
+    """Yield lines; the rest of a line that is longer than a record can be is another line. Raises
+    BadInput for a file that never ends."""
+    left = MOST_OTHER_LINES
     while line := file.readline(MAX_LINE):
-        yield line
+        if may_be_record(line):
+            yield line
+        elif (left := left - 1 - len(line) // _USUAL_LENGTH) < 0:
+            said = f"{log}: more than {MOST_OTHER_LINES:,} lines have no audit record"
+            raise BadInput(said, hint=_SHORTER)

@@ -19,9 +19,11 @@ from capadvise.kernel.folders import MOST_CONTENT, changed_since
 from capadvise.model import workload
 from capadvise.model.caps import CapSet
 from capadvise.model.errors import BadInput
+from capadvise.model.input_file import content
 from capadvise.model.workload import TWO_RUNS, Workload
 from capadvise.proof.trials.runner import EngineCall, Job
-from capadvise.report.load import load
+from capadvise.report.load import MAX_BYTES, parsed
+from capadvise.report.order import order_of
 from capadvise.targets.client.client import Client
 from capadvise.targets.client.invocation import recognize
 from capadvise.targets.containers import grant
@@ -36,6 +38,7 @@ from capadvise.targets.containers.data import (
 from capadvise.targets.containers.registry import quick
 from capadvise.workflow.notice import notice
 from capadvise.workflow.started_containers import of_containers
+from capadvise.workflow.trust import require_trusted
 
 _SHARED = (
     "the trials share everything with this machine: mounts, network, host name, IPC, and every "
@@ -78,14 +81,19 @@ class Ways:
     """Only these choices of data; None: all."""
     userns: bool = False
     """In a user namespace."""
+    trusts: bool = False
+    """Run what a file says, even if another user can write it."""
 
 
 def candidates(path: Path, ways: Ways) -> Iterator[Candidate]:
     """The candidates of a workload file or a report. Raises BadInput if no trial could be made."""
-    if _is_json(path):
-        yield _of_report(path, ways)
+    data = _content(path)
+    if path.suffix not in (".yaml", ".yml") and data.lstrip()[:1] == b"{":
+        yield _of_report(data, path, ways)
         return
-    for named in workload.load(path):
+    if not ways.trusts:
+        require_trusted(path)
+    for named in workload.parsed(data, path):
         if named.workload.kind == "daemon" and not named.workload.check:
             raise BadInput(f"{path}: {named.name}: a daemon needs a check", hint=CHECKS)
         if not ways.isolate:
@@ -107,8 +115,13 @@ def candidates(path: Path, ways: Ways) -> Iterator[Candidate]:
         )
 
 
-def _of_report(path: Path, ways: Ways) -> Candidate:
-    report = load(path, default())
+def _of_report(data: bytes, path: Path, ways: Ways) -> Candidate:
+    report = parsed(data, path, default())
+    notice(f"what {path} says will run{' as root' if os.geteuid() == 0 else ''}:")
+    for line in order_of(report):
+        notice(f"  {line}")
+    if not ways.trusts:
+        require_trusted(path)
     if len(report.recordings) > 1:
         notice(
             f"note: {path} was merged from {len(report.recordings)} runs; trials only show what "
@@ -316,11 +329,10 @@ def _file_capabilities(uid: str, caps: CapSet, program: str) -> str:
     )
 
 
-def _is_json(path: Path) -> bool:
+def _content(path: Path) -> bytes:
+    """A report or a workload file; a pipe is read once."""
     try:
-        with path.open("rb") as file:
-            first = file.read(64).lstrip()[:1]
-        return path.suffix not in (".yaml", ".yml") and first == b"{"
+        return content(path, MAX_BYTES)
     except OSError as error:
         raise BadInput(f"{path}: {error.strerror}") from error
 

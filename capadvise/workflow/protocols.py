@@ -46,6 +46,10 @@ class Prover(Protocol):
     def obstacle(self, report: Report) -> str | None:
         """The reason why no trial can be made of this report here, or None."""
 
+    def order(self, report: Report) -> Sequence[str]:
+        """The lines of ``order_of``, if the user has to see them before the first trial: another
+        user may have written the report."""
+
     def wants_check(self, report: Report) -> bool:
         """True if only the lack of a health check prevents trials."""
 

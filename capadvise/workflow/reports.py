@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from capadvise.workflow.protocols import Over
 
 
+_TMP = Path("/tmp")
 RESCUE = "CAPADVISE_RESCUE"
 """Set to ``stderr``: a report that cannot be saved anywhere is printed there."""
 
@@ -118,7 +119,7 @@ def keep_so_far(path: Path | None, report: Report) -> None:
 
 
 def _in_tmp(name: str) -> Path:
-    return Path("/tmp") / report_path(None, name).name
+    return _TMP / report_path(None, name).name
 
 
 def _print_compressed(report: Report) -> None:
@@ -245,31 +246,38 @@ def report_path(output: str | None, name: str, *, several: bool = False) -> Path
     user's state directory, the same one for the same name in one process."""
     if output is not None:
         return Path(output) / f"{_file_name(name)}.json" if several else Path(output)
-    return _folder() / f"{_file_name(name)}-{_STAMP}-{os.getpid()}.json"
+    return (_folder() or _TMP) / f"{_file_name(name)}-{_STAMP}-{os.getpid()}.json"
 
 
 def saved_reports(most: int = 200) -> list[tuple[Path, float]]:
     """(file, time) of each report in the user's state directory, the latest first."""
-    times = []
+    times: list[tuple[Path, float]] = []
     with suppress(OSError):
-        for path in _folder().glob("*.json"):
+        folder = _folder()
+        for path in folder.glob("*.json") if folder else ():
             with suppress(OSError):
                 times.append((path, path.stat().st_mtime))
     return sorted(times, key=lambda item: -item[1])[:most]
 
 
-def _folder() -> Path:
-    state = os.environ.get("XDG_STATE_HOME") or _home() / ".local" / "state"
-    return Path(state) / "capadvise"
+def _folder() -> Path | None:
+    """The user's state directory; None for a user without a home, which is not made."""
+    if state := os.environ.get("XDG_STATE_HOME"):
+        return Path(state) / "capadvise"
+    home = _home()
+    return home / ".local" / "state" / "capadvise" if home else None
 
 
-def _home() -> Path:
-    """The home of the caller: under sudo not root's."""
+def _home() -> Path | None:
+    """The home of the caller, if it exists: under sudo not root's."""
     caller = os.environ.get("SUDO_UID", "")
-    if os.geteuid() == 0 and caller.isdecimal():
-        with suppress(KeyError):
-            return Path(pwd.getpwuid(int(caller)).pw_dir)
-    return Path.home()
+    is_sudo = os.geteuid() == 0 and caller.isdecimal()
+    homes = [] if is_sudo else [os.environ.get("HOME", "")]
+    with suppress(KeyError):
+        homes.append(pwd.getpwuid(int(caller) if is_sudo else os.geteuid()).pw_dir)
+    return next(
+        (Path(home) for home in homes if home.startswith("/") and os.path.isdir(home)), None
+    )
 
 
 def _file_name(name: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,18 +17,23 @@ from capadvise.model.errors import BadInput, CapadviseError
 from capadvise.observe.ftrace.instances import require_place
 from capadvise.proof.trials import choices, runner
 from capadvise.proof.trials.stop import Stop
+from capadvise.report.order import order_of
 from capadvise.report.save import save
 from capadvise.workflow.jobs import Candidate, job_of, with_check
 from capadvise.workflow.proof import Reference, TrialListener, first_trial, prove_job, today
 from capadvise.workflow.protocols import Ended, Starting
+from capadvise.workflow.trust import require_trusted
 
 
 class ReviewProver:
     """A ``protocols.Prover``. It saves its results in the report's file."""
 
-    def __init__(self, path: Path, before: Mapping[str, str] | None = None) -> None:
-        """``before``: the data that was kept before the recording."""
-        self._path, self._before = path, before
+    def __init__(
+        self, path: Path, before: Mapping[str, str] | None = None, *, saved: bool = False
+    ) -> None:
+        """``before``: the data that was kept before the recording. ``saved``: the report was read
+        from its file, so its command need not be the user's."""
+        self._path, self._before, self._saved = path, before, saved
         self._stop = Stop()
         self._check: str | None = None
         """A check that the user gave on the screen, after the recorded run."""
@@ -40,11 +45,13 @@ class ReviewProver:
         why = self._obstacle(report)
         if why is None or report.workload.check is not None:
             return why
-        checked = ReviewProver(self._path, self._before)
+        checked = ReviewProver(self._path, self._before, saved=self._saved)
         return checked._obstacle(checked.with_check(report, "true")) or why
 
     def _obstacle(self, report: Report) -> str | None:
         try:
+            if self._saved:
+                require_trusted(self._path)
             self._job(report)
             require_place()
             _require_folder(report)
@@ -52,10 +59,13 @@ class ReviewProver:
             return f"{error} ({error.hint})" if error.hint else str(error)
         return None
 
+    def order(self, report: Report) -> Sequence[str]:
+        return order_of(report) if self._saved else ()
+
     def wants_check(self, report: Report) -> bool:
         if report.workload.check is not None or self._obstacle(report) is None:
             return False
-        checked = ReviewProver(self._path, self._before)
+        checked = ReviewProver(self._path, self._before, saved=self._saved)
         return checked._obstacle(checked.with_check(report, "true")) is None
 
     def with_check(self, report: Report, check: str) -> Report:

@@ -182,7 +182,9 @@ def test_setcap_gives_a_program_of_the_host_what_it_needs(tmp_path: Path) -> Non
     tool("setcap")
     done = call("bash", "-c", LANGUAGES["setcap"].render(snippet))
     assert done.returncode == 0, done.stderr
-    assert call(tool("getcap"), str(program)).stdout.endswith(" cap_net_bind_service,cap_net_raw=ep\n")
+    assert call(tool("getcap"), str(program)).stdout.endswith(
+        " cap_net_bind_service,cap_net_raw=ep\n"
+    )
 
 
 def test_a_capability_that_this_kernel_lacks_is_not_hidden() -> None:

@@ -41,6 +41,7 @@ def kind_of(pid: int) -> str | None:
     line = " ".join(procfs.arguments(pid))
     kinds = {
         "capadvise guardian": "guardian",
+        "capadvise keeper": "keeper",
         "tracer.py": "tracer",
         "linux.trials.sandbox": "stage",
     }

@@ -77,11 +77,16 @@ class Prover:
     stop_after: int | None = None
     stopped: bool = False
     why_not: str | None = None
+    shown: tuple[str, ...] = ()
+    """What the user has to see first."""
     check: str | None = None
     """What was given on the screen."""
 
     def obstacle(self, known: Report) -> str | None:
         return None if known.workload.check else self.why_not
+
+    def order(self, known: Report) -> tuple[str, ...]:
+        return self.shown
 
     def wants_check(self, known: Report) -> bool:
         return self.why_not == "no check" and known.workload.check is None

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import threading
 from typing import Any
 
 import pytest
 from textual.drivers.linux_driver import LinuxDriver
-from textual.events import Resize
+from textual.events import Key, Resize
 from textual.geometry import Size
 from textual.messages import Layout
 from textual.pilot import Pilot
@@ -62,5 +63,47 @@ def test_of_two_sizes_that_wait_the_last_one_is_drawn(key: str) -> None:
             await asyncio.sleep(0.02)
             sizes.append(screen.outer_size)
         assert set(sizes[20:]) == {last}
+
+    drive(app, script)
+
+
+def test_what_is_no_utf_8_is_a_key_like_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pasted file of Latin-1 ended the screens, and with them the target."""
+    got: list[str] = []
+    ours, theirs = os.pipe()
+
+    async def feed() -> None:
+        driver = TerminalDriver(app_on(NGINX))
+        driver.fileno = ours
+        monkeypatch.setattr(
+            driver, "process_message", lambda event: got.append(getattr(event, "character", ""))
+        )
+        thread = threading.Thread(target=driver.run_input_thread)
+        thread.start()
+        os.write(theirs, "é".encode()[:1])
+        await asyncio.sleep(0.05)
+        os.write(theirs, "é".encode()[1:] + b"caf\xe9 \xffau")
+        await asyncio.sleep(0.2)
+        driver.exit_event.set()
+        thread.join(5)
+        assert not thread.is_alive()
+
+    asyncio.run(feed())
+    os.close(ours)
+    os.close(theirs)
+    assert "".join(filter(None, got)) == "écaf\ufffd \ufffdau"
+
+
+@pytest.mark.parametrize(
+    "keys", [("pageup",), ("pagedown",), ("x", "enter", "enter"), ("escape",) * 2]
+)
+def test_keys_that_are_faster_than_the_palette(keys: tuple[str, ...]) -> None:
+    app = app_on(NGINX)
+
+    async def script(pilot: Pilot[Any]) -> None:
+        for key in ("ctrl+p", *keys, *keys):
+            app.post_message(Key(key, key if len(key) == 1 else None))
+        await pilot.pause(0.3)
+        assert app.is_running
 
     drive(app, script)

@@ -15,6 +15,7 @@ from capadvise.judgement.report import Report
 from capadvise.model.caps import Cap, parse_set
 from capadvise.model.companion import KNOWN
 from capadvise.model.errors import BadInput
+from capadvise.tui.orderscreen import OrderScreen
 from capadvise.tui.prooftab import ProofTab
 from capadvise.tui.trials import about, guessed_check, progress, tried
 from capadvise.workflow.protocols import Ended, Starting
@@ -383,5 +384,23 @@ def test_enter_on_an_empty_check_says_what_is_missing() -> None:
         assert field.placeholder.startswith("a shell command, such as"), "no proposal"
         await press(pilot, "enter")
         assert "Type a command first" in shows(app, "#check-note")
+
+
+def test_what_a_saved_report_runs_is_shown_before_it_runs() -> None:
+    prover = Prover(shown=("command:   [b]nginx[/b]", "check:     curl -fs localhost"))
+    app = app_on(NGINX, prover)
+
+    async def script(pilot: Session) -> None:
+        await press(pilot, "p")
+        assert isinstance(app.screen, OrderScreen)
+        shown = shows(app, "#order Static")
+        assert "[b]nginx[/b]" in shown
+        assert "curl -fs localhost" in shown
+        await press(pilot, "escape")
+        assert not page(app).proof.trials
+        await press(pilot, "p", "enter")
+        assert "✓ Minimal" in shows(app, "#proof-sum")
+        await press(pilot, "p")
+        assert not isinstance(app.screen, OrderScreen), "agreed already"
 
     drive(app, script)

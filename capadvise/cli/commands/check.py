@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from capadvise.catalog import Catalog, default
 from capadvise.cli.parser.reading import format_of_check
 from capadvise.gate.finding import Level
-from capadvise.gate.gathering import Gathered, gather, gather_units
+from capadvise.gate.gathering import Gathered, gather, gather_units, read_text
 from capadvise.gate.outcome import Demands, Examined, Outcome, examine
 from capadvise.model.errors import BadInput, Exit
 from capadvise.model.escape import printable
@@ -136,13 +136,7 @@ def _accept(
     today = date.today()
     loaded: tuple[accepting.Acceptance, ...] = ()
     if args.exceptions:
-        place = Path(args.exceptions)
-        try:
-            loaded = accepting.load(place, place.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise BadInput(f"{place}: {error.strerror}") from error
-        except UnicodeDecodeError as error:
-            raise BadInput(f"{place}: not UTF-8") from error
+        loaded = accepting.load(Path(args.exceptions), read_text(args.exceptions))
     every = (*inline, *loaded)
     findings = [finding for file in files for finding in file.findings]
     idle = tuple(accepting.left_over(findings, every, today))

@@ -10,10 +10,12 @@ from capadvise.judgement.conclusion import conclude_report
 from capadvise.model.errors import Exit
 from capadvise.report.load import load
 from capadvise.report.merge import merge
+from capadvise.report.order import order_of
 from capadvise.report.save import save
 from capadvise.report.text import called
 from capadvise.workflow.notice import notice
 from capadvise.workflow.reports import print_json
+from capadvise.workflow.trust import distrusted
 
 
 def command(args: argparse.Namespace) -> int:
@@ -27,6 +29,12 @@ def command(args: argparse.Namespace) -> int:
         save(Path(args.output), report, catalog)
     else:
         print_json(report, version=args.json or 2)
+    for path in args.reports:
+        if why := distrusted(Path(path)):
+            notice(f"note: {why}; trials of the merged report run what it says:")
+            for line in order_of(report):
+                notice(f"  {line}")
+            break
     notice(conclude_report(report, catalog).headline(called(report)))
     for need in report.proposal.needs:
         used, of = need.seen

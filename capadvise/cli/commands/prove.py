@@ -28,6 +28,7 @@ def command(args: argparse.Namespace) -> int:
     ways = Ways(
         *(args.isolate, args.in_place, args.reuse_volumes, args.check, args.check_after, data),
         userns=args.userns,
+        trusts=args.trust,
     )
     chosen = list(candidates(Path(args.file), ways))
     several = len(chosen) != 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,7 +40,8 @@ def _review(path: Path) -> int:
         from capadvise.tui.main import Main
         from capadvise.workflow.protocols import Over
 
-        return Main(default(), overs=[Over(report, path)], prover=prover, confirm=confirm)
+        of_file = partial(prover, saved=True)
+        return Main(default(), overs=[Over(report, path)], prover=of_file, confirm=confirm)
 
     return open_app(make, of_review(report, default())) or Exit.OK
 

@@ -82,12 +82,12 @@ def open_watch(
         app.run()
 
 
-def prover(path: Path, before: dict[str, str] | None = None) -> Prover:
+def prover(path: Path, before: dict[str, str] | None = None, *, saved: bool = False) -> Prover:
     """See ``protocols.Prover``. Its modules are loaded here, 100 ms after the first frame.
-    ``before``: what was kept before the recording."""
+    ``before``, ``saved``: see ``ReviewProver``."""
     from capadvise.workflow.review_prover import ReviewProver
 
-    return ReviewProver(path, before)
+    return ReviewProver(path, before, saved=saved)
 
 
 def confirm(made: Patching) -> None:

@@ -193,6 +193,12 @@ def prove(verbs: Verbs) -> None:
         help="start containers only with the existing data",
     )
     more.add_argument(
+        "--trust",
+        action="store_true",
+        help="run what the file says, although another user can write it, or it comes through a "
+        "pipe",
+    )
+    more.add_argument(
         "-j", "--jobs", type=int, default=1, metavar="N", help="run N workloads at a time"
     )
 

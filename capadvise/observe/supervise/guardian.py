@@ -48,23 +48,26 @@ _LONGEST = 1 << 16
 _KILLED = {"failed": 0, "step": "start the command: its process has ended"}
 
 
-def begin(control: int, report: int, fds: Iterable[int]) -> int:
+def begin(control: int, report: int, fds: Iterable[int], cgroup: OwnCgroup | None) -> int:
     """Start it, and return its pid. It keeps these ends of two pipes and ``fds`` for itself, and
-    for the target the files that we were started with."""
+    for the target the files that we were started with. ``cgroup``: to be removed even if we die
+    before we send a plan."""
     pid = os.fork()
     if pid == 0:
-        _be_guardian(control, report, fds)
+        _be_guardian(control, report, fds, cgroup)
     return pid
 
 
-def _be_guardian(control: int, report: int, fds: Iterable[int]) -> NoReturn:
+def _be_guardian(
+    control: int, report: int, fds: Iterable[int], cgroup: OwnCgroup | None
+) -> NoReturn:
     status = 1
     try:
         gc.freeze()  # what is the supervisor's is not ended here
         _forget({control, report, *fds})
         with contextlib.suppress(OSError):
             libc.call_this_process(_NAME, _ARGUMENTS)
-        main(control, report)
+        main(control, report, cgroup)
         status = 0
     except BaseException as error:  # its end is the supervisor's to tell
         os.write(2, f"capadvise: guardian: {str(error) or repr(error)}\n".encode(errors="replace"))
@@ -85,11 +88,13 @@ def _forget(kept: set[int]) -> None:
             signal.signal(number, signal.SIG_DFL)
 
 
-def main(control: int, report: int) -> None:
+def main(control: int, report: int, cgroup: OwnCgroup | None = None) -> None:
     """Carry out the commands of one pipe, and report on the other one."""
     commands = json_lines.LineReader(control)
     plan = commands.wait()
     if plan is None:
+        if cgroup is not None:
+            cgroup.end()
         return
     wake, woken = os.pipe()
     for fd in (wake, woken):

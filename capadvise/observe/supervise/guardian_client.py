@@ -52,7 +52,7 @@ class GuardianProcess:
         self.report, report_write = os.pipe()
         self._held, held = _socket.socketpair()
         try:
-            self.pid = guardian.begin(control_read, report_write, [*fds, held.fileno()])
+            self.pid = guardian.begin(control_read, report_write, [*fds, held.fileno()], cgroup)
         except OSError as error:
             hint = MORE_PROCESSES if error.errno == errno.EAGAIN else None
             raise CannotStart(

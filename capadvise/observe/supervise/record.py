@@ -49,12 +49,12 @@ def observe(
 
         listener = make_listener(command.retry)
     with (
-        own_group() as cgroup,
+        own_group() as make_group,
         session(
             command,
             user=user,
             listener=listener,
-            cgroup=cgroup,
+            own_group=make_group,
             tracing=None if command.unobserved else Tracing(table=table),
             meanwhile=meanwhile,
         ) as ready,
@@ -108,8 +108,9 @@ _FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 @contextlib.contextmanager
-def own_group() -> Iterator[OwnCgroup | None]:
-    """A control group for one target, ended and removed with the block; None if none can be made.
+def own_group() -> Iterator[Callable[[], OwnCgroup | None]]:
+    """Makes a control group for one target, ended and removed with the block; None if none can be
+    made.
 
     It has version 2, whose one hierarchy exists beside those of version 1, too. It is below our
     own group, so that the target has the same limits as without us. If none can be made (no root, a
@@ -119,21 +120,27 @@ def own_group() -> Iterator[OwnCgroup | None]:
     try:
         parent = _open_own()
     except OSError:
-        yield None
+        yield lambda: None
         return
+    made: list[OwnCgroup] = []
+
+    def make() -> OwnCgroup | None:
+        with contextlib.suppress(OSError):
+            made.append(_make(parent, name))
+        return made[0] if made else None
+
     try:
-        cgroup = _make(parent)
-        try:
-            yield cgroup
-        finally:
-            if cgroup is not None:
-                cgroup.end()
-                os.close(cgroup.events)
+        name = _name(parent)
+        yield make
     finally:
+        for cgroup in made:
+            cgroup.end()
+            os.close(cgroup.events)
         os.close(parent)
 
 
-def _make(parent: int) -> OwnCgroup | None:
+def _name(parent: int) -> str:
+    """The name of a new group, after those of killed processes are removed."""
     # A pid means a process only in its own namespace, and a group can be seen from several.
     namespace = f"-{os.stat('/proc/self/ns/pid').st_ino}"
     for left in procfs.abandoned(Path(f"/proc/self/fd/{parent}"), _PREFIX):
@@ -142,12 +149,12 @@ def _make(parent: int) -> OwnCgroup | None:
                 group = OwnCgroup(parent, left.name)
                 group.end()
                 os.close(group.events)
-    name = f"{_PREFIX}{procfs.mark()}{namespace}"
-    try:
-        os.mkdir(name, 0o755, dir_fd=parent)
-        return OwnCgroup(parent, name)
-    except OSError:
-        return None
+    return f"{_PREFIX}{procfs.mark()}{namespace}"
+
+
+def _make(parent: int, name: str) -> OwnCgroup:
+    os.mkdir(name, 0o755, dir_fd=parent)
+    return OwnCgroup(parent, name)
 
 
 def _open_own() -> int:

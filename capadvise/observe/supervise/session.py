@@ -130,7 +130,7 @@ def session(
     tracing: Tracing | None,
     listener: Listener | None = None,
     sweep: Sequence[list[list[str]]] = (),
-    cgroup: OwnCgroup | None = None,
+    own_group: Callable[[], OwnCgroup | None] = lambda: None,
     meanwhile: Callable[[], object] = lambda: None,
 ) -> Iterator[Session]:
     """Start and hold a command; when the block ends, nothing of it is left. Without a command,
@@ -138,20 +138,21 @@ def session(
 
     ``tracing``: None if the kernel is not traced. ``listener``: reads from the retry tracer.
     ``sweep``: pairs of commands by which the guardian removes containers, unless it gets
-    ``"left"``. ``cgroup``: the target's own. ``meanwhile`` is called in a thread of its own when
-    the target runs. Raises CannotObserve or CannotStart.
+    ``"left"``. ``own_group`` makes the target's control group. ``meanwhile`` is called in a
+    thread of its own when the target runs. Raises CannotObserve or CannotStart.
     """
     path = resolve(command.argv[0]) if command else None
     launcher = _launcher(command, user)
     traced = _buffers(tracing, command, retried=listener is not None) if tracing else None
     buffers: TraceBuffers = traced or _no_buffers()
     fds = [int(traced.root.name)] if traced else []
-    fds += [cgroup.parent] if cgroup else []
     signals = Signals()
     retry = None
     if listener is not None and path is not None:
         fds.append(listener.write_fd)
         retry = _retry_plan(listener, path, buffers, alone=tracing is None)
+    cgroup = own_group()  # now: without a guardian, nobody removes it if we are killed
+    fds += [cgroup.parent] if cgroup else []
     guardian = _guardian(fds, command, listener, cgroup)
     sweeps = list(sweep)
     plan = _plan(command, path, user, launcher, signals, buffers, fds, sweeps, retry, cgroup)

@@ -165,8 +165,11 @@ def test_one_report_for_one_service_needs_no_name(
         ({"x.yaml": b"kind: Pod\nspec: {hostPID: no, volumes: 5}\n"}, "x.yaml: line 2: volumes"),
         ({"x.yaml": b"{{ if x }}\nkind: Pod\n"}, "x.yaml: line 2: "),
         ({"x.yaml": b"kind: {{ x }}\n"}, "x.yaml: line 1: kind must be a text\ncapadvise: hint: a"),
-        ({"/dev/zero": None}, "/dev/zero: too large for a configuration"),
-        ({"--against": None, "/dev/zero": None}, "/dev/zero: larger than 64 MiB"),
+        ({"/dev/zero": None}, "/dev/zero: a device, which is not read as a file"),
+        (
+            {"--against": None, "/dev/zero": None},
+            "/dev/zero: a device, which is not read as a file",
+        ),
     ],
 )
 def test_a_bad_file_is_one_line(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pytest
 
@@ -100,8 +99,14 @@ def test_one_unusable_file_does_not_hide_the_others(capsys: Out) -> None:
     assert said.out.splitlines()[-1].startswith("failed: 1 error in 1 service of 1 file, 1 file co")
 
 
+def stream(text: bytes) -> TextIO:
+    """A file as standard input."""
+    Path("typed").write_bytes(text)
+    return open("typed")
+
+
 def test_standard_input_is_a_file(monkeypatch: pytest.MonkeyPatch, capsys: Out) -> None:
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(BAD.encode())))
+    monkeypatch.setattr(sys, "stdin", stream(BAD.encode()))
     status, answer = check(capsys, "-")
     assert (status, rules(answer)) == (1, [("privileged", None)])
     assert answer["files"][0]["paths"] == ["-"]
@@ -128,7 +133,7 @@ def test_the_last_line_says_what_could_not_be_judged(capsys: Out) -> None:
 
 def test_units_on_standard_input_are_told_how(monkeypatch: pytest.MonkeyPatch, capsys: Out) -> None:
     text = b"[Service]\nExecStart=/bin/x\n"
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text)))
+    monkeypatch.setattr(sys, "stdin", stream(text))
     assert main(["check", "-"]) == 2
     assert "units and quadlets are recognised by name" in capsys.readouterr().err
 

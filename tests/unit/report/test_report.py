@@ -93,6 +93,9 @@ def test_what_is_not_a_report_is_refused_by_name(tmp_path: Path, text: str, said
     ("path", "value"),
     [
         (("recordings", 0, "exit_status"), "x"),
+        (("recordings", 0, "host", "last_cap"), 64),
+        (("recordings", 0, "host", "last_cap"), 10**12),
+        (("recordings", 0, "host", "last_cap"), -1),
         (("recordings", 0, "checks", 0, "uid"), "0"),
         (("recordings", 0, "checks", 0, "count"), 1e400),
         (("recordings", 0, "checks", 0, "detail"), 5),

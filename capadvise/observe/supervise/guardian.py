@@ -48,7 +48,7 @@ _LONGEST = 1 << 16
 _KILLED = {"failed": 0, "step": "start the command: its process has ended"}
 
 
-def begin(control: int, report: int, fds: Iterable[int], cgroup: OwnCgroup | None) -> int:
+def begin(control: int, report: int, fds: Iterable[int], cgroup: OwnCgroup | None = None) -> int:
     """Start it, and return its pid. It keeps these ends of two pipes and ``fds`` for itself, and
     for the target the files that we were started with. ``cgroup``: to be removed even if we die
     before we send a plan."""

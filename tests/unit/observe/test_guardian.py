@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from capadvise.kernel import json_lines
+from capadvise.kernel.process_tree import OwnCgroup
 from capadvise.observe.retry.launch import read_filter, send_filter, start_tracer
 from capadvise.observe.supervise import guardian
 from tests.support.cost import loaded
@@ -73,6 +74,23 @@ def test_a_guardian_whose_supervisor_is_gone_before_it_said_what_to_do(
     held, its_own = (set(line.split()) for line in done.stdout.splitlines())
     assert len(held - its_own) == 1  # the list's own
     assert its_own <= held
+
+
+def test_without_a_plan_the_group_of_the_target_is_removed() -> None:
+    """The supervisor was killed right after it had made the group."""
+    ended: list[str] = []
+
+    class Group(OwnCgroup):
+        def __init__(self) -> None:
+            pass
+
+        def end(self) -> None:
+            ended.append("group")
+
+    (control, closed), (_, report) = os.pipe(), os.pipe()
+    os.close(closed)
+    guardian.main(control, report, Group())
+    assert ended == ["group"]
 
 
 def test_a_target_s_process_that_ends_before_it_is_ready_has_failed() -> None:

@@ -1,4 +1,4 @@
-"""What trials of a report run: it stands in the report, which another user may have written."""
+"""The commands that trials of a report run: another user may have written them."""
 
 from __future__ import annotations
 

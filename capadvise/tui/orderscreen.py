@@ -1,4 +1,4 @@
-"""What a saved report would run, before its first trial."""
+"""The commands that a saved report would run, before its first trial."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class TargetState:
         self._make_prover: Callable[[Path], Prover | None] | None = None
         self._prover: Prover | None = None
         self.agreed: Sequence[str] = ()
-        """What trials run, as the user has seen it and agreed."""
+        """The commands of trials, as the user has seen them and agreed."""
         self.choice: Choice | None = None
         self.saved = False
         """True once something was written for it."""

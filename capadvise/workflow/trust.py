@@ -1,4 +1,4 @@
-"""Whose file is it? What `prove` reads from a file it runs as root, and a report or a workload that
+"""The owners of a file. `prove` runs the commands of a file as root: a report or a workload that
 another user can write is an order from that user."""
 
 from __future__ import annotations

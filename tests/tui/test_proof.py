@@ -399,7 +399,7 @@ def test_what_a_saved_report_runs_is_shown_before_it_runs() -> None:
         await press(pilot, "escape")
         assert not page(app).proof.trials
         await press(pilot, "p", "enter")
-        assert "✓ Minimal" in shows(app, "#proof-sum")
+        assert "✓ Proven minimal" in shows(app, "#proof-sum")
         await press(pilot, "p")
         assert not isinstance(app.screen, OrderScreen), "agreed already"
 

@@ -100,8 +100,8 @@ class TerminalDriver(LinuxDriver):
             self.attrs_before = early.mode
 
     def run_input_thread(self) -> None:
-        """Use our parser, and give it first what was typed before. What is not UTF-8 (a file of
-        Latin-1 that is pasted) is no reason to end."""
+        """Use our parser, and give it first what was typed before. Bytes that are not UTF-8
+        (a pasted file of Latin-1) are no reason to end."""
         linux_driver.XTermParser = KeyParser  # type: ignore[attr-defined]
         linux_driver.getincrementaldecoder = _forgiving  # type: ignore[attr-defined,assignment]
         parser = KeyParser(self._debug)

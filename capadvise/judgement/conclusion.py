@@ -126,6 +126,8 @@ class Conclusion:
     also_passed: tuple[PassedSet, ...] = ()
     cautions: tuple[str, ...] = ()
     """Parts that the trials do not prove, and the options of a unit that they left out."""
+    compared: tuple[str, ...] = ()
+    """The traces of trials that were compared, for what is lost without a capability."""
 
     @property
     def has_set(self) -> bool:
@@ -212,6 +214,7 @@ def conclude_report(
         next=_next(report, standing),
         also_passed=tuple(_also_passed(report)),
         cautions=proven.cautions if proven else (),
+        compared=proven.compared if proven else (),
     )
 
 

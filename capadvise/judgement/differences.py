@@ -406,6 +406,10 @@ class Comparisons:
                 self.equal(self.first, again)
         return lost
 
+    def known_lost(self, more: Observed, less: Observed) -> list[str]:
+        """The same, with the noise that is known by now."""
+        return compare(more, less, self._noise or SILENCE)
+
     def compared(self) -> tuple[str, ...]:
         """The kinds of traces that trials were compared by."""
         return tuple(_compared(self.first, self._noise or SILENCE))

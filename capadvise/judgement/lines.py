@@ -13,11 +13,13 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 _TIMES = re.compile(
-    r"\b\d{1,2}:\d\d(?::\d\d)?(?:[.,]\d+)?\b"
+    r"(?<=Cap(?:Inh|Prm|Eff|Bnd|Amb):\t)[0-9a-f]{16}"
+    r"|\b\d{1,2}:\d\d(?::\d\d)?(?:[.,]\d+)?\b"
     r"|\b\d+(?:[.,]\d+)?\s?(?:[nuµm]?s|secs?|seconds?|min|minutes?)\b"
     r"|\b\d+(?:[.,]\d+)?\s?[kKMGT]?i?[bB](?:it)?/s(?:ec)?\b"
 )
-"""Times of day, durations and speeds vary even where two trials happen to agree."""
+"""Times of day, durations and speeds vary even where two trials happen to agree; the own
+capabilities, as /proc shows them, are other ones in each trial of another set."""
 _TOKEN = re.compile(
     r"(?<![A-Za-z0-9+/=_-])"
     r"(?=[A-Za-z0-9+/_-]*[A-Z])(?=[A-Za-z0-9+/_-]*[a-z])(?=[A-Za-z0-9+/_-]*[0-9])"

@@ -276,6 +276,7 @@ def _outcome(raw: dict[str, Any], job: Job) -> TrialOutcome:
             stopped=raw["stopped"],
         ),
         refused=parse_set(raw["refused"]),
+        used=None if raw["used"] is None else parse_set(raw["used"]),
         kept=frozenset(Cap.parse(name) for names in kept for name in names),
         failed_at=raw["failed_at"],
         late=raw["late"] and job.still_limit is not None,

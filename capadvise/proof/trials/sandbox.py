@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Generic, NoReturn, Protocol, TypeVar, cast
 
 from capadvise.catalog import default
-from capadvise.judgement.decide import Verdict, decide
+from capadvise.judgement.decide import Verdict, decide, decide_all
 from capadvise.judgement.differences import CHECK, OUTPUT
 from capadvise.kernel import folders, libc
 from capadvise.kernel.folders import Files, snapshot
@@ -285,6 +285,7 @@ def _result(
         "stopped": own(left.stopped),
         "printed": _printed(plan, top, last) if plan["isolation"] in _COMPARED else [],
         "credentials": sorted({item for one in rounds for item in one.observation.credentials}),
+        "used": _used(recordings) if plan["observed"] else None,
         "refused": sorted({name for recording in recordings for name in _wanted(recording, act)}),
         "groups": of_refused_files(recordings, plan["user"]) if plan["retry"] else [],
         "recordings": [
@@ -348,6 +349,11 @@ def _wanted(recording: Recording, failed_at: str | None) -> list[str]:
         for need in decide(judged, default()).needs
         if need.verdict is Verdict.NEEDED or (need.verdict is Verdict.DENIED and need.evidence)
     ]
+
+
+def _used(recordings: Sequence[Recording]) -> list[str]:
+    needs = decide_all(tuple(recordings), default()).needs if recordings else ()
+    return [need.cap.name for need in needs if need.verdict is Verdict.NEEDED]
 
 
 def _command_of(plan: dict[str, Any]) -> Command:

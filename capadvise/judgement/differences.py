@@ -10,12 +10,12 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from capadvise.judgement.lines import QUIET, LineNoise, learn_lines
+from capadvise.judgement.lines import QUIET, LineNoise, learn_lines, shape_of
 
 _ANY = "*"
 """Stands for what is random in a name."""
 _MOST_EXAMPLES = 3
-_MESSAGE = "new message: "
+_MESSAGE, _NO_MESSAGE = "new message: ", "no message "
 ORIGINAL = ", changed from the image"
 """Ends the text for a file that is also in the image of a container: the container's layer holds
 what was changed, and all other files are as in the image."""
@@ -28,10 +28,11 @@ REMOVED = "removed"
 """The text for a file that was there before the trial."""
 _MISSING = "missing"
 KIND, SIZE, TIME, CONTENT = "kind", "size", "time", "content"
-"""Fields of a file; besides there are ``attribute NAME``, and the two parts of its text."""
+"""Fields of a file. Others are called ``attribute NAME``."""
 _OWNER, _MODE, _CHANGE = "owner", "mode", "change"
 Detail = tuple[str, str, str]
 """Path, field, value."""
+_Values = frozenset[str] | None
 _FEW_BYTES = 64
 OUTPUT, CHECK = "stdout", "what the health check printed"
 """The streams of ``Observed.printed``."""
@@ -152,6 +153,21 @@ SILENCE = Noise()
 
 def learn(noise: Noise, one: Observed, other: Observed) -> Noise:
     """Add the differences between two trials of one set to the known noise."""
+    noise = _learn_fields(_learn_names(noise, one, other), one, other)
+    streams = dict.fromkeys(name for name, _ in (*one.printed, *other.printed))
+    return replace(
+        noise,
+        stderr=learn_lines(noise.stderr, one.stderr, other.stderr),
+        printed=tuple(
+            (name, learn_lines(noise.of(name), one.lines(name), other.lines(name)))
+            for name in streams
+        ),
+        credentials=noise.credentials | ({*one.credentials} ^ {*other.credentials}),
+        exit_status=noise.exit_status or one.exit_status != other.exit_status,
+    )
+
+
+def _learn_names(noise: Noise, one: Observed, other: Observed) -> Noise:
     for _ in range(64):  # folders first: once the name of one is known, its files are compared
         mine, theirs = noise.files(one).keys(), noise.files(other).keys()
         here, there = _topmost(mine - theirs), _topmost(theirs - mine)
@@ -163,6 +179,10 @@ def learn(noise: Noise, one: Observed, other: Observed) -> Noise:
         if not more:
             break
         noise = replace(noise, names=(*noise.names, *more))
+    return noise
+
+
+def _learn_fields(noise: Noise, one: Observed, other: Observed) -> Noise:
     fields, paths = set(noise.fields), set(noise.paths)
     for path, was, now in _changed(noise.files(one), noise.files(other)):
         if _MISSING not in (was, now):
@@ -172,21 +192,12 @@ def learn(noise: Noise, one: Observed, other: Observed) -> Noise:
         else:
             paths.add(path)
     noise = replace(noise, fields=frozenset(fields), paths=frozenset(paths))
-    for path, name, was, now in _changed_details(noise, one, other, both_ways=True):
-        if _MISSING not in (was, now) or name not in (KIND, SIZE, TIME):
-            fields.add((path, name))
-    streams = dict.fromkeys(name for name, _ in (*one.printed, *other.printed))
-    return replace(
-        noise,
-        fields=frozenset(fields),
-        stderr=learn_lines(noise.stderr, one.stderr, other.stderr),
-        printed=tuple(
-            (name, learn_lines(noise.of(name), one.lines(name), other.lines(name)))
-            for name in streams
-        ),
-        credentials=noise.credentials | ({*one.credentials} ^ {*other.credentials}),
-        exit_status=noise.exit_status or one.exit_status != other.exit_status,
-    )
+    for path, name, _, _ in _changed_details(noise, one, other):
+        fields.add((path, CONTENT if name == SIZE else name))
+    noise = replace(noise, fields=frozenset(fields))
+    for these, others in ((one, other), (other, one)):  # sizes, roughly
+        fields |= {change[:2] for change in _changed_details(noise, these, others)}
+    return replace(noise, fields=frozenset(fields))
 
 
 def _parts_that_differ(was: str, now: str) -> Iterator[str]:
@@ -237,16 +248,20 @@ def compare(full: Observed, less: Observed, noise: Noise = SILENCE) -> list[str]
     lost = []
     if full.exit_status != less.exit_status and not noise.exit_status:
         lost.append(f"it exits with {less.exit_status} instead of {full.exit_status}")
-    gone, new = noise.stderr.changed(full.stderr, less.stderr)
-    lost += [f'{_MESSAGE}"{line}"' for line in new[:_MOST_EXAMPLES]]
-    if not new:
-        lost += [f'no message "{line}"' for line in gone[:_MOST_EXAMPLES]]
+    lost += _compare_messages(*noise.stderr.changed(full.stderr, less.stderr))
     lost += _compare_files(full, less, noise)
     lost += _compare_printed(full, less, noise)
     for program, uid, gid in less.credentials:
         if (program, uid, gid) not in {*full.credentials, *noise.credentials}:
             lost.append(f"{program} runs as {uid}:{gid}")
     return lost
+
+
+def _compare_messages(gone: Sequence[str], new: Sequence[str]) -> list[str]:
+    """New ones, each shape once; those that are gone only if nothing else is said."""
+    shapes = {shape_of(line): line for line in reversed(new)}
+    said = [f'{_MESSAGE}"{line}"' for line in reversed(shapes.values())]
+    return (said or [f'{_NO_MESSAGE}"{line}"' for line in gone])[:_MOST_EXAMPLES]
 
 
 def _compare_printed(full: Observed, less: Observed, noise: Noise) -> Iterator[str]:
@@ -318,26 +333,28 @@ def _detail_sentence(path: str, name: str, was: str, now: str) -> str:
 
 
 def _changed_details(
-    noise: Noise, full: Observed, less: Observed, *, both_ways: bool = False
+    noise: Noise, full: Observed, less: Observed
 ) -> Iterator[tuple[str, str, str, str]]:
     """Path, field, values before and now, for files that both have."""
     before, after = noise.details(full), noise.details(less)
     shared = noise.files(full).keys() & noise.files(less).keys()
-    order = {name: number for number, name in enumerate((KIND, SIZE))}
-    for path, name in sorted(
-        {*before, *after}, key=lambda key: (key[0], order.get(key[1], 9), key)
-    ):
+    for path, name in sorted({*before, *after}, key=_decisive_first):
         was, now = before.get((path, name)), after.get((path, name))
-        if was == now or path not in shared:
-            continue
-        if name == CONTENT and (was is None or now is None):  # one was not read
-            continue
-        rough = (path, CONTENT) in noise.fields or both_ways
-        if name == SIZE and rough and was and now:
-            sizes = [(was, now), (now, was)] if both_ways else [(was, now)]
-            if not any(_is_little(these, those) for these, those in sizes):
-                continue
-        yield path, name, _of_several(was), _of_several(now)
+        if was != now and path in shared and not _says_little(noise, path, name, was, now):
+            yield path, name, _of_several(was), _of_several(now)
+
+
+def _decisive_first(field_of: tuple[str, str]) -> tuple[str, bool, bool, str]:
+    path, name = field_of
+    return path, name != KIND, name != SIZE, name
+
+
+def _says_little(noise: Noise, path: str, name: str, was: _Values, now: _Values) -> bool:
+    if name == CONTENT:
+        return was is None or now is None  # one was not read
+    if name == SIZE and (path, CONTENT) in noise.fields and was and now:
+        return not _is_little(was, now)
+    return False
 
 
 def _is_little(was: frozenset[str], now: frozenset[str]) -> bool:
@@ -346,7 +363,7 @@ def _is_little(was: frozenset[str], now: frozenset[str]) -> bool:
     return most == 0 < least or (least >= _FEW_BYTES and 2 * most < least)
 
 
-def _of_several(values: frozenset[str] | None) -> str:
+def _of_several(values: _Values) -> str:
     return " and ".join(sorted(values)) if values else _MISSING
 
 
@@ -356,6 +373,12 @@ def _changed(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[tu
         was, now = before.get(path, _MISSING), after.get(path, _MISSING)
         if _plain(was) != _plain(now):
             yield path, was, now
+
+
+def effects(lost: Sequence[str]) -> list[str]:
+    """The differences without those in the messages: a program that goes on without a capability
+    often says so."""
+    return [one for one in lost if not one.startswith((_MESSAGE, _NO_MESSAGE))]
 
 
 def examples(lost: Sequence[str]) -> str:
@@ -395,8 +418,8 @@ class Comparisons:
         return self._noise is not None
 
     def lost(self, more: Observed, less: Observed) -> list[str]:
-        """The differences that only the capabilities can explain. What differs at first is tried
-        with everything a second time, and a third time if that was not the same again."""
+        """The differences that only the capabilities can explain. If there is one, everything is
+        tried a second time, and a third time if that was not the same again."""
         while (lost := compare(more, less, self._noise or SILENCE)) and self._more:
             left, self._more = self._more - 1, 0  # what it tries is compared, too
             again = self.once_more()

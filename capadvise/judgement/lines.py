@@ -21,12 +21,14 @@ _TIMES = re.compile(
 """Times of day, durations and speeds vary even where two trials happen to agree; the own
 capabilities, as /proc shows them, are other ones in each trial of another set."""
 _TOKEN = re.compile(
-    r"(?<![A-Za-z0-9+/=_-])"
+    r"(?<![A-Za-z0-9])(?:[0-9a-f]{2}:){5,}[0-9a-f]{2}(?![A-Za-z0-9])"
+    r"|(?<![A-Za-z0-9])[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}(?![A-Za-z0-9])"
+    r"|(?<![A-Za-z0-9+/=_-])"
     r"(?=[A-Za-z0-9+/_-]*[A-Z])(?=[A-Za-z0-9+/_-]*[a-z])(?=[A-Za-z0-9+/_-]*[0-9])"
     r"[A-Za-z0-9+/_-]{12,}=*(?![A-Za-z0-9+/=_-])"
     r"|[A-Za-z0-9]+|[^A-Za-z0-9]"
 )
-"""Base64, words and single other characters."""
+"""Addresses of network cards, UUIDs, base64, words and single other characters."""
 _DIGITS, _WORD = "\0#", "\0*"
 _WORDS = r"[^\s,;()\[\]<>\"']+"
 _MOST_PAIRED = 200
@@ -53,7 +55,7 @@ class LineNoise:
 
     def covers(self, line: str) -> bool:
         """True if it says nothing that the line is there or not."""
-        return _shape(line) in self.shapes or _outline(line) in self.loose
+        return shape_of(line) in self.shapes or _outline(line) in self.loose
 
     def changed(self, full: Sequence[str], less: Sequence[str]) -> tuple[list[str], list[str]]:
         """The lines that are gone and those that are new, each once."""
@@ -89,7 +91,7 @@ def learn_lines(noise: LineNoise, one: Sequence[str], other: Sequence[str]) -> L
     noise = replace(noise, templates=merged)
     mine, theirs = noise.changed(one, other)
     loose = {_outline(line) for line in (*mine, *theirs)} if mine and theirs else set()
-    shapes = noise.shapes | {_shape(line) for line in (*mine, *theirs)}
+    shapes = noise.shapes | {shape_of(line) for line in (*mine, *theirs)}
     return replace(noise, shapes=shapes, loose=noise.loose | loose)
 
 
@@ -102,7 +104,7 @@ def _outline(line: str) -> str:
     return re.sub(r"[A-Za-z0-9+/_=-]+", "w", line)
 
 
-def _shape(line: str) -> str:
+def shape_of(line: str) -> str:
     """The line with ``*`` for words with a number (in standard errors ``N``) or with letters of
     both cases after their first."""
     return re.sub(_WORDS, lambda word: "*" if _has_number(word[0]) else word[0], line)
@@ -118,11 +120,13 @@ def _fits(template: Tokens, tokens: Tokens) -> bool:
 
 
 def _fits_one(part: str, token: str) -> bool:
+    if part[0] == token[0] == "\0":
+        return True
     if part == _DIGITS:
         return token.isdecimal()
     if part.startswith(_WORD):
         size = part[len(_WORD) :]
-        return (token.isalnum() or len(token) > 1) and size in ("", str(len(token)))
+        return _is_word(token) and size in ("", str(len(token)))
     return part == token
 
 
@@ -130,17 +134,19 @@ def _alike(one: Tokens, other: Tokens) -> float:
     """The part of the words that is equal, if these can be one line; 0: they cannot."""
     if len(one) != len(other):
         return 0.0
-    words = equal = 0
-    for mine, theirs in zip(one, other, strict=True):
-        is_word = mine.isalnum() or len(mine) > 1
-        words += is_word
-        equal += is_word and mine == theirs
-        if mine != theirs and not (is_word and (theirs.isalnum() or len(theirs) > 1)):
-            return 0.0
-    varying = [(m, t) for m, t in zip(one, other, strict=True) if m != t]
+    pairs = list(zip(one, other, strict=True))
+    varying = [(mine, theirs) for mine, theirs in pairs if mine != theirs]
+    if not all(_is_word(mine) and _is_word(theirs) for mine, theirs in varying):
+        return 0.0
+    words = sum(map(_is_word, one))
+    equal = words - len(varying)
     if all(_volatile(mine) and _volatile(theirs) for mine, theirs in varying):
         return 0.5 + equal / max(1, words)
-    return equal / words if words and 2 * equal >= words else 0.0
+    return equal / words if 2 * equal >= words else 0.0
+
+
+def _is_word(token: str) -> bool:
+    return token.isalnum() or len(token) > 1
 
 
 def _volatile(word: str) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from capadvise.judgement.decide import Proposal, Verdict
-from capadvise.judgement.differences import Comparisons, Observed, examples
+from capadvise.judgement.differences import Comparisons, Observed, effects, examples
 from capadvise.judgement.proven import (
     Interrupted,
     NotProvable,
@@ -353,29 +353,31 @@ class _Search:
                 self._note(minimal - {cap}, outcome, cap, instead=(companion.words,))
 
     def bring_back(self, chosen: CapSet) -> None:
-        """If the recommended set loses something compared with everything, find out by which of the
+        """If the recommended set loses an effect compared with everything, find out by which of the
         capabilities that were checked, and that no evidence shows to be needed."""
-        if not (self.passes(chosen) and self._lost(chosen)):
+        if not self.passes(chosen) or not (lost := self._effects_lost(chosen)):
             return
         needs = self.task.proposal.needs
         checked = frozenset(need.cap for need in needs if need.verdict in _MAY_COUNT)
         whole = chosen | (checked & self.task.everything)
         if whole == chosen or not self.passes(whole):
             return
-        if len(self._lost(whole)) >= len(self._lost(chosen)):
+        least = len(self._effects_lost(whole))
+        if least >= len(lost):
             return
         for cap in self.attempts.by_power(whole - chosen):
-            if self.passes(whole - {cap}) and self._as_good(whole - {cap}, whole):
+            if self.passes(whole - {cap}) and len(self._effects_lost(whole - {cap})) <= least:
                 whole = whole - {cap}
         for cap in self.attempts.by_power(whole - chosen):
             if self.passes(chosen | {cap}):
                 self._again(chosen, cap)
 
-    def _lost(self, caps: CapSet) -> list[str]:
-        return self.comparisons.lost(self.task.first.observed, self.outcomes[caps].observed)
+    def _effects_lost(self, caps: CapSet) -> list[str]:
+        first = self.task.first.observed
+        return effects(self.comparisons.lost(first, self.outcomes[caps].observed))
 
     def cautions(self, minimal: CapSet | None) -> tuple[str, ...]:
-        """What the comparison of the trials leaves open."""
+        """Sentences for all that the comparison of the trials leaves open."""
         if minimal is None:
             return ()
         cautions = []
@@ -384,21 +386,17 @@ class _Search:
         if at_chance:
             names = ", ".join(cap.short for cap in sorted(at_chance))
             cautions.append(
-                f"of several trials with every capability, only some used {names}: what is lost "
-                "without can have been taken for chance"
+                f"of several trials with every capability, only some used {names}: a loss "
+                "without it can have been taken for chance"
             )
         outcome = self.outcomes.get(chosen)
-        if outcome is not None and outcome.passed and (lost := self._known_lost(outcome)):
-            cautions.append(
-                "with the recommended set, something is not as with every capability: "
-                f"{examples(lost)}"
-            )
+        if outcome is not None and outcome.passed:
+            lost = self.comparisons.known_lost(self.task.first.observed, outcome.observed)
+            if lost:
+                cautions.append(f"compared with every capability, it loses: {examples(lost)}")
         if stopped := self.task.first.observed.stopped:
             cautions.append(f"the comparison of the changed files stopped {stopped}")
         return tuple(cautions)
-
-    def _known_lost(self, outcome: TrialOutcome) -> list[str]:
-        return self.comparisons.known_lost(self.task.first.observed, outcome.observed)
 
     def regain(self, chosen: CapSet) -> None:
         """If the recommended set fails, or loses something compared with the first one, find out by

@@ -27,7 +27,7 @@ from capadvise.kernel import libc, uapi
 from capadvise.kernel.mounting import copy_folder, make_mounts_private, path_of, put_overlay
 from capadvise.kernel.posture.mounts import Mount, parse_mounts
 from capadvise.model import clone_flags
-from capadvise.proof.trials.left import Place, place
+from capadvise.proof.trials.left import OwnFolder, own_folder
 
 FRESH = ("/etc", "/var/log", "/var/spool", "/var/tmp")
 """The folders that a workload of a file sees through covers."""
@@ -62,7 +62,7 @@ def isolate(
     in_place: bool,
     memory: int,
     userns: bool,
-) -> tuple[str | None, list[Place]]:
+) -> tuple[str | None, list[OwnFolder]]:
     """Enter new mount, network, UTS and IPC namespaces, and cover the folders that programs write
     to; for a recorded command, all that is on disk. ``memory``: bytes for its scratch directory in
     memory; 0 if it is on disk. With ``userns``, the namespaces belong to a new user namespace,
@@ -85,7 +85,7 @@ def isolate(
         for name, value in values.items():
             sysctls[name].write_text(value)
     if cwd is None:
-        places += [place(str(top / name), str(top / name)) for name in ("w", "home")]
+        places += [own_folder(str(top / name), str(top / name)) for name in ("w", "home")]
     return users, places
 
 
@@ -99,7 +99,7 @@ def _covered(kind: str, fresh: list[str], here: str | None, emptied: list[str]) 
     return list(dict.fromkeys(os.path.realpath(folder) for folder in folders))
 
 
-def _cover(kind: str, top: Path, fresh: list[str], cwd: str | None) -> list[Place]:
+def _cover(kind: str, top: Path, fresh: list[str], cwd: str | None) -> list[OwnFolder]:
     """Put the covers, and return them."""
     if kind == "command":  # it stays writable when the root becomes read-only
         libc.mount("/tmp", "/tmp", uapi.MS_BIND | uapi.MS_REC)
@@ -114,7 +114,7 @@ def _cover(kind: str, top: Path, fresh: list[str], cwd: str | None) -> list[Plac
             covers.cover(folder, always=here)
     for folder, mode in _EMPTIED.items():
         libc.mount("empty", folder, 0, "tmpfs", f"mode={mode}")
-        covers.places.append(place(folder, folder))
+        covers.places.append(own_folder(folder, folder))
     os.mkdir("/run/lock")
     os.chmod("/run/lock", 0o1777)
     if hold is not None and here is not None:  # its working directory is not emptied
@@ -156,7 +156,7 @@ class Covers:
         when a folder around it is covered."""
         self._scratch, self._keep = scratch, keep
         self._count = 0
-        self.places: list[Place] = []
+        self.places: list[OwnFolder] = []
         self._mounts = {mount.target: mount for mount in _mounts()}
 
     def cover(self, folder: str, *, always: str | None = None) -> None:
@@ -206,11 +206,11 @@ class Covers:
         if in_memory:  # an upper layer may not lie in its own lower one
             libc.mount("cover", str(layer), 0, "tmpfs", "mode=0700")
         if put_overlay(lower, layer, target):
-            self.places.append(place(target, str(layer / "upper"), lower))
+            self.places.append(own_folder(target, str(layer / "upper"), lower))
         else:
             copy_folder(lower, layer / "copy", target)
             libc.mount(str(layer / "copy"), target, uapi.MS_BIND)
-            self.places.append(place(target, str(layer / "copy"), lower))
+            self.places.append(own_folder(target, str(layer / "copy"), lower))
 
 
 def _wanted(mount: Mount, always: str | None) -> bool:

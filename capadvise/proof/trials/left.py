@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import heapq
 import os
+import re
 import stat
 import time
 from collections.abc import Iterator, Sequence
@@ -36,6 +37,9 @@ _MOST_SECONDS = 10.0
 _MOST_CONTENT, _LARGEST = 256 << 20, 16 << 20
 """Bytes of content of all files, and of one: of a larger one, its beginning and its end."""
 _PART = 1 << 20
+_SHORT = 64 << 10
+_OWN_CAPS = re.compile(rb"(?<=Cap(?:Inh|Prm|Eff|Bnd|Amb):\t)[0-9a-f]{16}")
+"""As /proc shows them: they are others in each trial of another set."""
 _LABELS = ("security.selinux", "security.ima", "security.evm", "security.apparmor")
 """Attributes that the kernel itself writes."""
 _KINDS = {
@@ -50,7 +54,7 @@ _KINDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class OwnFolder:
     """A folder that belongs to one trial alone."""
 
     name: str
@@ -61,9 +65,9 @@ class Place:
     """Open folder with what was there before, if the other is the upper layer over it."""
 
 
-def place(name: str, changed: str, below: int | None = None) -> Place:
+def own_folder(name: str, changed: str, below: int | None = None) -> OwnFolder:
     """Open both folders, to find them again whatever is mounted over them later."""
-    return Place(name, os.open(changed, os.O_PATH), None if below is None else os.dup(below))
+    return OwnFolder(name, os.open(changed, os.O_PATH), None if below is None else os.dup(below))
 
 
 @dataclass
@@ -79,7 +83,7 @@ class Left:
     _content: int = _MOST_CONTENT
     _end: float = field(default_factory=lambda: time.monotonic() + _MOST_SECONDS)
 
-    def look(self, where: Place, name: str, seen: str) -> None:
+    def look(self, where: OwnFolder, name: str, seen: str) -> None:
         """Add the changes of a place. ``name``: its name in the report; ``seen``: its path."""
         for path in self._below(path_of(where.changed)):
             if self.stopped:
@@ -178,6 +182,9 @@ class Left:
         except OSError:
             return None
         with open(fd, "rb", buffering=0) as file:
+            if size <= _SHORT:
+                digest.update(_OWN_CAPS.sub(b"", file.read(size)))
+                return digest.hexdigest()
             for offset in (0,) if size == status.st_size else (0, status.st_size - _PART):
                 file.seek(offset)
                 left = size if size == status.st_size else _PART
@@ -187,7 +194,7 @@ class Left:
         return digest.hexdigest()
 
 
-def left_by(places: Sequence[Place], work: Path, began: float) -> Left:
+def left_by(places: Sequence[OwnFolder], work: Path, began: float) -> Left:
     """All that a trial left in its places. Paths in its working directory are named from there."""
     left, own = Left(began), os.path.realpath(work)
     for where in places:
@@ -226,10 +233,10 @@ def _is_whiteout(status: os.stat_result) -> bool:
 
 def _attributes(path: str) -> list[tuple[str, str]]:
     """Names and values of the extended attributes that programs write."""
-    found = []
+    attributes = []
     with suppress(OSError):
         for name in sorted(os.listxattr(path, follow_symlinks=False)):
             if not name.startswith(("trusted.overlay.", *_LABELS)):
                 value = os.getxattr(path, name, follow_symlinks=False)
-                found.append((f"attribute {name}", blake2b(value, digest_size=6).hexdigest()))
-    return found
+                attributes.append((f"attribute {name}", blake2b(value, digest_size=6).hexdigest()))
+    return attributes

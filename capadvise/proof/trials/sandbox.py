@@ -41,7 +41,7 @@ from capadvise.observe.supervise.observation import Observation
 from capadvise.observe.supervise.record import observe
 from capadvise.proof.trials.groups import numbers, of_refused_files
 from capadvise.proof.trials.isolation import isolate
-from capadvise.proof.trials.left import Left, Place, left_by
+from capadvise.proof.trials.left import Left, OwnFolder, left_by
 from capadvise.proof.trials.rounds import RoundResult, run_rounds
 from capadvise.proof.trials.stages import SO_FAR, serve
 from capadvise.report.dump import as_json, dump_recording
@@ -161,7 +161,7 @@ def trial(plan: dict[str, Any], top: Path, tell: Tell, undone: list[Apart[Any]])
     shell(plan["teardown"], top, "teardown", 30, needed=False)
 
 
-def _left(plan: dict[str, Any], places: list[Place], work: Path, began: float) -> Left:
+def _left(plan: dict[str, Any], places: list[OwnFolder], work: Path, began: float) -> Left:
     """The changes on disk; of a trial on the user's own files, the state of its folder."""
     if places:
         return left_by(places, work, began)
@@ -193,7 +193,7 @@ def _trial_elsewhere(plan: dict[str, Any], top: Path, tell: Tell, undone: list[A
         tell(_result(plan, top, rounds, Left(0, [*files[-1]]), seconds))
 
 
-def _isolate(plan: dict[str, Any], top: Path) -> list[Place]:
+def _isolate(plan: dict[str, Any], top: Path) -> list[OwnFolder]:
     try:
         plan["namespace"], places = isolate(
             *(plan["isolation"], top, plan["fresh"], plan["cwd"]),
@@ -280,13 +280,10 @@ def _result(
         "seconds": round(seconds, 3),
         "exit": last.observation.recording.exit_status,
         "stderr": [re.sub(r"\d+", "N", line)[:200] for line in lines[:200]],
-        "files": [(own(path), text) for path, text in left.files],
-        "details": [(own(path), name, value) for path, name, value in left.details],
-        "stopped": own(left.stopped),
-        "printed": _printed(plan, top, last) if plan["isolation"] in _COMPARED else [],
+        **_compared(plan, top, left, last),
         "credentials": sorted({item for one in rounds for item in one.observation.credentials}),
-        "used": _used(recordings) if plan["observed"] else None,
-        "refused": sorted({name for recording in recordings for name in _wanted(recording, act)}),
+        "used": _used(plan, recordings),
+        "refused": _refused(recordings, act),
         "groups": of_refused_files(recordings, plan["user"]) if plan["retry"] else [],
         "recordings": [
             dump_recording(recording, default(), posture.mac) for recording in recordings
@@ -296,6 +293,16 @@ def _result(
         "user": rounds[0].observation.target.user,
         "output": (printed + text)[-2000:],
         "exposure": plan.get("exposure"),
+    }
+
+
+def _compared(plan: dict[str, Any], top: Path, left: Left, last: RoundResult) -> dict[str, Any]:
+    own = partial(_with_own_names, top)
+    return {
+        "files": [(own(path), text) for path, text in left.files],
+        "details": [(own(path), name, value) for path, name, value in left.details],
+        "stopped": own(left.stopped),
+        "printed": _printed(plan, top, last) if plan["isolation"] in _COMPARED else [],
     }
 
 
@@ -351,7 +358,13 @@ def _wanted(recording: Recording, failed_at: str | None) -> list[str]:
     ]
 
 
-def _used(recordings: Sequence[Recording]) -> list[str]:
+def _refused(recordings: Sequence[Recording], failed_at: str | None) -> list[str]:
+    return sorted({name for one in recordings for name in _wanted(one, failed_at)})
+
+
+def _used(plan: dict[str, Any], recordings: Sequence[Recording]) -> list[str] | None:
+    if not plan["observed"]:
+        return None
     needs = decide_all(tuple(recordings), default()).needs if recordings else ()
     return [need.cap.name for need in needs if need.verdict is Verdict.NEEDED]
 

@@ -12,11 +12,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+_NUMBER = r"\b[\dN]+(?:[.,][\dN]+)?(?:e[-+]?[\dN]+)?\s?"
 _TIMES = re.compile(
     r"(?<=Cap(?:Inh|Prm|Eff|Bnd|Amb):\t)[0-9a-f]{16}"
     r"|\b\d{1,2}:\d\d(?::\d\d)?(?:[.,]\d+)?\b"
-    r"|\b\d+(?:[.,]\d+)?\s?(?:[nuµm]?s|secs?|seconds?|min|minutes?)\b"
-    r"|\b\d+(?:[.,]\d+)?\s?[kKMGT]?i?[bB](?:it)?/s(?:ec)?\b"
+    rf"|{_NUMBER}(?:[nuµm]?s|secs?|seconds?|min|minutes?)\b"
+    rf"|{_NUMBER}[kKMGT]?i?[bB](?:it)?/s(?:ec)?\b"
 )
 """Times of day, durations and speeds vary even where two trials happen to agree; the own
 capabilities, as /proc shows them, are other ones in each trial of another set."""

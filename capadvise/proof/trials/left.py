@@ -72,7 +72,7 @@ def own_folder(name: str, changed: str, below: int | None = None) -> OwnFolder:
 
 @dataclass
 class Left:
-    """What was found so far."""
+    """The changes, as far as they were read."""
 
     began: float
     """The time when the trial began."""

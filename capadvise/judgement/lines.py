@@ -15,7 +15,7 @@ from functools import lru_cache
 _NUMBER = r"\b[\dN]+(?:[.,][\dN]+)?(?:e[-+]?[\dN]+)?\s?"
 _TIMES = re.compile(
     r"(?<=Cap(?:Inh|Prm|Eff|Bnd|Amb):\t)[0-9a-f]{16}"
-    r"|\b\d{1,2}:\d\d(?::\d\d)?(?:[.,]\d+)?\b"
+    r"|(?<![\w:])\d{1,2}:\d\d(?::\d\d)?(?:[.,]\d+)?(?![\w:])"
     rf"|{_NUMBER}(?:[nuµm]?s|secs?|seconds?|min|minutes?)\b"
     rf"|{_NUMBER}[kKMGT]?i?[bB](?:it)?/s(?:ec)?\b"
 )
@@ -27,11 +27,12 @@ _TOKEN = re.compile(
     r"|(?<![A-Za-z0-9+/=_-])"
     r"(?=[A-Za-z0-9+/_-]*[A-Z])(?=[A-Za-z0-9+/_-]*[a-z])(?=[A-Za-z0-9+/_-]*[0-9])"
     r"[A-Za-z0-9+/_-]{12,}=*(?![A-Za-z0-9+/=_-])"
-    r"|[A-Za-z0-9]+|[^A-Za-z0-9]"
+    r"|[A-Za-z0-9_]+|[^A-Za-z0-9_]"
 )
 """Addresses of network cards, UUIDs, base64, words and single other characters."""
 _DIGITS, _WORD = "\0#", "\0*"
 _WORDS = r"[^\s,;()\[\]<>\"']+"
+_LONG = 6
 _MOST_PAIRED = 200
 Tokens = tuple[str, ...]
 
@@ -141,23 +142,19 @@ def _alike(one: Tokens, other: Tokens) -> float:
         return 0.0
     words = sum(map(_is_word, one))
     equal = words - len(varying)
-    if all(_volatile(mine) and _volatile(theirs) for mine, theirs in varying):
+    if all(_may_be_random(mine, theirs) for mine, theirs in varying):
         return 0.5 + equal / max(1, words)
     return equal / words if 2 * equal >= words else 0.0
 
 
 def _is_word(token: str) -> bool:
-    return token.isalnum() or len(token) > 1
+    return token.isalnum() or token == "_" or len(token) > 1
 
 
-def _volatile(word: str) -> bool:
-    """True for a number, for hexadecimal digits and for random letters."""
-    return _has_number(word) or _looks_random(word)
-
-
-def _looks_random(word: str) -> bool:
-    """True for letters that no one could speak."""
-    return len(word) >= 6 and re.search(r"[bcdfghjklmnpqrstvwxz]{5}", word.lower()) is not None
+def _may_be_random(one: str, other: str) -> bool:
+    """True for numbers, hexadecimal digits and words of one length, as random names are."""
+    long = len(one) == len(other) >= _LONG
+    return long or (_has_number(one) and _has_number(other))
 
 
 def _template(one: Tokens, other: Tokens) -> Tokens:

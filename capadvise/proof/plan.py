@@ -355,6 +355,10 @@ class _Search:
     def bring_back(self, chosen: CapSet) -> None:
         """If the recommended set loses an effect compared with everything, find out by which of the
         capabilities that were checked, and that no evidence shows to be needed."""
+        if not self.passes(chosen) or not self._effects_lost(chosen):
+            return
+        if sum(trial.caps == chosen for trial in self.trials) == 1:  # it may come by chance
+            self._again(chosen, None)
         if not self.passes(chosen) or not (lost := self._effects_lost(chosen)):
             return
         needs = self.task.proposal.needs

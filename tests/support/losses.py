@@ -156,7 +156,7 @@ _CONTROLS = {
     "gzip-time": "date > f; gzip f",
     "tar-time": "date +%N > f; tar cf a.tar f",
     "uptime": "uptime; cat /proc/loadavg; free -m",
-    "proc": "cat /proc/self/stat; cat /proc/self/status",
+    "proc": "cat /proc/self/stat; grep -v ctxt /proc/self/status",
     "maps": "cat /proc/self/maps",
     "ps": "ps -o pid=,ppid=,lstart=,comm=",
     "background": "for i in 1 2 3 4; do (sleep 0.0$i; echo job $i pid $$) & done; wait",
@@ -168,7 +168,8 @@ _CONTROLS = {
     "traceback": "python3 -c 'print(id(0), hash(\"a\"))'",
     "sqlite": (
         "python3 -c \"import sqlite3, os; c = sqlite3.connect('db'); "
-        "c.execute('create table t(a)'); c.execute('insert into t values (?)', (os.urandom(99),)); c.commit()\""
+        "c.execute('create table t(a)'); "
+        "c.execute('insert into t values (?)', (os.urandom(99),)); c.commit()\""
     ),
     "mode": "touch f; chmod 6$(($$ % 8))0 f",
     "own-sets": "grep Cap /proc/self/status; grep CapEff /proc/self/status > f",

@@ -111,7 +111,7 @@ class Left:
                 most = MOST_FILES - len(self.files) + 1
                 with os.scandir(full) as entries:
                     names = heapq.nsmallest(most, (entry.name for entry in entries))
-                waiting += [_joined(path, name) if path else name for name in reversed(names)]
+                waiting += [f"{path}/{name}" if path else name for name in reversed(names)]
 
     def _add(self, shown: str, path: str, entry: str, before: str | None) -> None:
         if before is not None and _is_whiteout(os.lstat(entry)):
@@ -144,8 +144,8 @@ class Left:
             return False
         if stat.S_ISREG(status.st_mode) and status.st_mtime_ns == was.st_mtime_ns:
             return True
-        if stat.S_ISREG(status.st_mode) and self._time(status) != self._time(was):
-            return self._time(status) == ""
+        if stat.S_ISREG(status.st_mode) and self._time(status):
+            return False
         return self._hash(path, status) == self._hash(before, was)
 
     def _fields(self, path: str, status: os.stat_result) -> Iterator[tuple[str, str]]:
@@ -213,7 +213,7 @@ def _from(path: str, folder: str) -> str:
 
 
 def _joined(folder: str, path: str) -> str:
-    return f"{folder}/{path}" if path else folder
+    return f"{folder}/{path or '.'}"  # an open folder is a link in /proc
 
 
 def _status(path: str) -> os.stat_result | None:

@@ -162,7 +162,7 @@ def trial(plan: dict[str, Any], top: Path, tell: Tell, undone: list[Apart[Any]])
 
 
 def _left(plan: dict[str, Any], places: list[OwnFolder], work: Path, began: float) -> Left:
-    """The changes on disk; of a trial on the user's own files, the state of its folder."""
+    """The changes on disk, or the state of its folder if it ran on the user's own files."""
     if places:
         return left_by(places, work, began)
     return Left(began, [] if plan["isolation"] == "none" else [*snapshot(work)])

@@ -245,6 +245,8 @@ def _whole_parts(text: str) -> str:
 def compare(full: Observed, less: Observed, noise: Noise = SILENCE) -> list[str]:
     """Say what was lost, one sentence for each difference to the trial with everything that is not
     noise."""
+    if full == less:
+        return []
     lost = []
     if full.exit_status != less.exit_status and not noise.exit_status:
         lost.append(f"it exits with {less.exit_status} instead of {full.exit_status}")

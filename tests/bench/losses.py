@@ -21,7 +21,7 @@ def main() -> None:
             ("controls", controls(), false_loss),
         ):
             chosen = [case for case in cases if not names or case.name in names]
-            reports = prove_all(chosen, Path(folder) / title)
+            reports = prove_all(chosen, Path(folder) / title) if chosen else {}
             wrong = 0
             for case in chosen:
                 if said := judge(case, reports.get(case.name)):

@@ -355,11 +355,7 @@ class _Search:
     def bring_back(self, chosen: CapSet) -> None:
         """If the recommended set loses an effect compared with everything, find out by which of the
         capabilities that were checked, and that no evidence shows to be needed."""
-        if not self.passes(chosen) or not self._effects_lost(chosen):
-            return
-        if sum(trial.caps == chosen for trial in self.trials) == 1:  # it may come by chance
-            self._again(chosen, None)
-        if not self.passes(chosen) or not (lost := self._effects_lost(chosen)):
+        if not (lost := self._surely_lost(chosen)):
             return
         needs = self.task.proposal.needs
         checked = frozenset(need.cap for need in needs if need.verdict in _MAY_COUNT)
@@ -375,6 +371,14 @@ class _Search:
         for cap in self.attempts.by_power(whole - chosen):
             if self.passes(chosen | {cap}):
                 self._again(chosen, cap)
+
+    def _surely_lost(self, chosen: CapSet) -> list[str]:
+        """The effects that this set loses, in two trials: one alone may lose them by chance."""
+        if not (self.passes(chosen) and self._effects_lost(chosen)):
+            return []
+        if sum(trial.caps == chosen for trial in self.trials) == 1:
+            self._again(chosen, None)
+        return self._effects_lost(chosen) if self.passes(chosen) else []
 
     def _effects_lost(self, caps: CapSet) -> list[str]:
         first = self.task.first.observed

@@ -127,7 +127,8 @@ class Left:
             and attributes == _attributes(before)
             and self._same(path, status, before, was)
         ):
-            if stat.S_ISDIR(status.st_mode) and os.listdir(entry):
+            is_top = entry.endswith("/.")
+            if stat.S_ISDIR(status.st_mode) and (is_top or os.listdir(entry)):
                 return  # it is there for what it holds
             changed = SAME
         self.files.append((shown, described(status, as_on_disk) + changed))

@@ -49,6 +49,12 @@ def test_changes_are_told_from_what_was_there(tmp_path: Path) -> None:
     assert ("upper/longer", SIZE, "6") in found.details
 
 
+def test_the_top_of_an_untouched_layer_is_no_change(tmp_path: Path) -> None:
+    """Only a trial that changed nothing below it had it, as a change."""
+    _, _, folder = _layers(tmp_path)
+    assert left_by([folder], tmp_path, time.time()).files == []
+
+
 def test_a_time_that_was_given_counts(tmp_path: Path) -> None:
     upper, _, folder = _layers(tmp_path)
     (upper / "old").touch()

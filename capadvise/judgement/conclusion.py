@@ -131,6 +131,8 @@ class Conclusion:
     """Parts that the trials do not prove, and the options of a unit that they left out."""
     in_user_namespace: bool = False
     """True if the trials ran in a user namespace of their own: the set is proven for one."""
+    compared: tuple[str, ...] = ()
+    """The traces of trials that were compared, for what is lost without a capability."""
 
     @property
     def has_set(self) -> bool:
@@ -221,6 +223,7 @@ def conclude_report(
         also_passed=tuple(_also_passed(report)),
         cautions=proven.cautions if proven else (),
         in_user_namespace=proven is not None and proven.user_namespace,
+        compared=proven.compared if proven else (),
     )
 
 

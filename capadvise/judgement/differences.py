@@ -10,14 +10,32 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from capadvise.judgement.lines import QUIET, LineNoise, learn_lines, shape_of
+
 _ANY = "*"
 """Stands for what is random in a name."""
-_WORD = r"[^\s,;()\[\]<>\"']+"
 _MOST_EXAMPLES = 3
-_MESSAGE = "new message: "
+_MESSAGE, _NO_MESSAGE = "new message: ", "no message "
 ORIGINAL = ", changed from the image"
 """Ends the text for a file that is also in the image of a container: the container's layer holds
 what was changed, and all other files are as in the image."""
+CHANGED = ", changed"
+"""Ends the text for a file that was there before the trial: all other files are as before."""
+SAME = ", as before"
+"""Ends the text for a file that a trial wrote to, or whose owner or mode it set, without a change:
+the recorded run has done the same before."""
+REMOVED = "removed"
+"""The text for a file that was there before the trial."""
+_MISSING = "missing"
+KIND, SIZE, TIME, CONTENT = "kind", "size", "time", "content"
+"""Fields of a file. Others are called ``attribute NAME``."""
+_OWNER, _MODE, _CHANGE = "owner", "mode", "change"
+Detail = tuple[str, str, str]
+"""Path, field, value."""
+_Values = frozenset[str] | None
+_FEW_BYTES = 64
+OUTPUT, CHECK = "stdout", "what the health check printed"
+"""The streams of ``Observed.printed``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +49,16 @@ class Observed:
     """Path below the scratch directory → owner, group, mode, file capabilities."""
     credentials: tuple[tuple[str, int, int], ...] = ()
     """(program, uid, gid) of the processes at check time."""
+    details: tuple[Detail, ...] = ()
+    """Kind, size, time, content and attributes of the files, of trials of commands alone."""
+    printed: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """Stream → its lines, of trials of commands alone."""
+    stopped: str = ""
+    """Where the limits ended the comparison of its files; empty: nowhere."""
+
+    def lines(self, stream: str) -> tuple[str, ...]:
+        """The lines of a stream."""
+        return dict(self.printed).get(stream, ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +68,14 @@ class _RandomName:
     folder: str
     prefix: str
     suffix: str
+    fixed: frozenset[str] = frozenset()
+    """Names in that folder that do not differ."""
 
-    def covers(self, folder: str, name: str) -> bool:
+    def covers(self, name: str) -> bool:
         """True if the name is one of them."""
         fits = name.startswith(self.prefix) and name.endswith(self.suffix)
-        return folder == self.folder and fits and len(name) >= len(self.prefix) + len(self.suffix)
+        long = len(name) >= len(self.prefix) + len(self.suffix)
+        return fits and long and name not in self.fixed
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,29 +84,68 @@ class Noise:
 
     names: tuple[_RandomName, ...] = ()
     paths: frozenset[str] = frozenset()
-    """Paths that exist only sometimes, or whose owner or mode varies."""
-    lines: frozenset[str] = frozenset()
-    """Lines of the standard error, with random-looking words replaced."""
+    """Paths that exist only sometimes."""
+    fields: frozenset[tuple[str, str]] = frozenset()
+    """Path and field that vary. If its content varies, the size of a file is compared roughly."""
+    stderr: LineNoise = QUIET
+    printed: tuple[tuple[str, LineNoise], ...] = ()
     credentials: frozenset[tuple[str, int, int]] = frozenset()
     exit_status: bool = False
 
+    def of(self, stream: str) -> LineNoise:
+        """The noise of a stream."""
+        return dict(self.printed).get(stream, QUIET)
+
+    def shapes(self, observed: Observed) -> Mapping[str, str]:
+        """Each path, without those that exist only sometimes → the path with ``*`` for its random
+        part."""
+        by_folder: dict[str, list[_RandomName]] = {}
+        for one in self.names:
+            by_folder.setdefault(one.folder, []).append(one)
+        shapes = {path: _shape(path, by_folder) for path, _ in observed.files}
+        return {path: shape for path, shape in shapes.items() if not self._comes_and_goes(shape)}
+
+    def _comes_and_goes(self, shape: str) -> bool:
+        return bool(self.paths) and any(
+            shape == one or shape.startswith(f"{one}/") for one in self.paths
+        )
+
     def files(self, observed: Observed) -> Mapping[str, str]:
-        """The files without the noise: path, with ``*`` for its random part → owners and modes of
-        all files with that path."""
+        """The files without the noise: the shape of the path → owners and modes of all files with
+        that path."""
         texts: dict[str, set[str]] = {}
+        shapes = self.shapes(observed)
         for path, text in observed.files:
-            shape = self._shape(path)
-            if not any(shape == one or shape.startswith(f"{one}/") for one in self.paths):
-                texts.setdefault(shape, set()).add(text)
+            if (shape := shapes.get(path)) is not None and (shape, _CHANGE) not in self.fields:
+                texts.setdefault(shape, set()).add(self._without_noise(shape, text))
         return {path: " and ".join(sorted(each)) for path, each in texts.items()}
 
-    def _shape(self, path: str) -> str:
-        folder = ""
-        for given in path.split("/") if self.names else (path,):
-            random = (one for one in self.names if one.covers(folder, given))
-            name = next((f"{one.prefix}{_ANY}{one.suffix}" for one in random), given)
-            folder = f"{folder}/{name}" if folder else name
-        return folder
+    def _without_noise(self, shape: str, text: str) -> str:
+        owner, space, mode = text.partition(" ")
+        mode, comma, rest = mode.partition(",")
+        owner = _ANY if (shape, _OWNER) in self.fields else owner
+        mode = _ANY if (shape, _MODE) in self.fields else mode
+        return f"{owner}{space}{mode}{comma}{rest}"
+
+    def details(self, observed: Observed) -> Mapping[tuple[str, str], frozenset[str]]:
+        """The values of the fields of the files with one shape of path."""
+        values: dict[tuple[str, str], set[str]] = {}
+        shapes = self.shapes(observed)
+        for path, name, value in observed.details:
+            if (shape := shapes.get(path)) is not None and (shape, name) not in self.fields:
+                values.setdefault((shape, name), set()).add(value)
+        return {key: frozenset(each) for key, each in values.items()}
+
+
+def _shape(path: str, by_folder: Mapping[str, Sequence[_RandomName]]) -> str:
+    if not by_folder:
+        return path
+    folder: str | None = None
+    for given in path.split("/"):
+        random = (one for one in by_folder.get(folder or "", ()) if one.covers(given))
+        name = next((f"{one.prefix}{_ANY}{one.suffix}" for one in random), given)
+        folder = name if folder is None else f"{folder}/{name}"
+    return folder or ""
 
 
 SILENCE = Noise()
@@ -83,22 +153,59 @@ SILENCE = Noise()
 
 def learn(noise: Noise, one: Observed, other: Observed) -> Noise:
     """Add the differences between two trials of one set to the known noise."""
-    for _ in range(64):  # folders first: once the name of one is known, its files are compared
-        mine, theirs = noise.files(one).keys(), noise.files(other).keys()
-        here, there = _topmost(mine - theirs), _topmost(theirs - mine)
-        more = [_random(folder, [*here[folder], *there[folder]]) for folder in here.keys() & there]
-        if not more:
-            break
-        noise = replace(noise, names=(*noise.names, *more))
-    before, after = noise.files(one), noise.files(other)
-    lines = {*one.stderr} ^ {*other.stderr}
+    noise = _learn_fields(_learn_names(noise, one, other), one, other)
+    streams = dict.fromkeys(name for name, _ in (*one.printed, *other.printed))
     return replace(
         noise,
-        paths=noise.paths | {path for path, _, _ in _changed(before, after)},
-        lines=noise.lines | {_shape_of_line(line) for line in lines},
+        stderr=learn_lines(noise.stderr, one.stderr, other.stderr),
+        printed=tuple(
+            (name, learn_lines(noise.of(name), one.lines(name), other.lines(name)))
+            for name in streams
+        ),
         credentials=noise.credentials | ({*one.credentials} ^ {*other.credentials}),
         exit_status=noise.exit_status or one.exit_status != other.exit_status,
     )
+
+
+def _learn_names(noise: Noise, one: Observed, other: Observed) -> Noise:
+    for _ in range(64):  # folders first: once the name of one is known, its files are compared
+        mine, theirs = noise.files(one).keys(), noise.files(other).keys()
+        here, there = _topmost(mine - theirs), _topmost(theirs - mine)
+        both = {path.rpartition("/")[::2] for path in mine & theirs} if here and there else set()
+        more = [
+            _random(folder, [*here[folder], *there[folder]], both)
+            for folder in here.keys() & there.keys()
+        ]
+        if not more:
+            break
+        noise = replace(noise, names=(*noise.names, *more))
+    return noise
+
+
+def _learn_fields(noise: Noise, one: Observed, other: Observed) -> Noise:
+    fields, paths = set(noise.fields), set(noise.paths)
+    for path, was, now in _changed(noise.files(one), noise.files(other)):
+        if _MISSING not in (was, now):
+            fields |= {(path, name) for name in _parts_that_differ(was, now)}
+        elif REMOVED in (was, now) or _mark(was + now):
+            fields.add((path, _CHANGE))
+        else:
+            paths.add(path)
+    noise = replace(noise, fields=frozenset(fields), paths=frozenset(paths))
+    for path, name, _, _ in _changed_details(noise, one, other):
+        fields.add((path, CONTENT if name == SIZE else name))
+    noise = replace(noise, fields=frozenset(fields))
+    for these, others in ((one, other), (other, one)):  # sizes, roughly
+        fields |= {change[:2] for change in _changed_details(noise, these, others)}
+    return replace(noise, fields=frozenset(fields))
+
+
+def _parts_that_differ(was: str, now: str) -> Iterator[str]:
+    (owner, _, mode), (other_owner, _, other_mode) = was.partition(" "), now.partition(" ")
+    if owner != other_owner:
+        yield _OWNER
+    if mode != other_mode:
+        yield _MODE
 
 
 def _topmost(paths: Iterable[str]) -> dict[str, list[str]]:
@@ -112,11 +219,14 @@ def _topmost(paths: Iterable[str]) -> dict[str, list[str]]:
     return names
 
 
-def _random(folder: str, names: Sequence[str]) -> _RandomName:
+def _random(folder: str, names: Sequence[str], fixed: Iterable[tuple[str, str]]) -> _RandomName:
     """Keep the common parts of the names; a few letters or digits can be common by chance."""
     prefix = _whole_parts(_beginning(names))
     rest = [name[len(prefix) :][::-1] for name in names]
-    return _RandomName(folder, prefix, _whole_parts(_beginning(rest))[::-1])
+    suffix = _whole_parts(_beginning(rest))[::-1]
+    return _RandomName(
+        folder, prefix, suffix, frozenset(name for where, name in fixed if where == folder)
+    )
 
 
 def _beginning(names: Sequence[str]) -> str:
@@ -132,42 +242,145 @@ def _whole_parts(text: str) -> str:
     return text[: len(text) - len(part)] if by_chance else text
 
 
-def _shape_of_line(line: str) -> str:
-    return re.sub(_WORD, lambda word: _ANY if _looks_random(word[0]) else word[0], line)
-
-
-def _looks_random(word: str) -> bool:
-    """True if it has a number (``N``), or letters of both cases after its first."""
-    return "N" in word or (any(map(str.isupper, word[1:])) and any(map(str.islower, word)))
-
-
 def compare(full: Observed, less: Observed, noise: Noise = SILENCE) -> list[str]:
     """Say what was lost, one sentence for each difference to the trial with everything that is not
     noise."""
+    if full == less:
+        return []
     lost = []
     if full.exit_status != less.exit_status and not noise.exit_status:
         lost.append(f"it exits with {less.exit_status} instead of {full.exit_status}")
-    new = {_shape_of_line(line): line for line in reversed(less.stderr) if line not in full.stderr}
-    lines = [line for shape, line in reversed(new.items()) if shape not in noise.lines]
-    lost += [f'{_MESSAGE}"{line}"' for line in lines[:_MOST_EXAMPLES]]
-    for path, was, now in _changed(noise.files(full), noise.files(less)):
-        if now == "missing" and was.endswith(ORIGINAL):
-            lost.append(f"{path} stays as it is in the image")
-        elif was == "missing" and now.endswith(ORIGINAL):
-            lost.append(f"{path} is {now}")
-        else:
-            lost.append(f"{path} is {now} instead of {was}".replace(ORIGINAL, ""))
+    lost += _compare_messages(*noise.stderr.changed(full.stderr, less.stderr))
+    lost += _compare_files(full, less, noise)
+    lost += _compare_printed(full, less, noise)
     for program, uid, gid in less.credentials:
         if (program, uid, gid) not in {*full.credentials, *noise.credentials}:
             lost.append(f"{program} runs as {uid}:{gid}")
     return lost
 
 
+def _compare_messages(gone: Sequence[str], new: Sequence[str]) -> list[str]:
+    """New ones, each shape once; those that are gone only if nothing else is said."""
+    shapes = {shape_of(line): line for line in reversed(new)}
+    said = [f'{_MESSAGE}"{line}"' for line in reversed(shapes.values())]
+    return (said or [f'{_NO_MESSAGE}"{line}"' for line in gone])[:_MOST_EXAMPLES]
+
+
+def _compare_printed(full: Observed, less: Observed, noise: Noise) -> Iterator[str]:
+    for stream, who in ((OUTPUT, "it"), (CHECK, "the health check")):
+        gone, new = noise.of(stream).changed(full.lines(stream), less.lines(stream))
+        if len(gone) == len(new) == 1:
+            yield f'{who} prints "{new[0]}" instead of "{gone[0]}"'
+            continue
+        yield from (f'{who} does not print "{line}"' for line in gone[:_MOST_EXAMPLES])
+        yield from (f'{who} prints "{line}"' for line in new[:_MOST_EXAMPLES])
+
+
+def _compare_files(full: Observed, less: Observed, noise: Noise) -> list[str]:
+    """One sentence for each file and field. Files that only one trial has show nothing if the
+    comparison was cut short."""
+    partly = bool(full.stopped or less.stopped)
+    lost = []
+    for path, was, now in _changed(noise.files(full), noise.files(less)):
+        if not partly or _MISSING not in (was, now):
+            lost.append((path, _sentence(path, was, now)))
+    told = set()
+    for path, name, before, after in _changed_details(noise, full, less):
+        if path not in told:
+            lost.append((path, _detail_sentence(path, name, before, after)))
+        if name in (KIND, SIZE):
+            told.add(path)  # its content and time differ, too
+    return [sentence for _, sentence in sorted(lost, key=lambda one: one[0])]
+
+
+def _sentence(path: str, was: str, now: str) -> str:
+    if now == _MISSING and was == REMOVED:
+        return f"{path} is not removed"
+    if now == REMOVED and was == _MISSING:
+        return f"{path} is removed"
+    if now == _MISSING and was.endswith(ORIGINAL):
+        return f"{path} stays as it is in the image"
+    if now == _MISSING and _mark(was):
+        return f"{path} {'stays as it was' if _mark(was) == CHANGED else 'is not written to'}"
+    if was == _MISSING and now.endswith(ORIGINAL):
+        return f"{path} is {now}"
+    if was == _MISSING and _mark(now):
+        return f"{path} is {_plain(now)}, changed"
+    return f"{path} is {_plain(now)} instead of {_plain(was)}"
+
+
+def _mark(text: str) -> str | None:
+    """The end of the text of a file that was there before."""
+    return next((mark for mark in (ORIGINAL, CHANGED, SAME) if text.endswith(mark)), None)
+
+
+def _plain(text: str) -> str:
+    for mark in (ORIGINAL, CHANGED, SAME):
+        text = text.replace(mark, "")
+    return text
+
+
+def _detail_sentence(path: str, name: str, was: str, now: str) -> str:
+    if name == KIND:
+        return f"{path} is {now} instead of {was}"
+    if name == SIZE:
+        return f"{path} has {now} bytes instead of {was}"
+    if name == CONTENT:
+        return f"{path} has other content"
+    if name == TIME:
+        return f"{path} has another time of change"
+    if now == _MISSING:
+        return f"{path} has no {name}"
+    return f"{path} has " + ("the " if was == _MISSING else "another value of ") + name
+
+
+def _changed_details(
+    noise: Noise, full: Observed, less: Observed
+) -> Iterator[tuple[str, str, str, str]]:
+    """Path, field, values before and now, for files that both have."""
+    before, after = noise.details(full), noise.details(less)
+    shared = noise.files(full).keys() & noise.files(less).keys()
+    for path, name in sorted({*before, *after}, key=_decisive_first):
+        was, now = before.get((path, name)), after.get((path, name))
+        if was != now and path in shared and not _says_little(noise, path, name, was, now):
+            yield path, name, _of_several(was), _of_several(now)
+
+
+def _decisive_first(field_of: tuple[str, str]) -> tuple[str, bool, bool, str]:
+    path, name = field_of
+    return path, name != KIND, name != SIZE, name
+
+
+def _says_little(noise: Noise, path: str, name: str, was: _Values, now: _Values) -> bool:
+    if name == CONTENT:
+        return was is None or now is None  # one was not read
+    if name == SIZE and (path, CONTENT) in noise.fields and was and now:
+        return not _is_little(was, now)
+    return False
+
+
+def _is_little(was: frozenset[str], now: frozenset[str]) -> bool:
+    """True if the sizes are zero or less than half of those of before."""
+    least, most = min(map(int, was)), max(map(int, now))
+    return most == 0 < least or (least >= _FEW_BYTES and 2 * most < least)
+
+
+def _of_several(values: _Values) -> str:
+    return " and ".join(sorted(values)) if values else _MISSING
+
+
 def _changed(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
     """(path, text before, text now)."""
     for path in sorted({*before, *after}):
-        if before.get(path) != after.get(path):
-            yield path, before.get(path, "missing"), after.get(path, "missing")
+        was, now = before.get(path, _MISSING), after.get(path, _MISSING)
+        if _plain(was) != _plain(now):
+            yield path, was, now
+
+
+def effects(lost: Sequence[str]) -> list[str]:
+    """The differences without those in the messages: a program that goes on without a capability
+    often says so."""
+    return [one for one in lost if not one.startswith((_MESSAGE, _NO_MESSAGE))]
 
 
 def examples(lost: Sequence[str]) -> str:
@@ -193,6 +406,8 @@ class Comparisons:
     """Makes a second trial with everything; None: it failed."""
     _noise: Noise | None = None
     """None: nothing has differed yet."""
+    _more: int = 2
+    """How often everything can be tried again."""
     _compared: dict[int, tuple[Observed, Observed]] = field(default_factory=dict)
     """By the number of each trial that passed: the traces that it is compared with, and its own."""
     _lost: dict[int, tuple[str, ...]] = field(default_factory=dict)
@@ -205,14 +420,24 @@ class Comparisons:
         return self._noise is not None
 
     def lost(self, more: Observed, less: Observed) -> list[str]:
-        """The differences that only the capabilities can explain."""
-        if not compare(more, less):
-            return []
-        if self._noise is None:
-            self._noise = SILENCE
-            if (again := self.once_more()) is not None:
+        """The differences that only the capabilities can explain. If there is one, everything is
+        tried a second time, and a third time if that was not the same again."""
+        while (lost := compare(more, less, self._noise or SILENCE)) and self._more:
+            left, self._more = self._more - 1, 0  # what it tries is compared, too
+            again = self.once_more()
+            if again is not None:
+                differs = compare(self.first, again) or compare(again, self.first)
+                self._more = left if differs else 0
                 self.equal(self.first, again)
-        return compare(more, less, self._noise)
+        return lost
+
+    def known_lost(self, more: Observed, less: Observed) -> list[str]:
+        """The same, with the noise that is known by now."""
+        return compare(more, less, self._noise or SILENCE)
+
+    def compared(self) -> tuple[str, ...]:
+        """The kinds of traces that trials were compared by."""
+        return tuple(_compared(self.first, self._noise or SILENCE))
 
     def equal(self, one: Observed, other: Observed) -> None:
         """Learn from two trials of one set: their differences are noise."""
@@ -231,3 +456,22 @@ class Comparisons:
             noise = self._noise or SILENCE
             self._lost[number] = tuple(compare(*self._compared[number], noise))
         return self._lost[number]
+
+
+def _compared(first: Observed, noise: Noise) -> Iterator[str]:
+    if count := len(first.files):
+        folders = len({path.rpartition("/")[0] for path, _ in first.files})
+        what = "owners and modes" if not first.details else _ALL_FIELDS
+        files = f"{count} {'changed ' if first.details else ''}file{'s' * (count != 1)}"
+        varying = sum(name == CONTENT for _, name in noise.fields)
+        but = f" (the contents of {varying} of them vary)" if varying else ""
+        yield f"{what} of {files} in {folders} folder{'s' * (folders != 1)}{but}"
+    yield from (name for name, _ in first.printed)
+    yield "stderr"
+    if first.credentials:
+        yield "users of the processes"
+    if not noise.exit_status:
+        yield "exit status"
+
+
+_ALL_FIELDS = "owners, modes, sizes, attributes and contents"

@@ -55,7 +55,8 @@ class Proven:
     untried: CapSet = frozenset()
     """Needed in the recording, but not used in the trial that had everything."""
     cautions: tuple[str, ...] = ()
-    """The parts of the lifecycle that are not proven, one sentence each."""
+    """The parts of the lifecycle that are not proven, and what the comparison of the trials leaves
+    open, one sentence each."""
     user_namespace: bool = False
     """The trials were made in a user namespace: the sets are needed there."""
     logs: tuple[str, ...] = ()
@@ -68,6 +69,8 @@ class Proven:
     """The day on which they were made, as ``2026-11-30``; empty in older reports."""
     hardening: Hardening | None = None
     """The options with which a unit also works; None: no option was tried."""
+    compared: tuple[str, ...] = ()
+    """The traces of trials that were compared: ``stdout``; empty in older reports."""
 
     def alternatives(self, cap: Cap) -> tuple[Trial, ...]:
         """The trials with something else in its place."""
@@ -84,6 +87,8 @@ class TrialOutcome:
     observed: Observed
     refused: CapSet = frozenset()
     """Capabilities without which a call failed in this trial."""
+    used: CapSet | None = None
+    """Capabilities that its checks show to be needed; None: they were not observed."""
     kept: CapSet = frozenset()
     """Capabilities that programs keep by capset(2)."""
     failed_at: str | None = None

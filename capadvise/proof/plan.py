@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from capadvise.judgement.decide import Proposal
-from capadvise.judgement.differences import Comparisons, Observed
+from capadvise.judgement.decide import Proposal, Verdict
+from capadvise.judgement.differences import Comparisons, Observed, effects, examples
 from capadvise.judgement.proven import (
     Interrupted,
     NotProvable,
@@ -29,6 +29,7 @@ RunTrial = Callable[[CapSet], TrialOutcome]
 Say = Callable[[Trial], None]
 Ahead = Callable[[Sequence[Attempt]], None]
 """Gets the likely next trials, the likeliest first, to run them side by side."""
+_MAY_COUNT = (Verdict.INCIDENTAL, Verdict.DENIED)
 Risk = Callable[[Cap], int]
 """The power that a capability gives an attacker: more is worse."""
 
@@ -89,6 +90,7 @@ def prove(
             search.regain(search.recommended(minimal))
             minimal = search.with_alternatives(minimal)
             minimal = search.with_what_is_kept(minimal, search.recommended(minimal) - task.untried)
+            search.bring_back(search.recommended(minimal))
             if beside is not None:
                 search.try_companions(minimal, beside)
             sound = search.in_its_time(search.recommended(minimal))
@@ -104,7 +106,9 @@ def prove(
         sound,
         complete,
         task.untried,
+        search.cautions(minimal),
         logs=search.logs,
+        compared=search.comparisons.compared(),
     )
 
 
@@ -125,6 +129,8 @@ class _Search:
     """The number of times that late trials were forgotten."""
     logs: tuple[str, ...] = ()
     """The output of the two trials that did not agree."""
+    at_chance: CapSet = frozenset()
+    """Capabilities that only some of the trials with everything used."""
     best: CapSet | None = None
     start: CapSet = frozenset()
     """The set from which capabilities are removed: it passes, and loses least."""
@@ -180,6 +186,8 @@ class _Search:
     def _everything_again(self) -> Observed | None:
         again = self.run_trial(self.task.everything)
         self._note(self.task.everything, again, repeat=True)
+        if again.used is not None and self.task.first.used is not None:
+            self.at_chance |= self.task.first.used ^ again.used
         return again.observed if again.passed else None
 
     def with_what_is_kept(self, minimal: CapSet, recommended: CapSet) -> CapSet:
@@ -343,6 +351,60 @@ class _Search:
             if cap in minimal:
                 outcome = beside.run_trial(minimal - {cap}, companion)
                 self._note(minimal - {cap}, outcome, cap, instead=(companion.words,))
+
+    def bring_back(self, chosen: CapSet) -> None:
+        """If the recommended set loses an effect compared with everything, find out by which of the
+        capabilities that were checked, and that no evidence shows to be needed."""
+        if not (lost := self._surely_lost(chosen)):
+            return
+        needs = self.task.proposal.needs
+        checked = frozenset(need.cap for need in needs if need.verdict in _MAY_COUNT)
+        whole = chosen | (checked & self.task.everything)
+        if whole == chosen or not self.passes(whole):
+            return
+        least = len(self._effects_lost(whole))
+        if least >= len(lost):
+            return
+        for cap in self.attempts.by_power(whole - chosen):
+            if self.passes(whole - {cap}) and len(self._effects_lost(whole - {cap})) <= least:
+                whole = whole - {cap}
+        for cap in self.attempts.by_power(whole - chosen):
+            if self.passes(chosen | {cap}):
+                self._again(chosen, cap)
+
+    def _surely_lost(self, chosen: CapSet) -> list[str]:
+        """The effects that this set loses, in two trials: one alone may lose them by chance."""
+        if not (self.passes(chosen) and self._effects_lost(chosen)):
+            return []
+        if sum(trial.caps == chosen for trial in self.trials) == 1:
+            self._again(chosen, None)
+        return self._effects_lost(chosen) if self.passes(chosen) else []
+
+    def _effects_lost(self, caps: CapSet) -> list[str]:
+        first = self.task.first.observed
+        return effects(self.comparisons.lost(first, self.outcomes[caps].observed))
+
+    def cautions(self, minimal: CapSet | None) -> tuple[str, ...]:
+        """Sentences for all that the comparison of the trials leaves open."""
+        if minimal is None:
+            return ()
+        cautions = []
+        chosen = self.recommended(minimal)
+        at_chance = self.at_chance - chosen
+        if at_chance:
+            names = ", ".join(cap.short for cap in sorted(at_chance))
+            cautions.append(
+                f"of several trials with every capability, only some used {names}: a loss "
+                "without it can have been taken for chance"
+            )
+        outcome = self.outcomes.get(chosen)
+        if outcome is not None and outcome.passed:
+            lost = self.comparisons.known_lost(self.task.first.observed, outcome.observed)
+            if lost:
+                cautions.append(f"compared with every capability, it loses: {examples(lost)}")
+        if stopped := self.task.first.observed.stopped:
+            cautions.append(f"the comparison of the changed files stopped {stopped}")
+        return tuple(cautions)
 
     def regain(self, chosen: CapSet) -> None:
         """If the recommended set fails, or loses something compared with the first one, find out by

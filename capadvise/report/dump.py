@@ -71,7 +71,7 @@ def _conclusion(report: Report, conclusion: Conclusion) -> dict[str, Any]:
         "also_passed": [
             {"caps": names(one.caps), "with": _with(one.beside)} for one in conclusion.also_passed
         ],
-        "compared": [],
+        "compared": list(conclusion.compared),
         "companions": {"no_new_privs": _option_tried(report), "seccomp": "not-tried"},
         "not_tested": list(not_tested(report)),
         "next": shlex.join(conclusion.next.words),
@@ -177,7 +177,7 @@ def _need(need: Need, risk: Risk | None, placed: Placed) -> dict[str, Any]:
 def _proof(proven: Proven) -> dict[str, Any]:
     return {
         **_part(proven, "isolation", "user_namespace", "leaves_nothing", "flaky", "complete"),
-        **_part(proven, "untried", "cautions", "logs", "date"),
+        **_part(proven, "untried", "cautions", "logs", "date", "compared"),
         "hardening": None if proven.hardening is None else _hardening(proven.hardening),
         "recommended": {"sound": proven.recommended_sound},
         "minimal": None

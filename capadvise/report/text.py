@@ -380,7 +380,7 @@ def judged_function(judged: Judged) -> str:
 def _rest(proposal: Proposal) -> Iterator[str]:
     """A line for each verdict on capabilities that were checked and are not needed."""
     for verdict, said in (
-        (Verdict.OPTIONAL, "Optional, nothing was lost without it"),
+        (Verdict.OPTIONAL, "Optional, nothing that was compared was lost without it"),
         (Verdict.INCIDENTAL, "Checked, but not needed (incidental)"),
         (Verdict.DENIED, "Denied, no effect"),
     ):
@@ -420,6 +420,8 @@ def tested_lines(report: Report) -> Iterator[str]:
     whose cautions say it."""
     if is_tried(report):
         yield f"Tested in each trial: {_trial(report.workload)}."
+    if report.proven is not None and report.proven.compared:
+        yield f"Compared: {'; '.join(map(printable, report.proven.compared))}."
     yield from not_tested_line(report)
 
 

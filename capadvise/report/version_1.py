@@ -16,7 +16,7 @@ _VERDICTS = {
     "not-checked": "unused",
 }
 _TARGET_OF_2 = ("granted",)
-_PROOF_OF_2 = ("date",)
+_PROOF_OF_2 = ("date", "compared")
 
 
 def upgraded(raw: Mapping[str, Any]) -> dict[str, Any]:

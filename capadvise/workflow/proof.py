@@ -91,6 +91,8 @@ class _Proof:
     def _run(self, attempt: Attempt, observed: bool, part: Stop) -> TrialOutcome:
         self._listener.starting(attempt.caps, attempt.beside)
         beside = () if attempt.beside is None else (attempt.beside,)
+        # Chance shows in a second trial with everything by other checks, too.
+        observed = observed or attempt.caps == runner.everything(self._job)
         job = replace(self._job, observed=observed, beside=beside)
         if attempt.patient:
             job = self._patient(job)
@@ -148,7 +150,7 @@ class _Proof:
         stop = self._job.stop
         proven = replace(
             proven,
-            cautions=cautions,
+            cautions=(*cautions, *proven.cautions),
             user_namespace=self._job.userns,
             date=today(),
             leaves_nothing=stop is not None and stop.leaves_nothing,

@@ -92,7 +92,7 @@ def test_what_is_lost_names_the_scratch_folder_as_the_workload_does(tmp_path: Pa
     report, _ = prove(workload(tmp_path, text))
     assert [need["lost_without"] for need in report["needs"] if need["lost_without"]] == [
         "new message: \"chown: changing ownership of '$W/f': Operation not permitted\"; "
-        "f is 0:0 0644 instead of 65534:0 0644"
+        'f is 0:0 0644 instead of 65534:0 0644; it prints "lost"'
     ]
 
 

@@ -27,6 +27,7 @@ from capadvise.kernel import libc, uapi
 from capadvise.kernel.mounting import copy_folder, make_mounts_private, path_of, put_overlay
 from capadvise.kernel.posture.mounts import Mount, parse_mounts
 from capadvise.model import clone_flags
+from capadvise.proof.trials.left import OwnFolder, own_folder
 
 FRESH = ("/etc", "/var/log", "/var/spool", "/var/tmp")
 """The folders that a workload of a file sees through covers."""
@@ -61,13 +62,14 @@ def isolate(
     in_place: bool,
     memory: int,
     userns: bool,
-) -> str | None:
+) -> tuple[str | None, list[OwnFolder]]:
     """Enter new mount, network, UTS and IPC namespaces, and cover the folders that programs write
     to; for a recorded command, all that is on disk. ``memory``: bytes for its scratch directory in
     memory; 0 if it is on disk. With ``userns``, the namespaces belong to a new user namespace,
-    whose path is returned. Raises OSError and CannotCover."""
+    whose path is returned. Also returned: the places that hold what the trial leaves. Raises
+    OSError and CannotCover."""
     if kind in ("none", "container", "unit"):  # their engine or manager isolates them
-        return None
+        return None, []
     sysctls = {name: Path("/proc/sys", *name.split(".")) for name in DECIDING_SYSCTLS}
     values = {name: path.read_text() for name, path in sysctls.items() if path.exists()}
     users = _enter_user_namespace() if userns else None
@@ -76,14 +78,15 @@ def isolate(
         libc.unshare(clone_flags.CLONE_NEWNS | networked)
     make_mounts_private()
     _loopback_up()
-    if not in_place:
-        _cover(kind, top, fresh, cwd)
+    places = [] if in_place else _cover(kind, top, fresh, cwd)
     if memory and cwd is None:  # its content is thrown away: no need to wait for a disk
         libc.mount("scratch", str(top / "w"), 0, "tmpfs", f"mode=0755,size={memory}")
     if kind == "command":
         for name, value in values.items():
             sysctls[name].write_text(value)
-    return users
+    if cwd is None:
+        places += [own_folder(str(top / name), str(top / name)) for name in ("w", "home")]
+    return users, places
 
 
 def _covered(kind: str, fresh: list[str], here: str | None, emptied: list[str]) -> list[str]:
@@ -96,7 +99,8 @@ def _covered(kind: str, fresh: list[str], here: str | None, emptied: list[str]) 
     return list(dict.fromkeys(os.path.realpath(folder) for folder in folders))
 
 
-def _cover(kind: str, top: Path, fresh: list[str], cwd: str | None) -> None:
+def _cover(kind: str, top: Path, fresh: list[str], cwd: str | None) -> list[OwnFolder]:
+    """Put the covers, and return them."""
     if kind == "command":  # it stays writable when the root becomes read-only
         libc.mount("/tmp", "/tmp", uapi.MS_BIND | uapi.MS_REC)
     scratch = top / "layers"
@@ -110,6 +114,7 @@ def _cover(kind: str, top: Path, fresh: list[str], cwd: str | None) -> None:
             covers.cover(folder, always=here)
     for folder, mode in _EMPTIED.items():
         libc.mount("empty", folder, 0, "tmpfs", f"mode={mode}")
+        covers.places.append(own_folder(folder, folder))
     os.mkdir("/run/lock")
     os.chmod("/run/lock", 0o1777)
     if hold is not None and here is not None:  # its working directory is not emptied
@@ -118,6 +123,7 @@ def _cover(kind: str, top: Path, fresh: list[str], cwd: str | None) -> None:
         os.close(hold)
     if kind == "command":
         _protect_root()
+    return covers.places
 
 
 def _all_on_disk() -> list[str]:
@@ -150,6 +156,7 @@ class Covers:
         when a folder around it is covered."""
         self._scratch, self._keep = scratch, keep
         self._count = 0
+        self.places: list[OwnFolder] = []
         self._mounts = {mount.target: mount for mount in _mounts()}
 
     def cover(self, folder: str, *, always: str | None = None) -> None:
@@ -198,9 +205,12 @@ class Covers:
         layer.mkdir(mode=0o700)
         if in_memory:  # an upper layer may not lie in its own lower one
             libc.mount("cover", str(layer), 0, "tmpfs", "mode=0700")
-        if not put_overlay(lower, layer, target):
+        if put_overlay(lower, layer, target):
+            self.places.append(own_folder(target, str(layer / "upper"), lower))
+        else:
             copy_folder(lower, layer / "copy", target)
             libc.mount(str(layer / "copy"), target, uapi.MS_BIND)
+            self.places.append(own_folder(target, str(layer / "copy"), lower))
 
 
 def _wanted(mount: Mount, always: str | None) -> bool:

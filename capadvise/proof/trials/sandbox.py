@@ -21,11 +21,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, BinaryIO, Generic, NoReturn, Protocol, TypeVar, cast
 
 from capadvise.catalog import default
-from capadvise.judgement.decide import Verdict, decide
+from capadvise.judgement.decide import Verdict, decide, decide_all
+from capadvise.judgement.differences import CHECK, OUTPUT
 from capadvise.kernel import folders, libc
 from capadvise.kernel.folders import Files, snapshot
 from capadvise.kernel.odd_start import adopt_limits
@@ -39,15 +41,21 @@ from capadvise.observe.supervise.observation import Observation
 from capadvise.observe.supervise.record import observe
 from capadvise.proof.trials.groups import numbers, of_refused_files
 from capadvise.proof.trials.isolation import isolate
+from capadvise.proof.trials.left import Left, OwnFolder, left_by
 from capadvise.proof.trials.rounds import RoundResult, run_rounds
 from capadvise.proof.trials.stages import SO_FAR, serve
 from capadvise.report.dump import as_json, dump_recording
 
 _LARGEST_OUTPUT = 20000
+_MOST_COMPARED, _MOST_LINES = 64 << 10, 1000
+"""Bytes and lines of the standard output that are compared one by one."""
+_COMPARED = ("command", "workload", "none")
+"""The isolations whose standard output is compared."""
 _ROOM = 64 << 10
 """A disk with less than so many bytes is full."""
 OUT, ERR = "stdout", "stderr"
 """The files in a trial's folder with the output of its target."""
+_SHOWN = {ERR: _LARGEST_OUTPUT, OUT: 2000}
 Given = tuple[str, int]
 """A file, and the offset to begin at."""
 SoFar = Callable[[Sequence[Recording]], None]
@@ -126,13 +134,14 @@ def _end_all(undone: list[Apart[Any]]) -> None:
 def trial(plan: dict[str, Any], top: Path, tell: Tell, undone: list[Apart[Any]]) -> None:
     """Run all rounds, from set-up to tear-down. ``tell`` gets the result as soon as it is known;
     ``undone`` holds what the rounds still undo then."""
+    began = time.time()
     work = Path(plan["cwd"]) if plan["cwd"] else top / "w"
     if not plan["cwd"]:
         work.mkdir(mode=0o755)
         (top / "home").mkdir(mode=0o700)
     os.environ.clear()
     os.environ.update(plan["env"])
-    _isolate(plan, top)
+    places = _isolate(plan, top)
     os.chdir(work)
     shell(plan["setup"], top, "setup", 60, needed=True)
     if plan["user"] and not plan["cwd"]:
@@ -147,10 +156,16 @@ def trial(plan: dict[str, Any], top: Path, tell: Tell, undone: list[Apart[Any]])
             return observation
 
         rounds, seconds = _rounds(plan, top, run, tell)
-        files = () if plan["isolation"] == "none" else snapshot(work)
-        tell(_result(plan, top, rounds, files, seconds))
+        tell(_result(plan, top, rounds, _left(plan, places, work, began), seconds))
     _end_all(undone)
     shell(plan["teardown"], top, "teardown", 30, needed=False)
+
+
+def _left(plan: dict[str, Any], places: list[OwnFolder], work: Path, began: float) -> Left:
+    """The changes on disk, or the state of its folder if it ran on the user's own files."""
+    if places:
+        return left_by(places, work, began)
+    return Left(began, [] if plan["isolation"] == "none" else [*snapshot(work)])
 
 
 def _trial_elsewhere(plan: dict[str, Any], top: Path, tell: Tell, undone: list[Apart[Any]]) -> None:
@@ -175,12 +190,12 @@ def _trial_elsewhere(plan: dict[str, Any], top: Path, tell: Tell, undone: list[A
             return cast(Observation, observation)
 
         rounds, seconds = _rounds(plan, top, run, tell)
-        tell(_result(plan, top, rounds, files[-1], seconds))
+        tell(_result(plan, top, rounds, Left(0, [*files[-1]]), seconds))
 
 
-def _isolate(plan: dict[str, Any], top: Path) -> None:
+def _isolate(plan: dict[str, Any], top: Path) -> list[OwnFolder]:
     try:
-        plan["namespace"] = isolate(
+        plan["namespace"], places = isolate(
             *(plan["isolation"], top, plan["fresh"], plan["cwd"]),
             **{key: plan[key] for key in ("in_place", "memory", "userns")},
         )
@@ -192,6 +207,7 @@ def _isolate(plan: dict[str, Any], top: Path) -> None:
     store = (plan["before"] or {}).get("cwd")
     if plan["isolation"] == "command" and not plan["in_place"] and store:
         folders.restore(plan["cwd"], Path(store))
+    return places
 
 
 def _rounds(
@@ -204,7 +220,7 @@ def _rounds(
 
     def tell_so_far(more: Sequence[Recording] = ()) -> None:
         if plan["tells"]:
-            tell(_result(plan, top, results, (), seconds, more), so_far=True)
+            tell(_result(plan, top, results, Left(0), seconds, more), so_far=True)
 
     def logged_run(number: int, command: Command) -> Observation:
         def so_far(recordings: Sequence[Recording]) -> None:
@@ -240,16 +256,14 @@ def _result(
     plan: dict[str, Any],
     top: Path,
     rounds: list[RoundResult],
-    files: Files,
+    left: Left,
     seconds: float,
     more: Sequence[Recording] = (),
 ) -> dict[str, Any]:
     """``more``: recordings of a round that goes on."""
-    text, printed, last = (
-        _end_of_output(top, ERR, _LARGEST_OUTPUT),
-        _end_of_output(top, OUT, 2000),
-        rounds[-1],
-    )
+    own = partial(_with_own_names, top)
+    text, printed = (own(end_of(top / name, size)) for name, size in _SHOWN.items())
+    last = rounds[-1]
     lines = text.splitlines()
     if not last.passed:
         _require_room(top, Path.cwd())
@@ -258,7 +272,7 @@ def _result(
     posture = rounds[0].observation.posture
     return {
         "passed": last.passed,
-        "why": (last.why or last_words(text)).replace(f"{top}/w", "$W"),
+        "why": own(last.why or last_words(text)),
         "failed_at": act,
         "late": not last.passed and last.late,
         "rounds_passed": len(rounds) - (not last.passed),
@@ -266,9 +280,10 @@ def _result(
         "seconds": round(seconds, 3),
         "exit": last.observation.recording.exit_status,
         "stderr": [re.sub(r"\d+", "N", line)[:200] for line in lines[:200]],
-        "files": files,
+        **_compared(plan, top, left, last),
         "credentials": sorted({item for one in rounds for item in one.observation.credentials}),
-        "refused": sorted({name for recording in recordings for name in _wanted(recording, act)}),
+        "used": _used(plan, recordings),
+        "refused": _refused(recordings, act),
         "groups": of_refused_files(recordings, plan["user"]) if plan["retry"] else [],
         "recordings": [
             dump_recording(recording, default(), posture.mac) for recording in recordings
@@ -281,6 +296,16 @@ def _result(
     }
 
 
+def _compared(plan: dict[str, Any], top: Path, left: Left, last: RoundResult) -> dict[str, Any]:
+    own = partial(_with_own_names, top)
+    return {
+        "files": [(own(path), text) for path, text in left.files],
+        "details": [(own(path), name, value) for path, name, value in left.details],
+        "stopped": own(left.stopped),
+        "printed": _printed(plan, top, last) if plan["isolation"] in _COMPARED else [],
+    }
+
+
 def _require_room(*places: Path) -> None:
     """A failure on a full disk shows nothing about capabilities."""
     for place in places:
@@ -289,10 +314,38 @@ def _require_room(*places: Path) -> None:
             raise StageError(f"no space left on the disk that holds {place}")
 
 
-def _end_of_output(top: Path, name: str, size: int) -> str:
-    """The output of the target. The name of its scratch directory, which differs in each trial, is
-    replaced."""
-    return end_of(top / name, size).replace(f"{top}/w", "$W")
+def _with_own_names(top: Path, text: str) -> str:
+    """Replace the names of the trial's own folders, which differ each time."""
+    for folder, name in ((top / "w", "$W"), (top / "home", "$HOME"), (top, "$TRIAL")):
+        text = text.replace(str(folder), name)
+    return text
+
+
+def _printed(plan: dict[str, Any], top: Path, last: RoundResult) -> list[tuple[str, list[str]]]:
+    """The lines of the standard output, and those of the health check that passed."""
+    streams = [(OUTPUT, _lines(top / OUT))]
+    if plan["check"] and last.observation.check_passed:
+        streams.append((CHECK, _few_lines(last.observation.check_said)))
+    return [(name, [_with_own_names(top, line) for line in lines]) for name, lines in streams]
+
+
+def _lines(path: Path) -> list[str]:
+    """The lines of a text; of other output, and of what is too long, size and hash."""
+    with path.open("rb") as file:
+        begin = file.read(_MOST_COMPARED)
+        size = os.fstat(file.fileno()).st_size
+        lines = [] if b"\0" in begin else _few_lines(begin.decode(errors="backslashreplace"))
+        if size <= _MOST_COMPARED and lines:
+            return lines
+        digest = blake2b(begin, digest_size=6)
+        if size > _MOST_COMPARED:
+            file.seek(-min(size - _MOST_COMPARED, _MOST_COMPARED), os.SEEK_END)
+            digest.update(file.read(_MOST_COMPARED))
+    return [*lines[:-1], f"({size} bytes, {digest.hexdigest()})"] if size else []
+
+
+def _few_lines(text: str) -> list[str]:
+    return [line[:300] for line in text.splitlines()[:_MOST_LINES]]
 
 
 def _wanted(recording: Recording, failed_at: str | None) -> list[str]:
@@ -303,6 +356,17 @@ def _wanted(recording: Recording, failed_at: str | None) -> list[str]:
         for need in decide(judged, default()).needs
         if need.verdict is Verdict.NEEDED or (need.verdict is Verdict.DENIED and need.evidence)
     ]
+
+
+def _refused(recordings: Sequence[Recording], failed_at: str | None) -> list[str]:
+    return sorted({name for one in recordings for name in _wanted(one, failed_at)})
+
+
+def _used(plan: dict[str, Any], recordings: Sequence[Recording]) -> list[str] | None:
+    if not plan["observed"]:
+        return None
+    needs = decide_all(tuple(recordings), default()).needs if recordings else ()
+    return [need.cap.name for need in needs if need.verdict is Verdict.NEEDED]
 
 
 def _command_of(plan: dict[str, Any]) -> Command:

@@ -7,7 +7,19 @@ import string
 
 import pytest
 
-from capadvise.judgement.differences import ORIGINAL, SILENCE, Observed, compare, examples, learn
+from capadvise.judgement.differences import (
+    CHANGED,
+    ORIGINAL,
+    OUTPUT,
+    SAME,
+    SILENCE,
+    Comparisons,
+    Observed,
+    compare,
+    effects,
+    examples,
+    learn,
+)
 
 OWN, LOST = "1000:1000 0644", "0:0 0644"
 
@@ -98,3 +110,94 @@ def test_what_a_layer_does_not_hold_is_not_said_to_be_missing_where_the_image_ha
     ]
     assert compare(Observed(0), less) == ["data is 0:0 0700, changed from the image"]
     assert compare(changed, less)[0] == "data is 0:0 0700 instead of 5:0 0755"
+
+
+def _left(size: str, content: str, *more: tuple[str, str, str]) -> Observed:
+    details = (("f", "kind", "a file"), ("f", "size", size), ("f", "content", content), *more)
+    return Observed(0, files=(("f", "0:0 0644"),), details=details)
+
+
+def test_each_field_of_a_file_counts() -> None:
+    full = _left("104", "a", ("f", "attribute trusted.a", "1"), ("f", "time", "9"))
+    assert compare(full, _left("0", "b", ("f", "time", "9"))) == [
+        "f has 0 bytes instead of 104",
+    ]
+    assert compare(full, _left("104", "b", ("f", "time", ""))) == [
+        "f has no attribute trusted.a",
+        "f has other content",
+        "f has another time of change",
+    ]
+
+
+def test_a_field_that_varies_hides_no_other() -> None:
+    noise = learn(SILENCE, _left("104", "a"), _left("98", "b"))
+    assert compare(_left("104", "c"), _left("99", "d"), noise) == []
+    assert compare(_left("104", "c"), _left("0", "d"), noise) == ["f has 0 bytes instead of 104"]
+    lost = Observed(0, files=(("f", LOST),), details=_left("98", "b").details)
+    owned = Observed(0, files=(("f", OWN),), details=_left("98", "b").details)
+    assert compare(owned, lost, noise) == [f"f is {LOST} instead of {OWN}"]
+
+
+def test_an_owner_that_varies_hides_no_mode_and_nothing_below() -> None:
+    one = Observed(0, files=(("d", "1:1 0755"), ("d/f", OWN)))
+    noise = learn(SILENCE, one, Observed(0, files=(("d", "2:2 0755"), ("d/f", OWN))))
+    less = Observed(0, files=(("d", "3:3 0700"), ("d/f", LOST)))
+    assert compare(one, less, noise) == [
+        "d is * 0700 instead of * 0755",
+        f"d/f is {LOST} instead of {OWN}",
+    ]
+
+
+def test_what_was_there_before_is_not_missing() -> None:
+    full = Observed(0, files=(("/var/f", f"5:0 0644{CHANGED}"), ("/var/g", f"5:0 0644{SAME}")))
+    full = Observed(0, files=(*full.files, ("/var/h", "removed")))
+    assert compare(full, Observed(0)) == [
+        "/var/f stays as it was",
+        "/var/g is not written to",
+        "/var/h is not removed",
+    ]
+
+
+def test_files_that_only_one_has_are_nothing_if_the_comparison_stopped() -> None:
+    full = Observed(0, files=(("a", OWN), ("b", OWN)), stopped="after 2 changed files, at b")
+    assert compare(full, Observed(0, files=(("a", LOST),))) == [f"a is {LOST} instead of {OWN}"]
+
+
+def test_lines_of_the_standard_output_are_a_loss() -> None:
+    def printed(*lines: str) -> Observed:
+        return Observed(0, printed=((OUTPUT, lines),))
+
+    assert compare(printed("104 d"), printed("4 d")) == ['it prints "4 d" instead of "104 d"']
+    assert compare(printed("a", "b"), printed("b")) == ['it does not print "a"']
+    noise = learn(SILENCE, printed("pid 1"), printed("pid 2"))
+    assert compare(printed("pid 3"), printed("pid 4"), noise) == []
+
+
+def test_messages_are_no_effects() -> None:
+    full, less = Observed(0, ("ready",)), Observed(1, ("cannot",))
+    assert effects(compare(full, less)) == ["it exits with 1 instead of 0"]
+    assert effects(compare(full, Observed(0))) == []
+
+
+def _printing(*numbers: int) -> list[Observed]:
+    return [Observed(0, printed=((OUTPUT, (f"pid {number}", "ready")),)) for number in numbers]
+
+
+@pytest.mark.parametrize(("numbers", "asked"), [((1, 1, 1), 1), ((1, 2, 3), 2)])
+def test_everything_is_tried_three_times_where_two_differ(
+    numbers: tuple[int, ...], asked: int
+) -> None:
+    first, *again = _printing(*numbers)
+    runs = iter(again)
+    comparisons = Comparisons(first, lambda: next(runs))
+    assert comparisons.lost(first, Observed(0)) != []
+    assert len([*runs]) == 2 - asked
+
+
+def test_what_was_compared_is_named() -> None:
+    comparisons = Comparisons(_left("1", "a"), lambda: None)
+    assert comparisons.compared() == (
+        "owners, modes, sizes, attributes and contents of 1 changed file in 1 folder",
+        "stderr",
+        "exit status",
+    )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from capadvise.judgement.decide import Need, Proof, Proposal, Verdict
-from capadvise.judgement.differences import Observed
+from capadvise.judgement.differences import OUTPUT, Observed
 from capadvise.judgement.proven import Interrupted, NotProvable, TrialOutcome, conclude
 from capadvise.model.caps import Cap, CapSet
 from capadvise.proof.plan import SearchTask, prove
@@ -226,3 +226,52 @@ def test_a_doubtful_need_is_given_all_its_time() -> None:
     known = Proposal((need, *proposal("SETUID").needs), caps("SETUID") | {Cap(21)})
     fake = Late(needing("SETUID"), late=frozenset({(caps("SETUID"), 0)}))
     assert fake.prove(known).minimal == caps("SETUID")
+
+
+def _also_checked(known: Proposal, name: str) -> Proposal:
+    need = Need(Cap.parse(name), Verdict.INCIDENTAL, Proof.CALL_SITE, "r")
+    return replace(known, needs=(*known.needs, need))
+
+
+def test_a_loss_that_no_evidence_explains_is_traced_to_its_capability() -> None:
+    """What ``getfattr`` lists depends on SYS_ADMIN, whose check the catalog calls incidental."""
+
+    def observe(given: CapSet) -> Observed:
+        lines = ("trusted.a",) if caps("SYS_ADMIN") <= given else ()
+        return Observed(0, printed=((OUTPUT, lines),))
+
+    known = _also_checked(_also_checked(proposal("CHOWN"), "SYS_ADMIN"), "KILL")
+    fake = KnownWorkload(needing("CHOWN"), observe)
+    proven = fake.prove(known)
+    concluded = conclude(known, proven)
+    assert (proven.minimal, concluded.recommended) == (caps("CHOWN"), caps("CHOWN SYS_ADMIN"))
+    assert concluded.need(Cap.parse("SYS_ADMIN")).lost_without == 'it does not print "trusted.a"'
+    assert proven.recommended_sound
+    assert proven.cautions == ()
+
+
+def test_a_message_alone_is_a_caution_and_no_member() -> None:
+    def observe(given: CapSet) -> Observed:
+        return Observed(0, () if caps("KILL") <= given else ("cannot kill",))
+
+    known = _also_checked(proposal("CHOWN"), "KILL")
+    proven = KnownWorkload(needing("CHOWN"), observe).prove(known)
+    assert conclude(known, proven).recommended == caps("CHOWN")
+    assert proven.cautions == (
+        'compared with every capability, it loses: new message: "cannot kill"',
+    )
+
+
+def test_a_use_that_comes_by_chance_is_a_caution() -> None:
+    numbers = iter(range(100))
+
+    def run(given: CapSet) -> TrialOutcome:
+        number = next(numbers)
+        files = (("f", "1:1 0644" if number == 0 else "0:0 0644"),)
+        used = caps("CHOWN") if number == 0 else frozenset[Cap]()
+        return TrialOutcome(True, "", 0.1, Observed(0, files=files), used=used)
+
+    known = proposal("CHOWN")
+    proven = prove(SearchTask(known, EVERYTHING, run(EVERYTHING), "workload", ORDER), run)
+    assert conclude(known, proven).recommended == frozenset()
+    assert any("only some used CHOWN" in caution for caution in proven.cautions)

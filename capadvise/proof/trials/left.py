@@ -1,0 +1,243 @@
+"""All that a trial left on disk: the changed paths of its layers, with whatever can be compared.
+
+The upper layer of an overlay names the changed paths; their values are read where programs see
+them, since a changed owner copies no content. A path that is as it was below is no change. Every
+limit is a fixed count or size, so that two trials stop at the same place; only the last limit, on
+time, is not, and both say where they stopped.
+"""
+
+from __future__ import annotations
+
+import heapq
+import os
+import re
+import stat
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from pathlib import Path
+
+from capadvise.judgement.differences import (
+    CHANGED,
+    CONTENT,
+    KIND,
+    REMOVED,
+    SAME,
+    SIZE,
+    TIME,
+    Detail,
+)
+from capadvise.kernel.folders import FileText, as_on_disk, described
+from capadvise.kernel.mounting import path_of
+
+MOST_FILES = 20_000
+_MOST_SECONDS = 10.0
+_MOST_CONTENT, _LARGEST = 256 << 20, 16 << 20
+"""Bytes of content of all files, and of one: of a larger one, its beginning and its end."""
+_PART = 1 << 20
+_SHORT = 64 << 10
+_OWN_CAPS = re.compile(rb"(?<=Cap(?:Inh|Prm|Eff|Bnd|Amb):\t)[0-9a-f]{16}")
+"""As /proc shows them: they are others in each trial of another set."""
+_LABELS = ("security.selinux", "security.ima", "security.evm", "security.apparmor")
+"""Attributes that the kernel itself writes."""
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFLNK: "a link",
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFREG: "a file",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class OwnFolder:
+    """A folder that belongs to one trial alone."""
+
+    name: str
+    """The path by which programs know it."""
+    changed: int
+    """Open folder with the changed entries."""
+    below: int | None
+    """Open folder with what was there before, if the other is the upper layer over it."""
+
+
+def own_folder(name: str, changed: str, below: int | None = None) -> OwnFolder:
+    """Open both folders, to find them again whatever is mounted over them later."""
+    return OwnFolder(name, os.open(changed, os.O_PATH), None if below is None else os.dup(below))
+
+
+@dataclass
+class Left:
+    """The changes, as far as they were read."""
+
+    began: float
+    """The time when the trial began."""
+    files: list[FileText] = field(default_factory=list)
+    details: list[Detail] = field(default_factory=list)
+    stopped: str = ""
+    """Where the limits ended the comparison; empty: nowhere."""
+    _content: int = _MOST_CONTENT
+    _end: float = field(default_factory=lambda: time.monotonic() + _MOST_SECONDS)
+
+    def look(self, where: OwnFolder, name: str, seen: str) -> None:
+        """Add the changes of a place. ``name``: its name in the report; ``seen``: its path."""
+        for path in self._below(path_of(where.changed)):
+            if self.stopped:
+                break
+            shown = (f"{name}/{path}" if name else path) if path else name or "."
+            entry = _joined(path_of(where.changed), path)
+            before = None if where.below is None else _joined(path_of(where.below), path)
+            with suppress(OSError):  # it has just gone
+                self._add(shown, _joined(seen, path), entry, before)
+            if len(self.files) >= MOST_FILES:
+                self.stopped = f"after {MOST_FILES} changed files, at {shown}"
+            elif time.monotonic() > self._end:
+                self.stopped = f"after {_MOST_SECONDS:g} s, at {shown}"
+
+    def _below(self, top: str) -> Iterator[str]:
+        """The folder itself, and each entry below it, sorted: names from there."""
+        waiting = [""]
+        while waiting:
+            path = waiting.pop()
+            yield path
+            full = _joined(top, path)
+            with suppress(OSError):
+                if path and not stat.S_ISDIR(os.lstat(full).st_mode):
+                    continue
+                most = MOST_FILES - len(self.files) + 1
+                with os.scandir(full) as entries:
+                    names = heapq.nsmallest(most, (entry.name for entry in entries))
+                waiting += [f"{path}/{name}" if path else name for name in reversed(names)]
+
+    def _add(self, shown: str, path: str, entry: str, before: str | None) -> None:
+        if before is not None and _is_whiteout(os.lstat(entry)):
+            self.files.append((shown, REMOVED))
+            return
+        status = os.lstat(path)
+        attributes = _attributes(path)
+        was = None if before is None else _status(before)
+        changed = CHANGED if was is not None else ""
+        if (
+            before is not None
+            and was is not None
+            and attributes == _attributes(before)
+            and self._same(path, status, before, was)
+        ):
+            is_top = entry.endswith("/.")
+            if stat.S_ISDIR(status.st_mode) and (is_top or os.listdir(entry)):
+                return  # it is there for what it holds
+            changed = SAME
+        self.files.append((shown, described(status, as_on_disk) + changed))
+        for name, value in (*self._fields(path, status), *attributes):
+            self.details.append((shown, name, value))
+
+    def _same(self, path: str, status: os.stat_result, before: str, was: os.stat_result) -> bool:
+        """True if nothing changed, apart from the attributes."""
+        if _identity(status) != _identity(was):
+            return False
+        if stat.S_ISDIR(status.st_mode):
+            return True
+        if status.st_size != was.st_size:
+            return False
+        if stat.S_ISREG(status.st_mode) and status.st_mtime_ns == was.st_mtime_ns:
+            return True
+        if stat.S_ISREG(status.st_mode) and self._time(status):
+            return False
+        return self._hash(path, status) == self._hash(before, was)
+
+    def _fields(self, path: str, status: os.stat_result) -> Iterator[tuple[str, str]]:
+        mode = status.st_mode
+        yield KIND, _KINDS.get(stat.S_IFMT(mode), "something")
+        if stat.S_ISREG(mode):
+            yield SIZE, str(status.st_size)
+            yield TIME, self._time(status)
+            if content := self._hash(path, status):
+                yield CONTENT, content
+        elif stat.S_ISLNK(mode):
+            yield CONTENT, os.readlink(path)
+        elif stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+            yield CONTENT, f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
+
+    def _time(self, status: os.stat_result) -> str:
+        """The time that somebody gave it; empty if it was just written."""
+        given = not self.began - 1 <= status.st_mtime <= time.time() + 60
+        return str(int(status.st_mtime)) if given else ""
+
+    def _hash(self, path: str, status: os.stat_result) -> str | None:
+        """None: it cannot be read, or too much was read before."""
+        if stat.S_ISLNK(status.st_mode):
+            return os.readlink(path)
+        if not stat.S_ISREG(status.st_mode):
+            return None
+        size = status.st_size if status.st_size <= _LARGEST else 2 * _PART
+        if size > self._content:
+            return None
+        self._content -= size
+        digest = blake2b(digest_size=12)
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            return None
+        with open(fd, "rb", buffering=0) as file:
+            if size <= _SHORT:
+                digest.update(_OWN_CAPS.sub(b"", file.read(size)))
+                return digest.hexdigest()
+            for offset in (0,) if size == status.st_size else (0, status.st_size - _PART):
+                file.seek(offset)
+                left = size if size == status.st_size else _PART
+                while left > 0 and (part := file.read(min(left, _PART))):
+                    digest.update(part)
+                    left -= len(part)
+        return digest.hexdigest()
+
+
+def left_by(places: Sequence[OwnFolder], work: Path, began: float) -> Left:
+    """All that a trial left in its places. Paths in its working directory are named from there."""
+    left, own = Left(began), os.path.realpath(work)
+    for where in places:
+        within = where.name == own or where.name.startswith(f"{own}/")
+        name = where.name[len(own) + 1 :] if within else where.name
+        left.look(where, name, where.name)
+    left.files = [(_from(path, own), text) for path, text in left.files]
+    left.details = [(_from(path, own), name, value) for path, name, value in left.details]
+    return left
+
+
+def _from(path: str, folder: str) -> str:
+    if path == folder:
+        return "."
+    return path[len(folder) + 1 :] if path.startswith(f"{folder}/") else path
+
+
+def _joined(folder: str, path: str) -> str:
+    return f"{folder}/{path or '.'}"  # an open folder is a link in /proc
+
+
+def _status(path: str) -> os.stat_result | None:
+    try:
+        return os.lstat(path)
+    except OSError:
+        return None
+
+
+def _identity(status: os.stat_result) -> tuple[int, int, int, int]:
+    return status.st_uid, status.st_gid, status.st_mode, status.st_rdev
+
+
+def _is_whiteout(status: os.stat_result) -> bool:
+    return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
+
+
+def _attributes(path: str) -> list[tuple[str, str]]:
+    """Names and values of the extended attributes that programs write."""
+    attributes = []
+    with suppress(OSError):
+        for name in sorted(os.listxattr(path, follow_symlinks=False)):
+            if not name.startswith(("trusted.overlay.", *_LABELS)):
+                value = os.getxattr(path, name, follow_symlinks=False)
+                attributes.append((f"attribute {name}", blake2b(value, digest_size=6).hexdigest()))
+    return attributes

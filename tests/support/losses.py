@@ -1,0 +1,196 @@
+"""Programs that lose something without a word where a capability is missing, and programs of the
+same kinds that only look so: what they leave and print is another thing each time.
+
+``python -m tests.bench.losses`` proves all of them, ``tests/kernel/test_losses.py`` a part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Case:
+    """A program, as a workload of a file and as a command."""
+
+    name: str
+    command: str
+    setup: str = "true"
+    caps: str = ""
+    """Capabilities of which it needs any one; of a control: all that it needs."""
+
+    def workload(self) -> dict[str, Any]:
+        """The workload's document."""
+        return {"name": self.name, "setup": self.setup, "command": self.command}
+
+
+_PLACES = {"here": "d", "etc": "/etc/zz", "log": "/var/log/zz", "spool": "/var/spool/zz"}
+_FOREIGN = "mkdir -p P; echo x > P/f; chmod 600 P/f; chown nobody P/f"
+_OPERATIONS = (
+    ("chown", "mkdir -p P; touch P/f", "chown -R nobody P 2>/dev/null || :", "CHOWN"),
+    ("chgrp", "mkdir -p P; touch P/f", "chgrp nogroup P/f 2>/dev/null || :", "CHOWN"),
+    ("chmod", _FOREIGN, "chmod 640 P/f 2>/dev/null || :", "FOWNER"),
+    ("setcap", "mkdir -p P; touch P/f", "setcap cap_net_raw+ep P/f 2>/dev/null || :", "SETFCAP"),
+    ("setfattr", "mkdir -p P; touch P/f", "setfattr -n trusted.a -v b P/f || :", "SYS_ADMIN"),
+    ("touch", _FOREIGN, "touch -d 2001-01-01 P/f 2>/dev/null || :", "FOWNER"),
+    ("append", _FOREIGN, "(echo y >> P/f) 2>/dev/null || :", "DAC_OVERRIDE"),
+    (
+        *("remove", f"{_FOREIGN}; chown nobody P; chmod 755 P", "rm -f P/f 2>/dev/null || :"),
+        "DAC_OVERRIDE",
+    ),
+    ("mknod", "mkdir -p P", "mknod P/null c 1 3 2>/dev/null || :", "MKNOD"),
+)
+_CLOSED = (
+    "mkdir -p d/s; for i in 1 2 3; do head -c 20000 /dev/zero > d/s/$i; done; chown -R nobody d; "
+    "chmod 700 d/s"
+)
+_SECRET = "seq 900 > f; chmod 600 f; chown nobody f"
+_READ = "DAC_OVERRIDE DAC_READ_SEARCH"
+_OTHERS = (
+    Case("du", "du -s d 2>/dev/null; true", _CLOSED, _READ),
+    Case("tar", "tar cf b.tar d 2>/dev/null; exit 0", _CLOSED, _READ),
+    Case("find", "find d 2>/dev/null | wc -l", _CLOSED, _READ),
+    Case("ls", "ls d/s 2>/dev/null; true", _CLOSED, _READ),
+    Case("stat", "stat -c %s d/s/1 2>/dev/null; true", _CLOSED, _READ),
+    Case("cat-into", "cat f > out 2>/dev/null; true", _SECRET, _READ),
+    Case("cat", "cat f 2>/dev/null; true", _SECRET, _READ),
+    Case("wc", "(wc -l < f) 2>/dev/null; true", _SECRET, _READ),
+    Case("gzip", "gzip -nc f > f.gz 2>/dev/null; true", _SECRET, _READ),
+    Case("grep", "grep -c 7 f 2>/dev/null; true", _SECRET, _READ),
+    Case("md5sum", "md5sum f > sums 2>/dev/null; true", _SECRET, _READ),
+    Case("tail-to-log", "tail -n 3 f >> /var/log/zz 2>/dev/null; true", _SECRET, _READ),
+    Case("readable", "[ -r f ] && echo yes; true", _SECRET, _READ),
+    Case("getfattr", "getfattr -m - f", "touch f; setfattr -n trusted.a -v b f", "SYS_ADMIN"),
+    Case(
+        *("rsync-aX", "rsync -aX s/ d/"),
+        *("mkdir s d; touch s/f; setfattr -n trusted.a -v b s/f", "SYS_ADMIN"),
+    ),
+    Case("cp-p", "cp -p f g 2>/dev/null; true", "touch f; chown nobody f", "CHOWN"),
+    Case("cp-into-etc", "cp -p f /etc/zz; true", "touch f; chown nobody f", "CHOWN"),
+    Case("set-group-bit", "chmod g+s f", "touch f; chgrp nogroup f", "FSETID"),
+    Case(
+        *("tar-x", "tar xpf a.tar 2>/dev/null; true"),
+        *("mkdir t; touch t/f; chown nobody t/f; tar cf a.tar t; rm -r t", "CHOWN"),
+    ),
+    Case(
+        *("sticky", "mv d/f d/g 2>/dev/null; true"),
+        *("mkdir -m 1777 d; chown 5 d; touch d/f; chown 6 d/f", "FOWNER"),
+    ),
+    Case("mkdir", "mkdir d/e 2>/dev/null; true", "mkdir d; chown nobody d", "DAC_OVERRIDE"),
+    Case("link", "ln -s x d/e 2>/dev/null; true", "mkdir d; chown nobody d", "DAC_OVERRIDE"),
+    Case("truncate", "truncate -s 0 f 2>/dev/null; true", _SECRET, "DAC_OVERRIDE"),
+    Case("user", "setpriv --reuid nobody id -un 2>/dev/null || id -un", "true", "SETUID"),
+    Case("nice", "nice -n -5 nice 2>/dev/null", "true", "SYS_NICE"),
+    Case("chrt", "chrt -r 5 true 2>/dev/null && echo real time; true", "true", "SYS_NICE"),
+    Case("chroot", "chroot / true 2>/dev/null && touch in; true", "true", "SYS_CHROOT"),
+    Case("unshare", "unshare -m true 2>/dev/null && echo apart; true", "true", "SYS_ADMIN"),
+    Case("hostname", "hostname zz 2>/dev/null; hostname", "true", "SYS_ADMIN"),
+    Case(
+        *("address", "ip addr add 10.9.9.9/32 dev lo 2>/dev/null; ip -o addr | grep -c 10.9.9.9"),
+        *("true", "NET_ADMIN"),
+    ),
+    Case(
+        "port",
+        "python3 -c \"import socket as s; a = s.socket(); p = 80\ntry: a.bind(('', p))\n"
+        'except OSError: p = 8080\nprint(p)"',
+        caps="NET_BIND_SERVICE",
+    ),
+    Case(
+        "raw",
+        "python3 -c \"import socket as s\ntry: s.socket(2, 3, 1); open('raw', 'w')\n"
+        'except OSError: pass"',
+        caps="NET_RAW",
+    ),
+)
+
+
+def losses() -> Iterator[Case]:
+    """First one of each kind, then the same in other places."""
+    rest = []
+    for number, (name, setup, command, caps) in enumerate(_OPERATIONS):
+        for at, (word, place) in enumerate(_PLACES.items()):
+            texts = (text.replace("P", place) for text in (command, setup))
+            case = Case(f"{name}-{word}", *texts, caps)
+            if at == number % len(_PLACES):
+                yield case
+            else:
+                rest.append(case)
+    yield from (*_OTHERS, *rest)
+
+
+_RANDOM = "python3 -c 'import random; print(random.randrange(100000))'"
+_CONTROLS = {
+    "date": "date > f",
+    "date-printed": "date; date +%s.%N",
+    "pid": "echo $$ > f; echo pid $$",
+    "mktemp": "mktemp -p . tmp.XXXXXX",
+    "mktemp-lower": "python3 -c 'import tempfile; print(tempfile.mkdtemp(dir=\".\"))'",
+    "random": "head -c 1000 /dev/urandom > f",
+    "random-size": f"head -c $({_RANDOM}) /dev/urandom | head -c 900 > f; echo >> f",
+    "number": _RANDOM,
+    "number-in-line": f"echo took $({_RANDOM}) steps of 9",
+    "uuid": "cat /proc/sys/kernel/random/uuid",
+    "uuid-in-line": "echo id=$(cat /proc/sys/kernel/random/uuid) ok > f; cat f",
+    "base64": "head -c 30 /dev/urandom | base64",
+    "base64-long": "head -c 3000 /dev/urandom | base64",
+    "md5": "head -c 30 /dev/urandom | md5sum",
+    "hex": "head -c 8 /dev/urandom | xxd -p",
+    "binary": "head -c 2000 /dev/urandom",
+    "mac": "printf '%s\\n' $(head -c 6 /dev/urandom | xxd -p | sed 's/../&:/g; s/:$//')",
+    "ls-l": "touch f; ls -l f; ls -i f",
+    "stat": "touch f; stat f",
+    "lines": f"seq $(($({_RANDOM}) % 30 + 5)) > f",
+    "order": "seq 20 | shuf",
+    "order-in-file": "seq 20 | shuf > f",
+    "log": 'echo "$(date) started, pid $$" >> /var/log/zz.log',
+    "pid-file": "echo $$ > /run/zz.pid",
+    "name-of-pid": "echo x > /var/tmp/zz.$$",
+    "name-of-time": "touch log-$(date +%s%N).txt",
+    "random-folder": "d=$(mktemp -d -p .); mkdir $d/a; echo $$ > $d/a/f; chmod 700 $d/a",
+    "shm": "mktemp -p /dev/shm zz.XXXXXX",
+    "link": "ln -s $$ lock",
+    "time": "bash -c 'time sleep 0.0$((RANDOM % 9))'",
+    "dd": "dd if=/dev/zero of=f bs=1M count=3",
+    "gzip-time": "date > f; gzip f",
+    "tar-time": "date +%N > f; tar cf a.tar f",
+    "uptime": "uptime; cat /proc/loadavg; free -m",
+    "proc": "cat /proc/self/stat; grep -v ctxt /proc/self/status",
+    "maps": "cat /proc/self/maps",
+    "ps": "ps -o pid=,ppid=,lstart=,comm=",
+    "background": "for i in 1 2 3 4; do (sleep 0.0$i; echo job $i pid $$) & done; wait",
+    "port": (
+        "python3 -c \"import socket as s; a = s.socket(); a.bind(('127.0.0.1', 0)); "
+        "print('port', a.getsockname()[1])\""
+    ),
+    "address": "python3 -c 'print(object())'",
+    "traceback": "python3 -c 'print(id(0), hash(\"a\"))'",
+    "sqlite": (
+        "python3 -c \"import sqlite3, os; c = sqlite3.connect('db'); "
+        "c.execute('create table t(a)'); "
+        "c.execute('insert into t values (?)', (os.urandom(99),)); c.commit()\""
+    ),
+    "mode": "touch f; chmod 6$(($$ % 8))0 f",
+    "own-sets": "grep Cap /proc/self/status; grep CapEff /proc/self/status > f",
+    "seconds": "date +%S; date +%T; date +%H:%M",
+    "speed": "dd if=/dev/zero of=/dev/null bs=1M count=20 2>&1 | tail -n 1",
+    "json": 'printf \'{"time": "%s", "id": %d, "ok": true}\\n\' $(date +%FT%T.%N) $$',
+    "table": 'for i in 1 2 3; do echo "$i $(date +%N) $$ done"; done',
+    "two-logs": "for i in a b; do date +%N > /var/log/zz-$i-$(date +%N).log; done",
+    "mtime": 'touch -d "$(date)" f; touch -r f g',
+    "ids-in-names": "for i in 1 2 3; do touch f-$(cat /proc/sys/kernel/random/uuid); done",
+    "hidden": "touch .zz.$(date +%N).swp",
+    "cache": "mkdir -p c/$(head -c 1 /dev/urandom | xxd -p); date > c/index",
+    "stderr": 'echo "warning $$: $(date)" >&2',
+    "stderr-random": "head -c 9 /dev/urandom | xxd -p >&2",
+}
+
+
+def controls() -> Iterator[Case]:
+    """All of them without a need, then some of them with one."""
+    for name, command in _CONTROLS.items():
+        yield Case(f"same-{name}", command)
+    for name in ("date", "mktemp", "number", "log", "random-folder"):
+        command = f"chown nobody g || exit; {_CONTROLS[name]}"
+        yield Case(f"chown-{name}", command, "touch g", "CHOWN")

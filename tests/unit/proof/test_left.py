@@ -1,0 +1,99 @@
+"""What a trial left on disk is read from its own folders."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from capadvise.judgement.differences import CHANGED, CONTENT, REMOVED, SAME, SIZE, TIME
+from capadvise.proof.trials import left
+from capadvise.proof.trials.left import Left, OwnFolder, left_by, own_folder
+
+
+def _layers(tmp_path: Path) -> tuple[Path, Path, OwnFolder]:
+    upper, lower = tmp_path / "upper", tmp_path / "lower"
+    upper.mkdir()
+    lower.mkdir()
+    return upper, lower, own_folder(str(upper), str(upper), os.open(lower, os.O_PATH))
+
+
+def _texts(found: Left) -> dict[str, str]:
+    return {path: text.partition(",")[2] for path, text in found.files}
+
+
+def test_changes_are_told_from_what_was_there(tmp_path: Path) -> None:
+    upper, lower, folder = _layers(tmp_path)
+    for name in ("same", "longer", "other", "gone"):
+        (lower / name).write_text("text")
+        os.utime(lower / name, (1, 1))
+    (lower / "folder").mkdir()
+    (upper / "folder").mkdir()
+    for name, text in (("same", "text"), ("longer", "longer"), ("other", "TEXT"), ("new", "x")):
+        (upper / name).write_text(text)
+    (upper / "folder" / "new").touch()
+    os.mknod(upper / "gone", 0o020000, 0)  # a whiteout
+    found = left_by([folder], tmp_path, time.time())
+    same, changed = SAME.removeprefix(","), CHANGED.removeprefix(",")
+    assert _texts(found) == {
+        "upper/same": same,
+        "upper/longer": changed,
+        "upper/other": changed,
+        "upper/new": "",
+        "upper/gone": "",
+        "upper/folder/new": "",
+    }
+    assert ("upper/gone", REMOVED) in found.files
+    assert ("upper/longer", SIZE, "6") in found.details
+
+
+def test_the_top_of_an_untouched_layer_is_no_change(tmp_path: Path) -> None:
+    """Only a trial that changed nothing below it had it, as a change."""
+    _, _, folder = _layers(tmp_path)
+    assert left_by([folder], tmp_path, time.time()).files == []
+
+
+def test_a_time_that_was_given_counts(tmp_path: Path) -> None:
+    upper, _, folder = _layers(tmp_path)
+    (upper / "old").touch()
+    os.utime(upper / "old", (1_000_000_000, 1_000_000_000))
+    (upper / "new").touch()
+    details = {
+        (path, name): value for path, name, value in left_by([folder], upper, time.time()).details
+    }
+    assert details["old", TIME] == "1000000000"
+    assert details["new", TIME] == ""
+
+
+def test_the_end_of_a_large_file_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(left, "_LARGEST", 10)
+    monkeypatch.setattr(left, "_PART", 4)
+    monkeypatch.setattr(left, "_SHORT", 0)
+    upper, _, folder = _layers(tmp_path)
+
+    def content(text: str) -> list[str]:
+        (upper / "f").write_text(text)
+        found = left_by([folder], upper, time.time())
+        return [value for path, name, value in found.details if (path, name) == ("f", CONTENT)]
+
+    assert content("0123456789abcdef") == content("0123xxxxxxxxcdef") != content("0123456789abcdeF")
+
+
+def test_a_fifo_does_not_block(tmp_path: Path) -> None:
+    upper, _, folder = _layers(tmp_path)
+    os.mkfifo(upper / "fifo")
+    assert ("fifo", "kind", "a FIFO") in left_by([folder], upper, time.time()).details
+
+
+def test_it_stops_after_many_files_and_says_where(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(left, "MOST_FILES", 30)
+    upper, _, folder = _layers(tmp_path)
+    for number in range(100):
+        (upper / f"{number:03}").touch()
+    found = left_by([folder], upper, time.time())
+    assert len(found.files) == 30
+    assert found.stopped == "after 30 changed files, at 029"

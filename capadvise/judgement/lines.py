@@ -27,9 +27,9 @@ _TOKEN = re.compile(
     r"|(?<![A-Za-z0-9+/=_-])"
     r"(?=[A-Za-z0-9+/_-]*[A-Z])(?=[A-Za-z0-9+/_-]*[a-z])(?=[A-Za-z0-9+/_-]*[0-9])"
     r"[A-Za-z0-9+/_-]{12,}=*(?![A-Za-z0-9+/=_-])"
-    r"|[A-Za-z0-9_]+|[^A-Za-z0-9_]"
+    r"|(?<![^\s=:(,\[])-\d+|[A-Za-z0-9_]+|[^A-Za-z0-9_]"
 )
-"""Addresses of network cards, UUIDs, base64, words and single other characters."""
+"""Addresses of network cards, UUIDs, base64, numbers with a sign, words, other characters."""
 _DIGITS, _WORD = "\0#", "\0*"
 _WORDS = r"[^\s,;()\[\]<>\"']+"
 _LONG = 6
@@ -125,7 +125,7 @@ def _fits_one(part: str, token: str) -> bool:
     if part[0] == token[0] == "\0":
         return True
     if part == _DIGITS:
-        return token.isdecimal()
+        return _is_number(token)
     if part.startswith(_WORD):
         size = part[len(_WORD) :]
         return _is_word(token) and size in ("", str(len(token)))
@@ -147,6 +147,10 @@ def _alike(one: Tokens, other: Tokens) -> float:
     return equal / words if 2 * equal >= words else 0.0
 
 
+def _is_number(token: str) -> bool:
+    return token.removeprefix("-").isdecimal()
+
+
 def _is_word(token: str) -> bool:
     return token.isalnum() or token == "_" or len(token) > 1
 
@@ -162,7 +166,7 @@ def _template(one: Tokens, other: Tokens) -> Tokens:
 
 
 def _variable(mine: str, theirs: str) -> str:
-    if all(word == _DIGITS or word.isdecimal() for word in (mine, theirs)):
+    if all(word == _DIGITS or _is_number(word) for word in (mine, theirs)):
         return _DIGITS
     sizes = {
         part[len(_WORD) :] if part.startswith(_WORD) else str(len(part)) for part in (mine, theirs)

@@ -355,15 +355,18 @@ class _Search:
     def bring_back(self, chosen: CapSet) -> None:
         """If the recommended set loses an effect compared with everything, find out by which of the
         capabilities that were checked, and that no evidence shows to be needed."""
-        if not (lost := self._surely_lost(chosen)):
+        lost = self._surely_lost(chosen)
+        if not lost:
             return
         needs = self.task.proposal.needs
         checked = frozenset(need.cap for need in needs if need.verdict in _MAY_COUNT)
         whole = chosen | (checked & self.task.everything)
         if whole == chosen or not self.passes(whole):
             return
+        if len(self._effects_lost(whole)) < len(lost):  # it may come back by chance
+            self._again(whole, None)
         least = len(self._effects_lost(whole))
-        if least >= len(lost):
+        if not self.passes(whole) or least >= len(self._effects_lost(chosen)):
             return
         for cap in self.attempts.by_power(whole - chosen):
             if self.passes(whole - {cap}) and len(self._effects_lost(whole - {cap})) <= least:

@@ -20,6 +20,11 @@ def test_only_the_words_that_differ_vary() -> None:
     assert noise.changed(["pid 17: 104 files"], ["pid x: 104 files"])[0]
 
 
+def test_a_sign_is_part_of_a_number() -> None:
+    noise = learn_lines(QUIET, ["at 9 24061"], ["at 9 51190"])
+    assert noise.changed(["at 9 24061"], ["at 9 -98337"]) == ([], [])
+
+
 def test_a_line_that_comes_only_sometimes_hides_no_other() -> None:
     noise = learn_lines(QUIET, ["ready"], ["ready", "waited 3 times"])
     assert noise.changed(["ready", "waited 7 times"], ["ready"]) == ([], [])

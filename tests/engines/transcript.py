@@ -36,6 +36,7 @@ _CHANGES = {
     r"\b\d+\.\d\s+s\b": "TIME",
     r"\broot\s+here\s+holds\s+(?:all\s+)?\d+": "root here holds all",
     r"\b\d+\s+capability\s+checks": "N capability checks",
+    r"\b\d+\s+trials?\b": "N trials",
 }
 """What is another one in each run, or on each machine."""
 

@@ -532,7 +532,8 @@ def _see_more(report: Report) -> NextStep:
         return NextStep(("capadvise", "run", "--", "systemctl", "restart", target.unit), True)
     if run.attached:
         return _from_its_start(report)
-    if run.interrupted and run.host.observer != "retry" and not run.lost.total:
+    stopped = run.interrupted or report.was_stopped
+    if stopped and run.host.observer != "retry" and not run.lost.total:
         return _prove(report)
     if not target.argv:
         return _EXPLAIN

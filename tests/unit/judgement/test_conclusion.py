@@ -35,8 +35,8 @@ from capadvise.report.pages import FORMATS
 from capadvise.report.save import save
 from capadvise.report.text import proposal_text
 from capadvise.report.words import DROP_ALL
-from tests.support import schema
-from tests.support.recordings import CATALOG, FULL, HOST
+from tests.support import recordings, schema
+from tests.support.recordings import CATALOG, FULL, HOST, QUIET
 from tests.support.standings import STANDINGS, report_with
 
 MARKS = {
@@ -362,3 +362,11 @@ def test_the_gate_says_that_a_report_is_of_another_program_and_stays_shut(
         Path("web.service").write_text(unit.format(program))
         assert main(["check", "web.service", "--against", "web.json"]) == 1
         assert said in plain(capsys.readouterr().out), program
+
+
+@pytest.mark.parametrize(("succeeded", "compared"), [(True, True), (False, False)])
+def test_a_failed_run_is_not_compared_with_the_known_sets(succeeded: bool, compared: bool) -> None:
+    """A run that failed early has "the same set" by chance."""
+    run, of = replace(QUIET, succeeded=succeeded, exit_status=int(not succeeded)), recordings.report
+    for text in (_text(of(run)), _verbose(of(run)), _explained(of(run))):
+        assert ("nown for nginx" in text) is compared

@@ -14,6 +14,7 @@ from capadvise.judgement.risk import remaining, risk_word
 from capadvise.judgement.user_namespace import USUAL_IDS
 from capadvise.model.caps import Cap, CapSet
 from capadvise.model.escape import printable
+from capadvise.model.wording import set_text
 from capadvise.report.fit import can_move, fit_of_report
 from capadvise.report.lines import listed, sentence
 from capadvise.report.words import without
@@ -47,7 +48,9 @@ def against(
     open_ = frozenset(cap for cap in beyond if _is_open(cap, proposal))
     if not enough:
         rule = "over-permissioned" if beyond else "under-permissioned"
-        holds = f"it holds {_names(beyond)}: {report} cannot tell whether it needs {_them(beyond)}"
+        holds = (
+            f"it holds {set_text(beyond)}: {report} cannot tell whether it needs {_them(beyond)}"
+        )
         yield service.finding(
             rule,
             _first(beyond, service),
@@ -61,15 +64,15 @@ def against(
         yield service.finding(
             "over-permissioned",
             _first(over, service),
-            f"it holds {_names(over)}, for which {report} shows no need",
+            f"it holds {set_text(over)}, for which {report} shows no need",
             f"{_why_not(over, service, proposal)} {rests_on}",
-            f"Drop ALL and add {_names(wanted | open_)}." if wanted | open_ else "Drop ALL.",
+            f"Drop ALL and add {set_text(wanted | open_)}." if wanted | open_ else "Drop ALL.",
         )
     if open_:
         yield service.finding(
             "over-permissioned",
             _first(open_, service),
-            f"it holds {_names(open_)}: {report} cannot tell whether it needs {_them(open_)}",
+            f"it holds {set_text(open_)}: {report} cannot tell whether it needs {_them(open_)}",
             " ".join(f"{cap.short}: {_doubt(cap, proposal)}." for cap in sorted(open_)),
             "Prove the report: trials decide.",
             severity=Severity.WARNING,
@@ -86,7 +89,7 @@ def _lacking(
             yield service.finding(
                 "under-permissioned",
                 "",
-                f"it lacks {_names(caps)}, which {report} shows a need for",
+                f"it lacks {set_text(caps)}, which {report} shows a need for",
                 " ".join(_why(cap, service, proposal) for cap in caps),
                 _to_add(caps, service),
                 severity=severity,
@@ -104,7 +107,7 @@ def _to_add(caps: Iterable[Cap], service: Service) -> str:
     free = [cap for cap in caps if _binds_freely(cap, service)]
     rest = [cap for cap in caps if cap not in free]
     return " ".join(
-        [f"Add {_names(rest)}."] * bool(rest) + [service.consumer.free_ports] * len(free)
+        [f"Add {set_text(rest)}."] * bool(rest) + [service.consumer.free_ports] * len(free)
     )
 
 
@@ -142,18 +145,14 @@ def _why_not(caps: CapSet, service: Service, proposal: Proposal) -> str:
     parts = []
     for verdict, said in _VERDICT_WORDS.items():
         if of_verdict := [cap for cap in caps if proposal.need(cap).verdict is verdict]:
-            parts.append(f"{said}: {_names(of_verdict)}")
+            parts.append(f"{said}: {set_text(of_verdict)}")
     worst = [cap for cap in caps if service.catalog.risk(cap) == "root"]
-    more = f" Root-equivalent on the host: {_names(worst)}." if worst else ""
+    more = f" Root-equivalent on the host: {set_text(worst)}." if worst else ""
     return f"{sentence('; '.join(parts))}{more}" if parts else more.lstrip()
 
 
 def _them(caps: CapSet) -> str:
     return "it" if len(caps) == 1 else "them"
-
-
-def _names(caps: Iterable[Cap]) -> str:
-    return ", ".join(cap.short for cap in sorted(caps))
 
 
 def _has(cap: Cap, proposal: Proposal, granted: CapSet) -> bool:

@@ -15,6 +15,7 @@ from capadvise.judgement.harm import ambient_refused, file_capabilities_refused
 from capadvise.judgement.risk import remaining
 from capadvise.model.caps import NAMES, Cap, CapSet
 from capadvise.model.escape import printable
+from capadvise.model.wording import set_text
 
 _ERROR, _WARNING, _NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
 
@@ -149,7 +150,7 @@ def _no_drop_all(service: Service) -> Iterator[Finding]:
         "no-drop-all",
         "",
         "it does not drop ALL",
-        f"{_kept_defaults(service, kept)}: {', '.join(cap.short for cap in sorted(kept))}.",
+        f"{_kept_defaults(service, kept)}: {set_text(kept)}.",
         "Drop ALL and add what the service needs, as `capadvise run` finds.",
     )
 
@@ -360,7 +361,7 @@ def _beyond_default(service: Service, rest: list[tuple[str, Cap]]) -> Iterator[F
         yield service.finding(
             "beyond-default",
             rest[0][0],
-            f"it adds {', '.join(cap.short for cap in sorted(caps))}",
+            f"it adds {set_text(caps)}",
             f"Container engines do not grant {them} by default, and no report shows a need for "
             f"{them}.",
             f"Record the service with `capadvise run`: the report shows whether it needs {them}.",

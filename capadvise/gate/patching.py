@@ -23,6 +23,7 @@ from capadvise.judgement.report import Report
 from capadvise.model.caps import CapSet
 from capadvise.model.errors import BadInput, CannotPatch
 from capadvise.model.escape import printable
+from capadvise.model.wording import set_text
 from capadvise.report.privileged import other_powers
 
 
@@ -141,9 +142,9 @@ def _check_same(
     if user and on_host and snippet.root and not may_be_root(declared.user):
         far = ambient_refused((cap for cap, _ in snippet.caps), default())
         if far:
-            names = ", ".join(cap.short for cap in far)
             raise CannotPatch(
-                f"{change.path}: {user}, whom {names} in AmbientCapabilities= would make root",
+                f"{change.path}: {user}, whom {set_text(far)} in AmbientCapabilities= would make "
+                "root",
                 hint=f"record it as that user: capadvise run --user {declared.user} -- …",
             )
     yield from (f"{said}: the set may not fit" for said in (other, user) if said)
@@ -200,8 +201,7 @@ def _only_adding(
     kept = held - caps - dropped
     if not kept:
         return snippet, []
-    names = ", ".join(cap.short for cap in sorted(kept))
-    said = f"kept although no need was seen: {names}: {printable(why)}"
+    said = f"kept although no need was seen: {set_text(kept)}: {printable(why)}"
     more = snippet_of(report, caps | kept, default(), set_name=snippet.set_name)
     return more, [f"{said}; {_WAY_OUT}"]
 

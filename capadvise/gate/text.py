@@ -14,7 +14,7 @@ from capadvise.gate.finding import Finding, Level, Reached, Severity
 from capadvise.gate.outcome import Examined, JudgedService, Outcome
 from capadvise.model.caps import CapSet
 from capadvise.model.escape import printable
-from capadvise.model.wording import counted
+from capadvise.model.wording import counted, set_text
 
 WIDTH = 80
 
@@ -178,8 +178,7 @@ def held_text(granted: CapSet, most: int) -> str:
         return "none"
     if len(granted) == most:
         return f"all {most}"
-    names = ", ".join(cap.short for cap in sorted(granted))
-    return names if len(granted) <= _NAMED else f"{len(granted)} capabilities"
+    return set_text(granted) if len(granted) <= _NAMED else f"{len(granted)} capabilities"
 
 
 def _installed_summary(services: list[JudgedService], most: int) -> str:

@@ -24,7 +24,7 @@ from capadvise.judgement.report import Report
 from capadvise.judgement.risk import Risks, RisksHere, worst
 from capadvise.model.caps import Cap, CapSet
 from capadvise.model.recording import Recording
-from capadvise.model.wording import counted
+from capadvise.model.wording import counted, set_text
 from capadvise.model.workload import Act, still_running
 
 
@@ -170,7 +170,7 @@ class Conclusion:
     def headline(self, name: str) -> str:
         """The answer in a line: ``web needs CHOWN, SETUID (2; docker grants 14) · medium · proven
         minimal, 8 trials``."""
-        names = _names(self.caps) if self.caps else ""
+        names = set_text(self.caps) if self.caps else ""
         if not self.has_set:
             until = f"needed until then: {names}" if names else "no need was seen until then"
             more = "" if self.standing is Standing.NOT_JUDGED and not names else f" · {until}"
@@ -182,7 +182,7 @@ class Conclusion:
             said = f"{name} {needs} {names} ({len(self.caps)}; {self.baseline.words})"
             said += f" · {self.risk_after} · {self.standing_words}"
             if self.standing is Standing.CONTRADICTED and self.minimal is not None:
-                said += f" · the minimal set passed: {_names(self.minimal)}"
+                said += f" · the minimal set passed: {set_text(self.minimal)}"
             return said
         if self.standing is Standing.PARTIAL:
             return f"{name}: no need was seen ({self.baseline.words}) · {self.standing_words}"
@@ -323,7 +323,7 @@ def _shows_nothing(proven: Proven) -> str | None:
 def _unfinished(proven: Proven) -> str:
     best = proven.minimal or frozenset()
     everything = bool(proven.trials) and best == proven.trials[0].caps
-    words = "every capability" if everything else _names(best)
+    words = "every capability" if everything else set_text(best)
     return f"the trials did not finish; it passed with {words}"
 
 
@@ -334,10 +334,6 @@ def held_in(trial: Trial) -> PassedSet:
 
 def _failure(trial: Trial) -> str:
     return f"a trial of it failed: {examples(trial.differences)}".rstrip(": ")
-
-
-def _names(caps: CapSet) -> str:
-    return ", ".join(cap.short for cap in sorted(caps)) or "none"
 
 
 def _by_recording(report: Report) -> _Judged:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from capadvise.model.caps import CapSet, parse_set
 from capadvise.model.recording import Check, Namespace, Recording
+from capadvise.model.wording import set_text
 
 _SET_ID_BITS = 0o6000
 _MAKING = ("unshare", "setns", "clone", "clone3")
@@ -122,7 +123,7 @@ def _contradicted(
     option: UnitOption, checks: Sequence[Check], caps: CapSet, gains_nothing: bool | None
 ) -> str | None:
     if needed := option.caps & caps:
-        return f"it needs {', '.join(cap.short for cap in sorted(needed))}"
+        return f"it needs {set_text(needed)}"
     if option.key == "NoNewPrivileges" and gains_nothing is None:
         return "its start was not seen, and it may run a set-id program"
     if option.key == "NoNewPrivileges" and not gains_nothing:

@@ -17,6 +17,7 @@ from capadvise.catalog import Catalog
 from capadvise.catalog.capabilities import Risk
 from capadvise.catalog.circumstances import Circumstance, Known, holds
 from capadvise.model.caps import Cap, CapSet, parse_set
+from capadvise.model.wording import set_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +92,8 @@ def file_capabilities_refused(
     far = [cap for cap in sorted(caps) if cap in more or risk_in(cap, place, catalog) is Risk.ROOT]
     if not far:
         return None
-    names = ", ".join(cap.short for cap in far)
-    return f"every user who starts the program would have {names}, which is root for all of them"
+    held = set_text(far)
+    return f"every user who starts the program would have {held}, which is root for all of them"
 
 
 # ------------------------------------------------------------------------------ files

@@ -1,8 +1,17 @@
-"""Grammar for generated sentences."""
+"""Words for numbers and sets, in generated sentences."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+
+from capadvise.model.caps import Cap
 
 
 def counted(number: int, noun: str) -> str:
     """``1 file``, ``2 files``."""
     return f"{number} {noun}{'s' * (number != 1)}"
+
+
+def set_text(caps: Iterable[Cap]) -> str:
+    """``CHOWN, SETUID``, or ``none``."""
+    return ", ".join(cap.short for cap in sorted(caps)) or "none"

@@ -23,6 +23,7 @@ from capadvise.judgement.proven import (
 )
 from capadvise.model.caps import Cap, CapSet
 from capadvise.model.companion import Companion, Pairs
+from capadvise.model.wording import set_text
 from capadvise.proof.attempts import Attempt, LikelyAttempts
 
 RunTrial = Callable[[CapSet], TrialOutcome]
@@ -395,10 +396,9 @@ class _Search:
         chosen = self.recommended(minimal)
         at_chance = self.at_chance - chosen
         if at_chance:
-            names = ", ".join(cap.short for cap in sorted(at_chance))
             cautions.append(
-                f"of several trials with every capability, only some used {names}: a loss "
-                "without it can have been taken for chance"
+                "of several trials with every capability, only some used "
+                f"{set_text(at_chance)}: a loss without it can have been taken for chance"
             )
         outcome = self.outcomes.get(chosen)
         if outcome is not None and outcome.passed:

@@ -22,7 +22,7 @@ from capadvise.config.snippet import PORT_START
 from capadvise.judgement.report import Report
 from capadvise.model.caps import Cap, CapSet
 from capadvise.model.escape import printable
-from capadvise.report.words import set_text
+from capadvise.model.wording import set_text
 
 
 @dataclass(frozen=True, slots=True)

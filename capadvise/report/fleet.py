@@ -11,6 +11,7 @@ from capadvise.judgement.conclusion import ADDS_ONLY, Standing, standing_of
 from capadvise.judgement.decide import Need
 from capadvise.judgement.judge import Effect
 from capadvise.judgement.report import Report
+from capadvise.model.wording import set_text
 from capadvise.report.merge import Merged, merge
 
 
@@ -101,11 +102,10 @@ def summary(report: Report, path: str) -> Iterator[str]:
     yield f"{target.owner}/{target.name}: {coverage(report)}"
     if target.image:
         yield f"  image: {target.image}"
-    caps = sorted(proposal.recommended)
     standing, doubt = standing_of(report)
     adds_only = standing in ADDS_ONLY
     title = "needed so far" if adds_only else "recommended set"
-    yield f"  {title}: {', '.join(cap.short for cap in caps) or 'none'}"
+    yield f"  {title}: {set_text(proposal.recommended)}"
     for need in proposal.needs:
         if need.cap in proposal.recommended:
             seen = seen_in(report, need)

@@ -12,6 +12,7 @@ from capadvise.model.caps import NAMES, Cap, CapSet, names
 from capadvise.model.escape import printable
 from capadvise.model.image import ImageInspection, Riser
 from capadvise.model.posture import Cgroup, Inspection, Mac, Posture, Root, Sharing
+from capadvise.model.wording import set_text
 from capadvise.report.dump import as_json
 from capadvise.report.lines import WIDTH, bullet, listed, paragraph
 
@@ -180,7 +181,7 @@ def caps_text(caps: CapSet, catalog: Catalog) -> str:
     if len(missing) <= 8:
         but = listed([cap.short for cap in sorted(missing)])
         return f"all but {but}" if missing else f"all {len(caps)}"
-    text = f"{len(caps)}: " + ", ".join(cap.short for cap in sorted(caps))
+    text = f"{len(caps)}: {set_text(caps)}"
     runtimes = catalog.baselines.runtimes
     if whose := [runtime.name for runtime in runtimes if runtime.grants == caps]:
         return f"{text} (the default of {listed(whose)})"

@@ -11,8 +11,8 @@ from capadvise.judgement.risk import risk_word
 from capadvise.model.caps import CapSet
 from capadvise.model.escape import printable
 from capadvise.model.image import CLAIMED, Claim
+from capadvise.model.wording import set_text
 from capadvise.report.lines import WIDTH, bullet, cut, paragraph, sentence
-from capadvise.report.words import set_text
 
 
 def list_text(programs: Iterable[KnownProgram]) -> Iterator[str]:

@@ -15,6 +15,7 @@ from capadvise.model.errors import BadInput
 from capadvise.model.posture import Cgroup, Posture
 from capadvise.model.recording import Recording
 from capadvise.model.target import Target
+from capadvise.model.wording import set_text
 
 _VARIES = frozenset(
     {"argv", "cwd", "engine", "container", "pod", "privileged", "granted", "replicas"}
@@ -137,7 +138,7 @@ def _with_proof(
         beyond = _others(plain, report, catalog) - report.proposal.recommended
         proposal = conclude(plain.proposal, report.proven)
         if beyond or proposal.recommended != report.proposal.recommended:
-            why = f"other runs need {', '.join(cap.short for cap in sorted(beyond))}"
+            why = f"other runs need {set_text(beyond)}"
             notes.append(
                 f"the proof of {path} no longer holds and is left out: "
                 + (why if beyond else "the combined runs need a different set")

@@ -30,12 +30,12 @@ from capadvise.judgement.user_namespace import USUAL_IDS, Fit
 from capadvise.model.caps import CapSet
 from capadvise.model.escape import printable
 from capadvise.model.recording import Origin, Recording, RefusedBy, Retried
-from capadvise.model.wording import counted
+from capadvise.model.wording import counted, set_text
 from capadvise.model.workload import TWO_RUNS, Act, Workload, implicit_check
 from capadvise.report.compared import compared_in_short, compared_lines
 from capadvise.report.fit import Places, can_move, fit_of_report
 from capadvise.report.lines import cut, listed
-from capadvise.report.words import VERDICTS, limits_of_proof, proof_lines, set_text, without
+from capadvise.report.words import VERDICTS, limits_of_proof, proof_lines, without
 
 ORIGINS = {
     Origin.SECCOMP: "answered by the seccomp filter",

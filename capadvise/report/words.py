@@ -12,6 +12,7 @@ from capadvise.judgement.judge import Judged
 from capadvise.judgement.proven import Proven, Trial
 from capadvise.model.caps import CapSet
 from capadvise.model.escape import printable
+from capadvise.model.wording import counted, set_text
 
 VERDICTS = {
     Verdict.REQUIRED: "required",
@@ -47,11 +48,6 @@ def loss_of(judged: Judged) -> str:
     return printable(f"the program loses {judged.lost}" if named else judged.lost)
 
 
-def set_text(caps: CapSet) -> str:
-    """``CHOWN, SETUID``, or ``none``."""
-    return ", ".join(cap.short for cap in sorted(caps)) or "none"
-
-
 DROP_ALL = "No capability is needed: drop all."
 
 
@@ -66,8 +62,7 @@ def no_need(conclusion: Conclusion) -> str:
 
 def proof_lines(proven: Proven) -> Iterator[str]:
     """The result of the trials, in one sentence or two."""
-    count = len(proven.trials)
-    trials = f"{count} trial{'s' * (count != 1)}, isolation: {proven.isolation}"
+    trials = f"{counted(len(proven.trials), 'trial')}, isolation: {proven.isolation}"
     trials += ", in a user namespace" * proven.user_namespace
     if proven.flaky:
         yield f"Not proven: the same set passed and failed ({trials}): the workload is flaky."
@@ -110,8 +105,8 @@ def _hardening(hardening: Hardening) -> Iterator[str]:
     if hardening.exposure is not None:
         before, after = map(printable, hardening.exposure)
         yield f"Exposure, as systemd-analyze security rates it: {before} → {after}."
-    trials = f"{hardening.trials} trial{'s' * (hardening.trials != 1)}"
     if hardening.lines:
+        trials = counted(hardening.trials, "trial")
         yield f"Also proven, all together ({trials}): {', '.join(hardening.lines)}."
     for line, why in hardening.left_out:
         yield f"Without {printable(line)}: {printable(why)}."

@@ -22,8 +22,8 @@ from capadvise.model.caps import CapSet
 from capadvise.model.companion import Companion
 from capadvise.model.errors import CapadviseError
 from capadvise.model.escape import printable
+from capadvise.model.wording import set_text
 from capadvise.report.lamps import score_of
-from capadvise.report.words import set_text
 from capadvise.tui.choice import Choice, brief
 from capadvise.tui.look import status_text
 from capadvise.tui.page import Page, Wrapped

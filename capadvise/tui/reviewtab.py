@@ -13,9 +13,10 @@ from textual.widgets import Input, OptionList, Static
 from capadvise.judgement.conclusion import ADDS_ONLY, Conclusion
 from capadvise.model.caps import Cap
 from capadvise.model.escape import printable
+from capadvise.model.wording import set_text
 from capadvise.report.compared import compared_in_short
 from capadvise.report.text import deciding_fit, in_short
-from capadvise.report.words import DROP_ALL, no_need, set_text
+from capadvise.report.words import DROP_ALL, no_need
 from capadvise.tui.capabilities import Capabilities
 from capadvise.tui.choice import Choice, compared, cost, status
 from capadvise.tui.evidence import EvidenceTree

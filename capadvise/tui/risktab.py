@@ -15,9 +15,10 @@ from capadvise.catalog.capabilities import Entry
 from capadvise.judgement.risk import Risks, judged_in, remaining, risk_word, worst
 from capadvise.model.caps import Cap, CapSet
 from capadvise.model.escape import printable
+from capadvise.model.wording import set_text
 from capadvise.report.explain_report import place_sentences
 from capadvise.report.inspection import restraints
-from capadvise.report.words import DROP_ALL, no_need, set_text
+from capadvise.report.words import DROP_ALL, no_need
 from capadvise.tui.choice import Choice, Decision, loss
 from capadvise.tui.look import DECISION_MARKS, worded_risk
 from capadvise.tui.page import Page

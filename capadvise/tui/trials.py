@@ -12,9 +12,9 @@ from capadvise.judgement.report import Report
 from capadvise.model.caps import CapSet
 from capadvise.model.companion import Companion
 from capadvise.model.escape import printable
+from capadvise.model.wording import set_text
 from capadvise.model.workload import still_running
 from capadvise.proof.plan import fewest
-from capadvise.report.words import set_text
 
 _BLOCKS = " ▏▎▍▌▋▊▉█"
 _SECONDS = 5

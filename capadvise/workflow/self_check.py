@@ -23,6 +23,7 @@ from capadvise.kernel import libc, user_namespaces
 from capadvise.model import clone_flags
 from capadvise.model.caps import SYS_ADMIN, CapSet, parse_set
 from capadvise.model.errors import CapadviseError
+from capadvise.model.wording import set_text
 from capadvise.observe.ftrace import probes, tracefs
 from capadvise.observe.ftrace.instances import require_place
 from capadvise.observe.retry.mode import own_maps, require_retry
@@ -126,8 +127,7 @@ def _try(how: str, folder: Path) -> Tried:
     known = needs_of_target(port_start, other_ids=_has_other_ids())
     if wrong := compare(report, known, traced=traced):
         return Tried(how, False, wrong, seconds)
-    shown = ", ".join(cap.short for cap in sorted(known))
-    return Tried(how, True, shown + ("; not SYS_ADMIN" if traced else ""), seconds)
+    return Tried(how, True, set_text(known) + ("; not SYS_ADMIN" if traced else ""), seconds)
 
 
 def _enter_own_network() -> None:

@@ -11,6 +11,7 @@ from capadvise.catalog.known import KnownProgram, Published, Variant
 from capadvise.cli.manual.words import code, head, prose, row
 from capadvise.judgement.risk import risk_word
 from capadvise.model.caps import NAMES, Cap, CapSet
+from capadvise.model.wording import set_text
 from capadvise.report.explain import defaults_sentences, seccomp_sentences
 from capadvise.report.lines import edit_lines
 
@@ -142,7 +143,7 @@ def _meaning(rule: SiteRule) -> str:
     if rule.when is not None:
         text += f", depending on the call's {code([rule.when.arg])}"
     if rule.implies:
-        text += f"; also needs {', '.join(cap.short for cap in sorted(rule.implies))}"
+        text += f"; also needs {set_text(rule.implies)}"
     since = f"Linux {rule.since} and later" if rule.since else ""
     until = f"up to Linux {rule.until}" if rule.until else ""
     return "; ".join(filter(None, (text, since, until)))

@@ -19,6 +19,7 @@ from capadvise.judgement.harm import ambient_refused
 from capadvise.model.caps import NAMES
 from capadvise.model.errors import BadInput
 from capadvise.model.target import UNIT_KINDS, recorded_unit
+from capadvise.model.wording import set_text
 
 
 def render(snippet: Snippet) -> str:
@@ -55,10 +56,9 @@ def _notes(snippet: Snippet) -> Iterator[str]:
     if not snippet.root:
         yield f"recorded as user {snippet.user}: the unit's own User= is left as it is"
     elif far := ambient_refused((cap for cap, _ in snippet.caps), default()):
-        names = ", ".join(cap.short for cap in far)
         yield (
-            f"recorded as root: a unit with another User= needs a report of that user; {names} in "
-            "AmbientCapabilities= would make it root"
+            "recorded as root: a unit with another User= needs a report of that user; "
+            f"{set_text(far)} in AmbientCapabilities= would make it root"
         )
     else:
         yield (

@@ -7,6 +7,8 @@ import argparse
 from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 
+from capadvise.report.lines import listed
+
 
 def unknown_words(parser: argparse.ArgumentParser, words: Sequence[str]) -> tuple[str, str]:
     """Error and hint for words that a subcommand does not take."""
@@ -17,8 +19,8 @@ def unknown_words(parser: argparse.ArgumentParser, words: Sequence[str]) -> tupl
     message = f"{name} has no option {option}"
     if others := list(_having(option, but=name)):
         has = "have" if len(others) > 1 else "has"
-        names = " and ".join(filter(None, (", ".join(_names(others)[:-1]), _names(others)[-1])))
-        return message, f"{names} {has} {option}: {_usage(others[0])}"
+        names = listed([_name(other) for other in others])
+        return message, f"{names} {has} {option}: {others[0].usage or others[0].prog}"
     near = nearest(option, (each for each in _options(parser) if each.startswith("--")))
     return message, f"did you mean {near}?" if near else ""
 
@@ -44,13 +46,10 @@ def unknown_value(
     if isinstance(action, argparse._SubParsersAction):
         message = f"{_name(parser)} has no command {value!r}"
         return message, f"did you mean {parser.prog} {near}?" if near else ""
-    what = (
-        action.option_strings[-1] if action.option_strings else str(action.metavar or action.dest)
-    )
+    what = next(reversed(action.option_strings), str(action.metavar or action.dest))
     message = f"{what}: {value!r} is none of {', '.join(choices)}"
-    return message, f"did you mean {f'{what} {near}' if action.option_strings else near}?" * bool(
-        near
-    )
+    meant = f"{what} {near}" if action.option_strings else near
+    return message, f"did you mean {meant}?" if near else ""
 
 
 def _name(parser: argparse.ArgumentParser) -> str:
@@ -77,11 +76,3 @@ def _having(option: str, *, but: str) -> Iterator[argparse.ArgumentParser]:
         pending += [child for _, _, child in subcommands(parser)]
         if parser.prog != "capadvise" and _name(parser) != but and option in _options(parser):
             yield parser
-
-
-def _names(parsers: Iterable[argparse.ArgumentParser]) -> list[str]:
-    return [_name(parser) for parser in parsers]
-
-
-def _usage(parser: argparse.ArgumentParser) -> str:
-    return str(parser.usage or parser.prog)

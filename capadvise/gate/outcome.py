@@ -254,7 +254,7 @@ def _compared(
         replace(finding, snippet=snippet) if finding.rule in _PASTED else finding
         for finding in findings
     ]
-    conclusion = conclude_report(report, service.catalog, risks={})
+    conclusion = conclude_report(report, service.catalog)
     declared, index = service.declared, service.catalog.known_index
     other = differs(
         *(report, index), command=declared.command, image=declared.image, unit=_unit(source)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 import signal
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from capadvise.catalog import Catalog
@@ -116,9 +116,8 @@ class Conclusion:
     """Its companions, as ``PassedSet`` has them."""
     recommended: CapSet
     minimal: CapSet | None
-    risk_before: str
-    risk_after: str
-    """Words: ``high``, ``none``; ``unknown`` where the set is no answer."""
+    risks: Risks = field(compare=False)
+    """The risks in its place; nothing is looked up until a word of risk is asked for."""
     doubt: str | None
     """One clause: what could be wrong, or what failed."""
     trials: int
@@ -127,8 +126,6 @@ class Conclusion:
     """``2026-11-30``: of the trials, or of the first recording."""
     next: NextStep
     also_passed: tuple[PassedSet, ...] = ()
-    cautions: tuple[str, ...] = ()
-    """Parts that the trials do not prove, and the options of a unit that they left out."""
     in_user_namespace: bool = False
     """True if the trials ran in a user namespace of their own: the set is proven for one."""
     compared: tuple[str, ...] = ()
@@ -163,9 +160,14 @@ class Conclusion:
         return f"{len(self.baseline.caps)} → {len(self.caps) if self.has_set else '?'}"
 
     @property
-    def risks(self) -> str:
-        """``high → medium``."""
-        return f"{self.risk_before} → {self.risk_after}"
+    def risk_before(self) -> str:
+        """The word for the highest risk of what it is granted today: ``high``, ``none``."""
+        return worst(self.baseline.caps, self.risks)
+
+    @property
+    def risk_after(self) -> str:
+        """The same of the set; ``unknown`` where that is no answer."""
+        return worst(self.caps, self.risks) if self.has_set else "unknown"
 
     def headline(self, name: str) -> str:
         """The answer in a line: ``web needs CHOWN, SETUID (2; docker grants 14) · medium · proven
@@ -203,25 +205,20 @@ def conclude_report(
     proposal, proven = report.proposal, report.proven
     chosen = proposal.recommended if caps is None else caps
     standing, doubt = standing_of(report, chosen, beside)
-    baseline = baseline_of(report, catalog)
-    risks = RisksHere(report, catalog) if risks is None else risks
-    is_known = standing not in WITHOUT_SET
     return Conclusion(
         standing=standing,
-        baseline=baseline,
+        baseline=baseline_of(report, catalog),
         caps=chosen,
         beside=beside,
         recommended=proposal.recommended,
         minimal=_minimal(proven),
-        risk_before=worst(baseline.caps, risks),
-        risk_after=worst(chosen, risks) if is_known else "unknown",
+        risks=RisksHere(report, catalog) if risks is None else risks,
         doubt=doubt,
         trials=len(proven.trials) if proven else 0,
         runs=len(report.recordings),
         date=(proven.date if proven and proven.date else report.recording.started)[:10],
         next=_next(report, standing),
         also_passed=tuple(_also_passed(report)),
-        cautions=proven.cautions if proven else (),
         in_user_namespace=proven is not None and proven.user_namespace,
         compared=proven.compared if proven else (),
     )

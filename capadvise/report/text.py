@@ -25,7 +25,7 @@ from capadvise.judgement.decide import Need, Proposal, Verdict
 from capadvise.judgement.judge import WHILE_STOPPED, Judged
 from capadvise.judgement.refusals import refusals
 from capadvise.judgement.report import Report
-from capadvise.judgement.risk import Risks, RisksHere, risk_word
+from capadvise.judgement.risk import Risks, risk_word
 from capadvise.judgement.user_namespace import USUAL_IDS, Fit
 from capadvise.model.caps import CapSet
 from capadvise.model.escape import printable
@@ -35,7 +35,7 @@ from capadvise.model.workload import TWO_RUNS, Act, Workload, implicit_check
 from capadvise.report.compared import compared_in_short, compared_lines
 from capadvise.report.fit import Places, can_move, fit_of_report
 from capadvise.report.lines import cut, listed
-from capadvise.report.words import VERDICTS, limits_of_proof, proof_lines, without
+from capadvise.report.words import VERDICTS, limits_of_proof, passed_text, proof_lines, without
 
 ORIGINS = {
     Origin.SECCOMP: "answered by the seccomp filter",
@@ -85,7 +85,7 @@ def proposal_text(
     needs = [need for need in report.proposal.needs if need.cap in conclusion.caps]
     if needs:
         table = _table if verbose else _short_table
-        yield from ("", *table(needs, RisksHere(report, catalog), columns))
+        yield from ("", *table(needs, conclusion.risks, columns))
     yield ""
     yield from wrapped(f"{_seen(report, conclusion.doubt)} {printable(check_said or '')}".rstrip())
     more = _all_lines if verbose else _few_lines
@@ -145,8 +145,8 @@ def _few_lines(report: Report, catalog: Catalog, conclusion: Conclusion) -> Iter
         yield from limits_of_proof(proven)
     yield from not_tested_line(report)
     yield from filter(None, [fit_line(report, catalog)])
-    known = compared_in_short(report, catalog.known_index, conclusion.caps)
-    if known and conclusion.has_set:
+    index = catalog.known_index
+    if conclusion.has_set and (known := compared_in_short(report, index, conclusion.caps)):
         yield f"{known}."
     yield from _rest(report.proposal)
     beside = cautions_beside(conclusion, report)
@@ -172,10 +172,7 @@ def _all_lines(report: Report, catalog: Catalog, conclusion: Conclusion) -> Iter
 
 
 def _also_passed(conclusion: Conclusion) -> Iterator[str]:
-    for one in conclusion.also_passed[:2]:
-        beside = " and ".join(map(printable, one.beside))
-        caps = f"{len(one.caps)} ({set_text(one.caps)})" if one.caps else "no capability,"
-        yield f"Also passed: {caps} with {beside}."
+    yield from (f"Also passed: {passed_text(one)}." for one in conclusion.also_passed[:2])
 
 
 def _sets(report: Report, conclusion: Conclusion) -> Iterator[str]:
@@ -232,15 +229,7 @@ def _counts(report: Report) -> list[str]:
 def _short_table(needs: Sequence[Need], risks: Risks, columns: int) -> Iterator[str]:
     """A line for each need: what it is, and the reason in a clause. A remark has two lines at
     most."""
-    rows = [
-        (
-            MARKS[need.verdict],
-            need.cap.short,
-            VERDICTS[need.verdict],
-            risk_word(risks.get(need.cap)),
-        )
-        for need in needs
-    ]
+    rows = _rows(needs, risks)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for need, row in zip(needs, rows, strict=True):
         head = _cells(row, widths)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from capadvise.judgement.conclusion import PASSED, Conclusion, Standing
+from capadvise.judgement.conclusion import PASSED, Conclusion, PassedSet, Standing
 from capadvise.judgement.decide import Need, Proof, Verdict
 from capadvise.judgement.differences import examples
 from capadvise.judgement.hardening import Hardening
@@ -46,6 +46,12 @@ def loss_of(judged: Judged) -> str:
         return ""
     named = judged.rule is None or judged.rule.lost == judged.lost
     return printable(f"the program loses {judged.lost}" if named else judged.lost)
+
+
+def passed_text(one: PassedSet) -> str:
+    """A set that passed a trial, and what stood beside it."""
+    caps = set_text(one.caps) if one.caps else "no capability,"
+    return f"{caps} with {' and '.join(map(printable, one.beside))}"
 
 
 DROP_ALL = "No capability is needed: drop all."

@@ -24,6 +24,7 @@ from capadvise.model.errors import CapadviseError
 from capadvise.model.escape import printable
 from capadvise.model.wording import set_text
 from capadvise.report.lamps import score_of
+from capadvise.report.words import passed_text
 from capadvise.tui.choice import Choice, brief
 from capadvise.tui.look import status_text
 from capadvise.tui.page import Page, Wrapped
@@ -436,6 +437,4 @@ def _say_minimal(page: Page, minimal: CapSet, report: Report, reported: Conclusi
         why = printable(reported.doubt or "a trial of it failed")
         page.say(Content.assemble(("✗ Recommended set: ", "bold $text-error"), f"{why}."))
     if reported.also_passed:
-        smallest = reported.also_passed[0]
-        with_it = printable(", ".join(smallest.beside))
-        page.say(f"Also passed: {set_text(smallest.caps)} with {with_it}. t chooses it.")
+        page.say(f"Also passed: {passed_text(reported.also_passed[0])}. t chooses it.")

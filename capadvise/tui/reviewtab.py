@@ -13,10 +13,9 @@ from textual.widgets import Input, OptionList, Static
 from capadvise.judgement.conclusion import ADDS_ONLY, Conclusion
 from capadvise.model.caps import Cap
 from capadvise.model.escape import printable
-from capadvise.model.wording import set_text
 from capadvise.report.compared import compared_in_short
 from capadvise.report.text import deciding_fit, in_short
-from capadvise.report.words import DROP_ALL, no_need
+from capadvise.report.words import DROP_ALL, no_need, passed_text
 from capadvise.tui.capabilities import Capabilities
 from capadvise.tui.choice import Choice, compared, cost, status
 from capadvise.tui.evidence import EvidenceTree
@@ -141,9 +140,7 @@ class ReviewTab(MainTab):
         if known := compared_in_short(choice.report, self.catalog.known_index, choice.caps):
             page.say(Content.styled(known, "dim"))
         if conclusion.also_passed and choice.passed is None:
-            smallest = conclusion.also_passed[0]
-            with_it = printable(", ".join(smallest.beside))
-            page.say(f"{set_text(smallest.caps)} with {with_it} passed, too: t chooses it.")
+            page.say(f"{passed_text(conclusion.also_passed[0])} passed, too: t chooses it.")
         if conclusion.standing not in ADDS_ONLY:
             page.say(Content.styled(compared(choice, self.catalog, self._format), "dim"))
         assert self._state is not None

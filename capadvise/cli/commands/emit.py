@@ -15,7 +15,7 @@ from capadvise.config.renderers import LABEL
 from capadvise.config.snippet import Snippet
 from capadvise.config.snippet_from import snippet_of
 from capadvise.config.systemd import SYSTEMD
-from capadvise.judgement.conclusion import Standing, conclude_report
+from capadvise.judgement.conclusion import Standing, conclude_report, standing_of
 from capadvise.judgement.report import Report
 from capadvise.model.errors import BadInput, Exit
 from capadvise.report.load import load
@@ -61,8 +61,8 @@ def command(args: argparse.Namespace) -> int:
 def _require_judged(path: str, report: Report) -> None:
     """Raises BadInput for a report that does not tell what the target needs: written into a file,
     an empty set would look like an answer."""
-    conclusion = conclude_report(report, default(), risks={})
-    if conclusion.standing is Standing.NOT_JUDGED:
+    if standing_of(report)[0] is Standing.NOT_JUDGED:
+        conclusion = conclude_report(report, default())
         step = conclusion.next.of(path)
         hint = f"sudo {shlex.join(step)}" if conclusion.next.as_root else shlex.join(step)
         raise BadInput(f"{path}: {conclusion.standing_words}", hint=hint)

@@ -14,7 +14,7 @@ from capadvise.judgement.risk import remaining, risk_word
 from capadvise.judgement.user_namespace import USUAL_IDS
 from capadvise.model.caps import Cap, CapSet
 from capadvise.model.escape import printable
-from capadvise.model.wording import set_text
+from capadvise.model.wording import it_or_them, set_text
 from capadvise.report.fit import can_move, fit_of_report
 from capadvise.report.lines import listed, sentence
 from capadvise.report.words import without
@@ -48,13 +48,12 @@ def against(
     open_ = frozenset(cap for cap in beyond if _is_open(cap, proposal))
     if not enough:
         rule = "over-permissioned" if beyond else "under-permissioned"
-        holds = (
-            f"it holds {set_text(beyond)}: {report} cannot tell whether it needs {_them(beyond)}"
-        )
         yield service.finding(
             rule,
             _first(beyond, service),
-            holds if beyond else f"its next start may need more than {report} shows",
+            _unclear(beyond, report)
+            if beyond
+            else f"its next start may need more than {report} shows",
             rests_on,
             "Record a whole run, or prove the report.",
             severity=Severity.WARNING,
@@ -72,7 +71,7 @@ def against(
         yield service.finding(
             "over-permissioned",
             _first(open_, service),
-            f"it holds {set_text(open_)}: {report} cannot tell whether it needs {_them(open_)}",
+            _unclear(open_, report),
             " ".join(f"{cap.short}: {_doubt(cap, proposal)}." for cap in sorted(open_)),
             "Prove the report: trials decide.",
             severity=Severity.WARNING,
@@ -140,6 +139,10 @@ def _why(cap: Cap, service: Service, proposal: Proposal) -> str:
     return text
 
 
+def _unclear(caps: CapSet, report: str) -> str:
+    return f"it holds {set_text(caps)}: {report} cannot tell whether it needs {it_or_them(caps)}"
+
+
 def _why_not(caps: CapSet, service: Service, proposal: Proposal) -> str:
     """The report's verdicts on them; names the root-equivalent ones."""
     parts = []
@@ -149,10 +152,6 @@ def _why_not(caps: CapSet, service: Service, proposal: Proposal) -> str:
     worst = [cap for cap in caps if service.catalog.risk(cap) == "root"]
     more = f" Root-equivalent on the host: {set_text(worst)}." if worst else ""
     return f"{sentence('; '.join(parts))}{more}" if parts else more.lstrip()
-
-
-def _them(caps: CapSet) -> str:
-    return "it" if len(caps) == 1 else "them"
 
 
 def _has(cap: Cap, proposal: Proposal, granted: CapSet) -> bool:

@@ -15,7 +15,7 @@ from capadvise.judgement.harm import ambient_refused, file_capabilities_refused
 from capadvise.judgement.risk import remaining
 from capadvise.model.caps import NAMES, Cap, CapSet
 from capadvise.model.escape import printable
-from capadvise.model.wording import set_text
+from capadvise.model.wording import it_or_them, set_text
 
 _ERROR, _WARNING, _NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
 
@@ -357,7 +357,7 @@ def _by_processes(entry: Entry, circumstances: Known) -> bool:
 def _beyond_default(service: Service, rest: list[tuple[str, Cap]]) -> Iterator[Finding]:
     if rest:
         caps: CapSet = frozenset(cap for _, cap in rest)
-        them = "it" if len(caps) == 1 else "them"
+        them = it_or_them(caps)
         yield service.finding(
             "beyond-default",
             rest[0][0],

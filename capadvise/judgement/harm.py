@@ -1,8 +1,8 @@
-"""The harm of a cure, and the one place that decides whether it is said. Pure.
+"""The harm that a remediation does, and the one place that decides whether to suggest it. Pure.
 
-A cure that is harmless is said. One that opens something is said after all others, with what it
-opens. One that gives away the system is never said: a file of the system to another user, the
-rights of root to whoever starts a program.
+A harmless one is suggested. One that opens something comes after all others, with what it opens.
+One that gives the system away is never suggested: a system file that another user owns, or root's
+rights for every user who starts a program.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from capadvise.model.wording import set_text
 
 @dataclass(frozen=True, slots=True)
 class Harm:
-    """The harm of a cure."""
+    """The harm of a remediation."""
 
     opens: str
-    """In a few words; escaped by whoever shows it."""
+    """In a few words, some perhaps of the target: escape them."""
     refused: bool = False
-    """It is never said."""
+    """True if it is never suggested."""
 
 
-def sayable(cures: Iterable[tuple[str, Harm | None]]) -> list[str]:
-    """The cures that may be said, the harmless ones first."""
-    kept = [(text, harm) for text, harm in cures if harm is None or not harm.refused]
+def sayable(remediations: Iterable[tuple[str, Harm | None]]) -> list[str]:
+    """The remediations to suggest, the harmless ones first."""
+    kept = [(text, harm) for text, harm in remediations if harm is None or not harm.refused]
     harmful = [f"{text} ({harm.opens})" for text, harm in kept if harm is not None]
     return [*(text for text, harm in kept if harm is None), *harmful]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
 
 from capadvise.model.caps import Cap
 
@@ -10,6 +10,11 @@ from capadvise.model.caps import Cap
 def counted(number: int, noun: str) -> str:
     """``1 file``, ``2 files``."""
     return f"{number} {noun}{'s' * (number != 1)}"
+
+
+def it_or_them(things: Sized) -> str:
+    """The pronoun for one thing, or for several."""
+    return "it" if len(things) == 1 else "them"
 
 
 def set_text(caps: Iterable[Cap]) -> str:

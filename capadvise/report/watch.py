@@ -78,7 +78,7 @@ def _names(caps: Iterable[Cap]) -> str:
 def summary_lines(
     findings: Iterable[WatchFinding], seconds: float, *, dropped: int, everything: bool
 ) -> Iterator[str]:
-    """The refusals so far, the most frequent first; their cures were printed when they came."""
+    """The refusals so far, the most frequent first, without the remediations printed before."""
     findings = list(findings)
     shown = [finding for finding in findings if everything or finding.hidden is None]
     harmless = len(findings) - len(shown)
@@ -148,7 +148,7 @@ def _opened_by(opener: Cap) -> str:
 
 
 def _ways(finding: WatchFinding, cap: Cap) -> Iterator[tuple[str, Harm | None]]:
-    """The cures, each with what it opens."""
+    """The remediations, each with what it opens."""
     call, way = finding.call, (_instead(finding, cap), None)
     if finding.by is RefusedBy.MODE or _cannot_be_given(finding) or _takes_system_files(finding):
         yield way

@@ -68,6 +68,11 @@ class Choice:
         return self.passed.beside if self.passed is not None else ()
 
     @property
+    def held(self) -> PassedSet:
+        """The set as chosen, with its companions."""
+        return PassedSet(self.caps, self.beside)
+
+    @property
     def name(self) -> str:
         """``the recommended set``, ``the minimal set``, ``the set with NAME=VALUE``, or ``your
         set`` if it was changed."""
@@ -114,7 +119,7 @@ class Choice:
     def trial(self, caps: CapSet | None = None) -> Trial | None:
         """The latest trial of exactly this set, with what stands beside it; the chosen set by
         default."""
-        wanted = PassedSet(self.caps if caps is None else caps, self.beside)
+        wanted = self.held if caps is None else PassedSet(caps, self.beside)
         proven = self.report.proven
         trials = proven.trials if proven else ()
         return next((trial for trial in reversed(trials) if held_in(trial) == wanted), None)

@@ -54,7 +54,7 @@ BINDINGS = (
     Binding("w", "freeze", "Freeze", tooltip="The display, not the recording", id="freeze"),
     Binding("w", "thaw", "Go on", tooltip="Draw again", id="thaw"),
     Binding("q", "stop", "Stop", tooltip="End the target as a runtime would", id="stop"),
-    Binding("q", "kill", "Kill", tooltip="It has got SIGTERM: SIGKILL", id="kill"),
+    Binding("q", "kill", "Kill", tooltip="SIGKILL: SIGTERM was sent already", id="kill"),
     Binding("q", "leave", "Quit", id="leave"),
     Binding("E", "export", "Export", tooltip="As SVG, HTML and Markdown", id="export"),
     Binding("o", "sort", "Order", tooltip="By risk, first check or name", id="sort"),

@@ -138,7 +138,7 @@ class ProofTab(MainTab):
             self._looked_for = choice.report
             self._look(choice.report)
             self._fill(choice.report.proven.trials if choice.report.proven else ())
-        if before is None or held(before) != held(choice) or self.running:
+        if before is None or before.held != choice.held or self.running:
             self._sum()
 
     def _look(self, report: Report) -> None:
@@ -226,7 +226,7 @@ class ProofTab(MainTab):
         prover, choice = self._prover, self._choice
         if prover is not None and choice is not None:
             self._searching = False
-            chosen = held(choice)
+            chosen = choice.held
             self._run(
                 lambda: prover.try_set(choice.report, chosen, self._started, self._ended),
                 self.trials,
@@ -396,11 +396,6 @@ class TrialLine(Wrapped):
             (brief(self._trial), "dim"),
         )
         return [text.truncate(width, ellipsis=True)]
-
-
-def held(choice: Choice) -> PassedSet:
-    """The set of a trial of a choice."""
-    return PassedSet(choice.caps, choice.beside)
 
 
 def _say_proven(page: Page, proven: Proven, report: Report, reported: Conclusion) -> None:

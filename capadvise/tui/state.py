@@ -161,7 +161,7 @@ class TargetState:
 
     def conclusion_of(self, choice: Choice) -> Conclusion:
         """The conclusion on another choice. Kept: there can be 100,000 pieces of evidence."""
-        report, chosen = choice.report, PassedSet(choice.caps, choice.beside)
+        report, chosen = choice.report, choice.held
         if self._concluded is None or self._concluded[0] is not report:
             self._concluded = report, {}
         known = self._concluded[1]

@@ -247,7 +247,7 @@ class WatchScreen(Fitting, Screen[None]):
         elif isinstance(row, OwnerRow):
             lacked = ", ".join(cap.name for cap in sorted(row.caps))
             page.say(f"{row.name}: {f'lacked {lacked}' if lacked else 'lacked no capability'}")
-            for way in self._cures(row):
+            for way in self._remediations(row):
                 page.say(Content.assemble(("cure: ", "bold"), printable(way)))
         else:
             finding = row.finding
@@ -262,8 +262,8 @@ class WatchScreen(Fitting, Screen[None]):
                 page.say(printable(note))
         return page
 
-    def _cures(self, row: OwnerRow) -> Iterable[str]:
-        """The cures for all refusals of an owner, each once; the most frequent refusal first."""
+    def _remediations(self, row: OwnerRow) -> Iterable[str]:
+        """The remediations for an owner, each once; those of the most frequent refusal first."""
         refused = [
             finding
             for finding in self._source.findings

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from capadvise.kernel.sudo import with_sudo
 from capadvise.model.errors import BadInput, Declined
+from capadvise.model.wording import it_or_them
 from capadvise.observe.ftrace.kallsyms import Reading
 from capadvise.observe.supervise.observation import working_directory
 from capadvise.targets.client.invocation import Invocation, existing, recognize, starts_otherwise
@@ -307,7 +308,7 @@ def _note_containers(swept: Sequence[str], removed: Sequence[str], wishes: Wishe
             "every capability"
         )
     if removed and not wishes.quiet:
-        it = "it" if len(removed) == 1 else "them"
+        it = it_or_them(removed)
         notice(
             f"{', '.join(removed)}: removed, since the recording gave {it} every capability; your "
             f"own command creates {it} again"

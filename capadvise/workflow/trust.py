@@ -27,7 +27,7 @@ def distrusted(path: Path) -> str | None:
             return "it comes through a pipe, and it is not known who wrote it"
         own = {0, *callers()}
         return next(filter(None, (_doubt(one, own) for one in _way_to(path.absolute()))), None)
-    except OSError as error:  # as of <<EOF: the file has no name any more
+    except OSError as error:  # a here-document of a shell is a file that was removed
         return f"it is not known who can write it: {error.strerror}"
 
 
@@ -73,9 +73,8 @@ def _doubt(place: Path, own: set[int]) -> str | None:
 
 
 def _called(uid: int) -> str:
-    with suppress(KeyError):
-        return f"user {pwd.getpwuid(uid).pw_name}"
-    return f"user {uid}"
+    user = _account(uid)
+    return f"user {user.pw_name if user else uid}"
 
 
 def _has_acl(place: Path) -> bool:
@@ -89,16 +88,14 @@ def _is_private(gid: int, own: set[int]) -> bool:
     """True for a user's own group, in which nobody else is."""
     with suppress(KeyError):
         group = grp.getgrgid(gid)
-        users = [pwd.getpwuid(uid) for uid in own if _exists(uid)]
+        users = [user for user in map(_account, own) if user]
         names = {user.pw_name for user in users}
         own_group = (gid, group.gr_name) in {(user.pw_gid, user.pw_name) for user in users}
         return own_group and names.issuperset(group.gr_mem)
     return False
 
 
-def _exists(uid: int) -> bool:
-    try:
-        pwd.getpwuid(uid)
-    except KeyError:
-        return False
-    return True
+def _account(uid: int) -> pwd.struct_passwd | None:
+    with suppress(KeyError):
+        return pwd.getpwuid(uid)
+    return None

@@ -61,7 +61,7 @@ Given = tuple[str, int]
 SoFar = Callable[[Sequence[Recording]], None]
 """Gets the needs of a round so far."""
 RunLogged = Callable[[int, Command, SoFar], Observation]
-"""As ``RunRound``."""
+"""``RunRound``, with the output in log files."""
 _T = TypeVar("_T")
 
 

@@ -347,7 +347,7 @@ def prove_container(
     name = report.target.name
     if report.target.pod is None or report.target.owner not in (None, str(owner)):
         whose = report.target.owner or "no pod"
-        raise BadInput(f"the report describes {whose}, not of {owner}")
+        raise BadInput(f"the report describes {whose}, not {owner}")
     workload = get_workload(kubectl, owner)
     template = objects.template_of(workload)
     if wishes.own_users:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from capadvise.config import languages, recognise
 from capadvise.config.compose import COMPOSE
+from capadvise.config.compose.files import FILES
 from capadvise.config.kubernetes import KUBERNETES
 from capadvise.config.language import Language
 from capadvise.config.quadlet import QUADLET
@@ -39,7 +40,6 @@ _TAKES: dict[str, dict[str, tuple[str, ...]]] = {
 _MOST = 1 << 20
 _LOG = re.compile(r"\bmsg=audit\(|\baudit: type=|\bavc: +denied|apparmor=\"DENIED\"")
 _REPORT = re.compile(r'\s*\{\s*"schema":\s*"capadvise\.report/')
-_OWN_NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 
 
 def wrong_file(args: Namespace) -> BadInput | None:
@@ -122,7 +122,7 @@ def _for_language(command: str, path: str, language: Language) -> str:
     if command == "emit" and language.can("edit"):
         return f"capadvise emit REPORT --format {language.name} --into {quoted}"
     if command == "prove" and language is COMPOSE:
-        own = path in _OWN_NAMES
+        own = path in FILES
         return f"{as_root()} run --prove -- docker compose {'' if own else f'-f {quoted} '}up"
     if command == "prove" and language is KUBERNETES:
         return "kubectl capadvise record KIND/NAME …: capadvise help kubernetes"

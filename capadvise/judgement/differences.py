@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from capadvise.judgement.lines import QUIET, LineNoise, learn_lines, shape_of
+from capadvise.model.wording import counted
 
 _ANY = "*"
 """Stands for what is random in a name."""
@@ -462,10 +463,10 @@ def _compared(first: Observed, noise: Noise) -> Iterator[str]:
     if count := len(first.files):
         folders = len({path.rpartition("/")[0] for path, _ in first.files})
         what = "owners and modes" if not first.details else _ALL_FIELDS
-        files = f"{count} {'changed ' if first.details else ''}file{'s' * (count != 1)}"
+        files = counted(count, "changed file" if first.details else "file")
         varying = sum(name == CONTENT for _, name in noise.fields)
         but = f" (the contents of {varying} of them vary)" if varying else ""
-        yield f"{what} of {files} in {folders} folder{'s' * (folders != 1)}{but}"
+        yield f"{what} of {files} in {counted(folders, 'folder')}{but}"
     yield from (name for name, _ in first.printed)
     yield "stderr"
     if first.credentials:

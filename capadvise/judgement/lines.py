@@ -12,15 +12,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+OWN_CAPS = r"(?<=Cap(?:Inh|Prm|Eff|Bnd|Amb):\t)[0-9a-f]{16}"
+"""As /proc shows them: they are others in each trial of another set."""
 _NUMBER = r"\b[\dN]+(?:[.,][\dN]+)?(?:e[-+]?[\dN]+)?\s?"
 _TIMES = re.compile(
-    r"(?<=Cap(?:Inh|Prm|Eff|Bnd|Amb):\t)[0-9a-f]{16}"
+    rf"{OWN_CAPS}"
     r"|(?<![\w:])\d{1,2}:\d\d(?::\d\d)?(?:[.,]\d+)?(?![\w:])"
     rf"|{_NUMBER}(?:[nuµm]?s|secs?|seconds?|min|minutes?)\b"
     rf"|{_NUMBER}[kKMGT]?i?[bB](?:it)?/s(?:ec)?\b"
 )
-"""Times of day, durations and speeds vary even where two trials happen to agree; the own
-capabilities, as /proc shows them, are other ones in each trial of another set."""
+"""Times of day, durations and speeds vary even where two trials happen to agree."""
 _TOKEN = re.compile(
     r"(?<![A-Za-z0-9])(?:[0-9a-f]{2}:){5,}[0-9a-f]{2}(?![A-Za-z0-9])"
     r"|(?<![A-Za-z0-9])[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}(?![A-Za-z0-9])"

@@ -11,7 +11,7 @@ from capadvise.judgement.conclusion import ADDS_ONLY, Standing, standing_of
 from capadvise.judgement.decide import Need
 from capadvise.judgement.judge import Effect
 from capadvise.judgement.report import Report
-from capadvise.model.wording import set_text
+from capadvise.model.wording import counted, set_text
 from capadvise.report.merge import Merged, merge
 
 
@@ -77,7 +77,7 @@ def _of_all(pods: int, report: Report) -> str:
     if recorded > replicas:
         share = f"{pods} of {recorded}" if pods < recorded else pods
         return f"{share} pods, old and new"
-    return f"{pods} of {replicas} replica{'s' * (replicas != 1)}"
+    return f"{pods} of {counted(replicas, 'replica')}"
 
 
 def seen_in(report: Report, need: Need) -> str:

@@ -12,7 +12,7 @@ from capadvise.model.caps import NAMES, Cap, CapSet, names
 from capadvise.model.escape import printable
 from capadvise.model.image import ImageInspection, Riser
 from capadvise.model.posture import Cgroup, Inspection, Mac, Posture, Root, Sharing
-from capadvise.model.wording import set_text
+from capadvise.model.wording import counted, set_text
 from capadvise.report.dump import as_json
 from capadvise.report.lines import WIDTH, bullet, listed, paragraph
 
@@ -257,7 +257,7 @@ def _root(root: Root | None) -> Iterator[Line]:
     if root is None:
         yield Line("not known")
         return
-    layers = f" of {root.layers} layer{'s' * (root.layers != 1)}" if root.layers else ""
+    layers = f" of {counted(root.layers, 'layer')}" if root.layers else ""
     whose = "the host's own, " if root.host else ""
     if root.host is None and root.type != "overlay":
         whose = "the host's own or another, unknown which: "
@@ -344,8 +344,7 @@ def dump_image(item: ImageInspection) -> dict[str, Any]:
 
 def image_text(item: ImageInspection) -> Iterator[str]:
     """One image, at 80 columns."""
-    layers = f"{item.layers} layer{'s' * (item.layers != 1)}"
-    yield f"{printable(item.name)}, image of {item.engine}, {layers}"
+    yield f"{printable(item.name)}, image of {item.engine}, {counted(item.layers, 'layer')}"
     yield ""
     yield "User"
     root = item.user.partition(":")[0] in ("", "0", "root")

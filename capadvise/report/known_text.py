@@ -11,7 +11,7 @@ from capadvise.judgement.risk import risk_word
 from capadvise.model.caps import CapSet
 from capadvise.model.escape import printable
 from capadvise.model.image import CLAIMED, Claim
-from capadvise.model.wording import set_text
+from capadvise.model.wording import counted, set_text
 from capadvise.report.lines import WIDTH, bullet, cut, paragraph, sentence
 
 
@@ -59,7 +59,7 @@ def known_text(
         yield from _short(program, catalog)
     if program.published and not verbose:
         yield from paragraph(
-            f"{len(program.published)} set{'s' * (len(program.published) != 1)} that others "
+            f"{counted(len(program.published), 'set')} that others "
             "publish, the reasons, commands and health checks: -v"
         )
     elif program.published:

@@ -16,6 +16,7 @@ from capadvise.judgement.watched import OwnerKind, PathPart, WatchedCall, WatchF
 from capadvise.model.caps import Cap
 from capadvise.model.escape import printable
 from capadvise.model.recording import RefusedBy
+from capadvise.model.wording import counted
 
 _MOST = 20
 """Findings of a summary."""
@@ -83,15 +84,15 @@ def summary_lines(
     shown = [finding for finding in findings if everything or finding.hidden is None]
     harmless = len(findings) - len(shown)
     total = sum(finding.count for finding in shown)
-    kinds = f"{len(shown)} finding{'s' * (len(shown) != 1)}"
-    yield f"In {seconds:.0f} s: {kinds}, {total} refused call{'s' * (total != 1)}."
+    kinds, calls = counted(len(shown), "finding"), counted(total, "refused call")
+    yield f"In {seconds:.0f} s: {kinds}, {calls}."
     for finding in sorted(shown, key=lambda finding: (-finding.count, finding.number))[:_MOST]:
         yield f"  {finding.count:>8}× {printable(' · '.join(_seen(finding)))}"
     if len(shown) > _MOST:
         yield f"  and {len(shown) - _MOST} more"
     if harmless:
-        many = "s" * (harmless != 1)
-        yield f"{harmless} harmless kind{many} of refusal not shown; --all shows them."
+        kinds = counted(harmless, "harmless kind")
+        yield f"{kinds} of refusal not shown; --all shows them."
     if dropped:
         yield f"{dropped} new kinds of refusal came too fast to be read."
 

@@ -20,6 +20,7 @@ from textual.widgets import Static
 from capadvise.judgement.conclusion import PASSED, Standing
 from capadvise.model.caps import Cap
 from capadvise.model.recording import Recording
+from capadvise.model.wording import counted
 from capadvise.report.lamps import SIGNS, Lamp, Light, Score
 from capadvise.tui.events import clock
 from capadvise.tui.livetab import health_text
@@ -305,7 +306,7 @@ def _seen(source: LiveSource, state: TargetState) -> list[Content]:
     checks = sum(tally.count for tally in now.tallies)
     dropped = Content.styled(f"{lost} events dropped", "bold $text-warning")
     parts = [dropped] if lost else []
-    parts.append(Content(f"{checks} capability check{'s' * (checks != 1)}"))
+    parts.append(Content(counted(checks, "capability check")))
     if observer:
         notes = [observer] if lost else ["none dropped", observer]
         parts += [Content.styled(text, "dim") for text in notes]
@@ -348,6 +349,6 @@ def _recorded(state: TargetState) -> Content:
     runs = f"{len(recordings)} runs, " if len(recordings) > 1 else ""
     return Content.assemble(
         (f"{lost} events dropped · " if lost else "", "bold $text-warning"),
-        f"{runs}{seconds} recorded · {checks} capability check{'s' * (checks != 1)}",
+        f"{runs}{seconds} recorded · {counted(checks, 'capability check')}",
         (f" · {recordings[0].host.observer}", "dim"),
     )

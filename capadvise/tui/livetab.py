@@ -19,7 +19,6 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from capadvise.judgement.decide import Verdict
-from capadvise.model.caps import Cap
 from capadvise.model.escape import printable
 from capadvise.report.lamps import SIGNS, score_of
 from capadvise.report.words import no_need
@@ -30,7 +29,7 @@ from capadvise.tui.output import BORDERS, Output
 from capadvise.tui.page import Wrapped
 from capadvise.tui.rows import INCIDENTAL, fitted
 from capadvise.tui.state import TargetState
-from capadvise.tui.tab import MainTab, Moved, Opened, Shown
+from capadvise.tui.tab import CapsTab, Moved, Opened, Shown
 from capadvise.tui.widgets import KeyedList
 from capadvise.workflow.protocols import Now
 
@@ -127,12 +126,11 @@ report is saved in any case. When it has ended, ← and → go through what happ
 """
 
 
-class LiveTab(MainTab):
+class LiveTab(CapsTab):
     """The Live tab."""
 
     HELP = _HELP
     FOCUS = "#live-caps"
-    LISTS_CAPS = True
 
     class Chosen(Message):
         """The user pressed Enter on a capability, or clicked it."""
@@ -182,15 +180,6 @@ class LiveTab(MainTab):
         self.lay_out(event.size)
         self._share()
         self.output.fit()
-
-    @property
-    def selected(self) -> Cap | None:
-        """The highlighted capability."""
-        return self.caps.selected
-
-    def select(self, cap: Cap) -> None:
-        """Highlight a capability."""
-        self.caps.select(cap)
 
     def lay_out(self, size: Size) -> None:
         """Lay the panes out: side by side if there is room."""

@@ -22,7 +22,7 @@ from capadvise.model.caps import CapSet
 from capadvise.model.companion import Companion
 from capadvise.model.errors import CapadviseError
 from capadvise.model.escape import printable
-from capadvise.model.wording import set_text
+from capadvise.model.wording import counted, set_text
 from capadvise.report.lamps import score_of
 from capadvise.report.words import passed_text
 from capadvise.tui.choice import Choice, brief
@@ -400,8 +400,7 @@ class TrialLine(Wrapped):
 
 def _say_proven(page: Page, proven: Proven, report: Report, reported: Conclusion) -> None:
     """The result, in a sentence or two."""
-    count = len(proven.trials)
-    trials = f"{count} trial{'s' * (count != 1)}, isolation: {proven.isolation}"
+    trials = f"{counted(len(proven.trials), 'trial')}, isolation: {proven.isolation}"
     minimal = reported.minimal
     if minimal is None:
         contradicted = reported.standing is Standing.CONTRADICTED

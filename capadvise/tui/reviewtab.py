@@ -23,7 +23,7 @@ from capadvise.tui.page import Code, Page
 from capadvise.tui.rows import NOT_CHECKED, caps_of, search
 from capadvise.tui.snippets import rendered
 from capadvise.tui.state import TargetState
-from capadvise.tui.tab import MainTab, Moved, Opened, Shown
+from capadvise.tui.tab import CapsTab, Moved, Opened, Shown
 from capadvise.tui.why import why
 from capadvise.tui.widgets import KeyedScroll
 
@@ -52,12 +52,11 @@ host only: it does not.
 """
 
 
-class ReviewTab(MainTab):
+class ReviewTab(CapsTab):
     """The Review tab."""
 
     HELP = _HELP
     FOCUS = "#caps"
-    LISTS_CAPS = True
 
     view = reactive("why", init=False)
 
@@ -85,15 +84,6 @@ class ReviewTab(MainTab):
         self.query_one("#left").border_subtitle = "/ search"
         self.query_one("#search").display = False
         self.watch_view(self.view)
-
-    @property
-    def selected(self) -> Cap | None:
-        """The highlighted capability."""
-        return self.caps.selected
-
-    def select(self, cap: Cap) -> None:
-        """Highlight a capability."""
-        self.caps.select(cap)
 
     def watch_view(self, view: str) -> None:
         """Bring one pane to the front; the others are shown if there is room."""

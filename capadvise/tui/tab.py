@@ -12,6 +12,7 @@ from textual.message import Message
 if TYPE_CHECKING:
     from capadvise.catalog import Catalog
     from capadvise.model.caps import Cap
+    from capadvise.tui.capabilities import Capabilities
     from capadvise.tui.state import TargetState
     from capadvise.workflow.protocols import LiveSource
 
@@ -69,3 +70,20 @@ class MainTab(Vertical):
 
     def select(self, cap: Cap) -> None:
         """Highlight a capability, if it is listed."""
+
+
+class CapsTab(MainTab):
+    """A tab whose list has a line for each capability."""
+
+    LISTS_CAPS = True
+
+    caps: Capabilities
+
+    @property
+    def selected(self) -> Cap | None:
+        """The highlighted capability."""
+        return self.caps.selected
+
+    def select(self, cap: Cap) -> None:
+        """Highlight a capability."""
+        self.caps.select(cap)

@@ -19,6 +19,7 @@ from capadvise.judgement.watched import Owner, WatchFinding
 from capadvise.model.caps import Cap
 from capadvise.model.escape import printable
 from capadvise.model.recording import RefusedBy
+from capadvise.model.wording import counted
 from capadvise.report.lamps import SIGNS, Light
 from capadvise.report.watch import call_text, cure, refuser_text
 from capadvise.tui.driver import TerminalApp, gone
@@ -222,8 +223,8 @@ class WatchScreen(Fitting, Screen[None]):
         calls, seconds = sum(finding.count for finding in shown), int(self._source.seconds)
         parts: list[str | tuple[str, str]] = [
             (" capadvise ", "bold $text-primary"),
-            (f" {len(shown)} finding{'s' * (len(shown) != 1)}", "bold"),
-            f" · {calls} refused call{'s' * (calls != 1)}",
+            (f" {counted(len(shown), 'finding')}", "bold"),
+            f" · {counted(calls, 'refused call')}",
             (f" · {len(findings) - len(shown)} harmless", "dim"),
             (f" · {seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}", "dim"),
         ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import TextIO
 
 from capadvise.model.escape import printable
@@ -26,6 +27,16 @@ def confirmed(question: str) -> bool:
         return True
     print(f"capadvise: {printable(question)} [y/N] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def answer(text: str, output: str | None) -> None:
+    """Write the answer of a command, whole lines, to a file, or else to stdout. Raises BadInput."""
+    if output is None:
+        print(text, end="")
+        return
+    from capadvise.report.save import write  # the usual answer does without it
+
+    write(Path(output), text, private=False)
 
 
 def columns(stream: TextIO) -> int:

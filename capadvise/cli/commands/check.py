@@ -17,7 +17,7 @@ from capadvise.gate.gathering import Gathered, gather, gather_units, read_text
 from capadvise.gate.outcome import Demands, Examined, Outcome, examine
 from capadvise.model.errors import BadInput, Exit
 from capadvise.model.escape import printable
-from capadvise.workflow.notice import notice
+from capadvise.workflow.notice import answer, notice
 from capadvise.workflow.resolve import AskingConsumers
 
 if TYPE_CHECKING:
@@ -50,7 +50,8 @@ def command(args: argparse.Namespace) -> int:
     unusable, skipped = tuple(gathered.unusable), gathered.skipped
     outcome = Outcome(files, strict=args.strict, unusable=unusable, skipped=skipped)
     _check_single(args, baseline, outcome)
-    _write(_findings(outcome, wanted, installed=args.installed), args.output)
+    lines = _findings(outcome, wanted, installed=args.installed)
+    answer("".join(f"{line}\n" for line in lines), args.output)
     if unusable:
         return Exit.USAGE
     return Exit.OK if outcome.passed else Exit.FAILED
@@ -161,13 +162,3 @@ def _findings(outcome: Outcome, wanted: str, *, installed: bool) -> Iterable[str
             return (machine.outcome_sarif(outcome),)
         case _:
             return machine.outcome_github(outcome)
-
-
-def _write(lines: Iterable[str], output: str | None) -> None:
-    if output is None:
-        for line in lines:
-            print(line)
-        return
-    from capadvise.report.save import write
-
-    write(Path(output), "".join(f"{line}\n" for line in lines), private=False)

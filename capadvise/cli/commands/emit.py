@@ -20,7 +20,7 @@ from capadvise.judgement.report import Report
 from capadvise.model.errors import BadInput, Exit
 from capadvise.report.load import load
 from capadvise.report.pages import FORMATS
-from capadvise.workflow.notice import notice
+from capadvise.workflow.notice import answer, notice
 
 
 def command(args: argparse.Namespace) -> int:
@@ -38,23 +38,18 @@ def command(args: argparse.Namespace) -> int:
                 hint=f"capadvise prove {args.report}",
             )
         caps = report.proposal.minimal
-    answer = snippet_of(report, caps, default(), set_name=args.set)
+    snippet = snippet_of(report, caps, default(), set_name=args.set)
     # Imports in functions take 8 ms and more: the usual answer, on stdout, does without them.
     if args.into is not None:
         if args.key is not None:
             raise BadInput("--key prints values: leave --into out")
-        return _patch(args, report, answer)
+        return _patch(args, report, snippet)
     if args.format == LABEL.name and os.path.isfile(args.report):  # a pipe is read once
-        answer = replace(answer, digest=_digest(Path(args.report)))
-    for caution in answer.cautions:
+        snippet = replace(snippet, digest=_digest(Path(args.report)))
+    for caution in snippet.cautions:
         notice(f"note: {caution}")
-    text = FORMATS[args.format].render(answer) if args.key is None else _values(answer, args)
-    if args.output is None:
-        print(text, end="")
-    else:
-        from capadvise.report.save import write
-
-        write(Path(args.output), text, private=False)
+    text = FORMATS[args.format].render(snippet) if args.key is None else _values(snippet, args)
+    answer(text, args.output)
     return Exit.OK
 
 
@@ -138,9 +133,9 @@ def _digest(path: Path) -> str:
     return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
 
 
-def _values(answer: Snippet, args: argparse.Namespace) -> str:
+def _values(snippet: Snippet, args: argparse.Namespace) -> str:
     if args.format != KUBERNETES.name:
         raise BadInput("--key is for --format kubernetes: values of a Helm chart")
     from capadvise.config.kubernetes.file import helm_values
 
-    return helm_values(answer, str(args.key))
+    return helm_values(snippet, str(args.key))

@@ -15,7 +15,7 @@ from capadvise.model.caps import CapSet
 from capadvise.model.errors import BadInput, Exit
 from capadvise.model.escape import printable
 from capadvise.report.load import load
-from capadvise.workflow.notice import notice
+from capadvise.workflow.notice import answer, notice
 
 
 def command(args: argparse.Namespace) -> int:
@@ -113,12 +113,7 @@ def _keep(args: argparse.Namespace) -> int:
         if report.proven is None:
             notice(f"note: {path} is not proven: what it has not seen will be refused")
     text = render(workload, _allowed(reports), kyverno=args.kyverno, warn=args.warn)
-    if args.output is None:
-        print(text, end="")
-    else:
-        from capadvise.report.save import write
-
-        write(Path(args.output), text, private=False)
+    answer(text, args.output)
     return Exit.OK
 
 

@@ -29,6 +29,7 @@ from capadvise.judgement.differences import (
     TIME,
     Detail,
 )
+from capadvise.judgement.lines import OWN_CAPS
 from capadvise.kernel.folders import FileText, as_on_disk, described
 from capadvise.kernel.mounting import path_of
 
@@ -38,8 +39,7 @@ _MOST_CONTENT, _LARGEST = 256 << 20, 16 << 20
 """Bytes of content of all files, and of one: of a larger one, its beginning and its end."""
 _PART = 1 << 20
 _SHORT = 64 << 10
-_OWN_CAPS = re.compile(rb"(?<=Cap(?:Inh|Prm|Eff|Bnd|Amb):\t)[0-9a-f]{16}")
-"""As /proc shows them: they are others in each trial of another set."""
+_OWN_CAPS = re.compile(OWN_CAPS.encode())
 _LABELS = ("security.selinux", "security.ima", "security.evm", "security.apparmor")
 """Attributes that the kernel itself writes."""
 _KINDS = {

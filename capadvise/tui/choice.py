@@ -231,7 +231,8 @@ def _why_out(choice: Choice, need: Need) -> str:
         case _ if choice.beside:
             return f"together with {printable(', '.join(choice.beside))}, it works without it"
         case _:
-            return "it works without it"
+            lost = without(need)
+            return f"it works without it, but {lost}" if lost else "it works without it"
 
 
 # ---------------------------------------------------------------------- compared with others

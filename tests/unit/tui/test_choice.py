@@ -58,7 +58,11 @@ CHOWN_CAP, SETUID_CAP = Cap.parse("CHOWN"), Cap.parse("SETUID")
             "SYS_ADMIN",
             "Added by you: it is not needed, and it adds a root-equivalent risk.",
         ),
-        (Choice(PROVEN).following(()), "SETUID", "Not in the set: it works without it."),
+        (
+            Choice(PROVEN).following(()),
+            "SETUID",
+            "Not in the set: it works without it, but nginx runs as 0:0.",
+        ),
     ],
 )
 def test_a_plain_sentence_says_what_keeping_or_dropping_does(

@@ -39,6 +39,8 @@ _FREE = {
 
 def notes(snippet: Snippet, consumer: str = "docker") -> Iterator[str]:
     """Conditions under which the snippet works, for what reads the file."""
+    if consumer == "kubernetes" and snippet.seccomp_note:
+        yield f"seccompProfile left out: {snippet.seccomp_note}"
     if not snippet.caps:
         return
     if snippet.root:

@@ -48,10 +48,13 @@ class Snippet:
     privileged: bool | None = None
     """True if it was started so; None: nobody knows."""
     no_new_privileges: bool | None = False
-    """No set-id program and none with file capabilities was started: forbidding it does no harm.
-    None: nobody looked at all that was started."""
+    """Files forbid to gain privileges: see ``judgement.flags``. None: they leave it open."""
     default_seccomp: bool = False
-    """Nothing was seen that the default seccomp profile never lets through."""
+    """Files ask for the default seccomp profile."""
+    seccomp_note: str = ""
+    """Why they do not."""
+    stays_inside: bool = False
+    """Nothing was seen that only a privileged container may do."""
     set_name: str = "recommended"
     rests_on: str = ""
     """How the set is known: ``proven, 8 trials, 2026-11-30``; empty where a note says it."""
@@ -108,7 +111,7 @@ class Snippet:
         no need reaches for devices or the kernel."""
         if self.privileged is not None:
             return self.privileged
-        return self.default_seccomp and not _OF_THE_HOST & {cap for cap, _ in self.caps}
+        return self.stays_inside and not _OF_THE_HOST & {cap for cap, _ in self.caps}
 
     @property
     def file_capabilities(self) -> str:

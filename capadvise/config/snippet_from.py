@@ -13,14 +13,13 @@ from capadvise.config.kubernetes.manifests import POD_SPEC, is_object_name
 from capadvise.config.snippet import PORT_START, YAML_WORDS, Snippet, one_line
 from capadvise.judgement.conclusion import conclude_report
 from capadvise.judgement.decide import Need
-from capadvise.judgement.hardening import NO_NEW_PRIVILEGES
+from capadvise.judgement.flags import Flag, default_seccomp, fits_default_seccomp, no_new_privs
 from capadvise.judgement.report import Report
 from capadvise.model.caps import CapSet, parse_set
 from capadvise.model.errors import BadInput
 from capadvise.model.escape import printable
 from capadvise.model.image import CLAIMED, Claim
 from capadvise.model.posture import Sharing
-from capadvise.model.recording import Namespace
 from capadvise.model.target import CLIENTS, Target, is_user
 from capadvise.model.workload import needs_no_port_below
 
@@ -46,10 +45,12 @@ def snippet_of(
     if not is_user(user):
         raise BadInput(f"the report's user {user!r:.60} is not of the form uid:gid")
     needs = [report.proposal.need(cap) for cap in sorted(caps)]
+    forbids, seccomp = no_new_privs(report, caps), default_seccomp(report, caps, catalog)
     return Snippet(
         name=safe_name(report.target.name),
         caps=tuple((need.cap, short_reason(need)) for need in needs),
-        notes=tuple(map(one_line, (*_on_beside(beside), *_notes(report, caps)))),
+        notes=tuple(map(one_line, (*_on_beside(beside), *_notes(report, caps, forbids)))),
+        seccomp_note=one_line(seccomp.why),
         cautions=tuple(map(one_line, _cautions(report, caps))),
         user=user,
         of_process=report.target.kind == "process",
@@ -58,8 +59,9 @@ def snippet_of(
         by_manager=_is_by_manager(report.target),
         host_network=_on_host_network(report),
         privileged=_was_privileged(report),
-        no_new_privileges=_no_new_privileges(report),
-        default_seccomp=_default_seccomp(report, catalog),
+        no_new_privileges=forbids.written,
+        default_seccomp=seccomp.written is True,
+        stays_inside=fits_default_seccomp(report, catalog),
         set_name=set_name,
         rests_on=one_line(conclude_report(report, catalog, caps, beside=beside).rests_on),
         hardening=_hardening(report, caps),
@@ -90,13 +92,6 @@ def _owner(report: Report) -> tuple[str, str, str] | None:
     kind, _, name = (report.target.owner or "").partition("/")
     known = kind in POD_SPEC and is_object_name(name) and is_object_name(report.target.name)
     return (kind, name, report.target.name) if known else None
-
-
-def _no_new_privileges(report: Report) -> bool | None:
-    """Not where trials of a unit's options have left it out."""
-    hardening = report.proven and report.proven.hardening
-    tried = dict(hardening.left_out) if hardening else {}
-    return False if NO_NEW_PRIVILEGES in tried else gains_nothing(report)
 
 
 def _hardening(report: Report, caps: CapSet) -> tuple[str, ...] | None:
@@ -176,7 +171,7 @@ def _cautions(report: Report, caps: CapSet) -> Iterator[str]:
             yield f"{need.cap.short} is uncertain: {printable(need.uncertain)}"
 
 
-def _notes(report: Report, caps: CapSet) -> Iterator[str]:
+def _notes(report: Report, caps: CapSet, forbids: Flag) -> Iterator[str]:
     start = report.posture.sysctls.get(PORT_START, "")
     high = needs_no_port_below(1024, report.workload.check)
     if start.isdecimal() and int(start) < 1024 and not caps & _BIND and not high:
@@ -184,31 +179,8 @@ def _notes(report: Report, caps: CapSet) -> Iterator[str]:
             f"recorded where {PORT_START} is {start}: elsewhere, a port below 1024 needs that "
             "setting, or NET_BIND_SERVICE"
         )
-    match gains_nothing(report):
-        case False:
-            yield "no_new_privs left out: it runs a set-id program, or one with file capabilities"
-        case None:
-            yield "no_new_privs left out: the start was not seen, and it may run a set-id program"
-
-
-def gains_nothing(report: Report) -> bool | None:
-    """True if no started program gave more than its starter had; None if the recordings do not
-    tell: retries alone, audit records, and a target that was watched too late."""
-    recordings = report.recordings
-    if any(recording.setid_exec for recording in recordings):
-        return False
-    blind = any(item.attached or item.host.observer in ("retry", "audit") for item in recordings)
-    return None if blind else True
-
-
-def _default_seccomp(report: Report, catalog: Catalog) -> bool:
-    """Only calls that ask for a capability are recorded: of others nothing is known."""
-    closed = catalog.closed_calls
-    return not any(
-        recording.io_uring
-        or any(check.syscall in closed or check.ns is Namespace.CHILD for check in recording.checks)
-        for recording in report.recordings
-    )
+    if forbids.why:
+        yield f"no_new_privs left out: {printable(forbids.why)}"
 
 
 def known_snippet(
@@ -223,12 +195,13 @@ def known_snippet(
     return Snippet(
         name=program.name,
         caps=tuple(zip((need.cap for need in needs), map(one_line, reasons), strict=True)),
-        notes=(one_line(proven), _OTHERWISE),
+        notes=(one_line(proven), _OTHERWISE, f"no_new_privs left out: {_UNTRIED}"),
         user=variant.user,
         of_image=repository(asked) in program.images_of_users,
         own_user=repository(asked) in program.images,
-        no_new_privileges=variant.no_new_privileges,
-        default_seccomp=True,
+        no_new_privileges=None,
+        seccomp_note=_UNTRIED,
+        stays_inside=True,
         set_name=set_name,
         minimal=variant.minimal,
         variant=one_line(f"{program.name} {program.upstream}, {variant.name}"),
@@ -248,4 +221,5 @@ def claimed_snippet(name: str, claim: Claim, caps: CapSet, *, set_name: str) -> 
     )
 
 
+_UNTRIED = "no trial of this proof ran with it"
 _OTHERWISE = "For another version or configuration, or an image's entrypoint, prove it yourself."

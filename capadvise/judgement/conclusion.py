@@ -256,7 +256,7 @@ def _also_passed(report: Report) -> Iterator[PassedSet]:
     passed = {
         held_in(trial)
         for trial in (report.proven.trials if report.proven else ())
-        if trial.passed and trial.beside and not trial.differences
+        if trial.passed and trial.beside and not (trial.differences or trial.beside[0].is_flag)
     }
     yield from sorted(passed, key=lambda one: (len(one.caps), sorted(one.caps), one.beside))
 

@@ -115,6 +115,11 @@ def drop_bounding(cap: int) -> None:
     _prctl("PR_CAPBSET_DROP", uapi.PR_CAPBSET_DROP, cap)
 
 
+def forbid_new_privileges() -> None:
+    """Set no_new_privs: no exec gives this process more than it has."""
+    _prctl("PR_SET_NO_NEW_PRIVS", uapi.PR_SET_NO_NEW_PRIVS, 1)
+
+
 def raise_ambient(cap: int) -> None:
     """Let an exec keep a capability that is permitted and inheritable."""
     _prctl("PR_CAP_AMBIENT_RAISE", uapi.PR_CAP_AMBIENT, uapi.PR_CAP_AMBIENT_RAISE, cap)

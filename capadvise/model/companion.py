@@ -23,6 +23,10 @@ class CompanionKind(StrEnum):
     """``group=adm,1234``: supplementary groups of the target."""
     UNIT_LINE = "options"
     """``Key=value``, in the unit."""
+    NO_NEW_PRIVS = "no_new_privs"
+    """The target can gain nothing by an exec."""
+    SECCOMP = "seccomp"
+    """The engine's default seccomp profile."""
 
 
 _GROUP = "group="
@@ -36,6 +40,11 @@ class Companion:
     words: str
     """Its name for people and in reports."""
 
+    @property
+    def is_flag(self) -> bool:
+        """True if it replaces no capability: files write it beside any set."""
+        return self.words in _FLAGS
+
     @classmethod
     def of_groups(cls, names: Iterable[str]) -> Companion:
         """Make a companion of these groups."""
@@ -44,11 +53,16 @@ class Companion:
     @classmethod
     def parse(cls, words: str) -> Companion:
         """Read the companion that a report names."""
+        if flag := _FLAGS.get(words):
+            return flag
         return cls(
             CompanionKind.GROUPS if words.startswith(_GROUP) else CompanionKind.SYSCTL, words
         )
 
 
+NO_NEW_PRIVS = Companion(CompanionKind.NO_NEW_PRIVS, "no_new_privs=1")
+DEFAULT_SECCOMP = Companion(CompanionKind.SECCOMP, "seccomp=default")
+_FLAGS = {one.words: one for one in (NO_NEW_PRIVS, DEFAULT_SECCOMP)}
 Pairs = Sequence[tuple[Cap, Companion]]
 """(capability, companion that may replace it)."""
 KNOWN: Pairs = (

@@ -42,13 +42,16 @@ class Beside:
     known: Pairs
     find: Callable[[CapSet], Pairs]
     """Returns companions that only a trial shows, for members of this set."""
-    run_trial: Callable[[CapSet, Companion], TrialOutcome]
+    run_trial: Callable[[CapSet, tuple[Companion, ...]], TrialOutcome]
+    written: Callable[[CapSet], tuple[Companion, ...]] = lambda _: ()
+    """Returns the flags that files write beside this set."""
 
 
 def fewest(recommended: CapSet) -> int:
-    """The number of trials if the recommended set is minimal: everything, none, the set, and the
-    set without each member. It takes more if one of them can go."""
-    return 3 + len(recommended)
+    """The number of trials if the recommended set is minimal: everything, none, the set, the set
+    without each member, and the set with the flags that files write beside it. It takes more if a
+    member can go."""
+    return 4 + len(recommended)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,7 @@ def prove(
         raise NotProvable(task.first)
     known = beside.known if beside is not None else ()
     attempts = LikelyAttempts(task.proposal, task.everything, task.removal_order, known)
-    search = _Search(task, attempts, run_trial, say, ahead)
+    search = _Search(task, attempts, run_trial, say, ahead, beside)
     minimal: CapSet | None = None
     complete = True
     sound: bool | None = None
@@ -95,6 +98,8 @@ def prove(
             if beside is not None:
                 search.try_companions(minimal, beside)
             sound = search.in_its_time(search.recommended(minimal))
+            for caps in dict.fromkeys((search.recommended(minimal), minimal)):
+                search.try_written(caps)
     except Interrupted:
         complete, minimal = False, search.best
     if search.flaky:
@@ -123,6 +128,7 @@ class _Search:
     run_trial: RunTrial
     say: Say
     ahead: Ahead
+    beside: Beside | None = None
     trials: list[Trial] = field(default_factory=list)
     outcomes: dict[CapSet, TrialOutcome] = field(default_factory=dict)
     flaky: bool = False
@@ -151,9 +157,11 @@ class _Search:
         repeat: bool = False,
         instead: tuple[str, ...] = (),
     ) -> None:
-        # A removal is compared with the set that it was made from: earlier losses have other
-        # causes.
-        larger = self.outcomes.get(caps | {without}) if without is not None else None
+        # A removal is compared with the set that it was made from, and flags with the set alone:
+        # earlier losses have other causes.
+        larger = None
+        if without is not None or instead:
+            larger = self.outcomes.get(caps if without is None else caps | {without})
         base = larger.observed if larger is not None and larger.passed else self.task.first.observed
         lost = [outcome.why]
         if outcome.passed:
@@ -320,8 +328,10 @@ class _Search:
         set that is tried in the end, with the removed capabilities that are worth keeping."""
         again = [cap for cap in order[:at] if cap in caps] if len(caps) < len(order) else []
         removals = self.attempts.removals(caps, [*order[at:], *again])
-        gone = caps < self.start
-        return [*removals, *([Attempt(self.recommended(caps))] if gone else ())]
+        last = self.recommended(caps) if (gone := caps < self.start) else caps
+        flags = self._written(last)
+        with_flags = [Attempt(last, flags)] if flags else []
+        return [*removals, *([Attempt(last)] if gone else ()), *with_flags]
 
     def _announce(self, attempts: Sequence[Attempt], again: CapSet | None = None) -> None:
         """``again``: a set that is tried a second time."""
@@ -350,8 +360,33 @@ class _Search:
         """Try the minimal set without each member that has a companion, with that companion."""
         for cap, companion in (*beside.known, *beside.find(minimal)):
             if cap in minimal:
-                outcome = beside.run_trial(minimal - {cap}, companion)
+                outcome = beside.run_trial(minimal - {cap}, (companion,))
                 self._note(minimal - {cap}, outcome, cap, instead=(companion.words,))
+
+    def try_written(self, caps: CapSet) -> None:
+        """Try a set with all the flags that files write beside it. If it fails or loses something,
+        try them one by one, and keep those with which it does neither."""
+        flags = self._written(caps)
+        if not flags or not self.passes(caps) or self._holds(caps, flags) or len(flags) == 1:
+            return
+        kept: tuple[Companion, ...] = ()
+        for flag in flags:
+            if (*kept, flag) != flags and self._holds(caps, (*kept, flag)):
+                kept = (*kept, flag)
+
+    def _written(self, caps: CapSet) -> tuple[Companion, ...]:
+        return self.beside.written(caps) if self.beside is not None else ()
+
+    def _holds(self, caps: CapSet, flags: tuple[Companion, ...]) -> bool:
+        """True if the set loses nothing with these flags."""
+        assert self.beside is not None
+        words = tuple(flag.words for flag in flags)
+        outcome = self.beside.run_trial(caps, flags)
+        self._note(caps, outcome, instead=words)
+        if outcome.late:  # the second time, it has all the time that the workload allows
+            outcome = self.beside.run_trial(caps, flags)
+            self._note(caps, outcome, repeat=True, instead=words)
+        return outcome.passed and not self.without_noise()[-1].differences
 
     def bring_back(self, chosen: CapSet) -> None:
         """If the recommended set loses an effect compared with everything, find out by which of the

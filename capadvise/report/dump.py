@@ -13,7 +13,8 @@ from capadvise.catalog.capabilities import Risk
 from capadvise.judgement.behaviour import mounts_overlays
 from capadvise.judgement.conclusion import Conclusion, conclude_report, not_tested
 from capadvise.judgement.decide import Need
-from capadvise.judgement.hardening import NO_NEW_PRIVILEGES, Hardening
+from capadvise.judgement.flags import default_seccomp, no_new_privs
+from capadvise.judgement.hardening import Hardening
 from capadvise.judgement.proven import Proven
 from capadvise.judgement.refusals import refusals
 from capadvise.judgement.report import SCHEMA, Report
@@ -57,12 +58,12 @@ def dump(report: Report, catalog: Catalog) -> dict[str, Any]:
             "user_namespace": {"fits": fit.fits, "ids": None if fit.fits is False else fit.ids},
         },
         "proof": None if report.proven is None else _proof(report.proven),
-        "conclusion": _conclusion(report, conclude_report(report, catalog, risks=risks)),
+        "conclusion": _conclusion(report, conclude_report(report, catalog, risks=risks), catalog),
         "known": _known(compared(report, catalog.known_index)),
     }
 
 
-def _conclusion(report: Report, conclusion: Conclusion) -> dict[str, Any]:
+def _conclusion(report: Report, conclusion: Conclusion, catalog: Catalog) -> dict[str, Any]:
     baseline = conclusion.baseline
     return {
         **_part(conclusion, "standing", "recommended", "minimal", "doubt", "trials", "date"),
@@ -72,7 +73,10 @@ def _conclusion(report: Report, conclusion: Conclusion) -> dict[str, Any]:
             {"caps": names(one.caps), "with": _with(one.beside)} for one in conclusion.also_passed
         ],
         "compared": list(conclusion.compared),
-        "companions": {"no_new_privs": _option_tried(report), "seccomp": "not-tried"},
+        "companions": {
+            "no_new_privs": no_new_privs(report, conclusion.caps).tried,
+            "seccomp": default_seccomp(report, conclusion.caps, catalog).tried,
+        },
         "not_tested": list(not_tested(report)),
         "next": shlex.join(conclusion.next.words),
     }
@@ -87,14 +91,6 @@ def _with(beside: tuple[str, ...]) -> dict[str, Any]:
         "keys": {name: value for name, value in pairs if "." not in name and name != "group"},
         "seccomp": None,
     }
-
-
-def _option_tried(report: Report) -> str:
-    """``NoNewPrivileges=`` of a unit, as trials found it."""
-    hardening = report.proven and report.proven.hardening
-    if not hardening:
-        return "not-tried"
-    return "tried" if NO_NEW_PRIVILEGES in hardening.lines else "left-out"
 
 
 def _known(comparison: Comparison | None) -> dict[str, Any] | None:

@@ -129,6 +129,8 @@ def trial_name(trial: Trial, everything: CapSet) -> str:
     else:
         many = len(trial.caps) > 6
         what = f"with {len(trial.caps)} of them" if many else f"with {set_text(trial.caps)}"
+    if trial.without is None and trial.instead:
+        what += f", {' and '.join(map(printable, trial.instead))}"
     return f"{what}, again" if trial.repeat else what
 
 

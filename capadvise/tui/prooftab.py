@@ -61,12 +61,12 @@ class ProofTab(MainTab):
         """A trial of a set has begun."""
 
         caps: CapSet
-        beside: Companion | None = None
+        beside: tuple[Companion, ...] = ()
 
         @property
         def held(self) -> PassedSet:
             """The set of the trial."""
-            return PassedSet(self.caps, () if self.beside is None else (self.beside.words,))
+            return PassedSet(self.caps, tuple(one.words for one in self.beside))
 
     @dataclass
     class TrialEnded(Message):
@@ -252,7 +252,7 @@ class ProofTab(MainTab):
         self._fill(trials)
         self.run_worker(work, thread=True, group="trials")
 
-    def _started(self, caps: CapSet, beside: Companion | None) -> None:
+    def _started(self, caps: CapSet, beside: tuple[Companion, ...]) -> None:
         self.post_message(self.TrialStarted(caps, beside))
 
     def _ended(self, trial: Trial) -> None:

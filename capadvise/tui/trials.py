@@ -22,13 +22,14 @@ _SECONDS = 5
 
 
 def tried(
-    caps: CapSet, trials: list[Trial], recommended: CapSet, beside: Companion | None = None
+    caps: CapSet, trials: list[Trial], recommended: CapSet, beside: tuple[Companion, ...] = ()
 ) -> str:
     """The name of a trial of a set. ``trials``: those before it; the first one had everything."""
-    if beside is not None:
-        what = _compared(caps, trials, recommended)
-        removed, kind = what.removeprefix("without "), beside.kind.name.lower().replace("_", " ")
-        return f"{what} and {kind}" if removed == what else f"{kind} for {removed}"
+    if beside:
+        what = tried(caps, trials, recommended)
+        removed = what.removeprefix("without ")
+        kinds = " and ".join(one.kind.name.lower() for one in beside)
+        return f"{what} and {kinds}" if removed == what else f"{kinds} for {removed}"
     if not trials or caps == trials[0].caps:
         return "everything"
     if not caps:
@@ -48,9 +49,8 @@ def _compared(caps: CapSet, trials: list[Trial], recommended: CapSet) -> str:
 
 def about(trial: Trial, before: list[Trial], recommended: CapSet) -> str:
     """The name of a trial that has ended."""
-    beside = trial.beside[0] if trial.beside else None
-    what = tried(trial.caps, before, recommended, beside)
-    if trial.without is not None and beside is None:
+    what = tried(trial.caps, before, recommended, trial.beside)
+    if trial.without is not None and not trial.beside:
         name = trial.without.short
         others = printable("+".join(trial.instead))
         what = f"{others} for {name}" if others else f"without {name}"

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 
-from capadvise.config.snippet_from import gains_nothing
+from capadvise.judgement.flags import gains_nothing
 from capadvise.judgement.hardening import OPTION_KEYS, Hardening, largest, propose
 from capadvise.judgement.proven import Interrupted, TrialOutcome
 from capadvise.judgement.report import Report

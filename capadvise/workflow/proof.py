@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from capadvise.catalog import default
 from capadvise.judgement.decide import Proposal, decide_all
+from capadvise.judgement.flags import written_by
 from capadvise.judgement.proven import (
     ENDED_EARLY,
     Proven,
@@ -30,6 +31,7 @@ from capadvise.proof.trials.runner import Part, SoFar
 from capadvise.proof.trials.stop import Stop
 from capadvise.report.merge import numbered
 from capadvise.workflow.jobs import Candidate
+from capadvise.workflow.protocols import Starting
 from capadvise.workflow.side_by_side import SideBySide, waiting_places
 
 _UNASKED = (
@@ -44,7 +46,7 @@ class TrialListener:
 
     expected: Callable[[int], None]
     """Gets the number of trials, if the recommended set works and is minimal."""
-    starting: Callable[[CapSet, Companion | None], None]
+    starting: Starting
     ended: Callable[[Trial], None]
     hopeless: Callable[[str, str], None]
     """It fails even with everything: gets the reason, and the output."""
@@ -90,10 +92,9 @@ class _Proof:
 
     def _run(self, attempt: Attempt, observed: bool, part: Stop) -> TrialOutcome:
         self._listener.starting(attempt.caps, attempt.beside)
-        beside = () if attempt.beside is None else (attempt.beside,)
         # Chance shows in a second trial with everything by other checks, too.
         observed = observed or attempt.caps == runner.everything(self._job)
-        job = replace(self._job, observed=observed, beside=beside)
+        job = replace(self._job, observed=observed, beside=attempt.beside)
         if attempt.patient:
             job = self._patient(job)
         outcome = choices.run(job, attempt.caps, part)[0]
@@ -165,6 +166,7 @@ class _Proof:
             self._listener.ended(trial)
             self._so_far(replace(report, proven=unfinished(self._job.isolation, made)))
 
+        flags = written_by(report, self._job.isolation, default())
         task = SearchTask(
             report.proposal,
             runner.everything(self._job),
@@ -183,6 +185,7 @@ class _Proof:
                 _known_companions(self._job),
                 lambda minimal: _companions_by_retries(self._job, minimal, self._stop),
                 self.trials,
+                lambda _: flags,
             ),
         )
 
@@ -315,7 +318,7 @@ class Reference:
 def first_trial(
     job: runner.Job,
     stop: Stop,
-    starting: Callable[[CapSet, Companion | None], None],
+    starting: Starting,
     begun: Callable[[Reference], None] | None = None,
 ) -> Reference:
     """Make the trial with everything, by which the others are measured. Choices of data, and a
@@ -324,7 +327,7 @@ def first_trial(
 
     Raises BrokenTrial if it could not be made.
     """
-    starting(runner.everything(job), None)
+    starting(runner.everything(job), ())
     if job.isolation == "workload" and job.cwd is None:
         in_memory = replace(job, memory=_spare_memory())
         reference = _reference(in_memory, stop, begun)

@@ -21,7 +21,7 @@ from capadvise.model.recording import Lost, Tally
 if TYPE_CHECKING:
     from capadvise.gate.patching import Patching
 
-Starting = Callable[[CapSet, Companion | None], None]
+Starting = Callable[[CapSet, tuple[Companion, ...]], None]
 """Called when a trial of a set begins, with what stands beside the set. Several can run side by
 side, and end in another order."""
 Ended = Callable[[Trial], None]

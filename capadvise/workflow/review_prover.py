@@ -95,7 +95,7 @@ class ReviewProver:
                 first = Trial(everything, reference.passed, reference.seconds)
                 ended(first)
                 known = Proven(job.isolation, (first,), everything, complete=False)
-            starting(chosen.caps, next(iter(job.beside), None))
+            starting(chosen.caps, job.beside)
             outcome, _ = choices.run(job, caps, self._stop)
         lost = compare(reference.observed, outcome.observed) if outcome.passed else [outcome.why]
         trial = Trial(

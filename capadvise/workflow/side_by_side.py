@@ -126,7 +126,7 @@ class SideBySide:
             if attempt not in self._begun:
                 self._begin(attempt)
 
-    def __call__(self, caps: CapSet, beside: Companion | None = None) -> TrialOutcome:
+    def __call__(self, caps: CapSet, beside: tuple[Companion, ...] = ()) -> TrialOutcome:
         """The outcome of one trial. A trial that has failed is observed when it is made again, to
         see what it was refused, and has all the time that the workload allows. If it passes then,
         the others had begun with too little time, and are given up."""

@@ -28,8 +28,8 @@ import capadvise
 from capadvise.catalog import default
 from capadvise.catalog.known import index, parse_program
 from capadvise.catalog.known_index import FOLDER, INDEX
-from capadvise.config.snippet_from import gains_nothing
 from capadvise.judgement.decide import Need
+from capadvise.judgement.flags import gains_nothing
 from capadvise.judgement.report import Report
 from capadvise.model.caps import CapSet, parse_set
 from capadvise.model.errors import BadInput

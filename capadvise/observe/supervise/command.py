@@ -51,6 +51,8 @@ class Command:
     """A path to the user namespace that it enters."""
     caps: CapSet | None = None
     """The bounding set; None: as it is."""
+    no_new_privs: bool = False
+    """It can gain nothing by an exec."""
     patience: float = 10.0
     """Seconds between SIGTERM and SIGKILL."""
     rest_patience: float = 0.0

@@ -273,6 +273,7 @@ def _plan(
         "groups": sorted({*os.getgroups(), *command.groups}) if command.groups else [],
         "namespace": command.namespace,
         "caps": None if command.caps is None else sorted(command.caps),
+        "no_new_privs": command.no_new_privs,
         "mask": [int(number) for number in signals.before],
         "stdout_to_stderr": command.stdout_to_stderr,
         "instances": buffers.folders,

@@ -57,6 +57,8 @@ def start(
                 libc.install_seccomp_filter(stops)
         except OSError as error:
             raise Refused("install the filter that stops calls", error.errno or 0) from error
+        if plan["no_new_privs"]:
+            libc.forbid_new_privileges()
         try:
             os.execv(plan["path"], plan["argv"])
         except OSError as error:

@@ -382,6 +382,8 @@ def _command_of(plan: dict[str, Any]) -> Command:
         caps=frozenset(Cap.parse(name) for name in plan["caps"]),
         patience=plan["patience"],
         groups=numbers(plan["groups"]),
+        # The engine or systemd sets it for what it starts itself.
+        no_new_privs=bool(plan["no_new_privs"]) and plan["isolation"] in _COMPARED,
         namespace=plan["namespace"],
         retry="auto" if plan["retry"] else None,
         unobserved=plan["retry"] or not plan["observed"],

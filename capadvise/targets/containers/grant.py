@@ -3,7 +3,7 @@ user wrote it. Pure, but ``with_user_namespace`` asks docker."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from capadvise.config.quadlet import QUADLET
 from capadvise.config.run.pflag import Option, is_on
 from capadvise.judgement.user_namespace import USUAL_IDS
 from capadvise.model.caps import CapSet
+from capadvise.model.companion import CompanionKind
 from capadvise.model.errors import BadInput
 from capadvise.model.posture import Posture, Sharing
 from capadvise.targets.client.client import Client
@@ -75,14 +76,26 @@ def _granted(
 
 
 def tried(
-    invocation: Invocation, caps: CapSet, name: str, label: str, options: Iterable[Option] = ()
+    invocation: Invocation,
+    caps: CapSet,
+    name: str,
+    label: str,
+    options: Iterable[Option] = (),
+    flags: Collection[CompanionKind] = (),
 ) -> Invocation:
     """``run`` with just this set, under the engine's own defaults, published nowhere.
 
-    ``options`` replace the volumes.
+    ``options`` replace the volumes; ``flags`` stand beside the set.
     """
     gone = _CAPS | _OUR_OWN | {"privileged", "volume", "mount"}
-    kept = [option for option in invocation.options if option.name not in gone]
+    own = [option.value or "" for option in invocation.options if option.name == "security-opt"]
+    security = _security(own, flags, "no-new-privileges")
+    kept = [
+        option
+        for option in invocation.options
+        if option.name not in gone and (option.name != "security-opt" or option.value in security)
+    ]
+    kept += [Option("security-opt", text) for text in security if text not in own]
     kept += [Option("cap-drop", "ALL"), *(Option("cap-add", cap.short) for cap in sorted(caps))]
     kept += [Option("name", name), Option("label", label), *options]
     return replace(invocation, options=tuple(kept), rest=_unchanged(invocation))
@@ -115,10 +128,26 @@ def recorded_service(service: Mapping[str, Any], label: str) -> dict[str, Any]:
     }
 
 
-def tried_service(service: Mapping[str, Any], caps: CapSet) -> dict[str, Any]:
-    """A service of a resolved compose project with just this set."""
+def _security(own: Iterable[str], flags: Collection[CompanionKind], forbids: str) -> list[str]:
+    """The security options of a container, where ``flags`` replace the user's own. ``forbids``: how
+    no_new_privs is written."""
+    replaced = tuple(FLAGS[flag] for flag in flags)
+    kept = [text for text in own if not text.startswith(replaced)]
+    return [*kept, *([forbids] if CompanionKind.NO_NEW_PRIVS in flags else ())]
+
+
+FLAGS = {CompanionKind.NO_NEW_PRIVS: "no-new-privileges", CompanionKind.SECCOMP: "seccomp"}
+"""The security options that they replace. The default profile needs none."""
+
+
+def tried_service(
+    service: Mapping[str, Any], caps: CapSet, flags: Collection[CompanionKind] = ()
+) -> dict[str, Any]:
+    """A service of a resolved compose project with just this set, and ``flags`` beside it."""
+    own = [str(text) for text in service.get("security_opt") or ()]
     return {
         **_without(service, "privileged"),
+        "security_opt": _security(own, flags, "no-new-privileges:true"),
         "cap_drop": ["ALL"],
         "cap_add": [cap.short for cap in sorted(caps)],
     }

@@ -14,6 +14,7 @@ from capadvise.config.run.pflag import Option
 from capadvise.kernel import procfs
 from capadvise.kernel.folders import Files, as_on_disk, snapshot
 from capadvise.model.caps import Cap, CapSet
+from capadvise.model.companion import CompanionKind
 from capadvise.model.errors import BadInput
 from capadvise.model.recording import Recording
 from capadvise.observe.supervise.command import Command
@@ -195,6 +196,10 @@ def _resolved(invocation: Invocation, plan: dict[str, Any]) -> dict[str, Any]:
     return resolved
 
 
+def _flags(plan: dict[str, Any]) -> list[CompanionKind]:
+    return [kind for kind in grant.FLAGS if plan[kind.value]]
+
+
 def _start(
     invocation: Invocation, client: Client, plan: dict[str, Any], top: Path, data: TrialData
 ) -> Start:
@@ -207,14 +212,14 @@ def _start(
         options += [Option("sysctl", setting) for setting in plan["settings"]]
         given = [option for option in invocation.options if option.name == "publish"]
         published = beside.options(given, ports, local=True)
-        ours = grant.tried(invocation, caps, top.name, label, [*options, *published])
+        ours = grant.tried(invocation, caps, top.name, label, [*options, *published], _flags(plan))
         return Start(invocation, client, ours.argv(), label, ports=tuple(ports.changed.items()))
     service = plan["service"]
     resolved = _resolved(invocation, plan)
     data.project = resolved
     services = {
         name: grant.in_trial(
-            grant.tried_service(one, caps) if name == service else one,
+            grant.tried_service(one, caps, _flags(plan)) if name == service else one,
             one.get("image") or f"{resolved['name']}-{name}",
             label,
             list(one.get("volumes") or ()) if reuse else volumes.of_service(one, data),

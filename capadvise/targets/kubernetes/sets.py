@@ -4,20 +4,27 @@ Pure."""
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from capadvise.model.caps import NAMES, Cap, CapSet
+from capadvise.model.companion import CompanionKind
 from capadvise.model.errors import BadInput
 from capadvise.targets.kubernetes.objects import Object
 
 _ALL = "ALL"
+_FLAGS: dict[CompanionKind, tuple[str, Any]] = {
+    CompanionKind.NO_NEW_PRIVS: ("allowPrivilegeEscalation", False),
+    CompanionKind.SECCOMP: ("seccompProfile", {"type": "RuntimeDefault"}),
+}
 _EVERY = frozenset(map(Cap, range(len(NAMES))))
 
 
-def with_sets(spec: Object, sets: Mapping[str, CapSet]) -> Object:
-    """A pod's specification in which containers have these sets and are not privileged. Raises
-    BadInput for a missing container."""
+def with_sets(
+    spec: Object, sets: Mapping[str, CapSet], flags: Collection[CompanionKind] = ()
+) -> Object:
+    """A pod's specification in which containers have these sets, with ``flags`` beside them, and
+    are not privileged. Raises BadInput for a missing container."""
     changed = copy.deepcopy(spec)
     there = {one["name"]: one for one in containers(changed)}
     if missing := sorted(set(sets) - set(there)):
@@ -30,6 +37,7 @@ def with_sets(spec: Object, sets: Mapping[str, CapSet]) -> Object:
         if context.get("allowPrivilegeEscalation") is False and Cap.parse("SYS_ADMIN") in caps:
             del context["allowPrivilegeEscalation"]  # the server refuses the two together
         there[name]["securityContext"] = context | {
+            **{key: value for kind, (key, value) in _FLAGS.items() if kind in flags},
             "privileged": False,
             "capabilities": {"drop": [_ALL], "add": add} if add != [_ALL] else {"add": add},
         }

@@ -69,7 +69,8 @@ def unit_trial(plan: dict[str, Any], top: Path, out: Path, err: Path) -> Iterato
     unit = manager.known(order.unit)
     safety.require_restartable(unit)
     caps = frozenset(Cap.parse(name) for name in plan["caps"])
-    with changed(change_of(unit), drop_in.for_trial(unit, caps, plan["options"])):
+    lines = [*plan["options"], *(["NoNewPrivileges=yes"] if plan["no_new_privs"] else ())]
+    with changed(change_of(unit), drop_in.for_trial(unit, caps, lines)):
         if plan["options"]:
             plan["exposure"] = manager.exposure(unit.name)
         try:

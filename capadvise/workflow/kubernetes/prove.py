@@ -17,12 +17,14 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from threading import Event
 from typing import Any
 
 from capadvise.catalog import default
 from capadvise.config.kubernetes.admission import PodOwner
 from capadvise.judgement.differences import Observed
+from capadvise.judgement.flags import written_by
 from capadvise.judgement.proven import (
     ENDED_EARLY,
     Interrupted,
@@ -33,9 +35,10 @@ from capadvise.judgement.proven import (
     conclude,
 )
 from capadvise.judgement.report import Report
-from capadvise.model.caps import Cap, CapSet
+from capadvise.model.caps import SYS_ADMIN, Cap, CapSet
+from capadvise.model.companion import NO_NEW_PRIVS, Companion
 from capadvise.model.errors import BadInput, CannotObserve
-from capadvise.proof.plan import SearchTask, fewest, prove
+from capadvise.proof.plan import Beside, SearchTask, fewest, prove
 from capadvise.report.words import trial_text
 from capadvise.targets.kubernetes import copies, objects
 from capadvise.targets.kubernetes.kubectl import ClusterError, Kubectl, removed_if_killed
@@ -117,12 +120,12 @@ class Canaries:
         """True if the copies have a user namespace of their own."""
         return self.template["spec"].get("hostUsers") is False
 
-    def run(self, caps: CapSet) -> TrialOutcome:
+    def run(self, caps: CapSet, beside: tuple[Companion, ...] = ()) -> TrialOutcome:
         """Make one trial. Raises Interrupted; ClusterError if the server refuses the pod, or it
         does not run for another reason than its set; CannotObserve if it gets no user namespace.
         """
         began = time.monotonic()
-        path = self._create(caps)
+        path = self._create(caps, beside)
         try:
             hindered = self._until_started(path, 0, _START_SECONDS)
             if hindered is not None:
@@ -141,10 +144,12 @@ class Canaries:
         finally:
             self.kubectl.delete(path)
 
-    def _create(self, caps: CapSet) -> str:
+    def _create(self, caps: CapSet, beside: tuple[Companion, ...]) -> str:
         if self.stop.is_set():
             raise Interrupted
-        spec = with_sets(self.template["spec"], {self.container: caps})
+        spec = with_sets(
+            self.template["spec"], {self.container: caps}, [one.kind for one in beside]
+        )
         patience = spec.get("terminationGracePeriodSeconds", 30)
         spec["terminationGracePeriodSeconds"] = min(patience, _GRACE_SECONDS)
         pod = copies.canary(
@@ -387,9 +392,9 @@ def _proven(report: Report, trials: Canaries, everything: CapSet) -> Report:
         raise KeyboardInterrupt from None
     early: list[str] = []
 
-    def run(caps: CapSet) -> TrialOutcome:
+    def run(caps: CapSet, beside: tuple[Companion, ...] = ()) -> TrialOutcome:
         try:
-            return trials.run(caps)
+            return trials.run(caps, beside)
         except ClusterError as error:  # the trials so far are kept
             early.append(f"{ENDED_EARLY}: {str(error).rstrip('.')}")
             raise Interrupted from error
@@ -400,7 +405,8 @@ def _proven(report: Report, trials: Canaries, everything: CapSet) -> Report:
             proposal, everything, first, "container", facts.removal_order, facts.risk_rank
         )
         say = _trial_progress(everything, fewest(proposal.recommended & everything))
-        proven = replace(prove(task, run, say=say), date=today())
+        beside = Beside((), lambda _: (), run, partial(_flags, report))
+        proven = replace(prove(task, run, say=say, beside=beside), date=today())
     except NotProvable:
         trial = Trial(everything, False, first.seconds, differences=(first.why,))
         notice(f"it fails even with all that it has today: {first.why}")
@@ -418,6 +424,12 @@ def _proven(report: Report, trials: Canaries, everything: CapSet) -> Report:
     cautions = (*proven.cautions, *sorted(trials.cautions), *early)
     proven = replace(proven, cautions=cautions, user_namespace=trials.own_users)
     return replace(report, proposal=conclude(proposal, proven), proven=proven)
+
+
+def _flags(report: Report, caps: CapSet) -> tuple[Companion, ...]:
+    """The server refuses SYS_ADMIN in a container that may not gain privileges."""
+    flags = written_by(report, "container", default())
+    return tuple(one for one in flags if one is not NO_NEW_PRIVS or SYS_ADMIN not in caps)
 
 
 def _trial_progress(everything: CapSet, least: int) -> Callable[[Trial], None]:

@@ -161,7 +161,7 @@ def test_privileged_is_taken_from_what_can_have_it(
     of_container = replace(report(), target=container)
     save(tmp_path / "report.json", of_container, CATALOG)
     of_container = load(tmp_path / "report.json", CATALOG)
-    given = replace(snippet_of(of_container, frozenset(), CATALOG), default_seccomp=True)
+    given = replace(snippet_of(of_container, frozenset(), CATALOG), stays_inside=True)
     assert ("privileged: false" in LANGUAGES[language].render(given)) is said
 
 

@@ -6,11 +6,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import pytest
+
 from capadvise.judgement.decide import Need, Proof, Proposal, Verdict
 from capadvise.judgement.differences import Observed
+from capadvise.judgement.flags import default_seccomp, no_new_privs
 from capadvise.judgement.proven import TrialOutcome, conclude
 from capadvise.model.caps import Cap, CapSet
-from capadvise.model.companion import KNOWN, Companion
+from capadvise.model.companion import DEFAULT_SECCOMP, KNOWN, NO_NEW_PRIVS, Companion
 from capadvise.proof.attempts import Attempt, LikelyAttempts
 from capadvise.proof.plan import Beside
 from tests.support.known_needs import (
@@ -22,6 +25,7 @@ from tests.support.known_needs import (
     proposal,
     search,
 )
+from tests.support.recordings import CATALOG, report_of
 
 
 def with_alternative(text: str, cap: str, other: str) -> Proposal:
@@ -56,8 +60,8 @@ def test_an_alternative_that_is_more_of_a_risk_is_tried_and_said_to_pass() -> No
 def test_a_setting_that_makes_a_capability_needless_is_tried() -> None:
     asked: list[tuple[CapSet, str]] = []
 
-    def run_trial(given: CapSet, companion: Companion) -> TrialOutcome:
-        asked.append((given, companion.words))
+    def run_trial(given: CapSet, beside: tuple[Companion, ...]) -> TrialOutcome:
+        asked.extend((given, one.words) for one in beside)
         return TrialOutcome(True, "", 0.1, Observed(0))
 
     known = proposal("NET_BIND_SERVICE CHOWN")
@@ -75,8 +79,8 @@ def test_a_setting_that_makes_a_capability_needless_is_tried() -> None:
 def test_a_group_in_the_place_of_a_capability_is_tried() -> None:
     asked: list[tuple[CapSet, str]] = []
 
-    def run_trial(given: CapSet, companion: Companion) -> TrialOutcome:
-        asked.append((given, companion.words))
+    def run_trial(given: CapSet, beside: tuple[Companion, ...]) -> TrialOutcome:
+        asked.extend((given, one.words) for one in beside)
         return TrialOutcome(True, "", 0.1, Observed(0))
 
     known = proposal("DAC_OVERRIDE CHOWN")
@@ -89,6 +93,54 @@ def test_a_group_in_the_place_of_a_capability_is_tried() -> None:
     fake = KnownWorkload(needing("CHOWN"))
     proven = search(fake, proposal("CHOWN"), beside=beside)
     assert len(asked) == 1, "the floor passes over no file's mode"
+
+
+_BOTH = (NO_NEW_PRIVS, DEFAULT_SECCOMP)
+
+
+@pytest.mark.parametrize(
+    ("fails_with", "loses_with", "tried", "held"),
+    [
+        ((), (), [_BOTH], _BOTH),
+        (_BOTH[:1], (), [_BOTH, _BOTH[:1], _BOTH[1:]], _BOTH[1:]),
+        (_BOTH[1:], (), [_BOTH, _BOTH[:1]], _BOTH[:1]),
+        (_BOTH, (), [_BOTH, _BOTH[:1], _BOTH[1:]], ()),
+        ((), _BOTH[:1], [_BOTH, _BOTH[:1], _BOTH[1:]], _BOTH[1:]),
+    ],
+)
+def test_what_files_write_is_tried_with_the_set(
+    fails_with: tuple[Companion, ...],
+    loses_with: tuple[Companion, ...],
+    tried: list[tuple[Companion, ...]],
+    held: tuple[Companion, ...],
+) -> None:
+    """All flags at once, as the file has them; one by one where that fails or loses something."""
+    asked: list[tuple[CapSet, tuple[Companion, ...]]] = []
+
+    def run_trial(given: CapSet, beside: tuple[Companion, ...]) -> TrialOutcome:
+        asked.append((given, beside))
+        passed = not set(beside) & set(fails_with)
+        files = () if set(beside) & set(loses_with) else (("f", "of nobody"),)
+        return TrialOutcome(passed, "it failed", 0.1, Observed(0, files=files))
+
+    flags = Beside((), lambda _: (), run_trial, lambda _: _BOTH)
+    needs = needing("CHOWN")
+    fake = KnownWorkload(needs, lambda _: Observed(0, files=(("f", "of nobody"),)))
+    proven = search(fake, proposal("CHOWN"), beside=flags)
+    assert asked == [(caps("CHOWN"), beside) for beside in tried]
+    assert proven.minimal == caps("CHOWN"), "flags change no set"
+    proved = replace(report_of(), proposal=conclude(proposal("CHOWN"), proven), proven=proven)
+    found = {
+        flag
+        for flag, of in zip(
+            _BOTH,
+            (no_new_privs(proved, caps("CHOWN")), default_seccomp(proved, caps("CHOWN"), CATALOG)),
+            strict=True,
+        )
+        if of.written
+    }
+    assert found == set(held)
+    assert no_new_privs(proved, EVERYTHING).written is None, "no trial of that set had it"
 
 
 def test_what_is_tried_next_is_told_ahead() -> None:

@@ -37,7 +37,7 @@ class Flag:
 
 
 _SET_ID = "it runs a set-id program, or one with file capabilities"
-_UNSEEN = "the start was not seen, and it may run a set-id program"
+_UNSEEN = "not all that it starts was seen, and it may run a set-id program"
 _CLOSED = "it makes calls that the default profile refuses"
 _NO_TRIAL = "no trial of this set ran with it"
 
@@ -89,11 +89,15 @@ def _has_flags(beside: tuple[Companion, ...]) -> bool:
 
 def gains_nothing(report: Report) -> bool | None:
     """True if no started program gave more than its starter had; None if the recordings do not
-    tell: retries alone, audit records, and a target that was watched too late."""
+    tell: retries alone, audit records, a target that was watched too late, and programs that had
+    ended before their files could be looked at."""
     recordings = report.recordings
     if any(recording.setid_exec for recording in recordings):
         return False
-    blind = any(item.attached or item.host.observer in ("retry", "audit") for item in recordings)
+    blind = any(
+        item.attached or item.setid_exec is None or item.host.observer in ("retry", "audit")
+        for item in recordings
+    )
     return None if blind else True
 
 

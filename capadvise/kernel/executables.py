@@ -55,18 +55,19 @@ class Gain:
     (bprm_caps_from_vfs_caps() of security/commoncap.c), without a capability check."""
 
 
-def open_executed(pid: int, path: str, places: Iterable[str]) -> int | None:
+def open_executed(pid: int, path: str, places: Iterable[str]) -> tuple[int | None, bool]:
     """A descriptor (O_PATH) of what a process executes, while it lives; by its path in /proc alone,
     the process could end between two looks at it. Afterwards the path tells, as one of these
     processes (``/proc/PID``) would find it from its root and its working folder: the first that is
-    there."""
+    there. False beside it if this can be another file: the process may have had another working
+    folder."""
     with suppress(OSError):
-        return os.open(f"/proc/{pid}/exe", os.O_PATH | os.O_CLOEXEC)
+        return os.open(f"/proc/{pid}/exe", os.O_PATH | os.O_CLOEXEC), True
     for place in places:
         with suppress(OSError):
             start = "" if path.startswith("/") else os.readlink(f"{place}/cwd")
-            return libc.open_in_root(f"{place}/root", os.path.join(start, path))
-    return None
+            return libc.open_in_root(f"{place}/root", os.path.join(start, path)), not start
+    return None, False
 
 
 def gain_of(handle: int) -> Gain:

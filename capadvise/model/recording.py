@@ -314,7 +314,8 @@ class Recording:
     restarted: bool = False
     """A unit that was running and then restarted: its start was observed after all."""
     io_uring: bool = False
-    setid_exec: bool = False
+    setid_exec: bool | None = False
+    """It executed a file with set-id bits or capabilities; None: some were gone too soon."""
     proc_scanners: frozenset[str] | None = None
     """Programs that listed all processes below /proc; None if that was not recorded."""
     access_time_keepers: frozenset[str] = frozenset()

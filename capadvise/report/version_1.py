@@ -40,12 +40,17 @@ def downgraded(document: Mapping[str, Any]) -> dict[str, Any]:
         **left,
         "schema": SCHEMA,
         "target": _without(document["target"], _TARGET_OF_2),
-        "recordings": [_renamed(one, fixed_capsets="own_sets") for one in document["recordings"]],
+        "recordings": [_recording(one) for one in document["recordings"]],
         "needs": [_need(one, _VERDICTS, remediation="instead") for one in document["needs"]],
         "proposal": _renamed(document["proposal"], minimal="floor"),
         "proof": proof and _renamed(_without(proof, _PROOF_OF_2), minimal="floor"),
         "known": known and _old_known(known),
     }
+
+
+def _recording(one: Mapping[str, Any]) -> dict[str, Any]:
+    """A file that could not be looked at may have been set-id, which version 1 cannot say."""
+    return _renamed(one, fixed_capsets="own_sets") | {"setid_exec": one["setid_exec"] is not False}
 
 
 def _old_known(known: Mapping[str, Any]) -> dict[str, Any]:

@@ -139,11 +139,13 @@ class ImpliedNeeds:
         near = [f"/proc/{known}" for known in (task.parent, scope.root) if known]
         places = [*near, *["/proc/self"] * self._here]
         gain = executables.Gain()
-        if (handle := executables.open_executed(pid, path, places)) is not None:
+        handle, surely = executables.open_executed(pid, path, places)
+        if handle is not None:
             gain = executables.gain_of(handle)
             self._note_imports(handle, os.path.basename(path), scope)
             os.close(handle)
-        scope.setid_exec |= gain.changes
+        if gain.changes or not (surely or scope.setid_exec):
+            scope.setid_exec = gain.changes or None
         if scope.proc_scanners is None and self._scans_told:
             scope.proc_scanners = set()
         if not task.nested:

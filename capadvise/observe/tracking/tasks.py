@@ -53,7 +53,8 @@ class Scope:
     program: str = ""
     """The program that its first process executed last."""
     io_uring: bool = False
-    setid_exec: bool = False
+    setid_exec: bool | None = False
+    """None: it started files that could not be looked at."""
     proc_scanners: set[str] | None = None
     """Programs that listed all processes; None where that is not recorded."""
     with_pid_argument: set[str] = field(default_factory=set)

@@ -28,7 +28,7 @@ BASE, IMAGE, WEB = (f"capadvise-test-{os.getpid()}-{name}" for name in ("base", 
 LOOP = "while sleep 0.2; do chown 1:1 /tmp; chown 0:0 /tmp; done"
 TRACING = "/sys/kernel/tracing"
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.long]
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,13 @@ pytestmark = [pytest.mark.kernel]
 @pytest.mark.parametrize(
     ("name", "minimal"),
     [
-        ("redis", {"CHOWN", "DAC_OVERRIDE", "SETGID", "SETUID"}),
         ("nginx", {"CHOWN", "SETGID", "SETUID"}),
-        ("haproxy", set()),
         ("scratch", set()),
-        ("fuse", {"DAC_OVERRIDE", "SYS_ADMIN"}),
+        pytest.param(
+            "redis", {"CHOWN", "DAC_OVERRIDE", "SETGID", "SETUID"}, marks=pytest.mark.long
+        ),
+        pytest.param("haproxy", set(), marks=pytest.mark.long),
+        pytest.param("fuse", {"DAC_OVERRIDE", "SYS_ADMIN"}, marks=pytest.mark.long),
     ],
 )
 def test_what_is_proven_without_any_option_holds(name: str, minimal: set[str]) -> None:

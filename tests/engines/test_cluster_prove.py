@@ -103,7 +103,10 @@ def test_probes_decide_on_two_starts(
     assert report.proven.isolation == "container"
     assert {trial.failed_at for trial in report.proven.trials} >= {"start", "restart"}
     assert any("Permission denied" in one for t in report.proven.trials for one in t.differences)
-    assert "proven minimal, 5 trials" in " ".join(capsys.readouterr().out.split())
+    last = cluster.seen[-1]["spec"]["containers"][0]["securityContext"]
+    assert last["allowPrivilegeEscalation"] is False, "as the patch has it"
+    assert last["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert "proven minimal, 6 trials" in " ".join(capsys.readouterr().out.split())
     given = {"CHOWN", *FIRST}
     for pod in cluster.seen:
         assert caps_of(pod) <= given, "no trial has more than the pods that run"

@@ -83,6 +83,7 @@ def test_a_unit_that_is_up_and_may_not_start_often(guest: Guest) -> None:
     guest.systemctl("start", "serves")
     report = proven(guest, "--check", CHECK, "--", "systemctl", "restart", "serves")
     assert report["proposal"]["minimal"] == ["CAP_NET_BIND_SERVICE"]
+    assert report["conclusion"]["companions"]["no_new_privs"] == "tried"
     assert any("its own" in one or "itself" in one for one in report["proof"]["cautions"])
     assert guest.state("serves") == "active"
     done = guest.capadvise("emit", "/run/proven.json", "--drop-in")
@@ -99,6 +100,20 @@ def test_a_unit_that_is_up_and_may_not_start_often(guest: Guest) -> None:
         "AmbientCapabilities=cap_net_bind_service",
     }
     guest.systemctl("stop", "serves")
+
+
+def test_a_unit_that_gains_by_a_set_id_program_gets_no_flag_against_it(guest: Guest) -> None:
+    """A short program by a relative path: no recording can tell that it was set-id."""
+    program = "cd /run/gains && exec setpriv --reuid 65534 --clear-groups ./s daemon f"
+    guest.call("sh", "-c", "mkdir -p /run/gains; cp /bin/chown /run/gains/s")
+    guest.call("sh", "-c", "chmod 4755 /run/gains/s; touch /run/gains/f")
+    guest.unit("gains.service", f"[Service]\nType=oneshot\nExecStart=/bin/sh -c '{program}'\n")
+    report = proven(guest, "--", "systemctl", "start", "gains")
+    assert report["conclusion"]["companions"]["no_new_privs"] == "left-out"
+    done = guest.capadvise("emit", "/run/proven.json", "--drop-in")
+    assert "NoNewPrivileges" not in done.stdout, done.stdout
+    guest.systemctl("daemon-reload")
+    guest.systemctl("start", "gains")
 
 
 def test_a_drop_in_that_another_one_takes_back_is_not_written(guest: Guest) -> None:

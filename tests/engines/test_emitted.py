@@ -1,0 +1,83 @@
+"""What is emitted for a container was tried: with the emitted options it starts, passes its check,
+stops, and starts again. Flags with which a trial failed are not in it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support.containers import DEBIAN, ENVIRONMENT, MARK, call, record
+from tests.support.runs import CAPADVISE
+from tests.support.wait import until
+
+pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("debian")]
+NO_GAIN = "--security-opt=no-new-privileges"
+UNFILTERED = "--security-opt=seccomp=unconfined"
+UP = "touch /up && exec sleep 600"
+BOTH = {"no_new_privs", "seccomp"}
+IS_UP = "test -e /up"
+AS_NOBODY = "setpriv --reuid 65534 --clear-groups"
+
+
+def emitted(report: Path, form: str) -> str:
+    words = [CAPADVISE, "emit", str(report), "--format", form]
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.parametrize(
+    ("own", "script", "check", "held"),
+    [
+        ((), "exec nginx -c /etc/nginx/small.conf -g 'daemon off;'", "curl -fs localhost",
+         BOTH),
+        ((UNFILTERED,), f"unshare -U true && {UP}", IS_UP, {"no_new_privs"}),
+        ((), f"cd /tmp && cp -p /bin/chown s && chmod 4755 s && touch f && "
+         f"({AS_NOBODY} ./s 1 f) && {UP}", IS_UP, {"seccomp"}),
+        pytest.param((), f"chown 5 /tmp && nice -n -5 true && {UP}", IS_UP, BOTH,
+                     marks=pytest.mark.long),
+        pytest.param(("--privileged",), f"unshare -m true && {UP}", IS_UP, BOTH,
+                     marks=pytest.mark.long),
+        pytest.param(("--user=5",), f"true && {UP.replace('/up', '/tmp/up')}", "test -e /tmp/up",
+                     BOTH, marks=pytest.mark.long),
+        pytest.param((NO_GAIN,), f"chown 5 /tmp && {UP}", IS_UP, BOTH,
+                     marks=pytest.mark.long),
+        pytest.param((UNFILTERED,), f"chown 5 /tmp && {UP}", IS_UP, BOTH,
+                     marks=pytest.mark.long),
+    ],
+)  # fmt: skip
+def test_a_container_with_what_is_emitted(
+    own: tuple[str, ...], script: str, check: str, held: set[str], tmp_path: Path
+) -> None:
+    report, words = tmp_path / "report.json", (DEBIAN, "sh", "-c", script)
+    check = f'docker exec "$CONTAINER" {check}'
+    start = ("docker", "run", "--rm", "--network=none", *own, *words)
+    seen = record(report, *start, options=("--prove", "--check", check))
+    found = json.loads(report.read_text())["conclusion"]
+    assert {one for one, how in found["companions"].items() if how == "tried"} == held, seen.stderr
+    assert (NO_GAIN in emitted(report, "docker")) is ("no_new_privs" in held)
+    assert ("RuntimeDefault" in emitted(report, "kubernetes")) is ("seccomp" in held)
+    name = f"{MARK}-emitted"
+    flags = shlex.split(emitted(report, "docker"), comments=True)
+    kept = [option for option in own if option != "--privileged"]
+    try:
+        made = call(
+            "docker", "run", "-d", "--network=none", f"--name={name}", *kept, *flags, *words
+        )
+        assert made.returncode == 0, made.stderr
+        for again in (False, True):
+            if again:
+                call("docker", "stop", "--time=1", name)
+                call("docker", "start", name)
+            until(lambda: _passes(check, name))
+    finally:
+        call("docker", "rm", "-f", name)
+
+
+def _passes(check: str, name: str) -> bool:
+    done = subprocess.run(
+        ["sh", "-c", check], env={**ENVIRONMENT, "CONTAINER": name}, capture_output=True
+    )
+    return done.returncode == 0

@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # `run` needs none of these, and must start quickly
     from capadvise.catalog.baselines import Baselines, Profile
     from capadvise.catalog.capabilities import Entry
     from capadvise.catalog.errnos import Errnos
+    from capadvise.catalog.exposures import ExposureFact
     from capadvise.catalog.known import Known
     from capadvise.catalog.known_index import KnownIndex
     from capadvise.catalog.syscalls import Syscalls
@@ -160,6 +161,13 @@ class Catalog:
         from capadvise.catalog.baselines import baselines_of
 
         return baselines_of(self.folder / "baselines", self._compiled["baselines"])
+
+    @cached_property
+    def exposures(self) -> Mapping[str, ExposureFact]:
+        """Kind of exposure → what ``check`` says of it."""
+        from capadvise.catalog.exposures import exposures_of
+
+        return exposures_of(self.folder / "exposures.yaml", self._compiled["exposures"])
 
     @cached_property
     def known_index(self) -> KnownIndex:

@@ -27,6 +27,7 @@ def digest(folder: Path) -> str:
         folder / "signs.yaml",
         folder / ASKERS,
         folder / "errnos.yaml",
+        folder / "exposures.yaml",
         *_parts(folder, "baselines"),
         *_parts(folder, "sites"),
         *_parts(folder, "capabilities"),

@@ -19,6 +19,7 @@ from capadvise.catalog.baselines import FILES, baselines_of, profiles_of
 from capadvise.catalog.capabilities import entry_of, file_name, raw_entry
 from capadvise.catalog.compiled import digest
 from capadvise.catalog.errnos import parse_errnos
+from capadvise.catalog.exposures import exposures_of
 from capadvise.catalog.signs import ImportSign, Sign
 from capadvise.catalog.sites import parse_rules, rule_of
 from capadvise.model import clone_flags, strict
@@ -39,6 +40,7 @@ def compiled(folder: Path) -> dict[str, Any]:
     path, errors = folder / "preference.yaml", folder / "errnos.yaml"
     places, rows_of = folder / "signs.yaml", folder / ASKERS
     closed, usual = folder / "seccomp.yaml", folder / "baselines"
+    exposures = folder / "exposures.yaml"
     try:
         preference = strict.load(path, path.read_text(encoding="utf-8"))
         raw_profiles = strict.load(closed, closed.read_text(encoding="utf-8"))
@@ -49,6 +51,8 @@ def compiled(folder: Path) -> dict[str, Any]:
             for name, path in paths.items()
         }
         baselines_of(usual, raw_baselines)
+        raw_exposures = strict.load(exposures, exposures.read_text(encoding="utf-8"))
+        exposures_of(exposures, raw_exposures)
         rows = parse_errnos(errors, errors.read_text(encoding="utf-8"))
         signs = parse_signs(places, places.read_text(encoding="utf-8"))
         askers = parse_askers(rows_of, rows_of.read_text(encoding="utf-8"))
@@ -70,6 +74,7 @@ def compiled(folder: Path) -> dict[str, Any]:
         "entries": entries,  # each as text: a run needs few of them, or none
         "seccomp": _without_lines(raw_profiles),
         "baselines": _without_lines(raw_baselines),
+        "exposures": _without_lines(raw_exposures),
         "errnos": {
             f"{row.syscall} {row.errno}": [int(cap) for cap in row.candidates] for row in rows
         },

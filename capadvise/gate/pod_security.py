@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from capadvise.catalog import Catalog
 from capadvise.config.consumer import ALL, Consumer
-from capadvise.config.declared import Declared, Exposure, is_root, may_be_root
+from capadvise.config.declared import Declared, is_root, may_be_root
 from capadvise.config.kubernetes.manifests import CONTAINERS, DIALECT, objects
 from capadvise.config.yaml.reader import Documents, Entries, flag, is_null, line, optional_text
 from capadvise.config.yaml.tree import Node
@@ -345,24 +345,6 @@ CONTROLS: tuple[tuple[Level, str, Callable[[Pod], Iterator[Fault]]], ...] = (
 # ------------------------------------------------------------------------------ a service
 
 
-_OF_EXPOSURE: dict[Exposure, str] = {
-    Exposure.HOST_NETWORK: "Host Namespaces",
-    Exposure.HOST_PROCESSES: "Host Namespaces",
-    Exposure.HOST_IPC: "Host Namespaces",
-    Exposure.CONTROL_SOCKET: "HostPath Volumes",
-    Exposure.SYSTEM_BUS: "HostPath Volumes",
-    Exposure.SYSTEM_FOLDER: "HostPath Volumes",
-    Exposure.READABLE_FOLDER: "HostPath Volumes",
-    Exposure.HOST_KERNEL: "HostPath Volumes",
-    Exposure.DISK: "HostPath Volumes",
-    Exposure.UNFILTERED: "Seccomp",
-    Exposure.UNCONFINED: "AppArmor",
-    Exposure.UNMASKED: "/proc Mount Type",
-    Exposure.PRIVILEGED_COMMAND: "Privileged Containers",
-    Exposure.WINDOWS_HOST: "HostProcess",
-}
-
-
 def service_level(declared: Declared, consumer: Consumer, catalog: Catalog) -> Reached:
     """The level of one service, and the violations that keep it from those above."""
     violations = (
@@ -390,8 +372,9 @@ def _of_baseline(declared: Declared, consumer: Consumer, catalog: Catalog) -> It
             at = lines.get(name, declared.line)
             yield Violation(Level.BASELINE, "Capabilities", f"adds {name}", at)
     for item in declared.exposed:
-        if item.kind in _OF_EXPOSURE:
-            yield Violation(Level.BASELINE, _OF_EXPOSURE[item.kind], item.what, item.line)
+        fact = catalog.exposures.get(item.kind)
+        if fact and fact.control:
+            yield Violation(Level.BASELINE, fact.control, item.what, item.line)
 
 
 def _of_restricted(declared: Declared, consumer: Consumer, catalog: Catalog) -> Iterator[Violation]:

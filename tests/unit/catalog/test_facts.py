@@ -12,6 +12,7 @@ from capadvise.catalog import default
 from capadvise.catalog.baselines import pod_security_of, profiles_of, runtime_of
 from capadvise.catalog.compiling import parse_signs
 from capadvise.catalog.errnos import parse_errnos
+from capadvise.catalog.exposures import exposures_of
 from capadvise.model import strict
 from capadvise.model.caps import NAMES, Cap, parse_set
 from capadvise.model.errors import BadInput
@@ -31,6 +32,7 @@ PODS = (
 )
 PROFILE = ":\n  opens:\n    CAP_BPF: [bpf]\n  never: [swapon]\n  notes: []\n  source: s\n"
 SECCOMP = f"docker{PROFILE}podman{PROFILE}"
+EXPOSURE = "disk:\n  rule: r\n  severity: error\n  says: 'it gets {}'\n  why: w\n  remedy: m\n"
 SIGNS = (CATALOG.folder / "signs.yaml").read_text()
 
 
@@ -44,6 +46,7 @@ FILES: dict[str, tuple[Callable[[Path, str], Any], str]] = {
     "docker.yaml": (_of(runtime_of), RUNTIME),
     "pod-security.yaml": (_of(pod_security_of), PODS),
     "seccomp.yaml": (_of(profiles_of), SECCOMP),
+    "exposures.yaml": (_of(exposures_of), EXPOSURE),
 }
 
 
@@ -66,6 +69,9 @@ def test_a_whole_file_is_read(name: str) -> None:
         ("errnos.yaml", ("[CAP_NET_BIND_SERVICE]", "[]"), "line 2: 'candidates' is empty"),
         ("errnos.yaml", (ROW, ROW * 2), "line 3: bind with EACCES appears twice"),
         ("errnos.yaml", (ROW, "  a: 1"), "'errnos' must be a list"),
+        ("exposures.yaml", ("why", "reason"), "line 5: unknown key 'reason'"),
+        ("exposures.yaml", ("  why: w\n", ""), "line 2: key 'why' is missing"),
+        ("exposures.yaml", ("why: w", "why: []"), "line 5: 'why' must be a text"),
         ("docker.yaml", ("grants", "grant"), "line 2: unknown key 'grant'"),
         ("docker.yaml", ("source: s\n", ""), "line 1: key 'source' is missing"),
         ("docker.yaml", ("notes: []", "notes: []\nnotes: []"), "line 4: key 'notes' appears twice"),

@@ -170,6 +170,11 @@ class Catalog:
         return exposures_of(self.folder / "exposures.yaml", self._compiled["exposures"])
 
     @cached_property
+    def names(self) -> Mapping[str, frozenset[str]]:
+        """The lists of ``names.yaml``, which says what each is: shells, folders of the system …"""
+        return {key: frozenset(names) for key, names in self._compiled["names"].items()}
+
+    @cached_property
     def known_index(self) -> KnownIndex:
         """The names of known programs, and their sets."""
         from capadvise.catalog.known_index import KnownIndex

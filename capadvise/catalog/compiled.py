@@ -28,6 +28,7 @@ def digest(folder: Path) -> str:
         folder / ASKERS,
         folder / "errnos.yaml",
         folder / "exposures.yaml",
+        folder / "names.yaml",
         *_parts(folder, "baselines"),
         *_parts(folder, "sites"),
         *_parts(folder, "capabilities"),

@@ -40,18 +40,13 @@ def compiled(folder: Path) -> dict[str, Any]:
     path, errors = folder / "preference.yaml", folder / "errnos.yaml"
     places, rows_of = folder / "signs.yaml", folder / ASKERS
     closed, usual = folder / "seccomp.yaml", folder / "baselines"
-    exposures = folder / "exposures.yaml"
+    exposures, lists = folder / "exposures.yaml", folder / "names.yaml"
     try:
-        preference = strict.load(path, path.read_text(encoding="utf-8"))
-        raw_profiles = strict.load(closed, closed.read_text(encoding="utf-8"))
+        preference, raw_profiles, raw_names = map(_raw, (path, closed, lists))
         profiles_of(closed, raw_profiles)
-        paths = {name: usual / f"{name}.yaml" for name in FILES}
-        raw_baselines = {
-            name: strict.load(path, path.read_text(encoding="utf-8"))
-            for name, path in paths.items()
-        }
+        raw_baselines = {name: _raw(usual / f"{name}.yaml") for name in FILES}
         baselines_of(usual, raw_baselines)
-        raw_exposures = strict.load(exposures, exposures.read_text(encoding="utf-8"))
+        raw_exposures = _raw(exposures)
         exposures_of(exposures, raw_exposures)
         rows = parse_errnos(errors, errors.read_text(encoding="utf-8"))
         signs = parse_signs(places, places.read_text(encoding="utf-8"))
@@ -75,6 +70,9 @@ def compiled(folder: Path) -> dict[str, Any]:
         "seccomp": _without_lines(raw_profiles),
         "baselines": _without_lines(raw_baselines),
         "exposures": _without_lines(raw_exposures),
+        "names": {
+            key: values.texts(lists, raw_names, key) for key in raw_names if key != strict.LINE
+        },
         "errnos": {
             f"{row.syscall} {row.errno}": [int(cap) for cap in row.candidates] for row in rows
         },
@@ -83,6 +81,10 @@ def compiled(folder: Path) -> dict[str, Any]:
             for rule in _with_scopes(folder / "sites", askers)
         ],
     }
+
+
+def _raw(path: Path) -> Any:
+    return strict.load(path, path.read_text(encoding="utf-8"))
 
 
 def _without_lines(raw: Any) -> Any:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from capadvise.catalog import Catalog
+from capadvise.catalog import Catalog, default
 from capadvise.config.consumer import ALL, Consumer
 from capadvise.config.declared import Declared, is_root, may_be_root
 from capadvise.config.kubernetes.manifests import CONTAINERS, DIALECT, objects
@@ -222,43 +222,20 @@ def _baseline_seccomp(pod: Pod) -> Iterator[Fault]:
         yield from _profile(pod, "seccompProfile", whose, context)
 
 
-_SYSCTLS = frozenset(
-    {
-        "kernel.shm_rmid_forced",
-        *(
-            f"net.ipv4.{name}"
-            for name in (
-                *("ip_local_port_range", "tcp_syncookies", "ping_group_range"),
-                *("ip_unprivileged_port_start", "ip_local_reserved_ports", "tcp_keepalive_time"),
-                *("tcp_fin_timeout", "tcp_keepalive_intvl", "tcp_keepalive_probes", "tcp_rmem"),
-                *("tcp_wmem", "tcp_slow_start_after_idle", "tcp_notsent_lowat"),
-            )
-        ),
-    }
-)
-
-
 def _sysctls(pod: Pod) -> Iterator[Fault]:
     for node in pod.documents.items(pod.context.get("sysctls"), "sysctls"):
         name = optional_text(pod.documents.mapping(node, "a sysctl").get("name"), "name")
-        if name not in _SYSCTLS:
+        if name not in default().names["pod-sysctls"]:
             yield f"sysctl {name}", line(node)
 
 
 # ------------------------------------------------------------------------------ restricted
 
-_VOLUME_TYPES = frozenset(
-    {
-        *("configMap", "csi", "downwardAPI", "emptyDir", "ephemeral"),
-        *("image", "persistentVolumeClaim", "projected", "secret"),
-    }
-)
-
 
 def _volume_types(pod: Pod) -> Iterator[Fault]:
     for keys, at in _volumes(pod):
         kinds = {key for key, node in keys.items() if key != "name" and not is_null(node)}
-        if kinds and not kinds & _VOLUME_TYPES:  # of none, it becomes an emptyDir
+        if kinds and not kinds & default().names["pod-volumes"]:  # of none, it becomes an emptyDir
             name = optional_text(keys.get("name"), "name")
             yield f"volume {name} is {', '.join(sorted(kinds))}", at
 

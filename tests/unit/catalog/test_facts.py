@@ -234,3 +234,11 @@ def test_watching_reads_none_of_these_files() -> None:
     )
     names = ("errnos", "baselines", "seccomp", "values")
     assert not {f"capadvise.catalog.{name}" for name in names} & loaded(script)
+
+
+def test_lists_of_names_are_of_things_that_there_are() -> None:
+    assert CATALOG.names["device-sites"] <= {rule.id for rule in CATALOG.sites.rules}
+    assert CATALOG.names["wrappers"] - {"time"} <= CATALOG.names["runners"] | {"doas"}
+    assert all(folder.startswith("/") for folder in CATALOG.names["host-trees"])
+    with pytest.raises(KeyError):
+        CATALOG.names["no-such-list"]

@@ -174,6 +174,12 @@ class Catalog:
         """The lists of ``names.yaml``, which says what each is: shells, folders of the system …"""
         return {key: frozenset(names) for key, names in self._compiled["names"].items()}
 
+    @property
+    def texts(self) -> Mapping[str, Mapping[str, str]]:
+        """The texts for people of ``texts.yaml``, by what they describe."""
+        texts: Mapping[str, Mapping[str, str]] = self._compiled["texts"]
+        return texts
+
     @cached_property
     def known_index(self) -> KnownIndex:
         """The names of known programs, and their sets."""

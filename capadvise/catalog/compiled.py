@@ -29,6 +29,7 @@ def digest(folder: Path) -> str:
         folder / "errnos.yaml",
         folder / "exposures.yaml",
         folder / "names.yaml",
+        folder / "texts.yaml",
         *_parts(folder, "baselines"),
         *_parts(folder, "sites"),
         *_parts(folder, "capabilities"),

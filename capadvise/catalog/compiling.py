@@ -41,12 +41,13 @@ def compiled(folder: Path) -> dict[str, Any]:
     places, rows_of = folder / "signs.yaml", folder / ASKERS
     closed, usual = folder / "seccomp.yaml", folder / "baselines"
     exposures, lists = folder / "exposures.yaml", folder / "names.yaml"
+    texts = folder / "texts.yaml"
     try:
         preference, raw_profiles, raw_names = map(_raw, (path, closed, lists))
         profiles_of(closed, raw_profiles)
         raw_baselines = {name: _raw(usual / f"{name}.yaml") for name in FILES}
         baselines_of(usual, raw_baselines)
-        raw_exposures = _raw(exposures)
+        raw_exposures, raw_texts = _raw(exposures), _raw(texts)
         exposures_of(exposures, raw_exposures)
         rows = parse_errnos(errors, errors.read_text(encoding="utf-8"))
         signs = parse_signs(places, places.read_text(encoding="utf-8"))
@@ -70,6 +71,7 @@ def compiled(folder: Path) -> dict[str, Any]:
         "seccomp": _without_lines(raw_profiles),
         "baselines": _without_lines(raw_baselines),
         "exposures": _without_lines(raw_exposures),
+        "texts": {key: _texts(texts, raw_texts[key]) for key in raw_texts if key != strict.LINE},
         "names": {
             key: values.texts(lists, raw_names, key) for key in raw_names if key != strict.LINE
         },

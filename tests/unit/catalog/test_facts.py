@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
-from capadvise.catalog import default
+from capadvise.catalog import Meaning, default
+from capadvise.catalog.askers import NamespaceScope
 from capadvise.catalog.baselines import pod_security_of, profiles_of, runtime_of
+from capadvise.catalog.circumstances import Circumstance
 from capadvise.catalog.compiling import parse_signs
 from capadvise.catalog.errnos import parse_errnos
 from capadvise.catalog.exposures import exposures_of
@@ -242,3 +244,18 @@ def test_lists_of_names_are_of_things_that_there_are() -> None:
     assert all(folder.startswith("/") for folder in CATALOG.names["host-trees"])
     with pytest.raises(KeyError):
         CATALOG.names["no-such-list"]
+
+
+@pytest.mark.parametrize(
+    ("table", "keys"),
+    [
+        ("circumstances", {key for c in Circumstance for key in (str(c), f"not {c}")}),
+        ("refused", set(map(str, Meaning))),
+        ("meanings", set(map(str, Meaning))),
+        ("scopes", set(map(str, NamespaceScope))),
+        ("shared-namespaces", set(CATALOG.texts["namespaces"])),
+        ("user-namespace-conditions", set(CATALOG.texts["user-namespaces"])),
+    ],
+)
+def test_each_thing_has_its_text(table: str, keys: set[str]) -> None:
+    assert set(CATALOG.texts[table]) == keys

@@ -16,7 +16,7 @@ from capadvise.config.run.client_options import (
     RUN,
 )
 from capadvise.config.run.pflag import Option, is_on, value_of, words
-from capadvise.model.target import ENGINE_PROGRAMS
+from capadvise.model.target import CLIENTS, ENGINE_PROGRAMS
 
 _OF_EXISTING = frozenset(("start", "restart", "exec", "create", "unpause", "attach", "watch"))
 _WRAPPERS = frozenset(
@@ -138,86 +138,27 @@ def existing(argv: Sequence[str]) -> tuple[str, str] | None:
     return " ".join((*before, done)), " ".join((*before, "up" if of_compose else "run"))
 
 
-_ATTACH = "start them, then watch each: capadvise attach CONTAINER"
-_POD = (
-    "capadvise run -- podman run … for each container of the file; or start them, then watch each: "
-    "capadvise attach CONTAINER"
-)
-_BY_PID = (
-    "if docker or podman is here, too: capadvise run -- docker run …; or start it, then watch its "
-    "first process: capadvise attach PID (nerdctl inspect --format '{{.State.Pid}}' CONTAINER)"
-)
-_BY_CONTAINERD = (
-    "start it, then watch its first process: capadvise attach PID (ctr tasks ls names it)"
-)
-_BY_CRI = "on this node: capadvise attach NAMESPACE/POD"
-_BY_INCUS = "start it, then watch its first process: capadvise attach PID ({} info NAME names it)"
-_CLUSTER = (
-    "capadvise kubernetes record KIND/NAME … watches the pods of a workload; on their node: "
-    "capadvise attach NAMESPACE/POD"
-)
-_OTHERWISE: dict[str, dict[tuple[str, ...], str]] = {
-    "podman": {
-        ("kube", "play"): _POD,
-        ("play", "kube"): _POD,
-        ("compose",): "capadvise run -- podman-compose …, or: capadvise run -- docker compose …",
-        ("start",): _ATTACH,
-        ("restart",): _ATTACH,
-        ("pod", "start"): _ATTACH,
-        ("pod", "restart"): _ATTACH,
-    },
-    "docker": {
-        ("start",): _ATTACH,
-        ("restart",): _ATTACH,
-        ("stack", "deploy"): _ATTACH,
-        ("service", "create"): _ATTACH,
-    },
-    "podman-compose": {
-        ("start",): "capadvise run -- podman-compose up …",
-        ("restart",): "capadvise run -- podman-compose up …",
-    },
-    "kubectl": {
-        ("rollout", "restart"): _CLUSTER,
-        **{(verb,): _CLUSTER for verb in ("run", "apply", "create", "replace", "scale", "exec")},
-    },
-    "ctr": dict.fromkeys((("run",), ("task", "start"), ("tasks", "start")), _BY_CONTAINERD),
-    "crictl": dict.fromkeys((("run",), ("runp",), ("start",), ("exec",)), _BY_CRI),
-    **{
-        client: dict.fromkeys(
-            (("launch",), ("start",), ("restart",), ("exec",)), _BY_INCUS.format(client)
-        )
-        for client in ("incus", "lxc")
-    },
-    "helm": {("install",): _CLUSTER, ("upgrade",): _CLUSTER},
-    "nerdctl": {("run",): _BY_PID, ("start",): _BY_PID, ("compose",): _BY_PID},
-}
-"""Other commands that start containers, by their first words; and the command to type instead."""
-_WITHOUT_PODS = frozenset(
-    (
-        *("clusterrole", "clusterrolebinding", "configmap", "cm", "ingress", "ing", "namespace"),
-        *("ns", "poddisruptionbudget", "pdb", "priorityclass", "pc", "quota", "resourcequota"),
-        *("role", "rolebinding", "secret", "service", "svc", "serviceaccount", "sa", "token"),
-    )
-)
-"""Kinds that ``kubectl create`` makes without a container."""
-
-
 def starts_otherwise(argv: Sequence[str]) -> tuple[str, str] | None:
     """The part of a command that starts containers in another way, such as ``podman kube play``,
     and the command to type instead; None for any other command."""
     program = PurePath(argv[0]).name if argv else ""
+    if program not in CLIENTS:
+        return None
+    from capadvise.catalog import default  # a target of another kind does not wait for it
+
     engine = ENGINE_PROGRAMS.get(program, program)
     words = _without_options(engine, argv)
     if engine == "kubectl" and words[:1] == ("create",):
         kind = CLIENT[engine].parse(words[1:])[1][:1]
-        if not _WITHOUT_PODS.isdisjoint(kind):
+        if not default().names["kinds-without-pods"].isdisjoint(kind):
             return None
     plain = [word for word in words if not word.startswith("-")]
     plain = plain[1:] if plain[:1] == ["container"] else plain
     # For other clients, nobody knows here which options have a value.
     places = 1 if engine in CLIENT else len(plain)
-    for verb, instead in _OTHERWISE.get(engine, {}).items():
-        if any(tuple(plain[at : at + len(verb)]) == verb for at in range(places)):
+    for command, instead in default().texts["starts-otherwise"].items():
+        client, *verb = command.split()
+        if client == engine and any(plain[at : at + len(verb)] == verb for at in range(places)):
             return " ".join((program, *verb)), instead
     return None
 

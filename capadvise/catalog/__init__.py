@@ -180,6 +180,12 @@ class Catalog:
         texts: Mapping[str, Mapping[str, str]] = self._compiled["texts"]
         return texts
 
+    @property
+    def clients(self) -> Mapping[str, Mapping[str, Any]]:
+        """Command of a client → its flags, and the letters of its options (``clients.yaml``)."""
+        clients: Mapping[str, Mapping[str, Any]] = self._compiled["clients"]
+        return clients
+
     @cached_property
     def known_index(self) -> KnownIndex:
         """The names of known programs, and their sets."""

@@ -41,13 +41,13 @@ def compiled(folder: Path) -> dict[str, Any]:
     places, rows_of = folder / "signs.yaml", folder / ASKERS
     closed, usual = folder / "seccomp.yaml", folder / "baselines"
     exposures, lists = folder / "exposures.yaml", folder / "names.yaml"
-    texts = folder / "texts.yaml"
+    texts, clients = folder / "texts.yaml", folder / "clients.yaml"
     try:
         preference, raw_profiles, raw_names = map(_raw, (path, closed, lists))
         profiles_of(closed, raw_profiles)
         raw_baselines = {name: _raw(usual / f"{name}.yaml") for name in FILES}
         baselines_of(usual, raw_baselines)
-        raw_exposures, raw_texts = _raw(exposures), _raw(texts)
+        raw_exposures, raw_texts, raw_clients = map(_raw, (exposures, texts, clients))
         exposures_of(exposures, raw_exposures)
         rows = parse_errnos(errors, errors.read_text(encoding="utf-8"))
         signs = parse_signs(places, places.read_text(encoding="utf-8"))
@@ -72,6 +72,14 @@ def compiled(folder: Path) -> dict[str, Any]:
         "baselines": _without_lines(raw_baselines),
         "exposures": _without_lines(raw_exposures),
         "texts": {key: _texts(texts, raw_texts[key]) for key in raw_texts if key != strict.LINE},
+        "clients": {
+            key: {
+                "flags": values.texts(clients, each, "flags"),
+                "letters": _texts(clients, each["letters"]),
+            }
+            for key, each in raw_clients.items()
+            if key != strict.LINE
+        },
         "names": {
             key: values.texts(lists, raw_names, key) for key in raw_names if key != strict.LINE
         },

@@ -7,17 +7,11 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import PurePath
 
-from capadvise.config.run.client_options import (
-    CLIENT,
-    COMPOSE,
-    COMPOSE_RUN,
-    COMPOSE_UP,
-    PODMAN_COMPOSE,
-    RUN,
-)
-from capadvise.config.run.pflag import Option, is_on, value_of, words
+from capadvise.config.run.pflag import Grammar, Option, is_on, value_of, words
 from capadvise.model.target import CLIENTS, ENGINE_PROGRAMS
 
+_WITH_OPTIONS = ("docker", "podman", "kubectl", "helm")
+"""Clients whose options before the command are known."""
 _OF_EXISTING = frozenset(("start", "restart", "exec", "create", "unpause", "attach", "watch"))
 _WRAPPERS = frozenset(
     (
@@ -89,21 +83,22 @@ def recognize(argv: Sequence[str]) -> Invocation | None:
     if program in _WRAPPERS:
         return _behind(argv)
     if program == "docker-compose":
-        return _compose("docker", ("docker",), (argv[0],), *COMPOSE.parse(argv[1:]))
+        return _compose("docker", ("docker",), (argv[0],), *Grammar.of("compose").parse(argv[1:]))
     if program == "podman-compose":
-        project, rest = PODMAN_COMPOSE.parse(argv[1:])
+        project, rest = Grammar.of("podman-compose").parse(argv[1:])
         return _compose("podman", _podman(project), (argv[0],), project, rest)
     if program not in ENGINE_PROGRAMS:
         return None
     engine = ENGINE_PROGRAMS[program]
-    options, rest = CLIENT[engine].parse(argv[1:])
+    options, rest = Grammar.of(engine).parse(argv[1:])
     client = (argv[0], *words(options))
     if program == "docker" and rest[:1] == ("compose",):
-        return _compose("docker", client, (*client, "compose"), *COMPOSE.parse(rest[1:]))
+        inner = Grammar.of("compose").parse(rest[1:])
+        return _compose("docker", client, (*client, "compose"), *inner)
     rest = rest[1:] if rest[:1] == ("container",) else rest
     if rest[:1] != ("run",):
         return None
-    given, rest = RUN.parse(rest[1:])
+    given, rest = Grammar.of("run").parse(rest[1:])
     if not rest or is_on(given, "help"):
         return None  # the client says what is wrong better than we could
     return Invocation(engine, client, "run", given, rest)
@@ -127,7 +122,7 @@ def existing(argv: Sequence[str]) -> tuple[str, str] | None:
     words = _without_options(ENGINE_PROGRAMS.get(program, program), argv)
     if of_compose := program == "docker-compose" or (program, *words[:1]) == ("docker", "compose"):
         before = before if program == "docker-compose" else ("docker", "compose")
-        words = COMPOSE.parse(words[len(before) - 1 :])[1]
+        words = Grammar.of("compose").parse(words[len(before) - 1 :])[1]
     elif program not in ENGINE_PROGRAMS:
         return None
     words = words[1:] if words[:1] == ("container",) else words
@@ -149,13 +144,13 @@ def starts_otherwise(argv: Sequence[str]) -> tuple[str, str] | None:
     engine = ENGINE_PROGRAMS.get(program, program)
     words = _without_options(engine, argv)
     if engine == "kubectl" and words[:1] == ("create",):
-        kind = CLIENT[engine].parse(words[1:])[1][:1]
+        kind = Grammar.of(engine).parse(words[1:])[1][:1]
         if not default().names["kinds-without-pods"].isdisjoint(kind):
             return None
     plain = [word for word in words if not word.startswith("-")]
     plain = plain[1:] if plain[:1] == ["container"] else plain
     # For other clients, nobody knows here which options have a value.
-    places = 1 if engine in CLIENT else len(plain)
+    places = 1 if engine in _WITH_OPTIONS else len(plain)
     for command, instead in default().texts["starts-otherwise"].items():
         client, *verb = command.split()
         if client == engine and any(plain[at : at + len(verb)] == verb for at in range(places)):
@@ -165,7 +160,7 @@ def starts_otherwise(argv: Sequence[str]) -> tuple[str, str] | None:
 
 def _without_options(client: str, argv: Sequence[str]) -> tuple[str, ...]:
     """The words from the command on, if the options before it are known; else all words."""
-    return CLIENT[client].parse(argv[1:])[1] if client in CLIENT else tuple(argv[1:])
+    return Grammar.of(client).parse(argv[1:])[1] if client in _WITH_OPTIONS else tuple(argv[1:])
 
 
 _BUILDERS = frozenset(("docker", "docker-compose", "nerdctl"))
@@ -186,7 +181,7 @@ def builds(argv: Sequence[str]) -> str | None:
         before.append(words[0])
         words = words[1:]
     if before[-1].endswith("compose"):
-        words = COMPOSE.parse(words)[1]
+        words = Grammar.of("compose").parse(words)[1]
     return " ".join((*before, *words[:1])) if words[:1] in _BUILDING else None
 
 
@@ -212,12 +207,12 @@ def _compose(
     verb = rest[0] if rest else ""
     if verb not in ("up", "run"):
         return None
-    given, rest = (COMPOSE_UP if verb == "up" else COMPOSE_RUN).parse(rest[1:])
+    given, rest = Grammar.of(f"compose {verb}").parse(rest[1:])
     if verb == "up":  # its options may stand between the services, too
         services: tuple[str, ...] = ()
         while rest:
             services += rest[:1]
-            more, rest = COMPOSE_UP.parse(rest[1:])
+            more, rest = Grammar.of("compose up").parse(rest[1:])
             given += more
         rest = services
     if is_on(given, "help") or is_on(given, "no-start") or (verb == "run" and not rest):

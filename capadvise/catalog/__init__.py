@@ -21,7 +21,6 @@ from capadvise.model.errors import BadInput
 if TYPE_CHECKING:  # `run` needs none of these, and must start quickly
     from capadvise.catalog.baselines import Baselines, Profile
     from capadvise.catalog.capabilities import Entry
-    from capadvise.catalog.errnos import Errnos
     from capadvise.catalog.exposures import ExposureFact
     from capadvise.catalog.known import Known
     from capadvise.catalog.known_index import KnownIndex
@@ -145,7 +144,7 @@ class Catalog:
         }
 
     @cached_property
-    def errnos(self) -> Errnos:
+    def errnos(self) -> Mapping[tuple[str, str], tuple[Cap, ...]]:
         """(system call, error) → the capabilities that may have been missing, in order."""
         return {
             (call, code): tuple(map(Cap, caps))

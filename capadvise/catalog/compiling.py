@@ -18,7 +18,6 @@ from capadvise.catalog.askers import ASKERS, Asker, by_function, joined, parse_a
 from capadvise.catalog.baselines import FILES, baselines_of, profiles_of
 from capadvise.catalog.capabilities import entry_of, file_name, raw_entry
 from capadvise.catalog.compiled import digest
-from capadvise.catalog.errnos import parse_errnos
 from capadvise.catalog.exposures import exposures_of
 from capadvise.catalog.signs import ImportSign, Sign
 from capadvise.catalog.sites import parse_rules, rule_of
@@ -49,7 +48,7 @@ def compiled(folder: Path) -> dict[str, Any]:
         baselines_of(usual, raw_baselines)
         raw_exposures, raw_texts, raw_clients = map(_raw, (exposures, texts, clients))
         exposures_of(exposures, raw_exposures)
-        rows = parse_errnos(errors, errors.read_text(encoding="utf-8"))
+        errnos = parse_errnos(errors, errors.read_text(encoding="utf-8"))
         signs = parse_signs(places, places.read_text(encoding="utf-8"))
         askers = parse_askers(rows_of, rows_of.read_text(encoding="utf-8"))
         fingerprint = digest(folder)
@@ -83,9 +82,7 @@ def compiled(folder: Path) -> dict[str, Any]:
         "names": {
             key: values.texts(lists, raw_names, key) for key in raw_names if key != strict.LINE
         },
-        "errnos": {
-            f"{row.syscall} {row.errno}": [int(cap) for cap in row.candidates] for row in rows
-        },
+        "errnos": errnos,
         "sites": [
             {key: value for key, value in rule.items() if key != strict.LINE}
             for rule in _with_scopes(folder / "sites", askers)
@@ -153,6 +150,28 @@ def _raw_rules(folder: Path) -> list[dict[str, Any]]:
         if times > 1:
             raise BadInput(f"{folder}: rule {name!r} stands in two files")
     return rules
+
+
+def parse_errnos(path: Path, text: str) -> dict[str, list[int]]:
+    """``bind EACCES`` → the numbers of the capabilities that may be missing then, in the order to
+    try. ``path`` is for messages. Raises BadInput with file and line."""
+    raw = strict.load(path, text)
+    strict.keys(path, raw, required=("errnos",))
+    if not isinstance(raw["errnos"], list):
+        raise BadInput(f"{path}: 'errnos' must be a list")
+    rows: dict[str, list[int]] = {}
+    for item in raw["errnos"]:
+        strict.keys(path, item, required=("syscall", "errno", "candidates", "source"))
+        call, code, _ = (values.text(path, item, key) for key in ("syscall", "errno", "source"))
+        at = strict.place(path, item)
+        if not hasattr(errno, code):
+            raise BadInput(f"{at}: {code!r} is not the name of an error")
+        if f"{call} {code}" in rows:
+            raise BadInput(f"{at}: {call} with {code} appears twice")
+        rows[f"{call} {code}"] = list(map(int, values.caps(path, item, "candidates")))
+        if not rows[f"{call} {code}"]:
+            raise BadInput(f"{at}: 'candidates' is empty: leave the row out")
+    return rows
 
 
 def parse_signs(path: Path, text: str) -> dict[str, Any]:

@@ -12,8 +12,7 @@ from capadvise.catalog import Meaning, default
 from capadvise.catalog.askers import NamespaceScope
 from capadvise.catalog.baselines import pod_security_of, profiles_of, runtime_of
 from capadvise.catalog.circumstances import Circumstance
-from capadvise.catalog.compiling import parse_signs
-from capadvise.catalog.errnos import parse_errnos
+from capadvise.catalog.compiling import parse_errnos, parse_signs
 from capadvise.catalog.exposures import exposures_of
 from capadvise.model import strict
 from capadvise.model.caps import NAMES, Cap, parse_set

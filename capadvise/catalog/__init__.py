@@ -21,7 +21,7 @@ from capadvise.model.errors import BadInput
 if TYPE_CHECKING:  # `run` needs none of these, and must start quickly
     from capadvise.catalog.baselines import Baselines, Profile
     from capadvise.catalog.capabilities import Entry
-    from capadvise.catalog.errnos import Errnos
+    from capadvise.catalog.exposures import ExposureFact
     from capadvise.catalog.known import Known
     from capadvise.catalog.known_index import KnownIndex
     from capadvise.catalog.syscalls import Syscalls
@@ -144,7 +144,7 @@ class Catalog:
         }
 
     @cached_property
-    def errnos(self) -> Errnos:
+    def errnos(self) -> Mapping[tuple[str, str], tuple[Cap, ...]]:
         """(system call, error) → the capabilities that may have been missing, in order."""
         return {
             (call, code): tuple(map(Cap, caps))
@@ -160,6 +160,30 @@ class Catalog:
         from capadvise.catalog.baselines import baselines_of
 
         return baselines_of(self.folder / "baselines", self._compiled["baselines"])
+
+    @cached_property
+    def exposures(self) -> Mapping[str, ExposureFact]:
+        """Kind of exposure → what ``check`` says of it."""
+        from capadvise.catalog.exposures import exposures_of
+
+        return exposures_of(self.folder / "exposures.yaml", self._compiled["exposures"])
+
+    @cached_property
+    def names(self) -> Mapping[str, frozenset[str]]:
+        """The lists of ``names.yaml``, which says what each is: shells, folders of the system …"""
+        return {key: frozenset(names) for key, names in self._compiled["names"].items()}
+
+    @property
+    def texts(self) -> Mapping[str, Mapping[str, str]]:
+        """The texts for people of ``texts.yaml``, by what they describe."""
+        texts: Mapping[str, Mapping[str, str]] = self._compiled["texts"]
+        return texts
+
+    @property
+    def clients(self) -> Mapping[str, Mapping[str, Any]]:
+        """Command of a client → its flags, and the letters of its options (``clients.yaml``)."""
+        clients: Mapping[str, Mapping[str, Any]] = self._compiled["clients"]
+        return clients
 
     @cached_property
     def known_index(self) -> KnownIndex:

@@ -94,26 +94,10 @@ class Entry:
     uses: tuple[Use, ...]
 
 
-_REQUIRED = [
-    "name",
-    "number",
-    "since",
-    "summary",
-    "allows",
-    "syscalls",
-    "errno",
-    "silent",
-    "alternatives",
-    "user_namespace",
-    "risk",
-    "risk_reason",
-    "attack",
-    "remediation",
-    "example",
-    "references",
-]
-
-
+_TEXTS = ("since", "summary", "user_namespace", "risk_reason")
+_LISTS = ("allows", "syscalls", "errno", "silent", "references")
+_OTHERS = ("name", "number", "alternatives", "risk", "attack", "remediation", "example")
+_OPTIONAL = ("risk_conditions", "uses")
 _OF_USE = ("name", "what", "functions", "narrower", "remediation", "gains", "namespace")
 _ALSO_OF_USE = ("edits", "covers", "opens")
 
@@ -134,79 +118,61 @@ def raw_entry(folder: Path, cap: Cap) -> Any:
 
 def entry_of(path: Path, raw: Any) -> Entry:
     """Check the content of one capability's file."""
-    strict.keys(path, raw, required=_REQUIRED, optional=("risk_conditions", "uses"))
-    cap = _cap(path, raw["name"])
+    strict.keys(path, raw, required=(*_TEXTS, *_LISTS, *_OTHERS), optional=_OPTIONAL)
+    cap = values.cap(path, raw, raw["name"])
     if cap != raw["number"] or path.name != file_name(cap):
         raise BadInput(f"{path}: name {raw['name']}, number {raw['number']} and file do not agree")
     strict.keys(path, raw["example"], required=("needs", "without"))
+    facts: dict[str, Any] = {key: values.text(path, raw, key) for key in _TEXTS}
+    facts |= {key: values.texts(path, raw, key) for key in _LISTS}
     return Entry(
         cap=cap,
-        since=_text(path, raw, "since"),
-        summary=_text(path, raw, "summary"),
-        allows=_texts(path, raw, "allows"),
-        syscalls=_texts(path, raw, "syscalls"),
-        errno=_texts(path, raw, "errno"),
-        silent=_texts(path, raw, "silent"),
         alternatives=tuple(
-            (_caps(path, item), _text(path, item, "for"))
+            (values.caps(path, item, "caps"), values.text(path, item, "for"))
             for item in _items(path, raw, "alternatives", ("caps", "for"))
         ),
-        user_namespace=_text(path, raw, "user_namespace"),
         risk=_risk(path, raw),
-        risk_reason=_text(path, raw, "risk_reason"),
         risk_conditions=tuple(
             Condition(
-                _text(path, item, "when"),
+                values.text(path, item, "when"),
                 _risk(path, item),
-                _text(path, item, "reason"),
+                values.text(path, item, "reason"),
                 parse_where(path, item),
             )
             for item in _items(path, raw, "risk_conditions", ("when", "risk", "reason", "where"))
         ),
         attack=tuple(
             Attack(
-                _text(path, item, "what"), _text(path, item, "reference"), parse_where(path, item)
+                values.text(path, item, "what"),
+                values.text(path, item, "reference"),
+                parse_where(path, item),
             )
             for item in _items(path, raw, "attack", ("what", "reference"), ("where",))
         ),
         remediation=tuple(_remediations(path, raw)),
-        example_needs=_text(path, raw["example"], "needs"),
-        example_without=_text(path, raw["example"], "without"),
-        references=_texts(path, raw, "references"),
+        example_needs=values.text(path, raw["example"], "needs"),
+        example_without=values.text(path, raw["example"], "without"),
         uses=tuple(_use(path, item) for item in _items(path, raw, "uses", _OF_USE, _ALSO_OF_USE)),
+        **facts,
     )
 
 
 def _use(path: Path, raw: Any) -> Use:
-    namespace = _text(path, raw, "namespace")
+    namespace = values.text(path, raw, "namespace")
     if namespace not in ("owner", "initial"):
         at = strict.place(path, raw, "namespace")
         raise BadInput(f"{at}: namespace {namespace!r} is neither owner nor initial")
     return Use(
-        _text(path, raw, "name"),
-        _text(path, raw, "what"),
-        _texts(path, raw, "functions"),
-        _caps(path, raw, "narrower"),
+        values.text(path, raw, "name"),
+        values.text(path, raw, "what"),
+        values.texts(path, raw, "functions"),
+        values.caps(path, raw, "narrower"),
         _with_harm(path, raw, "remediation"),
-        _text(path, raw, "gains"),
+        values.text(path, raw, "gains"),
         namespace == "initial",
         _parse_edits(path, raw),
-        _texts(path, raw, "covers") if "covers" in raw else (),
+        values.texts(path, raw, "covers") if "covers" in raw else (),
     )
-
-
-def _text(path: Path, raw: Any, key: str) -> str:
-    value = raw.get(key)
-    if not isinstance(value, str) or not value.strip():
-        raise BadInput(f"{strict.place(path, raw, key)}: {key!r} must be a text")
-    return " ".join(value.split())
-
-
-def _texts(path: Path, raw: Any, key: str) -> tuple[str, ...]:
-    value = raw.get(key)
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise BadInput(f"{strict.place(path, raw, key)}: {key!r} must be a list of texts")
-    return tuple(" ".join(item.split()) for item in value)
 
 
 def _items(
@@ -218,17 +184,6 @@ def _items(
     for item in value:
         strict.keys(path, item, required=required, optional=optional)
     return value
-
-
-def _cap(path: Path, name: Any) -> Cap:
-    try:
-        return Cap.parse(name)
-    except (ValueError, AttributeError) as error:
-        raise BadInput(f"{path}: {name!r} is not the name of a capability") from error
-
-
-def _caps(path: Path, raw: Any, key: str = "caps") -> tuple[Cap, ...]:
-    return tuple(_cap(path, name) for name in _texts(path, raw, key))
 
 
 def _risk(path: Path, raw: Any) -> Risk:

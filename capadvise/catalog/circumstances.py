@@ -6,7 +6,7 @@ circumstance holds, does not hold, or is unknown (None).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -42,48 +42,6 @@ class Circumstance(StrEnum):
     """Neither AppArmor nor SELinux restrains it."""
 
 
-SAID: Mapping[Circumstance, tuple[str, str]] = {
-    Circumstance.HOST_USER: (
-        "it is in the host's user namespace",
-        "it is in a user namespace of its own",
-    ),
-    Circumstance.HOST_NETWORK: ("it shares the host's network", "it has a network of its own"),
-    Circumstance.HOST_PROCESSES: (
-        "it sees the host's processes",
-        "it sees only its own container's processes",
-    ),
-    Circumstance.SHARED_PROCESSES: (
-        "it sees the processes of other containers",
-        "it sees only its own container's processes",
-    ),
-    Circumstance.HOST_IPC: ("it shares the host's IPC", "it has an IPC namespace of its own"),
-    Circumstance.HOST_NAME: ("it shares the host's name", "it has a host name of its own"),
-    Circumstance.HOST_FILES: (
-        "a system folder of the host is mounted writable",
-        "no system folder of the host is mounted writable",
-    ),
-    Circumstance.ENGINE_SOCKET: (
-        "the engine's control socket is mounted",
-        "no engine's control socket is mounted",
-    ),
-    Circumstance.HOST_DEVICE: (
-        "a device of the host is passed in",
-        "no disk or other device of the host is passed in",
-    ),
-    Circumstance.CGROUP_V1: (
-        "the host has version 1 cgroups",
-        "the host has no version 1 cgroups",
-    ),
-    Circumstance.WRITABLE_CGROUP: ("its cgroups are writable", "its cgroups are read-only"),
-    Circumstance.UNLIMITED_MEMORY: ("it has no memory limit", "it has a memory limit"),
-    Circumstance.UNFILTERED: ("it has no seccomp filter", "it has a seccomp filter"),
-    Circumstance.UNCONFINED: (
-        "neither AppArmor nor SELinux confines it",
-        "AppArmor or SELinux confines it",
-    ),
-}
-"""(text if it holds, text if it does not)."""
-
 Where = tuple[tuple[Circumstance, bool], ...]
 """All of these must be so: (circumstance, whether it holds)."""
 Known = Mapping[Circumstance, bool | None]
@@ -91,29 +49,14 @@ Known = Mapping[Circumstance, bool | None]
 
 def holds(where: Where, known: Known) -> bool | None:
     """True if all of it holds; None if that depends on something unknown."""
-    answers = [_agrees(item, known) for item in where]
+    answers = [agrees(*item, known) for item in where]
     if False in answers:
         return False
     return None if None in answers else True
 
 
-def broken(where: Where, known: Known) -> list[str]:
-    """The conditions that do not hold: ``it has a network of its own``."""
-    return [SAID[c][not known[c]] for c, wanted in where if _agrees((c, wanted), known) is False]
-
-
-def unknown(where: Where, known: Known) -> list[str]:
-    """The unknown conditions: ``it shares the host's network``."""
-    return [SAID[c][not wanted] for c, wanted in where if known.get(c) is None]
-
-
-def met(where: Iterable[tuple[Circumstance, bool]], known: Known) -> list[str]:
-    """The conditions that hold."""
-    return [SAID[c][not wanted] for c, wanted in where if _agrees((c, wanted), known)]
-
-
-def _agrees(item: tuple[Circumstance, bool], known: Known) -> bool | None:
-    circumstance, wanted = item
+def agrees(circumstance: Circumstance, wanted: bool, known: Known) -> bool | None:
+    """True if one circumstance is as wanted; None if it is unknown."""
     is_so = known.get(circumstance)
     return None if is_so is None else is_so is wanted
 

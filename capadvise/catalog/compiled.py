@@ -1,6 +1,6 @@
 """The facts that every run needs, in one JSON file: YAML would take 80 ms of each start.
 
-``python -m capadvise.cli.manual`` makes ``catalog/compiled.json`` of the YAML files (see
+``python -m tests.generate`` makes ``catalog/compiled.json`` of the YAML files (see
 ``compiling``), with their digest. If the digest differs, as while somebody edits them, the YAML
 files are read instead.
 """
@@ -27,6 +27,10 @@ def digest(folder: Path) -> str:
         folder / "signs.yaml",
         folder / ASKERS,
         folder / "errnos.yaml",
+        folder / "exposures.yaml",
+        folder / "clients.yaml",
+        folder / "names.yaml",
+        folder / "texts.yaml",
         *_parts(folder, "baselines"),
         *_parts(folder, "sites"),
         *_parts(folder, "capabilities"),

@@ -18,7 +18,7 @@ from capadvise.catalog.askers import ASKERS, Asker, by_function, joined, parse_a
 from capadvise.catalog.baselines import FILES, baselines_of, profiles_of
 from capadvise.catalog.capabilities import entry_of, file_name, raw_entry
 from capadvise.catalog.compiled import digest
-from capadvise.catalog.errnos import parse_errnos
+from capadvise.catalog.exposures import exposures_of
 from capadvise.catalog.signs import ImportSign, Sign
 from capadvise.catalog.sites import parse_rules, rule_of
 from capadvise.model import clone_flags, strict
@@ -39,17 +39,16 @@ def compiled(folder: Path) -> dict[str, Any]:
     path, errors = folder / "preference.yaml", folder / "errnos.yaml"
     places, rows_of = folder / "signs.yaml", folder / ASKERS
     closed, usual = folder / "seccomp.yaml", folder / "baselines"
+    exposures, lists = folder / "exposures.yaml", folder / "names.yaml"
+    texts, clients = folder / "texts.yaml", folder / "clients.yaml"
     try:
-        preference = strict.load(path, path.read_text(encoding="utf-8"))
-        raw_profiles = strict.load(closed, closed.read_text(encoding="utf-8"))
+        preference, raw_profiles, raw_names = map(_raw, (path, closed, lists))
         profiles_of(closed, raw_profiles)
-        paths = {name: usual / f"{name}.yaml" for name in FILES}
-        raw_baselines = {
-            name: strict.load(path, path.read_text(encoding="utf-8"))
-            for name, path in paths.items()
-        }
+        raw_baselines = {name: _raw(usual / f"{name}.yaml") for name in FILES}
         baselines_of(usual, raw_baselines)
-        rows = parse_errnos(errors, errors.read_text(encoding="utf-8"))
+        raw_exposures, raw_texts, raw_clients = map(_raw, (exposures, texts, clients))
+        exposures_of(exposures, raw_exposures)
+        errnos = parse_errnos(errors, errors.read_text(encoding="utf-8"))
         signs = parse_signs(places, places.read_text(encoding="utf-8"))
         askers = parse_askers(rows_of, rows_of.read_text(encoding="utf-8"))
         fingerprint = digest(folder)
@@ -70,14 +69,29 @@ def compiled(folder: Path) -> dict[str, Any]:
         "entries": entries,  # each as text: a run needs few of them, or none
         "seccomp": _without_lines(raw_profiles),
         "baselines": _without_lines(raw_baselines),
-        "errnos": {
-            f"{row.syscall} {row.errno}": [int(cap) for cap in row.candidates] for row in rows
+        "exposures": _without_lines(raw_exposures),
+        "texts": {key: _texts(texts, raw_texts[key]) for key in raw_texts if key != strict.LINE},
+        "clients": {
+            key: {
+                "flags": values.texts(clients, each, "flags"),
+                "letters": _texts(clients, each["letters"]),
+            }
+            for key, each in raw_clients.items()
+            if key != strict.LINE
         },
+        "names": {
+            key: values.texts(lists, raw_names, key) for key in raw_names if key != strict.LINE
+        },
+        "errnos": errnos,
         "sites": [
             {key: value for key, value in rule.items() if key != strict.LINE}
             for rule in _with_scopes(folder / "sites", askers)
         ],
     }
+
+
+def _raw(path: Path) -> Any:
+    return strict.load(path, path.read_text(encoding="utf-8"))
 
 
 def _without_lines(raw: Any) -> Any:
@@ -136,6 +150,28 @@ def _raw_rules(folder: Path) -> list[dict[str, Any]]:
         if times > 1:
             raise BadInput(f"{folder}: rule {name!r} stands in two files")
     return rules
+
+
+def parse_errnos(path: Path, text: str) -> dict[str, list[int]]:
+    """``bind EACCES`` → the numbers of the capabilities that may be missing then, in the order to
+    try. ``path`` is for messages. Raises BadInput with file and line."""
+    raw = strict.load(path, text)
+    strict.keys(path, raw, required=("errnos",))
+    if not isinstance(raw["errnos"], list):
+        raise BadInput(f"{path}: 'errnos' must be a list")
+    rows: dict[str, list[int]] = {}
+    for item in raw["errnos"]:
+        strict.keys(path, item, required=("syscall", "errno", "candidates", "source"))
+        call, code, _ = (values.text(path, item, key) for key in ("syscall", "errno", "source"))
+        at = strict.place(path, item)
+        if not hasattr(errno, code):
+            raise BadInput(f"{at}: {code!r} is not the name of an error")
+        if f"{call} {code}" in rows:
+            raise BadInput(f"{at}: {call} with {code} appears twice")
+        rows[f"{call} {code}"] = list(map(int, values.caps(path, item, "candidates")))
+        if not rows[f"{call} {code}"]:
+            raise BadInput(f"{at}: 'candidates' is empty: leave the row out")
+    return rows
 
 
 def parse_signs(path: Path, text: str) -> dict[str, Any]:

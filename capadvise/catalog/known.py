@@ -6,15 +6,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from capadvise.catalog import values
-from capadvise.catalog.known_index import NAMES, KnownIndex, upstream
+from capadvise.catalog.known_index import KnownIndex, upstream
 from capadvise.model import strict
-from capadvise.model.caps import Cap, CapSet, names
+from capadvise.model.caps import Cap, CapSet
 from capadvise.model.errors import BadInput
 
 
@@ -162,40 +162,6 @@ class Known:
 
     def _program(self, name: str | None) -> KnownProgram | None:
         return self.program(name) if name else None
-
-
-def index(programs: Iterable[KnownProgram]) -> dict[str, dict[str, Any]]:
-    """All names, by kind, each with its program, and the sets of each. Raises BadInput if one name
-    stands for two."""
-    program_of: dict[str, dict[str, Any]] = {kind: {} for kind in NAMES}
-    sets = {}
-    for program in programs:
-        named = {
-            "programs": (program.name, program.package),
-            "commands": program.commands,
-            "images": (*program.images, *program.images_of_users),
-            "units": program.units,
-        }
-        for kind, words in named.items():
-            for word in words:
-                if program_of[kind].setdefault(word, program.name) != program.name:
-                    other = program_of[kind][word]
-                    raise BadInput(f"{word}: it stands for both {other} and {program.name}")
-        sets[program.name] = {
-            "version": program.version,
-            "variants": [
-                {
-                    "name": one.name,
-                    "user": one.user,
-                    "recommended": names(one.recommended),
-                    "minimal": names(one.minimal),
-                }
-                for one in program.variants
-            ],
-        }
-    return {kind: dict(sorted(words.items())) for kind, words in program_of.items()} | {
-        "sets": sets
-    }
 
 
 _PROGRAM = (

@@ -18,7 +18,6 @@ from capadvise.model.caps import CapSet, parse_set
 from capadvise.model.errors import BadInput
 
 FOLDER, INDEX = "proven", "index.json"
-NAMES = ("programs", "commands", "images", "units")
 INITS = ("catatonit", "docker-init", "dumb-init", "podman-init", "tini", "tini-static")
 """First processes of containers that start the program and stay."""
 STARTERS = frozenset(

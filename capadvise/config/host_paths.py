@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from posixpath import join, normpath
 
+from capadvise.catalog import default
 from capadvise.config.declared import Exposure, ExposureAt
 
 SOCKET = (
@@ -22,41 +23,11 @@ SOCKET_FOLDER = (
 )
 """Folders in which these usually lie."""
 BUS = r"(?:/var)?/run/dbus(?:/system_bus_socket)?"
-SYSTEM = (
-    *("/bin", "/boot", "/etc", "/lib", "/lib32", "/lib64", "/opt", "/root", "/sbin", "/usr"),
-    *("/dev", "/proc", "/sys", "/home", "/run", "/var", "/var/run", "/var/lib", "/var/spool"),
-    *("/etc/ld.so.cache", "/etc/ssl"),
-)
-"""Folders that are programs, settings or secrets of the host as a whole."""
-_ETC = (
-    *("NetworkManager", "anacrontab", "apt", "bash.bashrc", "cni", "containerd", "containers"),
-    *("cron.d", "cron.daily", "cron.hourly", "cron.monthly", "cron.weekly", "crontab", "crio"),
-    *("dbus-1", "default", "docker", "environment", "fstab", "group", "gshadow", "init.d"),
-    *("kubernetes", "ld.so.conf", "ld.so.conf.d", "ld.so.preload", "modprobe.d"),
-    *("modules-load.d", "nsswitch.conf", "pam.d", "passwd", "polkit-1", "profile", "profile.d"),
-    *("rancher", "rc.local", "security", "shadow", "ssh", "ssl/private", "sudoers", "sudoers.d"),
-    *("sysctl.conf", "sysctl.d", "systemd", "tmpfiles.d", "udev"),
-)
-TREES = (
-    *("/bin", "/boot", "/lib", "/lib32", "/lib64", "/opt/cni", "/sbin", "/usr"),
-    *(f"/etc/{name}" for name in _ETC),
-    *("/var/lib/containerd", "/var/lib/containers", "/var/lib/docker", "/var/lib/etcd"),
-    *("/var/lib/kubelet", "/var/lib/rancher", "/var/spool/cron"),
-    *("/proc", "/sys", "/run/systemd"),
-)
-"""The same with all that lies in them."""
 HOME = (
     r"(?:/root|/home/[^/]+)(?:/\.(?:ssh|gnupg|aws|azure|kube|docker|netrc|bashrc|bash_profile"
     r"|profile|zshrc|config|config/(?:systemd|autostart|gcloud)|local/bin)(?:/.*)?)?"
 )
 """A home, and what in it is a secret or is run by a login."""
-PUBLIC = (
-    *("/bin", "/lib", "/lib32", "/lib64", "/opt", "/sbin", "/usr"),
-    *("/etc/bash.bashrc", "/etc/group", "/etc/init.d", "/etc/ld.so.cache", "/etc/ld.so.conf"),
-    *("/etc/ld.so.conf.d", "/etc/modprobe.d", "/etc/nsswitch.conf", "/etc/passwd"),
-    *("/etc/profile", "/etc/profile.d", "/etc/sysctl.conf", "/etc/sysctl.d", "/etc/udev"),
-)
-"""Folders and files that anybody may read."""
 KERNEL = ("/proc", "/sys")
 DISK = (
     r"/dev(?:/(?:mem|kmem|port|(?:mapper|disk|block|bsg|cpu|zvol|drbd|mtd)(?:/.*)?"
@@ -125,14 +96,15 @@ def mounted(path: str, line: int, *, writable: bool) -> Iterator[ExposureAt]:
 
 
 def _folder(place: str, path: str, line: int, *, writable: bool) -> Iterator[ExposureAt]:
-    of_system = place == "/" or place in SYSTEM or _below(place, TREES)
+    names = default().names
+    of_system = place == "/" or place in names["host-folders"] or _below(place, names["host-trees"])
     if not of_system and not re.fullmatch(HOME, place):
         return
     if writable:
         yield ExposureAt(Exposure.SYSTEM_FOLDER, path, line)
     elif _below(place, KERNEL):
         yield ExposureAt(Exposure.HOST_KERNEL, path, line)
-    elif not _below(place, PUBLIC):
+    elif not _below(place, names["public-files"]):
         yield ExposureAt(Exposure.READABLE_FOLDER, path, line)
 
 
@@ -164,5 +136,5 @@ def is_disk(kind: str, major: str, minor: str) -> bool:
     return memory or major in DISK_MAJORS
 
 
-def _below(place: str, folders: tuple[str, ...]) -> bool:
+def _below(place: str, folders: Iterable[str]) -> bool:
     return any(place == folder or place.startswith(f"{folder}/") for folder in folders)

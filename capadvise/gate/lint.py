@@ -374,108 +374,6 @@ def _lower(sentence: str) -> str:
 
 # ------------------------------------------------------------------------------ exposures
 
-_NO_SOCKET = "Put a proxy in between that passes only the calls it needs."
-_OWN_NAMESPACE = "Remove it: a namespace of its own is the default."
-_EXPOSURES: dict[Exposure, tuple[str, Severity, str, str]] = {
-    Exposure.CONTROL_SOCKET: (
-        "control-socket",
-        _ERROR,
-        "A program that can connect to it can start a privileged container: root-equivalent on the "
-        "host, without any capability, even where it is mounted read-only.",
-        _NO_SOCKET,
-    ),
-    Exposure.SYSTEM_BUS: (
-        "control-socket",
-        _WARNING,
-        "Over the system bus, uid 0 can start and change services of the host.",
-        _NO_SOCKET,
-    ),
-    Exposure.SYSTEM_FOLDER: (
-        "host-folder",
-        _ERROR,
-        "Root in the container can change programs or settings of the host: root-equivalent.",
-        "Mount what it needs, read-only.",
-    ),
-    Exposure.READABLE_FOLDER: (
-        "host-folder",
-        _WARNING,
-        "Secrets of the host can be read there.",
-        "Mount only what it needs.",
-    ),
-    Exposure.HOST_KERNEL: (
-        "host-folder",
-        _NOTE,
-        "It sees the host's processes and devices, read-only.",
-        "Usual for monitoring; remove it elsewhere.",
-    ),
-    Exposure.DISK: (
-        "host-device",
-        _ERROR,
-        "Access to a disk or to the memory of the host is root-equivalent: file "
-        "permissions do not apply there.",
-        "Pass in only the devices that it needs.",
-    ),
-    Exposure.HOST_NETWORK: (
-        "host-namespace",
-        _WARNING,
-        "It reaches what listens on the host's loopback, and its abstract sockets.",
-        _OWN_NAMESPACE,
-    ),
-    Exposure.HOST_PROCESSES: (
-        "host-namespace",
-        _WARNING,
-        "It sees the host's processes, and can signal those of its own user.",
-        _OWN_NAMESPACE,
-    ),
-    Exposure.HOST_IPC: (
-        "host-namespace",
-        _WARNING,
-        "It reaches the host's shared memory.",
-        _OWN_NAMESPACE,
-    ),
-    Exposure.HOST_CGROUP: (
-        "host-namespace",
-        _WARNING,
-        "It sees the host's control groups.",
-        _OWN_NAMESPACE,
-    ),
-    Exposure.UNFILTERED: (
-        "unconfined",
-        _WARNING,
-        "Without the seccomp filter every system call of the kernel can be attacked.",
-        "Keep the default profile, or write one for it.",
-    ),
-    Exposure.UNCONFINED: (
-        "unconfined",
-        _WARNING,
-        "Without AppArmor or SELinux nothing stops mounts and writes to /proc.",
-        "Keep the default profile, or write one for it.",
-    ),
-    Exposure.UNMASKED: (
-        "unconfined",
-        _WARNING,
-        "Files in /proc and /sys that change the host are writable.",
-        "Leave them masked.",
-    ),
-    Exposure.PRIVILEGED_COMMAND: (
-        "privileged-command",
-        _ERROR,
-        "It runs with all capabilities, whatever the service's own set is.",
-        "Run it with the service's own rights.",
-    ),
-    Exposure.WINDOWS_HOST: (
-        "privileged",
-        _ERROR,
-        "It is a process of the node, with all rights of its user there.",
-        "Remove it.",
-    ),
-    Exposure.HOST_COMMAND: (
-        "host-command",
-        _WARNING,
-        "It runs on the host as root, outside of the container.",
-        "Remove it, or accept it with a reason.",
-    ),
-}
 _OF_PRIVILEGED = (Exposure.UNFILTERED, Exposure.UNCONFINED, Exposure.UNMASKED, Exposure.DISK)
 """A privileged container has these in any case."""
 _OF_ROOT = (Exposure.CONTROL_SOCKET, Exposure.SYSTEM_FOLDER, Exposure.DISK)
@@ -485,37 +383,24 @@ _OF_ROOT = (Exposure.CONTROL_SOCKET, Exposure.SYSTEM_FOLDER, Exposure.DISK)
 def _exposures(service: Service) -> Iterator[Finding]:
     """Mounts, namespaces, devices and commands that give power over the host."""
     for item in dict.fromkeys(service.declared.exposed):
-        if item.kind not in _EXPOSURES:
+        fact = service.catalog.exposures.get(item.kind)
+        if fact is None or (service.declared.privileged and item.kind in _OF_PRIVILEGED):
             continue
-        if service.declared.privileged and item.kind in _OF_PRIVILEGED:
-            continue
-        rule, _, why, remedy = _EXPOSURES[item.kind]
-        before, after = _WORDS.get(item.kind, ("it has", ""))
-        what = f"{before} {printable(item.what)[:120]}{after}"
-        severity = _severity(service, item)
-        yield service.finding(rule, item.what, what, why, remedy, severity=severity, line=item.line)
+        yield service.finding(
+            *(fact.rule, item.what, fact.says.format(printable(item.what)[:120])),
+            *(fact.why, fact.remedy),
+            severity=_severity(service, item, Severity(fact.severity)),
+            line=item.line,
+        )
 
 
-_WORDS = {
-    Exposure.CONTROL_SOCKET: ("it reaches", ""),
-    Exposure.SYSTEM_BUS: ("it reaches", ""),
-    Exposure.SYSTEM_FOLDER: ("it mounts", " of the host, writable"),
-    Exposure.READABLE_FOLDER: ("it mounts", " of the host, read-only"),
-    Exposure.HOST_KERNEL: ("it mounts", " of the host, read-only"),
-    Exposure.DISK: ("it gets", " of the host"),
-    Exposure.PRIVILEGED_COMMAND: ("it runs", ""),
-    Exposure.HOST_COMMAND: ("it runs", ""),
-}
-
-
-def _severity(service: Service, item: ExposureAt) -> Severity:
-    severity = _EXPOSURES[item.kind][1]
+def _severity(service: Service, item: ExposureAt, usual: Severity) -> Severity:
     grouped = service.declared.groups or has_group(service.declared.user)
     if item.kind in _OF_ROOT and service.bounded_only and not grouped:
         return _WARNING
     if item.kind is Exposure.PRIVILEGED_COMMAND and service.consumer.on_host:
         return _ERROR if item.what.startswith("ExecStart=") else _WARNING
-    return severity
+    return usual
 
 
 def _withheld(service: Service) -> Iterator[Finding]:

@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from capadvise.catalog import Catalog
+from capadvise.catalog import Catalog, default
 from capadvise.config.consumer import ALL, Consumer
-from capadvise.config.declared import Declared, Exposure, is_root, may_be_root
+from capadvise.config.declared import Declared, is_root, may_be_root
 from capadvise.config.kubernetes.manifests import CONTAINERS, DIALECT, objects
 from capadvise.config.yaml.reader import Documents, Entries, flag, is_null, line, optional_text
 from capadvise.config.yaml.tree import Node
@@ -222,43 +222,20 @@ def _baseline_seccomp(pod: Pod) -> Iterator[Fault]:
         yield from _profile(pod, "seccompProfile", whose, context)
 
 
-_SYSCTLS = frozenset(
-    {
-        "kernel.shm_rmid_forced",
-        *(
-            f"net.ipv4.{name}"
-            for name in (
-                *("ip_local_port_range", "tcp_syncookies", "ping_group_range"),
-                *("ip_unprivileged_port_start", "ip_local_reserved_ports", "tcp_keepalive_time"),
-                *("tcp_fin_timeout", "tcp_keepalive_intvl", "tcp_keepalive_probes", "tcp_rmem"),
-                *("tcp_wmem", "tcp_slow_start_after_idle", "tcp_notsent_lowat"),
-            )
-        ),
-    }
-)
-
-
 def _sysctls(pod: Pod) -> Iterator[Fault]:
     for node in pod.documents.items(pod.context.get("sysctls"), "sysctls"):
         name = optional_text(pod.documents.mapping(node, "a sysctl").get("name"), "name")
-        if name not in _SYSCTLS:
+        if name not in default().names["pod-sysctls"]:
             yield f"sysctl {name}", line(node)
 
 
 # ------------------------------------------------------------------------------ restricted
 
-_VOLUME_TYPES = frozenset(
-    {
-        *("configMap", "csi", "downwardAPI", "emptyDir", "ephemeral"),
-        *("image", "persistentVolumeClaim", "projected", "secret"),
-    }
-)
-
 
 def _volume_types(pod: Pod) -> Iterator[Fault]:
     for keys, at in _volumes(pod):
         kinds = {key for key, node in keys.items() if key != "name" and not is_null(node)}
-        if kinds and not kinds & _VOLUME_TYPES:  # of none, it becomes an emptyDir
+        if kinds and not kinds & default().names["pod-volumes"]:  # of none, it becomes an emptyDir
             name = optional_text(keys.get("name"), "name")
             yield f"volume {name} is {', '.join(sorted(kinds))}", at
 
@@ -345,24 +322,6 @@ CONTROLS: tuple[tuple[Level, str, Callable[[Pod], Iterator[Fault]]], ...] = (
 # ------------------------------------------------------------------------------ a service
 
 
-_OF_EXPOSURE: dict[Exposure, str] = {
-    Exposure.HOST_NETWORK: "Host Namespaces",
-    Exposure.HOST_PROCESSES: "Host Namespaces",
-    Exposure.HOST_IPC: "Host Namespaces",
-    Exposure.CONTROL_SOCKET: "HostPath Volumes",
-    Exposure.SYSTEM_BUS: "HostPath Volumes",
-    Exposure.SYSTEM_FOLDER: "HostPath Volumes",
-    Exposure.READABLE_FOLDER: "HostPath Volumes",
-    Exposure.HOST_KERNEL: "HostPath Volumes",
-    Exposure.DISK: "HostPath Volumes",
-    Exposure.UNFILTERED: "Seccomp",
-    Exposure.UNCONFINED: "AppArmor",
-    Exposure.UNMASKED: "/proc Mount Type",
-    Exposure.PRIVILEGED_COMMAND: "Privileged Containers",
-    Exposure.WINDOWS_HOST: "HostProcess",
-}
-
-
 def service_level(declared: Declared, consumer: Consumer, catalog: Catalog) -> Reached:
     """The level of one service, and the violations that keep it from those above."""
     violations = (
@@ -390,8 +349,9 @@ def _of_baseline(declared: Declared, consumer: Consumer, catalog: Catalog) -> It
             at = lines.get(name, declared.line)
             yield Violation(Level.BASELINE, "Capabilities", f"adds {name}", at)
     for item in declared.exposed:
-        if item.kind in _OF_EXPOSURE:
-            yield Violation(Level.BASELINE, _OF_EXPOSURE[item.kind], item.what, item.line)
+        fact = catalog.exposures.get(item.kind)
+        if fact and fact.control:
+            yield Violation(Level.BASELINE, fact.control, item.what, item.line)
 
 
 def _of_restricted(declared: Declared, consumer: Consumer, catalog: Catalog) -> Iterator[Violation]:

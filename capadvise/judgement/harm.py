@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from posixpath import normpath
 
-from capadvise.catalog import Catalog
+from capadvise.catalog import Catalog, default
 from capadvise.catalog.capabilities import Risk
 from capadvise.catalog.circumstances import Circumstance, Known, holds
 from capadvise.model.caps import Cap, CapSet, parse_set
@@ -98,31 +98,9 @@ def file_capabilities_refused(
 
 # ------------------------------------------------------------------------------ files
 
-_SYSTEM = frozenset(
-    (
-        *("", "bin", "boot", "dev", "efi", "etc", "gnu", "lib", "lib32", "lib64", "libx32", "nix"),
-        *("opt", "ostree", "proc", "run", "sbin", "sys", "sysroot", "tmp", "usr", "var"),
-        *("lost+found", "snap", "host", "hostfs", "rootfs", "host-root", "hostroot"),
-    )
-)
-"""Folders below ``/`` that belong to the system, or to all users."""
 _HOMES = ("home", "root")
 _OF_SERVICES = ("lib", "cache", "log", "spool", "opt", "www")
 """Folders of /var that hold a folder for each service."""
-_NO_SERVICES = frozenset(
-    (
-        *("AccountsService", "NetworkManager", "alternatives", "anacron", "apparmor", "apt", "at"),
-        *("atjobs", "audit", "auth.log", "bluetooth", "btmp", "ca-certificates", "cni"),
-        *("containerd", "containers", "cni-cache", "cri-o", "crio", "cron", "crontabs", "dbus"),
-        *("debconf", "dnf", "docker", "dpkg", "etcd", "faillock", "faillog", "flatpak", "grub"),
-        *("incus", "journal", "k3s", "kern.log", "kubelet", "kubernetes", "lastlog", "ldconfig"),
-        *("libvirt", "lxc", "lxcfs", "lxd", "machines", "mail", "man", "messages", "misc"),
-        *("nfs", "pacman", "pam", "podman", "polkit-1", "portables", "private", "python"),
-        *("rancher", "rpm", "samba", "secure", "selinux", "snapd", "sss", "sudo", "syslog"),
-        *("systemd", "ucf", "udisks2", "upower", "wtmp", "yum"),
-    )
-)
-"""Names there that belong to the system."""
 _SECRET = (
     r"etc|boot|shadow-?|gshadow-?|passwd-?|sudoers(\.d)?|\.ssh|\.gnupg|authorized_keys|crontabs?"
 )
@@ -141,7 +119,7 @@ def owner_of_path(path: str) -> str | None:
         return "the system"
     if first in ("tmp", "var") and rest and _of_service(first, rest):
         return None
-    return "the system" if first in _SYSTEM else None
+    return "the system" if first in default().names["system-folders"] else None
 
 
 def _of_service(first: str, rest: Sequence[str]) -> bool:
@@ -150,41 +128,18 @@ def _of_service(first: str, rest: Sequence[str]) -> bool:
         return True
     if rest[0] == "tmp":
         return len(rest) > 1
-    return len(rest) > 1 and rest[0] in _OF_SERVICES and rest[1] not in _NO_SERVICES
+    theirs = len(rest) > 1 and rest[0] in _OF_SERVICES
+    return theirs and rest[1] not in default().names["no-services"]
 
 
 # ------------------------------------------------------------------------------ programs
 
 _KINDS = {
-    "a shell": (
-        "sh bash dash ash ksh ksh93 mksh lksh zsh fish csh tcsh rbash rksh yash elvish nu "
-        "xonsh pwsh scponly rssh git-shell"
-    ),
-    "an interpreter": (
-        "python pypy pypy3 jython perl ruby irb jruby lua luajit texlua node nodejs deno bun "
-        "ts-node npm npx yarn pnpm java javaw jshell kotlin groovy scala clojure php phpdbg "
-        "php-cgi php-fpm tclsh wish expect R Rscript r julia octave guile racket sbcl clisp "
-        "ecl gst ocaml ghci runghc runhaskell erl escript elixir iex beam.smp mono mono-sgen "
-        "dotnet csi fsi awk gawk mawk nawk original-awk m4 bc dc gs swipl raku rakudo nim "
-        "crystal dart go qemu wasmtime wasmer wine gjs qjs d8 rhino uwsgi gunicorn uvicorn "
-        "ipython ipython3 jq yq make gmake"
-    ),
-    "a program that runs others": (
-        "busybox toybox env sudo su doas pkexec runuser setpriv capsh unshare nsenter chroot "
-        "timeout nice nohup stdbuf setsid setarch linux32 linux64 ionice chrt taskset numactl "
-        "prlimit choom flock xargs find fd parallel watch time gtime strace ltrace gdb lldb "
-        "perf valgrind rr script screen tmux gosu su-exec chpst setuidgid softlimit envdir "
-        "tini dumb-init catatonit docker-init s6-svscan s6-setuidgid runsv runit supervisord "
-        "supervisor systemd-run systemd-nspawn bwrap firejail crun runc docker podman ctr "
-        "nerdctl kubectl start-stop-daemon daemonize cron crond at ssh scp sftp rsync socat "
-        "nc ncat netcat tar zip unzip cpio vi vim vim.basic vim.tiny nvim view ex ed emacs "
-        "nano pico less more most man git svn hg sed split sort ip ld.so ld-linux run-parts "
-        "logsave facter puppet ansible-playbook crash mysql psql sqlite3 openssl eatmydata "
-        "fakeroot proot rlwrap torsocks proxychains proxychains4 dbus-run-session dbus-launch "
-        "xvfb-run entr inotifywait-run nodemon reptyr multitime hyperfine cpulimit pidproxy"
-    ),
+    "shells": "a shell",
+    "interpreters": "an interpreter",
+    "runners": "a program that runs others",
 }
-_KIND_OF = {name: kind for kind, names in _KINDS.items() for name in names.split()}
+"""Lists of the catalog → what their programs are."""
 _SCRIPT = (
     r".*\.(py|pyc|pyz|sh|bash|zsh|ksh|csh|fish|pl|pm|rb|js|mjs|cjs|ts|lua|php|phar|tcl|awk|r|R|jl|jar"
     r"|class|groovy|kts|exs?|raku|ps1|sed|scm)"
@@ -199,7 +154,7 @@ def runs_others(program: str) -> str | None:
     if re.fullmatch(_SCRIPT, name):
         return f"{name} is a script, which has the capabilities of its interpreter"
     bare = re.sub(r"[-_]?v?[0-9][0-9.]*([-.](dbg|static|basic|tiny))?$", "", name)
-    kind = _KIND_OF.get(name) or _KIND_OF.get(bare)
-    if kind is None and re.fullmatch(_LOADER, name):
-        kind = "a program that runs others"
-    return None if kind is None else f"{name} is {kind}"
+    for names, kind in _KINDS.items():
+        if not default().names[names].isdisjoint((name, bare)):
+            return f"{name} is {kind}"
+    return f"{name} is {_KINDS['runners']}" if re.fullmatch(_LOADER, name) else None

@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
+from capadvise.catalog import default
 from capadvise.catalog.known_index import STARTERS, KnownIndex, repository
 from capadvise.judgement.harm import runs_others
 from capadvise.judgement.report import Report
@@ -70,15 +71,6 @@ def other_user(report: Report, user: str | None) -> str | None:
 
 
 _ROOT = "root"
-_WRAPPERS = frozenset(
-    (
-        *("chpst", "chrt", "dbus-run-session", "doas", "env", "gosu", "ionice", "nice", "nohup"),
-        *("runuser", "setarch", "setpriv", "setsid", "stdbuf", "su-exec", "sudo", "taskset"),
-        *("timeout", "time", *STARTERS),
-    )
-)
-"""Programs that only start another one."""
-_SHELLS = ("sh", "bash", "dash", "ash", "zsh", "busybox", "ksh")
 
 
 def _argv(report: Report) -> Sequence[str]:
@@ -91,10 +83,11 @@ def _program(argv: Sequence[str]) -> str:
     """The name of the program, or of the script that an interpreter runs; empty if it is unknown:
     a command of a shell, or behind options of a wrapper."""
     names = [_name(word) for word in argv if word != "--"]
-    while names and (names[0] in _WRAPPERS or re.fullmatch(r"\w+=.*", names[0])):
+    wrappers = default().names["wrappers"] | STARTERS
+    while names and (names[0] in wrappers or re.fullmatch(r"\w+=.*", names[0])):
         names = names[1:]
     name = names[0] if names else ""
-    if name in _SHELLS or name.startswith("-") or "$" in name:
+    if name in default().names["shells"] | {"busybox"} or name.startswith("-") or "$" in name:
         return ""
     scripts = [word for word in names[1:2] if not word.startswith("-")]
     return scripts[0] if scripts and runs_others(name) else _bare(name)

@@ -7,9 +7,9 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from capadvise.catalog import Catalog
+from capadvise.catalog import Catalog, default
 from capadvise.catalog.capabilities import Attack, Condition, Entry, Risk
-from capadvise.catalog.circumstances import Circumstance, Known, broken, holds, met, unknown
+from capadvise.catalog.circumstances import Circumstance, Known, Where, agrees, holds
 from capadvise.model.caps import Cap
 
 if TYPE_CHECKING:
@@ -55,8 +55,8 @@ def remaining(entry: Entry, known: Known) -> Remaining:
         risk,
         because,
         tuple(attack for attack, can in judged if can),
-        tuple((a, " and ".join(unknown(a.where, known))) for a, can in judged if can is None),
-        tuple((a, " and ".join(broken(a.where, known))) for a, can in judged if can is False),
+        tuple((a, _said(a.where, known, None)) for a, can in judged if can is None),
+        tuple((a, _said(a.where, known, False)) for a, can in judged if can is False),
         tuple(c for c in entry.risk_conditions if c.risk > risk and holds(c.where, known) is None),
     )
 
@@ -76,8 +76,18 @@ def _risk(entry: Entry, known: Known) -> tuple[Risk, str]:
     )
     if deciding is None:
         return entry.risk, entry.risk_reason
-    told = met([item for item in deciding.where if item != _USUAL], known)
-    return deciding.risk, f"{deciding.reason} ({' and '.join(told)})" if told else deciding.reason
+    told = _said(tuple(item for item in deciding.where if item != _USUAL), known, True)
+    return deciding.risk, f"{deciding.reason} ({told})" if told else deciding.reason
+
+
+def _said(where: Where, known: Known, holds: bool | None) -> str:
+    """The conditions that hold, that do not, or that are unknown (None), as the reader finds them:
+    ``it has a network of its own``; an unknown one as it is wanted."""
+    texts = default().texts["circumstances"]
+    said = [
+        (c, wanted != (holds is False)) for c, wanted in where if agrees(c, wanted, known) is holds
+    ]
+    return " and ".join(texts[c if so else f"not {c}"] for c, so in said)
 
 
 _NAMESPACES = {

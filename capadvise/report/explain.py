@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from functools import lru_cache
 
-from capadvise.catalog import Catalog, Meaning, SiteRule
+from capadvise.catalog import Catalog, Meaning, SiteRule, default
 from capadvise.catalog.askers import NamespaceScope, joined
 from capadvise.catalog.capabilities import WHERE_TO, EditPlace, Edits, Entry, Risk, Use
 from capadvise.catalog.sites import Patterns, Sites, among, rule_of_asker
@@ -155,33 +155,6 @@ def seccomp_sentences(entry: Entry, catalog: Catalog, *, most: int) -> Iterator[
         yield f"Blocked in docker even with it: {listed(closed)}."
 
 
-_REFUSED = {
-    Meaning.DECIDES: "the call fails.",
-    Meaning.EITHER_OR: "the kernel checks another one next: either is enough.",
-    Meaning.SILENT: "the call succeeds with a different outcome.",
-    Meaning.SELF_RESTRICTING: (
-        "the call fails. Programs use it to drop privileges: without it "
-        "they may keep running privileged."
-    ),
-    Meaning.OPTIONAL: "the call succeeds with less, or says no.",
-    Meaning.ADVISORY: "nothing changes for the program. Never a reason to grant it.",
-    Meaning.LOOKING: (
-        "the process cannot be inspected: that matters to a debugger, not to ps or top."
-    ),
-    Meaning.FOREIGN_CREDENTIALS: (
-        "nothing happens to the program: the check is against the credentials of whoever "
-        "mounted the overlay."
-    ),
-}
-
-
-_SCOPE = {
-    NamespaceScope.INITIAL: "It counts only in the host's user namespace.",
-    NamespaceScope.OWNER: "It counts in the user namespace that owns the object.",
-    NamespaceScope.BOTH: "Whether it counts in another user namespace depends on the operation.",
-}
-
-
 def rules_of(function: str, catalog: Catalog) -> list[SiteRule]:
     """The rules that name a kernel function: exactly, else within a longer name (``sethostname``
     for ``__x64_sys_sethostname``)."""
@@ -277,7 +250,7 @@ def _callers(rule: SiteRule, scope: NamespaceScope | None) -> Iterator[str]:
     if rule.not_below:
         yield f"and not from {_chains(rule.not_below)}"
     if scope:
-        yield _SCOPE[scope]
+        yield default().texts["scopes"][scope]
 
 
 def _scope(rule: SiteRule, function: str, catalog: Catalog) -> NamespaceScope | None:
@@ -287,7 +260,7 @@ def _scope(rule: SiteRule, function: str, catalog: Catalog) -> NamespaceScope | 
 
 
 def _refused(rule: SiteRule) -> str:
-    said = _REFUSED[rule.meaning]
+    said = default().texts["refused"][rule.meaning]
     if rule.refused is None or rule.meaning is Meaning.EITHER_OR:
         return said
     if rule.meaning is Meaning.OPTIONAL:

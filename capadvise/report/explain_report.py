@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from capadvise.catalog import Catalog
+from capadvise.catalog import Catalog, default
 from capadvise.catalog.capabilities import (
     LABELS,
     WHERE_TO,
@@ -40,7 +40,6 @@ from capadvise.model.escape import printable
 from capadvise.model.posture import Posture, Sharing
 from capadvise.report.compared import compared_lines
 from capadvise.report.fit import can_move, fit_of_report
-from capadvise.report.inspection import PLAIN
 from capadvise.report.lines import bullet, edit_lines, listed, paragraph, sentence
 from capadvise.report.text import called, doubts, evidence_line, occasions, refusal_lines
 from capadvise.report.words import without
@@ -284,35 +283,6 @@ def _worst(caps: list[Cap], catalog: Catalog) -> str:
     return f"{others}{listed(names)} ({risk_of(worst)})"
 
 
-_NAMESPACED = (
-    (
-        EditPlace.DOCKER,
-        'dockerd --userns-remap=default   # or "userns-remap" in /etc/docker/daemon.json',
-        "For all containers of the daemon; not with --network=host, --pid=host or --privileged. "
-        "Give volumes to the mapped ids.",
-    ),
-    (
-        EditPlace.PODMAN,
-        "--userns=auto",
-        "As root, /etc/subuid must have a range for the user containers. Volumes: the option :U, "
-        "or :idmap.",
-    ),
-    (
-        EditPlace.KUBERNETES,
-        "hostUsers: false",
-        "Kubernetes 1.33 or later, Linux 6.3, containerd 2.0 or CRI-O, and volumes on a file "
-        "system that supports idmapped mounts: ext4, xfs, btrfs and tmpfs do, NFS does not.",
-    ),
-    (
-        EditPlace.SYSTEMD,
-        "PrivateUsers=identity",
-        "systemd 257 or later. Mounts, network and host name also need namespaces of their own: "
-        "PrivateMounts=, PrivateNetwork=, ProtectHostname=.",
-    ),
-)
-"""(place, edit, its conditions): dockerd(8), podman-run(1), systemd.exec(5), and "User Namespaces"
-in the documentation of Kubernetes."""
-
 _OWN = dict.fromkeys(("mnt", "pid", "net", "ipc", "uts"), Sharing.OWN)
 
 
@@ -354,9 +324,9 @@ def namespace_text(report: Report, catalog: Catalog) -> Iterator[str]:
             printable(f"{volume} is on {kind}, which has no idmapped mounts: Kubernetes does not ")
             + "start such a pod, and elsewhere its files belong to nobody."
         )
-    for place, edit, needs in _NAMESPACED:
-        yield from bullet(f"{LABELS[place]}: {edit}")
-        yield from paragraph(needs, "    ")
+    for place, edit in catalog.texts["user-namespaces"].items():
+        yield from bullet(f"{LABELS[EditPlace[place.upper()]]}: {edit}")
+        yield from paragraph(catalog.texts["user-namespace-conditions"][place], "    ")
 
 
 def _milder(report: Report, catalog: Catalog) -> str:
@@ -427,7 +397,8 @@ def _seccomp(report: Report) -> str:
 
 
 def _plain(names: list[str]) -> str:
-    return ", ".join(PLAIN.get(name, name) for name in names) or "none"
+    plain = default().texts["namespaces"]
+    return ", ".join(plain.get(name, name) for name in names) or "none"
 
 
 def needed_checks(need: Need) -> list[Judged]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from capadvise.catalog import Catalog
+from capadvise.catalog import Catalog, default
 from capadvise.model.caps import NAMES, Cap, CapSet, names
 from capadvise.model.escape import printable
 from capadvise.model.image import ImageInspection, Riser
@@ -16,47 +16,6 @@ from capadvise.model.wording import counted, set_text
 from capadvise.report.dump import as_json
 from capadvise.report.lines import WIDTH, bullet, listed, paragraph
 
-SHARED = {
-    "user": "root inside is root on the host: only capabilities, seccomp and the MAC system "
-    "limit it",
-    "mnt": "it sees the host's mounts, and can change them with SYS_ADMIN",
-    "pid": "it sees every process of the host, and can control them with KILL and SYS_PTRACE",
-    "net": "it uses the host's interfaces, ports and abstract sockets: NET_ADMIN changes the "
-    "host's network, NET_RAW sniffs it",
-    "ipc": "it reaches shared memory and message queues of the host's programs",
-    "uts": "with SYS_ADMIN it can rename the host",
-    "cgroup": "it sees the paths of the host's whole cgroup tree",
-    "time": "its clocks are the host's, as in nearly every container",
-}
-"""The consequence if a namespace is the host's own."""
-PLAIN = {
-    "user": "users",
-    "mnt": "mounts",
-    "pid": "processes",
-    "net": "network",
-    "ipc": "IPC",
-    "uts": "host name",
-    "cgroup": "cgroups",
-    "time": "clock offsets",
-}
-EXPOSED = {
-    "engine-socket": "the socket of a container engine: a program that can connect to it is root "
-    "on the host",
-    "host-root": "the whole file system of the host",
-    "no-idmap": "a volume without idmapped mounts: in a user namespace its files belong to nobody",
-    "host-folder": "a folder of the host that holds more than one service's data",
-    "devices": "the devices of the host",
-    "device": "a device of the host",
-    "proc": "kernel settings of the host, writable",
-    "sys": "devices and kernel settings of the host, writable",
-    "debugfs": "the kernel's debugging files",
-    "tracefs": "the kernel's tracing files",
-}
-SANDBOX = {
-    "gvisor": "gVisor: its kernel is a program of the sandbox, and this is what that kernel "
-    "reports",
-    "kata": "Kata Containers: it runs in a virtual machine, and this describes the guest",
-}
 MAC_NAMES = {"apparmor": "AppArmor", "selinux": "SELinux", "smack": "Smack"}
 
 SCHEMA = "capadvise.inspect/1"
@@ -95,7 +54,7 @@ def inspection_text(item: Inspection, catalog: Catalog) -> Iterator[str]:
     if command and command != item.program:
         yield f"  {command if len(command) <= WIDTH - 2 else command[: WIDTH - 3] + '…'}"
     if posture.sandbox:
-        yield from paragraph(SANDBOX.get(posture.sandbox, posture.sandbox))
+        yield from paragraph(catalog.texts["sandboxes"].get(posture.sandbox, posture.sandbox))
     yield ""
     yield "User"
     yield from paragraph(_user(posture))
@@ -221,22 +180,23 @@ def _closed(item: Inspection) -> Iterator[str]:
 
 
 def _namespaces(posture: Posture) -> Iterator[Line]:
-    shared = posture.namespaces
-    own = [PLAIN[name] for name, whose in shared.items() if whose is Sharing.OWN]
-    unknown = [PLAIN[name] for name, whose in shared.items() if whose is Sharing.UNKNOWN]
+    shared, plain = posture.namespaces, default().texts["namespaces"]
+    own = [plain[name] for name, whose in shared.items() if whose is Sharing.OWN]
+    unknown = [plain[name] for name, whose in shared.items() if whose is Sharing.UNKNOWN]
     yield Line(f"its own: {listed(own) or 'none'}")
     if unknown:
         yield Line(f"own or the host's, unknown which: {listed(unknown)}")
     hosts = [name for name, whose in shared.items() if whose is Sharing.HOST]
     if shared.get("user") is Sharing.OWN:
-        with_it = listed([PLAIN[name] for name in hosts]) or "none"
+        with_it = listed([plain[name] for name in hosts]) or "none"
         yield Line(
             f"shared with the host: {with_it}. Its capabilities do not count there, only for "
             "what belongs to its own user namespace."
         )
         return
+    consequences = default().texts["shared-namespaces"]
     for name in hosts:
-        yield Line(f"{PLAIN[name]}, the host's: {SHARED[name]}", hangs=True)
+        yield Line(f"{plain[name]}, the host's: {consequences[name]}", hangs=True)
 
 
 def _cgroup(cgroup: Cgroup | None) -> str:
@@ -266,7 +226,7 @@ def _root(root: Root | None) -> Iterator[Line]:
     for mount in root.exposed:
         how = "" if mount.writable else ", read-only"
         source = "" if mount.source in (mount.target, mount.kind) else f" ({mount.source})"
-        what = EXPOSED.get(mount.kind, mount.kind)
+        what = default().texts["exposed-mounts"].get(mount.kind, mount.kind)
         yield Line(printable(f"{mount.target}{source}{how}: {what}"), hangs=True)
     if not root.exposed and not root.host:
         yield Line("nothing dangerous of the host is mounted")

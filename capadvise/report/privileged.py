@@ -12,22 +12,6 @@ from capadvise.model.caps import CapSet
 from capadvise.model.escape import printable
 from capadvise.model.recording import Check, Namespace
 
-_DEVICES = (
-    "dev-mem",
-    "msr",
-    "ioperm",
-    "scsi-command",
-    "nvme-command",
-    "block-settings",
-    "block-partition",
-    "loop",
-    "device-mapper",
-    "raid",
-    "ublk",
-    "drm-open",
-)
-"""Site rules of what is done with a device of the host."""
-
 
 def other_powers(
     report: Report, catalog: Catalog, caps: CapSet, language: Language
@@ -65,7 +49,7 @@ def _rules(checks: list[Check], catalog: Catalog) -> Iterator[tuple[str, Check]]
 
 
 def _devices(checks: list[Check], catalog: Catalog, give: str) -> str:
-    seen = sorted({rule for rule, _ in _rules(checks, catalog) if rule in _DEVICES})
+    seen = sorted({rule for rule, _ in _rules(checks, catalog)} & catalog.names["device-sites"])
     if seen:
         return f"devices of the host: used ({', '.join(seen)}); pass them with {give}"
     return (

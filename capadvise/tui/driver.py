@@ -18,15 +18,18 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, ClassVar, TextIO, TypeVar, cast
 
+from textual import app, on
 from textual._xterm_parser import XTermParser
 from textual.app import App
+from textual.await_complete import AwaitComplete
+from textual.command import CommandPalette
 from textual.driver import Driver
 from textual.drivers import linux_driver
 from textual.drivers.linux_driver import LinuxDriver
 from textual.message import Message
 from textual.theme import BUILTIN_THEMES, Theme
+from textual.widgets import Input, OptionList
 
-from capadvise.tui import patient_palette
 from capadvise.tui.early import EarlyKeys
 
 _TO_ESCAPE = re.compile(r"[^\x1b]*\x1b|[^\x1b]+")
@@ -126,6 +129,32 @@ class TerminalDriver(LinuxDriver):
 Result = TypeVar("Result")
 
 
+class PatientPalette(CommandPalette):
+    """Textual's command palette, for a user who types faster than it draws: it takes keys before it
+    is laid out, and when it is already left."""
+
+    _left = False
+
+    def _action_command_list(self, action: str) -> None:
+        """Move in the list, which has no lines before it is laid out."""
+        with contextlib.suppress(AttributeError, KeyError):
+            super()._action_command_list(action)
+
+    @on(Input.Submitted)
+    @on(OptionList.OptionSelected)
+    def _once(self, event: Input.Submitted | OptionList.OptionSelected) -> None:
+        """Run one command, although Enter was pressed twice."""
+        if self._left:
+            event.prevent_default().stop()
+
+    def dismiss(self, result: None = None) -> AwaitComplete:
+        """Leave, once."""
+        if self._left:
+            return AwaitComplete()
+        self._left = True
+        return super().dismiss(result)
+
+
 class TerminalApp(App[Result]):
     """An app in the look of its terminal."""
 
@@ -134,7 +163,7 @@ class TerminalApp(App[Result]):
     def __init__(self, look: Theme | None = None, early: EarlyKeys | None = None) -> None:
         """``early``: what was typed already."""
         self.terminal_theme = look or BUILTIN_THEMES["textual-dark"]
-        patient_palette.use()
+        app.CommandPalette = PatientPalette  # type: ignore[attr-defined]
         super().__init__(ansi_color=self.terminal_theme.ansi or None)  # decides what NO_COLOR does
         self.register_theme(self.terminal_theme)
         self.theme = self.terminal_theme.name

@@ -18,7 +18,7 @@ from textual.strip import Strip
 from textual.widgets import Tree
 from textual.widgets.tree import TreeNode
 
-from capadvise.catalog import Meaning
+from capadvise.catalog import default
 from capadvise.judgement.decide import Need
 from capadvise.judgement.judge import Effect, Judged
 from capadvise.model.caps import Cap
@@ -47,16 +47,6 @@ class More:
 
 
 Item = ProgramChecks | Judged | More | None
-MEANINGS = {
-    Meaning.DECIDES: "if refused, the call fails",
-    Meaning.EITHER_OR: "another capability will do as well",
-    Meaning.SILENT: "if refused, the call succeeds with another outcome",
-    Meaning.SELF_RESTRICTING: "used to drop privileges",
-    Meaning.OPTIONAL: "if refused, nothing fails",
-    Meaning.ADVISORY: "the result changes only accounting",
-    Meaning.LOOKING: "if refused, a process cannot be inspected",
-    Meaning.FOREIGN_CREDENTIALS: "checked against another's credentials",
-}
 EFFECTS = {
     Effect.NEEDED: "needed",
     Effect.OPTIONAL: "refused in a run that ended well",
@@ -218,7 +208,8 @@ def site_lines(judged: Judged) -> Iterator[tuple[str, str]]:
     yield "", chain or ORIGINS.get(check.origin, "no call site was recorded")
     retried = judged.check.retried is not None
     reason = "confirmed by retrying the call" if retried else "unknown call site, taken as needed"
-    yield "", f"means: {judged.why} ({MEANINGS[rule.meaning] if rule else reason})"
+    meaning = default().texts["meanings"][rule.meaning] if rule else reason
+    yield "", f"means: {judged.why} ({meaning})"
     if judged.lost:
         yield "", f"without it: {loss_of(judged)}"
     user = f", uid {check.uid}" if check.uid is not None else ""

@@ -26,7 +26,7 @@ import yaml
 
 import capadvise
 from capadvise.catalog import default
-from capadvise.catalog.known import index, parse_program
+from capadvise.catalog.known import parse_program
 from capadvise.catalog.known_index import FOLDER, INDEX
 from capadvise.judgement.decide import Need
 from capadvise.judgement.flags import gains_nothing
@@ -36,6 +36,7 @@ from capadvise.model.errors import BadInput
 from capadvise.report.fit import fit_of_report
 from capadvise.report.load import load
 from capadvise.report.text import in_short
+from tests.proven.index import index
 
 ROOT = Path(__file__).parents[2]
 PROGRAMS = Path(__file__).with_name("programs.yaml")

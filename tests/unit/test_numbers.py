@@ -11,9 +11,9 @@ from typing import Any
 import yaml
 
 from capadvise.catalog import default
-from capadvise.cli.manual.__main__ import PAGES
 from capadvise.config import LANGUAGES
 from capadvise.model.caps import NAMES, Cap
+from tests.generate.__main__ import PAGES
 
 TOP = Path(__file__).parents[2]
 DOCS = TOP / "capadvise" / "docs"

@@ -151,7 +151,7 @@ def pages() -> Iterator[tuple[Path, str]]:
 def catalog() -> Iterator[tuple[Path, str]]:
     """The facts, without commands and the keys of programs."""
     for path in sorted(TOP.glob("catalog/**/*.yaml")):
-        yield path, re.sub(r"(?m)^ *(floor|command):.*$", "", path.read_text())
+        yield path, re.sub(r"(?m)^ *((floor|command):.*$|advisory:)", "", path.read_text())
 
 
 @pytest.mark.parametrize("texts", [programs, pages, catalog])

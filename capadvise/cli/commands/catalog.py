@@ -40,7 +40,7 @@ def _check(_: argparse.Namespace) -> int:
     if path.read_text(encoding="utf-8") != compiling.dump(compiling.compiled(facts.folder)):
         raise BadInput(
             f"{path} does not match its sources",
-            hint="to update it: python -m capadvise.cli.manual",
+            hint="to update it, in a checkout: python -m tests.generate",
         )
     entries = [facts.entry(Cap(number)) for number in range(len(NAMES))]
     print(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from capadvise.catalog import default
 from capadvise.cli.commands.screens import open_watch
-from capadvise.config.watch_files import FILES
+from capadvise.cli.parser.observing import EMITTED
 from capadvise.judgement.watched import WatchFinding
 from capadvise.kernel.own_streams import replace_dead_streams
 from capadvise.model.errors import Exit
@@ -32,10 +32,10 @@ from capadvise.workflow.watch import Expected, Reporter, watch, watch_on_screen
 
 def command(args: argparse.Namespace) -> int:
     """0, whatever was refused."""
-    if args.emit:
-        print(FILES[args.emit], end="")
-        return Exit.OK
     catalog = default()
+    if args.emit:
+        print((catalog.folder / "watch" / EMITTED[args.emit]).read_text(encoding="utf-8"), end="")
+        return Exit.OK
     if args.prometheus:
         check_writable(Path(args.prometheus), option="--prometheus")
     printer = _Printer(args, Expected.read(args.against, catalog) if args.against else None)

@@ -1,7 +1,7 @@
-"""The pages of ``capadvise help``, and what some of them are made of: the catalog, the parser and
-the report's schema. ``python -m capadvise.cli.manual`` makes those again.
+"""The pages of ``capadvise help``. ``python -m tests.generate`` makes some of them, of the catalog,
+the parser and the report's schema.
 
-For others: what is here, ``options``, and ``terminal`` for a page as text.
+For others: what is here, and ``terminal`` for a page as text.
 """
 
 from __future__ import annotations

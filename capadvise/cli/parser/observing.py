@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 
 from capadvise.cli.parser.verbs import Verbs, json_option, seconds, verb, verbose_option
-from capadvise.config.watch_files import FILES
 
 _RUN = """\
 example: capadvise run --check 'curl -fs localhost' -- nginx -g 'daemon off;'
@@ -97,6 +96,8 @@ def attach(verbs: Verbs) -> None:
     )
 
 
+EMITTED = {"systemd": "capadvise-watch.service", "kubernetes": "daemon-set.yaml"}
+"""What ``watch --emit`` prints → its file in ``catalog/watch``; tests start it as it says."""
 _WATCH = """\
 A line for each new kind of refusal: whose call it was (container, pod, unit, user or program), what
 the call was, what refused it, and the cure. Repetitions are counted: Ctrl-C ends with a summary,
@@ -144,7 +145,7 @@ def watch(verbs: Verbs) -> None:
     )
     more.add_argument(
         "--emit",
-        choices=tuple(FILES),
+        choices=tuple(EMITTED),
         help="print a unit or a DaemonSet that runs watch with the least that it needs",
     )
     more.add_argument(

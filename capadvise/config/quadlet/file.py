@@ -10,9 +10,8 @@ from pathlib import PurePath
 from capadvise.config import host_paths
 from capadvise.config.declared import Declared, Exposure, ExposureAt
 from capadvise.config.run import flags
-from capadvise.config.run.client_options import RUN
 from capadvise.config.run.flags import profiles, security_option
-from capadvise.config.run.pflag import Option
+from capadvise.config.run.pflag import Grammar, Option
 from capadvise.config.snippet import Snippet, comment
 from capadvise.config.units.file import (
     Assignment,
@@ -237,7 +236,7 @@ def podman_args(container: Section) -> list[str]:
     pairs = words(container.values("PodmanArgs"), "c")
     args = [word for word, _ in pairs]
     line = pairs[0][1] if pairs else container.line
-    options, rest = RUN.parse(args)
+    options, rest = Grammar.of("run").parse(args)
     if rest or "--" in args:
         raise ambiguous(
             line, "a word in PodmanArgs= that is not an option: podman takes it for the image"

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from capadvise.config import engine, host_paths
 from capadvise.config.declared import Declared, Exposure, ExposureAt
-from capadvise.config.run.client_options import RUN
-from capadvise.config.run.pflag import Option, is_on, value_of
+from capadvise.config.run.pflag import Grammar, Option, is_on, value_of
 from capadvise.config.snippet import Snippet, comment
 
 _NAMESPACES = {
@@ -139,7 +138,7 @@ def render(snippet: Snippet, *, ambient: bool) -> str:
 
 def declared(words: Sequence[str], name: str, number: int) -> Declared:
     """The declaration of the flags of one command, up to the image; unknown flags are skipped."""
-    options, rest = RUN.parse(words)
+    options, rest = Grammar.of("run").parse(words)
     security = [option.replace("=", ":", 1) for option in _values(options, "security-opt")]
     forbidden = [
         not option.endswith(":false")

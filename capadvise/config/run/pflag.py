@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,15 @@ class Grammar:
     """Long names of the options that take no value."""
     letters: Mapping[str, str]
     """Letter → long name."""
+
+    @classmethod
+    @lru_cache
+    def of(cls, command: str) -> Grammar:
+        """The options of a command in the catalog's ``clients.yaml``."""
+        from capadvise.catalog import default  # a target that is no client does not wait for it
+
+        options = default().clients[command]
+        return cls(frozenset(options["flags"]), options["letters"])
 
     def parse(self, words: Sequence[str]) -> tuple[tuple[Option, ...], tuple[str, ...]]:
         """The options at the front, and the rest, which begins with the first other word."""

@@ -7,17 +7,11 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import PurePath
 
-from capadvise.config.run.client_options import (
-    CLIENT,
-    COMPOSE,
-    COMPOSE_RUN,
-    COMPOSE_UP,
-    PODMAN_COMPOSE,
-    RUN,
-)
-from capadvise.config.run.pflag import Option, is_on, value_of, words
-from capadvise.model.target import ENGINE_PROGRAMS
+from capadvise.config.run.pflag import Grammar, Option, is_on, value_of, words
+from capadvise.model.target import CLIENTS, ENGINE_PROGRAMS
 
+_WITH_OPTIONS = ("docker", "podman", "kubectl", "helm")
+"""Clients whose options before the command are known."""
 _OF_EXISTING = frozenset(("start", "restart", "exec", "create", "unpause", "attach", "watch"))
 _WRAPPERS = frozenset(
     (
@@ -89,21 +83,22 @@ def recognize(argv: Sequence[str]) -> Invocation | None:
     if program in _WRAPPERS:
         return _behind(argv)
     if program == "docker-compose":
-        return _compose("docker", ("docker",), (argv[0],), *COMPOSE.parse(argv[1:]))
+        return _compose("docker", ("docker",), (argv[0],), *Grammar.of("compose").parse(argv[1:]))
     if program == "podman-compose":
-        project, rest = PODMAN_COMPOSE.parse(argv[1:])
+        project, rest = Grammar.of("podman-compose").parse(argv[1:])
         return _compose("podman", _podman(project), (argv[0],), project, rest)
     if program not in ENGINE_PROGRAMS:
         return None
     engine = ENGINE_PROGRAMS[program]
-    options, rest = CLIENT[engine].parse(argv[1:])
+    options, rest = Grammar.of(engine).parse(argv[1:])
     client = (argv[0], *words(options))
     if program == "docker" and rest[:1] == ("compose",):
-        return _compose("docker", client, (*client, "compose"), *COMPOSE.parse(rest[1:]))
+        inner = Grammar.of("compose").parse(rest[1:])
+        return _compose("docker", client, (*client, "compose"), *inner)
     rest = rest[1:] if rest[:1] == ("container",) else rest
     if rest[:1] != ("run",):
         return None
-    given, rest = RUN.parse(rest[1:])
+    given, rest = Grammar.of("run").parse(rest[1:])
     if not rest or is_on(given, "help"):
         return None  # the client says what is wrong better than we could
     return Invocation(engine, client, "run", given, rest)
@@ -127,7 +122,7 @@ def existing(argv: Sequence[str]) -> tuple[str, str] | None:
     words = _without_options(ENGINE_PROGRAMS.get(program, program), argv)
     if of_compose := program == "docker-compose" or (program, *words[:1]) == ("docker", "compose"):
         before = before if program == "docker-compose" else ("docker", "compose")
-        words = COMPOSE.parse(words[len(before) - 1 :])[1]
+        words = Grammar.of("compose").parse(words[len(before) - 1 :])[1]
     elif program not in ENGINE_PROGRAMS:
         return None
     words = words[1:] if words[:1] == ("container",) else words
@@ -138,93 +133,34 @@ def existing(argv: Sequence[str]) -> tuple[str, str] | None:
     return " ".join((*before, done)), " ".join((*before, "up" if of_compose else "run"))
 
 
-_ATTACH = "start them, then watch each: capadvise attach CONTAINER"
-_POD = (
-    "capadvise run -- podman run … for each container of the file; or start them, then watch each: "
-    "capadvise attach CONTAINER"
-)
-_BY_PID = (
-    "if docker or podman is here, too: capadvise run -- docker run …; or start it, then watch its "
-    "first process: capadvise attach PID (nerdctl inspect --format '{{.State.Pid}}' CONTAINER)"
-)
-_BY_CONTAINERD = (
-    "start it, then watch its first process: capadvise attach PID (ctr tasks ls names it)"
-)
-_BY_CRI = "on this node: capadvise attach NAMESPACE/POD"
-_BY_INCUS = "start it, then watch its first process: capadvise attach PID ({} info NAME names it)"
-_CLUSTER = (
-    "capadvise kubernetes record KIND/NAME … watches the pods of a workload; on their node: "
-    "capadvise attach NAMESPACE/POD"
-)
-_OTHERWISE: dict[str, dict[tuple[str, ...], str]] = {
-    "podman": {
-        ("kube", "play"): _POD,
-        ("play", "kube"): _POD,
-        ("compose",): "capadvise run -- podman-compose …, or: capadvise run -- docker compose …",
-        ("start",): _ATTACH,
-        ("restart",): _ATTACH,
-        ("pod", "start"): _ATTACH,
-        ("pod", "restart"): _ATTACH,
-    },
-    "docker": {
-        ("start",): _ATTACH,
-        ("restart",): _ATTACH,
-        ("stack", "deploy"): _ATTACH,
-        ("service", "create"): _ATTACH,
-    },
-    "podman-compose": {
-        ("start",): "capadvise run -- podman-compose up …",
-        ("restart",): "capadvise run -- podman-compose up …",
-    },
-    "kubectl": {
-        ("rollout", "restart"): _CLUSTER,
-        **{(verb,): _CLUSTER for verb in ("run", "apply", "create", "replace", "scale", "exec")},
-    },
-    "ctr": dict.fromkeys((("run",), ("task", "start"), ("tasks", "start")), _BY_CONTAINERD),
-    "crictl": dict.fromkeys((("run",), ("runp",), ("start",), ("exec",)), _BY_CRI),
-    **{
-        client: dict.fromkeys(
-            (("launch",), ("start",), ("restart",), ("exec",)), _BY_INCUS.format(client)
-        )
-        for client in ("incus", "lxc")
-    },
-    "helm": {("install",): _CLUSTER, ("upgrade",): _CLUSTER},
-    "nerdctl": {("run",): _BY_PID, ("start",): _BY_PID, ("compose",): _BY_PID},
-}
-"""Other commands that start containers, by their first words; and the command to type instead."""
-_WITHOUT_PODS = frozenset(
-    (
-        *("clusterrole", "clusterrolebinding", "configmap", "cm", "ingress", "ing", "namespace"),
-        *("ns", "poddisruptionbudget", "pdb", "priorityclass", "pc", "quota", "resourcequota"),
-        *("role", "rolebinding", "secret", "service", "svc", "serviceaccount", "sa", "token"),
-    )
-)
-"""Kinds that ``kubectl create`` makes without a container."""
-
-
 def starts_otherwise(argv: Sequence[str]) -> tuple[str, str] | None:
     """The part of a command that starts containers in another way, such as ``podman kube play``,
     and the command to type instead; None for any other command."""
     program = PurePath(argv[0]).name if argv else ""
+    if program not in CLIENTS:
+        return None
+    from capadvise.catalog import default  # a target of another kind does not wait for it
+
     engine = ENGINE_PROGRAMS.get(program, program)
     words = _without_options(engine, argv)
     if engine == "kubectl" and words[:1] == ("create",):
-        kind = CLIENT[engine].parse(words[1:])[1][:1]
-        if not _WITHOUT_PODS.isdisjoint(kind):
+        kind = Grammar.of(engine).parse(words[1:])[1][:1]
+        if not default().names["kinds-without-pods"].isdisjoint(kind):
             return None
     plain = [word for word in words if not word.startswith("-")]
     plain = plain[1:] if plain[:1] == ["container"] else plain
     # For other clients, nobody knows here which options have a value.
-    places = 1 if engine in CLIENT else len(plain)
-    for verb, instead in _OTHERWISE.get(engine, {}).items():
-        if any(tuple(plain[at : at + len(verb)]) == verb for at in range(places)):
+    places = 1 if engine in _WITH_OPTIONS else len(plain)
+    for command, instead in default().texts["starts-otherwise"].items():
+        client, *verb = command.split()
+        if client == engine and any(plain[at : at + len(verb)] == verb for at in range(places)):
             return " ".join((program, *verb)), instead
     return None
 
 
 def _without_options(client: str, argv: Sequence[str]) -> tuple[str, ...]:
     """The words from the command on, if the options before it are known; else all words."""
-    return CLIENT[client].parse(argv[1:])[1] if client in CLIENT else tuple(argv[1:])
+    return Grammar.of(client).parse(argv[1:])[1] if client in _WITH_OPTIONS else tuple(argv[1:])
 
 
 _BUILDERS = frozenset(("docker", "docker-compose", "nerdctl"))
@@ -245,7 +181,7 @@ def builds(argv: Sequence[str]) -> str | None:
         before.append(words[0])
         words = words[1:]
     if before[-1].endswith("compose"):
-        words = COMPOSE.parse(words)[1]
+        words = Grammar.of("compose").parse(words)[1]
     return " ".join((*before, *words[:1])) if words[:1] in _BUILDING else None
 
 
@@ -271,12 +207,12 @@ def _compose(
     verb = rest[0] if rest else ""
     if verb not in ("up", "run"):
         return None
-    given, rest = (COMPOSE_UP if verb == "up" else COMPOSE_RUN).parse(rest[1:])
+    given, rest = Grammar.of(f"compose {verb}").parse(rest[1:])
     if verb == "up":  # its options may stand between the services, too
         services: tuple[str, ...] = ()
         while rest:
             services += rest[:1]
-            more, rest = COMPOSE_UP.parse(rest[1:])
+            more, rest = Grammar.of("compose up").parse(rest[1:])
             given += more
         rest = services
     if is_on(given, "help") or is_on(given, "no-start") or (verb == "run" and not rest):

@@ -176,7 +176,7 @@ def test_an_error_names_the_line_of_the_key(change: tuple[str, str], line: int) 
 def test_the_compiled_file_is_made_from_its_sources() -> None:
     path = CATALOG.folder / compiled.FILE
     same = path.read_text() == compiling.dump(compiling.compiled(CATALOG.folder))
-    assert same, "run: python -m capadvise.cli.manual"
+    assert same, "run: python -m tests.generate"
 
 
 def test_an_edited_source_counts_at_once(tmp_path: Path) -> None:

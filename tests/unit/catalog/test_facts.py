@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
-from capadvise.catalog import default
+from capadvise.catalog import Meaning, default
+from capadvise.catalog.askers import NamespaceScope
 from capadvise.catalog.baselines import pod_security_of, profiles_of, runtime_of
-from capadvise.catalog.compiling import parse_signs
-from capadvise.catalog.errnos import parse_errnos
+from capadvise.catalog.circumstances import Circumstance
+from capadvise.catalog.compiling import parse_errnos, parse_signs
+from capadvise.catalog.exposures import exposures_of
 from capadvise.model import strict
 from capadvise.model.caps import NAMES, Cap, parse_set
 from capadvise.model.errors import BadInput
@@ -31,6 +33,7 @@ PODS = (
 )
 PROFILE = ":\n  opens:\n    CAP_BPF: [bpf]\n  never: [swapon]\n  notes: []\n  source: s\n"
 SECCOMP = f"docker{PROFILE}podman{PROFILE}"
+EXPOSURE = "disk:\n  rule: r\n  severity: error\n  says: 'it gets {}'\n  why: w\n  remedy: m\n"
 SIGNS = (CATALOG.folder / "signs.yaml").read_text()
 
 
@@ -44,6 +47,7 @@ FILES: dict[str, tuple[Callable[[Path, str], Any], str]] = {
     "docker.yaml": (_of(runtime_of), RUNTIME),
     "pod-security.yaml": (_of(pod_security_of), PODS),
     "seccomp.yaml": (_of(profiles_of), SECCOMP),
+    "exposures.yaml": (_of(exposures_of), EXPOSURE),
 }
 
 
@@ -66,6 +70,9 @@ def test_a_whole_file_is_read(name: str) -> None:
         ("errnos.yaml", ("[CAP_NET_BIND_SERVICE]", "[]"), "line 2: 'candidates' is empty"),
         ("errnos.yaml", (ROW, ROW * 2), "line 3: bind with EACCES appears twice"),
         ("errnos.yaml", (ROW, "  a: 1"), "'errnos' must be a list"),
+        ("exposures.yaml", ("why", "reason"), "line 5: unknown key 'reason'"),
+        ("exposures.yaml", ("  why: w\n", ""), "line 2: key 'why' is missing"),
+        ("exposures.yaml", ("why: w", "why: []"), "line 5: 'why' must be a text"),
         ("docker.yaml", ("grants", "grant"), "line 2: unknown key 'grant'"),
         ("docker.yaml", ("source: s\n", ""), "line 1: key 'source' is missing"),
         ("docker.yaml", ("notes: []", "notes: []\nnotes: []"), "line 4: key 'notes' appears twice"),
@@ -228,3 +235,26 @@ def test_watching_reads_none_of_these_files() -> None:
     )
     names = ("errnos", "baselines", "seccomp", "values")
     assert not {f"capadvise.catalog.{name}" for name in names} & loaded(script)
+
+
+def test_lists_of_names_are_of_things_that_there_are() -> None:
+    assert CATALOG.names["device-sites"] <= {rule.id for rule in CATALOG.sites.rules}
+    assert CATALOG.names["wrappers"] - {"time"} <= CATALOG.names["runners"] | {"doas"}
+    assert all(folder.startswith("/") for folder in CATALOG.names["host-trees"])
+    with pytest.raises(KeyError):
+        CATALOG.names["no-such-list"]
+
+
+@pytest.mark.parametrize(
+    ("table", "keys"),
+    [
+        ("circumstances", {key for c in Circumstance for key in (str(c), f"not {c}")}),
+        ("refused", set(map(str, Meaning))),
+        ("meanings", set(map(str, Meaning))),
+        ("scopes", set(map(str, NamespaceScope))),
+        ("shared-namespaces", set(CATALOG.texts["namespaces"])),
+        ("user-namespace-conditions", set(CATALOG.texts["user-namespaces"])),
+    ],
+)
+def test_each_thing_has_its_text(table: str, keys: set[str]) -> None:
+    assert set(CATALOG.texts[table]) == keys

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from capadvise.catalog import default
-from capadvise.catalog.known import Known, index, parse_program
+from capadvise.catalog.known import Known, parse_program
 from capadvise.catalog.known_index import KnownIndex, other_version, repository, tag
 from capadvise.cli import main
 from capadvise.config import LANGUAGES
@@ -18,6 +18,7 @@ from capadvise.config.snippet_from import known_snippet
 from capadvise.model.caps import parse_set
 from capadvise.model.errors import BadInput
 from capadvise.report.known_text import known_text
+from tests.proven.index import index
 from tests.proven.run import PROGRAMS, differences, names, programs, ways
 from tests.support.readers import DECLARED, read
 

@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from capadvise.cli.manual import FOLDER
-from capadvise.cli.manual.__main__ import PAGES
 from capadvise.cli.parser import VERBS, build_parser, subcommands
+from tests.generate.__main__ import PAGES
 
 TOP = Path(__file__).parents[3]
 WRITTEN = sorted(

@@ -14,8 +14,8 @@ from capadvise.catalog.sites import KEYS, parse_rules
 from capadvise.cli import main
 from capadvise.cli.commands.completions import script
 from capadvise.cli.manual import FOLDER, TOPICS, page
-from capadvise.cli.manual.__main__ import PAGES
-from capadvise.cli.manual.options import Note, notes, program
+from tests.generate.__main__ import PAGES
+from tests.generate.options import Note, notes, program
 from tests.support.cost import loaded
 from tests.support.required import tool
 from tests.support.terminal import Terminal
@@ -25,7 +25,7 @@ from tests.support.wait import until
 @pytest.mark.parametrize("name", PAGES)
 def test_a_made_page_is_what_it_is_made_of(name: str) -> None:
     same = (FOLDER / name).read_text(encoding="utf-8") == PAGES[name]()
-    assert same, "run: python -m capadvise.cli.manual"
+    assert same, "run: python -m tests.generate"
 
 
 def test_every_page_has_a_name_and_every_name_a_page(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,12 +7,13 @@ import pytest
 from capadvise.catalog import default
 from capadvise.config import LANGUAGES
 from capadvise.config.compose import file as compose
-from capadvise.config.declared import Declared
+from capadvise.config.declared import Declared, Exposure
 from capadvise.config.granted import EVERY, granted
 from capadvise.config.kubernetes import file as kubernetes
 from capadvise.config.systemd import file as systemd
 from capadvise.gate.finding import RULES, Finding, Severity
 from capadvise.gate.lint import lint
+from capadvise.gate.pod_security import CONTROLS
 from capadvise.gate.service import Service, circumstances_of
 from capadvise.judgement.risk import remaining
 from capadvise.model.caps import NAMES, Cap, CapSet, parse_set
@@ -105,6 +106,15 @@ def test_rules(kind: str, declared: Declared, rules: list[str]) -> None:
 def test_every_rule_of_the_table_has_a_severity_and_a_sentence() -> None:
     assert {rule.summary[-1] for rule in RULES.values()} == {"."}
     assert {rule.severity for rule in RULES.values()} == set(Severity)
+
+
+def test_the_catalog_explains_exposures_by_rules_and_controls_that_there_are() -> None:
+    for kind, fact in CATALOG.exposures.items():
+        assert kind in set(Exposure)
+        assert fact.rule in RULES
+        assert fact.severity in set(Severity)
+        assert fact.says.count("{}") == 1
+        assert fact.control in ("", *(control for _, control, _ in CONTROLS))
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -9,7 +9,7 @@ import pytest
 
 from capadvise.catalog import default
 from capadvise.config.kubernetes import file as kubernetes
-from capadvise.config.watch_files import CAPS, FILES
+from capadvise.config.systemd import file as systemd
 from capadvise.judgement.watched import (
     Owner,
     OwnerKind,
@@ -314,9 +314,11 @@ def test_the_owner_by_the_control_group(group: str, owner: Owner | str | None) -
 
 
 def test_the_daemon_set_holds_what_it_says() -> None:
-    (declared,) = kubernetes.read(FILES["kubernetes"])
-    assert (declared.drop, set(declared.add)) == (("ALL",), set(CAPS))
-    assert f"CapabilityBoundingSet={' '.join(f'CAP_{name}' for name in CAPS)}" in FILES["systemd"]
+    folder = default().folder / "watch"
+    (declared,) = kubernetes.read((folder / "daemon-set.yaml").read_text())
+    (unit,) = systemd.read((folder / "capadvise-watch.service").read_text())
+    assert (declared.drop, len(declared.add)) == (("ALL",), 5)
+    assert {f"CAP_{name}" for name in declared.add} == set(unit.add)
 
 
 def test_jumps_lead_to_their_labels() -> None:

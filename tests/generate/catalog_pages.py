@@ -8,12 +8,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from capadvise.catalog import Catalog, SiteRule
 from capadvise.catalog.capabilities import WHERE_TO, Edits, Entry
 from capadvise.catalog.known import KnownProgram, Published, Variant
-from capadvise.cli.manual.words import code, head, prose, row
 from capadvise.judgement.risk import risk_word
 from capadvise.model.caps import NAMES, Cap, CapSet
 from capadvise.model.wording import set_text
 from capadvise.report.explain import defaults_sentences, seccomp_sentences
 from capadvise.report.lines import edit_lines
+from tests.generate.words import code, head, prose, row
 
 _CAPABILITIES = """\
 # Capabilities

@@ -1,4 +1,4 @@
-"""``python -m capadvise.cli.manual``: make again all that is made of other files. A test compares
+"""``python -m tests.generate``: make again all that is made of other files. A test compares
 the files with what would be made."""
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from typing import Any
 import capadvise.report
 from capadvise.catalog import compiled, compiling, default
 from capadvise.cli.manual import FOLDER
-from capadvise.cli.manual.catalog_pages import capabilities_page, known_page, sites_page
-from capadvise.cli.manual.command_line import command_line_page, manual_page
-from capadvise.cli.manual.options import program
-from capadvise.cli.manual.words import code, head, row
+from tests.generate.catalog_pages import capabilities_page, known_page, sites_page
+from tests.generate.command_line import command_line_page, manual_page
+from tests.generate.options import program
+from tests.generate.words import code, head, row
 
 _SCHEMA: Path = Path(capadvise.report.__file__).parent / "schema.json"
 

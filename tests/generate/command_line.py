@@ -7,14 +7,14 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 from capadvise import __version__
-from capadvise.cli.manual.options import (
+from capadvise.observe.ftrace.probes import FORCE, RETRY, Observer
+from tests.generate.options import (
     DocumentedCommand,
     DocumentedOption,
     DocumentedProgram,
     Note,
 )
-from capadvise.cli.manual.words import code, head, prose, row
-from capadvise.observe.ftrace.probes import FORCE, RETRY, Observer
+from tests.generate.words import code, head, prose, row
 
 _FILES = (
     ("$XDG_STATE_HOME/capadvise/", "where reports go that -o names no place for; else "
@@ -30,7 +30,7 @@ _ENVIRONMENT = (
 def manual_page(program: DocumentedProgram) -> str:
     """The page."""
     lines = [
-        '.\\" Made by python -m capadvise.cli.manual; change capadvise/cli/parser, not this page.',
+        '.\\" Made by python -m tests.generate; change capadvise/cli/parser, not this page.',
         f'.TH CAPADVISE 1 "" "capadvise {__version__}" "User Commands"',
         ".SH NAME",
         *_text("capadvise - find the smallest set of Linux capabilities that a program needs"),

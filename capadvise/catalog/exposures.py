@@ -1,0 +1,42 @@
+"""What ``check`` says of a setting that gives a service a part of the host:
+``catalog/exposures.yaml``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from capadvise.catalog import values
+from capadvise.model import strict
+
+
+@dataclass(frozen=True, slots=True)
+class ExposureFact:
+    """One kind of exposure, as the file explains it."""
+
+    rule: str
+    severity: str
+    says: str
+    """The fact; ``{}`` stands for what the configuration file says."""
+    why: str
+    remedy: str
+    control: str = ""
+    """The control of the Pod Security Standards that forbids it; empty if none does."""
+
+
+def exposures_of(path: Path, raw: Any) -> Mapping[str, ExposureFact]:
+    """Check the file and return its facts by kind; ``path`` is for messages. Raises BadInput with
+    file and line."""
+    facts = {}
+    for kind in raw.keys() - {strict.LINE}:
+        strict.keys(
+            path,
+            raw[kind],
+            required=("rule", "severity", "says", "why", "remedy"),
+            optional=("control",),
+        )
+        keys = raw[kind].keys() - {strict.LINE}
+        facts[kind] = ExposureFact(**{key: values.text(path, raw[kind], key) for key in keys})
+    return facts

@@ -56,15 +56,25 @@ def _outcome(parts: Sequence[Part], choices: Sequence[str]) -> TrialOutcome:
 
 
 def _observed(each: Sequence[Observed], choices: Sequence[str]) -> Observed:
+    """Paths begin with the choice: each has other data."""
+    parts = [*zip(choices, each, strict=False)]
+    streams = dict.fromkeys(name for one in each for name, _ in one.printed)
     return Observed(
         exit_status=each[-1].exit_status,
         stderr=tuple(line for one in each for line in one.stderr),
         files=tuple(
-            (f"{choice}/{path}", text)
-            for choice, one in zip(choices, each, strict=False)
-            for path, text in one.files
+            (f"{choice}:{path}", text) for choice, one in parts for path, text in one.files
         ),
         credentials=tuple(dict.fromkeys(item for one in each for item in one.credentials)),
+        details=tuple(
+            (f"{choice}:{path}", name, value)
+            for choice, one in parts
+            for path, name, value in one.details
+        ),
+        printed=tuple(
+            (name, tuple(line for one in each for line in one.lines(name))) for name in streams
+        ),
+        stopped="; ".join(one.stopped for one in each if one.stopped),
     )
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from capadvise.kernel.folders import Files
 from capadvise.model.caps import Cap
 from capadvise.model.errors import BadInput
 from capadvise.observe.supervise.command import Command
@@ -35,7 +34,7 @@ class UnitTrial:
         self,
         number: int,
         command: Command,
-        seen: Callable[[tuple[Observation, Files]], None],
+        seen: Callable[[tuple[Observation, Sequence[object]]], None],
         _: object,
     ) -> None:
         """Run one round, and give ``seen`` the result. The unit's output goes to our standard

@@ -66,6 +66,7 @@ def _observed(each: Sequence[Observed], choices: Sequence[str]) -> Observed:
             (f"{choice}:{path}", text) for choice, one in parts for path, text in one.files
         ),
         credentials=tuple(dict.fromkeys(item for one in each for item in one.credentials)),
+        listening=tuple(dict.fromkeys(port for one in each for port in one.listening)),
         details=tuple(
             (f"{choice}:{path}", name, value)
             for choice, one in parts

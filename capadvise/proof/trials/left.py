@@ -91,6 +91,8 @@ class Left:
     owner: Callable[[os.stat_result], str] = as_on_disk
     mark: str = CHANGED
     """The end of the text for a changed file that was there before."""
+    mounts: frozenset[str] = frozenset()
+    """Names of places that cover an entry of another one."""
 
     def look(
         self, top: str, name: str, seen: str, before: Callable[[str], str | None] | None
@@ -102,6 +104,8 @@ class Left:
             if self.stopped:
                 break
             shown = (os.path.join(name, path) if path else name) or "."
+            if path and shown in self.mounts:
+                continue
             with suppress(OSError):  # it has just gone
                 if before is not None and is_whiteout(os.lstat(_joined(top, path))):
                     self.files.append((shown, REMOVED))
@@ -225,7 +229,7 @@ def left_by(places: Sequence[OwnFolder], work: Path, began: float) -> Left:
 
 def left_by_containers(folders: Sequence[WrittenFolder], began: float) -> Left:
     """All that the containers of a trial left."""
-    left = Left(began)
+    left = Left(began, mounts=frozenset(folder.name for folder in folders))
     for folder in folders:
         left.owner, left.mark = folder.owners.of, folder.mark
         before = folder.before if folder.layers else None

@@ -285,6 +285,7 @@ def _result(
         "stderr": [re.sub(r"\d+", "N", line)[:200] for line in lines[:200]],
         **_compared(plan, top, left, last),
         "credentials": sorted({item for one in rounds for item in one.observation.credentials}),
+        "listening": sorted({port for one in rounds for port in one.observation.listening}),
         "used": _used(plan, recordings),
         "refused": _refused(recordings, act),
         "groups": of_refused_files(recordings, plan["user"]) if plan["retry"] else [],

@@ -75,11 +75,11 @@ def test_what_is_there_at_times_only_says_nothing() -> None:
 
 
 def test_credentials_and_an_exit_status_that_change_by_themselves() -> None:
-    one = Observed(143, credentials=(("app", 5, 5), ("sh", 0, 0)))
-    other = Observed(137, credentials=(("app", 5, 5),))
+    one = Observed(143, credentials=(("app", 5, 5, ""), ("sh", 0, 0, "")))
+    other = Observed(137, credentials=(("app", 5, 5, ""),))
     noise = learn(SILENCE, one, other)
     assert compare(other, one, noise) == []
-    worse = Observed(0, credentials=(("app", 0, 0),))
+    worse = Observed(0, credentials=(("app", 0, 0, ""),))
     assert compare(other, worse, noise) == ["app runs as 0:0"]
 
 

@@ -55,9 +55,9 @@ class Observed:
     listening: tuple[str, ...] = ()
     """The ports at which they wait, without those that the kernel chose: ``tcp:80``."""
     details: tuple[Detail, ...] = ()
-    """Kind, size, time, content and attributes of the files, of trials of commands alone."""
+    """Kind, size, time, content and attributes of the files."""
     printed: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    """Stream → its lines, of trials of commands alone."""
+    """Stream → its lines."""
     stopped: str = ""
     """Where the limits ended the comparison of its files; empty: nowhere."""
 
@@ -452,9 +452,10 @@ class Comparisons:
         """The same, with the noise that is known by now."""
         return compare(more, less, self._noise or SILENCE)
 
-    def compared(self) -> tuple[str, ...]:
+    def compared(self, isolation: str) -> tuple[str, ...]:
         """The kinds of traces that trials were compared by."""
-        return tuple(_compared(self.first, self._noise or SILENCE))
+        log = "journal" if isolation == "unit" else "stderr"
+        return tuple(_compared(self.first, self._noise or SILENCE, log))
 
     def equal(self, one: Observed, other: Observed) -> None:
         """Learn from two trials of one set: their differences are noise."""
@@ -475,7 +476,7 @@ class Comparisons:
         return self._lost[number]
 
 
-def _compared(first: Observed, noise: Noise) -> Iterator[str]:
+def _compared(first: Observed, noise: Noise, log: str) -> Iterator[str]:
     if count := len(first.files):
         folders = len({path.rpartition("/")[0] for path, _ in first.files})
         what = "owners and modes" if not first.details else _ALL_FIELDS
@@ -484,7 +485,7 @@ def _compared(first: Observed, noise: Noise) -> Iterator[str]:
         but = f" (the contents of {varying} of them vary)" if varying else ""
         yield f"{what} of {files} in {counted(folders, 'folder')}{but}"
     yield from (name for name, _ in first.printed)
-    yield "stderr"
+    yield log
     if first.credentials:
         yield "users of the processes"
     if first.listening:

@@ -50,8 +50,6 @@ from capadvise.targets.image.ownership import WrittenFolder
 _LARGEST_OUTPUT = 20000
 _MOST_COMPARED, _MOST_LINES = 64 << 10, 1000
 """Bytes and lines of the standard output that are compared one by one."""
-_COMPARED = ("command", "workload", "none", "container")
-"""The isolations whose standard output is compared."""
 _ROOM = 64 << 10
 """A disk with less than so many bytes is full."""
 OUT, ERR = "stdout", "stderr"
@@ -306,7 +304,7 @@ def _compared(plan: dict[str, Any], top: Path, left: Left, last: RoundResult) ->
         "files": [(own(path), text) for path, text in left.files],
         "details": [(own(path), name, value) for path, name, value in left.details],
         "stopped": own(left.stopped),
-        "printed": _printed(plan, top, last) if plan["isolation"] in _COMPARED else [],
+        "printed": _printed(plan, top, last),
     }
 
 
@@ -327,7 +325,8 @@ def _with_own_names(top: Path, text: str) -> str:
 
 def _printed(plan: dict[str, Any], top: Path, last: RoundResult) -> list[tuple[str, list[str]]]:
     """The lines of the standard output, and those of the health check that passed."""
-    streams = [(OUTPUT, _lines(top / OUT))]
+    of_unit = plan["isolation"] == "unit"  # all of its output is in its journal
+    streams = [] if of_unit else [(OUTPUT, _lines(top / OUT))]
     if plan["check"] and last.observation.check_passed:
         streams.append((CHECK, _few_lines(last.observation.check_said)))
     return [(name, [_with_own_names(top, line) for line in lines]) for name, lines in streams]

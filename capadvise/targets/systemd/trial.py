@@ -21,7 +21,7 @@ from capadvise.targets.systemd.invocation import recognize, restart_of
 from capadvise.targets.systemd.record import run_unit
 from capadvise.targets.systemd.unit import ServiceUnit
 
-_LINES = "20"
+_LINES = "200"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class UnitTrial:
         seen: Callable[[tuple[Observation, Sequence[object]]], None],
         _: object,
     ) -> None:
-        """Run one round, and give ``seen`` the result. The unit's output goes to our standard
+        """Run one round, and give ``seen`` the result. The unit's journal goes to our standard
         error. No files are compared: they are the unit's own, and stay from trial to trial."""
         began = time.time()
         order = restart_of(self.unit.name)

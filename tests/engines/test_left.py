@@ -87,6 +87,20 @@ def test_what_is_lost_in_silence_is_named(
     assert any(lost in one for one in _lost(seen)), _lost(seen)
 
 
+def test_a_folder_with_data_is_compared_as_it_was(tmp_path: Path) -> None:
+    """Trials begin with an empty folder, and with what was in it before the recording."""
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "f").write_text("x")
+    seen = _proven(tmp_path, "chown -R 5 /v 2>/dev/null || :", "-v", f"{own}:/v")
+    assert seen.recommended == {"CHOWN"}, seen.stderr
+    assert {*_lost(seen)} == {
+        "copy:/v is 0:0 0755, changed",
+        "copy:/v/f is 0:0 0644 instead of 5:0 0644",
+        "fresh:/v is 0:0 0755 instead of 5:0 0755",
+    }
+
+
 def test_a_service_that_listens_elsewhere_lost_its_port(tmp_path: Path) -> None:
     """Its volume is compared, too."""
     serve = "chown 5 /v 2>/dev/null; busybox httpd -p 80 2>/dev/null || busybox httpd -p 8080; "

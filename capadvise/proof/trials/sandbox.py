@@ -282,8 +282,7 @@ def _result(
         "exit": last.observation.recording.exit_status,
         "stderr": [re.sub(r"\d+", "N", line)[:200] for line in lines[:200]],
         **_compared(plan, top, left, last),
-        "credentials": sorted({item for one in rounds for item in one.observation.credentials}),
-        "listening": sorted({port for one in rounds for port in one.observation.listening}),
+        **_at_check([one.observation for one in rounds]),
         "used": _used(plan, recordings),
         "refused": _refused(recordings, act),
         "groups": of_refused_files(recordings, plan["user"]) if plan["retry"] else [],
@@ -305,6 +304,13 @@ def _compared(plan: dict[str, Any], top: Path, left: Left, last: RoundResult) ->
         "details": [(own(path), name, value) for path, name, value in left.details],
         "stopped": own(left.stopped),
         "printed": _printed(plan, top, last),
+    }
+
+
+def _at_check(observations: list[Observation]) -> dict[str, Any]:
+    return {
+        "credentials": sorted({user for one in observations for user in one.credentials}),
+        "listening": sorted({port for one in observations for port in one.listening}),
     }
 
 

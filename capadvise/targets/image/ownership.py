@@ -104,10 +104,10 @@ class WrittenFolder:
 
     def before(self, path: str) -> str | None:
         """The path of what was there before; None: nothing."""
-        found = _in_image(self.layers, path)
-        if found is None or is_whiteout(found.status):
+        original = _in_image(self.layers, path)
+        if original is None or is_whiteout(original.status):
             return None
-        return f"{self.layers[len(self.layers) - found.layer]}/{path or '.'}"
+        return f"{self.layers[len(self.layers) - original.layer]}/{path or '.'}"
 
 
 def is_whiteout(status: os.stat_result) -> bool:

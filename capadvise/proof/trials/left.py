@@ -233,10 +233,10 @@ def left_by_containers(folders: Sequence[WrittenFolder], began: float) -> Left:
     for folder in folders:
         left.owner, left.mark = folder.owners.of, folder.mark
         before = folder.before if folder.layers else None
-        if os.path.isdir(folder.changed):
-            left.look(folder.changed, folder.name, folder.seen, before)
-        else:
+        if os.path.isfile(folder.changed):
             left.add(folder.name, folder.seen, folder.changed, None)
+        else:
+            left.look(folder.changed, folder.name, folder.seen, before)
     return left
 
 

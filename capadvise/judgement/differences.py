@@ -31,6 +31,8 @@ _MISSING = "missing"
 KIND, SIZE, TIME, CONTENT = "kind", "size", "time", "content"
 """Fields of a file. Others are called ``attribute NAME``."""
 _OWNER, _MODE, _CHANGE = "owner", "mode", "change"
+_User = tuple[str, int, int, str]
+"""Program, uid, gid, other groups."""
 Detail = tuple[str, str, str]
 """Path, field, value."""
 _Values = frozenset[str] | None
@@ -48,12 +50,14 @@ class Observed:
     """Lines, with numbers replaced."""
     files: tuple[tuple[str, str], ...] = ()
     """Path below the scratch directory → owner, group, mode, file capabilities."""
-    credentials: tuple[tuple[str, int, int], ...] = ()
-    """(program, uid, gid) of the processes at check time."""
+    credentials: tuple[_User, ...] = ()
+    """The users of the processes at check time."""
+    listening: tuple[str, ...] = ()
+    """The ports at which they wait, without those that the kernel chose: ``tcp:80``."""
     details: tuple[Detail, ...] = ()
-    """Kind, size, time, content and attributes of the files, of trials of commands alone."""
+    """Kind, size, time, content and attributes of the files."""
     printed: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    """Stream → its lines, of trials of commands alone."""
+    """Stream → its lines."""
     stopped: str = ""
     """Where the limits ended the comparison of its files; empty: nowhere."""
 
@@ -90,7 +94,8 @@ class Noise:
     """Path and field that vary. If its content varies, the size of a file is compared roughly."""
     stderr: LineNoise = QUIET
     printed: tuple[tuple[str, LineNoise], ...] = ()
-    credentials: frozenset[tuple[str, int, int]] = frozenset()
+    credentials: frozenset[_User] = frozenset()
+    listening: frozenset[str] = frozenset()
     exit_status: bool = False
 
     def of(self, stream: str) -> LineNoise:
@@ -164,6 +169,7 @@ def learn(noise: Noise, one: Observed, other: Observed) -> Noise:
             for name in streams
         ),
         credentials=noise.credentials | ({*one.credentials} ^ {*other.credentials}),
+        listening=noise.listening | ({*one.listening} ^ {*other.listening}),
         exit_status=noise.exit_status or one.exit_status != other.exit_status,
     )
 
@@ -254,10 +260,20 @@ def compare(full: Observed, less: Observed, noise: Noise = SILENCE) -> list[str]
     lost += _compare_messages(*noise.stderr.changed(full.stderr, less.stderr))
     lost += _compare_files(full, less, noise)
     lost += _compare_printed(full, less, noise)
-    for program, uid, gid in less.credentials:
-        if (program, uid, gid) not in {*full.credentials, *noise.credentials}:
-            lost.append(f"{program} runs as {uid}:{gid}")
+    lost += _compare_users(full, less, noise)
+    gone = {*full.listening} - {*less.listening} - noise.listening
+    lost += [f"it does not listen on {port}" for port in sorted(gone)]
+    if not noise.listening:  # else it listens on others each time
+        lost += [f"it listens on {port}" for port in less.listening if port not in full.listening]
     return lost
+
+
+def _compare_users(full: Observed, less: Observed, noise: Noise) -> Iterator[str]:
+    known = {one[:3] for one in full.credentials}
+    for user in sorted({*less.credentials} - {*full.credentials} - noise.credentials):
+        program, uid, gid, groups = user
+        others = f" with {f'the groups {groups}' if groups else 'no other group'}"
+        yield f"{program} runs as {uid}:{gid}{others if user[:3] in known else ''}"
 
 
 def _compare_messages(gone: Sequence[str], new: Sequence[str]) -> list[str]:
@@ -436,9 +452,10 @@ class Comparisons:
         """The same, with the noise that is known by now."""
         return compare(more, less, self._noise or SILENCE)
 
-    def compared(self) -> tuple[str, ...]:
+    def compared(self, isolation: str) -> tuple[str, ...]:
         """The kinds of traces that trials were compared by."""
-        return tuple(_compared(self.first, self._noise or SILENCE))
+        log = "journal" if isolation == "unit" else "stderr"
+        return tuple(_compared(self.first, self._noise or SILENCE, log))
 
     def equal(self, one: Observed, other: Observed) -> None:
         """Learn from two trials of one set: their differences are noise."""
@@ -459,7 +476,7 @@ class Comparisons:
         return self._lost[number]
 
 
-def _compared(first: Observed, noise: Noise) -> Iterator[str]:
+def _compared(first: Observed, noise: Noise, log: str) -> Iterator[str]:
     if count := len(first.files):
         folders = len({path.rpartition("/")[0] for path, _ in first.files})
         what = "owners and modes" if not first.details else _ALL_FIELDS
@@ -468,9 +485,11 @@ def _compared(first: Observed, noise: Noise) -> Iterator[str]:
         but = f" (the contents of {varying} of them vary)" if varying else ""
         yield f"{what} of {files} in {counted(folders, 'folder')}{but}"
     yield from (name for name, _ in first.printed)
-    yield "stderr"
+    yield log
     if first.credentials:
         yield "users of the processes"
+    if first.listening:
+        yield "listening ports"
     if not noise.exit_status:
         yield "exit status"
 

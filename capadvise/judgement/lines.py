@@ -22,6 +22,8 @@ _TIMES = re.compile(
     rf"|{_NUMBER}[kKMGT]?i?[bB](?:it)?/s(?:ec)?\b"
 )
 """Times of day, durations and speeds vary even where two trials happen to agree."""
+_PROGRESS = re.compile(r"^\.+(?=\d)|\.{2,}")
+"""Dots that a program prints while it waits, also before the first word of the next line."""
 _TOKEN = re.compile(
     r"(?<![A-Za-z0-9])(?:[0-9a-f]{2}:){5,}[0-9a-f]{2}(?![A-Za-z0-9])"
     r"|(?<![A-Za-z0-9])[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}(?![A-Za-z0-9])"
@@ -72,7 +74,7 @@ class LineNoise:
         return [
             line
             for shape, line in reversed(only.items())
-            if shape not in known and not self.covers(line)
+            if shape and shape not in known and not self.covers(line)
         ]
 
 
@@ -100,7 +102,7 @@ def learn_lines(noise: LineNoise, one: Sequence[str], other: Sequence[str]) -> L
 
 @lru_cache(maxsize=4096)
 def _tokens(line: str) -> Tokens:
-    return tuple(_TOKEN.findall(_TIMES.sub("*", line)))
+    return tuple(_TOKEN.findall(_TIMES.sub("*", _PROGRESS.sub("", line))))
 
 
 def _outline(line: str) -> str:

@@ -306,14 +306,15 @@ def last_cap(proc: Path = PROC) -> int:
     return int((proc / "sys/kernel/cap_last_cap").read_text())
 
 
-def credentials(pids: list[int]) -> tuple[tuple[str, int, int], ...]:
-    """(program, effective uid, effective gid) of each process that is still there."""
+def credentials(pids: list[int]) -> tuple[tuple[str, int, int, str], ...]:
+    """(program, effective uid, effective gid, other groups) of each process that is still there."""
     users = []
     for pid in pids:
         with suppress(OSError):
             fields = _status(pid, PROC)
-            ids = int(fields["Uid"].split()[1]), int(fields["Gid"].split()[1])
-            users.append((fields["Name"], *ids))
+            uid, gid = (fields[name].split()[1] for name in ("Uid", "Gid"))
+            others = " ".join(group for group in fields["Groups"].split() if group != gid)
+            users.append((fields["Name"], int(uid), int(gid), others))
     return tuple(sorted(users))
 
 

@@ -33,6 +33,12 @@ def listening(pid: int, pids: Iterable[int]) -> frozenset[str]:
     return frozenset(ports)
 
 
+def listening_anywhere(pids: Iterable[int]) -> tuple[str, ...]:
+    """The same, in all of their network namespaces."""
+    places = {procfs.namespace(pid, "net"): pid for pid in pids}
+    return tuple(sorted({port for pid in places.values() for port in listening(pid, pids)}))
+
+
 def sockets_in_use(pid: int) -> dict[str, int]:
     """How many sockets are in each table of its network namespace: to read those of TCP takes some
     milliseconds, also where they are empty."""

@@ -114,7 +114,7 @@ def prove(
         task.untried,
         search.cautions(minimal),
         logs=search.logs,
-        compared=search.comparisons.compared(),
+        compared=search.comparisons.compared(task.isolation),
     )
 
 

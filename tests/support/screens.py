@@ -135,7 +135,7 @@ class Prover:
             good,
             "" if good else "exited with 1",
             0.5,
-            Observed(0 if good else 1, credentials=(("nginx", uid, uid),)),
+            Observed(0 if good else 1, credentials=(("nginx", uid, uid, ""),)),
         )
 
     def stop(self) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from capadvise.kernel import procfs
 from capadvise.kernel.own_streams import replace_dead_streams
+from capadvise.kernel.serving import listening_anywhere
 from capadvise.model.health import Health
 from capadvise.model.recording import Held, Host, Recording, Tally
 from capadvise.observe.supervise import decisions
@@ -134,8 +135,9 @@ class EventLoop:
         """``command``: only its settings of the health check are used."""
         self.subject, self.sources = subject, sources
         self.state = State()
-        self.credentials: tuple[tuple[str, int, int], ...] = ()
-        """(program, effective uid, effective gid) when the health check passed."""
+        self.credentials: tuple[tuple[str, int, int, str], ...] = ()
+        self.listening: tuple[str, ...] = ()
+        """See ``Observation``; when the health check passed."""
         self.clock = self._busy = time.monotonic()
         self._began = time.time()
         self._signals, self._limits = signals, limits
@@ -288,7 +290,8 @@ class EventLoop:
         self.subject.end_rest()
 
     def _read_credentials(self) -> None:
-        self.credentials = procfs.credentials(self.subject.pids())
+        pids = self.subject.pids()
+        self.credentials, self.listening = procfs.credentials(pids), listening_anywhere(pids)
 
     # ------------------------------------------------------------ the health check
 

@@ -26,8 +26,11 @@ class Observation:
     """None if there was no check, or it could never run."""
     check_said: str
     """The output of the last run of the check."""
-    credentials: tuple[tuple[str, int, int], ...]
-    """(program, effective uid, effective gid) of the processes that ran when the check passed."""
+    credentials: tuple[tuple[str, int, int, str], ...]
+    """(program, effective uid, effective gid, other groups) of the processes that ran when the
+    check passed."""
+    listening: tuple[str, ...] = ()
+    """The ports at which they waited: ``tcp:80``."""
     given_up: str | None = None
     """The reason why it was killed before its time was over: it could not pass its health check any
     more."""

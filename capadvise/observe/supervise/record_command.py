@@ -91,6 +91,7 @@ def follow(
         check_passed=loop.state.health.passed,
         check_said=loop.check_said,
         credentials=loop.credentials,
+        listening=loop.listening,
         given_up=loop.given_up,
         outlasting=loop.outlasting,
         engine_clients=tuple(clients.seen),

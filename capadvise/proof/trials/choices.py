@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from capadvise.judgement.differences import Observed
 from capadvise.judgement.proven import TrialOutcome
@@ -11,6 +12,7 @@ from capadvise.model.caps import CapSet
 from capadvise.proof.trials.runner import Job, Part, StopSeen, TrialEvidence, run_once
 from capadvise.proof.trials.stop import Stop
 
+_T = TypeVar("_T")
 _AT = {
     "volumes": ("volumes", "on new volumes in place of the folders"),
     "new-volumes": ("data", "on new volumes"),
@@ -56,16 +58,29 @@ def _outcome(parts: Sequence[Part], choices: Sequence[str]) -> TrialOutcome:
 
 
 def _observed(each: Sequence[Observed], choices: Sequence[str]) -> Observed:
+    """Paths begin with the choice: each has other data."""
+    parts = list(map(_of_choice, choices, each))
+    streams = dict.fromkeys(name for one in parts for name, _ in one.printed)
     return Observed(
-        exit_status=each[-1].exit_status,
-        stderr=tuple(line for one in each for line in one.stderr),
-        files=tuple(
-            (f"{choice}/{path}", text)
-            for choice, one in zip(choices, each, strict=False)
-            for path, text in one.files
-        ),
-        credentials=tuple(dict.fromkeys(item for one in each for item in one.credentials)),
+        exit_status=parts[-1].exit_status,
+        stderr=_all(one.stderr for one in parts),
+        files=_all(one.files for one in parts),
+        credentials=_all(one.credentials for one in parts),
+        listening=_all(one.listening for one in parts),
+        details=_all(one.details for one in parts),
+        printed=tuple((name, _all(one.lines(name) for one in parts)) for name in streams),
+        stopped="; ".join(one.stopped for one in parts if one.stopped),
     )
+
+
+def _of_choice(choice: str, one: Observed) -> Observed:
+    files = tuple((f"{choice}:{path}", text) for path, text in one.files)
+    details = tuple((f"{choice}:{path}", name, value) for path, name, value in one.details)
+    return replace(one, files=files, details=details)
+
+
+def _all(parts: Iterable[Sequence[_T]]) -> tuple[_T, ...]:
+    return tuple(dict.fromkeys(item for part in parts for item in part))
 
 
 def _evidence(parts: Sequence[Part]) -> TrialEvidence:

@@ -13,7 +13,7 @@ import os
 import re
 import stat
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -32,6 +32,7 @@ from capadvise.judgement.differences import (
 from capadvise.judgement.lines import OWN_CAPS
 from capadvise.kernel.folders import FileText, as_on_disk, described
 from capadvise.kernel.mounting import path_of
+from capadvise.targets.image.ownership import WrittenFolder, is_whiteout
 
 MOST_FILES = 20_000
 _MOST_SECONDS = 10.0
@@ -64,6 +65,10 @@ class OwnFolder:
     below: int | None
     """Open folder with what was there before, if the other is the upper layer over it."""
 
+    def before(self, path: str) -> str | None:
+        """The path of what was there before; None: nothing."""
+        return None if self.below is None else _joined(path_of(self.below), path)
+
 
 def own_folder(name: str, changed: str, below: int | None = None) -> OwnFolder:
     """Open both folders, to find them again whatever is mounted over them later."""
@@ -83,16 +88,30 @@ class Left:
     _content: int = _MOST_CONTENT
     _end: float = field(default_factory=lambda: time.monotonic() + _MOST_SECONDS)
 
-    def look(self, where: OwnFolder, name: str, seen: str) -> None:
-        """Add the changes of a place. ``name``: its name in the report; ``seen``: its path."""
-        for path in self._below(path_of(where.changed)):
+    owner: Callable[[os.stat_result], str] = as_on_disk
+    mark: str = CHANGED
+    """The end of the text for a changed file that was there before."""
+    mounts: frozenset[str] = frozenset()
+    """Names of places that cover an entry of another one."""
+
+    def look(
+        self, top: str, name: str, seen: str, before: Callable[[str], str | None] | None
+    ) -> None:
+        """Add the changes of a place. ``top``: the folder with the changed entries; ``name``: its
+        name in the report; ``seen``: the folder in which they are read; ``before``: None if
+        ``top`` is no upper layer."""
+        for path in self._below(top):
             if self.stopped:
                 break
-            shown = (f"{name}/{path}" if name else path) if path else name or "."
-            entry = _joined(path_of(where.changed), path)
-            before = None if where.below is None else _joined(path_of(where.below), path)
+            shown = (os.path.join(name, path) if path else name) or "."
+            if path and shown in self.mounts:
+                continue
             with suppress(OSError):  # it has just gone
-                self._add(shown, _joined(seen, path), entry, before)
+                if before is not None and is_whiteout(os.lstat(_joined(top, path))):
+                    self.files.append((shown, REMOVED))
+                else:
+                    was = None if before is None else before(path)
+                    self.add(shown, _joined(seen, path), _joined(top, path), was)
             if len(self.files) >= MOST_FILES:
                 self.stopped = f"after {MOST_FILES} changed files, at {shown}"
             elif time.monotonic() > self._end:
@@ -113,17 +132,15 @@ class Left:
                     names = heapq.nsmallest(most, (entry.name for entry in entries))
                 waiting += [f"{path}/{name}" if path else name for name in reversed(names)]
 
-    def _add(self, shown: str, path: str, entry: str, before: str | None) -> None:
-        if before is not None and _is_whiteout(os.lstat(entry)):
-            self.files.append((shown, REMOVED))
-            return
+    def add(self, shown: str, path: str, entry: str, before: str | None) -> None:
+        """Add one entry if it has changed."""
         status = os.lstat(path)
         attributes = _attributes(path)
         was = None if before is None else _status(before)
-        changed = CHANGED if was is not None else ""
+        changed = self.mark if was is not None else ""
         if (
-            before is not None
-            and was is not None
+            was is not None
+            and before is not None
             and attributes == _attributes(before)
             and self._same(path, status, before, was)
         ):
@@ -131,13 +148,15 @@ class Left:
             if stat.S_ISDIR(status.st_mode) and (is_top or os.listdir(entry)):
                 return  # it is there for what it holds
             changed = SAME
-        self.files.append((shown, described(status, as_on_disk) + changed))
+        self.files.append((shown, described(status, self.owner) + changed))
         for name, value in (*self._fields(path, status), *attributes):
             self.details.append((shown, name, value))
 
     def _same(self, path: str, status: os.stat_result, before: str, was: os.stat_result) -> bool:
         """True if nothing changed, apart from the attributes."""
-        if _identity(status) != _identity(was):
+        if described(status, self.owner) != described(was, self.owner):
+            return False
+        if (status.st_mode, status.st_rdev) != (was.st_mode, was.st_rdev):
             return False
         if stat.S_ISDIR(status.st_mode):
             return True
@@ -201,9 +220,23 @@ def left_by(places: Sequence[OwnFolder], work: Path, began: float) -> Left:
     for where in places:
         within = where.name == own or where.name.startswith(f"{own}/")
         name = where.name[len(own) + 1 :] if within else where.name
-        left.look(where, name, where.name)
+        before = None if where.below is None else where.before
+        left.look(path_of(where.changed), name, where.name, before)
     left.files = [(_from(path, own), text) for path, text in left.files]
     left.details = [(_from(path, own), name, value) for path, name, value in left.details]
+    return left
+
+
+def left_by_containers(folders: Sequence[WrittenFolder], began: float) -> Left:
+    """All that the containers of a trial left."""
+    left = Left(began, mounts=frozenset(folder.name for folder in folders))
+    for folder in folders:
+        left.owner, left.mark = folder.owners.of, folder.mark
+        before = folder.before if folder.layers else None
+        if os.path.isfile(folder.changed):
+            left.add(folder.name, folder.seen, folder.changed, None)
+        else:
+            left.look(folder.changed, folder.name, folder.seen, before)
     return left
 
 
@@ -222,14 +255,6 @@ def _status(path: str) -> os.stat_result | None:
         return os.lstat(path)
     except OSError:
         return None
-
-
-def _identity(status: os.stat_result) -> tuple[int, int, int, int]:
-    return status.st_uid, status.st_gid, status.st_mode, status.st_rdev
-
-
-def _is_whiteout(status: os.stat_result) -> bool:
-    return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
 
 
 def _attributes(path: str) -> list[tuple[str, str]]:

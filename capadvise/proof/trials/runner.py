@@ -270,7 +270,10 @@ def _outcome(raw: dict[str, Any], job: Job) -> TrialOutcome:
             exit_status=raw["exit"],
             stderr=tuple(raw["stderr"]),
             files=tuple((path, text) for path, text in raw["files"]),
-            credentials=tuple((name, uid, gid) for name, uid, gid in raw["credentials"]),
+            credentials=tuple(
+                (name, uid, gid, other) for name, uid, gid, other in raw["credentials"]
+            ),
+            listening=tuple(raw["listening"]),
             details=tuple((path, name, value) for path, name, value in raw["details"]),
             printed=tuple((name, tuple(lines)) for name, lines in raw["printed"]),
             stopped=raw["stopped"],

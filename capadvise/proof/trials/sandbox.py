@@ -29,7 +29,7 @@ from capadvise.catalog import default
 from capadvise.judgement.decide import Verdict, decide, decide_all
 from capadvise.judgement.differences import CHECK, OUTPUT
 from capadvise.kernel import folders, libc
-from capadvise.kernel.folders import Files, snapshot
+from capadvise.kernel.folders import snapshot
 from capadvise.kernel.odd_start import adopt_limits
 from capadvise.kernel.process_tree import kill_descendants, reap_all
 from capadvise.kernel.scratch import unmount
@@ -41,16 +41,15 @@ from capadvise.observe.supervise.observation import Observation
 from capadvise.observe.supervise.record import observe
 from capadvise.proof.trials.groups import numbers, of_refused_files
 from capadvise.proof.trials.isolation import isolate
-from capadvise.proof.trials.left import Left, OwnFolder, left_by
+from capadvise.proof.trials.left import Left, OwnFolder, left_by, left_by_containers
 from capadvise.proof.trials.rounds import RoundResult, run_rounds
 from capadvise.proof.trials.stages import SO_FAR, serve
 from capadvise.report.dump import as_json, dump_recording
+from capadvise.targets.image.ownership import WrittenFolder
 
 _LARGEST_OUTPUT = 20000
 _MOST_COMPARED, _MOST_LINES = 64 << 10, 1000
 """Bytes and lines of the standard output that are compared one by one."""
-_COMPARED = ("command", "workload", "none")
-"""The isolations whose standard output is compared."""
 _ROOM = 64 << 10
 """A disk with less than so many bytes is full."""
 OUT, ERR = "stdout", "stderr"
@@ -147,7 +146,7 @@ def trial(plan: dict[str, Any], top: Path, tell: Tell, undone: list[Apart[Any]])
     if plan["user"] and not plan["cwd"]:
         give(work, plan["user"])  # the set-up may have created this user
     if plan["isolation"] in ("container", "unit"):
-        _trial_elsewhere(plan, top, tell, undone)
+        _trial_elsewhere(plan, top, tell, undone, began)
     else:
 
         def run(_: int, command: Command, __: SoFar) -> Observation:
@@ -168,13 +167,15 @@ def _left(plan: dict[str, Any], places: list[OwnFolder], work: Path, began: floa
     return Left(began, [] if plan["isolation"] == "none" else [*snapshot(work)])
 
 
-def _trial_elsewhere(plan: dict[str, Any], top: Path, tell: Tell, undone: list[Apart[Any]]) -> None:
+def _trial_elsewhere(
+    plan: dict[str, Any], top: Path, tell: Tell, undone: list[Apart[Any]], began: float
+) -> None:
     begin: Callable[..., AbstractContextManager[Any]]
     if plan["isolation"] == "unit":
         from capadvise.targets.systemd.trial import unit_trial as begin
     else:
         from capadvise.targets.containers.trial import container_trial as begin
-    files: list[Files] = []
+    folders: list[WrittenFolder] = []
     with begin(plan, top, top / OUT, top / ERR) as started:
 
         def run(number: int, command: Command, so_far: SoFar) -> Observation:
@@ -185,12 +186,12 @@ def _trial_elsewhere(plan: dict[str, Any], top: Path, tell: Tell, undone: list[A
                 started.run(number, command, tell, up)
 
             undone.append(Apart(call))
-            observation, left = undone[-1].result(so_far)
-            files.append(left)
+            observation, folders[:] = undone[-1].result(so_far)
             return cast(Observation, observation)
 
         rounds, seconds = _rounds(plan, top, run, tell)
-        tell(_result(plan, top, rounds, Left(0, [*files[-1]]), seconds))
+        left = left_by_containers(folders if rounds[-1].passed else (), began)
+        tell(_result(plan, top, rounds, left, seconds))
 
 
 def _isolate(plan: dict[str, Any], top: Path) -> list[OwnFolder]:
@@ -281,7 +282,7 @@ def _result(
         "exit": last.observation.recording.exit_status,
         "stderr": [re.sub(r"\d+", "N", line)[:200] for line in lines[:200]],
         **_compared(plan, top, left, last),
-        "credentials": sorted({item for one in rounds for item in one.observation.credentials}),
+        **_at_check([one.observation for one in rounds]),
         "used": _used(plan, recordings),
         "refused": _refused(recordings, act),
         "groups": of_refused_files(recordings, plan["user"]) if plan["retry"] else [],
@@ -302,7 +303,14 @@ def _compared(plan: dict[str, Any], top: Path, left: Left, last: RoundResult) ->
         "files": [(own(path), text) for path, text in left.files],
         "details": [(own(path), name, value) for path, name, value in left.details],
         "stopped": own(left.stopped),
-        "printed": _printed(plan, top, last) if plan["isolation"] in _COMPARED else [],
+        "printed": _printed(plan, top, last),
+    }
+
+
+def _at_check(observations: list[Observation]) -> dict[str, Any]:
+    return {
+        "credentials": sorted({user for one in observations for user in one.credentials}),
+        "listening": sorted({port for one in observations for port in one.listening}),
     }
 
 
@@ -323,7 +331,8 @@ def _with_own_names(top: Path, text: str) -> str:
 
 def _printed(plan: dict[str, Any], top: Path, last: RoundResult) -> list[tuple[str, list[str]]]:
     """The lines of the standard output, and those of the health check that passed."""
-    streams = [(OUTPUT, _lines(top / OUT))]
+    of_unit = plan["isolation"] == "unit"  # all of its output is in its journal
+    streams = [] if of_unit else [(OUTPUT, _lines(top / OUT))]
     if plan["check"] and last.observation.check_passed:
         streams.append((CHECK, _few_lines(last.observation.check_said)))
     return [(name, [_with_own_names(top, line) for line in lines]) for name, lines in streams]

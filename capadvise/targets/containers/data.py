@@ -144,6 +144,8 @@ class TrialData:
         self._first_id = first_id
         self.project: Mapping[str, Any] = {}
         self.made: list[Path] = []
+        self.overlays: dict[Path, tuple[Path, Path]] = {}
+        """Overlay → its upper layer, and the folder below."""
 
     def close(self) -> None:
         """Remove the overlays: if our parent is gone, nobody else would."""
@@ -220,7 +222,9 @@ class TrialData:
         layer = self._folder / f"layer{len(self.made)}"
         with _opened(path) as fd:
             overlaid = _sees_our_mounts(self._client) and put_overlay(fd, layer, str(folder))
-            if not overlaid:
+            if overlaid:
+                self.overlays[folder] = layer / "upper", Path(path)
+            else:
                 shutil.rmtree(folder)
                 copy_folder(fd, folder, path)
         store = (self._kept or {}).get(key)

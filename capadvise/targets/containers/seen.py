@@ -123,6 +123,7 @@ def observation(
         check_passed=loop.state.health.passed,
         check_said=loop.check_said,
         credentials=loop.credentials,
+        listening=loop.listening,
         given_up=loop.given_up,
     )
 

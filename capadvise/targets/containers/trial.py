@@ -3,16 +3,17 @@ started again for each further round."""
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from capadvise.config.run.pflag import Option
+from capadvise.judgement.differences import CHANGED
 from capadvise.kernel import procfs
-from capadvise.kernel.folders import Files, as_on_disk, snapshot
 from capadvise.model.caps import Cap, CapSet
 from capadvise.model.companion import CompanionKind
 from capadvise.model.errors import BadInput
@@ -21,6 +22,7 @@ from capadvise.observe.supervise.command import Command
 from capadvise.observe.supervise.event_loop import EventLoop, Onlooker, StandingStill, TargetSoFar
 from capadvise.observe.supervise.observation import Observation
 from capadvise.targets.client.client import TRIAL_LABEL, Client, EngineError, made_for
+from capadvise.targets.client.container import Container
 from capadvise.targets.client.invocation import Invocation, recognize
 from capadvise.targets.containers import beside, grant, project, volumes
 from capadvise.targets.containers.data import TrialData
@@ -29,7 +31,7 @@ from capadvise.targets.containers.podman_compose import pod_of
 from capadvise.targets.containers.prepare import Start
 from capadvise.targets.containers.record import engine_of, run_containers
 from capadvise.targets.containers.seen import Run
-from capadvise.targets.image.ownership import MappedOwners, with_originals
+from capadvise.targets.image.ownership import MappedOwners, WrittenFolder, layers_of
 
 _QUIET_SECONDS = 0.2
 """Seconds without news after which a start has most likely made all of its checks."""
@@ -49,34 +51,31 @@ class ContainerTrial:
     out: Path
     err: Path
     check: str | None
-    rounds: int
+    new_volumes: bool
+    """True if all of its volumes are the trial's own."""
 
     def run(
         self,
         number: int,
         command: Command,
-        seen: Callable[[tuple[Observation, Files]], None],
+        seen: Callable[[tuple[Observation, Sequence[WrittenFolder]]], None],
         up: Up | None,
     ) -> None:
         """Run one round, by its number from 1. ``up`` receives the recordings once the container is
-        up, ``seen`` the result. The container's output goes into two files, without the client's
-        own messages. Files that it wrote are read in the last round alone: they are compared only
-        if a trial passes.
+        up, ``seen`` the result, with the folders that its containers wrote to. The container's
+        output goes into two files, without the client's own messages.
 
         Raises CannotObserve if the engine does not answer.
         """
-        files: list[tuple[str, str]] = []
+        written: list[WrittenFolder] = []
 
         def look(run: Run) -> None:
-            owner, last = as_on_disk, number == self.rounds
             client, subject = self.first.client, run.subject
             for entry in subject.roster.entries.values():
                 # Find it again: if the engine has ended since, this fails, and the trial with it.
                 container = client.find(entry.id) if subject.is_target(entry) else None
-                if container and container.upper and last:
-                    owners = MappedOwners(container, container.pid)
-                    owner, changed = owners.of, snapshot(Path(container.upper), owners.of)
-                    files.extend(with_originals(container, owners, changed))
+                if container:
+                    written.extend(self._written(container))
                 if container and (entry.started or subject.places(entry)):
                     with suppress(EngineError):
                         texts = client.logs(container.id)
@@ -84,10 +83,6 @@ class ContainerTrial:
                             path.write_text(text, errors="backslashreplace")
             if subject.roster.engine_ended():
                 raise EngineError(f"{client.engine} ended during the trial")
-            for folder in self.data.made if last else ():
-                files.extend(
-                    (f"{folder.name}/{path}", text) for path, text in snapshot(folder, owner)
-                )
 
         start = self.first if number == 1 else self._again()
         run_containers(
@@ -95,9 +90,23 @@ class ContainerTrial:
             at_end=look,
             leave=True,
             judged_by=self.check,
-            seen=lambda result: seen((result.each[0], tuple(files))),
+            seen=lambda result: seen((result.each[0], _each_once(written))),
             onlooker=None if up is None else _once_up(up),
         )
+
+    def _written(self, container: Container) -> Iterator[WrittenFolder]:
+        """Its own layer, and its volumes that are the trial's."""
+        owners = MappedOwners(container, container.pid)
+        if upper := container.upper:
+            yield WrittenFolder("/", upper, upper, owners, layers_of(container))
+        ours = {os.path.realpath(folder): folder for folder in self.data.made}
+        for mount in container.mounts:
+            made, where = ours.get(os.path.realpath(mount.source)), mount.destination
+            if made in self.data.overlays:
+                upper, lower = map(str, self.data.overlays[made])
+                yield WrittenFolder(where, upper, mount.source, owners, [Path(lower)], CHANGED)
+            elif made or (mount.kind == "volume" and mount.writable and self.new_volumes):
+                yield WrittenFolder(where, mount.source, mount.source, owners)
 
     def _again(self) -> Start:
         """Start the containers of a project again by the same call of docker compose, but with
@@ -110,6 +119,11 @@ class ContainerTrial:
                 return self.first
             words = ("start", *client.labelled(self.first.label))
         return replace(self.first, argv=(*client.argv, *words))
+
+
+def _each_once(folders: Iterable[WrittenFolder]) -> list[WrittenFolder]:
+    """Services that share a volume wrote to one folder."""
+    return list({folder.changed: folder for folder in folders}.values())
 
 
 def _once_up(up: Up) -> Onlooker:
@@ -152,9 +166,9 @@ def container_trial(plan: dict[str, Any], top: Path, out: Path, err: Path) -> It
         undone.callback(data.close)
         start = _start(invocation, client, plan, top, data)
         undone.callback(_remove, start)
-        yield ContainerTrial(
-            *(start, data, top.name, out, err, plan["check"]), rounds=len(plan["rounds"])
-        )
+        shared = any(option.name == "volumes-from" for option in invocation.options)
+        new_volumes = not (plan["reuse_volumes"] or shared)
+        yield ContainerTrial(start, data, top.name, out, err, plan["check"], new_volumes)
 
 
 def _remove(start: Start) -> None:

@@ -14,7 +14,6 @@ from pathlib import Path
 
 from capadvise.judgement.differences import ORIGINAL
 from capadvise.kernel import procfs, user_namespaces
-from capadvise.kernel.folders import Files, FileText, described
 from capadvise.model.recording import FileChange, ImageFile
 from capadvise.targets.client.container import Container
 
@@ -32,7 +31,7 @@ class _Found:
 def changed_files(container: Container, pid: int) -> tuple[ImageFile, ...]:
     """The files changed since the container was made; none if it is gone, or if its engine does
     not keep it in an overlay. ``pid``: one of its processes, for its user namespace."""
-    upper, layers = container.upper, _layers(container)
+    upper, layers = container.upper, layers_of(container)
     if upper is None or not layers or not os.path.isdir(upper):
         return ()
     owners = MappedOwners(container, pid)
@@ -47,27 +46,12 @@ def changed_files(container: Container, pid: int) -> tuple[ImageFile, ...]:
     return tuple(files)
 
 
-def _layers(container: Container) -> list[Path]:
+def layers_of(container: Container) -> list[Path]:
     """The layers of its image, the topmost first."""
     lower = ((container.raw.get("GraphDriver") or {}).get("Data") or {}).get("LowerDir")
     # docker puts a layer of its own on top of the image's, with /etc/hosts and similar files
     paths = lower.split(":") if isinstance(lower, str) else ()
     return [Path(path) for path in paths if not path.endswith("-init/diff")]
-
-
-def with_originals(container: Container, owners: MappedOwners, files: Files) -> Iterator[FileText]:
-    """The files of its layer, each with the image's file in that place: a file that another trial's
-    layer lacks is unchanged from the image, not missing. Folders that exist only for their content
-    are left out."""
-    layers = _layers(container)
-    for path, text in files:
-        original = _in_image(layers, path)
-        if original is None:
-            yield path, text
-            continue
-        was = original.status
-        if not (stat.S_ISDIR(was.st_mode) and text == described(was, owners.of)):
-            yield path, f"{text}{ORIGINAL}"
 
 
 class MappedOwners:
@@ -102,6 +86,35 @@ class MappedOwners:
         return "{}:{}".format(*self.ids(status))
 
 
+@dataclass(frozen=True, slots=True)
+class WrittenFolder:
+    """A folder that one trial's containers wrote to."""
+
+    name: str
+    """Its path in the container."""
+    changed: str
+    """The folder with the changed entries."""
+    seen: str
+    """The folder in which they are read."""
+    owners: MappedOwners
+    layers: Sequence[Path] = ()
+    """The folders with what was there before, the topmost first; none: ``changed`` has it all."""
+    mark: str = ORIGINAL
+    """The end of the text for a changed file that was there before."""
+
+    def before(self, path: str) -> str | None:
+        """The path of what was there before; None: nothing."""
+        original = _in_image(self.layers, path)
+        if original is None or is_whiteout(original.status):
+            return None
+        return f"{self.layers[len(self.layers) - original.layer]}/{path or '.'}"
+
+
+def is_whiteout(status: os.stat_result) -> bool:
+    """True if overlayfs notes by it that something was removed."""
+    return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
+
+
 def _map(given: object, pid: int, kind: str) -> str:
     """The map in the spelling of /proc: the engine's, or that of a process."""
     if isinstance(given, list):
@@ -126,7 +139,7 @@ def _compare(
     upper: Path, path: str, layers: Sequence[Path], owners: MappedOwners
 ) -> ImageFile | None:
     now = status_below(upper, path)
-    if now is None or (stat.S_ISCHR(now.st_mode) and now.st_rdev == 0):
+    if now is None or is_whiteout(now):
         return None  # deleted
     before = _in_image(layers, path)
     if before is None:

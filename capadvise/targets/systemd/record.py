@@ -331,6 +331,7 @@ def _observation(
         check_passed=loop.state.health.passed,
         check_said=loop.check_said,
         credentials=loop.credentials,
+        listening=loop.listening,
         given_up=loop.given_up,
     )
 

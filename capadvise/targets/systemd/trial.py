@@ -5,13 +5,12 @@ from __future__ import annotations
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from capadvise.kernel.folders import Files
 from capadvise.model.caps import Cap
 from capadvise.model.errors import BadInput
 from capadvise.observe.supervise.command import Command
@@ -22,7 +21,7 @@ from capadvise.targets.systemd.invocation import recognize, restart_of
 from capadvise.targets.systemd.record import run_unit
 from capadvise.targets.systemd.unit import ServiceUnit
 
-_LINES = "20"
+_LINES = "200"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +34,10 @@ class UnitTrial:
         self,
         number: int,
         command: Command,
-        seen: Callable[[tuple[Observation, Files]], None],
+        seen: Callable[[tuple[Observation, Sequence[object]]], None],
         _: object,
     ) -> None:
-        """Run one round, and give ``seen`` the result. The unit's output goes to our standard
+        """Run one round, and give ``seen`` the result. The unit's journal goes to our standard
         error. No files are compared: they are the unit's own, and stay from trial to trial."""
         began = time.time()
         order = restart_of(self.unit.name)

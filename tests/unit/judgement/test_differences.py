@@ -75,11 +75,11 @@ def test_what_is_there_at_times_only_says_nothing() -> None:
 
 
 def test_credentials_and_an_exit_status_that_change_by_themselves() -> None:
-    one = Observed(143, credentials=(("app", 5, 5), ("sh", 0, 0)))
-    other = Observed(137, credentials=(("app", 5, 5),))
+    one = Observed(143, credentials=(("app", 5, 5, ""), ("sh", 0, 0, "")))
+    other = Observed(137, credentials=(("app", 5, 5, ""),))
     noise = learn(SILENCE, one, other)
     assert compare(other, one, noise) == []
-    worse = Observed(0, credentials=(("app", 0, 0),))
+    worse = Observed(0, credentials=(("app", 0, 0, ""),))
     assert compare(other, worse, noise) == ["app runs as 0:0"]
 
 
@@ -196,8 +196,30 @@ def test_everything_is_tried_three_times_where_two_differ(
 
 def test_what_was_compared_is_named() -> None:
     comparisons = Comparisons(_left("1", "a"), lambda: None)
-    assert comparisons.compared() == (
-        "owners, modes, sizes, attributes and contents of 1 changed file in 1 folder",
-        "stderr",
-        "exit status",
-    )
+    files = "owners, modes, sizes, attributes and contents of 1 changed file in 1 folder"
+    assert comparisons.compared("container") == (files, "stderr", "exit status")
+    assert comparisons.compared("unit") == (files, "journal", "exit status")
+
+
+def test_groups_that_a_process_keeps_are_a_loss() -> None:
+    full = Observed(0, credentials=(("app", 5, 5, ""), ("sh", 0, 0, "1 2")))
+    kept = Observed(0, credentials=(("app", 5, 5, "0 10"), ("sh", 0, 0, "")))
+    assert compare(full, kept) == [
+        "app runs as 5:5 with the groups 0 10",
+        "sh runs as 0:0 with no other group",
+    ]
+    assert compare(full, Observed(0, credentials=(("app", 0, 0, "1"),))) == ["app runs as 0:0"]
+
+
+def test_ports_are_compared_one_by_one() -> None:
+    """A port that is another one each time hides neither a lost one nor makes one."""
+    one, other = (Observed(0, listening=("tcp:80", port)) for port in ("tcp:8001", "tcp:8002"))
+    less = Observed(0, listening=("tcp:8003", "udp:53"))
+    assert compare(one, less) == [
+        "it does not listen on tcp:80",
+        "it does not listen on tcp:8001",
+        "it listens on tcp:8003",
+        "it listens on udp:53",
+    ]
+    noise = learn(SILENCE, one, other)
+    assert compare(one, less, noise) == ["it does not listen on tcp:80"]

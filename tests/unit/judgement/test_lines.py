@@ -57,3 +57,12 @@ def test_times_and_the_own_sets_vary_also_if_two_trials_agree() -> None:
     assert QUIET.changed(["at 04:52"], ["at 04:53"]) == ([], [])
     assert QUIET.changed(["CapEff:\t000001ffffffffff"], ["CapEff:\t0000000000000000"]) == ([], [])
     assert QUIET.changed(["104\td"], ["4\td"]) == (["104\td"], ["4\td"])
+
+
+def test_dots_that_count_the_time_of_a_wait_are_no_words() -> None:
+    said = QUIET.changed(
+        ["waiting.. done", "2026 LOG: up"], ["waiting...... done", ".2026 LOG: up"]
+    )
+    assert said == ([], [])
+    assert QUIET.changed(["up"], ["up", "...", ""]) == ([], [])
+    assert QUIET.changed(["./f"], [".f"]) == (["./f"], [".f"])

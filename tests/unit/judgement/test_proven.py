@@ -101,8 +101,8 @@ def test_giving_up_rights_is_kept_whatever_a_check_says() -> None:
 
 
 def test_differences_are_sentences() -> None:
-    full = Observed(0, ("ok",), (("a", "0:0 2755"), ("b", "1:1 0644")), (("nginx", 33, 33),))
-    less = Observed(1, ("ok", "no luck"), (("a", "0:0 0755"),), (("nginx", 0, 0),))
+    full = Observed(0, ("ok",), (("a", "0:0 2755"), ("b", "1:1 0644")), (("nginx", 33, 33, ""),))
+    less = Observed(1, ("ok", "no luck"), (("a", "0:0 0755"),), (("nginx", 0, 0, ""),))
     assert compare(full, less) == [
         "it exits with 1 instead of 0",
         'new message: "no luck"',

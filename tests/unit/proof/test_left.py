@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import time
 from pathlib import Path
 
 import pytest
 
-from capadvise.judgement.differences import CHANGED, CONTENT, REMOVED, SAME, SIZE, TIME
+from capadvise.judgement.differences import (
+    CHANGED,
+    CONTENT,
+    ORIGINAL,
+    REMOVED,
+    SAME,
+    SIZE,
+    TIME,
+)
 from capadvise.proof.trials import left
-from capadvise.proof.trials.left import Left, OwnFolder, left_by, own_folder
+from capadvise.proof.trials.left import Left, OwnFolder, left_by, left_by_containers, own_folder
+from capadvise.targets.client.container import parse_inspect
+from capadvise.targets.image.ownership import MappedOwners, WrittenFolder
 
 
 def _layers(tmp_path: Path) -> tuple[Path, Path, OwnFolder]:
@@ -97,3 +109,39 @@ def test_it_stops_after_many_files_and_says_where(
     found = left_by([folder], upper, time.time())
     assert len(found.files) == 30
     assert found.stopped == "after 30 changed files, at 029"
+
+
+def test_a_containers_layer_is_told_from_those_of_its_image(tmp_path: Path) -> None:
+    """A link of the image does not lead to files of the host, and a mount point is no file."""
+    upper, top, base, volume = (tmp_path / name for name in ("upper", "top", "base", "volume"))
+    for folder in (upper, top, base, volume):
+        (folder / "data").mkdir(parents=True)
+    (upper / "mount").mkdir()
+    for name in ("same", "given", "old"):
+        (base / "data" / name).write_text("text")
+        os.utime(base / "data" / name, (1, 1))
+        shutil.copy2(base / "data" / name, upper / "data")
+    os.chown(upper / "data" / "given", 1005, 5)
+    os.mknod(top / "data" / "old", 0o020000, 0)  # removed by a higher layer of the image
+    os.mknod(upper / "data" / "gone", 0o020000, 0)
+    (base / "link").symlink_to(base / "data")
+    (upper / "link").mkdir()
+    (upper / "link" / "same").write_text("text")
+    (volume / "f").touch()
+    described = {"Id": "1", "Name": "a", "Image": "i", "Config": {}, "State": {}}
+    described["HostConfig"] = {"IDMappings": {"UidMap": ["0:1000:100"], "GidMap": ["0:0:100"]}}
+    owners = MappedOwners(parse_inspect("podman", json.dumps([described]))[0], 0)
+    layer = WrittenFolder("/", str(upper), str(upper), owners, [top, base])
+    mounted = WrittenFolder("/mount", str(volume), str(volume), owners)
+    copy = WrittenFolder("/etc/x", str(volume / "f"), str(volume / "f"), owners)
+    found = left_by_containers([layer, mounted, copy], time.time())
+    texts = dict(found.files)
+    assert texts["/data/gone"] == REMOVED
+    assert texts["/data/given"] == f"5:5 0644{ORIGINAL}"
+    assert {path: text[text.find(",") :] for path, text in found.files if "," in text} == {
+        "/data/same": SAME,
+        "/data/given": ORIGINAL,
+        "/link": ORIGINAL,
+    }
+    assert {"/data/old", "/link/same", "/mount/f", "/etc/x"} < {*texts}
+    assert len(texts) == len(found.files)

@@ -266,7 +266,7 @@ def _result(
     last = rounds[-1]
     lines = text.splitlines()
     if not last.passed:
-        _require_room(top, Path.cwd())
+        _require_room(top, Path.cwd(), Path("/tmp"))
     act = "restart" if last.failed_at == "start" and len(rounds) > 1 else last.failed_at
     recordings = [recording for one in rounds for recording in one.recordings] + [*more]
     posture = rounds[0].observation.posture

@@ -72,6 +72,24 @@ def mount_detached(kind: str) -> int:
         os.close(context)
 
 
+def fanotify_init() -> int:
+    """A descriptor for events. Each has a descriptor of its file, which is opened for writing: some
+    files of the kernel cannot be opened for reading."""
+    flags = uapi.FAN_CLOEXEC | uapi.FAN_NONBLOCK | uapi.FAN_UNLIMITED_QUEUE
+    fd = int(_libc.fanotify_init(flags, os.O_WRONLY | os.O_CLOEXEC))
+    if fd < 0:
+        oserror("fanotify_init")
+    return fd
+
+
+def fanotify_modifications(fd: int, mount: str) -> None:
+    """Get an event for each write through a mount."""
+    how, path = uapi.FAN_MARK_ADD | uapi.FAN_MARK_MOUNT, os.fsencode(mount)
+    event = ctypes.c_uint64(uapi.FAN_MODIFY)
+    if _libc.fanotify_mark(fd, ctypes.c_uint(how), event, uapi.AT_FDCWD, path) < 0:
+        oserror("fanotify_mark")
+
+
 def open_in_root(root: str, path: str) -> int:
     """A handle on what a path means to a process with this root: links stay within it."""
     top = os.open(root, os.O_PATH | os.O_CLOEXEC)

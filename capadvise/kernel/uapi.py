@@ -15,6 +15,15 @@ FSCONFIG_CMD_CREATE = 6
 
 RESOLVE_IN_ROOT = 0x10  # linux/openat2.h
 
+# linux/fanotify.h, linux/fcntl.h
+FAN_CLOEXEC = 1
+FAN_NONBLOCK = 2
+FAN_UNLIMITED_QUEUE = 0x10
+FAN_MARK_ADD = 1
+FAN_MARK_MOUNT = 0x10
+FAN_MODIFY = 2
+AT_FDCWD = -100
+
 # linux/prctl.h
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4

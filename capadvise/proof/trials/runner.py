@@ -168,6 +168,8 @@ class TrialEvidence:
     """The groups of files that it had no right to, if calls were retried."""
     exposure: str | None = None
     """The rating by systemd of a unit with options."""
+    changed: tuple[str, ...] = ()
+    """Files of the kernel and control groups of this machine that it changed."""
 
 
 def everything(job: Job) -> CapSet:
@@ -294,5 +296,6 @@ def _evidence(raw: dict[str, Any], job: Job) -> TrialEvidence:
         rounds_passed=raw["rounds_passed"],
         groups=tuple(raw["groups"]),
         exposure=raw["exposure"],
+        changed=tuple(raw["changed"]),
         stop=None if raw["stop"] is None else StopSeen(**raw["stop"]),
     )

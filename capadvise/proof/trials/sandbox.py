@@ -43,6 +43,7 @@ from capadvise.proof.trials.groups import numbers, of_refused_files
 from capadvise.proof.trials.isolation import isolate
 from capadvise.proof.trials.left import Left, OwnFolder, left_by
 from capadvise.proof.trials.rounds import RoundResult, run_rounds
+from capadvise.proof.trials.settings import Settings
 from capadvise.proof.trials.stages import SO_FAR, serve
 from capadvise.report.dump import as_json, dump_recording
 
@@ -144,6 +145,8 @@ def trial(plan: dict[str, Any], top: Path, tell: Tell, undone: list[Apart[Any]])
     places = _isolate(plan, top)
     os.chdir(work)
     shell(plan["setup"], top, "setup", 60, needed=True)
+    if plan["isolation"] in ("command", "workload") and not plan["in_place"]:
+        plan["watched"] = Settings(groups=plan["tells"])
     if plan["user"] and not plan["cwd"]:
         give(work, plan["user"])  # the set-up may have created this user
     if plan["isolation"] in ("container", "unit"):
@@ -298,7 +301,9 @@ def _result(
 
 def _compared(plan: dict[str, Any], top: Path, left: Left, last: RoundResult) -> dict[str, Any]:
     own = partial(_with_own_names, top)
+    settings = plan.get("watched")
     return {
+        "changed": settings.changed() if settings else [],
         "files": [(own(path), text) for path, text in left.files],
         "details": [(own(path), name, value) for path, name, value in left.details],
         "stopped": own(left.stopped),

@@ -11,7 +11,7 @@ import errno
 import fcntl
 import os
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NoReturn
 
 from capadvise.kernel import uapi
@@ -72,22 +72,19 @@ def mount_detached(kind: str) -> int:
         os.close(context)
 
 
-def fanotify_init() -> int:
-    """A descriptor for events. Each has a descriptor of its file, which is opened for writing: some
-    files of the kernel cannot be opened for reading."""
-    flags = uapi.FAN_CLOEXEC | uapi.FAN_NONBLOCK | uapi.FAN_UNLIMITED_QUEUE
-    fd = int(_libc.fanotify_init(flags, os.O_WRONLY | os.O_CLOEXEC))
+def fanotify(
+    places: Iterable[str], what: int, events: int, *, names: bool = False, how: int = os.O_RDONLY
+) -> int:
+    """A descriptor with the events of the mounts or file systems at these places: FAN_MARK_*. An
+    event has a descriptor of its file, opened as ``how`` says, or else ``names``."""
+    flags = uapi.FAN_CLOEXEC | uapi.FAN_NONBLOCK | (uapi.FAN_REPORT_DFID_NAME if names else 0)
+    fd = int(_libc.fanotify_init(flags, how | os.O_NONBLOCK | os.O_CLOEXEC))
     if fd < 0:
         oserror("fanotify_init")
+    mark = ctypes.c_uint(uapi.FAN_MARK_ADD | what)
+    for place in places:  # one that another mount hides fails
+        _libc.fanotify_mark(fd, mark, ctypes.c_uint64(events), uapi.AT_FDCWD, os.fsencode(place))
     return fd
-
-
-def fanotify_modifications(fd: int, mount: str) -> None:
-    """Get an event for each write through a mount."""
-    how, path = uapi.FAN_MARK_ADD | uapi.FAN_MARK_MOUNT, os.fsencode(mount)
-    event = ctypes.c_uint64(uapi.FAN_MODIFY)
-    if _libc.fanotify_mark(fd, ctypes.c_uint(how), event, uapi.AT_FDCWD, path) < 0:
-        oserror("fanotify_mark")
 
 
 def open_in_root(root: str, path: str) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from capadvise.catalog import default
@@ -30,7 +30,7 @@ from capadvise.proof.trials.runner import Part, SoFar
 from capadvise.proof.trials.stop import Stop
 from capadvise.report.lines import listed
 from capadvise.report.merge import numbered
-from capadvise.workflow.jobs import Candidate
+from capadvise.workflow.jobs import Candidate, changes_settings
 from capadvise.workflow.side_by_side import SideBySide, waiting_places
 
 _UNASKED = (
@@ -297,7 +297,6 @@ _SHORTEST_STILL = 3.0
 """The least time in seconds without progress before a trial is given up."""
 _SHORTEST = 6.0
 """The least time limit of a trial in seconds, however soon the first one passes."""
-_MOST_NAMED = 5
 _LITTLE = 512 << 20
 """Bytes: with less spare memory than this, the scratch directory is on disk."""
 
@@ -364,7 +363,7 @@ def _reference(job: runner.Job, stop: Stop, begun: Callable[[Reference], None] |
         return Reference(job, *failed)
     outcome, evidence = choices.combined(list(passed.values()), list(passed))
     if evidence.changed:
-        cautions.append(f"trials changed settings of this machine: {_few(evidence.changed)}")
+        cautions.append(f"trials changed this machine: {listed(evidence.changed)}")
     if evidence.stop is not None and evidence.stop.killed:
         cautions.append("it does not stop on the stop signal: stopping is not proven")
     job = _as_it_passed(replace(job, choices=tuple(passed)), outcome, evidence)
@@ -373,25 +372,15 @@ def _reference(job: runner.Job, stop: Stop, begun: Callable[[Reference], None] |
 
 def _so_far(job: runner.Job, begun: Callable[[Reference], None]) -> SoFar:
     def tell(part: Part) -> None:
-        if _settings_changed(job, part[1]) is None:  # else no other trial begins
+        if not _changes_settings(job, part[1]):  # else no other trial begins
             begun(Reference(_as_it_passed(job, *part), *part))
 
     return tell
 
 
-def _settings_changed(job: runner.Job, evidence: runner.TrialEvidence) -> str | None:
-    """The reason why a recorded command gets no further trial."""
-    if not evidence.changed or job.isolation != "command":
-        return None
-    return (
-        f"each trial would change settings of this machine: {_few(evidence.changed)}. The recorded "
-        "run and the first trial did; to let the others, too: capadvise prove REPORT --in-place"
-    )
-
-
-def _few(names: Sequence[str]) -> str:
-    more = [f"{len(names) - _MOST_NAMED} more"] if len(names) > _MOST_NAMED else []
-    return listed([*names[:_MOST_NAMED], *more])
+def _changes_settings(job: runner.Job, evidence: runner.TrialEvidence) -> bool:
+    """True if further trials of a recorded command would do so."""
+    return bool(evidence.changed) and job.isolation == "command"
 
 
 def _as_it_passed(
@@ -423,8 +412,8 @@ def _as_far_as_it_passes(
     everything = runner.everything(job)
     part = runner.run_once(job, everything, stop, so_far)
     outcome, evidence = part
-    if (refused := _settings_changed(job, evidence)) is not None:
-        raise runner.BrokenTrial(refused)
+    if _changes_settings(job, evidence):
+        raise runner.BrokenTrial(changes_settings(evidence.changed, "the first one did"))
     unasked = job.workload.steps in (None, TWO_RUNS)
     if outcome.passed or not evidence.rounds_passed or not unasked:
         return job, part, []

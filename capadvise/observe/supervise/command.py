@@ -70,6 +70,10 @@ class Command:
     linger: float = 0.0
     """Seconds before the guardian removes the trace buffers. The kernel makes and removes one at a
     time: where another start follows, that would wait for it."""
+    settings_count: bool = False
+    """Note what it changes of the machine's settings: a trial would change them, too."""
+    outside: int | None = None
+    """Of a trial, a process that has the machine's mounts: it should change nothing there."""
     wait: bool = False
     """Return only when the guardian has removed the trace buffers, some 0.2 s later."""
 

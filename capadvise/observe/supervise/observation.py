@@ -34,6 +34,9 @@ class Observation:
     outlasting: tuple[str, ...] | None = None
     """The programs that went on after the main process had ended on the stop signal; None: they
     got that signal, too."""
+    changed: tuple[str, ...] = ()
+    """Files of the kernel and control groups of the machine that it changed, if the command said
+    that these count."""
     engine_clients: tuple[tuple[int, tuple[str, ...]], ...] = ()
     """Clients of container engines that a command executed: uid and arguments. The containers are
     not its children, and so not seen."""

@@ -43,7 +43,6 @@ from capadvise.proof.trials.groups import numbers, of_refused_files
 from capadvise.proof.trials.isolation import isolate
 from capadvise.proof.trials.left import Left, OwnFolder, left_by
 from capadvise.proof.trials.rounds import RoundResult, run_rounds
-from capadvise.proof.trials.settings import Settings
 from capadvise.proof.trials.stages import SO_FAR, serve
 from capadvise.report.dump import as_json, dump_recording
 
@@ -140,13 +139,12 @@ def trial(plan: dict[str, Any], top: Path, tell: Tell, undone: list[Apart[Any]])
     if not plan["cwd"]:
         work.mkdir(mode=0o755)
         (top / "home").mkdir(mode=0o700)
+    plan["outside"] = os.getppid()
     os.environ.clear()
     os.environ.update(plan["env"])
     places = _isolate(plan, top)
     os.chdir(work)
     shell(plan["setup"], top, "setup", 60, needed=True)
-    if plan["isolation"] in ("command", "workload") and not plan["in_place"]:
-        plan["watched"] = Settings(groups=plan["tells"])
     if plan["user"] and not plan["cwd"]:
         give(work, plan["user"])  # the set-up may have created this user
     if plan["isolation"] in ("container", "unit"):
@@ -296,14 +294,13 @@ def _result(
         "user": rounds[0].observation.target.user,
         "output": (printed + text)[-2000:],
         "exposure": plan.get("exposure"),
+        "changed": sorted({item for one in rounds for item in one.observation.changed}),
     }
 
 
 def _compared(plan: dict[str, Any], top: Path, left: Left, last: RoundResult) -> dict[str, Any]:
     own = partial(_with_own_names, top)
-    settings = plan.get("watched")
     return {
-        "changed": settings.changed() if settings else [],
         "files": [(own(path), text) for path, text in left.files],
         "details": [(own(path), name, value) for path, name, value in left.details],
         "stopped": own(left.stopped),
@@ -391,6 +388,8 @@ def _command_of(plan: dict[str, Any]) -> Command:
         retry="auto" if plan["retry"] else None,
         unobserved=plan["retry"] or not plan["observed"],
         check_limit=max(2.0, plan["timeout"]),
+        settings_count=plan["tells"] and not plan["in_place"],
+        outside=plan["outside"],
         wait=True,  # our descendants are killed then, including the guardian
     )
 

@@ -206,7 +206,8 @@ def changes_settings(changed: Sequence[str], who: str) -> str:
     more = [f"{len(changed) - _MOST_NAMED} more"] if len(changed) > _MOST_NAMED else []
     return (
         f"each trial would change this machine, as {who}: "
-        f"{listed([*changed[:_MOST_NAMED], *more])}; capadvise prove REPORT --in-place makes them all the same"
+        f"{listed([*changed[:_MOST_NAMED], *more])}; capadvise prove REPORT --in-place makes them "
+        "all the same"
     )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from capadvise.catalog import default
@@ -49,6 +51,8 @@ class TrialListener:
     ended: Callable[[Trial], None]
     hopeless: Callable[[str, str], None]
     """It fails even with everything: gets the reason, and the output."""
+    sharing: Callable[[str], object] = lambda _: None
+    """Gets a sentence about what further trials share with the machine, before them."""
 
 
 def prove_job(
@@ -138,7 +142,13 @@ class _Proof:
 
     def report(self) -> Report:
         """Make all trials, and return the report with the result."""
-        reference = first_trial(self._job, self._stop, self._listener.starting, self._begin_early)
+        reference = first_trial(
+            self._job,
+            self._stop,
+            self._listener.starting,
+            self._begin_early,
+            self._listener.sharing,
+        )
         report = _before_trials(self._candidate, reference)
         if not reference.outcome.passed:
             return self._hopeless(report, reference)
@@ -318,10 +328,12 @@ def first_trial(
     stop: Stop,
     starting: Callable[[CapSet, Companion | None], None],
     begun: Callable[[Reference], None] | None = None,
+    sharing: Callable[[str], object] = lambda _: None,
 ) -> Reference:
     """Make the trial with everything, by which the others are measured. Choices of data, and a
     second start that the user did not ask for, are left out if it does not pass with them.
-    ``begun`` gets the result of its first start.
+    ``begun`` gets the result of its first start. A recorded command that fails reaches the sockets
+    of the machine that it tried to connect to, from then on; ``sharing`` is told first.
 
     Raises BrokenTrial if it could not be made.
     """
@@ -331,7 +343,20 @@ def first_trial(
         reference = _reference(in_memory, stop, begun)
         if reference.outcome.passed or not in_memory.memory:
             return reference
-    return _reference(job, stop, begun)  # its files may need a disk
+    reference = _reference(job, stop, begun)  # of a workload: its files may need a disk
+    tried = reference.evidence.sockets if job.isolation == "command" else ()
+    if reference.outcome.passed or not (shared := _open_sockets(tried, job.cwd or "/")):
+        return reference
+    text = f"trials reach {listed(shared)} of this machine: without, the command fails"
+    sharing(text)
+    return _reference(replace(job, shared=shared, cautions=(*job.cautions, text)), stop, begun)
+
+
+def _open_sockets(paths: Sequence[str], cwd: str) -> tuple[str, ...]:
+    """Those that somebody on this machine has open, by their real names."""
+    there = {os.path.realpath(path) for path in procfs.local_sockets() if path.startswith("/")}
+    wanted = {os.path.realpath(os.path.join(cwd, path)) for path in paths}
+    return tuple(sorted(path for path in wanted & there if stat.S_ISSOCK(os.stat(path).st_mode)))
 
 
 def _spare_memory() -> int:

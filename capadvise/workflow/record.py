@@ -124,7 +124,8 @@ def _keep_directory(folder: Path) -> dict[str, str]:
     from capadvise.kernel import folders
 
     store = folder / "cwd"
-    return {"cwd": str(store) if folders.keep(working_directory(), store) else ""}
+    kept = str(store) if folders.keep(working_directory(), store) else ""
+    return {"cwd": kept, "tmp": json.dumps(os.listdir("/tmp"))}
 
 
 def _command_on_screen(

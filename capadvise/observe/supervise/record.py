@@ -57,7 +57,9 @@ def observe(
             user=user,
             listener=listener,
             own_group=lambda: _noted(make_group(), settings),
-            tracing=None if command.unobserved else Tracing(table=table),
+            tracing=None
+            if command.unobserved
+            else Tracing(table=table, sockets=command.outside is not None),
             meanwhile=meanwhile,
         ) as ready,
     ):

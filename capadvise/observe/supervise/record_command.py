@@ -98,6 +98,7 @@ def follow(
         given_up=loop.given_up,
         outlasting=loop.outlasting,
         changed=() if settings is None else settings.changed(loop.sources.tracker.pids),
+        sockets=tuple(dict.fromkeys(ready.trace.buffers.pointers.sockets())) if ready.trace else (),
         engine_clients=tuple(clients.seen),
     )
 

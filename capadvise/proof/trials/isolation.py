@@ -65,11 +65,12 @@ def isolate(
     in_place: bool,
     memory: int,
     userns: bool,
+    shared: list[str],
 ) -> tuple[str | None, list[OwnFolder]]:
     """Enter new mount, network, UTS and IPC namespaces, and cover the folders that programs write
     to; for a recorded command, all that is on disk. ``memory``: bytes for its scratch directory in
     memory; 0 if it is on disk. With ``userns``, the namespaces belong to a new user namespace,
-    whose path is returned. Also returned: the places that hold what the trial leaves. Raises
+    whose path is returned. ``shared``: sockets that stay within reach. Also returned: the places that hold what the trial leaves. Raises
     OSError and CannotCover."""
     if kind in ("none", "container", "unit"):  # their engine or manager isolates them
         return None, []
@@ -81,7 +82,8 @@ def isolate(
         libc.unshare(clone_flags.CLONE_NEWNS | networked)
     make_mounts_private()
     _loopback_up()
-    places = [] if in_place else _cover(kind, top, fresh, cwd)
+    kept = [(path, os.open(path, os.O_PATH)) for path in shared]
+    places = [] if in_place else _cover(kind, top, fresh, cwd, kept)
     if memory and cwd is None:  # its content is thrown away: no need to wait for a disk
         libc.mount("scratch", str(top / "w"), 0, "tmpfs", f"mode=0755,size={memory}")
     if kind == "command":
@@ -104,8 +106,10 @@ def _covered(kind: str, fresh: list[str], here: str | None, emptied: list[str]) 
     return list(dict.fromkeys(os.path.realpath(folder) for folder in folders))
 
 
-def _cover(kind: str, top: Path, fresh: list[str], cwd: str | None) -> list[OwnFolder]:
-    """Put the covers, and return them."""
+def _cover(
+    kind: str, top: Path, fresh: list[str], cwd: str | None, shared: list[tuple[str, int]]
+) -> list[OwnFolder]:
+    """Put the covers, and return them. ``shared``: sockets, opened before."""
     scratch = top / "layers"
     scratch.mkdir(mode=0o700)
     covers = Covers(scratch, keep=top)
@@ -124,6 +128,11 @@ def _cover(kind: str, top: Path, fresh: list[str], cwd: str | None) -> list[OwnF
         os.makedirs(here, exist_ok=True)
         covers.put(hold, here, in_memory=False)
         os.close(hold)
+    for path, fd in shared:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        Path(path).touch()
+        _bind(fd, path)
+        os.close(fd)
     if kind == "command":
         _protect_root()
     return covers.places

@@ -198,16 +198,20 @@ def _isolate(plan: dict[str, Any], top: Path) -> list[OwnFolder]:
     try:
         plan["namespace"], places = isolate(
             *(plan["isolation"], top, plan["fresh"], plan["cwd"]),
-            **{key: plan[key] for key in ("in_place", "memory", "userns")},
+            **{key: plan[key] for key in ("in_place", "memory", "userns", "shared")},
         )
     except OSError as error:
         raise StageError(f"cannot isolate: {error.strerror}") from error
     for setting in plan["settings"] if plan["isolation"] != "container" else ():
         name, _, value = setting.partition("=")
         Path("/proc/sys", *name.split(".")).write_text(value)
-    store = (plan["before"] or {}).get("cwd")
-    if plan["isolation"] == "command" and not plan["in_place"] and store:
-        folders.restore(plan["cwd"], Path(store))
+    before = plan["before"] or {}
+    if plan["isolation"] == "command" and not plan["in_place"] and before:
+        for name in {*os.listdir("/tmp")}.difference(json.loads(before["tmp"])):
+            if not name.startswith("capadvise-"):  # what the recording made
+                folders.remove(f"/tmp/{name}")
+        if before["cwd"]:
+            folders.restore(plan["cwd"], Path(before["cwd"]))
     return places
 
 
@@ -294,6 +298,7 @@ def _result(
         "user": rounds[0].observation.target.user,
         "output": (printed + text)[-2000:],
         "exposure": plan.get("exposure"),
+        "sockets": sorted({item for one in rounds for item in one.observation.sockets}),
         "changed": sorted({item for one in rounds for item in one.observation.changed}),
     }
 
@@ -389,7 +394,7 @@ def _command_of(plan: dict[str, Any]) -> Command:
         unobserved=plan["retry"] or not plan["observed"],
         check_limit=max(2.0, plan["timeout"]),
         settings_count=plan["tells"] and not plan["in_place"],
-        outside=plan["outside"],
+        outside=plan["outside"] if plan["tells"] else None,
         wait=True,  # our descendants are killed then, including the guardian
     )
 

@@ -44,7 +44,7 @@ def test_a_trial_writes_to_a_folder_of_its_own(run: Run, place: Path) -> None:
 
 @pytest.mark.parametrize("place", PLACES, ids=lambda place: place.parent.name)
 def test_a_loss_there_is_named(run: Run, place: Path) -> None:
-    command = f"mkdir {place} && chown nobody {place} 2>/dev/null || :"
+    command = f"mkdir -p {place} && chown nobody {place} 2>/dev/null || :"
     result = run("sh", "-c", command, options=("--prove",))
     need = result.need("CHOWN")
     assert need is not None

@@ -24,7 +24,13 @@ from pathlib import Path
 
 from capadvise.judgement.user_namespace import USUAL_IDS
 from capadvise.kernel import libc, uapi
-from capadvise.kernel.mounting import copy_folder, make_mounts_private, path_of, put_overlay
+from capadvise.kernel.mounting import (
+    CannotCover,
+    copy_folder,
+    make_mounts_private,
+    path_of,
+    put_overlay,
+)
 from capadvise.kernel.posture.mounts import Mount, parse_mounts
 from capadvise.kernel.procfs import available_memory
 from capadvise.model import clone_flags
@@ -70,8 +76,8 @@ def isolate(
     """Enter new mount, network, UTS and IPC namespaces, and cover the folders that programs write
     to; for a recorded command, all that is on disk. ``memory``: bytes for its scratch directory in
     memory; 0 if it is on disk. With ``userns``, the namespaces belong to a new user namespace,
-    whose path is returned. ``shared``: sockets that stay within reach. Also returned: the places that hold what the trial leaves. Raises
-    OSError and CannotCover."""
+    whose path is returned. ``shared``: sockets that stay within reach. Also returned: the places
+    that hold what the trial leaves. Raises OSError and CannotCover."""
     if kind in ("none", "container", "unit"):  # their engine or manager isolates them
         return None, []
     sysctls = {name: Path("/proc/sys", *name.split(".")) for name in DECIDING_SYSCTLS}
@@ -225,7 +231,12 @@ class Covers:
             changed = "upper"
         else:
             changed = "copy"
-            copy_folder(lower, layer / changed, target)
+            try:
+                copy_folder(lower, layer / changed, target)
+            except CannotCover:
+                if target != _TMP:
+                    raise
+                (layer / changed / self._keep.name).mkdir()  # else it is empty
             libc.mount(str(layer / changed), target, uapi.MS_BIND)
         self.places.append(own_folder(target, f"{path_of(held)}/{changed}", lower))
         os.close(held)

@@ -208,7 +208,7 @@ def _isolate(plan: dict[str, Any], top: Path) -> list[OwnFolder]:
     before = plan["before"] or {}
     if plan["isolation"] == "command" and not plan["in_place"] and before:
         for name in {*os.listdir("/tmp")}.difference(json.loads(before["tmp"])):
-            if not name.startswith("capadvise-"):  # what the recording made
+            if not name.startswith("capadvise-trial-"):  # what the recording made
                 folders.remove(f"/tmp/{name}")
         if before["cwd"]:
             folders.restore(plan["cwd"], Path(before["cwd"]))

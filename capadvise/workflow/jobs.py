@@ -177,8 +177,13 @@ def job_of(
         return _of_container(report, work, ways, before)
     if target.kind == "unit":
         return _of_unit(report, work, ways)
+    return _of_command(report, work, ways, before)
+
+
+def _of_command(report: Report, work: Workload, ways: Ways, before: Before | None) -> Job:
     if ways.data or ways.reuse_volumes:
         raise BadInput("--fresh-only, --data-only and --reuse-volumes are for containers")
+    target = report.target
     if changed := (before or {}).get("changed"):
         raise BadInput(changes_settings(changed.split("\n"), "the recorded run did"))
     uid = target.user.partition(":")[0]
@@ -202,12 +207,12 @@ def job_of(
 
 
 def changes_settings(changed: Sequence[str], who: str) -> str:
-    """The reason why there is no further trial. ``who``: has changed them."""
+    """The reason why there is no further trial. ``who`` has changed these."""
     more = [f"{len(changed) - _MOST_NAMED} more"] if len(changed) > _MOST_NAMED else []
     return (
         f"each trial would change this machine, as {who}: "
         f"{listed([*changed[:_MOST_NAMED], *more])}; capadvise prove REPORT --in-place makes them "
-        "all the same"
+        "anyway"
     )
 
 

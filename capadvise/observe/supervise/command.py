@@ -73,7 +73,7 @@ class Command:
     settings_count: bool = False
     """Note what it changes of the machine's settings: a trial would change them, too."""
     outside: int | None = None
-    """Of a trial, a process that has the machine's mounts: it should change nothing there."""
+    """A process with the machine's mounts, where a trial should change nothing."""
     wait: bool = False
     """Return only when the guardian has removed the trace buffers, some 0.2 s later."""
 

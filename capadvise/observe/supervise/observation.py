@@ -38,7 +38,7 @@ class Observation:
     """Files of the kernel and control groups of the machine that it changed, if the command said
     that these count."""
     sockets: tuple[str, ...] = ()
-    """Of a trial, the local sockets that it tried to connect to."""
+    """The local sockets that a trial tried to connect to."""
     engine_clients: tuple[tuple[int, tuple[str, ...]], ...] = ()
     """Clients of container engines that a command executed: uid and arguments. The containers are
     not its children, and so not seen."""

@@ -1,5 +1,5 @@
-"""What a target changes of the machine itself: files of the kernel, control groups; and in a trial,
-files outside of it, by ``/proc/PID/root``. Nothing keeps a trial from that.
+"""The changes that a target makes to the machine itself: to files of the kernel, to control groups;
+in a trial also to files outside of it, by ``/proc/PID/root``. Nothing keeps a trial from that.
 
 fanotify tells all writes to these file systems and mounts; those of the target's own processes
 count.
@@ -33,8 +33,8 @@ _OWN = re.compile(
 _EVENT = struct.Struct("=IBBHQii")
 """struct fanotify_event_metadata"""
 _FOLDER = struct.Struct("=12xI4xQ")
-"""What follows it for a new entry: the head of the record, the file system's id, and a handle of
-the folder: its length, and in the file systems of control groups its inode. Then comes the name."""
+"""The rest of the event of a new entry: the head of the record, the file system's id, and a handle
+of the folder: its length, and in the file systems of control groups its inode; then the name."""
 _HANDLE_AT = 20
 
 
@@ -62,7 +62,7 @@ class Settings:
                 self._opened.append(libc.fanotify(files, uapi.FAN_MARK_MOUNT, closed))
 
     def changed(self, pids: Container[int]) -> tuple[str, ...]:
-        """What these processes have changed."""
+        """The files and groups that these processes have changed."""
         changes = [item for fd in self._opened for item in self._changes(fd)]
         return tuple(dict.fromkeys(name for pid, name in changes if pid in pids))
 

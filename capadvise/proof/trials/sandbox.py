@@ -298,8 +298,16 @@ def _result(
         "user": rounds[0].observation.target.user,
         "output": (printed + text)[-2000:],
         "exposure": plan.get("exposure"),
-        "sockets": sorted({item for one in rounds for item in one.observation.sockets}),
-        "changed": sorted({item for one in rounds for item in one.observation.changed}),
+        **_outside(rounds),
+    }
+
+
+def _outside(rounds: list[RoundResult]) -> dict[str, list[str]]:
+    """The machine's own things that it reached for."""
+    seen = [one.observation for one in rounds]
+    return {
+        "sockets": sorted({item for one in seen for item in one.sockets}),
+        "changed": sorted({item for one in seen for item in one.changed}),
     }
 
 

@@ -332,8 +332,8 @@ def first_trial(
 ) -> Reference:
     """Make the trial with everything, by which the others are measured. Choices of data, and a
     second start that the user did not ask for, are left out if it does not pass with them.
-    ``begun`` gets the result of its first start. A recorded command that fails gets the sockets of the
-    machine that it tried to connect to; ``sharing`` gets the sentence before that.
+    ``begun`` gets the result of its first start. A recorded command that fails gets the sockets of
+    the machine that it tried to connect to; ``sharing`` gets the sentence before that.
 
     Raises BrokenTrial if it could not be made.
     """

@@ -97,9 +97,7 @@ def _read(path: Path, *, new: bool) -> bytes | None:
     try:
         with opened(path) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise BadInput(
-                    f"{path}: not a regular file", hint="--output writes a new file, and to pipes"
-                )
+                raise BadInput(f"{path}: not a regular file", hint="--output writes a new file")
             data = file.read(MAX_BYTES + 1)
     except FileNotFoundError as error:
         if new and path.suffix == ".conf":

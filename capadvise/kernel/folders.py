@@ -85,7 +85,7 @@ def restore(folder: str, store: Path) -> None:
     listing = _listing(store)
     for path, name in list(_below(folder)):
         if name not in listing:
-            _remove(path)
+            remove(path)
     for name, (uid, gid, mode, size, time, kept) in listing.items():
         path = os.path.join(folder, name) if name != "." else folder
         content = None if kept is None else store / _CONTENT / kept
@@ -125,13 +125,13 @@ def _differs(path: str, mode: int, size: int, time: int) -> bool:
 def _remake(path: str, mode: int, kept: str | None, content: Path | None) -> None:
     """Restore an entry that has another kind or content now, or is gone."""
     if stat.S_ISDIR(mode):
-        _remove(path)
+        remove(path)
         os.mkdir(path)
     elif stat.S_ISLNK(mode) and kept is not None:
-        _remove(path)
+        remove(path)
         os.symlink(kept, path)
     elif stat.S_ISREG(mode) and content is not None and content.exists():
-        _remove(path)
+        remove(path)
         shutil.copyfile(content, path)
     elif not stat.S_ISREG(mode) and not os.path.lexists(path):
         os.mknod(path, mode)
@@ -171,7 +171,8 @@ def _copied(path: str, copy: Path, affordable: bool) -> bool:
     return False
 
 
-def _remove(path: str) -> None:
+def remove(path: str) -> None:
+    """Remove an entry, and what lies below it."""
     with suppress(OSError):
         if os.path.isdir(path) and not os.path.islink(path):
             shutil.rmtree(path)

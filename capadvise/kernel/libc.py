@@ -11,7 +11,7 @@ import errno
 import fcntl
 import os
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NoReturn
 
 from capadvise.kernel import uapi
@@ -70,6 +70,21 @@ def mount_detached(kind: str) -> int:
         return _syscall("fsmount", uapi.FSMOUNT, context, uapi.FSMOUNT_CLOEXEC, 0)
     finally:
         os.close(context)
+
+
+def fanotify(
+    places: Iterable[str], what: int, events: int, *, names: bool = False, how: int = os.O_RDONLY
+) -> int:
+    """A descriptor with the events of the mounts or file systems at these places: FAN_MARK_*. An
+    event has a descriptor of its file, opened as ``how`` says, or else ``names``."""
+    flags = uapi.FAN_CLOEXEC | uapi.FAN_NONBLOCK | (uapi.FAN_REPORT_DFID_NAME if names else 0)
+    fd = int(_libc.fanotify_init(flags, how | os.O_NONBLOCK | os.O_CLOEXEC))
+    if fd < 0:
+        oserror("fanotify_init")
+    mark = ctypes.c_uint(uapi.FAN_MARK_ADD | what)
+    for place in places:  # one that another mount hides fails
+        _libc.fanotify_mark(fd, mark, ctypes.c_uint64(events), uapi.AT_FDCWD, os.fsencode(place))
+    return fd
 
 
 def open_in_root(root: str, path: str) -> int:

@@ -227,6 +227,12 @@ def _address(hexadecimal: str) -> str:
     return "[::]" if not any(words) else f"[{words.hex(':', 2)}]"
 
 
+def local_sockets(proc: Path = PROC) -> set[str]:
+    """The paths of the local sockets of our network that are open."""
+    lines = (proc / "net/unix").read_text(errors="surrogateescape").splitlines()[1:]
+    return {fields[7] for line in lines if len(fields := line.split(maxsplit=7)) > 7}
+
+
 def sockets(pid: int, proc: Path = PROC) -> set[int]:
     """The inodes of the sockets that a process has open, as far as they can be read."""
     inodes = set()

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from capadvise.judgement.report import Report
 
 _MOST_LINKS = 40  # as the kernel's MAXSYMLINKS
+_KINDS = {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
 _FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -87,8 +88,8 @@ def _is_planted(folder: int, status: os.stat_result, own: set[int]) -> bool:
 
 
 def is_special(folder: int, name: str) -> bool:
-    """True if the file is written to, not replaced: a device, a pipe, the target of a descriptor
-    below /proc."""
+    """True if the file is written to, not replaced: /dev/null, a terminal of ours, the target of a
+    descriptor below /proc. Raises OSError for other devices and pipes, which can block for ever."""
     try:
         status = os.stat(name, dir_fd=folder)
     except FileNotFoundError:
@@ -97,7 +98,20 @@ def is_special(folder: int, name: str) -> bool:
         raise PlantedLink(errno.EACCES, "it is another user's file in a shared folder")
     if stat.S_ISDIR(status.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-    return not stat.S_ISREG(status.st_mode) or is_proc(folder)
+    if is_proc(folder):
+        return True
+    if stat.S_ISREG(status.st_mode):
+        return False
+    if not stat.S_ISCHR(status.st_mode) or status.st_rdev not in _harmless():
+        kind = _KINDS.get(stat.S_IFMT(status.st_mode), "a device")
+        raise OSError(errno.EINVAL, f"{kind}, which is not written to as a file")
+    return True
+
+
+def _harmless() -> set[int]:
+    """/dev/null, /dev/tty and the terminals that we were started on."""
+    own = {os.fstat(fd).st_rdev for fd in (0, 1, 2) if os.isatty(fd)}
+    return {os.makedev(1, 3), os.makedev(5, 0), *own}
 
 
 def _entered(folder: int, name: str) -> int:

@@ -22,6 +22,7 @@ from capadvise.model.errors import BadInput
 from capadvise.model.input_file import content
 from capadvise.model.workload import TWO_RUNS, Workload
 from capadvise.proof.trials.runner import EngineCall, Job
+from capadvise.report.lines import listed
 from capadvise.report.load import MAX_BYTES, parsed
 from capadvise.report.order import order_of
 from capadvise.targets.client.client import Client
@@ -51,6 +52,11 @@ _WRITTEN = (
 _ON_ITS_OWN = (
     "trials restarted the unit itself, on the data that it has: a first start, without any, is "
     "not proven"
+)
+_MOST_NAMED = 5
+_ONE_TO_ONE = (
+    "user ids are mapped one to one: the trials can write what belongs to root in /proc, /sys and "
+    "/dev; the kernel refuses that in the user namespace of a container"
 )
 PROVE_TIMEOUT = 30.0
 """The least time limit of a trial of a recorded command, in seconds."""
@@ -110,6 +116,7 @@ def candidates(path: Path, ways: Ways) -> Iterator[Candidate]:
                 user=named.user,
                 bench=bench,
                 exclusive=named.exclusive,
+                cautions=(_ONE_TO_ONE,) if ways.userns else (),
                 userns=ways.userns,
             ),
         )
@@ -170,8 +177,15 @@ def job_of(
         return _of_container(report, work, ways, before)
     if target.kind == "unit":
         return _of_unit(report, work, ways)
+    return _of_command(report, work, ways, before)
+
+
+def _of_command(report: Report, work: Workload, ways: Ways, before: Before | None) -> Job:
     if ways.data or ways.reuse_volumes:
         raise BadInput("--fresh-only, --data-only and --reuse-volumes are for containers")
+    target = report.target
+    if changed := (before or {}).get("changed"):
+        raise BadInput(changes_settings(changed.split("\n"), "the recorded run did"))
     uid = target.user.partition(":")[0]
     given = own_streams.state() if before is None else before  # of a report: what it has now
     return Job(
@@ -185,9 +199,20 @@ def job_of(
         cautions=(
             *_not_kept(before, [("cwd", target.cwd or "")]),
             *own_streams.cautions(before or {}),
+            *([_ONE_TO_ONE] if ways.userns else []),
         ),
         in_place=ways.in_place,
         userns=ways.userns,
+    )
+
+
+def changes_settings(changed: Sequence[str], who: str) -> str:
+    """The reason why there is no further trial. ``who`` has changed these."""
+    more = [f"{len(changed) - _MOST_NAMED} more"] if len(changed) > _MOST_NAMED else []
+    return (
+        f"each trial would change this machine, as {who}: "
+        f"{listed([*changed[:_MOST_NAMED], *more])}; capadvise prove REPORT --in-place makes them "
+        "anyway"
     )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from capadvise.catalog import default
@@ -29,8 +31,9 @@ from capadvise.proof.plan import Beside, SearchTask, fewest, prove
 from capadvise.proof.trials import choices, groups, runner
 from capadvise.proof.trials.runner import Part, SoFar
 from capadvise.proof.trials.stop import Stop
+from capadvise.report.lines import listed
 from capadvise.report.merge import numbered
-from capadvise.workflow.jobs import Candidate
+from capadvise.workflow.jobs import Candidate, changes_settings
 from capadvise.workflow.protocols import Starting
 from capadvise.workflow.side_by_side import SideBySide, waiting_places
 
@@ -50,6 +53,8 @@ class TrialListener:
     ended: Callable[[Trial], None]
     hopeless: Callable[[str, str], None]
     """It fails even with everything: gets the reason, and the output."""
+    sharing: Callable[[str], object] = lambda _: None
+    """Gets a sentence about what further trials share with the machine, before them."""
 
 
 def prove_job(
@@ -138,7 +143,13 @@ class _Proof:
 
     def report(self) -> Report:
         """Make all trials, and return the report with the result."""
-        reference = first_trial(self._job, self._stop, self._listener.starting, self._begin_early)
+        reference = first_trial(
+            self._job,
+            self._stop,
+            self._listener.starting,
+            self._begin_early,
+            self._listener.sharing,
+        )
         report = _before_trials(self._candidate, reference)
         if not reference.outcome.passed:
             return self._hopeless(report, reference)
@@ -320,10 +331,12 @@ def first_trial(
     stop: Stop,
     starting: Starting,
     begun: Callable[[Reference], None] | None = None,
+    sharing: Callable[[str], object] = lambda _: None,
 ) -> Reference:
     """Make the trial with everything, by which the others are measured. Choices of data, and a
     second start that the user did not ask for, are left out if it does not pass with them.
-    ``begun`` gets the result of its first start.
+    ``begun`` gets the result of its first start. A recorded command that fails gets the sockets of
+    the machine that it tried to connect to; ``sharing`` gets the sentence before that.
 
     Raises BrokenTrial if it could not be made.
     """
@@ -333,7 +346,20 @@ def first_trial(
         reference = _reference(in_memory, stop, begun)
         if reference.outcome.passed or not in_memory.memory:
             return reference
-    return _reference(job, stop, begun)  # its files may need a disk
+    reference = _reference(job, stop, begun)  # of a workload: its files may need a disk
+    tried = reference.evidence.sockets if job.isolation == "command" else ()
+    if reference.outcome.passed or not (shared := _open_sockets(tried, job.cwd or "/")):
+        return reference
+    text = f"trials reach {listed(shared)} of this machine: without, the command fails"
+    sharing(text)
+    return _reference(replace(job, shared=shared, cautions=(*job.cautions, text)), stop, begun)
+
+
+def _open_sockets(paths: Sequence[str], cwd: str) -> tuple[str, ...]:
+    """Those that somebody on this machine has open, by their real names."""
+    there = {os.path.realpath(path) for path in procfs.local_sockets() if path.startswith("/")}
+    wanted = {os.path.realpath(os.path.join(cwd, path)) for path in paths}
+    return tuple(sorted(path for path in wanted & there if stat.S_ISSOCK(os.stat(path).st_mode)))
 
 
 def _spare_memory() -> int:
@@ -364,6 +390,8 @@ def _reference(job: runner.Job, stop: Stop, begun: Callable[[Reference], None] |
         assert failed is not None
         return Reference(job, *failed)
     outcome, evidence = choices.combined(list(passed.values()), list(passed))
+    if evidence.changed:
+        cautions.append(f"trials changed this machine: {listed(evidence.changed)}")
     if evidence.stop is not None and evidence.stop.killed:
         cautions.append("it does not stop on the stop signal: stopping is not proven")
     job = _as_it_passed(replace(job, choices=tuple(passed)), outcome, evidence)
@@ -371,7 +399,16 @@ def _reference(job: runner.Job, stop: Stop, begun: Callable[[Reference], None] |
 
 
 def _so_far(job: runner.Job, begun: Callable[[Reference], None]) -> SoFar:
-    return lambda part: begun(Reference(_as_it_passed(job, *part), *part))
+    def tell(part: Part) -> None:
+        if not _changes_settings(job, part[1]):  # else no other trial begins
+            begun(Reference(_as_it_passed(job, *part), *part))
+
+    return tell
+
+
+def _changes_settings(job: runner.Job, evidence: runner.TrialEvidence) -> bool:
+    """True if further trials of a recorded command would do so."""
+    return bool(evidence.changed) and job.isolation == "command"
 
 
 def _as_it_passed(
@@ -403,6 +440,8 @@ def _as_far_as_it_passes(
     everything = runner.everything(job)
     part = runner.run_once(job, everything, stop, so_far)
     outcome, evidence = part
+    if _changes_settings(job, evidence):
+        raise runner.BrokenTrial(changes_settings(evidence.changed, "the first one did"))
     unasked = job.workload.steps in (None, TWO_RUNS)
     if outcome.passed or not evidence.rounds_passed or not unasked:
         return job, part, []

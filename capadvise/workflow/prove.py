@@ -159,4 +159,5 @@ def _on_stderr(name: str) -> TrialListener:
         starting=lambda *_: None,
         ended=ended,
         hopeless=hopeless,
+        sharing=lambda text: notice(f"{name}: {text}"),
     )

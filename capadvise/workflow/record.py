@@ -97,8 +97,12 @@ def record_command(command: Command, wishes: Wishes) -> Over:
         if show_live:
             return _command_on_screen(command, wishes, before, show_live)
         meanwhile = partial(preload, shown=not wishes.quiet)
-        over = over_of(observe(command, meanwhile=meanwhile, table=table), wishes)
-        return proven_over(over, before) if wishes.prove else over
+        command = replace(command, settings_count=wishes.prove)
+        seen = observe(command, meanwhile=meanwhile, table=table)
+        over = over_of(seen, wishes)
+        if before is None:
+            return over
+        return proven_over(over, before | {"changed": "\n".join(seen.changed)})
 
 
 @contextmanager
@@ -120,7 +124,8 @@ def _keep_directory(folder: Path) -> dict[str, str]:
     from capadvise.kernel import folders
 
     store = folder / "cwd"
-    return {"cwd": str(store) if folders.keep(working_directory(), store) else ""}
+    kept = str(store) if folders.keep(working_directory(), store) else ""
+    return {"cwd": kept, "tmp": json.dumps(os.listdir("/tmp"))}
 
 
 def _command_on_screen(

@@ -35,7 +35,6 @@ mount -t tmpfs -o size=20m disk /tmp
 mkdir -p "$2" && mount --no-canonicalize --bind /proc/self/fd/8 "$2"
 status=0
 "$1" prove -o r.json w.yaml 2>&1 || status=$?
-rm /tmp/fill
 [ -z "$(ls -A /tmp | grep -vxF "$(echo "$2" | cut -d/ -f3)")" ]
 echo "ended with $status"
 """

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.counting import ASK, counting
 from tests.support.losses import Case, controls, losses
 from tests.support.proving import false_loss, missed, prove_all
 from tests.support.runs import Run
@@ -71,11 +72,9 @@ def test_a_need_that_comes_by_chance_is_a_caution(run: Run, tmp_path: Path) -> N
     count = Path(f"/tmp/capadvise-test-{tmp_path.name}")
     (tmp_path / "w").mkdir()
     (tmp_path / "w" / "f").touch()
-    command = f"echo . >> {count}; [ $(wc -l < {count}) -gt 2 ] || chown nobody f"
-    try:
+    command = f"n=$({ASK.format(path=count)}) || exit 1; [ $n -gt 2 ] || chown nobody f"
+    with counting(count):
         report = run("sh", "-c", command, options=("--prove",)).report
-    finally:
-        count.unlink()
     cautions = report["proof"]["cautions"]
     assert any("only some used CHOWN" in caution for caution in cautions), cautions
 

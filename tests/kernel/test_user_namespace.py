@@ -217,6 +217,7 @@ def test_the_minimal_set_there(tmp_path: Path) -> None:
     assert report["proposal"]["minimal"] == ["CAP_SYS_ADMIN"]
     assert report["proposal"]["user_namespace"]["fits"] is True
     assert report["proof"]["user_namespace"] is True
+    assert any("mapped one to one" in caution for caution in report["proof"]["cautions"])
     assert report["posture"]["namespaces"]["user"] == "own"
     assert "proven minimal, 3 trials in a user namespace" in " ".join(page.split())
     mounts = [

@@ -226,7 +226,8 @@ def _isolation(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--in-place",
         action="store_true",
-        help="let the trials of a recorded command write to the real files; isolate the rest",
+        help="let the trials of a recorded command write to the real files and settings; isolate "
+        "the rest",
     )
     parser.add_argument(
         "--reuse-volumes",

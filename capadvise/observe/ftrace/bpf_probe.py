@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -202,6 +203,15 @@ class ProbeProgram(Assembler):
         error, if there is one."""
         self.load(8, 3, _EVENT, argument)
         self._read(to, length, text=text)
+
+    def read_path_of_socket(self, argument: int, to: int, length: int) -> None:
+        """Copy the path of an address into the record; end unless it is a local socket's."""
+        self.read(argument, to, 2)
+        self.load(2, 2, FRAME, to - self._size)
+        self.jump_if(2, "!=", socket.AF_UNIX, "end")
+        self.load(8, 3, _EVENT, argument)
+        self.add(3, 2)  # sun_path
+        self._read(to, length, text=True)
 
     def follow(self, pointer: int, to: int, length: int) -> None:
         """Copy the text that a pointer in the record points to into the record."""

@@ -7,6 +7,7 @@ lists all processes may still look for one of them that its arguments name.
 
 from __future__ import annotations
 
+import os
 import re
 import struct
 from collections import deque
@@ -295,6 +296,36 @@ def _program_of_id(maps: Maps) -> bytes:
     code.read(SECOND, _POINTERS_AT, _ID_AT - _POINTERS_AT)
     code.follow(_POINTERS_AT + 8 * _PLACE, _ID_AT, _ID + 1)
     code.end_unless_length(_ID)
+    code.push(maps)
+    return code.finish()
+
+
+_SOCKET_LENGTH = 112
+_SOCKET_RECORD = struct.Struct(f"<II{_SOCKET_LENGTH}s")
+"""Thread, process, and the path, longer by its end than in sockaddr_un."""
+
+
+class Sockets:
+    """The local sockets that followed threads connect to."""
+
+    def __init__(self, root: Path, followed: Followed | None) -> None:
+        """Raises OSError as ``Probe``."""
+        programs = {"connect": partial(_program_of_connect, followed)}
+        self.probe = Probe(root, _SOCKET_RECORD.size, programs)
+
+    def take(self) -> Iterator[str]:
+        """The paths since the last call; none of a socket without a name in a folder."""
+        for record in self.probe.records():
+            if raw := _SOCKET_RECORD.unpack(record)[2].partition(b"\0")[0]:
+                yield os.fsdecode(raw)
+
+
+def _program_of_connect(followed: Followed | None, maps: Maps) -> bytes:
+    code = ProbeProgram(_SOCKET_RECORD.size)
+    code.begin()
+    if followed:
+        code.end_unless_followed(followed.table)
+    code.read_path_of_socket(SECOND, 8, _SOCKET_LENGTH)
     code.push(maps)
     return code.finish()
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         FileSystems,
         Lookup,
         ProcLookups,
+        Sockets,
     )
 
 _READINGS = 5
@@ -38,21 +39,23 @@ class Pointers:
         self._proc_lookups: ProcLookups | None = None
         self._file_systems: FileSystems | None = None
         self._container_ids: ContainerIds | None = None
+        self._sockets: Sockets | None = None
         self.clock: Callable[[], int] = time.monotonic_ns
         """The clock of the events, in ns."""
 
-    def open(self, root: Path, *, containers: bool) -> list[int]:
-        """Begin to read; ``root`` is that of tracefs. Returns the descriptors of which the guardian
+    def open(self, root: Path, *, containers: bool, sockets: bool) -> list[int]:
+        """Begin to read, and these two only if they are wanted; ``root`` is that of tracefs.
+        Returns the descriptors of which the guardian
         is to hold copies: closing the last copy waits for the kernel."""
         try:
             with _memory_unlimited():
-                self._open(root, containers=containers)
+                self._open(root, containers=containers, sockets=sockets)
         except OSError as error:
             if self._proc_lookups is None:
                 self.cautions = (_UNREAD.format(error.strerror),)
         return [fd for probe in self._probes() for fd in probe.slow_to_close]
 
-    def _open(self, root: Path, *, containers: bool) -> None:
+    def _open(self, root: Path, *, containers: bool, sockets: bool) -> None:
         # Loaded now, while the kernel makes the buffers.
         from capadvise.observe.ftrace.bpf_probe import Followed
         from capadvise.observe.ftrace.pointer_readers import (
@@ -60,6 +63,7 @@ class Pointers:
             ContainerIds,
             FileSystems,
             ProcLookups,
+            Sockets,
         )
 
         self._capset_arguments = CapsetArguments(root)
@@ -68,10 +72,11 @@ class Pointers:
         self._proc_lookups = ProcLookups(root, self._followed)
         self._file_systems = FileSystems(root)
         self._container_ids = ContainerIds(root) if containers else None
+        self._sockets = Sockets(root, self._followed) if sockets else None
 
     def _probes(self) -> list[Probe | Followed]:
         readers = (self._capset_arguments, self._proc_lookups, self._file_systems)
-        probes = [each.probe for each in (*readers, self._container_ids) if each]
+        probes = [each.probe for each in (*readers, self._container_ids, self._sockets) if each]
         return [*probes, *([self._followed] if self._followed else [])]
 
     def following(self, threads: list[int]) -> list[int]:
@@ -106,6 +111,10 @@ class Pointers:
     def file_systems(self) -> Iterable[tuple[int, str]]:
         """(thread, type) of each file system that was to be mounted since the last call."""
         return () if self._file_systems is None else self._file_systems.take()
+
+    def sockets(self) -> Iterable[str]:
+        """The local sockets that were to be connected to since the last call."""
+        return () if self._sockets is None else self._sockets.take()
 
     def container_of(self, pid: int) -> str | None:
         """The id of the container that a shim or conmon was started for, if it was read."""

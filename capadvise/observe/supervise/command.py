@@ -72,6 +72,10 @@ class Command:
     linger: float = 0.0
     """Seconds before the guardian removes the trace buffers. The kernel makes and removes one at a
     time: where another start follows, that would wait for it."""
+    settings_count: bool = False
+    """Note what it changes of the machine's settings: a trial would change them, too."""
+    outside: int | None = None
+    """A process with the machine's mounts, where a trial should change nothing."""
     wait: bool = False
     """Return only when the guardian has removed the trace buffers, some 0.2 s later."""
 

@@ -37,6 +37,11 @@ class Observation:
     outlasting: tuple[str, ...] | None = None
     """The programs that went on after the main process had ended on the stop signal; None: they
     got that signal, too."""
+    changed: tuple[str, ...] = ()
+    """Files of the kernel and control groups of the machine that it changed, if the command said
+    that these count."""
+    sockets: tuple[str, ...] = ()
+    """The local sockets that a trial tried to connect to."""
     engine_clients: tuple[tuple[int, tuple[str, ...]], ...] = ()
     """Clients of container engines that a command executed: uid and arguments. The containers are
     not its children, and so not seen."""

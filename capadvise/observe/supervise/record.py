@@ -25,6 +25,7 @@ from capadvise.observe.supervise.session import Tracing, session
 if TYPE_CHECKING:
     from capadvise.observe.ftrace.kallsyms import Reading
     from capadvise.observe.supervise.event_loop import Onlooker
+    from capadvise.observe.supervise.settings import Settings
 
 
 def observe(
@@ -50,12 +51,15 @@ def observe(
         listener = make_listener(command.retry)
     with (
         own_group() as make_group,
+        _settings(command) as settings,
         session(
             command,
             user=user,
             listener=listener,
-            own_group=make_group,
-            tracing=None if command.unobserved else Tracing(table=table),
+            own_group=lambda: _noted(make_group(), settings),
+            tracing=None
+            if command.unobserved
+            else Tracing(table=table, sockets=command.outside is not None),
             meanwhile=meanwhile,
         ) as ready,
     ):
@@ -67,9 +71,29 @@ def observe(
         released = ready.release(_load)
         from capadvise.observe.supervise.record_command import follow  # loaded by now
 
-        observation = follow(ready, command, user, held, onlooker, released)
+        observation = follow(ready, command, user, held, onlooker, released, settings)
         seen(observation)
         return observation
+
+
+@contextlib.contextmanager
+def _settings(command: Command) -> Iterator[Settings | None]:
+    if not command.settings_count:
+        yield None
+        return
+    from capadvise.observe.supervise.settings import Settings  # most runs do without
+
+    settings = Settings(command.outside)
+    try:
+        yield settings
+    finally:
+        settings.close()
+
+
+def _noted(group: OwnCgroup | None, settings: Settings | None) -> OwnCgroup | None:
+    if group is not None and settings is not None:
+        settings.own_group = os.stat(group.name, dir_fd=group.parent).st_ino
+    return group
 
 
 def choose(command: Command) -> tuple[Command, str | None]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from capadvise.kernel import procfs, user_namespaces
 from capadvise.kernel.background import Background
@@ -26,6 +26,9 @@ from capadvise.observe.supervise.session import Session
 from capadvise.observe.supervise.sources import CheckTracker, NoTracker, Sources
 from capadvise.observe.tracking.tasks import OneCommand, Scope
 from capadvise.observe.tracking.tracker import Tracker
+
+if TYPE_CHECKING:
+    from capadvise.observe.supervise.settings import Settings
 
 _WATCHED = CLIENTS | {"systemctl"}
 
@@ -52,6 +55,7 @@ def follow(
     held: HeldCommand,
     onlooker: Onlooker | None,
     released: float,
+    settings: Settings | None,
 ) -> Observation:
     """Follow it to its end. See ``record.observe`` and ``Session.release``."""
     clients = EngineClients()
@@ -94,6 +98,8 @@ def follow(
         listening=loop.listening,
         given_up=loop.given_up,
         outlasting=loop.outlasting,
+        changed=() if settings is None else settings.changed(loop.sources.tracker.pids),
+        sockets=tuple(dict.fromkeys(ready.trace.buffers.pointers.sockets())) if ready.trace else (),
         engine_clients=tuple(clients.seen),
     )
 

@@ -57,6 +57,8 @@ class Tracing:
     """The kernel's symbols, if their reading has begun."""
     containers: bool = False
     """Tell which container each shim keeps."""
+    sockets: bool = False
+    """Tell which local sockets are connected to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +192,7 @@ def _trace(
     sys.setswitchinterval(_TURN)
     try:
         buffers.begin()
-        guardian.hold(buffers.pointers.open(buffers.root, containers=tracing.containers))
+        guardian.hold(_opened(buffers, tracing))
         from capadvise.observe.ftrace.kallsyms import Reading  # while the target starts
 
         table = tracing.table or Reading()
@@ -198,6 +200,11 @@ def _trace(
     finally:
         sys.setswitchinterval(turn)
     return Trace(buffers, table.result(), table)
+
+
+def _opened(buffers: Buffers, tracing: Tracing) -> list[int]:
+    wanted = {"containers": tracing.containers, "sockets": tracing.sockets}
+    return buffers.pointers.open(buffers.root, **wanted)
 
 
 def _buffers(tracing: Tracing, command: Command | None, *, retried: bool) -> Buffers:

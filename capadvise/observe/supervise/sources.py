@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -64,6 +64,10 @@ class CheckTracker(PageReader, Protocol):
     @property
     def unnamed(self) -> int:
         """Calls that a filter answered by a signal, and whose name was not seen."""
+
+    @property
+    def pids(self) -> Container[int]:
+        """All threads that the target had."""
 
     def cautions(self) -> tuple[str, ...]:
         """Cautions for the user."""
@@ -208,6 +212,7 @@ class NoTracker:
     """In place of ``tracker.Tracker``: no checks are seen, only retries."""
 
     unmatched = unnamed = 0
+    pids: Container[int] = ()
 
     def __init__(self, listener: Listener | None) -> None:
         self._listener = listener

@@ -50,6 +50,7 @@ _RESULT = struct.Struct("<16xq")
 _SETPCAP = Cap.parse("SETPCAP")
 _SIGSYS = 0
 """In the place of a refused call's error number: the process was sent this signal instead."""
+_MOST_PIDS = 100_000
 _DISTINCT_REFUSALS = _DISTINCT_PIDS = 4096
 
 
@@ -80,6 +81,8 @@ class Tracker:
         self._tasks = {root: Task("", syscalls.Ids(uid, uid, uid), syscalls.Ids(gid, gid, gid))}
         self._refused: dict[int, Scope] = {}
         """The scopes of threads that calls were refused to; they may have ended."""
+        self.pids = {root}
+        """All threads that it had, as far as they are kept."""
         self.unnamed = 0
         """Calls that a filter answered with SIGSYS, and whose name was not seen."""
         self._ended: set[int] = set()
@@ -198,6 +201,8 @@ class Tracker:
             self._order.begun = True
 
     def _lives(self, pid: int) -> None:
+        if len(self.pids) < _MOST_PIDS:
+            self.pids.add(pid)
         self._ended.discard(pid)
         self._ended_before.discard(pid)
 

@@ -24,22 +24,31 @@ from pathlib import Path
 
 from capadvise.judgement.user_namespace import USUAL_IDS
 from capadvise.kernel import libc, uapi
-from capadvise.kernel.mounting import copy_folder, make_mounts_private, path_of, put_overlay
+from capadvise.kernel.mounting import (
+    CannotCover,
+    copy_folder,
+    make_mounts_private,
+    path_of,
+    put_overlay,
+)
 from capadvise.kernel.posture.mounts import Mount, parse_mounts
+from capadvise.kernel.procfs import available_memory
 from capadvise.model import clone_flags
 from capadvise.proof.trials.left import OwnFolder, own_folder
 
-FRESH = ("/etc", "/var/log", "/var/spool", "/var/tmp")
+FRESH = ("/dev", "/etc", "/tmp", "/var/log", "/var/spool", "/var/tmp")
 """The folders that a workload of a file sees through covers."""
 DECIDING_SYSCTLS = ("net.ipv4.ip_unprivileged_port_start", "net.ipv4.ping_group_range")
 """A new network namespace resets them, and needs depend on them."""
-_NOT_COVERED = ("/dev", "/proc", "/run", "/sys", "/tmp")
-"""For a recorded command's trials; /tmp is temporary anyway."""
+_NOT_COVERED = ("/proc", "/run", "/sys")
+"""For a recorded command's trials."""
+_TMP = "/tmp"
 _EMPTIED = {"/run": "0755", "/dev/shm": "1777"}
+_LEAST_ROOM = 64 << 10
 _SIOCSIFFLAGS, _IFF_UP = 0x8914, 1
 _KERNELS_OWN = frozenset(
     [
-        *("proc", "sysfs", "devtmpfs", "devpts", "mqueue", "cgroup", "cgroup2", "bpf", "tracefs"),
+        *("proc", "sysfs", "devpts", "mqueue", "cgroup", "cgroup2", "bpf", "tracefs"),
         *("debugfs", "securityfs", "configfs", "pstore", "efivarfs", "hugetlbfs", "binfmt_misc"),
         *("autofs", "fusectl", "rpc_pipefs", "nsfs", "selinuxfs"),
     ]
@@ -62,12 +71,13 @@ def isolate(
     in_place: bool,
     memory: int,
     userns: bool,
+    shared: list[str],
 ) -> tuple[str | None, list[OwnFolder]]:
     """Enter new mount, network, UTS and IPC namespaces, and cover the folders that programs write
     to; for a recorded command, all that is on disk. ``memory``: bytes for its scratch directory in
     memory; 0 if it is on disk. With ``userns``, the namespaces belong to a new user namespace,
-    whose path is returned. Also returned: the places that hold what the trial leaves. Raises
-    OSError and CannotCover."""
+    whose path is returned. ``shared``: sockets that stay within reach. Also returned: the places
+    that hold what the trial leaves. Raises OSError and CannotCover."""
     if kind in ("none", "container", "unit"):  # their engine or manager isolates them
         return None, []
     sysctls = {name: Path("/proc/sys", *name.split(".")) for name in DECIDING_SYSCTLS}
@@ -78,7 +88,8 @@ def isolate(
         libc.unshare(clone_flags.CLONE_NEWNS | networked)
     make_mounts_private()
     _loopback_up()
-    places = [] if in_place else _cover(kind, top, fresh, cwd)
+    kept = [(path, os.open(path, os.O_PATH)) for path in shared]
+    places = [] if in_place else _cover(kind, top, fresh, cwd, kept)
     if memory and cwd is None:  # its content is thrown away: no need to wait for a disk
         libc.mount("scratch", str(top / "w"), 0, "tmpfs", f"mode=0755,size={memory}")
     if kind == "command":
@@ -92,17 +103,19 @@ def isolate(
 def _covered(kind: str, fresh: list[str], here: str | None, emptied: list[str]) -> list[str]:
     """The folders that get a layer of the trial's own, each once."""
     folders = [*FRESH, *fresh] if kind == "workload" else [*_all_on_disk(), *fresh]
-    if here not in (None, "/") and not any(
-        _within(here, folder) for folder in (*folders, *emptied)
-    ):
+    if here is None or here in ("/", _TMP):
+        pass
+    elif _within(here, _TMP):  # first: the layer over /tmp is in memory, and this one is not
+        folders.insert(0, here)
+    elif not any(_within(here, folder) for folder in (*folders, *emptied)):
         folders.append(here)
     return list(dict.fromkeys(os.path.realpath(folder) for folder in folders))
 
 
-def _cover(kind: str, top: Path, fresh: list[str], cwd: str | None) -> list[OwnFolder]:
-    """Put the covers, and return them."""
-    if kind == "command":  # it stays writable when the root becomes read-only
-        libc.mount("/tmp", "/tmp", uapi.MS_BIND | uapi.MS_REC)
+def _cover(
+    kind: str, top: Path, fresh: list[str], cwd: str | None, shared: list[tuple[str, int]]
+) -> list[OwnFolder]:
+    """Put the covers, and return them. ``shared``: sockets, opened before."""
     scratch = top / "layers"
     scratch.mkdir(mode=0o700)
     covers = Covers(scratch, keep=top)
@@ -121,6 +134,11 @@ def _cover(kind: str, top: Path, fresh: list[str], cwd: str | None) -> list[OwnF
         os.makedirs(here, exist_ok=True)
         covers.put(hold, here, in_memory=False)
         os.close(hold)
+    for path, fd in shared:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        Path(path).touch()
+        _bind(fd, path)
+        os.close(fd)
     if kind == "command":
         _protect_root()
     return covers.places
@@ -158,6 +176,7 @@ class Covers:
         self._count = 0
         self.places: list[OwnFolder] = []
         self._mounts = {mount.target: mount for mount in _mounts()}
+        self._made: set[str] = set()
 
     def cover(self, folder: str, *, always: str | None = None) -> None:
         """Cover a folder, and the file systems that are mounted below it, except those of container
@@ -168,27 +187,28 @@ class Covers:
         folder = os.path.realpath(folder)
         below = sorted(
             target
-            for target, mount in self._mounts.items()
-            if target.startswith(folder.rstrip("/") + "/") and _wanted(mount, always)
+            for target in {*self._mounts, *self._made} - _EMPTIED.keys()
+            if target.startswith(folder.rstrip("/") + "/")
+            and (target in self._made or _wanted(self._mounts[target], always))
         )
         held = [(target, fd) for target in below if (fd := _opened(target)) is not None]
         kept = _opened(str(self._keep)) if self._keep.is_relative_to(folder) else None
         lower = os.open(folder, os.O_PATH)
         try:
-            self.put(lower, folder, in_memory=kept is not None)
-            for target, fd in held:
-                self._restore(target, fd)
+            self.put(lower, folder, in_memory=kept is not None or folder == "/dev")
             if kept is not None:
                 _bind(kept, str(self._keep))
+            for target, fd in held:
+                self._restore(target, fd)
         finally:
             for fd in (lower, *(fd for _, fd in held), *([] if kept is None else [kept])):
                 os.close(fd)
 
     def _restore(self, target: str, fd: int) -> None:
         """Restore a mount below a folder that is covered now."""
-        mount = self._mounts[target]
+        mount = self._mounts.get(target)
         with suppress(FileNotFoundError):  # in a file system that is left out itself
-            if mount.type in _KERNELS_OWN or mount.read_only:
+            if target in self._made or not mount or mount.type in _KERNELS_OWN or mount.read_only:
                 _bind(fd, target)
             else:
                 self.put(fd, target, in_memory=False)
@@ -201,16 +221,32 @@ class Covers:
                 _copy_content(lower, target)
             return
         self._count += 1
+        self._made.add(target)
         layer = self._scratch / f"layer{self._count}"
         layer.mkdir(mode=0o700)
         if in_memory:  # an upper layer may not lie in its own lower one
-            libc.mount("cover", str(layer), 0, "tmpfs", "mode=0700")
+            libc.mount("cover", str(layer), 0, "tmpfs", f"mode=0700,size={_room(lower)}")
+        held = os.open(layer, os.O_PATH)  # the cover of a folder around it hides it
         if put_overlay(lower, layer, target):
-            self.places.append(own_folder(target, str(layer / "upper"), lower))
+            changed = "upper"
         else:
-            copy_folder(lower, layer / "copy", target)
-            libc.mount(str(layer / "copy"), target, uapi.MS_BIND)
-            self.places.append(own_folder(target, str(layer / "copy"), lower))
+            changed = "copy"
+            try:
+                copy_folder(lower, layer / changed, target)
+            except CannotCover:
+                if target != _TMP:
+                    raise
+                (layer / changed / self._keep.name).mkdir()  # else it is empty
+            libc.mount(str(layer / changed), target, uapi.MS_BIND)
+        self.places.append(own_folder(target, f"{path_of(held)}/{changed}", lower))
+        os.close(held)
+
+
+def _room(folder: int) -> int:
+    """The bytes of memory for what is written to an open folder: as many as it has room for on the
+    machine, and at most a quarter of what is free."""
+    space = os.fstatvfs(folder)
+    return max(_LEAST_ROOM, min(space.f_bavail * space.f_frsize, available_memory() // 4))
 
 
 def _wanted(mount: Mount, always: str | None) -> bool:

@@ -134,6 +134,8 @@ class Job:
     the time that the workload allows, because no other trial has shown how long it takes."""
     userns: bool = False
     """In a user namespace, with one-to-one ids."""
+    shared: tuple[str, ...] = ()
+    """Sockets of the machine that it can reach."""
     stop: StopSeen | None = None
     """Its stop with every capability; None: unknown yet, and no stop is judged."""
 
@@ -168,6 +170,10 @@ class TrialEvidence:
     """The groups of files that it had no right to, if calls were retried."""
     exposure: str | None = None
     """The rating by systemd of a unit with options."""
+    changed: tuple[str, ...] = ()
+    """Files of the kernel and control groups of this machine that it changed."""
+    sockets: tuple[str, ...] = ()
+    """The local sockets that it tried to connect to."""
 
 
 def everything(job: Job) -> CapSet:
@@ -245,6 +251,7 @@ def _plan(job: Job, caps: CapSet, top: Path) -> dict[str, Any]:
         "in_place": job.in_place,
         "memory": job.memory,
         "userns": job.userns,
+        "shared": list(job.shared),
         "observed": job.observed or job.isolation == "unit",
         **in_plan(job.beside),
         "retry": job.retry,
@@ -297,5 +304,7 @@ def _evidence(raw: dict[str, Any], job: Job) -> TrialEvidence:
         rounds_passed=raw["rounds_passed"],
         groups=tuple(raw["groups"]),
         exposure=raw["exposure"],
+        changed=tuple(raw["changed"]),
+        sockets=tuple(raw["sockets"]),
         stop=None if raw["stop"] is None else StopSeen(**raw["stop"]),
     )

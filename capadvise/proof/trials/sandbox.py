@@ -138,6 +138,7 @@ def trial(plan: dict[str, Any], top: Path, tell: Tell, undone: list[Apart[Any]])
     if not plan["cwd"]:
         work.mkdir(mode=0o755)
         (top / "home").mkdir(mode=0o700)
+    plan["outside"] = os.getppid()
     os.environ.clear()
     os.environ.update(plan["env"])
     places = _isolate(plan, top)
@@ -198,16 +199,20 @@ def _isolate(plan: dict[str, Any], top: Path) -> list[OwnFolder]:
     try:
         plan["namespace"], places = isolate(
             *(plan["isolation"], top, plan["fresh"], plan["cwd"]),
-            **{key: plan[key] for key in ("in_place", "memory", "userns")},
+            **{key: plan[key] for key in ("in_place", "memory", "userns", "shared")},
         )
     except OSError as error:
         raise StageError(f"cannot isolate: {error.strerror}") from error
     for setting in plan["settings"] if plan["isolation"] != "container" else ():
         name, _, value = setting.partition("=")
         Path("/proc/sys", *name.split(".")).write_text(value)
-    store = (plan["before"] or {}).get("cwd")
-    if plan["isolation"] == "command" and not plan["in_place"] and store:
-        folders.restore(plan["cwd"], Path(store))
+    before = plan["before"] or {}
+    if plan["isolation"] == "command" and not plan["in_place"] and before:
+        for name in {*os.listdir("/tmp")}.difference(json.loads(before["tmp"])):
+            if not name.startswith("capadvise-trial-"):  # what the recording made
+                folders.remove(f"/tmp/{name}")
+        if before["cwd"]:
+            folders.restore(plan["cwd"], Path(before["cwd"]))
     return places
 
 
@@ -267,7 +272,7 @@ def _result(
     last = rounds[-1]
     lines = text.splitlines()
     if not last.passed:
-        _require_room(top, Path.cwd())
+        _require_room(top, Path.cwd(), Path("/tmp"))
     act = "restart" if last.failed_at == "start" and len(rounds) > 1 else last.failed_at
     recordings = [recording for one in rounds for recording in one.recordings] + [*more]
     posture = rounds[0].observation.posture
@@ -294,6 +299,16 @@ def _result(
         "user": rounds[0].observation.target.user,
         "output": (printed + text)[-2000:],
         "exposure": plan.get("exposure"),
+        **_outside(rounds),
+    }
+
+
+def _outside(rounds: list[RoundResult]) -> dict[str, list[str]]:
+    """The machine's own things that it reached for."""
+    seen = [one.observation for one in rounds]
+    return {
+        "sockets": sorted({item for one in seen for item in one.sockets}),
+        "changed": sorted({item for one in seen for item in one.changed}),
     }
 
 
@@ -397,6 +412,8 @@ def _command_of(plan: dict[str, Any]) -> Command:
         retry="auto" if plan["retry"] else None,
         unobserved=plan["retry"] or not plan["observed"],
         check_limit=max(2.0, plan["timeout"]),
+        settings_count=plan["tells"] and not plan["in_place"],
+        outside=plan["outside"] if plan["tells"] else None,
         wait=True,  # our descendants are killed then, including the guardian
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import stat
 from dataclasses import replace
 from pathlib import Path
@@ -21,10 +22,10 @@ from capadvise.model.escape import printable
 from capadvise.model.recording import Origin
 from capadvise.report.dump import dump, dump_recording
 from capadvise.report.load import load, load_recording
-from capadvise.report.save import save
+from capadvise.report.save import save, write
 from capadvise.report.text import proposal_text
 from capadvise.workflow.protocols import Over
-from capadvise.workflow.reports import show_proposal
+from capadvise.workflow.reports import check_writable, show_proposal
 from tests.support import schema
 from tests.support.golden import assert_golden
 from tests.support.known import nginx_alone
@@ -293,3 +294,28 @@ def test_the_next_step_of_a_service_is_to_patch_its_file(
     steps = capsys.readouterr().err.splitlines()
     form = f"--into {file} --service web" if file else "--format compose"
     assert f"Next: capadvise emit r.json {form}" in steps
+
+
+@pytest.mark.parametrize(
+    ("place", "said"), [("pipe", "a pipe"), ("socket", "a socket"), ("/dev/zero", "a device")]
+)
+def test_what_can_block_is_not_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe")
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind("socket")
+    for refused in (check_writable, lambda path: save(path, report(), CATALOG)):
+        with pytest.raises(BadInput, match=f"{place}: {said}, which is not written to as a file"):
+            refused(Path(place))
+
+
+def test_a_descriptor_and_the_null_device_are_written_to() -> None:
+    ends, begins = os.pipe()
+    for place in ("/dev/null", f"/dev/fd/{begins}"):
+        check_writable(Path(place))
+        write(Path(place), "x", private=False)
+    assert os.read(ends, 9) == b"x"
+    os.close(ends)
+    os.close(begins)

@@ -17,6 +17,7 @@ _VERDICTS = {
 }
 _TARGET_OF_2 = ("granted",)
 _PROOF_OF_2 = ("date", "compared")
+_LOST_OF_2 = ("gaps",)
 
 
 def upgraded(raw: Mapping[str, Any]) -> dict[str, Any]:
@@ -40,7 +41,10 @@ def downgraded(document: Mapping[str, Any]) -> dict[str, Any]:
         **left,
         "schema": SCHEMA,
         "target": _without(document["target"], _TARGET_OF_2),
-        "recordings": [_renamed(one, fixed_capsets="own_sets") for one in document["recordings"]],
+        "recordings": [
+            _renamed(one, fixed_capsets="own_sets") | {"lost": _without(one["lost"], _LOST_OF_2)}
+            for one in document["recordings"]
+        ],
         "needs": [_need(one, _VERDICTS, remediation="instead") for one in document["needs"]],
         "proposal": _renamed(document["proposal"], minimal="floor"),
         "proof": proof and _renamed(_without(proof, _PROOF_OF_2), minimal="floor"),

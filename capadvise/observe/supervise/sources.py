@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from capadvise.model.recording import AuditDenial, Check, Lost, Recording, RefusedCall, Tally
@@ -44,6 +45,9 @@ class TraceBuffers(Protocol):
 
     def now(self) -> int:
         """The time in ns, by the clock of the events."""
+
+    def check_itself(self) -> None:
+        """Make checks that must be recorded."""
 
     def stop(self) -> None:
         """Stop recording."""
@@ -126,6 +130,10 @@ class Sources:
             self._retries.read()
         return complete
 
+    def check_itself(self) -> None:
+        """Make checks that must be recorded: nothing else happens."""
+        self._buffers.check_itself()
+
     def finish(self) -> None:
         """The target is gone: read the rest, and nothing after that."""
         self._buffers.stop()
@@ -191,6 +199,9 @@ class NoBuffers:
     def now(self) -> int:
         return 0
 
+    def check_itself(self) -> None:
+        """Nothing is recorded."""
+
     def stop(self) -> None:
         """Nothing runs."""
 
@@ -208,6 +219,7 @@ class NoTracker:
     """In place of ``tracker.Tracker``: no checks are seen, only retries."""
 
     unmatched = unnamed = 0
+    canaries: Mapping[int, int] = MappingProxyType({})
 
     def __init__(self, listener: Listener | None) -> None:
         self._listener = listener

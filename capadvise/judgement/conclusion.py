@@ -391,7 +391,7 @@ def _unseen(report: Report) -> str | None:
     """The first of the reasons why any need can be missing."""
     runs = report.recordings
     lost = sum(run.lost.signal for run in runs)
-    gaps = sorted({gap for run in runs for gap in run.lost.gaps})
+    gaps = dict.fromkeys(gap for run in runs for gap in run.lost.gaps)
     reasons = (
         (gaps, f"{trace_gaps(gaps)}; the absence of others is unconfirmed"),
         (lost, f"{counted(lost, 'event')} dropped; the absence of others is unconfirmed"),

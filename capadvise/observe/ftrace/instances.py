@@ -110,7 +110,6 @@ class Buffers:
         self._missed_before = 0
         self._reader: PageReader | None = None
         self._writers = Writers((), ())
-        self._canary: Canary | None = None
         self._stopped = False
 
     def begin(self) -> None:
@@ -120,6 +119,7 @@ class Buffers:
         denied = [self._make_denied] if self._denied else []
         for make in (self._make_quiet, self._make_flood, *denied):
             self._making.append(Background(make))
+        self._canary = Canary()
 
     def open(self, pids: Callable[[], list[int]]) -> None:
         """Begin to record. ``pids`` gives the threads to follow; without any, an instance would
@@ -139,8 +139,16 @@ class Buffers:
         self._record_flood()
         self._record_quiet()
         self._record_denied()
+
+        def followed() -> list[int]:
+            return self.pointers.following(pids())
+
+        def followed_and_canary() -> list[int]:  # one write: for each, all processors are awaited
+            return [self._canary.thread, *followed()]
+
         for instance in self._opened:
-            instance.follow(lambda: self.pointers.following(pids()))
+            refused = instance.folder.name == self._denied
+            instance.follow(followed if refused else followed_and_canary)
             instance.record()
         self._writers = self._watch_writers()
         self.exec_watch = self._open_exec_watch() if self._watched_program else None
@@ -208,7 +216,6 @@ class Buffers:
         from capadvise.observe.ftrace.check_events import Types
 
         instance, source = self.quiet, self.source
-        self._canary = Canary(self._follow)
         check, fork, execs = (instance.format(name) for name in (source.check, *_TREE[:2]))
         returned = instance.format(source.returned) if source.returned else check
         return Types(
@@ -261,8 +268,7 @@ class Buffers:
 
     def check_itself(self) -> None:
         """Make checks that must be recorded; ``lost`` says after ``stop`` if they were."""
-        if self._canary is not None:
-            self._canary.sing()
+        self._canary.sing()
 
     def stop(self) -> None:
         """Stop recording."""
@@ -297,12 +303,10 @@ class Buffers:
 
     def follow(self, pids: Iterable[int]) -> None:
         """Follow these threads too."""
-        self._follow(self.pointers.following(list(pids)))
-
-    def _follow(self, threads: list[int]) -> None:
+        more = self.pointers.following(list(pids))
         with self._writers.following():
-            self.quiet.follow(lambda: threads)
-            self.flood.follow(lambda: threads)
+            self.quiet.follow(lambda: more)
+            self.flood.follow(lambda: more)
 
     def ignore(self, pid: int) -> None:
         """Stop following a process, its descendants so far, and all that they will fork."""
@@ -351,16 +355,15 @@ class Buffers:
         return Lost(signal=signal + unmatched, sys_admin=sys_admin, gaps=tuple(gaps))
 
     def _canary_missed(self) -> bool:
-        if self._canary is None or self._reader is None:
-            return False
-        return any(self._reader.canaries[cap] < self._canary.made for cap in (SETPCAP, SYS_ADMIN))
+        seen = self._reader.canaries if self._reader else {}
+        return any(seen.get(cap, 0) < self._canary.made for cap in (SETPCAP, SYS_ADMIN))
 
     def close(self) -> None:
         """Close them. The guardian removes them afterwards: that takes longer than a short run, and
         nobody needs to wait for it."""
         for making in self._making:
             making.wait()  # what it makes is to be removed, too
-        if self._canary is not None:
+        if self._making:
             self._canary.end()
         self._writers.close()
         for instance in self._opened:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import struct
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 from capadvise.kernel import libc, own_caps, uapi
@@ -91,7 +91,7 @@ class Canary:
     """A thread that is followed, and makes checks which change nothing: of SETPCAP, and of
     SYS_ADMIN, whose events have a buffer of their own."""
 
-    def __init__(self, follow: Callable[[list[int]], object]) -> None:
+    def __init__(self) -> None:
         self.made = 0
         self._go, self._done = threading.Semaphore(0), threading.Semaphore(0)
         self._ends = False
@@ -99,7 +99,6 @@ class Canary:
         self._thread.start()
         self._done.acquire()  # it has made the checks that do not count
         self.thread = self._thread.native_id or 0
-        follow([self.thread])
 
     def sing(self) -> None:
         """Make one check of each, and wait until that is done."""

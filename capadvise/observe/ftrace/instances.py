@@ -116,10 +116,10 @@ class Buffers:
         """Begin to make them in threads; there is other work to do before ``open``. To give an
         instance its size, the kernel waits for all processors: 15 ms for each instance, one after
         the other."""
+        self._canary = Canary()
         denied = [self._make_denied] if self._denied else []
         for make in (self._make_quiet, self._make_flood, *denied):
             self._making.append(Background(make))
-        self._canary = Canary()
 
     def open(self, pids: Callable[[], list[int]]) -> None:
         """Begin to record. ``pids`` gives the threads to follow; without any, an instance would

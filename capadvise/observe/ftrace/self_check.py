@@ -12,6 +12,7 @@ import struct
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cached_property
 
 from capadvise.kernel import libc, own_caps, uapi
 
@@ -73,10 +74,10 @@ class Writers:
 
     def close(self) -> None:
         """Watch no more."""
-        self.look()
-        fds, self._fds = self._fds, []
-        for fd in fds:
-            os.close(fd)
+        with self._lock:
+            self._read()
+            while self._fds:
+                os.close(self._fds.pop())
 
 
 def _notices(data: bytes) -> Iterator[tuple[int, str]]:
@@ -97,8 +98,12 @@ class Canary:
         self._ends = False
         self._thread = threading.Thread(target=self._run, daemon=True, name="canary")
         self._thread.start()
-        self._done.acquire()  # it has made the checks that do not count
-        self.thread = self._thread.native_id or 0
+
+    @cached_property
+    def thread(self) -> int:
+        """Its number, once it has made the checks that do not count."""
+        self._done.acquire()
+        return self._thread.native_id or 0
 
     def sing(self) -> None:
         """Make one check of each, and wait until that is done."""

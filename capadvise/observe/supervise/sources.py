@@ -131,7 +131,7 @@ class Sources:
         return complete
 
     def check_itself(self) -> None:
-        """Make checks that must be recorded: nothing else happens."""
+        """Make checks that must be recorded."""
         self._buffers.check_itself()
 
     def finish(self) -> None:

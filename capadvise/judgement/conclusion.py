@@ -16,6 +16,7 @@ from capadvise.judgement.decide import (
     WAS_STOPPED,
     Need,
     Verdict,
+    trace_gaps,
 )
 from capadvise.judgement.differences import examples
 from capadvise.judgement.judge import WHILE_STOPPED
@@ -390,7 +391,9 @@ def _unseen(report: Report) -> str | None:
     """The first of the reasons why any need can be missing."""
     runs = report.recordings
     lost = sum(run.lost.signal for run in runs)
+    gaps = dict.fromkeys(gap for run in runs for gap in run.lost.gaps)
     reasons = (
+        (gaps, f"{trace_gaps(gaps)}; the absence of others is unconfirmed"),
         (lost, f"{counted(lost, 'event')} dropped; the absence of others is unconfirmed"),
         (any(run.started_containers for run in runs), _DAEMONS),
         (all(run.host.observer == "audit" for run in runs), _REFUSALS),
@@ -526,7 +529,7 @@ def _see_more(report: Report) -> NextStep:
     if run.attached:
         return _from_its_start(report)
     stopped = run.interrupted or report.was_stopped
-    if stopped and run.host.observer != "retry" and not run.lost.total:
+    if run.lost.gaps or (stopped and run.host.observer != "retry" and not run.lost.total):
         return _prove(report)
     if not target.argv:
         return _EXPLAIN

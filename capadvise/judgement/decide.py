@@ -410,8 +410,15 @@ def _refused_by_the_host(recording: Recording) -> list[str]:
     )
 
 
+def trace_gaps(gaps: Iterable[str]) -> str:
+    """The clause for a trace that others changed, or that missed a check of ours."""
+    return f"the trace may have gaps ({', '.join(gaps)})"
+
+
 def _cautions(recording: Recording) -> Iterable[str]:
     lost = recording.lost
+    if lost.gaps:
+        yield f"{trace_gaps(lost.gaps)}: needs can be missing"
     if lost.signal:
         yield f"{counted(lost.signal, 'event')} dropped: needs can be missing"
     if lost.sys_admin:

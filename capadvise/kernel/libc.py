@@ -135,6 +135,33 @@ def forbid_new_privileges() -> None:
     _prctl("PR_SET_NO_NEW_PRIVS", uapi.PR_SET_NO_NEW_PRIVS, 1)
 
 
+_NO_CAPABILITY = 255
+
+
+def check_setpcap() -> None:
+    """Have the kernel check SETPCAP, and then refuse to drop what is no capability."""
+    drop_bounding(_NO_CAPABILITY)
+
+
+def check_sys_admin() -> None:
+    """Have the kernel check SYS_ADMIN, and then refuse a host name of this length."""
+    if _libc.sethostname(b"", ctypes.c_size_t(-1)) < 0:
+        oserror("sethostname")
+
+
+def inotify() -> int:
+    """A new inotify(7) instance, which does not wait."""
+    if (fd := _libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)) < 0:
+        oserror("inotify_init1")
+    return int(fd)
+
+
+def inotify_add(fd: int, path: str, mask: int) -> None:
+    """Let an inotify instance tell what happens to a file, or to the files of a folder."""
+    if _libc.inotify_add_watch(fd, os.fsencode(path), ctypes.c_uint32(mask)) < 0:
+        oserror(f"watch {path}")
+
+
 def raise_ambient(cap: int) -> None:
     """Let an exec keep a capability that is permitted and inheritable."""
     _prctl("PR_CAP_AMBIENT_RAISE", uapi.PR_CAP_AMBIENT, uapi.PR_CAP_AMBIENT_RAISE, cap)

@@ -63,6 +63,9 @@ FSOPEN, FSCONFIG, FSMOUNT, OPENAT2 = (
     437,
 )  # asm-generic/unistd.h: the same on every architecture
 
+# linux/inotify.h
+IN_MODIFY, IN_CLOSE_WRITE, IN_OPEN, IN_Q_OVERFLOW = 0x2, 0x8, 0x20, 0x4000
+
 BPF = {"x86_64": 321, "i686": 357}
 BPF_OTHERS = 280
 PERF_EVENT_OPEN = {"x86_64": 298, "i686": 336}

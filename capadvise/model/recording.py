@@ -244,10 +244,13 @@ class Lost:
     lookups: int = 0
     """Lookups in /proc, and arguments of programs: they show which programs read a chosen
     process."""
+    gaps: tuple[str, ...] = ()
+    """Reasons why any check may not be in the trace, in words: others wrote to its files, or a
+    check that was made on purpose did not arrive."""
 
     @property
     def total(self) -> int:
-        """All of them."""
+        """All that were counted."""
         return self.signal + self.sys_admin + self.lookups
 
 

@@ -17,6 +17,7 @@ _VERDICTS = {
 }
 _TARGET_OF_2 = ("granted",)
 _PROOF_OF_2 = ("date", "compared")
+_LOST_OF_2 = ("gaps",)
 
 
 def upgraded(raw: Mapping[str, Any]) -> dict[str, Any]:
@@ -50,7 +51,10 @@ def downgraded(document: Mapping[str, Any]) -> dict[str, Any]:
 
 def _recording(one: Mapping[str, Any]) -> dict[str, Any]:
     """A file that could not be looked at may have been set-id, which version 1 cannot say."""
-    return _renamed(one, fixed_capsets="own_sets") | {"setid_exec": one["setid_exec"] is not False}
+    return _renamed(one, fixed_capsets="own_sets") | {
+        "setid_exec": one["setid_exec"] is not False,
+        "lost": _without(one["lost"], _LOST_OF_2),
+    }
 
 
 def _old_known(known: Mapping[str, Any]) -> dict[str, Any]:

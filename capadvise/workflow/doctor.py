@@ -203,8 +203,6 @@ def _try(probe: str, attempt: Callable[[], _T], said: Callable[[_T], str]) -> Ho
 
 # ------------------------------------------------------------- the self-check
 
-_NO_CAPABILITY = 255
-"""No such capability: the kernel checks SETPCAP first, and then refuses to drop this number."""
 _SETPCAP = Cap.parse("SETPCAP")
 
 
@@ -222,7 +220,7 @@ def _self_check(root: Path) -> Check:
         tracker = Tracker(buffers.types, symbols, OneCommand(pid), pid, os.getuid(), os.getgid())
         tracker.adopt(pid, scope)
         with suppress(OSError):
-            libc.drop_bounding(_NO_CAPABILITY)
+            libc.check_setpcap()
         buffers.stop()
         buffers.drain(tracker)
         tracker.finish()

@@ -100,7 +100,7 @@ try:
     asks()
     buffers.number_calls()
     called = [buffers.types.enters.get(kind) for _, page in buffers.quiet.pages() if page
-              for _, kind, pid, _ in ringbuffer.events(page)]
+              for _, kind, pid, _ in ringbuffer.events(page) if pid == pids[0]]
     print(called.count("setuid"))
 finally:
     buffers.close()
@@ -156,7 +156,7 @@ def test_a_target_of_which_nothing_was_seen_gets_no_clean_bill() -> None:
     done = subprocess.run([sys.executable, "-c", UNSEEN], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     said = " ".join(done.stderr.split())
-    assert "recorded in part: 1 event dropped; the absence of others is unconfirmed" in said
+    assert "recorded in part: the trace may have gaps (set_event was written, " in said
 
 
 NO_ANSWER = """

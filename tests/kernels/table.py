@@ -114,6 +114,7 @@ def row_holds(row: Row) -> None:
     wanted = DIFFERENCES.get((RELEASE, row.command), wanted)
     assert proposed == wanted, f"{sorted(proposed)} instead of {sorted(wanted)}"
     assert recording["lost"]["signal"] == 0, f"lost {recording['lost']}"
+    assert recording["lost"]["gaps"] == [], f"gaps {recording['lost']}"
 
 
 def left_over() -> list[str]:
@@ -393,6 +394,21 @@ def doctor_is_content() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def a_trace_that_was_off_for_a_moment_is_told() -> None:
+    """Its settings, and the event of checks, whose folder the kernel makes when it is asked for."""
+    for file in ("tracing_on", "events/ca*/c*_[c0-9]*/enable"):
+        fresh()
+        place = f"{ROOT}/instances/capadvise-*-quiet/{file}"
+        off = f"for f in {place}; do [ ! -e $f ] || echo 0 > $f; done"
+        script = f"{off}; chown 1 f; {off.replace('echo 0', 'echo 1')}"
+        subprocess.run(["touch", "f"], cwd=WORK, check=True)
+        assert ended(capadvise("-o", str(REPORT), "--", "sh", "-c", script)) == 0
+        (recording,) = report()["recordings"]
+        said = f"{file.rpartition('/')[2]} was written"
+        assert recording["lost"]["gaps"] == [said], recording["lost"]
+        assert report()["proposal"]["cap_add"] == [], report()["needs"]
+
+
 def running(words: str, parent: int | None = None) -> list[int]:
     """Processes whose command line holds these words."""
     pids = []
@@ -452,6 +468,7 @@ BESIDES = (
     retries_see_each_refusal,
     a_chmod_on_xfs_needs_nothing,
     a_module_that_is_loaded_needs_nothing,
+    a_trace_that_was_off_for_a_moment_is_told,
     doctor_is_content,
 )
 

@@ -49,6 +49,8 @@ class Types:
     """Calls. Both are filled when the first events are to be read, see ``CallEvents.number``."""
     sigsys: int
     """A seccomp filter sent a signal."""
+    canary: int = 0
+    """The thread whose checks only show that the trace is whole, see ``self_check.Canary``."""
     scan: int | None = None
     """A thread begins to list all processes; None where that is unknown."""
     within_fields: struct.Struct | None = None

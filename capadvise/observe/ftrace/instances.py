@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -18,12 +18,13 @@ from capadvise.kernel import procfs
 from capadvise.kernel.background import Background
 from capadvise.kernel.process_tree import seen_below
 from capadvise.kernel.sudo import with_sudo
-from capadvise.model.caps import SYS_ADMIN, CapSet
+from capadvise.model.caps import SYS_ADMIN, Cap, CapSet
 from capadvise.model.errors import CannotObserve, CapadviseError
 from capadvise.observe.ftrace import probes, ringbuffer, tracefs
 from capadvise.observe.ftrace.pointers import Pointers
 from capadvise.observe.ftrace.probes import Observer
 from capadvise.observe.ftrace.removal import BUSY, remove_instances, remove_probes
+from capadvise.observe.ftrace.self_check import Canary, Writers
 
 if TYPE_CHECKING:
     from capadvise.model.recording import Lost
@@ -36,6 +37,7 @@ _WITHIN = "capable_ns"
 QUIET_KB, FLOOD_KB, DENIED_KB, EXEC_WATCH_KB = SIZES_KB = (4096, 4096, 64, 64)
 """Buffer sizes per CPU, where there are few (``tracefs.size_of_each``): all that a recording can
 have. The quiet one takes about 20,000 checks between two rounds of reading."""
+SETPCAP = Cap.parse("SETPCAP")
 _DYING = 2.0
 """Seconds in which a process that was killed has closed its files."""
 
@@ -73,6 +75,10 @@ class PageReader(Protocol):
     def unmatched(self) -> int:
         """Refusals whose check was not seen."""
 
+    @property
+    def canaries(self) -> Mapping[int, int]:
+        """How many canaries arrived, by capability."""
+
     def feed(self, before: Iterable[Page], flood: Iterable[Page], after: Iterable[Page]) -> bool:
         """Take the pages; False if there was too much for one round."""
 
@@ -102,12 +108,15 @@ class Buffers:
         if exec_watch:
             self.folders.append(str(root / "instances" / self._exec_watch_name))
         self._missed_before = 0
-        self._unmatched: Callable[[], int] = lambda: 0
+        self._reader: PageReader | None = None
+        self._writers = Writers((), ())
+        self._stopped = False
 
     def begin(self) -> None:
         """Begin to make them in threads; there is other work to do before ``open``. To give an
         instance its size, the kernel waits for all processors: 15 ms for each instance, one after
         the other."""
+        self._canary = Canary()
         denied = [self._make_denied] if self._denied else []
         for make in (self._make_quiet, self._make_flood, *denied):
             self._making.append(Background(make))
@@ -130,10 +139,34 @@ class Buffers:
         self._record_flood()
         self._record_quiet()
         self._record_denied()
+
+        def followed() -> list[int]:
+            return self.pointers.following(pids())
+
+        def followed_and_canary() -> list[int]:  # one write: for each, all processors are awaited
+            return [self._canary.thread, *followed()]
+
         for instance in self._opened:
-            instance.follow(lambda: self.pointers.following(pids()))
+            refused = instance.folder.name == self._denied
+            instance.follow(followed if refused else followed_and_canary)
             instance.record()
+        self._writers = self._watch_writers()
         self.exec_watch = self._open_exec_watch() if self._watched_program else None
+
+    def _watch_writers(self) -> Writers:
+        """From now on, only ``follow`` and ``ignore`` write to the files of the instances."""
+        quiet, flood = (instance.folder for instance in (self.quiet, self.flood))
+        processors = [f"per_cpu/{name}" for name in os.listdir(quiet / "per_cpu")]
+        folders = [
+            f"{folder}/{name}"
+            for folder in (quiet, flood)
+            for name in ("", "events", "options", *processors)
+        ]
+        settings = () if self.source.observer is Observer.TRACEPOINT else probes.SETTINGS
+        events = [self.quiet.event(name) for name in (self.source.check, *_TREE)]
+        return Writers(
+            [*folders, *settings], map(str, [*events, self.flood.event(self.source.check)])
+        )
 
     def _make_quiet(self) -> None:
         self.quiet = self._instance(self.names[0], QUIET_KB)
@@ -201,6 +234,7 @@ class Buffers:
             exits=self._calls.exits,
             sigsys=self._calls.sigsys,
             scan=self._calls.scan,
+            canary=self._canary.thread,
         )
 
     def denied(self) -> dict[str, Any]:
@@ -232,8 +266,15 @@ class Buffers:
         """The name of the observer."""
         return str(self.source.observer)
 
+    def check_itself(self) -> None:
+        """Make checks that must be recorded; ``lost`` says after ``stop`` if they were."""
+        self._canary.sing()
+
     def stop(self) -> None:
         """Stop recording."""
+        self.check_itself()
+        self._writers.close()
+        self._stopped = True
         self.quiet.stop()
         self.flood.stop()
 
@@ -263,8 +304,9 @@ class Buffers:
     def follow(self, pids: Iterable[int]) -> None:
         """Follow these threads too."""
         more = self.pointers.following(list(pids))
-        self.quiet.follow(lambda: more)
-        self.flood.follow(lambda: more)
+        with self._writers.following():
+            self.quiet.follow(lambda: more)
+            self.flood.follow(lambda: more)
 
     def ignore(self, pid: int) -> None:
         """Stop following a process, its descendants so far, and all that they will fork."""
@@ -272,8 +314,9 @@ class Buffers:
         def threads() -> list[int]:
             return [thread for one in (pid, *seen_below(pid)) for thread in procfs.threads(one)]
 
-        for instance in (self.quiet, self.flood):
-            instance.ignore(threads)
+        with self._writers.following():
+            for instance in (self.quiet, self.flood):
+                instance.ignore(threads)
 
     def now(self) -> int:
         """The time in ns, by the clock of the events."""
@@ -282,7 +325,7 @@ class Buffers:
     def drain(self, reader: PageReader) -> bool:
         """Read the buffers; False if there was too much for one round."""
         self.number_calls()
-        self._unmatched = lambda: reader.unmatched
+        self._reader = reader
         return reader.feed(self.quiet.pages(), self.flood.pages(), self.quiet.pages())
 
     def keep(self) -> None:
@@ -299,19 +342,30 @@ class Buffers:
         return [*self.quiet.wake_at_once(), *self.flood.wake_at_once()]
 
     def lost(self) -> Lost:
-        """Checks that the kernel could not keep or probe, and refusals whose check was not seen."""
+        """Checks that the kernel could not keep or probe, refusals whose check was not seen, and
+        the reasons why others may not have been recorded."""
         from capadvise.model.recording import Lost  # start-up does without
 
         missed = probes.missed(self.root, self.source) - self._missed_before
-        return Lost(
-            signal=self.quiet.lost() + missed + self._unmatched(), sys_admin=self.flood.lost()
-        )
+        signal, sys_admin = self.quiet.lost() + missed, self.flood.lost()
+        gaps = [*self._writers.look()]
+        if self._stopped and not (signal or sys_admin) and self._canary_missed():
+            gaps.append("a check made on purpose did not arrive")
+        unmatched = self._reader.unmatched if self._reader else 0
+        return Lost(signal=signal + unmatched, sys_admin=sys_admin, gaps=tuple(gaps))
+
+    def _canary_missed(self) -> bool:
+        seen = self._reader.canaries if self._reader else {}
+        return any(seen.get(cap, 0) < self._canary.made for cap in (SETPCAP, SYS_ADMIN))
 
     def close(self) -> None:
         """Close them. The guardian removes them afterwards: that takes longer than a short run, and
         nobody needs to wait for it."""
         for making in self._making:
             making.wait()  # what it makes is to be removed, too
+        if self._making:
+            self._canary.end()
+        self._writers.close()
         for instance in self._opened:
             instance.close()
         self.pointers.close()

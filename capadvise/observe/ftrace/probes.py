@@ -33,6 +33,8 @@ _RETURNED = "capadvise/capadvise_returned"
 """The return probe, which all runs share: before Linux 5.16 a kernel stack cannot be read across
 a return probe, so an entry probe must run before every one of them; the kernel calls the newest
 first. It cannot be removed while a run uses it."""
+SETTINGS = ("/proc/sys/kernel/ftrace_enabled", "/sys/kernel/debug/kprobes/enabled")
+"""They switch off the probes of the whole machine; the tracepoint needs neither."""
 _PLACES = 256
 """How many tasks can be in the function at once before a return is missed (and counted)."""
 _ARGUMENTS = "ns=$arg2 cap=$arg3:s32 opts=$arg4:u32"

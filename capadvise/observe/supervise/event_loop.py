@@ -64,6 +64,8 @@ _ROUND = 0.02
 """Seconds between two rounds of reading."""
 _QUIET_ROUND, _QUIET_AFTER = 0.2, 2.0
 """The same after a number of seconds without any event."""
+_CHECKS_ITSELF = 1.0
+"""Seconds between two checks that we make on purpose while there are no events."""
 
 
 class Subject(Protocol):
@@ -138,7 +140,7 @@ class EventLoop:
         self.credentials: tuple[tuple[str, int, int, str], ...] = ()
         self.listening: tuple[str, ...] = ()
         """See ``Observation``; when the health check passed."""
-        self.clock = self._busy = time.monotonic()
+        self.clock = self._busy = self._checked_itself = time.monotonic()
         self._began = time.time()
         self._signals, self._limits = signals, limits
         self._check_limit, self._announcer = command.check_limit, command.announcer
@@ -205,6 +207,7 @@ class EventLoop:
 
     def run(self, each_round: Callable[[], None] | None = None) -> None:
         """Read until the subject has ended. ``each_round`` is called after each round."""
+        self.sources.check_itself()
         self.sources.read()  # the exec: were it overwritten, nothing would be counted
         complete = False  # a short target's end came with the news of its start: no wait for more
         while not self.subject.ended:
@@ -233,6 +236,9 @@ class EventLoop:
         if self._checker is None and now - self._busy > _QUIET_AFTER and self.sources.events:
             ready = select.select([*fds, *self.sources.events], [], [], _QUIET_ROUND)[0]
             written = any(fd in self.sources.events for fd in ready)
+            if not ready and now > self._checked_itself + _CHECKS_ITSELF:
+                self.sources.check_itself()  # what that writes is read now, and wakes nobody
+                self._checked_itself = now
         else:
             select.select(fds, [], [], _ROUND if complete else 0)
             written = bool(select.select(self.sources.events, [], [], 0)[0])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Mapping
 from functools import cached_property
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from capadvise.model.recording import AuditDenial, Check, Lost, Recording, RefusedCall, Tally
@@ -44,6 +45,9 @@ class TraceBuffers(Protocol):
 
     def now(self) -> int:
         """The time in ns, by the clock of the events."""
+
+    def check_itself(self) -> None:
+        """Make checks that must be recorded."""
 
     def stop(self) -> None:
         """Stop recording."""
@@ -130,6 +134,10 @@ class Sources:
             self._retries.read()
         return complete
 
+    def check_itself(self) -> None:
+        """Make checks that must be recorded."""
+        self._buffers.check_itself()
+
     def finish(self) -> None:
         """The target is gone: read the rest, and nothing after that."""
         self._buffers.stop()
@@ -195,6 +203,9 @@ class NoBuffers:
     def now(self) -> int:
         return 0
 
+    def check_itself(self) -> None:
+        """Nothing is recorded."""
+
     def stop(self) -> None:
         """Nothing runs."""
 
@@ -213,6 +224,7 @@ class NoTracker:
 
     unmatched = unnamed = 0
     pids: Container[int] = ()
+    canaries: Mapping[int, int] = MappingProxyType({})
 
     def __init__(self, listener: Listener | None) -> None:
         self._listener = listener

@@ -78,7 +78,9 @@ class Tracker:
         self.retried, self._opened_by = retried, opened_by
         self.types, self.starts, self.root = types, starts, root
         self._stopping: int | None = None
-        self._tasks = {root: Task("", syscalls.Ids(uid, uid, uid), syscalls.Ids(gid, gid, gid))}
+        ids = syscalls.Ids(uid, uid, uid), syscalls.Ids(gid, gid, gid)
+        self._tasks = {each: Task("", *ids) for each in (types.canary, root)}
+        self.canaries: Counter[int] = Counter()
         self._refused: dict[int, Scope] = {}
         """The scopes of threads that calls were refused to; they may have ended."""
         self.pids = {root}
@@ -233,8 +235,7 @@ class Tracker:
         if not self.counts.initial_namespace and self.counts.is_overcommit(stack):
             self.counts.initial_namespace = asked.namespace  # it is about init_user_ns
         if task.scope is None:
-            if cap == _SETPCAP:
-                task.namespace = asked.namespace  # checked against a task's own namespace alone
+            self._check_outside(asked, task, count)
             return
         if time < task.since or not 0 <= cap < 64:  # no capability: the page is damaged
             return
@@ -251,6 +252,13 @@ class Tracker:
             task.note_check((asked.raw, stack), Repeat(key, counted, waits))
         elif result == 0:
             self.counts.shown.allowed(task.scope, pid, cap, stack, first=counted.pid == pid)
+
+    def _check_outside(self, asked: Asked, task: Task, count: int) -> None:
+        """A check of a thread that belongs to no target."""
+        if asked.pid == self.types.canary and not self.counts.is_overcommit(asked.stack):
+            self.canaries[asked.cap] += count
+        if asked.cap == _SETPCAP:
+            task.namespace = asked.namespace  # checked against a task's own namespace alone
 
     def _exit_of_call(self, time: int, pid: int, call: str, result: int) -> None:
         task = self._task(pid)

@@ -261,6 +261,7 @@ def test_the_answer_in_a_line() -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
+        ({"lost": Lost(gaps=("a",))}, "the trace may have gaps (a)"),
         ({"lost": Lost(signal=1)}, "1 event dropped"),
         ({"lost": Lost(signal=2)}, "2 events dropped"),
         ({"host": replace(HOST, observer="audit")}, "an audit log holds refusals only"),

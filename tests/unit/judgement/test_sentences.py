@@ -45,6 +45,7 @@ def test_a_message_whose_random_part_differs_is_quoted_once() -> None:
 @pytest.mark.parametrize(
     ("lost", "text"),
     [
+        (Lost(gaps=("a", "b")), "the trace may have gaps (a, b): needs can be missing"),
         (Lost(signal=1), "1 event dropped: needs can be missing"),
         (Lost(signal=2), "2 events dropped: needs can be missing"),
         (Lost(sys_admin=1), "1 event of CAP_SYS_ADMIN dropped: its absence is unconfirmed"),

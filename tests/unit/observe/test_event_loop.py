@@ -50,7 +50,12 @@ def test_what_ended_at_once_is_not_waited_for(silent: int, monkeypatch: pytest.M
     """The news is read already: nothing would end the wait but its time."""
     monkeypatch.setattr(event_loop, "_ROUND", 3600.0)
     nothing: Any = SimpleNamespace(
-        fds=[], events=[], observer="tracepoint", read=lambda: True, finish=lambda: None
+        fds=[],
+        events=[],
+        observer="tracepoint",
+        read=lambda: True,
+        finish=lambda: None,
+        check_itself=lambda: None,
     )
     signals: Any = SimpleNamespace(fd=silent, before=(), received=tuple)
     subject: Any = Gone(silent)
@@ -74,7 +79,13 @@ def test_its_end_is_noted_before_it_is_told(silent: int) -> None:
         done.append("noted")
 
     sources: Any = SimpleNamespace(
-        fds=[], events=[], read=lambda: True, finish=lambda: None, observer="", note_stopping=note
+        fds=[],
+        events=[],
+        read=lambda: True,
+        finish=lambda: None,
+        check_itself=lambda: None,
+        observer="",
+        note_stopping=note,
     )
     signals: Any = SimpleNamespace(
         fd=silent, before=(), received=lambda: [(signal.SIGTERM, True)], hung_up=False
@@ -106,6 +117,7 @@ def test_the_time_begins_when_the_target_is_let_go(
         events=[],
         read=lambda: True,
         finish=lambda: None,
+        check_itself=lambda: None,
         note_stopping=lambda *, stopping: None,
     )
     signals: Any = SimpleNamespace(fd=silent, before=(), received=tuple)

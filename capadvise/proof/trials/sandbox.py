@@ -50,6 +50,8 @@ from capadvise.targets.image.ownership import WrittenFolder
 _LARGEST_OUTPUT = 20000
 _MOST_COMPARED, _MOST_LINES = 64 << 10, 1000
 """Bytes and lines of the standard output that are compared one by one."""
+_ELSEWHERE = ("container", "unit")
+"""The isolations in which an engine or systemd starts the target."""
 _ROOM = 64 << 10
 """A disk with less than so many bytes is full."""
 OUT, ERR = "stdout", "stderr"
@@ -146,7 +148,7 @@ def trial(plan: dict[str, Any], top: Path, tell: Tell, undone: list[Apart[Any]])
     shell(plan["setup"], top, "setup", 60, needed=True)
     if plan["user"] and not plan["cwd"]:
         give(work, plan["user"])  # the set-up may have created this user
-    if plan["isolation"] in ("container", "unit"):
+    if plan["isolation"] in _ELSEWHERE:
         _trial_elsewhere(plan, top, tell, undone, began)
     else:
 
@@ -406,8 +408,7 @@ def _command_of(plan: dict[str, Any]) -> Command:
         caps=frozenset(Cap.parse(name) for name in plan["caps"]),
         patience=plan["patience"],
         groups=numbers(plan["groups"]),
-        # The engine or systemd sets it for what it starts itself.
-        no_new_privs=bool(plan["no_new_privs"]) and plan["isolation"] in _COMPARED,
+        no_new_privs=bool(plan["no_new_privs"]) and plan["isolation"] not in _ELSEWHERE,
         namespace=plan["namespace"],
         retry="auto" if plan["retry"] else None,
         unobserved=plan["retry"] or not plan["observed"],

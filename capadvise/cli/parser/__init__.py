@@ -1,7 +1,8 @@
 """The command line's arguments: one function for each subcommand. ``cli`` calls the module of
 ``commands`` that has its name.
 
-For others: ``build_parser``, ``subcommands``, ``VERBS``; and ``verbs``, ``observing``, ``reading``, ``hints``.
+For others: ``build_parser``, ``subcommands``, ``VERBS``; and ``verbs``, ``observing``, ``reading``,
+``hints``.
 """
 
 from __future__ import annotations

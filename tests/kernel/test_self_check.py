@@ -62,7 +62,7 @@ def _switches_off(run: Run, tmp_path: Path, file: str, off: str, on: str = ":") 
     (tmp_path / "w").mkdir()
     owned = tmp_path / "w" / "f"
     owned.touch()
-    result = run("sh", "-c", f"{FINDS_ITS_TRACE}\n{off}\nchown 1 $w/f\n{on}")
+    result = run("sh", "-c", f"{FINDS_ITS_TRACE}\n{off}\nchown 1 $w/f\n{on}", gaps=True)
     assert (result.code, owned.stat().st_uid) == (0, 1), result.stderr
     (recording,) = result.report["recordings"]
     deed = "opened" if file == "trace_pipe" else "written"

@@ -49,9 +49,11 @@ def record(
     options: Sequence[str] = (),
     before: Sequence[str] = (),
     timeout: float = 600,
+    gaps: bool = False,
     **popen: Any,
 ) -> Result:
-    """``before… capadvise run [options] -- argv``."""
+    """``before… capadvise run [options] -- argv``. ``gaps``: the command changes its trace; of no
+    other one, the recording says so."""
     if "input" not in popen:
         popen.setdefault("stdin", subprocess.DEVNULL)
     done = subprocess.run(
@@ -62,4 +64,6 @@ def record(
         **popen,
     )
     content = json.loads(report.read_text()) if report.is_file() else {}
+    for recording in () if gaps else content.get("recordings", ()):
+        assert recording["lost"]["gaps"] == [], recording["lost"]
     return Result(done.returncode, done.stdout, done.stderr, content)

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from capadvise.catalog import default
 from capadvise.cli.commands.screens import open_watch
-from capadvise.cli.parser.observing import EMITTED
 from capadvise.judgement.watched import WatchFinding
 from capadvise.kernel.own_streams import replace_dead_streams
 from capadvise.model.errors import Exit
@@ -34,7 +33,8 @@ def command(args: argparse.Namespace) -> int:
     """0, whatever was refused."""
     catalog = default()
     if args.emit:
-        print((catalog.folder / "watch" / EMITTED[args.emit]).read_text(encoding="utf-8"), end="")
+        (path,) = (catalog.folder / "watch").glob(f"{args.emit}.*")
+        print(path.read_text(encoding="utf-8"), end="")
         return Exit.OK
     if args.prometheus:
         check_writable(Path(args.prometheus), option="--prometheus")

@@ -96,8 +96,6 @@ def attach(verbs: Verbs) -> None:
     )
 
 
-EMITTED = {"systemd": "capadvise-watch.service", "kubernetes": "daemon-set.yaml"}
-"""What ``watch --emit`` prints → its file in ``catalog/watch``; tests start it as it says."""
 _WATCH = """\
 A line for each new kind of refusal: whose call it was (container, pod, unit, user or program), what
 the call was, what refused it, and the cure. Repetitions are counted: Ctrl-C ends with a summary,
@@ -145,7 +143,7 @@ def watch(verbs: Verbs) -> None:
     )
     more.add_argument(
         "--emit",
-        choices=tuple(EMITTED),
+        choices=("systemd", "kubernetes"),
         help="print a unit or a DaemonSet that runs watch with the least that it needs",
     )
     more.add_argument(

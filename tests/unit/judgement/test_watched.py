@@ -315,8 +315,8 @@ def test_the_owner_by_the_control_group(group: str, owner: Owner | str | None) -
 
 def test_the_daemon_set_holds_what_it_says() -> None:
     folder = default().folder / "watch"
-    (declared,) = kubernetes.read((folder / "daemon-set.yaml").read_text())
-    (unit,) = systemd.read((folder / "capadvise-watch.service").read_text())
+    (declared,) = kubernetes.read((folder / "kubernetes.yaml").read_text())
+    (unit,) = systemd.read((folder / "systemd.service").read_text())
     assert (declared.drop, len(declared.add)) == (("ALL",), 5)
     assert {f"CAP_{name}" for name in declared.add} == set(unit.add)
 

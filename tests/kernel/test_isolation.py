@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -126,3 +127,18 @@ def test_a_workload_file_that_changes_the_machine_is_told_so(tmp_path: Path) -> 
     done = subprocess.run(words, capture_output=True, text=True)
     cautions = json.loads(done.stdout)["proof"]["cautions"]
     assert "trials changed this machine: /proc/sys/kernel/panic" in cautions
+
+
+def test_what_others_do_in_tmp_during_a_proof_is_no_loss(run: Run) -> None:
+    """Trees of other programs come and go, large enough to be removed in the middle of a look."""
+    script = "d=$(mktemp -d /tmp/others-XXXXXX); cd $d; touch $(seq 300); sleep 0.2; rm -r $d"
+    script = f"while :; do ({script}); done"
+    with subprocess.Popen(["bash", "-c", script], start_new_session=True) as others:
+        try:
+            result = run("sh", "-c", CHOWN, options=("--prove",))
+        finally:
+            os.killpg(others.pid, signal.SIGKILL)
+            subprocess.run("rm -rf /tmp/others-??????", shell=True, check=True)
+    assert result.report["conclusion"]["companions"]["no_new_privs"] == "tried"
+    differences = [d for t in result.report["proof"]["trials"] for d in t["differences"]]
+    assert not [one for one in differences if "/tmp/others" in one]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from capadvise.model.workload import ONE_START, Act, Step, Workload
@@ -44,12 +45,19 @@ ROWS = {
 
 def trial(name: str, workload: Workload, folder: Path) -> tuple[bool, str, bool]:
     """(passed, why not, whether the row's file is left)."""
-    folder.mkdir()
     row = ROWS[name]
-    # a trial sees the whole file system: the folder of "fresh" is the one that the target writes to
-    workload = replace(workload, fresh=tuple(str(folder) for _ in workload.fresh))
-    isolation = "command" if name == "fresh" else "none"
-    cwd = "/" if name == "fresh" else str(folder)
+    if name != "fresh":
+        folder.mkdir()
+        return _trial(row, workload, folder, "none", str(folder))
+    # Of a workload file's trials, no other place would belong to the trial alone.
+    with TemporaryDirectory(dir="/srv") as place:
+        workload = replace(workload, fresh=tuple(place for _ in workload.fresh))
+        return _trial(row, workload, Path(place), "workload", None)
+
+
+def _trial(
+    row: Row, workload: Workload, folder: Path, isolation: str, cwd: str | None
+) -> tuple[bool, str, bool]:
     target = ("sh", "-c", f"cd {folder}; {row.target}")
     job = runner.Job(target, workload, isolation, cwd=cwd, observed=False)
     with Stop() as stop:

@@ -13,7 +13,7 @@ import os
 import re
 import stat
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -93,6 +93,9 @@ class Left:
     """The end of the text for a changed file that was there before."""
     mounts: frozenset[str] = frozenset()
     """Names of places that cover an entry of another one."""
+    gone: frozenset[str] = frozenset()
+    """Entries of /tmp that were removed before the trial began, perhaps not all that was in them:
+    other programs of the machine come and go there."""
 
     def look(
         self, top: str, name: str, seen: str, before: Callable[[str], str | None] | None
@@ -108,7 +111,8 @@ class Left:
                 continue
             with suppress(OSError):  # it has just gone
                 if before is not None and is_whiteout(os.lstat(_joined(top, path))):
-                    self.files.append((shown, REMOVED))
+                    if "/".join(shown.split("/")[:3]) not in self.gone:
+                        self.files.append((shown, REMOVED))
                 else:
                     was = None if before is None else before(path)
                     self.add(shown, _joined(seen, path), _joined(top, path), was)
@@ -214,9 +218,11 @@ class Left:
         return digest.hexdigest()
 
 
-def left_by(places: Sequence[OwnFolder], work: Path, began: float) -> Left:
+def left_by(
+    places: Sequence[OwnFolder], work: Path, began: float, gone: Iterable[str] = ()
+) -> Left:
     """All that a trial left in its places. Paths in its working directory are named from there."""
-    left, own = Left(began), os.path.realpath(work)
+    left, own = Left(began, gone=frozenset(gone)), os.path.realpath(work)
     for where in places:
         within = where.name == own or where.name.startswith(f"{own}/")
         name = where.name[len(own) + 1 :] if within else where.name

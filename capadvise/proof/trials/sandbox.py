@@ -166,7 +166,7 @@ def trial(plan: dict[str, Any], top: Path, tell: Tell, undone: list[Apart[Any]])
 def _left(plan: dict[str, Any], places: list[OwnFolder], work: Path, began: float) -> Left:
     """The changes on disk, or the state of its folder if it ran on the user's own files."""
     if places:
-        return left_by(places, work, began)
+        return left_by(places, work, began, plan["gone"])
     return Left(began, [] if plan["isolation"] == "none" else [*snapshot(work)])
 
 
@@ -208,11 +208,12 @@ def _isolate(plan: dict[str, Any], top: Path) -> list[OwnFolder]:
     for setting in plan["settings"] if plan["isolation"] != "container" else ():
         name, _, value = setting.partition("=")
         Path("/proc/sys", *name.split(".")).write_text(value)
-    before = plan["before"] or {}
+    before, plan["gone"] = plan["before"] or {}, []
     if plan["isolation"] == "command" and not plan["in_place"] and before:
-        for name in {*os.listdir("/tmp")}.difference(json.loads(before["tmp"])):
-            if not name.startswith("capadvise-trial-"):  # what the recording made
-                folders.remove(f"/tmp/{name}")
+        made = {*os.listdir("/tmp")}.difference(json.loads(before["tmp"]))
+        plan["gone"] = [f"/tmp/{name}" for name in made if not name.startswith("capadvise-trial-")]
+        for path in plan["gone"]:
+            folders.remove(path)
         if before["cwd"]:
             folders.restore(plan["cwd"], Path(before["cwd"]))
     return places

@@ -29,7 +29,7 @@ def tried(
         what = tried(caps, trials, recommended)
         removed = what.removeprefix("without ")
         kinds = " and ".join(one.kind.name.lower() for one in beside)
-        return f"{what} and {kinds}" if removed == what else f"{kinds} for {removed}"
+        return f"{what} with {kinds}" if removed == what else f"{kinds} for {removed}"
     if not trials or caps == trials[0].caps:
         return "everything"
     if not caps:

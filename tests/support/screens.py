@@ -103,7 +103,7 @@ class Prover:
             ran += 1
             if self.stop_after is not None and ran > self.stop_after:
                 raise Interrupted
-            starting(caps, None)
+            starting(caps, ())
             return self.outcome(caps)
 
         first = run_trial(FULL)
@@ -119,7 +119,7 @@ class Prover:
         ended: Callable[[Trial], None],
     ) -> Report:
         caps = chosen.caps
-        starting(caps, next(map(Companion.parse, chosen.beside), None))
+        starting(caps, tuple(map(Companion.parse, chosen.beside)))
         if known.proven is None:
             raise BadInput("there is no run with everything")
         outcome = self.outcome(caps)

@@ -13,7 +13,7 @@ from capadvise.judgement.decide import Verdict
 from capadvise.judgement.proven import Proven, Trial
 from capadvise.judgement.report import Report
 from capadvise.model.caps import Cap, parse_set
-from capadvise.model.companion import KNOWN
+from capadvise.model.companion import DEFAULT_SECCOMP, KNOWN, NO_NEW_PRIVS
 from capadvise.model.errors import BadInput
 from capadvise.tui.orderscreen import OrderScreen
 from capadvise.tui.prooftab import ProofTab
@@ -318,7 +318,7 @@ class Hopeless(Prover):
 
     def prove(self, known: Report, starting: Starting, ended: Ended) -> Report:
         trial = Trial(FULL, False, 0.5, differences=("exited with 1",))
-        starting(FULL, None)
+        starting(FULL, ())
         ended(trial)
         return replace(known, proven=Proven("command", (trial,), None))
 
@@ -345,12 +345,14 @@ def test_the_progress_and_the_row_of_a_trial_agree() -> None:
     recommended = NGINX.proposal.recommended
     bind, sysctl = KNOWN[0]
     caps = recommended - {bind}
-    begun = [tried(caps, trials, recommended), tried(caps, trials, recommended, sysctl)]
+    begun = [tried(caps, trials, recommended), tried(caps, trials, recommended, (sysctl,))]
     rows = [
         about(Trial(caps, False, 0.5, without=bind), trials, recommended),
         about(Trial(caps, True, 0.5, without=bind, instead=(sysctl.words,)), trials, recommended),
     ]
     assert begun == rows == ["without NET_BIND_SERVICE", "sysctl for NET_BIND_SERVICE"]
+    flags = tried(recommended, trials, recommended, (NO_NEW_PRIVS, DEFAULT_SECCOMP))
+    assert flags == "recommended set with no_new_privs and seccomp"
     app = app_on(NGINX, Prover())
 
     async def script(pilot: Session) -> None:
@@ -359,15 +361,15 @@ def test_the_progress_and_the_row_of_a_trial_agree() -> None:
         await press(pilot, "3")
         view.proof.trials = trials
         view.proof.post_message(ProofTab.TrialStarted(recommended))
-        view.proof.post_message(ProofTab.TrialStarted(caps, sysctl))
+        view.proof.post_message(ProofTab.TrialStarted(caps, (sysctl,)))
         await pilot.pause()
         said = shows(app, "#proof-sum")
-        assert "2 of at least 6 trials" in said
+        assert "2 of at least 7 trials" in said
         assert said.endswith("Begun: recommended set, sysctl for NET_BIND_SERVICE")
         view.proof.post_message(ProofTab.TrialEnded(Trial(recommended, True, 0.5)))
         await pilot.pause()
         said = shows(app, "#proof-sum")
-        assert "3 of at least 6 trials" in said
+        assert "3 of at least 7 trials" in said
         assert said.endswith("Begun: sysctl for NET_BIND_SERVICE")
         view.proof.running = False
 

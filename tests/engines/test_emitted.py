@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.containers import DEBIAN, ENVIRONMENT, MARK, call, record
+from tests.support.containers import BOX, DEBIAN, ENVIRONMENT, MARK, PODMAN, call, record
 from tests.support.runs import CAPADVISE
 from tests.support.wait import until
 
-pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("debian")]
+pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("boxes", "debian")]
 NO_GAIN = "--security-opt=no-new-privileges"
 UNFILTERED = "--security-opt=seccomp=unconfined"
 UP = "touch /up && exec sleep 600"
@@ -74,6 +74,60 @@ def test_a_container_with_what_is_emitted(
             until(lambda: _passes(check, name))
     finally:
         call("docker", "rm", "-f", name)
+
+
+LIVES, THERE = "touch /tmp/up && exec sleep 600", "test -e /tmp/up"
+MANIFEST = """\
+apiVersion: v1
+kind: Pod
+metadata: {{name: {name}}}
+spec:
+  containers:
+    - name: box
+      image: localhost/{image}
+      imagePullPolicy: Never
+      command: {command}
+      securityContext: {{privileged: true}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("script", "check", "minimal"),
+    [
+        ("chown 5 /tmp && exec httpd -f -p 80", "wget -qO /dev/null localhost/data/file",
+         {"CHOWN", "NET_BIND_SERVICE"}),
+        pytest.param(f"mknod /tmp/n c 1 3 && {LIVES}", THERE, {"MKNOD"}, marks=pytest.mark.long),
+        pytest.param(f"mount -t tmpfs x /data && {LIVES}", THERE, {"SYS_ADMIN"},
+                     marks=pytest.mark.long),
+        pytest.param(f"chroot / true && {LIVES}", THERE, {"SYS_CHROOT"}, marks=pytest.mark.long),
+        pytest.param(LIVES, THERE, set(), marks=pytest.mark.long),
+    ],
+)  # fmt: skip
+def test_a_pod_with_what_is_emitted(
+    script: str, check: str, minimal: set[str], tmp_path: Path
+) -> None:
+    """``podman kube play`` starts the patched manifest."""
+    report, manifest = tmp_path / "report.json", tmp_path / "pod.yaml"
+    name = f"{MARK}-pod"
+    command = ["sh", "-c", script]
+    manifest.write_text(MANIFEST.format(name=name, image=BOX, command=json.dumps(command)))
+    check = f'podman exec "$CONTAINER" {check}'
+    start = (*PODMAN, "run", "--rm", "--network=none", "--privileged", BOX, *command)
+    seen = record(report, *start, options=("--prove", "--check", check))
+    assert seen.minimal == minimal, seen.stderr
+    words = ("emit", report, "--format", "kubernetes", "--into", manifest, "--service", "box")
+    patched = call(CAPADVISE, *map(str, words))
+    assert patched.returncode == 0, patched.stderr
+    assert "RuntimeDefault" in manifest.read_text()
+    play = (*PODMAN, "kube", "play", "--network=none", str(manifest))
+    try:
+        assert (made := call(*play)).returncode == 0, made.stderr
+        for again in (False, True):
+            if again:
+                call(*PODMAN, "pod", "restart", name)
+            until(lambda: _passes(check, f"{name}-box"))
+    finally:
+        call(*PODMAN, "kube", "down", "--force", str(manifest))
 
 
 def _passes(check: str, name: str) -> bool:

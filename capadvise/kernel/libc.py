@@ -144,9 +144,10 @@ def check_setpcap() -> None:
 
 
 def check_sys_admin() -> None:
-    """Have the kernel check SYS_ADMIN, and then refuse a host name of this length."""
-    if _libc.sethostname(b"", ctypes.c_size_t(-1)) < 0:
-        oserror("sethostname")
+    """Have the kernel check SYS_ADMIN: it shows no trusted attribute without (fs/xattr.c,
+    xattr_permission()). There is none, so this raises OSError in any case. No engine's seccomp
+    profile refuses the call."""
+    os.getxattr("/proc/self", "trusted.capadvise")
 
 
 def inotify() -> int:

@@ -86,7 +86,7 @@ def test_replicas_are_seen_from_their_first_instruction(cluster: Cluster, tmp_pa
     (path,) = (tmp_path / "web").iterdir()
     report = load(path, CATALOG)
     assert report.proposal.recommended == NEEDED
-    assert standing_of(report)[0] not in ADDS_ONLY
+    assert standing_of(report)[0] not in ADDS_ONLY, (standing_of(report), report.recordings[0].lost)
     assert sum(not one.attached for one in report.recordings) == 2
     assert "2 starts" in out
     assert not any("observer" in at for at in cluster.objects)

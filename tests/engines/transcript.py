@@ -42,8 +42,9 @@ _CHANGES = {
 
 
 def of_a_day(text: str) -> str:
-    """A text without its date."""
-    return re.sub(r"\b\d{4}-\d\d-\d\d\b", "DAY", text)
+    """A text without its date, and the number of trials: output that chance changes takes more."""
+    text = re.sub(r"\b\d{4}-\d\d-\d\d\b", "DAY", text)
+    return re.sub(r"\b\d+ trials, DAY", "N trials, DAY", text)
 
 
 def words(text: str) -> str:

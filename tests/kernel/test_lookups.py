@@ -105,7 +105,7 @@ def test_who_lists_all_processes_is_told_with_and_without_bpf(probed: bool) -> N
     buffers, scope = Buffers(require(), missing=frozenset()), Scope(0, target.pid, 0)
     try:
         if probed:
-            buffers.pointers.open(buffers.root, containers=False)
+            buffers.pointers.open(buffers.root, containers=False, sockets=False)
         buffers.open(lambda: [target.pid])
         place = buffers.types, Symbols(b""), OneCommand(target.pid), target.pid, 0, 0
         tracker = Tracker(*place, pointers=buffers.pointers)

@@ -236,6 +236,7 @@ def test_ctrl_c_in_the_proof_of_one_service_ends_all_proofs(tmp_path: Path) -> N
     assert not trials_of(BOX)
 
 
+@pytest.mark.long
 def test_twenty_containers_two_at_a_time_are_never_mixed_up_and_leave_nothing(
     tmp_path: Path,
 ) -> None:

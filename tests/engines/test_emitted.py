@@ -33,7 +33,8 @@ def emitted(report: Path, form: str) -> str:
     [
         ((), "exec nginx -c /etc/nginx/small.conf -g 'daemon off;'", "curl -fs localhost",
          BOTH),
-        ((UNFILTERED,), f"unshare -U true && {UP}", IS_UP, {"no_new_privs"}),
+        pytest.param((UNFILTERED,), f"unshare -U true && {UP}", IS_UP, {"no_new_privs"},
+                     marks=pytest.mark.long),
         ((), f"cd /tmp && cp -p /bin/chown s && chmod 4755 s && touch f && "
          f"({AS_NOBODY} ./s 1 f) && {UP}", IS_UP, {"seccomp"}),
         pytest.param((), f"chown 5 /tmp && nice -n -5 true && {UP}", IS_UP, BOTH,

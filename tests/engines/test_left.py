@@ -18,6 +18,7 @@ from tests.support.runs import Result
 pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("image")]
 
 IMAGE = f"{MARK}-left:1"
+LONG = pytest.mark.long
 RUN = ("run", "--rm", "--network=none")
 _SECRET = "mkdir d; seq 9999 > d/f; chmod 700 d; chown 5 d"
 READ = {"DAC_OVERRIDE", "DAC_READ_SEARCH"}
@@ -43,7 +44,7 @@ def _lost(seen: Result) -> list[str]:
     return [loss for trial in trials if trial["passed"] for loss in trial["differences"]]
 
 
-@pytest.mark.parametrize("engine", CLIENTS)
+@pytest.mark.parametrize("engine", ["docker", pytest.param("podman", marks=LONG)])
 def test_a_chown_in_its_own_layer_is_not_lost_in_silence(engine: str, tmp_path: Path) -> None:
     seen = _proven(tmp_path, "chown -R 5 /var/lib/x 2>/dev/null || :", engine=engine)
     assert "/var/lib/x/f stays as it is in the image" in _lost(seen), seen.stderr
@@ -58,20 +59,29 @@ def test_a_chown_in_its_own_layer_is_not_lost_in_silence(engine: str, tmp_path: 
             *("touch /v/f; chown -R 5 /v 2>/dev/null || :", ["-v", f"{MARK}-left:/v"], {"CHOWN"}),
             "/v/f is 0:0 0644 instead of 5:0 0644",
         ),
-        (
+        pytest.param(
             *("touch /v/f; chown -R 5 /v 2>/dev/null || :", ["-v", "/v"], {"CHOWN"}),
             "/v is 0:0 0755 instead of 5:0 0755",
+            marks=LONG,
         ),
-        (f"{_SECRET}; cat d/f | tail -n 1 2>/dev/null", [], READ, 'it does not print "9999"'),
+        pytest.param(
+            *(f"{_SECRET}; cat d/f | tail -n 1 2>/dev/null", [], READ, 'it does not print "9999"'),
+            marks=LONG,
+        ),
         (f"{_SECRET}; du -s d 2>/dev/null; true", [], READ, "it prints"),
         (
             *("echo x > f; setfattr -n trusted.a -v b f 2>/dev/null || :", [], {"SYS_ADMIN"}),
             "/f has no attribute trusted.a",
         ),
-        (f"{_SECRET}; cp d/f g 2>/dev/null; true", [], READ, "/g is missing instead of 0:0 0644"),
-        (
+        pytest.param(
+            *(f"{_SECRET}; cp d/f g 2>/dev/null; true", [], READ),
+            "/g is missing instead of 0:0 0644",
+            marks=LONG,
+        ),
+        pytest.param(
             *("chown 5 /var/lib/x; rm /var/lib/x/f 2>/dev/null; true", [], READ),
             "/var/lib/x/f is not removed",
+            marks=LONG,
         ),
     ],
     ids=["volume", "new-volume", "cat", "du", "xattr", "copy", "remove"],
@@ -129,18 +139,30 @@ def test_a_service_that_listens_elsewhere_lost_its_port(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("script", "options"),
     [
-        ("echo pid $$ at $(date +%s.%N) $(cat /proc/sys/kernel/random/uuid); date >&2", []),
+        pytest.param(
+            *("echo pid $$ at $(date +%s.%N) $(cat /proc/sys/kernel/random/uuid); date >&2", []),
+            marks=LONG,
+        ),
         (
             "head -c 5000 /dev/urandom > /data/r; date > /log; mktemp -p /tmp; mktemp /v/XXXXXX",
             ["-v/v"],
         ),
-        (*("for i in 1 2 3; do echo $(date) [$i] INFO took 0.$(date +%N) s from $$; done", []),),
+        pytest.param(
+            *("for i in 1 2 3; do echo $(date) [$i] INFO took 0.$(date +%N) s from $$; done", []),
+            marks=LONG,
+        ),
         (
             "p=$((33000 + $(date +%s) % 9000)); echo port $p; busybox nc -l -p $p & sleep 1; "
             "mkdir /v/$(date +%s%N); touch -d 2001-01-01 /var/lib/x/f",
             ["-v/v"],
         ),
-        ("tr -dc a-z0-9 < /dev/urandom | head -c 40 > /tmp/$(hostname); hostname; ls /tmp", []),
+        pytest.param(
+            *(
+                "tr -dc a-z0-9 < /dev/urandom | head -c 40 > /tmp/$(hostname); hostname; ls /tmp",
+                [],
+            ),
+            marks=LONG,
+        ),
     ],
     ids=["words", "content", "log", "port", "names"],
 )

@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.kernel]
     ("name", "minimal"),
     [
         ("nginx", {"CHOWN", "SETGID", "SETUID"}),
-        ("scratch", set()),
+        pytest.param("scratch", set(), marks=pytest.mark.long),
         pytest.param(
             "redis", {"CHOWN", "DAC_OVERRIDE", "SETGID", "SETUID"}, marks=pytest.mark.long
         ),

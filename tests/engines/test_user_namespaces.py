@@ -133,6 +133,7 @@ def test_a_rootless_podman(top: Path, tmp_path: Path) -> None:
     assert (posture["namespaces"]["user"], posture["user"]["rootless"]) == ("own", True)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("debian")
 def test_a_rootless_podman_from_its_start(top: Path, tmp_path: Path) -> None:
     """Called as the user calls it, with what makes us that user before it."""

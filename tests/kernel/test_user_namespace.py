@@ -175,6 +175,7 @@ def open_folder() -> Iterator[Path]:
         yield Path(name)
 
 
+@pytest.mark.long
 def test_verdicts_agree_with_trials(open_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def both(numbered: tuple[int, Program]) -> tuple[Program, bool | None, bool, str]:
         number, program = numbered

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from capadvise.judgement.decide import Proposal, Verdict
 from capadvise.judgement.differences import Comparisons, Observed, effects, examples
@@ -26,7 +27,6 @@ from capadvise.model.companion import Companion, Pairs
 from capadvise.model.wording import set_text
 from capadvise.proof.attempts import Attempt, LikelyAttempts
 
-RunTrial = Callable[[CapSet], TrialOutcome]
 Say = Callable[[Trial], None]
 Ahead = Callable[[Sequence[Attempt]], None]
 """Gets the likely next trials, the likeliest first, to run them side by side."""
@@ -35,16 +35,25 @@ Risk = Callable[[Cap], int]
 """The power that a capability gives an attacker: more is worse."""
 
 
+class RunTrial(Protocol):
+    """Runs a trial."""
+
+    def __call__(self, caps: CapSet, beside: tuple[Companion, ...] = ()) -> TrialOutcome:
+        """``beside``: companions of the set."""
+
+
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """The companions of a workload, and the callable that tries them."""
+    """The companions of a workload."""
 
-    known: Pairs
-    find: Callable[[CapSet], Pairs]
+    known: Pairs = ()
+    find: Callable[[CapSet], Pairs] = lambda _: ()
     """Returns companions that only a trial shows, for members of this set."""
-    run_trial: Callable[[CapSet, tuple[Companion, ...]], TrialOutcome]
     written: Callable[[CapSet], tuple[Companion, ...]] = lambda _: ()
     """Returns the flags that files write beside this set."""
+
+
+_NOTHING_BESIDE = Beside()
 
 
 def fewest(recommended: CapSet) -> int:
@@ -77,13 +86,12 @@ def prove(
     *,
     say: Say = lambda _: None,
     ahead: Ahead = lambda _: None,
-    beside: Beside | None = None,
+    beside: Beside = _NOTHING_BESIDE,
 ) -> Proven:
     """Find the minimal set. Raises NotProvable if the first trial failed."""
     if not task.first.passed:
         raise NotProvable(task.first)
-    known = beside.known if beside is not None else ()
-    attempts = LikelyAttempts(task.proposal, task.everything, task.removal_order, known)
+    attempts = LikelyAttempts(task.proposal, task.everything, task.removal_order, beside.known)
     search = _Search(task, attempts, run_trial, say, ahead, beside)
     minimal: CapSet | None = None
     complete = True
@@ -95,8 +103,7 @@ def prove(
             minimal = search.with_alternatives(minimal)
             minimal = search.with_what_is_kept(minimal, search.recommended(minimal) - task.untried)
             search.bring_back(search.recommended(minimal))
-            if beside is not None:
-                search.try_companions(minimal, beside)
+            search.try_companions(minimal)
             sound = search.in_its_time(search.recommended(minimal))
             for caps in dict.fromkeys((search.recommended(minimal), minimal)):
                 search.try_written(caps)
@@ -128,7 +135,7 @@ class _Search:
     run_trial: RunTrial
     say: Say
     ahead: Ahead
-    beside: Beside | None = None
+    beside: Beside
     trials: list[Trial] = field(default_factory=list)
     outcomes: dict[CapSet, TrialOutcome] = field(default_factory=dict)
     flaky: bool = False
@@ -329,7 +336,7 @@ class _Search:
         again = [cap for cap in order[:at] if cap in caps] if len(caps) < len(order) else []
         removals = self.attempts.removals(caps, [*order[at:], *again])
         last = self.recommended(caps) if (gone := caps < self.start) else caps
-        flags = self._written(last)
+        flags = self.beside.written(last)
         with_flags = [Attempt(last, flags)] if flags else []
         return [*removals, *([Attempt(last)] if gone else ()), *with_flags]
 
@@ -356,17 +363,17 @@ class _Search:
                 minimal = caps
         return minimal
 
-    def try_companions(self, minimal: CapSet, beside: Beside) -> None:
+    def try_companions(self, minimal: CapSet) -> None:
         """Try the minimal set without each member that has a companion, with that companion."""
-        for cap, companion in (*beside.known, *beside.find(minimal)):
+        for cap, companion in (*self.beside.known, *self.beside.find(minimal)):
             if cap in minimal:
-                outcome = beside.run_trial(minimal - {cap}, (companion,))
+                outcome = self.run_trial(minimal - {cap}, (companion,))
                 self._note(minimal - {cap}, outcome, cap, instead=(companion.words,))
 
     def try_written(self, caps: CapSet) -> None:
         """Try a set with all the flags that files write beside it. If it fails or loses something,
         try them one by one, and keep those with which it does neither."""
-        flags = self._written(caps)
+        flags = self.beside.written(caps)
         if not flags or not self.passes(caps) or self._holds(caps, flags) or len(flags) == 1:
             return
         kept: tuple[Companion, ...] = ()
@@ -374,17 +381,13 @@ class _Search:
             if (*kept, flag) != flags and self._holds(caps, (*kept, flag)):
                 kept = (*kept, flag)
 
-    def _written(self, caps: CapSet) -> tuple[Companion, ...]:
-        return self.beside.written(caps) if self.beside is not None else ()
-
     def _holds(self, caps: CapSet, flags: tuple[Companion, ...]) -> bool:
         """True if the set loses nothing with these flags."""
-        assert self.beside is not None
         words = tuple(flag.words for flag in flags)
-        outcome = self.beside.run_trial(caps, flags)
+        outcome = self.run_trial(caps, flags)
         self._note(caps, outcome, instead=words)
         if outcome.late:  # the second time, it has all the time that the workload allows
-            outcome = self.beside.run_trial(caps, flags)
+            outcome = self.run_trial(caps, flags)
             self._note(caps, outcome, repeat=True, instead=words)
         return outcome.passed and not self.without_noise()[-1].differences
 

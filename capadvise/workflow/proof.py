@@ -195,7 +195,6 @@ class _Proof:
             beside=Beside(
                 _known_companions(self._job),
                 lambda minimal: _companions_by_retries(self._job, minimal, self._stop),
-                self.trials,
                 lambda _: flags,
             ),
         )

@@ -11,6 +11,7 @@ from capadvise.judgement.decide import Need, Proof, Proposal, Verdict
 from capadvise.judgement.differences import Observed
 from capadvise.judgement.proven import Proven, TrialOutcome
 from capadvise.model.caps import Cap, CapSet, parse_set
+from capadvise.model.companion import Companion
 from capadvise.proof.plan import SearchTask, prove
 
 EVERYTHING = frozenset(Cap(number) for number in range(41) if number != 24)
@@ -46,8 +47,12 @@ class KnownWorkload:
     observe: Callable[[CapSet], Observed] = lambda _: Observed(0)
     refused: Callable[[CapSet], CapSet] = lambda _: frozenset()
     tried: list[CapSet] = field(default_factory=list)
+    with_beside: Callable[[CapSet, tuple[Companion, ...]], TrialOutcome] | None = None
+    """Runs the trials with companions."""
 
-    def __call__(self, given: CapSet) -> TrialOutcome:
+    def __call__(self, given: CapSet, beside: tuple[Companion, ...] = ()) -> TrialOutcome:
+        if beside and self.with_beside:
+            return self.with_beside(given, beside)
         self.tried.append(given)
         passed = self.works(given)
         why = "" if passed else "it failed"

@@ -98,7 +98,7 @@ class Prover:
     def prove(self, known: Report, starting: Starting, ended: Callable[[Trial], None]) -> Report:
         ran = 0
 
-        def run_trial(caps: CapSet) -> TrialOutcome:
+        def run_trial(caps: CapSet, beside: tuple[Companion, ...] = ()) -> TrialOutcome:
             nonlocal ran
             ran += 1
             if self.stop_after is not None and ran > self.stop_after:

@@ -405,7 +405,8 @@ def _proven(report: Report, trials: Canaries, everything: CapSet) -> Report:
             proposal, everything, first, "container", facts.removal_order, facts.risk_rank
         )
         say = _trial_progress(everything, fewest(proposal.recommended & everything))
-        beside = Beside((), lambda _: (), run, partial(_flags, report))
+        flags = written_by(report, "container", facts)
+        beside = Beside(written=partial(_allowed, flags))
         proven = replace(prove(task, run, say=say, beside=beside), date=today())
     except NotProvable:
         trial = Trial(everything, False, first.seconds, differences=(first.why,))
@@ -426,9 +427,8 @@ def _proven(report: Report, trials: Canaries, everything: CapSet) -> Report:
     return replace(report, proposal=conclude(proposal, proven), proven=proven)
 
 
-def _flags(report: Report, caps: CapSet) -> tuple[Companion, ...]:
+def _allowed(flags: tuple[Companion, ...], caps: CapSet) -> tuple[Companion, ...]:
     """The server refuses SYS_ADMIN in a container that may not gain privileges."""
-    flags = written_by(report, "container", default())
     return tuple(one for one in flags if one is not NO_NEW_PRIVS or SYS_ADMIN not in caps)
 
 

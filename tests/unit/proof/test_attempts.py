@@ -65,8 +65,8 @@ def test_a_setting_that_makes_a_capability_needless_is_tried() -> None:
         return TrialOutcome(True, "", 0.1, Observed(0))
 
     known = proposal("NET_BIND_SERVICE CHOWN")
-    beside = Beside(KNOWN, lambda _: (), run_trial)
-    proven = search(KnownWorkload(needing("NET_BIND_SERVICE CHOWN")), known, beside=beside)
+    fake = KnownWorkload(needing("NET_BIND_SERVICE CHOWN"), with_beside=run_trial)
+    proven = search(fake, known, beside=Beside(KNOWN))
     setting = "net.ipv4.ip_unprivileged_port_start=0"
     assert asked == [(caps("CHOWN"), setting)]
     assert proven.minimal == caps("NET_BIND_SERVICE CHOWN")
@@ -84,13 +84,13 @@ def test_a_group_in_the_place_of_a_capability_is_tried() -> None:
         return TrialOutcome(True, "", 0.1, Observed(0))
 
     known = proposal("DAC_OVERRIDE CHOWN")
-    fake = KnownWorkload(needing("DAC_OVERRIDE CHOWN"))
+    fake = KnownWorkload(needing("DAC_OVERRIDE CHOWN"), with_beside=run_trial)
     of_adm = (Cap.parse("DAC_OVERRIDE"), Companion.of_groups(["adm"]))
-    beside = Beside((), lambda _: [of_adm], run_trial)
+    beside = Beside(find=lambda _: [of_adm])
     proven = search(fake, known, beside=beside)
     assert asked == [(caps("CHOWN"), "group=adm")]
     assert conclude(known, proven).need(Cap.parse("DAC_OVERRIDE")).tried == (("group=adm", True),)
-    fake = KnownWorkload(needing("CHOWN"))
+    fake = KnownWorkload(needing("CHOWN"), with_beside=run_trial)
     proven = search(fake, proposal("CHOWN"), beside=beside)
     assert len(asked) == 1, "the floor passes over no file's mode"
 
@@ -123,9 +123,11 @@ def test_what_files_write_is_tried_with_the_set(
         files = () if set(beside) & set(loses_with) else (("f", "of nobody"),)
         return TrialOutcome(passed, "it failed", 0.1, Observed(0, files=files))
 
-    flags = Beside((), lambda _: (), run_trial, lambda _: _BOTH)
+    flags = Beside(written=lambda _: _BOTH)
     needs = needing("CHOWN")
-    fake = KnownWorkload(needs, lambda _: Observed(0, files=(("f", "of nobody"),)))
+    fake = KnownWorkload(
+        needs, lambda _: Observed(0, files=(("f", "of nobody"),)), with_beside=run_trial
+    )
     proven = search(fake, proposal("CHOWN"), beside=flags)
     assert asked == [(caps("CHOWN"), beside) for beside in tried]
     assert proven.minimal == caps("CHOWN"), "flags change no set"

@@ -239,6 +239,8 @@ class Covers:
                 (layer / changed / self._keep.name).mkdir()  # else it is empty
             libc.mount(str(layer / changed), target, uapi.MS_BIND)
         self.places.append(own_folder(target, f"{path_of(held)}/{changed}", lower))
+        if in_memory:  # the cover holds it; where it is mounted, the cover may hide it for ever
+            libc.unmount(path_of(held))
         os.close(held)
 
 

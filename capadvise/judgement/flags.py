@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from capadvise.catalog import Catalog
 from capadvise.judgement.differences import examples
-from capadvise.judgement.hardening import NO_NEW_PRIVILEGES
+from capadvise.judgement.hardening import GAINS, MAY_GAIN, NO_NEW_PRIVILEGES
 from capadvise.judgement.proven import Proven, Trial
 from capadvise.judgement.report import Report
 from capadvise.model.caps import CapSet
@@ -36,8 +36,6 @@ class Flag:
     """Why it is not written."""
 
 
-_SET_ID = "it runs a set-id program, or one with file capabilities"
-_UNSEEN = "not all that it starts was seen, and it may run a set-id program"
 _CLOSED = "it makes calls that the default profile refuses"
 _NO_TRIAL = "no trial of this set ran with it"
 
@@ -52,9 +50,9 @@ def no_new_privs(report: Report, caps: CapSet) -> Flag:
         return Flag(FlagTrial.TRIED, True)
     gains = gains_nothing(report)
     if gains is False:
-        return Flag(FlagTrial.LEFT_OUT, False, _SET_ID)
+        return Flag(FlagTrial.LEFT_OUT, False, GAINS)
     return _by_trials(report.proven, caps, NO_NEW_PRIVS) or Flag(
-        FlagTrial.NOT_TRIED, gains, "" if gains else _UNSEEN
+        FlagTrial.NOT_TRIED, gains, "" if gains else MAY_GAIN
     )
 
 

@@ -41,6 +41,9 @@ def _option(line: str, caps: str = "", calls: Iterable[str] = ()) -> UnitOption:
 
 
 NO_NEW_PRIVILEGES = "NoNewPrivileges=yes"
+GAINS = "it runs a set-id program, or one with file capabilities"
+MAY_GAIN = "not all that it starts was seen, and it may run a set-id program"
+"""Why a file does not forbid new privileges."""
 OPTIONS = (
     _option(NO_NEW_PRIVILEGES),
     _option("ProtectClock=yes", "SYS_TIME WAKE_ALARM"),
@@ -125,9 +128,9 @@ def _contradicted(
     if needed := option.caps & caps:
         return f"it needs {set_text(needed)}"
     if option.key == "NoNewPrivileges" and gains_nothing is None:
-        return "its start was not seen, and it may run a set-id program"
+        return MAY_GAIN
     if option.key == "NoNewPrivileges" and not gains_nothing:
-        return "it runs a set-id program, or one with file capabilities"
+        return GAINS
     return next(filter(None, (_contradicts(option, check, caps) for check in checks)), None)
 
 

@@ -21,8 +21,6 @@ from capadvise.kernel.process_tree import OwnCgroup
 from capadvise.model import clone_flags
 from capadvise.observe.retry import launch as retry
 
-_NO_CAPABILITY = 63
-
 
 class Refused(Exception):
     """A step before the target's exec failed."""
@@ -98,7 +96,7 @@ def tell_namespace(plan: dict[str, Any]) -> None:
     that is."""
     if plan["namespace"]:
         with contextlib.suppress(OSError):
-            libc.drop_bounding(_NO_CAPABILITY)
+            libc.check_setpcap()
 
 
 def is_binary(path: str) -> bool:

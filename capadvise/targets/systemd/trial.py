@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from capadvise.judgement.hardening import NO_NEW_PRIVILEGES
 from capadvise.model.caps import Cap
 from capadvise.model.errors import BadInput
 from capadvise.observe.supervise.command import Command
@@ -68,7 +69,7 @@ def unit_trial(plan: dict[str, Any], top: Path, out: Path, err: Path) -> Iterato
     unit = manager.known(order.unit)
     safety.require_restartable(unit)
     caps = frozenset(Cap.parse(name) for name in plan["caps"])
-    lines = [*plan["options"], *(["NoNewPrivileges=yes"] if plan["no_new_privs"] else ())]
+    lines = [*plan["options"], *([NO_NEW_PRIVILEGES] if plan["no_new_privs"] else ())]
     with changed(change_of(unit), drop_in.for_trial(unit, caps, lines)):
         if plan["options"]:
             plan["exposure"] = manager.exposure(unit.name)

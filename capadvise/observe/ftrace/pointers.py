@@ -45,8 +45,8 @@ class Pointers:
 
     def open(self, root: Path, *, containers: bool, sockets: bool) -> list[int]:
         """Begin to read, and these two only if they are wanted; ``root`` is that of tracefs.
-        Returns the descriptors of which the guardian
-        is to hold copies: closing the last copy waits for the kernel."""
+        Returns the descriptors of which the guardian is to hold copies: closing the last copy waits
+        for the kernel."""
         try:
             with _memory_unlimited():
                 self._open(root, containers=containers, sockets=sockets)

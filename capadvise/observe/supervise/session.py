@@ -192,7 +192,8 @@ def _trace(
     sys.setswitchinterval(_TURN)
     try:
         buffers.begin()
-        guardian.hold(_opened(buffers, tracing))
+        read = buffers.pointers.open
+        guardian.hold(read(buffers.root, containers=tracing.containers, sockets=tracing.sockets))
         from capadvise.observe.ftrace.kallsyms import Reading  # while the target starts
 
         table = tracing.table or Reading()
@@ -200,11 +201,6 @@ def _trace(
     finally:
         sys.setswitchinterval(turn)
     return Trace(buffers, table.result(), table)
-
-
-def _opened(buffers: Buffers, tracing: Tracing) -> list[int]:
-    wanted = {"containers": tracing.containers, "sockets": tracing.sockets}
-    return buffers.pointers.open(buffers.root, **wanted)
 
 
 def _buffers(tracing: Tracing, command: Command | None, *, retried: bool) -> Buffers:

@@ -80,10 +80,8 @@ class Settings:
                     name = event[_HANDLE_AT + length :].partition(b"\0")[0]
                     yield pid, f"a control group {os.fsdecode(name)}"
                 continue
-            path, place = (
-                os.readlink(f"/proc/self/fd/{fd}"),
-                self._places.get(os.fstat(fd).st_dev, ""),
-            )
+            path = os.readlink(f"/proc/self/fd/{fd}")
+            place = self._places.get(os.fstat(fd).st_dev, "")
             os.close(fd)
             if not path.startswith(f"{place}/"):  # through a mount that is not ours
                 path = f"{place}{path}"

@@ -17,7 +17,7 @@ from capadvise.proof.trials import runner
 from capadvise.proof.trials.stop import Stop
 from capadvise.targets.systemd import manager
 from capadvise.workflow.jobs import job_of
-from capadvise.workflow.notice import notice, progress
+from capadvise.workflow.notice import failure, notice, progress
 from capadvise.workflow.prove import until_interrupted
 
 
@@ -50,7 +50,7 @@ def hardened(report: Report, job: runner.Job | None = None) -> Report:
     except Interrupted:
         notice("not hardened: interrupted")
     except CapadviseError as error:
-        notice(f"not hardened: {error}")
+        failure("not hardened", error)
     else:
         return replace(report, proven=replace(proven, hardening=hardening))
     return report

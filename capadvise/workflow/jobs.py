@@ -185,7 +185,8 @@ def _of_command(report: Report, work: Workload, ways: Ways, before: Before | Non
         raise BadInput("--fresh-only, --data-only and --reuse-volumes are for containers")
     target = report.target
     if changed := (before or {}).get("changed"):
-        raise BadInput(changes_settings(changed.split("\n"), "the recorded run did"))
+        said = changes_settings(changed.split("\n"), "the recorded run did")
+        raise BadInput(said, hint=TRY_IN_PLACE)
     uid = target.user.partition(":")[0]
     given = own_streams.state() if before is None else before  # of a report: what it has now
     return Job(
@@ -209,11 +210,11 @@ def _of_command(report: Report, work: Workload, ways: Ways, before: Before | Non
 def changes_settings(changed: Sequence[str], who: str) -> str:
     """The reason why there is no further trial. ``who`` has changed these."""
     more = [f"{len(changed) - _MOST_NAMED} more"] if len(changed) > _MOST_NAMED else []
-    return (
-        f"each trial would change this machine, as {who}: "
-        f"{listed([*changed[:_MOST_NAMED], *more])}; capadvise prove REPORT --in-place makes them "
-        "anyway"
-    )
+    named = listed([*changed[:_MOST_NAMED], *more])
+    return f"each trial would change this machine, as {who}: {named}"
+
+
+TRY_IN_PLACE = "capadvise prove --in-place REPORT runs the trials anyway"
 
 
 def _of_container(report: Report, work: Workload, ways: Ways, before: Before | None) -> Job:

@@ -7,12 +7,20 @@ import sys
 from pathlib import Path
 from typing import TextIO
 
+from capadvise.model.errors import CapadviseError
 from capadvise.model.escape import printable
 
 
 def notice(text: str) -> None:
     """Print a line on stderr; text from files or programs is escaped."""
     print(f"capadvise: {printable(text)}", file=sys.stderr)
+
+
+def failure(what: str, error: CapadviseError) -> None:
+    """Print an error after which capadvise goes on, with its hint."""
+    notice(f"{what}: {error}")
+    if error.hint:
+        notice(f"hint: {error.hint}")
 
 
 def progress(text: str) -> None:

@@ -33,7 +33,7 @@ from capadvise.proof.trials.runner import Part, SoFar
 from capadvise.proof.trials.stop import Stop
 from capadvise.report.lines import listed
 from capadvise.report.merge import numbered
-from capadvise.workflow.jobs import Candidate, changes_settings
+from capadvise.workflow.jobs import TRY_IN_PLACE, Candidate, changes_settings
 from capadvise.workflow.protocols import Starting
 from capadvise.workflow.side_by_side import SideBySide, waiting_places
 
@@ -440,7 +440,8 @@ def _as_far_as_it_passes(
     part = runner.run_once(job, everything, stop, so_far)
     outcome, evidence = part
     if _changes_settings(job, evidence):
-        raise runner.BrokenTrial(changes_settings(evidence.changed, "the first one did"))
+        said = changes_settings(evidence.changed, "the first one did")
+        raise runner.BrokenTrial(said, hint=TRY_IN_PLACE)
     unasked = job.workload.steps in (None, TWO_RUNS)
     if outcome.passed or not evidence.rounds_passed or not unasked:
         return job, part, []

@@ -23,7 +23,7 @@ from capadvise.proof.trials.stages import Stages
 from capadvise.proof.trials.stop import Stop
 from capadvise.report.words import trial_text
 from capadvise.workflow.jobs import Candidate, job_of
-from capadvise.workflow.notice import notice, progress
+from capadvise.workflow.notice import failure, notice, progress
 from capadvise.workflow.proof import TrialListener, prove_job
 from capadvise.workflow.reports import keep, keep_so_far, report_path
 
@@ -104,9 +104,7 @@ def prove_report(
     except Interrupted:
         notice("interrupted before the first trial ended")
     except CapadviseError as error:
-        notice(f"not proven: {error}")
-        if error.hint:
-            notice(f"hint: {error.hint}")
+        failure("not proven", error)
     return report, stop.asked
 
 

@@ -16,7 +16,7 @@ from capadvise.proof.trials.stop import Stop
 from capadvise.report.text import proposal_text
 from capadvise.workflow.harden import hardened, require_units
 from capadvise.workflow.jobs import Candidate, Ways, candidates
-from capadvise.workflow.notice import columns, notice
+from capadvise.workflow.notice import columns, failure
 from capadvise.workflow.prove import exit_code, prove_all
 from capadvise.workflow.reports import check_writable, keep, print_json, report_path
 
@@ -72,7 +72,7 @@ def _print_results(
         print_json(*reports, version=args.json, several=several)
     for one, result in zip(chosen, results, strict=True):
         if not isinstance(result, Report):
-            notice(f"error: {one.name}: {result}")
+            failure(f"error: {one.name}", result)
         elif not args.json:
             path = report_path(args.output, one.name, several=several)
             text = proposal_text(

@@ -36,6 +36,8 @@ from capadvise.workflow.protocols import Prover
 _FAILURE = "failure"
 _NAMED = 2
 """Trials side by side that are named."""
+_NAME_COLUMNS = 27
+"""Room for the name of a trial in its row; below, a highlighted one has all of it."""
 _NO_CHECK = "a shell command, such as: systemctl is-active web"
 CHECK_LABEL = "Shell command that succeeds when the program works:"
 
@@ -388,9 +390,14 @@ class TrialLine(Wrapped):
     def lines(self, width: int) -> list[Content]:
         passed = self._trial.passed
         word, style = ("✓ passes", "$text-success") if passed else ("✗ fails", "$text-error")
+        name = (
+            self._what
+            if len(self._what) <= _NAME_COLUMNS
+            else f"{self._what[: _NAME_COLUMNS - 1]}…"
+        )
         text = Content.assemble(
             (f"{self._number:2}  ", "dim"),
-            f"{self._what:28}",
+            f"{name:{_NAME_COLUMNS}} ",
             (f"{word:8}", style),
             f"{self._trial.seconds:6.1f} s  ",
             (brief(self._trial), "dim"),

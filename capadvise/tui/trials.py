@@ -28,8 +28,10 @@ def tried(
     if beside:
         what = tried(caps, trials, recommended)
         removed = what.removeprefix("without ")
-        kinds = " and ".join(one.kind.name.lower() for one in beside)
-        return f"{what} with {kinds}" if removed == what else f"{kinds} for {removed}"
+        kinds = ", ".join(one.kind.name.lower() for one in beside)
+        if beside[0].is_flag:
+            return f"with {kinds}" if caps == recommended else f"{what}, with {kinds}"
+        return f"{what} and {kinds}" if removed == what else f"{kinds} for {removed}"
     if not trials or caps == trials[0].caps:
         return "everything"
     if not caps:

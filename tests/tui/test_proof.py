@@ -352,7 +352,9 @@ def test_the_progress_and_the_row_of_a_trial_agree() -> None:
     ]
     assert begun == rows == ["without NET_BIND_SERVICE", "sysctl for NET_BIND_SERVICE"]
     flags = tried(recommended, trials, recommended, (NO_NEW_PRIVS, DEFAULT_SECCOMP))
-    assert flags == "recommended set with no_new_privs and seccomp"
+    assert flags == "with no_new_privs, seccomp"
+    flags = tried(caps, trials, recommended, (NO_NEW_PRIVS,))
+    assert flags == "without NET_BIND_SERVICE, with no_new_privs"
     app = app_on(NGINX, Prover())
 
     async def script(pilot: Session) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from capadvise.cli.parser import build_parser, subcommands
-from capadvise.cli.parser.verbs import MORE
+from capadvise.cli.parser.base import MORE
 
 
 @dataclass(frozen=True, slots=True)

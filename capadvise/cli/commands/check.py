@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from capadvise.catalog import Catalog, default
-from capadvise.cli.parser.reading import format_of_check
+from capadvise.cli.parser.base import renamed
 from capadvise.gate.finding import Level
 from capadvise.gate.gathering import Gathered, gather, gather_units, read_text
 from capadvise.gate.outcome import Demands, Examined, Outcome, examine
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 def command(args: argparse.Namespace) -> int:
     """Print the findings; 1 when the gate failed, 2 when a file could not be judged."""
-    wanted = format_of_check(args)
+    wanted = _format(args)
     if args.output is not None:
         from capadvise.workflow.reports import check_writable
 
@@ -55,6 +55,15 @@ def command(args: argparse.Namespace) -> int:
     if unusable:
         return Exit.USAGE
     return Exit.OK if outcome.passed else Exit.FAILED
+
+
+def _format(args: argparse.Namespace) -> str:
+    """The format of the findings. ``--output`` once named the format; a file of such a name is
+    ``./json``."""
+    if args.output in ("text", "json", "sarif", "github"):
+        renamed(f"check --output {args.output}", f"--format {args.output}")
+        args.format, args.output = args.output, None
+    return args.format or "text"
 
 
 def _gathered(args: argparse.Namespace, catalog: Catalog) -> Gathered:

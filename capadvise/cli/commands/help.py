@@ -9,8 +9,8 @@ import sys
 import textwrap
 
 from capadvise.cli.manual import TOPICS, page
-from capadvise.cli.parser import VERBS, build_parser
-from capadvise.cli.parser.verbs import columns
+from capadvise.cli.parser import COMMANDS, build_parser
+from capadvise.cli.parser.base import columns
 from capadvise.model.errors import Exit
 
 _WIDEST = 100
@@ -21,7 +21,7 @@ def command(args: argparse.Namespace) -> int:
     """Show a page, or the help of a command, or the list of pages."""
     if args.topic is None:
         _list()
-    elif args.topic in VERBS and args.topic not in TOPICS:
+    elif args.topic in COMMANDS and args.topic not in TOPICS:
         build_parser(args.topic).parse_args([args.topic, "--help"])
     else:
         show(args.topic)

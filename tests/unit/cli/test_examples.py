@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from capadvise.cli.manual import FOLDER
-from capadvise.cli.parser import VERBS, build_parser, subcommands
+from capadvise.cli.parser import COMMANDS, build_parser, subcommands
 from tests.generate.__main__ import PAGES
 
 TOP = Path(__file__).parents[3]
@@ -25,7 +25,7 @@ _SPAN = re.compile(r"(?<!`)`(?:sudo )?((?:kubectl )?capadvise [^`]+)`")
 _LINE = re.compile(
     r"^(?:\$ |.*\brun: )?(?:sudo )?((?:kubectl )?capadvise [a-z][\w-]* .*?)(?: +# .*)?$"
 )
-_PROSE = re.compile(rf"^capadvise (?!(?:{'|'.join(VERBS)})\b)")
+_PROSE = re.compile(rf"^capadvise (?!(?:{'|'.join(COMMANDS)})\b)")
 
 
 def commands_in(text: str) -> Iterator[str]:

@@ -7,7 +7,7 @@ import math
 import os
 import sys
 from functools import cached_property
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, NoReturn
 
 from capadvise.model.errors import Exit
 from capadvise.model.escape import printable
@@ -89,10 +89,6 @@ def columns() -> int:
         return 80
 
 
-Verbs: TypeAlias = "argparse._SubParsersAction[Parser]"
-"""The object to which subcommands are added; argparse has no public name for it."""
-
-
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _LONGEST = 10 * 365 * 86400.0
 
@@ -111,51 +107,8 @@ def seconds(text: str) -> float:
     return number
 
 
-def verb(verbs: Verbs, name: str, usage: str, what: str, notes: str = "") -> Parser:
-    """Add a subcommand. ``usage`` is what follows its name, ``what`` says in half a sentence what
-    it does, ``notes`` are printed below the options as they stand."""
-    parent = verbs._prog_prefix
-    return verbs.add_parser(
-        name,
-        help=what,
-        description=f"{what[:1].upper()}{what[1:]}.",
-        usage=f"{parent} {name} {usage}".rstrip(),
-        epilog=notes,
-        formatter_class=Help,
-    )
-
-
-def json_option(parser: argparse._ActionsContainer, what: str) -> None:
-    """Add ``--json``: 2 for today's version of what is printed, 1 for the one before."""
-    parser.add_argument("--json", action="store_const", const=2, default=0, help=what)
-    for version in (1, 2):
-        parser.add_argument(
-            f"--json={version}",
-            dest="json",
-            action="store_const",
-            const=version,
-            help=argparse.SUPPRESS,
-        )
-
-
-def verbose_option(parser: argparse._ActionsContainer) -> None:
-    parser.add_argument(
-        "-v", "--verbose", action="store_true", help="print the evidence for each capability, too"
-    )
-
-
-def set_option(parser: argparse._ActionsContainer) -> None:
-    """Add ``--set``; ``floor`` was the word for the minimal set."""
-    parser.add_argument(
-        "--set",
-        type=_set_name,
-        choices=("recommended", "minimal"),
-        default="recommended",
-        help="choose the recommended set (default), or the minimal set, proven by trials",
-    )
-
-
-def _set_name(text: str) -> str:
+def set_name(text: str) -> str:
+    """A value of ``--set``; ``floor`` was the word for the minimal set."""
     if text != "floor":
         return text
     renamed("--set floor", "--set minimal")

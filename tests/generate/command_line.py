@@ -30,7 +30,7 @@ _ENVIRONMENT = (
 def manual_page(program: DocumentedProgram) -> str:
     """The page."""
     lines = [
-        '.\\" Made by python -m tests.generate; change capadvise/cli/parser/commands.json, not this page.',
+        '.\\" Made by python -m tests.generate of capadvise/cli/parser/commands.json.',
         f'.TH CAPADVISE 1 "" "capadvise {__version__}" "User Commands"',
         ".SH NAME",
         *_text("capadvise - find the smallest set of Linux capabilities that a program needs"),

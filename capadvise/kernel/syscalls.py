@@ -9,98 +9,20 @@ rest of the observer (measured: 1.15 of the native time). Names are those of the
 from __future__ import annotations
 
 import errno
+import json
 import os
 import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 from capadvise.kernel import uapi
 from capadvise.model import clone_flags
 from capadvise.model.caps import Cap, CapSet
 
-SIGNATURES: dict[str, str] = {
-    **dict.fromkeys(("stat", "lstat", "readlink", "chdir", "chroot", "rmdir", "unlink"), "path"),
-    **dict.fromkeys(("access", "truncate", "statfs", "swapon", "swapoff", "acct"), "path"),
-    **dict.fromkeys(("utime", "utimes", "execve", "umount", "umount2", "creat"), "path"),
-    **dict.fromkeys(("listxattr", "llistxattr"), "path"),
-    **dict.fromkeys(("newfstatat", "statx", "readlinkat", "unlinkat", "utimensat"), "dirfd path"),
-    **dict.fromkeys(("faccessat2", "execveat", "name_to_handle_at", "futimesat"), "dirfd path"),
-    **dict.fromkeys(("open_tree", "mount_setattr", "fspick", "openat2"), "dirfd path"),
-    "open": "path open mode",
-    "openat": "dirfd path open mode",
-    "mkdir": "path mode",
-    "mkdirat": "dirfd path mode",
-    "mknod": "path mode device",
-    "mknodat": "dirfd path mode device",
-    "chmod": "path mode:mode",
-    "fchmod": "fd mode:mode",
-    "fchmodat": "dirfd path mode:mode",
-    "fchmodat2": "dirfd path mode:mode",
-    "chown": "path uid:id gid:id",
-    "lchown": "path uid:id gid:id",
-    "fchown": "fd uid:id gid:id",
-    "fchownat": "dirfd path uid:id gid:id",
-    **dict.fromkeys(("fchdir", "ftruncate", "fsync", "read", "pread64", "write", "writev"), "fd"),
-    **dict.fromkeys(("pwrite64", "fallocate", "sendfile", "fsmount"), "fd"),
-    **dict.fromkeys(("rename", "link", "symlink", "pivot_root"), "path path"),
-    **dict.fromkeys(("renameat", "renameat2", "linkat", "move_mount"), "dirfd path dirfd path"),
-    "symlinkat": "path dirfd path",
-    **dict.fromkeys(("setxattr", "lsetxattr", "getxattr", "lgetxattr"), "path name"),
-    **dict.fromkeys(("removexattr", "lremovexattr"), "path name"),
-    **dict.fromkeys(("fsetxattr", "fgetxattr", "fremovexattr"), "fd name"),
-    "bind": "- address",
-    "connect": "- address",
-    "sendto": "- - - - address",
-    "socket": "family:family type:type protocol:-",
-    "setsockopt": "- level:level name:option",
-    "getsockopt": "- level option",
-    "ioctl": "fd cmd:request",
-    "fcntl": "fd control",
-    "kill": "pid:- signal:signal",  # a pid is another in each run
-    "tkill": "pid:- signal:signal",
-    "tgkill": "- pid:- signal:signal",
-    "rt_sigqueueinfo": "- signal",
-    "ptrace": "request:number pid:pid",
-    "process_vm_readv": "pid:pid",
-    "process_vm_writev": "pid:pid",
-    "kcmp": "pid pid",
-    "pidfd_open": "pid:pid",
-    "pidfd_getfd": "pidfd:-",
-    "pidfd_send_signal": "pidfd:- signal:signal",
-    **dict.fromkeys(("get_robust_list", "move_pages", "migrate_pages"), "pid:pid"),
-    "sched_setscheduler": "pid:pid",
-    "sched_setaffinity": "pid:pid",
-    "sched_setattr": "pid:pid",
-    "sched_setparam": "pid:pid",
-    "setpriority": "which:- who:- prio:priority",
-    "ioprio_set": "which:- who:pid",
-    "prlimit64": "pid:pid resource:resource",
-    "setrlimit": "resource",
-    "mount": "name path name flags:-",
-    **dict.fromkeys(("fsopen", "sethostname", "setdomainname", "mq_open"), "name"),
-    "setuid": "uid:id",
-    "setgid": "gid:id",
-    "setfsuid": "uid:id",
-    "setfsgid": "gid:id",
-    "setreuid": "ruid:id euid:id",
-    "setregid": "rgid:id egid:id",
-    "setresuid": "ruid:id euid:id suid:id",
-    "setresgid": "rgid:id egid:id sgid:id",
-    "setgroups": "count",
-    "unshare": "flags:namespaces",
-    "clone": "flags:namespaces",
-    "setns": "fd flags:namespaces",
-    "prctl": "option:prctl arg2:-",
-    "mlock": "- size",
-    "bpf": "cmd:bpf",
-    "perf_event_open": "- pid",
-    "inotify_add_watch": "- path",
-    "syslog": "number",
-    "fanotify_init": "flags:-",
-    "fanotify_mark": "- flags:-",
-    "capget": "- data:-",
-}
+_TABLES = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
+SIGNATURES: dict[str, str] = _TABLES["signatures"]
 """Call → what its arguments are, in order: a kind, ``-`` for one that tells nothing. The observer
 records those with a name before the colon: the ones that can decide, or that people want to see."""
 
@@ -156,34 +78,9 @@ def _signal(number: int) -> str:
         return f"signal {number & 0xFF}"
 
 
-_FAMILIES = {1: "AF_UNIX", 2: "AF_INET", 10: "AF_INET6", 16: "AF_NETLINK", 17: "AF_PACKET"}
-_TYPES = {1: "SOCK_STREAM", 2: "SOCK_DGRAM", 3: "SOCK_RAW", 5: "SOCK_SEQPACKET"}
-_REQUESTS = {
-    **{0x8914: "SIOCSIFFLAGS", 0x8916: "SIOCSIFADDR", 0x891C: "SIOCSIFNETMASK"},
-    **{0x8922: "SIOCSIFMTU", 0x8924: "SIOCSIFHWADDR", 0x890B: "SIOCADDRT", 0x890C: "SIOCDELRT"},
-    **{0x89A0: "SIOCBRADDBR", 0x89A1: "SIOCBRDELBR", 0x8946: "SIOCETHTOOL", 0x8955: "SIOCSARP"},
-    **{0x400454CA: "TUNSETIFF", 0x40086602: "FS_IOC_SETFLAGS", 0x1261: "BLKFLSBUF"},
-    **{0x4C00: "LOOP_SET_FD", 0x4C01: "LOOP_CLR_FD", 0x4C82: "LOOP_CTL_GET_FREE"},
-    **{0x5412: "TIOCSTI", 0x540E: "TIOCSCTTY", 0x541D: "TIOCCONS", 1: "FIBMAP"},
-    **{0x5602: "VT_SETMODE", 0x5606: "VT_ACTIVATE", 0x4B3A: "KDSETMODE", 0x5285: "SG_IO"},
-    **{0x80045430: "TIOCGPTN", 0xC0045877: "FIFREEZE", 0x125F: "BLKRRPART", 0x1269: "BLKPG"},
-}
-_CONTROLS = {4: "F_SETFL", 1024: "F_SETLEASE", 1031: "F_SETPIPE_SZ"}
-_RESOURCES = dict(
-    enumerate(
-        (
-            *("CPU", "FSIZE", "DATA", "STACK", "CORE", "RSS", "NPROC", "NOFILE", "MEMLOCK"),
-            *("AS", "LOCKS", "SIGPENDING", "MSGQUEUE", "NICE", "RTPRIO", "RTTIME"),
-        )
-    )
-)
-_BPF = {0: "BPF_MAP_CREATE", 5: "BPF_PROG_LOAD", 8: "BPF_PROG_ATTACH", 18: "BPF_BTF_LOAD"}
-
-
-def _named(
-    table: Mapping[int, str], otherwise: str, mask: int = 0xFFFFFFFF
-) -> Callable[[int], str]:
-    return lambda value: table.get(value & mask, f"{otherwise} {value & mask}")
+def _named(kind: str, otherwise: str, mask: int = 0xFFFFFFFF) -> Callable[[int], str]:
+    names = {int(number, 0): name for number, name in _TABLES["words"][kind].items()}
+    return lambda value: names.get(value & mask, otherwise.format(value & mask))
 
 
 _WORDS: dict[str, Callable[[int], str]] = {
@@ -192,15 +89,15 @@ _WORDS: dict[str, Callable[[int], str]] = {
     "device": lambda value: f"device {os.major(value)}:{os.minor(value)}" if value else "",
     "open": _open,
     "signal": _signal,
-    "family": _named(_FAMILIES, "family"),
-    "type": _named(_TYPES, "type", 0xF),
-    "request": lambda value: _REQUESTS.get(value & 0xFFFFFFFF, f"request {value & 0xFFFFFFFF:#x}"),
-    "control": _named(_CONTROLS, "command"),
+    "family": _named("family", "family {}"),
+    "type": _named("type", "type {}", 0xF),
+    "request": _named("request", "request {:#x}"),
+    "control": _named("control", "command {}"),
     "level": lambda value: f"level {value & 0xFFFF}",
     "option": lambda value: f"option {value & 0xFFFF}",
-    "resource": lambda value: "RLIMIT_" + _RESOURCES.get(value & 0xFF, str(value & 0xFF)),
-    "prctl": _named(uapi.PRCTL, "option"),
-    "bpf": _named(_BPF, "command"),
+    "resource": _named("resource", "RLIMIT_{}", 0xFF),
+    "prctl": lambda value: uapi.PRCTL.get(value & 0xFFFFFFFF, f"option {value & 0xFFFFFFFF}"),
+    "bpf": _named("bpf", "command {}"),
     "priority": lambda value: f"priority {signed(value)}",
     "number": lambda value: f"request {signed(value)}",
     "count": lambda value: f"{value} groups",
@@ -229,44 +126,18 @@ FILTERS: dict[str, str] = {
 }
 """Filters for calls that are frequent but for the most part never checked."""
 
-RESULTS: tuple[str, ...] = (
-    *ARGUMENTS,
-    *("setgroups", "capset", "bind", "mount", "umount", "mount_setattr", "move_mount", "open_tree"),
-    *("fsopen", "fsconfig", "fsmount", "fspick", "pivot_root", "chroot", "mknod", "mknodat"),
-    *("sethostname", "setdomainname", "mlock", "mlock2", "mlockall", "settimeofday"),
-    *("clock_settime", "adjtimex", "clock_adjtime", "perf_event_open", "init_module"),
-    *("finit_module", "delete_module", "reboot", "acct", "swapon", "swapoff", "syslog", "keyctl"),
-    *("execve", "execveat", "quotactl", "open_by_handle_at", "iopl", "ioperm"),
-    *("shmctl", "shmget", "msgctl", "semctl", "setxattr", "lsetxattr", "fsetxattr", "removexattr"),
-    *("lremovexattr", "fremovexattr", "getxattr", "lgetxattr", "fgetxattr"),
-    *("link", "linkat", "process_madvise"),
-    *("pidfd_open", "pidfd_getfd", "pidfd_send_signal", "kcmp", "userfaultfd", "seccomp"),
-    *("landlock_restrict_self", "vhangup", "setrlimit", "timerfd_create", "timer_create"),
-    *("io_uring_setup", "utimensat", "memfd_create", "setsid"),
-)
+RESULTS: tuple[str, ...] = (*ARGUMENTS, *_TABLES["results"])
 """Calls whose result is recorded, whatever it is."""
 
-_FILE_CALLS = (
-    *("open", "openat", "openat2", "creat", "unlink", "unlinkat", "rename", "renameat"),
-    *("renameat2", "mkdir", "mkdirat", "rmdir", "connect"),
-)
-_FILE_CAPS = ("DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "SYS_PTRACE", "PERFMON", "SYS_ADMIN")
-REFUSABLE: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(_FILE_CALLS, _FILE_CAPS),
-    "write": ("NET_ADMIN", "SYS_ADMIN", "SYS_RESOURCE", "SETFCAP", "SETUID", "SETGID", "SYS_NICE"),
-    "sendto": ("NET_ADMIN", "NET_RAW", "AUDIT_WRITE", "AUDIT_CONTROL"),
-    "sendmsg": ("NET_ADMIN", "NET_RAW", "AUDIT_WRITE", "SETUID", "SETGID", "SYS_ADMIN"),
-    "fcntl": ("SYS_RESOURCE", "FOWNER", "LEASE"),
-    "mq_open": ("SYS_RESOURCE", "DAC_OVERRIDE"),
-    "clone": ("SYS_ADMIN", "SYS_RESOURCE"),
-    "clone3": ("SYS_ADMIN", "SYS_RESOURCE", "CHECKPOINT_RESTORE"),
+REFUSABLE: dict[str, list[str]] = {
+    call: row["caps"] for row in _TABLES["refusable"] for call in row["calls"]
 }
 """Frequent calls → the capabilities whose lack can make them fail. Only their refusals are
 recorded, and those of the most frequent only where the target lacks one of these: each costs a
 few per cent."""
 
 
-_RARE = frozenset(_FILE_CALLS) - {"open", "openat", "openat2", "connect"} | {"clone", "clone3"}
+_RARE = frozenset(_TABLES["rare"])
 
 
 def refusable(missing: CapSet) -> list[str]:

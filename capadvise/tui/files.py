@@ -10,8 +10,6 @@ from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
-from textual.suggester import Suggester
-
 from capadvise.config import languages, recognise
 from capadvise.config.compose import COMPOSE
 from capadvise.config.compose.files import FILES
@@ -81,21 +79,3 @@ def _candidates(folder: Path) -> Iterator[tuple[Path, str]]:
                 language = format_of(path)
                 if language is not None:
                     yield path, language
-
-
-class PathSuggester(Suggester):
-    """Completes the name of a file; → takes the suggestion."""
-
-    def __init__(self) -> None:
-        super().__init__(use_cache=False, case_sensitive=True)
-
-    async def get_suggestion(self, value: str) -> str | None:
-        """The first path that begins like this."""
-        folder, _, begun = value.rpartition("/")
-        base = Path(f"{folder}/" if folder or value.startswith("/") else ".").expanduser()
-        with suppress(OSError):
-            names = [name for name in sorted(os.listdir(base))[:5000] if name.startswith(begun)]
-            if begun and names and names[0].isprintable():
-                slash = "/" if (base / names[0]).is_dir() else ""
-                return f"{value[: len(value) - len(begun)]}{names[0]}{slash}"
-        return None

@@ -22,10 +22,10 @@ from capadvise.model.caps import Cap
 from capadvise.model.recording import Recording
 from capadvise.model.wording import counted
 from capadvise.report.lamps import SIGNS, Lamp, Light, Score
-from capadvise.tui.events import clock
 from capadvise.tui.livetab import health_text
 from capadvise.tui.look import (
     LIGHT_STYLES,
+    clock,
     end_text,
     ended_well,
     numbers_text,
@@ -93,7 +93,7 @@ class Board(Wrapped):
         step: Content,
         in_trial: bool,
     ) -> None:
-        """``shape``: ``small``, ``usual`` or ``named``; ``step``: the next one; ``in_trial``: the
+        """``shape``: ``small`` or ``usual``; ``step``: the next one; ``in_trial``: the
         lamps are those of a trial."""
         self._lamps, self._score, self.state = lit, score, state
         self._selected, self._shape, self._step = selected, shape, step
@@ -123,15 +123,10 @@ class Board(Wrapped):
         return [*self._above(width), self._last(width)]
 
     def _above(self, width: int) -> list[Content]:
-        if self._shape == "named":
-            line = Content.assemble(" ", score_text(self._score), self._gap, self._step)
-            return [*self._named(width), line.truncate(width, ellipsis=True)]
         side = self._side(width)
         return [Content.assemble(self._row(row), side[row]) for row in range(self._rows - 1)]
 
     def _last(self, width: int) -> Content:
-        if self._shape == "named":
-            return self._line(width)
         state = Content.assemble(self._before_state(width), self.state)
         return Content.assemble(
             self._row(self._rows - 1), state.truncate(self._room(width), ellipsis=True)
@@ -155,19 +150,6 @@ class Board(Wrapped):
     def _room(self, width: int) -> int:
         """The cells beside the lamps."""
         return width - self._across * (self._rows - 1) - 3
-
-    def _named(self, width: int) -> list[Content]:
-        across = max(1, width // 22)
-        rows = -(-len(self._lamps) // across)
-        lines = []
-        for row in range(rows):
-            cells = [Content(" ")]
-            for lamp in self._lamps[row::rows]:
-                name = Content.styled(lamp.cap.short, _name_style(lamp, self._selected))
-                cell = Content.assemble(self._cell(lamp), " ", name)
-                cells.append(cell.pad_right(max(0, 22 - cell.cell_length)))
-            lines.append(Content("").join(cells))
-        return lines
 
     def _cell(self, lamp: Lamp) -> Content:
         style = LIGHT_STYLES[lamp.light] + (" reverse" if lamp.cap == self._selected else "")
@@ -208,11 +190,6 @@ class Board(Wrapped):
         if whole.cell_length <= self._room(width):
             return step
         return Content.assemble(status_text(self._score, brief=True), " · ", step)
-
-    def _line(self, width: int) -> Content:
-        state = self.state
-        legend = self._legend(max(0, width - state.cell_length - 4))
-        return Content.assemble(" ", state, "   ", legend).truncate(width, ellipsis=True)
 
     def _legend(self, room: int) -> Content:
         """The meaning of the signs with the number of each, as far as there is room."""
@@ -255,15 +232,8 @@ class Lamps(Widget):
         return self._board or ""
 
 
-def _name_style(lamp: Lamp, selected: Cap | None) -> str:
-    style = "dim" if lamp.light in (Light.DARK, Light.INCIDENTAL) else "bold"
-    return f"{style} reverse" if lamp.cap == selected else style
-
-
 def shape_of(width: int, height: int) -> str:
     """How the lamps are laid out on a screen of this size."""
-    if width >= 156 and height >= 40:
-        return "named"
     return "small" if height < 20 or width < 70 else "usual"
 
 

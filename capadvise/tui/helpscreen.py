@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -18,6 +19,7 @@ The lamps: ● needed   ◆ needed, root-equivalent   ○ incidental   ◐ optio
 + added by you   − dropped   · not checked   ? checked a moment ago
 """
 _COLUMN = 50
+_TEXTS = Path(__file__).with_name("help")
 
 
 class KeyTable(Wrapped):
@@ -48,10 +50,11 @@ class HelpScreen(Fitting, ModalScreen[None]):
         Binding("escape,question_mark,f1,q", "close", "Close", id="close-help"),
     ]
 
-    def __init__(self, keys: list[tuple[str, str]], text: str, *, signs: str = LAMPS) -> None:
-        """``signs``: the meaning of that screen's signs."""
+    def __init__(self, keys: list[tuple[str, str]], topic: str, *, signs: str = LAMPS) -> None:
+        """``topic``: a text of ``help/``; ``signs``: the meaning of that screen's signs."""
         super().__init__()
-        self._keys, self._text, self._signs = keys, text, signs
+        self._keys, self._signs = keys, signs
+        self._text = (_TEXTS / f"{topic}.txt").read_text(encoding="utf-8")
 
     def compose(self) -> ComposeResult:
         with KeyedScroll(id="help") as box:

@@ -23,11 +23,10 @@ from capadvise.model.escape import printable
 from capadvise.report.lamps import SIGNS, score_of
 from capadvise.report.words import no_need
 from capadvise.tui.capabilities import Capabilities
-from capadvise.tui.events import clock
 from capadvise.tui.look import LIGHT_STYLES, end_text, ended_well, risk_text, status_text
 from capadvise.tui.output import BORDERS, Output
 from capadvise.tui.page import Wrapped
-from capadvise.tui.rows import INCIDENTAL, fitted
+from capadvise.tui.rows import INCIDENTAL
 from capadvise.tui.state import TargetState
 from capadvise.tui.tab import CapsTab, Moved, Opened, Shown
 from capadvise.tui.widgets import KeyedList
@@ -67,29 +66,6 @@ class TargetLine(Wrapped):
         return [Content.assemble(*parts).truncate(width, ellipsis=True)]
 
 
-class EventLine(Wrapped):
-    """Checks per second as bars, and one event in words."""
-
-    def __init__(self, state: TargetState, number: int | None) -> None:
-        self._state, self._number = state, number
-
-    def lines(self, width: int) -> list[Content]:
-        history = self._state.history
-        spark = history.spark(max(10, width // 4))
-        at = len(history.events) - 1 if self._number is None else self._number
-        if not history.events:
-            return [Content.styled(spark, "$text-accent")]
-        event = history.events[at]
-        where = f" ({at + 1} of {len(history.events)})" if self._number is not None else ""
-        text = Content.assemble(
-            (spark, "$text-accent"),
-            ("  " if spark else "", ""),
-            (f"{clock(event.seconds)}{where} ", "dim"),
-        )
-        text += Content(fitted(event.text, width - len(text)))
-        return [text.truncate(width, ellipsis=True)]
-
-
 def short_health(now: Now) -> Content:
     """``✓ healthy``, ``✗ unhealthy for 6 s``."""
     health = now.health
@@ -113,23 +89,9 @@ def health_text(now: Now) -> Content:
     return Content.styled(f"health check: failing for {seconds:.0f} s{more}", "$text-warning")
 
 
-_HELP = """\
-The checks of the kernel while the program runs. Use the program as it will be used: only what it \
-does now can be seen.
-
-needed: a call depends on it (so far), and the call that decides is shown.
-incidental: checked, but the result has no effect.
-denied: refused, and the program went on.
-
-q stops the program as a container runtime would: SIGTERM, and SIGKILL ten seconds later. The \
-report is saved in any case. When it has ended, ← and → go through what happened.
-"""
-
-
 class LiveTab(CapsTab):
     """The Live tab."""
 
-    HELP = _HELP
     FOCUS = "#live-caps"
 
     class Chosen(Message):
@@ -146,8 +108,6 @@ class LiveTab(CapsTab):
         super().__init__(name, opened)
         self.output = Output()
         self.caps = Capabilities("live-caps", folds=(INCIDENTAL,))
-        self.event: int | None = None
-        """The event that the user looks at, once the recording has ended."""
         self._title = printable(shlex.join(opened.argv)[:LONGEST])
         self._recording = opened.source is not None
         self._has_terminal = opened.source is not None and opened.source.has_terminal
@@ -158,7 +118,6 @@ class LiveTab(CapsTab):
         yield KeyedList(id="targets", markup=False)
         with Vertical(id="live-panes"):
             with Vertical(id="caps-pane"):
-                yield Static(id="events", markup=False)
                 yield self.caps
                 yield Static(id="live-why", markup=False)
             yield self.output
@@ -197,7 +156,7 @@ class LiveTab(CapsTab):
             return
         rows = self.query_one("#live-panes").size.height
         why = 0 if self.has_class("low") else _WHY
-        needed = self.caps.option_count + BORDERS + why + 1  # the line of events
+        needed = self.caps.option_count + BORDERS + why
         least = 1 + BORDERS if self.output.quiet else max(rows // 3, 2 + BORDERS)
         self.query_one("#caps-pane").styles.height = max(min(needed, rows - least), 1)
 
@@ -205,13 +164,11 @@ class LiveTab(CapsTab):
         """Draw what changed."""
         states, state = shown.states, shown.state
         self._show_targets(states)
-        if state is not self._state:
-            self._state, self.event = state, None
+        self._state = state
         self.query_one("#caps-pane").border_title = Content(
             f"Capabilities of {printable(state.name)}" if len(states) > 1 else "Capabilities"
         )
         self.caps.show(state.rows)
-        self.query_one("#events", Static).update(EventLine(state, self.event))
         self.draw_why()
         self._share()
 
@@ -255,15 +212,6 @@ class LiveTab(CapsTab):
             ("risk ", "dim"),
             risk_text(state.risks.get(cap)),
         )
-
-    def step(self, by: int) -> None:
-        """Go to another event of a recording that has ended."""
-        count = len(self._state.history.events) if self._state else 0
-        if count:
-            at = count - 1 if self.event is None else self.event
-            self.event = max(0, min(count - 1, at + by))
-            if self.event == count - 1 and by > 0:
-                self.event = None
 
     @on(OptionList.OptionHighlighted, "#targets")
     def _target(self, event: OptionList.OptionHighlighted) -> None:

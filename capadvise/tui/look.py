@@ -112,3 +112,10 @@ def diff_text(diff: str) -> Content:
         style = "dim" if number < 2 else styles.get(line[:1], "")
         lines.append(Content.styled(printable(line), style))
     return Content("\n").join(lines)
+
+
+def clock(seconds: float) -> str:
+    """``7.3 s``, ``2:05``."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02}"

@@ -203,10 +203,9 @@ class Main(Fitting, Screen[None]):
 
     def _show_board(self) -> None:
         state = self.state
-        event = self.live.event if self.place == "live" else None
         board = Board(
-            state.lamps(event),
-            state.score(event),
+            state.lamps(),
+            state.score(),
             doing(self.source, state, hint=self.place == "live" and self.over, frozen=self.frozen),
             self.selected,
             shape=shape_of(*self.size),
@@ -248,7 +247,7 @@ class Main(Fitting, Screen[None]):
 
     def on_resize(self, event: Resize) -> None:
         shape = shape_of(*event.size)
-        for name in ("small", "usual", "named"):
+        for name in ("small", "usual"):
             self.query_one("#board").set_class(name == shape, f"-{name}")
         self.call_after_refresh(self.show)
         if not self.live.output.scrollable_content_region:
@@ -396,10 +395,6 @@ class Main(Fitting, Screen[None]):
     def action_target(self, by: int = 1) -> None:
         self.current = (self.current + by) % len(self.states)
 
-    def action_step(self, by: int = 1) -> None:
-        self.live.step(by)
-        self.show()
-
     def action_view(self, by: int = 1) -> None:
         self.review.next_view(by)
 
@@ -450,7 +445,7 @@ class Main(Fitting, Screen[None]):
             (self.app.get_key_display(binding), described(binding))
             for binding in sorted(ours, key=lambda binding: order.index(binding.id))
         ]
-        self.app.push_screen(HelpScreen(keys, self.tab.HELP))
+        self.app.push_screen(HelpScreen(keys, self.place))
 
     def action_type(self) -> None:
         """Give the keyboard to the target."""

@@ -41,21 +41,10 @@ _NAME_COLUMNS = 27
 _NO_CHECK = "a shell command, such as: systemctl is-active web"
 CHECK_LABEL = "Shell command that succeeds when the program works:"
 
-_HELP = """\
-A trial runs the command again with fewer capabilities, isolated from the system.
-
-The minimal set is the smallest that works: it fails without any one member. The recommended \
-set adds capabilities without which it works, but loses something: workers that stay root, for \
-example.
-
-t switches to another set that passed, such as a smaller one together with a sysctl.
-"""
-
 
 class ProofTab(MainTab):
     """The Proof tab. Trials run in a thread, which posts messages."""
 
-    HELP = _HELP
     FOCUS = "#trials"
 
     @dataclass

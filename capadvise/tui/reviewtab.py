@@ -38,24 +38,9 @@ def _none(conclusion: Conclusion) -> Content:
     return Content.styled(meaning, "$text-warning")
 
 
-_HELP = """\
-A capability is a piece of root's power: the fewer a program is given, the less an attacker gets. \
-✓ is kept, + added by you, − dropped by you.
-
-required: a trial failed without it.   needed: a call depends on it.
-optional: it works without, and loses something.
-incidental: checked, but the result has no effect.
-denied: refused, and the program went on.
-
-user ns: it works in a user namespace of its own (hostUsers: false, userns-remap), too. \
-host only: it does not.
-"""
-
-
 class ReviewTab(CapsTab):
     """The Review tab."""
 
-    HELP = _HELP
     FOCUS = "#caps"
 
     view = reactive("why", init=False)

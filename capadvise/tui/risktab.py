@@ -36,18 +36,9 @@ def by_risk(choice: Choice, risks: Risks) -> list[Cap]:
     return sorted(choice.caps | choice.start, key=lambda cap: (-int(risks.get(cap) or 9), cap))
 
 
-_HELP = """\
-The attacks that exactly the chosen set leaves open, the worst first: root-equivalent, high, \
-medium, low; and what to do instead.
-
-Space drops the highlighted capability: its attacks are struck out, and what breaks is said.
-"""
-
-
 class RiskTab(MainTab):
     """The Risk tab."""
 
-    HELP = _HELP
     FOCUS = "#risk-caps"
     LISTS_CAPS = True
 

@@ -28,7 +28,7 @@ from capadvise.report.lamps import score_of
 from capadvise.report.pages import FORMATS, PAGES
 from capadvise.report.save import write
 from capadvise.tui.choice import Choice
-from capadvise.tui.files import PathSuggester, format_of
+from capadvise.tui.files import format_of
 from capadvise.tui.look import diff_text, status_text
 from capadvise.tui.page import Code, Page
 from capadvise.tui.snippets import COPIED, chosen, rendered
@@ -194,7 +194,7 @@ class Save(Fitting, ModalScreen[str | None]):
                 sets = [(_title(choice), number) for number, choice in enumerate(self.choices)]
                 yield Select(sets, value=0, allow_blank=False, compact=True, id="set")
                 yield Label("File")
-                yield Input(self._first, id="file", compact=True, suggester=PathSuggester())
+                yield Input(self._first, id="file", compact=True)
                 yield Label("Service", id="service-label")
                 yield Select[str]([], compact=True, id="service", prompt="which one?")
             with KeyedScroll(id="preview"):

@@ -16,7 +16,6 @@ from capadvise.model.caps import Cap, CapSet
 from capadvise.report.fit import Places, can_move, places_of
 from capadvise.report.lamps import Lamp, Score, lamps, score_of, score_so_far
 from capadvise.tui.choice import Choice
-from capadvise.tui.events import History
 from capadvise.tui.rows import Counts, LiveRows, Row, review_rows
 from capadvise.tui.why import Uses
 from capadvise.workflow.protocols import Now, Over, Prover
@@ -34,7 +33,6 @@ class TargetState:
         self.catalog = catalog
         self.now = Now(name=name)
         self.rows: list[Row] = []
-        self.history = History()
         self.over: Over | None = None
         self._make_prover: Callable[[Path], Prover | None] | None = None
         self._prover: Prover | None = None
@@ -73,7 +71,6 @@ class TargetState:
                 return False
         self.now = now
         self.rows = self._live.at(now, self.lamps(), self._risks)
-        self.history.add(now, self.rows)
         return True
 
     @property
@@ -92,7 +89,6 @@ class TargetState:
         if self.now.tallies:  # the last judgement came after the last look
             self.now = replace(self.now, proposal=over.report.proposal, ended=True)
             self.rows = self._live.at(self.now, self.lamps(), self._risks)
-            self.history.add(self.now, [row for row in self.rows if row.checks])
 
     @property
     def prover(self) -> Prover | None:
@@ -131,15 +127,10 @@ class TargetState:
         """The risk of each capability, in the place where the target runs once that is known."""
         return self._risks
 
-    def lamps(self, event: int | None = None) -> tuple[Lamp, ...]:
-        """The lamps of this moment, of the running trial, or of an event of the recording."""
+    def lamps(self) -> tuple[Lamp, ...]:
+        """The lamps of this moment, or of the running trial."""
         checked = {tally.last.cap for tally in self.now.tallies}
         proposal = self.proposal
-        if event is not None:
-            checked, needed = self.history.until(event)
-            needs = tuple(need for need in proposal.needs if need.cap in checked)
-            seen = Proposal(needs, frozenset(needed & proposal.recommended))
-            return lamps(self._caps, seen, seen.recommended, seen.recommended, self._risks)
         if self.trial_caps is not None:
             base = self.trial_base | self.trial_caps  # the user added nothing
             return lamps(self._caps, proposal, self.trial_caps, base, self._risks)
@@ -171,13 +162,8 @@ class TargetState:
             )
         return known[chosen]
 
-    def score(self, event: int | None = None) -> Score:
-        """The score of the chosen set, of the running trial, or of an event of the recording."""
-        if event is not None:
-            _, needed = self.history.until(event)
-            return score_so_far(
-                frozenset(needed) & self.proposal.recommended, self._risks, "until then"
-            )
+    def score(self) -> Score:
+        """The score of the chosen set, or of the running trial."""
         if self.trial_caps is not None:
             held, doing = len(self.trial_caps), "in a trial"
             return Score(f"{held} held", "", worst(self.trial_caps, self._risks), doing, doing)

@@ -48,8 +48,6 @@ class Shown:
 class MainTab(Vertical):
     """A tab: its line in ``tabs.TABS`` names its class."""
 
-    HELP: ClassVar[str]
-    """The text of the help below the keys."""
     FOCUS: ClassVar[str]
     """The widget that has the focus when the user comes here."""
     LISTS_CAPS: ClassVar[bool] = False

@@ -139,16 +139,6 @@ _NAME, _COUNT = 16, 13
 _STYLES = {Light.DENIED: "bold $text-error", Light.DARK: "dim"}
 
 
-_HELP = """\
-Refused calls on this machine, by owner: a container, a pod, a unit, a user, or else the \
-program; the latest owner stands first. Below: the mechanism that refused the highlighted call, \
-and the cure.
-
-A refusal is harmless if the program goes on, or only a detail is lost. Without audit \
-records, refusals by AppArmor and SELinux are not seen.
-
-q ends the watch, with a summary.
-"""
 _LAMPS = """\
 The lamps, one for each capability: × a call was refused for lack of it   · none was
 """
@@ -300,7 +290,7 @@ class WatchScreen(Fitting, Screen[None]):
                 text = binding.tooltip or binding.description
                 shown.setdefault(binding.action, (self.app.get_key_display(binding), text))
         keys = [("enter", "Open or close an owner"), *shown.values()]
-        self.app.push_screen(HelpScreen(keys, _HELP, signs=_LAMPS))
+        self.app.push_screen(HelpScreen(keys, "watch", signs=_LAMPS))
 
     def action_leave(self) -> None:
         self.app.exit()

@@ -90,6 +90,5 @@ async def look(pilot: Session, view: Main) -> None:
 
 
 def state_line(app: CapadviseApp) -> str:
-    """What the board says of what goes on, up to the signs of the lamps."""
-    line = shows(app, "#board").splitlines()[-1].strip()
-    return line.partition("   ")[0]
+    """What the board says of what goes on, beside the last row of lamps."""
+    return shows(app, "#board").splitlines()[-1][31:].strip()

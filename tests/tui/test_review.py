@@ -398,7 +398,7 @@ def test_every_tab_of_the_table_has_a_help_and_takes_the_focus() -> None:
             tab = page(app).tabs[name]
             assert isinstance(tab, MainTab)
             assert type(tab) is entry.load()
-            assert tab.HELP
+            assert HelpScreen([], name)
             assert tab.query(tab.FOCUS)
 
     drive(app, script)

@@ -5,35 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from html import escape
+from pathlib import Path
 
 from capadvise.config.snippet import Snippet
 from capadvise.report.lamps import SIGNS, Light
 from capadvise.report.pages.sheet import CLASSES, Sheet, SheetNeed, sheet_in
 
-_STYLE = """\
-:root{color-scheme:light dark;--fg:#1f2328;--bg:#fff;--line:#d0d7de;--dim:#656d76;--card:#f6f8fa;
---good:#1a7f37;--bad:#cf222e;--warn:#9a6700}
-@media (prefers-color-scheme:dark){:root{--fg:#e6edf3;--bg:#0d1117;--line:#30363d;--dim:#8b949e;
---card:#161b22;--good:#3fb950;--bad:#ff7b72;--warn:#d29922}}
-@media print{:root{--fg:#000;--bg:#fff;--line:#999;--dim:#444;--card:#fff;--good:#060;--bad:#900;
---warn:#640}details{break-inside:avoid}}
-*{box-sizing:border-box}
-body{font:16px/1.5 system-ui,sans-serif;color:var(--fg);background:var(--bg);max-width:64rem;
-margin:2rem auto;padding:0 1rem}
-h1{margin:0 0 .25rem;font-size:1.6rem;overflow-wrap:anywhere}
-h2{margin:2rem 0 .5rem;font-size:1.15rem}
-code,.lamps,.score{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}
-.score{font-size:1.15rem;font-weight:700;margin:.25rem 0 1rem}.dim{color:var(--dim)}
-.lamps{display:grid;grid-template-columns:repeat(auto-fill,minmax(12.5rem,1fr));gap:.1rem 1rem;
-padding:1rem;border:1px solid var(--line);border-radius:.6rem;background:var(--card);
-list-style:none;font-size:.85rem;margin:0}
-.needed{color:var(--good);font-weight:700}.root,.dropped,.denied{color:var(--bad);font-weight:700}
-.optional,.added{color:var(--warn);font-weight:700}.dark{color:var(--dim)}
-table{border-collapse:collapse;width:100%;font-size:.92rem}
-th,td{text-align:left;vertical-align:top;padding:.4rem .6rem;border-bottom:1px solid var(--line);
-overflow-wrap:anywhere}th{white-space:nowrap}
-.pass{color:var(--good)}.fail{color:var(--bad)}
-"""
+_STYLE = Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
 _RISK = {"root-equivalent": "root", "high": "optional", "low": "needed"}
 
 

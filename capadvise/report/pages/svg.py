@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from html import escape
+from pathlib import Path
 
 from capadvise.config.snippet import Snippet
 from capadvise.report.lamps import SIGNS, Light
@@ -11,17 +12,7 @@ from capadvise.report.pages.sheet import CLASSES, Sheet, sheet_in
 
 _ACROSS, _WIDTH, _LEFT, _CELL = 6, 900, 24, 144
 _LINE = 22
-STYLE = """\
-text{font:13px ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;fill:#1f2328}
-.ground{fill:#ffffff;stroke:#d0d7de}
-.title{font-size:20px;font-weight:700}.score{font-size:16px;font-weight:700}
-.dim,.dark{fill:#8c959f}.incidental{fill:#57606a}.needed{fill:#1a7f37;font-weight:700}
-.root,.dropped{fill:#cf222e;font-weight:700}.optional,.added{fill:#9a6700;font-weight:700}
-.denied{fill:#cf222e}
-@media (prefers-color-scheme:dark){text{fill:#e6edf3}
-.ground{fill:#0d1117;stroke:#30363d}.dim,.dark{fill:#6e7681}.incidental{fill:#9ea7b3}
-.needed{fill:#3fb950}.root,.dropped,.denied{fill:#ff7b72}.optional,.added{fill:#d29922}}
-"""
+STYLE = Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
 
 
 def render(snippet: Snippet) -> str:

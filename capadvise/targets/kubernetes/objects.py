@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from capadvise.config.kubernetes.admission import PodOwner
@@ -29,22 +31,6 @@ _LOCAL = 40
 """The names of a workload's pods begin with this many letters of its name: longer names are cut."""
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}$")
 
-# A script for dash. SIGTERM, from us or from the kubelet, ends the recording, which then removes
-# its trace buffers; the reports stay until we have read them. After an exec nobody knows the first
-# program of a container, so its pid is noted.
-_SCRIPT = """\
-cd /reports
-capadvise attach --no-tui --json "$1" >reports.json 2>log &
-child=$!
-echo $child >pid
-trap 'kill $child' TERM
-while kill -0 $child 2>/dev/null; do wait $child; status=$?; done
-cat log >&2
-[ $status -le 1 ] || exit $status
-touch done
-trap 'exit 0' TERM
-sleep 2147483647 & wait
-"""
 COLLECT = (
     "cd /reports; [ -e done ] || kill $(cat pid) 2>/dev/null; "  # asked twice: it may be another's
     "n=0; while [ ! -e done ] && [ $n -lt 600 ]; do sleep 0.1; n=$((n+1)); done; cat reports.json"
@@ -137,77 +123,27 @@ def watched(owner: PodOwner) -> str:
 
 
 def observer(owner: PodOwner, node: str, name: str, run: str, image: str, seconds: int) -> Object:
-    """The pod that observes those of a node, and ends after this many seconds."""
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {
-            "name": name,
-            "namespace": OBSERVERS,
-            "labels": ours(run),
-        },
-        "spec": {
-            "nodeName": node,
-            "hostPID": True,
-            "restartPolicy": "Never",
-            "automountServiceAccountToken": False,
-            "enableServiceLinks": False,
-            "activeDeadlineSeconds": seconds,
-            "tolerations": [{"operator": "Exists"}],
-            "containers": [
-                {
-                    "name": "observer",
-                    "image": image,
-                    "imagePullPolicy": "IfNotPresent",
-                    "command": ["sh", "-c", _SCRIPT, "observer", watched(owner)],
-                    "env": [
-                        {"name": "XDG_STATE_HOME", "value": "/reports"},
-                        {"name": "HOME", "value": "/reports"},
-                    ],
-                    "terminationMessagePolicy": "FallbackToLogsOnError",
-                    "readinessProbe": {
-                        "exec": {"command": ["grep", "-q", "watching", "/reports/log"]},
-                        "periodSeconds": 1,
-                    },
-                    "securityContext": {
-                        "capabilities": {"drop": ["ALL"], "add": ["SYS_PTRACE", "SYSLOG"]},
-                        "runAsUser": 0,
-                        "privileged": False,
-                        "allowPrivilegeEscalation": False,
-                        "readOnlyRootFilesystem": True,
-                        "seccompProfile": {"type": "RuntimeDefault"},
-                        # Their defaults forbid to write below /sys, and to look at others.
-                        "appArmorProfile": {"type": "Unconfined"},
-                        "seLinuxOptions": {"type": "spc_t"},
-                    },
-                    "resources": {"requests": {"cpu": "20m", "memory": "64Mi"}},
-                    "volumeMounts": [
-                        {"name": "tracing", "mountPath": "/sys/kernel/tracing"},
-                        {"name": "reports", "mountPath": "/reports"},
-                    ],
-                }
-            ],
-            "volumes": [
-                {"name": "tracing", "hostPath": {"path": "/sys/kernel/tracing"}},
-                {"name": "reports", "emptyDir": {}},
-            ],
-        },
-    }
+    """The pod that observes those of a node, and ends after this many seconds. AppArmor's and
+    SELinux's defaults would forbid it to write below /sys, and to look at others."""
+    pod = _observers()["pod"]
+    pod["metadata"] |= {"name": name, "labels": ours(run)}
+    pod["spec"] |= {"nodeName": node, "activeDeadlineSeconds": seconds}
+    script = Path(__file__).with_name("observer.sh").read_text(encoding="utf-8")
+    (container,) = pod["spec"]["containers"]
+    container |= {"image": image, "command": ["sh", "-c", script, "observer", watched(owner)]}
+    return pod
 
 
 def observers_namespace() -> Object:
-    """The namespace: if Pod Security is enforced, ``hostPID`` and ``hostPath`` need this label."""
-    return {
-        "apiVersion": "v1",
-        "kind": "Namespace",
-        "metadata": {
-            "name": OBSERVERS,
-            "labels": {
-                _MANAGED_BY: "capadvise",
-                "pod-security.kubernetes.io/enforce": "privileged",
-            },
-        },
-    }
+    """The namespace: if Pod Security is enforced, ``hostPID`` and ``hostPath`` need its label."""
+    return _observers()["namespace"]
+
+
+def _observers() -> dict[str, Object]:
+    made: dict[str, Object] = json.loads(
+        Path(__file__).with_name("observer.json").read_text(encoding="utf-8")
+    )
+    return made
 
 
 def claims_of(workload: Object) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
 from capadvise.judgement.conclusion import PASSED, Conclusion, PassedSet, Standing
@@ -10,6 +11,7 @@ from capadvise.judgement.differences import examples
 from capadvise.judgement.hardening import Hardening
 from capadvise.judgement.judge import Judged
 from capadvise.judgement.proven import Proven, Trial
+from capadvise.judgement.report import Report
 from capadvise.model.caps import CapSet
 from capadvise.model.escape import printable
 from capadvise.model.wording import counted, set_text
@@ -139,3 +141,28 @@ def trial_text(trial: Trial, everything: CapSet) -> str:
     result = "passes" if trial.passed else "fails"
     more = f": {examples(trial.differences)}" if trial.differences else ""
     return f"{trial_name(trial, everything)}: {result} ({trial.seconds:.1f} s){more}"[:160]
+
+
+# ------------------------------------------------------------ what trials would run
+
+
+def order_of(report: Report) -> tuple[str, ...]:
+    """Lines with everything that a proof of the report executes, safe to print, none cut."""
+    target, work = report.target, report.workload
+    parts = (
+        ("set-up", work.setup),
+        ("command", shlex.join(target.argv)),
+        ("folder", target.cwd),
+        ("user", target.user),
+        *((str(step.act), step.text) for step in work.steps or ()),
+        ("check", work.check),
+        ("tear-down", work.teardown),
+    )
+    return tuple(line for name, text in parts if text for line in _lines(name, text))
+
+
+def _lines(name: str, text: str) -> Iterator[str]:
+    first, *more = text.rstrip("\n").split("\n")
+    yield f"{name + ':':10} {printable(first)}"
+    for line in more:
+        yield f"{'':10} {printable(line)}"

@@ -33,10 +33,9 @@ from capadvise.report.pages import ON_TERMINAL
 from capadvise.tui.capabilities import Capabilities
 from capadvise.tui.choice import Choice
 from capadvise.tui.files import might_apply, nearest
-from capadvise.tui.header import Board, Lamps, Tabs, doing, shape_of
+from capadvise.tui.header import Board, Lamps, Tabs, doing, next_step, shape_of
 from capadvise.tui.helpscreen import HelpScreen
 from capadvise.tui.livetab import LONGEST, LiveTab
-from capadvise.tui.next_step import next_step
 from capadvise.tui.output import Output
 from capadvise.tui.palette import BINDINGS, COMMANDS, WHEN, described
 from capadvise.tui.prooftab import ProofTab

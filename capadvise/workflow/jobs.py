@@ -24,7 +24,7 @@ from capadvise.model.workload import TWO_RUNS, Workload
 from capadvise.proof.trials.runner import EngineCall, Job
 from capadvise.report.lines import listed
 from capadvise.report.load import MAX_BYTES, parsed
-from capadvise.report.order import order_of
+from capadvise.report.words import order_of
 from capadvise.targets.client.client import Client
 from capadvise.targets.client.invocation import recognize
 from capadvise.targets.containers import grant

@@ -17,8 +17,8 @@ from capadvise.model.errors import BadInput, CapadviseError
 from capadvise.observe.ftrace.instances import require_place
 from capadvise.proof.trials import choices, runner
 from capadvise.proof.trials.stop import Stop
-from capadvise.report.order import order_of
 from capadvise.report.save import save
+from capadvise.report.words import order_of
 from capadvise.workflow.jobs import Candidate, job_of, with_check
 from capadvise.workflow.proof import Reference, TrialListener, first_trial, prove_job, today
 from capadvise.workflow.protocols import Ended, Starting

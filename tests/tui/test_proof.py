@@ -16,8 +16,7 @@ from capadvise.model.caps import Cap, parse_set
 from capadvise.model.companion import DEFAULT_SECCOMP, KNOWN, NO_NEW_PRIVS
 from capadvise.model.errors import BadInput
 from capadvise.tui.orderscreen import OrderScreen
-from capadvise.tui.prooftab import ProofTab
-from capadvise.tui.trials import about, guessed_check, progress, tried
+from capadvise.tui.prooftab import ProofTab, about, guessed_check, progress, tried
 from capadvise.workflow.protocols import Ended, Starting
 from tests.support.recordings import FULL
 from tests.support.screens import (

@@ -10,9 +10,9 @@ from capadvise.judgement.conclusion import conclude_report
 from capadvise.model.errors import Exit
 from capadvise.report.load import load
 from capadvise.report.merge import merge
-from capadvise.report.order import order_of
 from capadvise.report.save import save
 from capadvise.report.text import called
+from capadvise.report.words import order_of
 from capadvise.workflow.notice import notice
 from capadvise.workflow.reports import print_json
 from capadvise.workflow.trust import distrusted

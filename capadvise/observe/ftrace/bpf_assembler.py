@@ -61,6 +61,11 @@ class Assembler:
         """Add a number to a register."""
         self._add(0x07, to, value=value)
 
+    def point(self, to: int, base: int, offset: int) -> None:
+        """Let a register point to a place that many bytes from where another one points to."""
+        self.move(to, base)
+        self.add(to, offset)
+
     def add_register(self, to: int, source: int) -> None:
         """Add a register to a register."""
         self._add(0x0F, to, source)
@@ -94,6 +99,11 @@ class Assembler:
         """Write a register to memory."""
         self._add(_STORE[size], to, source, offset)
 
+    def copy(self, size: int, source: int, at: int, to: int, offset: int) -> None:
+        """Copy memory from a place to another one, by way of register 2."""
+        self.load(size, 2, source, at)
+        self.store(size, to, offset, 2)
+
     def store_value(self, size: int, to: int, offset: int, value: int) -> None:
         """Write a number to memory."""
         self._add(_STORE_VALUE[size], to, 0, offset, value)
@@ -122,6 +132,12 @@ class Assembler:
         """End the program."""
         self.set(0, 0)
         self._add(0x95)
+
+    def finish(self) -> bytes:
+        """End the program at the label ``end``, and return its code."""
+        self.label("end")
+        self.exit()
+        return self.code
 
     @property
     def code(self) -> bytes:

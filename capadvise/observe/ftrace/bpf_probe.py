@@ -308,15 +308,8 @@ class ProbeProgram(Assembler):
         self.set(4, 0)
         self.call(_MAP_UPDATE)
 
-    def finish(self) -> bytes:
-        """End the program, and return its code."""
-        self.label("end")
-        self.exit()
-        return self.code
-
     def _point(self, register: int, at: int) -> None:
-        self.move(register, FRAME)
-        self.add(register, at - self._size)
+        self.point(register, FRAME, at - self._size)
 
     def _pass(self, table: int, at: int) -> None:
         """The first two arguments of a call: a map, and a place in the record."""

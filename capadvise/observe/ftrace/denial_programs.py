@@ -158,9 +158,7 @@ def program(
     scratch(code, maps)
     _note_key(code, context, layout, own)
     count_or_send(code, layout, maps)
-    code.label("end")
-    code.exit()
-    return code.code
+    return code.finish()
 
 
 def _leave_accounting(code: Assembler, layout: KernelLayout, calls: Calls) -> None:
@@ -203,10 +201,8 @@ def load_call(code: Assembler, layout: KernelLayout, to: int) -> None:
 def put(code: Assembler, table: int, value: int) -> None:
     """Put a value on the stack into a table; the key is the 4 bytes at the top."""
     code.map(1, table)
-    code.move(2, FRAME)
-    code.add(2, -4)
-    code.move(3, FRAME)
-    code.add(3, value)
+    code.point(2, FRAME, -4)
+    code.point(3, FRAME, value)
     code.set(4, 0)
     code.call(_UPDATE)
 
@@ -215,15 +211,13 @@ def look_up(code: Assembler, table: int) -> None:
     """Look up the 4 bytes at the top of the stack in a table; register 0 gets the value's
     address."""
     code.map(1, table)
-    code.move(2, FRAME)
-    code.add(2, -4)
+    code.point(2, FRAME, -4)
     code.call(_LOOKUP)
 
 
 def read(code: Assembler, helper: int, to: int, offset: int, size: int) -> None:
     """Copy from the address in register 3."""
-    code.move(1, to)
-    code.add(1, offset)
+    code.point(1, to, offset)
     code.set(2, size)
     code.call(helper)
 
@@ -241,8 +235,7 @@ def copy_call(code: Assembler, layout: KernelLayout) -> None:
     load_call(code, layout, 2)
     code.store(8, FRAME, -32, 2)
     for at, offset in zip((-24, -16), layout.arguments[:2], strict=True):
-        code.load(8, 2, REGISTERS, offset)
-        code.store(8, FRAME, at, 2)
+        code.copy(8, REGISTERS, offset, FRAME, at)
 
 
 def scratch(code: Assembler, maps: DenialMaps) -> None:
@@ -271,8 +264,7 @@ def _note_key(code: Assembler, context: CheckArguments, layout: KernelLayout, ow
     code.store(4, RECORD, RELATION, 2)
     code.label("not its own")
     code.move(1, CONTEXT)
-    code.move(2, RECORD)
-    code.add(2, STACK)
+    code.point(2, RECORD, STACK)
     code.set(3, 8 * FRAMES)
     code.set(4, 0)
     code.call(_GET_STACK)
@@ -281,16 +273,12 @@ def _note_key(code: Assembler, context: CheckArguments, layout: KernelLayout, ow
 def note_who(code: Assembler, layout: KernelLayout, own: int) -> None:
     """Write whose call it is; keep its user namespace below the stack."""
     _note_thread(code, own)
-    code.move(3, CRED)
-    code.add(3, layout.ids)
+    code.point(3, CRED, layout.ids)
     read(code, READ, RECORD, IDS, 32)
-    code.load(4, 2, RECORD, IDS + 16)
-    code.store(4, RECORD, UID, 2)
-    code.move(3, CRED)
-    code.add(3, layout.users)
+    code.copy(4, RECORD, IDS + 16, RECORD, UID)
+    code.point(3, CRED, layout.users)
     read(code, READ, FRAME, -16, 8)
-    code.load(8, 2, FRAME, -16)
-    code.store(8, FRAME, -32, 2)
+    code.copy(8, FRAME, -16, FRAME, -32)
     follow(code, -16, layout.above)  # the machine's has none above it
     code.load(8, 2, FRAME, -16)
     code.jump_if(2, "==", 0, "not outside")
@@ -305,8 +293,7 @@ def _note_thread(code: Assembler, own: int) -> None:
     code.store(8, RECORD, THREAD, 0)
     code.load(4, 2, RECORD, THREAD + 4)
     code.jump_if(2, "==", own, "end")
-    code.move(1, RECORD)
-    code.add(1, PROGRAM)
+    code.point(1, RECORD, PROGRAM)
     code.set(2, 16)
     code.call(COMM)
 
@@ -314,23 +301,19 @@ def _note_thread(code: Assembler, own: int) -> None:
 def _note_group(code: Assembler, layout: KernelLayout) -> None:
     """Write the number of its control group; keep where that is described below the stack."""
     code.call(TASK)
-    code.move(3, 0)
-    code.add(3, layout.groups)
+    code.point(3, 0, layout.groups)
     read(code, READ, FRAME, -48, 8)
-    code.load(8, 2, FRAME, -48)
-    code.store(8, FRAME, -24, 2)
+    code.copy(8, FRAME, -48, FRAME, -24)
     if layout.of_state is None:
         follow(code, -24, layout.group2, layout.node)
     else:
         follow(code, -24, layout.group, layout.of_state, layout.node)
-        code.load(8, 2, FRAME, -24)
-        code.store(8, FRAME, -40, 2)
+        code.copy(8, FRAME, -24, FRAME, -40)
         follow(code, -40, layout.node_parent)
         code.load(8, 2, FRAME, -40)
         code.jump_if(2, "!=", 0, "in a group")
         follow(code, -48, layout.group2, layout.node)
-        code.load(8, 2, FRAME, -48)
-        code.store(8, FRAME, -24, 2)
+        code.copy(8, FRAME, -48, FRAME, -24)
         code.label("in a group")
     code.load(8, 3, FRAME, -24)
     code.add(3, layout.node_id)
@@ -358,8 +341,7 @@ def count_or_send(code: Assembler, layout: KernelLayout, maps: DenialMaps) -> No
     code.store_value(8, FRAME, -8, 1)
     code.map(1, maps.counts)
     code.move(2, RECORD)
-    code.move(3, FRAME)
-    code.add(3, -8)
+    code.point(3, FRAME, -8)
     code.set(4, _NOT_THERE)
     code.call(_UPDATE)
     code.jump_if(0, "!=", 0, "end")
@@ -383,10 +365,8 @@ def count_or_send(code: Assembler, layout: KernelLayout, maps: DenialMaps) -> No
 
 def _note_rest(code: Assembler, layout: KernelLayout, maps: DenialMaps) -> None:
     for number, offset in enumerate(layout.arguments):
-        code.load(8, 2, REGISTERS, offset)
-        code.store(8, RECORD, ARGUMENTS + 8 * number, 2)
-    code.move(3, CRED)
-    code.add(3, layout.sets)
+        code.copy(8, REGISTERS, offset, RECORD, ARGUMENTS + 8 * number)
+    code.point(3, CRED, layout.sets)
     read(code, READ, RECORD, SETS, 40)
     _note_path(code, maps)
     for level in range(LEVELS):
@@ -405,8 +385,7 @@ def _note_rest(code: Assembler, layout: KernelLayout, maps: DenialMaps) -> None:
 def _note_path(code: Assembler, maps: DenialMaps) -> None:
     for at in range(0, 32, 8):
         code.store_value(8, RECORD, PATH + at, 0)
-    code.load(4, 2, RECORD, CALL)
-    code.store(4, FRAME, -4, 2)
+    code.copy(4, RECORD, CALL, FRAME, -4)
     look_up(code, maps.paths)
     code.jump_if(0, "==", 0, "no path")
     code.load(1, 2, 0, 0)
@@ -447,17 +426,14 @@ def at_exit(layout: KernelLayout, maps: DenialMaps, own: int) -> bytes:
     code.jump_if(2, "==", _DEAD, "killed")
     code.call(PID_TGID)
     code.store(8, FRAME, -8, 0)
-    code.move(1, FRAME)
-    code.add(1, -24)
+    code.point(1, FRAME, -24)
     code.set(2, 16)
     code.call(COMM)
     put(code, maps.failed, -24)
     code.jump("end")
     code.label("killed")
     _record_signal(code, layout, maps, own)
-    code.label("end")
-    code.exit()
-    return code.code
+    return code.finish()
 
 
 def at_signal(layout: KernelLayout, maps: DenialMaps, own: int) -> bytes:
@@ -476,9 +452,7 @@ def at_signal(layout: KernelLayout, maps: DenialMaps, own: int) -> bytes:
     _load_task(code, layout)
     code.jump_if(2, "!=", _FILTER, "end")
     _record_signal(code, layout, maps, own)
-    code.label("end")
-    code.exit()
-    return code.code
+    return code.finish()
 
 
 def _record_signal(code: Assembler, layout: KernelLayout, maps: DenialMaps, own: int) -> None:
@@ -495,9 +469,7 @@ def at_begin(layout: KernelLayout, ended: int) -> bytes:
     _look_up_thread(code, ended)
     code.jump_if(0, "==", 0, "end")
     code.store_value(8, 0, 0, 0)
-    code.label("end")
-    code.exit()
-    return code.code
+    return code.finish()
 
 
 def at_end(layout: KernelLayout, maps: DenialMaps, own: int) -> bytes:
@@ -525,9 +497,7 @@ def at_end(layout: KernelLayout, maps: DenialMaps, own: int) -> bytes:
     _end_if_recorded(code, layout, maps.asked)
     code.label("record")
     _record_call(code, layout, maps, own)
-    code.label("end")
-    code.exit()
-    return code.code
+    return code.finish()
 
 
 def _load_task(code: Assembler, layout: KernelLayout) -> None:
@@ -587,8 +557,7 @@ def _record_call(
     code.load(8, 2, FRAME, _FILTERED)
     code.store(4, RECORD, FILTERED, 2)
     code.call(TASK)
-    code.move(3, 0)
-    code.add(3, layout.cred)
+    code.point(3, 0, layout.cred)
     read(code, READ, FRAME, -8, 8)
     code.load(8, CRED, FRAME, -8)
     note_who(code, layout, own)

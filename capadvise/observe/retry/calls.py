@@ -7,9 +7,11 @@ stopped only in a process that holds a file of /proc or /sys, where they can be.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from pathlib import Path
 
 from capadvise.kernel.seccomp_program import ArgumentTest, How, Only
 
@@ -43,44 +45,14 @@ class Handling(IntEnum):
     """Only tests if something would be allowed."""
 
 
-_HANDLED: dict[Handling, tuple[str, ...]] = {
-    Handling.FULL: (
-        *("setfsuid", "setfsgid", "listxattr", "llistxattr", "flistxattr"),
-        *("io_uring_setup", "io_uring_enter", "io_uring_register"),
-    ),
-    Handling.CAPTURE: (
-        *("mount", "umount", "umount2", "fsopen", "fsconfig", "fsmount", "fspick", "move_mount"),
-        *("open_tree", "mount_setattr", "pivot_root"),
-    ),
-    Handling.OPEN: ("open", "openat", "openat2", "creat"),
-    Handling.SEND: ("sendto", "sendmsg", "sendmmsg"),
-    Handling.CHMOD: ("chmod", "fchmod", "fchmodat", "fchmodat2"),
-    Handling.UIDS: ("setuid", "setreuid", "setresuid"),
-    Handling.CAPSET: ("capset",),
-    Handling.CAPGET: ("capget",),
-    Handling.EXEC: ("execve", "execveat"),
-    Handling.SOCKET: ("socket",),
-    Handling.NAMESPACE: ("unshare", "setns", "clone", "clone3", "fork", "vfork"),
-    Handling.SECCOMP: ("seccomp", "prctl"),
-    Handling.PTRACE: ("ptrace",),
-    Handling.CHDIR: ("chdir", "fchdir"),
-    Handling.READ: ("read", "pread64", "readv", "preadv", "preadv2", "sendfile", "splice"),
-    Handling.DESCRIPTOR: ("close", "close_range", "dup", "dup2", "dup3", "fcntl"),
-    Handling.PROBE: ("faccessat2", "access", "faccessat"),
-}
-HANDLING = {name: handling for handling, names in _HANDLED.items() for name in names}
+_TABLES = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
+_HANDLED: dict[str, list[str]] = _TABLES["handled"]
+HANDLING = {name: Handling[kind] for kind, names in _HANDLED.items() for name in names}
 """How each call is handled that is not plain."""
 
-UNSTOPPED = frozenset(
-    (
-        *("read", "pread64", "write", "writev", "pwrite64", "pwritev", "pwritev2", "sendfile"),
-        *("splice", "copy_file_range", "fallocate"),  # full disks, quotas, files of /proc
-        *("accept", "accept4", "memfd_create", "eventfd2", "epoll_create1"),  # ENFILE alone
-        "mremap",  # after mlockall(MCL_FUTURE)
-        *("access", "faccessat"),  # they ask with the permitted set (access_override_creds)
-    )
-)
-MORE = (*_HANDLED[Handling.FULL], "capget", "capset")
+UNSTOPPED = frozenset(name for names in _TABLES["unstopped"].values() for name in names)
+"""The reason of each group is its name."""
+MORE = (*_HANDLED["FULL"], "capget", "capset")
 """Calls that are stopped though none of their errors names a capability."""
 
 
@@ -139,12 +111,7 @@ ONLY: dict[str, Only] = {
 }
 """Calls that are stopped only with some arguments."""
 
-SILENT_FILES = frozenset(
-    (
-        *(b"kallsyms", b"modules", b"iomem", b"ioports", b"stat", b"status", b"pagemap"),
-        *(b"wchan", b"timer_list", b"keys", b"maps", b"smaps", b"numa_maps", b"mountinfo"),
-    )
-)
+SILENT_FILES = frozenset(map(str.encode, _TABLES["silent files"]))
 """Files of /proc that show less without a capability, and give no error."""
 
 I386 = 0x40000003

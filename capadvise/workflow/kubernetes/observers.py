@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import signal
+import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from threading import Event
+from types import FrameType
 from typing import Any
 
 from capadvise.config.kubernetes.admission import PodOwner
+from capadvise.kernel.own_streams import replace_dead_streams
 from capadvise.model.errors import CapadviseError
 from capadvise.model.wording import counted
 from capadvise.targets.kubernetes import objects
@@ -204,3 +209,25 @@ class Observers:
                     return why
                 time.sleep(0.3)
         return None
+
+
+@contextmanager
+def ending_on_signals() -> Iterator[threading.Event]:
+    """An event that Ctrl-C, SIGTERM and the loss of the terminal set, instead of ending
+    capadvise."""
+    ending = threading.Event()
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        if number == signal.SIGHUP:
+            replace_dead_streams()
+        ending.set()
+
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup has it ignored
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, end) for number in numbers}
+    try:
+        yield ending
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -44,8 +44,7 @@ from capadvise.targets.kubernetes import copies, objects
 from capadvise.targets.kubernetes.kubectl import ClusterError, Kubectl, removed_if_killed
 from capadvise.targets.kubernetes.objects import Object
 from capadvise.targets.kubernetes.sets import containers, granted, with_sets
-from capadvise.workflow.ending import ending_on_signals
-from capadvise.workflow.kubernetes.observers import delete, sweep
+from capadvise.workflow.kubernetes.observers import delete, ending_on_signals, sweep
 from capadvise.workflow.kubernetes.record import empty_claims, get_workload, new_run
 from capadvise.workflow.notice import notice, progress
 from capadvise.workflow.proof import today

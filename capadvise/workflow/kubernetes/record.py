@@ -25,8 +25,7 @@ from capadvise.report.load import loaded
 from capadvise.targets.kubernetes import copies, objects
 from capadvise.targets.kubernetes.kubectl import ClusterError, Kubectl, removed_if_killed
 from capadvise.targets.kubernetes.objects import Object
-from capadvise.workflow.ending import ending_on_signals
-from capadvise.workflow.kubernetes.observers import Observers, delete, sweep
+from capadvise.workflow.kubernetes.observers import Observers, delete, ending_on_signals, sweep
 from capadvise.workflow.notice import notice, progress
 
 _LONGEST = 24 * 3600

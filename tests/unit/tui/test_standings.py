@@ -17,9 +17,8 @@ from capadvise.model.target import Target
 from capadvise.report.lamps import score_of
 from capadvise.report.pages import PAGES
 from capadvise.tui.choice import Choice, consequence, loss
-from capadvise.tui.header import Board, doing
+from capadvise.tui.header import Board, doing, next_step
 from capadvise.tui.livetab import LiveTab, TargetLine
-from capadvise.tui.next_step import next_step
 from capadvise.tui.prooftab import ProofTab
 from capadvise.tui.reviewtab import ReviewTab
 from capadvise.tui.risktab import RiskTab

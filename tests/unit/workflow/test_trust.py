@@ -12,8 +12,8 @@ import pytest
 
 from capadvise.cli import main
 from capadvise.model.errors import BadInput
-from capadvise.report.order import order_of
 from capadvise.report.save import save
+from capadvise.report.words import order_of
 from capadvise.workflow.jobs import Ways, candidates
 from capadvise.workflow.review_prover import ReviewProver
 from capadvise.workflow.trust import distrusted

@@ -24,7 +24,15 @@ _libc.ptrace.restype = ctypes.c_long
 _libc.syscall.restype = ctypes.c_long
 
 
-def oserror(call: str) -> NoReturn:
+def _call(function: str, *arguments: object, what: str = "") -> int:
+    """The result of a function of libc. ``what``: its name for the error, if that tells more."""
+    result = int(getattr(_libc, function)(*arguments))
+    if result < 0:
+        _fail(what or function)
+    return result
+
+
+def _fail(call: str) -> NoReturn:
     """Raise the errno of the last call."""
     code = ctypes.get_errno()
     raise OSError(code, f"{call}: {os.strerror(code)}")
@@ -32,14 +40,12 @@ def oserror(call: str) -> NoReturn:
 
 def unshare(flags: int) -> None:
     """Leave these namespaces for new ones: CLONE_NEW*."""
-    if _libc.unshare(flags) < 0:
-        oserror("unshare")
+    _call("unshare", flags)
 
 
 def setns(fd: int, kind: int) -> None:
     """Enter the namespace that an open file stands for: of a CLONE_NEW* kind."""
-    if _libc.setns(fd, kind) < 0:
-        oserror("setns")
+    _call("setns", fd, kind)
 
 
 def mount(
@@ -52,14 +58,12 @@ def mount(
     """Mount a file system of a kind; or without one, bind a mount or change how it spreads."""
     texts = (source, target, kind, options)
     source_, target_, kind_, options_ = (None if x is None else os.fsencode(x) for x in texts)
-    if _libc.mount(source_, target_, kind_, flags, options_) < 0:
-        oserror(f"mount {target}")
+    _call("mount", source_, target_, kind_, flags, options_, what=f"mount {target}")
 
 
 def unmount(target: str) -> None:
     """Detach a mount: processes that use it can go on."""
-    if _libc.umount2(os.fsencode(target), uapi.MNT_DETACH) < 0:
-        oserror(f"umount {target}")
+    _call("umount2", os.fsencode(target), uapi.MNT_DETACH, what=f"umount {target}")
 
 
 def mount_detached(kind: str) -> int:
@@ -78,9 +82,7 @@ def fanotify(
     """A descriptor with the events of the mounts or file systems at these places: FAN_MARK_*. An
     event has a descriptor of its file, opened as ``how`` says, or else ``names``."""
     flags = uapi.FAN_CLOEXEC | uapi.FAN_NONBLOCK | (uapi.FAN_REPORT_DFID_NAME if names else 0)
-    fd = int(_libc.fanotify_init(flags, how | os.O_NONBLOCK | os.O_CLOEXEC))
-    if fd < 0:
-        oserror("fanotify_init")
+    fd = _call("fanotify_init", flags, how | os.O_NONBLOCK | os.O_CLOEXEC)
     mark = ctypes.c_uint(uapi.FAN_MARK_ADD | what)
     for place in places:  # one that another mount hides fails
         _libc.fanotify_mark(fd, mark, ctypes.c_uint64(events), uapi.AT_FDCWD, os.fsencode(place))
@@ -152,15 +154,12 @@ def check_sys_admin() -> None:
 
 def inotify() -> int:
     """A new inotify(7) instance, which does not wait."""
-    if (fd := _libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)) < 0:
-        oserror("inotify_init1")
-    return int(fd)
+    return _call("inotify_init1", os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 def inotify_add(fd: int, path: str, mask: int) -> None:
     """Let an inotify instance tell what happens to a file, or to the files of a folder."""
-    if _libc.inotify_add_watch(fd, os.fsencode(path), ctypes.c_uint32(mask)) < 0:
-        oserror(f"watch {path}")
+    _call("inotify_add_watch", fd, os.fsencode(path), ctypes.c_uint32(mask), what=f"watch {path}")
 
 
 def raise_ambient(cap: int) -> None:
@@ -185,8 +184,7 @@ def install_seccomp_filter(code: bytes) -> None:
 def capget() -> tuple[int, int, int]:
     """The effective, permitted and inheritable set of the calling thread, as masks."""
     sets = (ctypes.c_uint32 * 6)()  # all three, then their upper halves
-    if _libc.capget(_capability_header(), sets) < 0:
-        oserror("capget")
+    _call("capget", _capability_header(), sets)
     effective, permitted, inheritable = (sets[at] | sets[at + 3] << 32 for at in range(3))
     return effective, permitted, inheritable
 
@@ -195,16 +193,12 @@ def capset(effective: int, permitted: int, inheritable: int) -> None:
     """Set the capability sets of the calling thread."""
     masks = (effective, permitted, inheritable)
     halves = [mask >> shift & 0xFFFFFFFF for shift in (0, 32) for mask in masks]
-    if _libc.capset(_capability_header(), (ctypes.c_uint32 * 6)(*halves)) < 0:
-        oserror("capset")
+    _call("capset", _capability_header(), (ctypes.c_uint32 * 6)(*halves))
 
 
 def ptrace(request: int, pid: int, address: int = 0, data: int = 0) -> int:
     """One request about a thread: PTRACE_*."""
-    result = int(_libc.ptrace(request, pid, address, data))
-    if result < 0:
-        oserror("ptrace")
-    return result
+    return _call("ptrace", request, pid, address, data)
 
 
 def seccomp_filter(pid: int, index: int) -> bytes:
@@ -231,7 +225,7 @@ def bpf_popping(queue: int, size: int) -> Callable[[], bytes | None]:
         if _libc.syscall(number, command, attributes, _BPF_ATTRIBUTES) < 0:
             if ctypes.get_errno() == errno.ENOENT:
                 return None
-            oserror("bpf")
+            _fail("bpf")
         return value.raw
 
     return pop
@@ -302,7 +296,7 @@ def bpf_entries(table: int, key: int, value: int) -> Iterator[tuple[bytes, bytes
         command, before = uapi.BPF_MAP_LOOKUP_BATCH, at
         more = _libc.syscall(_bpf_number(), command, attributes, _BPF_ATTRIBUTES) >= 0
         if not more and ctypes.get_errno() != errno.ENOENT:  # else that was all
-            oserror("bpf")
+            _fail("bpf")
         all_keys, all_values = keys.raw, values.raw
         for number in range(struct.unpack_from("<I", attributes, 32)[0]):
             of_key, of_value = number * key, number * value
@@ -350,17 +344,11 @@ def _bpf_number() -> int:
 
 
 def _prctl(name: str, option: int, *arguments: int) -> int:
-    result = int(_libc.prctl(option, *arguments, *[0] * (4 - len(arguments))))
-    if result < 0:
-        oserror(name)
-    return result
+    return _call("prctl", option, *arguments, *[0] * (4 - len(arguments)), what=name)
 
 
 def _syscall(name: str, number: int, *arguments: object) -> int:
-    result = int(_libc.syscall(number, *arguments))
-    if result < 0:
-        oserror(name)
-    return result
+    return _call("syscall", number, *arguments, what=name)
 
 
 def _capability_header() -> ctypes.Array[ctypes.c_uint32]:

@@ -32,7 +32,8 @@ def state() -> dict[str, str]:
     """Before a recording: where in a file it begins, or whether a pipe has something to read."""
     try:
         mode = os.fstat(_STDIN).st_mode
-        if stat.S_ISREG(mode) and _readable():
+        how = fcntl.fcntl(_STDIN, fcntl.F_GETFL) & os.O_ACCMODE
+        if stat.S_ISREG(mode) and how != os.O_WRONLY:
             return {_FILE: str(os.lseek(_STDIN, 0, os.SEEK_CUR))}
     except OSError:  # it is closed
         return {}
@@ -57,10 +58,6 @@ def cautions(before: Mapping[str, str], *, of_container: bool = False) -> tuple[
     if of_container:
         return (_NO_INPUT,) if read or _FILE in before else ()
     return (_NO_PIPE,) if read else ()
-
-
-def _readable() -> bool:
-    return fcntl.fcntl(_STDIN, fcntl.F_GETFL) & os.O_ACCMODE != os.O_WRONLY
 
 
 def _events() -> int:

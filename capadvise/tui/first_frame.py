@@ -114,7 +114,8 @@ def _head(
     lines = [_cut(top, width)]
     for number in range(rows):
         row = lit[number * across : (number + 1) * across]
-        parts = [(" ", ""), *(_lamp(lamp, step) for lamp in row)]
+        lamps = ((f"{SIGNS[lamp.light]}{step}", _COLOURS.get(lamp.light, "")) for lamp in row)
+        parts = [(" ", ""), *lamps]
         if number == 0:
             room = width - across * (rows - 1) - 3
             head, sign = f"{worth.numbers} · {worth.risk} · ", standing_sign(worth)
@@ -125,10 +126,6 @@ def _head(
             parts += [("  ", ""), (next((x for x in said if len(x) <= room), said[-1]), _BOLD)]
         lines.append(_cut(parts, width))
     return [*lines, ""]
-
-
-def _lamp(lamp: Lamp, step: str) -> Part:
-    return f"{SIGNS[lamp.light]}{step}", _COLOURS.get(lamp.light, "")
 
 
 def _listed(rows: Sequence[Row]) -> Iterator[list[Part]]:

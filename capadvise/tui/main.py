@@ -409,9 +409,6 @@ class Main(Fitting, Screen[None]):
         if isinstance(self.focused, KeyedList):
             self.call_after_refresh(self.focused.scroll_to_highlight)
 
-    def action_unzoom(self) -> None:
-        self.minimize()
-
     def action_fold(self) -> None:
         (self.live if self.place == "live" else self.review).caps.fold()
 
@@ -497,10 +494,6 @@ class Main(Fitting, Screen[None]):
             if widget.is_attached and (text := selected_in(widget, selection))
         ]
         return "\n".join(texts) or None
-
-    def action_suspend(self) -> None:
-        """Suspend the screen; the recording goes on."""
-        self.app.action_suspend_process()
 
     def action_leave(self) -> None:
         self.leave()

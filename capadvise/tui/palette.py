@@ -87,7 +87,7 @@ WHEN: dict[str, Callable[[Any], object]] = {
     "copy": lambda main: main.choice is not None,
     "export": lambda main: main.choice is not None,
     "back": lambda main: main.maximized is not None or main.in_field,
-    "unzoom": lambda main: main.maximized is not None,
+    "minimize": lambda main: main.maximized is not None,
     "zoom": lambda main: main.maximized is not None or main.focused is not None,
 }
 """When an action does something: else neither the bottom line nor the palette shows it. An action

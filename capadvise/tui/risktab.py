@@ -88,7 +88,10 @@ class RiskTab(MainTab):
         before = self.table.highlighted_option.id if self.table.highlighted_option else None
         caps = by_risk(choice, state.risks)
         self.table.set_options(
-            [*(self._option(choice, cap, state.risks) for cap in caps), _place_option()]
+            [
+                *(self._option(choice, cap, state.risks) for cap in caps),
+                Option("  Where it ran", id=_PLACE),
+            ]
         )
         ids = [option.id for option in self.table.options]
         self.table.highlighted = ids.index(before) if before in ids else 0
@@ -123,7 +126,9 @@ class RiskTab(MainTab):
         elif not choice.caps:
             head = Content.styled(f"{name} is empty. {no_need(conclusion)}", "$text-warning")
         else:
-            names = ", ".join(c.short for c in sorted(choice.caps) if _is(risks, c, now))
+            names = ", ".join(
+                c.short for c in sorted(choice.caps) if risk_word(risks.get(c)) == now
+            )
             head = Content.assemble(f"{name}: the worst risk is ", worded_risk(now), f" ({names}).")
         changes = [
             f"{before} → {left} {word}" if before != left else f"{left} {word}"
@@ -218,14 +223,6 @@ class RiskTab(MainTab):
         for name, value in settings:
             page.bullet(f"{name} = {printable(value)}")
         return page
-
-
-def _place_option() -> Option:
-    return Option("  Where it ran", id=_PLACE)
-
-
-def _is(risks: Risks, cap: Cap, word: str) -> bool:
-    return risk_word(risks.get(cap)) == word
 
 
 def _settings(entry: Entry, choice: Choice) -> list[tuple[str, str]]:

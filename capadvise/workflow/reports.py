@@ -92,7 +92,9 @@ def keep(path: Path, report: Report, say: Callable[[str], object] = notice) -> P
     from capadvise.report.save import save
 
     name = report.target.name
-    for place in dict.fromkeys((path, report_path(None, name), _in_tmp(name))):
+    for place in dict.fromkeys(
+        (path, report_path(None, name), _TMP / report_path(None, name).name)
+    ):
         try:
             save(place, report, default())
         except BadInput as error:
@@ -116,10 +118,6 @@ def keep_so_far(path: Path | None, report: Report) -> None:
     if path is not None and (path.is_file() or not path.exists()):
         with suppress(BadInput):
             save(path, report, default())
-
-
-def _in_tmp(name: str) -> Path:
-    return _TMP / report_path(None, name).name
 
 
 def _print_compressed(report: Report) -> None:

@@ -30,7 +30,11 @@ def command(args: argparse.Namespace) -> int:
     if args.seccomp and isinstance(inspections[0], Inspection):
         inspections = [with_filter(inspections[0], default())]
     if args.json:
-        print(json.dumps([_dump(item) for item in inspections], indent=1))
+        dumped = [
+            dump_inspection(item) if isinstance(item, Inspection) else dump_image(item)
+            for item in inspections
+        ]
+        print(json.dumps(dumped, indent=1))
     elif args.targets:
         print("\n\n".join("\n".join(_text(item)) for item in inspections))
     else:
@@ -41,10 +45,6 @@ def command(args: argparse.Namespace) -> int:
 def _looked_at(text: str, machine: Machine) -> Inspection | ImageInspection:
     name = text.removeprefix(IMAGE)
     return inspect_image(name) if name != text and name else inspect_target(text, machine)
-
-
-def _dump(item: Inspection | ImageInspection) -> dict[str, object]:
-    return dump_inspection(item) if isinstance(item, Inspection) else dump_image(item)
 
 
 def _text(item: Inspection | ImageInspection) -> list[str]:

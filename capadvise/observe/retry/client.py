@@ -164,10 +164,6 @@ class Listener:
         """The tracer is gone, and all its messages were read."""
         return self._messages.ended
 
-    def close_writer(self) -> None:
-        """Close our copy of the end that the guardian has now."""
-        os.close(self.write_fd)
-
     def close(self) -> None:
         """Stop reading."""
         os.close(self.fd)

@@ -251,7 +251,7 @@ def _guardian(
     if terminal is not None:
         os.close(terminal)
     if listener is not None:
-        listener.close_writer()
+        os.close(listener.write_fd)  # our copy: the guardian has it now
     return guardian
 
 

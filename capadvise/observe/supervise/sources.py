@@ -5,98 +5,25 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Mapping
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from capadvise.model.recording import AuditDenial, Check, Lost, Recording, RefusedCall, Tally
 from capadvise.observe.ftrace.instances import PageReader
-from capadvise.observe.ftrace.removal import BUSY
 
 if TYPE_CHECKING:
     from capadvise.observe.audit.live import AuditListener
     from capadvise.observe.ftrace.check_events import Page
+    from capadvise.observe.ftrace.instances import Buffers
     from capadvise.observe.retry.client import Listener
     from capadvise.observe.tracking.tasks import Scope
+    from capadvise.observe.tracking.tracker import Tracker
 
 _LAST_RECORD = 0.3
 """Seconds that the audit record of a killed process may take: a thread of the kernel sends it."""
 
 
-class TraceBuffers(Protocol):
-    """The buffers of the kernel's events: ``instances.Buffers``, or ``NoBuffers``."""
-
-    folders: list[str]
-    probes: list[str]
-
-    @property
-    def observer(self) -> str | None:
-        """The name of the observer; None if there is none."""
-
-    def denied(self) -> dict[str, Any] | None:
-        """A further buffer for the retry tracer."""
-
-    def drain(self, reader: PageReader) -> bool:
-        """Read what is there; False if there was too much for one round."""
-
-    def keep(self) -> None:
-        """Take out the pages before there is a reader."""
-
-    def wake_at_once(self) -> list[int]:
-        """Descriptors for ``select``, which returns with the first event."""
-
-    def now(self) -> int:
-        """The time in ns, by the clock of the events."""
-
-    def check_itself(self) -> None:
-        """Make checks that must be recorded."""
-
-    def stop(self) -> None:
-        """Stop recording."""
-
-    def lost(self) -> Lost:
-        """The events dropped so far."""
-
-    def close(self) -> None:
-        """Close them."""
-
-    def remove(self, patience: float = BUSY) -> None:
-        """Remove them if there is no guardian to do it."""
-
-
-class CheckTracker(PageReader, Protocol):
-    """Makes checks of events: ``tracker.Tracker``, or ``NoTracker``."""
-
-    @property
-    def unnamed(self) -> int:
-        """Calls that a filter answered by a signal, and whose name was not seen."""
-
-    @property
-    def pids(self) -> Container[int]:
-        """All threads that the target had."""
-
-    def cautions(self) -> tuple[str, ...]:
-        """Cautions for the user."""
-
-    @property
-    def distinct(self) -> int:
-        """How many distinct checks there are so far."""
-
-    def note_stopping(self, time: int | None) -> None:
-        """The target's stop began at this time; None: it goes on."""
-
-    def finish(self) -> None:
-        """Nothing more will come."""
-
-    def scope_of(self, pid: int) -> Scope | None:
-        """The scope that a process is or was in."""
-
-    def tallies(self) -> tuple[Tally, ...]:
-        """How often each capability was checked so far, and the last such check."""
-
-    def checks(self, scope: Scope) -> tuple[Check, ...]:
-        """All distinct checks of a target."""
-
-    def refused_calls(self, scope: Scope) -> tuple[RefusedCall, ...]:
-        """The refused calls of a target."""
+TraceBuffers: TypeAlias = "Buffers | NoBuffers"
+CheckTracker: TypeAlias = "Tracker | NoTracker"
 
 
 class Sources:

@@ -88,14 +88,10 @@ def name_of(item: Object) -> str:
     return str(item["metadata"]["name"])
 
 
-def run_of(item: Object) -> str | None:
-    """The call of capadvise that made it; None if it is not ours."""
-    return (item["metadata"].get("labels") or {}).get(RUN)
-
-
-def is_ours(item: Object) -> bool:
-    """True if capadvise made it."""
-    return (item["metadata"].get("labels") or {}).get(_MANAGED_BY) == "capadvise"
+def is_ours(item: Object, run: str | None = None) -> bool:
+    """True if capadvise made it; ``run``: in this call."""
+    labels = item["metadata"].get("labels") or {}
+    return labels.get(_MANAGED_BY) == "capadvise" and run in (None, labels.get(RUN))
 
 
 def image_digests(pod: Object) -> dict[str, str]:

@@ -41,7 +41,7 @@ from capadvise.targets.kubernetes.cri import node
 from capadvise.targets.kubernetes.cri.bundle import CriContainer, with_digest
 from capadvise.targets.kubernetes.cri.starts import PodStart, PodStarts
 from capadvise.targets.kubernetes.pods import Pods, containers_of
-from capadvise.targets.shims import CONTAINERD_SHIM
+from capadvise.targets.shims import CONTAINERD_SHIM, word_after
 
 _RESTART_SECONDS = 3.0
 """Seconds between the end of a pod and the start of another one of its name."""
@@ -266,7 +266,7 @@ def _recording(run: _Run, start: PodStart) -> Recording:
 def _digests(starts: PodStarts) -> dict[str, str]:
     """Image → its digest."""
     images = {start.container.image for start in starts.starts.values()} - {None}
-    addresses = {node.address_of(shim) for shim in node.shims()} - {None} if images else set()
+    addresses = {word_after(procfs.arguments(shim), "-address") for shim in node.shims()} - {None}
     answers = (
         (image, node.digest(image, address))
         for image in images

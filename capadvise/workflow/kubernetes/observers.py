@@ -89,7 +89,7 @@ class Observers:
         with suppress(ClusterError):  # without the right to look there, we have not made it
             if objects.is_ours(self.kubectl.get(_NAMESPACE)):
                 pods = self.kubectl.items(objects.pods_path(objects.OBSERVERS))
-                return all(objects.run_of(pod) == self.run for pod in pods)
+                return all(objects.is_ours(pod, self.run) for pod in pods)
         return False
 
     def collect(self) -> list[Any]:

@@ -257,7 +257,8 @@ class Canaries:
         """Start it a second time, in its place; return the reason if that fails. If the kubelet
         does not restart the first canary, no second start is tried for the others."""
         pod = self.pod
-        status, spec = status_of(pod, self.container), self._spec(pod)
+        status = status_of(pod, self.container)
+        spec = next(one for one in containers(pod["spec"]) if one["name"] == self.container)
         again = int(status.get("restartCount") or 0) + 1
         pulls = spec.get("imagePullPolicy") == "Always"
         image = other_name(str(spec["image"]), str(status.get("imageID") or ""), pulls=pulls)
@@ -286,9 +287,6 @@ class Canaries:
     def _only_once(self, why: str) -> None:
         self.once = True
         self.cautions.add(f"a second start was not tried: {why}")
-
-    def _spec(self, pod: Object) -> Object:
-        return next(one for one in containers(pod["spec"]) if one["name"] == self.container)
 
     def _exit_status(self) -> int | None:
         if not self.criterion.oneshot:

@@ -158,8 +158,3 @@ def digest(image: str, address: str) -> str | None:
         return None
     rows = [line.split() for line in done.stdout.splitlines()]
     return next((row[2] for row in rows if row[:1] == [image] and len(row) > 2), None)
-
-
-def address_of(shim: int) -> str | None:
-    """The address at which the containerd of a shim listens."""
-    return word_after(procfs.arguments(shim), "-address")

@@ -102,7 +102,7 @@ def _row(row: Row) -> int:
     for attempt in tries:
         try:
             attempt()
-        except AssertionError as error:
+        except (AssertionError, subprocess.SubprocessError) as error:
             bad += 1
             traceback.print_exception(error)
     print(f"{fault:36} {len(tries):6} {bad:13}", flush=True)

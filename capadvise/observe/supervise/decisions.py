@@ -89,7 +89,7 @@ class Order(Enum):
 
 
 class Moment(Enum):
-    """Events that are told by their kind alone."""
+    """The events that carry no value."""
 
     HUNG_UP = auto()
     """The terminal was closed: nobody sees it, and nobody can end it any more."""

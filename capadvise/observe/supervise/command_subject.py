@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from capadvise.kernel import procfs
 from capadvise.kernel.process_tree import descendants
-from capadvise.observe.supervise.decisions import Happening, MainExited, SupervisorLost
+from capadvise.observe.supervise.decisions import Happening, MainExited, Moment
 from capadvise.observe.supervise.guardian_client import GuardianProcess
 
 _ANNOUNCED_AFTER = 1.0
@@ -57,7 +57,7 @@ class CommandSubject:
             self._guardian.kill_orphans()
             self.ended = True
             self.cautions = (*self.cautions, GUARDIAN_KILLED)
-            happened.append(SupervisorLost())
+            happened.append(Moment.SUPERVISOR_LOST)
         self._announce()
         return happened
 

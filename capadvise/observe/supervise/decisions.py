@@ -88,26 +88,28 @@ class Order(Enum):
     """The health check has passed: note which users the processes run as."""
 
 
+class Moment(Enum):
+    """The events that carry no value."""
+
+    HUNG_UP = auto()
+    """The terminal was closed: nobody sees it, and nobody can end it any more."""
+    TICK = auto()
+    """Time has passed."""
+    STOP_ORDERED = auto()
+    """The user's screen asks for the end; asked again, it kills."""
+    FINISHED = auto()
+    """There is nothing more to see: what still runs is to end."""
+    LEFT_BEHIND = auto()
+    """The started process, which would pass a signal on, has ended; the target goes on."""
+    SUPERVISOR_LOST = auto()
+    """The guardian or the engine was killed, and with it what it kept."""
+
+
 @dataclass(frozen=True, slots=True)
 class Signalled:
     """A signal reached capadvise."""
 
     number: int
-
-
-@dataclass(frozen=True, slots=True)
-class HungUp:
-    """The terminal was closed: nobody sees it, and nobody can end it any more."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tick:
-    """Time has passed."""
-
-
-@dataclass(frozen=True, slots=True)
-class StopOrdered:
-    """The user's screen asks for the end; asked again, it kills."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,21 +127,6 @@ class Checked:
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
-    """There is nothing more to see: what still runs is to end."""
-
-
-@dataclass(frozen=True, slots=True)
-class LeftBehind:
-    """The started process, which would pass a signal on, has ended; the target goes on."""
-
-
-@dataclass(frozen=True, slots=True)
-class SupervisorLost:
-    """The guardian or the engine was killed, and with it what it kept."""
-
-
-@dataclass(frozen=True, slots=True)
 class Unhealthy:
     """The engine says that the target's own health check has failed for good."""
 
@@ -153,19 +140,8 @@ class HealthCheckKnown:
     script: str
 
 
-Event = (
-    Signalled
-    | HungUp
-    | Tick
-    | StopOrdered
-    | MainExited
-    | Checked
-    | Finished
-    | LeftBehind
-    | SupervisorLost
-    | Unhealthy
-)
-Happening = MainExited | Finished | LeftBehind | SupervisorLost | Unhealthy | HealthCheckKnown
+Event = Moment | Signalled | MainExited | Checked | Unhealthy
+Happening = Moment | MainExited | Unhealthy | HealthCheckKnown
 """The events that a subject reports."""
 Decision = tuple[State, tuple[Order, ...]]
 
@@ -173,26 +149,26 @@ Decision = tuple[State, tuple[Order, ...]]
 def decide(limits: Limits, state: State, event: Event, now: float) -> Decision:
     """The next state, and the orders."""
     match event:
-        case Tick():
+        case Moment.TICK:
             return _time_has_passed(limits, state, now)
         case Signalled(number):
             return _signalled(limits, state, number, now)
-        case HungUp():
+        case Moment.HUNG_UP:
             return _stop(limits, replace(state, interrupted=True), now)
-        case StopOrdered():
+        case Moment.STOP_ORDERED:
             return _stop_ordered(limits, state, now)
         case MainExited():
             return _main_exited(limits, state, now)
         case Checked():
             return _checked(limits, state, event, now)
-        case Finished():
+        case Moment.FINISHED:
             return _stop(limits, state, now)
-        case LeftBehind():
+        case Moment.LEFT_BEHIND:
             return _stop(limits, state, now) if state.interrupted else (state, ())
         case Unhealthy():
             failed = replace(state, health=replace(state.health, passed=False))
             return _stop(limits, failed, now)
-        case SupervisorLost():
+        case Moment.SUPERVISOR_LOST:
             return replace(state, interrupted=True), ()
 
 

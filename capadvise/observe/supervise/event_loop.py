@@ -196,7 +196,7 @@ class EventLoop:
 
     def order_stop(self) -> None:
         """End the target; ordered again, kill it."""
-        self._decide(decisions.StopOrdered())
+        self._decide(decisions.Moment.STOP_ORDERED)
 
     # ------------------------------------------------------------ the loop
 
@@ -215,7 +215,7 @@ class EventLoop:
             complete = self.sources.read()
             self._update()
             self._take_signals()
-            self._decide(decisions.Tick())
+            self._decide(decisions.Moment.TICK)
             self._check()
             self._follow_health()
             self._end_what_stands_still()
@@ -261,7 +261,7 @@ class EventLoop:
         for number, from_process in self._signals.received():
             if number == signal.SIGHUP and self._signals.hung_up:
                 replace_dead_streams()
-                self._decide(decisions.HungUp())
+                self._decide(decisions.Moment.HUNG_UP)
                 continue
             # what it does from its signal on is its end: noted before, however quick it is
             self._decide(decisions.Signalled(number))

@@ -16,12 +16,10 @@ from capadvise.model.errors import BadInput
 from capadvise.model.health import Health, ending
 from capadvise.observe.supervise.command_subject import CommandSubject
 from capadvise.observe.supervise.decisions import (
-    Finished,
     Happening,
     HealthCheckKnown,
-    LeftBehind,
     MainExited,
-    SupervisorLost,
+    Moment,
     Unhealthy,
 )
 from capadvise.targets.client.client import Client, EngineError
@@ -136,7 +134,7 @@ class ContainerSubject:
     def update(self) -> list[Happening]:
         """Read the reports of the guardian, the kernel and the engine."""
         happened = list(self._client.update())
-        if any(isinstance(event, SupervisorLost) for event in happened):
+        if Moment.SUPERVISOR_LOST in happened:
             self.roster.client.remove(list(self.roster.entries))
             self.ended = True
             return happened
@@ -147,7 +145,7 @@ class ContainerSubject:
             happened += self._given_up()
         if self.roster.unanswered > _SILENT_SECONDS:
             self._engine_is_gone()
-            happened.append(SupervisorLost())
+            happened.append(Moment.SUPERVISOR_LOST)
         happened += [*self._target_ended(), *self._healthy()]
         return [*happened, *self._left_behind()] if self._client.ended else happened
 
@@ -178,7 +176,7 @@ class ContainerSubject:
             return []
         statuses = (e.exit_status for e in self.roster.entries.values() if self.is_target(e))
         self.status = next((status for status in statuses if status is not None), None)
-        return [] if self.status is None else [Finished()]
+        return [] if self.status is None else [Moment.FINISHED]
 
     def _healthy(self) -> list[Happening]:
         """docker reports when they are well; podman leaves that to systemd, so we make the
@@ -196,7 +194,7 @@ class ContainerSubject:
             self._until_healthy = False
             return [HealthCheckKnown(own)]
         well = [self._is_well(entry) for entry in entries if self.is_target(entry)]
-        return [Finished()] if well and all(well) and self.roster.alive() else []
+        return [Moment.FINISHED] if well and all(well) and self.roster.alive() else []
 
     def _own_check(self, entries: list[ContainerState]) -> str | None:
         """The health check that is made here, not by the engine."""
@@ -266,7 +264,7 @@ class ContainerSubject:
             self.roster.settle()
             self._settled = True
         if self.roster.running():
-            return [LeftBehind()]
+            return [Moment.LEFT_BEHIND]
         if self.status is None:
             statuses = [e.exit_status for e in self.roster.entries.values()]
             ended = [status for status in statuses if status is not None]

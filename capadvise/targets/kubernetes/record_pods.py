@@ -20,7 +20,7 @@ from capadvise.model.recording import Recording
 from capadvise.model.target import Target
 from capadvise.observe.audit.live import AuditListener
 from capadvise.observe.supervise.command import Command
-from capadvise.observe.supervise.decisions import Happening, Limits, SupervisorLost
+from capadvise.observe.supervise.decisions import Happening, Limits, Moment
 from capadvise.observe.supervise.event_loop import EventLoop, Onlooker, TargetSoFar
 from capadvise.observe.supervise.guardian_client import GuardianProcess
 from capadvise.observe.supervise.observation import Observation
@@ -82,7 +82,7 @@ class PodsSubject(AttachedSubject):
             self.ended |= now - self._alive > _RESTART_SECONDS
         if self._guardian.ended and not self.ended:
             self.ended = True
-            return [SupervisorLost()]
+            return [Moment.SUPERVISOR_LOST]
         return []
 
     def _is_there(self) -> bool:

@@ -27,7 +27,7 @@ from capadvise.model.recording import Held, Phase, Recording
 from capadvise.observe.audit.live import AuditListener
 from capadvise.observe.ftrace.instances import Buffers
 from capadvise.observe.supervise.command import Command
-from capadvise.observe.supervise.decisions import Happening, Limits, SupervisorLost
+from capadvise.observe.supervise.decisions import Happening, Limits, Moment
 from capadvise.observe.supervise.event_loop import EventLoop, Onlooker, TargetSoFar
 from capadvise.observe.supervise.guardian_client import GuardianProcess
 from capadvise.observe.supervise.observation import Observation
@@ -239,7 +239,7 @@ class RunningSubject(AttachedSubject):
         self.ended |= not self._lives() and not self._comes_again()
         if self._guardian.ended and not self.ended:
             self.ended = True
-            return [SupervisorLost()]
+            return [Moment.SUPERVISOR_LOST]
         return []
 
     def _follow_newcomers(self) -> None:

@@ -22,12 +22,10 @@ from capadvise.observe.ftrace.instances import require
 from capadvise.observe.supervise.command import Command
 from capadvise.observe.supervise.command_subject import CommandSubject
 from capadvise.observe.supervise.decisions import (
-    Finished,
     Happening,
-    LeftBehind,
     Limits,
     MainExited,
-    SupervisorLost,
+    Moment,
 )
 from capadvise.observe.supervise.event_loop import EventLoop, Onlooker, TargetSoFar
 from capadvise.observe.supervise.observation import Observation
@@ -90,7 +88,7 @@ class UnitSubject:
         """Read the reports of the guardian and the manager."""
         reported = self._client.update()
         happened: list[Happening] = [one for one in reported if not isinstance(one, MainExited)]
-        if any(isinstance(one, SupervisorLost) for one in happened):
+        if Moment.SUPERVISOR_LOST in happened:
             self.ended = True
         elif self._client.ended and (unit := self._look()) is not None:
             happened += self._judge(unit)
@@ -125,8 +123,8 @@ class UnitSubject:
             return []
         if unit.sub == "exited" and not self._finished:  # RemainAfterExit=
             self._finished = True
-            return [Finished()]
-        return [LeftBehind()]
+            return [Moment.FINISHED]
+        return [Moment.LEFT_BEHIND]
 
     def _look_late(self, main: int) -> None:
         """Look at a later process if the first one was gone too soon: a program may fork."""

@@ -135,7 +135,7 @@ def kill_once(name: str, number: int, folder: Path) -> None:
             process.send_signal(signal.SIGINT)
         if name in CLIENTS and victim == "keeper":  # the recording goes on without it
             process.send_signal(signal.SIGINT)
-        process.wait(60)
+        process.wait(240)  # if the keeper is killed, a whole proof follows
         if name == "attach":
             assert len(marked.processes()) == 3, told
             marked.end()

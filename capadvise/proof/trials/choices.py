@@ -66,6 +66,7 @@ def _observed(each: Sequence[Observed], choices: Sequence[str]) -> Observed:
         stderr=_all(one.stderr for one in parts),
         files=_all(one.files for one in parts),
         credentials=_all(one.credentials for one in parts),
+        granted=parts[-1].granted,
         listening=_all(one.listening for one in parts),
         details=_all(one.details for one in parts),
         printed=tuple((name, _all(one.lines(name) for one in parts)) for name in streams),

@@ -36,12 +36,9 @@ from capadvise.kernel.procfs import available_memory
 from capadvise.model import clone_flags
 from capadvise.proof.trials.left import OwnFolder, own_folder
 
-FRESH = ("/dev", "/etc", "/tmp", "/var/log", "/var/spool", "/var/tmp")
-"""The folders that a workload of a file sees through covers."""
 DECIDING_SYSCTLS = ("net.ipv4.ip_unprivileged_port_start", "net.ipv4.ping_group_range")
 """A new network namespace resets them, and needs depend on them."""
 _NOT_COVERED = ("/proc", "/run", "/sys")
-"""For a recorded command's trials."""
 _TMP = "/tmp"
 _EMPTIED = {"/run": "0755", "/dev/shm": "1777"}
 _LEAST_ROOM = 64 << 10
@@ -74,7 +71,7 @@ def isolate(
     shared: list[str],
 ) -> tuple[str | None, list[OwnFolder]]:
     """Enter new mount, network, UTS and IPC namespaces, and cover the folders that programs write
-    to; for a recorded command, all that is on disk. ``memory``: bytes for its scratch directory in
+    to: all that is on disk. ``memory``: bytes for its scratch directory in
     memory; 0 if it is on disk. With ``userns``, the namespaces belong to a new user namespace,
     whose path is returned. ``shared``: sockets that stay within reach. Also returned: the places
     that hold what the trial leaves. Raises OSError and CannotCover."""
@@ -95,14 +92,15 @@ def isolate(
     if kind == "command":
         for name, value in values.items():
             sysctls[name].write_text(value)
-    if cwd is None:
-        places += [own_folder(str(top / name), str(top / name)) for name in ("w", "home")]
+    if cwd is None:  # first: a limit on what is compared leaves out the rest
+        own = [str(top / name) for name in ("w", "home")]
+        places = [*(own_folder(name, name) for name in own), *places]
     return users, places
 
 
-def _covered(kind: str, fresh: list[str], here: str | None, emptied: list[str]) -> list[str]:
+def _covered(fresh: list[str], here: str | None, emptied: list[str]) -> list[str]:
     """The folders that get a layer of the trial's own, each once."""
-    folders = [*FRESH, *fresh] if kind == "workload" else [*_all_on_disk(), *fresh]
+    folders = [*_all_on_disk(), *fresh]
     if here is None or here in ("/", _TMP):
         pass
     elif _within(here, _TMP):  # first: the layer over /tmp is in memory, and this one is not
@@ -122,7 +120,7 @@ def _cover(
     here = None if cwd is None else os.path.realpath(cwd)
     emptied = [folder for folder in _EMPTIED if here and _within(here, folder)]
     hold = os.open(here, os.O_PATH) if here and emptied else None
-    for folder in _covered(kind, fresh, here, emptied):
+    for folder in _covered(fresh, here, emptied):
         if os.path.isdir(folder):
             covers.cover(folder, always=here)
     for folder, mode in _EMPTIED.items():

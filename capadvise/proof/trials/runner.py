@@ -17,7 +17,7 @@ from capadvise.judgement.proven import Interrupted, TrialOutcome
 from capadvise.kernel import procfs
 from capadvise.kernel.odd_start import former_limits
 from capadvise.kernel.scratch import scratch_of_child
-from capadvise.model.caps import Cap, CapSet, names, parse_set
+from capadvise.model.caps import Cap, CapSet, Credentials, names, parse_set
 from capadvise.model.companion import Companion, in_plan
 from capadvise.model.errors import CapadviseError, Exit
 from capadvise.model.posture import Posture
@@ -278,8 +278,9 @@ def _outcome(raw: dict[str, Any], job: Job) -> TrialOutcome:
             stderr=tuple(raw["stderr"]),
             files=tuple((path, text) for path, text in raw["files"]),
             credentials=tuple(
-                (name, uid, gid, other) for name, uid, gid, other in raw["credentials"]
+                Credentials._make((*one[:4], tuple(one[4]), *one[5:])) for one in raw["credentials"]
             ),
+            granted=parse_set(raw["granted"]),
             listening=tuple(raw["listening"]),
             details=tuple((path, name, value) for path, name, value in raw["details"]),
             printed=tuple((name, tuple(lines)) for name, lines in raw["printed"]),

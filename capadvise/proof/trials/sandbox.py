@@ -290,7 +290,7 @@ def _result(
         "exit": last.observation.recording.exit_status,
         "stderr": [re.sub(r"\d+", "N", line)[:200] for line in lines[:200]],
         **_compared(plan, top, left, last),
-        **_at_check([one.observation for one in rounds]),
+        **_at_check(plan, [one.observation for one in rounds]),
         "used": _used(plan, recordings),
         "refused": _refused(recordings, act),
         "groups": of_refused_files(recordings, plan["user"]) if plan["retry"] else [],
@@ -325,8 +325,9 @@ def _compared(plan: dict[str, Any], top: Path, left: Left, last: RoundResult) ->
     }
 
 
-def _at_check(observations: list[Observation]) -> dict[str, Any]:
+def _at_check(plan: dict[str, Any], observations: list[Observation]) -> dict[str, Any]:
     return {
+        "granted": plan["caps"],
         "credentials": sorted({user for one in observations for user in one.credentials}),
         "listening": sorted({port for one in observations for port in one.listening}),
     }

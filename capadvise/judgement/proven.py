@@ -198,9 +198,11 @@ def _lost(proposal: Proposal, proven: Proven, minimal: CapSet) -> dict[Cap, tupl
     failed. A capability that was never removed alone gets the losses of the empty set."""
     losses: dict[tuple[Cap, CapSet], tuple[str, ...]] = {}
     for trial in proven.trials:
-        if trial.without is not None and trial.without not in minimal and not trial.instead:
-            why = trial.differences
-            alone = proposal.recommended <= trial.caps | {trial.without}
+        if trial.without is None or trial.without in minimal or trial.beside:
+            continue
+        why = trial.differences
+        alone = proposal.recommended <= trial.caps | {trial.without}
+        if alone or not trial.instead:
             fails = _FAILS_ALONE if alone else _FAILS_TOO
             sentences = why if trial.passed else (f"{fails}: {examples(why)}",)
             losses[trial.without, trial.caps] = sentences  # a repeat replaces the first result

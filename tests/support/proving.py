@@ -21,7 +21,7 @@ def prove_all(cases: Sequence[Case], folder: Path) -> dict[str, dict[str, Any]]:
     one = folder / "reports" / f"{cases[0].name}.json"
     output = folder / "reports" if len(cases) > 1 else one
     words = [CAPADVISE, "prove", "-j", "2", "-o", str(output), str(folder / "all.yaml")]
-    subprocess.run(words, capture_output=True, timeout=1800)
+    subprocess.run(words, capture_output=True, timeout=7200)
     return {path.stem: json.loads(path.read_text()) for path in (folder / "reports").glob("*.json")}
 
 

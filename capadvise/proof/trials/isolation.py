@@ -98,6 +98,15 @@ def isolate(
     return users, places
 
 
+def file_systems() -> dict[str, str]:
+    """The writable file systems with files: by device, the place of the topmost mount."""
+    found: dict[str, str] = {}
+    for mount in _mounts():
+        if not (mount.read_only or mount.type in _KERNELS_OWN):
+            found.setdefault(mount.device, mount.target)
+    return found
+
+
 def _covered(fresh: list[str], here: str | None, emptied: list[str]) -> list[str]:
     """The folders that get a layer of the trial's own, each once."""
     folders = [*_all_on_disk(), *fresh]

@@ -17,7 +17,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -40,8 +40,8 @@ from capadvise.observe.supervise.command import Command, give
 from capadvise.observe.supervise.observation import Observation
 from capadvise.observe.supervise.record import observe
 from capadvise.proof.trials.groups import numbers, of_refused_files
-from capadvise.proof.trials.isolation import isolate
-from capadvise.proof.trials.left import Left, OwnFolder, left_by, left_by_containers
+from capadvise.proof.trials.isolation import file_systems, isolate
+from capadvise.proof.trials.left import Left, OwnFolder, left_by, left_by_containers, own_folder
 from capadvise.proof.trials.rounds import RoundResult, run_rounds
 from capadvise.proof.trials.stages import SO_FAR, serve
 from capadvise.report.dump import as_json, dump_recording
@@ -144,6 +144,7 @@ def trial(plan: dict[str, Any], top: Path, tell: Tell, undone: list[Apart[Any]])
     os.environ.clear()
     os.environ.update(plan["env"])
     places = _isolate(plan, top)
+    known = file_systems() if places else {}
     os.chdir(work)
     shell(plan["setup"], top, "setup", 60, needed=True)
     if plan["user"] and not plan["cwd"]:
@@ -158,14 +159,21 @@ def trial(plan: dict[str, Any], top: Path, tell: Tell, undone: list[Apart[Any]])
             return observation
 
         rounds, seconds = _rounds(plan, top, run, tell)
-        tell(_result(plan, top, rounds, _left(plan, places, work, began), seconds))
+        tell(_result(plan, top, rounds, _left(plan, places, known, work, began), seconds))
     _end_all(undone)
     shell(plan["teardown"], top, "teardown", 30, needed=False)
 
 
-def _left(plan: dict[str, Any], places: list[OwnFolder], work: Path, began: float) -> Left:
-    """The changes on disk, or the state of its folder if it ran on the user's own files."""
+def _left(
+    plan: dict[str, Any], places: list[OwnFolder], known: Iterable[str], work: Path, began: float
+) -> Left:
+    """The changes on disk, or the state of its folder if it ran on the user's own files. ``known``:
+    the file systems from before the set-up, which are covered."""
     if places:
+        made = {device: path for device, path in file_systems().items() if device not in known}
+        places += [
+            own_folder(path, path) for path in made.values() if not Path(path).is_relative_to(work)
+        ]
         return left_by(places, work, began, plan["gone"])
     return Left(began, [] if plan["isolation"] == "none" else [*snapshot(work)])
 

@@ -63,6 +63,8 @@ class Observed:
     """Stream → its lines."""
     stopped: str = ""
     """Where the limits ended the comparison of its files; empty: nowhere."""
+    uncompared: tuple[str, ...] = ()
+    """The folders that it wrote to, and that were not looked at."""
 
     def lines(self, stream: str) -> tuple[str, ...]:
         """The lines of a stream."""
@@ -595,6 +597,10 @@ def _compared(first: Observed, noise: Noise, log: str) -> Iterator[str]:
         yield "listening ports"
     if not noise.exit_status:
         yield "exit status"
+    if log == "journal":
+        yield "not compared: the unit's files, which are the real ones"
+    elif first.uncompared:
+        yield f"not compared: what it wrote to {', '.join(first.uncompared)}"
 
 
 _ALL_FIELDS = "owners, modes, sizes, attributes and contents"

@@ -70,6 +70,7 @@ def _observed(each: Sequence[Observed], choices: Sequence[str]) -> Observed:
         listening=_all(one.listening for one in parts),
         details=_all(one.details for one in parts),
         printed=tuple((name, _all(one.lines(name) for one in parts)) for name in streams),
+        uncompared=_all(one.uncompared for one in parts),
         stopped="; ".join(one.stopped for one in parts if one.stopped),
     )
 

@@ -85,6 +85,8 @@ class Left:
     details: list[Detail] = field(default_factory=list)
     stopped: str = ""
     """Where the limits ended the comparison; empty: nowhere."""
+    uncompared: list[str] = field(default_factory=list)
+    """What it could not look at."""
     _content: int = _MOST_CONTENT
     _end: float = field(default_factory=lambda: time.monotonic() + _MOST_SECONDS)
 
@@ -237,6 +239,9 @@ def left_by_containers(folders: Sequence[WrittenFolder], began: float) -> Left:
     """All that the containers of a trial left."""
     left = Left(began, mounts=frozenset(folder.name for folder in folders))
     for folder in folders:
+        if not folder.changed:
+            left.uncompared.append(folder.name)
+            continue
         left.owner, left.mark = folder.owners.of, folder.mark
         before = folder.before if folder.layers else None
         if os.path.isfile(folder.changed):

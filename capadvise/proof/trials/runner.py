@@ -285,6 +285,7 @@ def _outcome(raw: dict[str, Any], job: Job) -> TrialOutcome:
             details=tuple((path, name, value) for path, name, value in raw["details"]),
             printed=tuple((name, tuple(lines)) for name, lines in raw["printed"]),
             stopped=raw["stopped"],
+            uncompared=tuple(raw["uncompared"]),
         ),
         refused=parse_set(raw["refused"]),
         used=None if raw["used"] is None else parse_set(raw["used"]),

@@ -186,23 +186,32 @@ def _trial_elsewhere(
         from capadvise.targets.systemd.trial import unit_trial as begin
     else:
         from capadvise.targets.containers.trial import container_trial as begin
-    folders: list[WrittenFolder] = []
     with begin(plan, top, top / OUT, top / ERR) as started:
 
         def run(number: int, command: Command, so_far: SoFar) -> Observation:
             again = plan["tells"] and number > 1
 
             def call(tell: Tell) -> None:
-                up = partial(tell, so_far=True) if again else None
-                started.run(number, command, tell, up)
+                def seen(result: tuple[Observation, Sequence[WrittenFolder]]) -> None:
+                    tell(result)
+                    os.read(until_looked, 1)  # it holds folders, and may not read all of them
 
-            undone.append(Apart(call))
-            observation, folders[:] = undone[-1].result(so_far)
+                started.run(number, command, seen, partial(tell, so_far=True) if again else None)
+
+            until_looked, looked = os.pipe()
+            try:
+                undone.append(Apart(call))
+                observation, folders = undone[-1].result(so_far)
+                left[0] = left_by_containers(folders, began)
+            finally:
+                os.write(looked, b"l")
+                os.close(looked)
+                os.close(until_looked)
             return cast(Observation, observation)
 
+        left = [Left(began)]
         rounds, seconds = _rounds(plan, top, run, tell)
-        left = left_by_containers(folders if rounds[-1].passed else (), began)
-        tell(_result(plan, top, rounds, left, seconds))
+        tell(_result(plan, top, rounds, left[0], seconds))
 
 
 def _isolate(plan: dict[str, Any], top: Path) -> list[OwnFolder]:
@@ -329,6 +338,7 @@ def _compared(plan: dict[str, Any], top: Path, left: Left, last: RoundResult) ->
         "files": [(own(path), text) for path, text in left.files],
         "details": [(own(path), name, value) for path, name, value in left.details],
         "stopped": own(left.stopped),
+        "uncompared": left.uncompared,
         "printed": _printed(plan, top, last),
     }
 

@@ -14,6 +14,7 @@ from typing import Any
 from capadvise.config.run.pflag import Option
 from capadvise.judgement.differences import CHANGED
 from capadvise.kernel import procfs
+from capadvise.kernel.posture.mounts import Mount, parse_mounts
 from capadvise.model.caps import Cap, CapSet
 from capadvise.model.companion import CompanionKind
 from capadvise.model.errors import BadInput
@@ -68,6 +69,7 @@ class ContainerTrial:
         Raises CannotObserve if the engine does not answer.
         """
         written: list[WrittenFolder] = []
+        in_memory = _InMemory()
 
         def look(run: Run) -> None:
             client, subject = self.first.client, run.subject
@@ -76,6 +78,7 @@ class ContainerTrial:
                 container = client.find(entry.id) if subject.is_target(entry) else None
                 if container:
                     written.extend(self._written(container))
+                    written.extend(in_memory.written(container))
                 if container and (entry.started or subject.places(entry)):
                     with suppress(EngineError):
                         texts = client.logs(container.id)
@@ -91,14 +94,14 @@ class ContainerTrial:
             leave=True,
             judged_by=self.check,
             seen=lambda result: seen((result.each[0], _each_once(written))),
-            onlooker=None if up is None else _once_up(up),
+            onlooker=_each(in_memory.look, None if up is None else _once_up(up)),
         )
 
     def _written(self, container: Container) -> Iterator[WrittenFolder]:
         """Its own layer, and its volumes that are the trial's."""
         owners = MappedOwners(container, container.pid)
-        if upper := container.upper:
-            yield WrittenFolder("/", upper, upper, owners, layers_of(container))
+        upper = container.upper or ""
+        yield WrittenFolder("/", upper, upper, owners, layers_of(container))
         ours = {os.path.realpath(folder): folder for folder in self.data.made}
         for mount in container.mounts:
             made, where = ours.get(os.path.realpath(mount.source)), mount.destination
@@ -107,6 +110,8 @@ class ContainerTrial:
                 yield WrittenFolder(where, upper, mount.source, owners, [Path(lower)], CHANGED)
             elif made or (mount.kind == "volume" and mount.writable and self.new_volumes):
                 yield WrittenFolder(where, mount.source, mount.source, owners)
+            elif mount.writable and mount.kind != "tmpfs":
+                yield WrittenFolder(where, "", "", owners)
 
     def _again(self) -> Start:
         """Start the containers of a project again by the same call of docker compose, but with
@@ -124,6 +129,60 @@ class ContainerTrial:
 def _each_once(folders: Iterable[WrittenFolder]) -> list[WrittenFolder]:
     """Services that share a volume wrote to one folder."""
     return list({folder.changed: folder for folder in folders}.values())
+
+
+class _InMemory:
+    """The tmpfs mounts of containers. An open folder keeps one after the end of its container."""
+
+    def __init__(self) -> None:
+        self._own = {mount.device for mount in _mounts("self")}
+        self._looked_at: set[str] = set()
+        self._held: list[tuple[str, str, int]] = []
+        """Control group of the container, place, open folder."""
+
+    def look(self, loop: EventLoop, _: object) -> None:
+        """Hold those of containers that have begun since."""
+        for pid in loop.subject.pids():
+            with suppress(OSError):
+                namespace = os.readlink(f"/proc/{pid}/ns/mnt")
+                if namespace not in self._looked_at and self._hold(pid, _mounts(pid)):
+                    self._looked_at.add(namespace)
+
+    def _hold(self, pid: int, mounts: Sequence[Mount]) -> bool:
+        """False: the runtime has not yet entered the container's root."""
+        if any(mount.target == "/" and mount.device in self._own for mount in mounts):
+            return False
+        for mount in mounts:
+            ours = mount.device in self._own or mount.target.startswith(("/proc/", "/sys/"))
+            if mount.type == "tmpfs" and mount.root == "/" and not (mount.read_only or ours):
+                fd = os.open(f"/proc/{pid}/root{mount.target}", os.O_PATH | os.O_CLOEXEC)
+                device = os.fstat(fd).st_dev
+                if f"{os.major(device)}:{os.minor(device)}" == mount.device:
+                    self._held.append((procfs.cgroup(pid), mount.target, fd))
+                else:  # a link of the container's led elsewhere
+                    os.close(fd)
+        return True
+
+    def written(self, container: Container) -> Iterator[WrittenFolder]:
+        """Those of one container."""
+        owners = MappedOwners(container, container.pid)
+        for cgroup, name, fd in self._held:
+            if container.id in cgroup:
+                path = f"/proc/{os.getpid()}/fd/{fd}"
+                yield WrittenFolder(name, path, path, owners)
+
+
+def _mounts(pid: int | str) -> Sequence[Mount]:
+    text = Path(f"/proc/{pid}/mountinfo").read_text(errors="surrogateescape")
+    return tuple(parse_mounts(text))
+
+
+def _each(*onlookers: Onlooker | None) -> Onlooker:
+    def look(loop: EventLoop, so_far: Callable[[], Sequence[TargetSoFar]]) -> None:
+        for onlooker in filter(None, onlookers):
+            onlooker(loop, so_far)
+
+    return look
 
 
 def _once_up(up: Up) -> Onlooker:

@@ -210,7 +210,10 @@ def test_what_was_compared_is_named() -> None:
     comparisons = Comparisons(_left("1", "a"), lambda: None)
     files = "owners, modes, sizes, attributes and contents of 1 changed file in 1 folder"
     assert comparisons.compared("container") == (files, "stderr", "exit status")
-    assert comparisons.compared("unit") == (files, "journal", "exit status")
+    files_of_unit = "not compared: the unit's files, which are the real ones"
+    assert comparisons.compared("unit") == (files, "journal", "exit status", files_of_unit)
+    partly = Comparisons(Observed(0, uncompared=("/v", "/w")), lambda: None)
+    assert partly.compared("container")[-1] == "not compared: what it wrote to /v, /w"
 
 
 def test_groups_that_a_process_keeps_are_a_loss() -> None:

@@ -135,7 +135,7 @@ _SET_IDS = {
 }
 _SLEEPS = "exec sleep 1000"
 _DAEMONS = tuple(
-    Case(f"daemon-{name}", f"{command}; touch up; {_SLEEPS}", setup, caps, daemon=True)
+    Case(f"daemon-{name}", f"{command}\ntouch up\n{_SLEEPS}", setup, caps, daemon=True)
     for name, command, setup, caps in (
         (
             *("worker", "(setpriv --reuid 33 sleep 999 || sleep 999) 2>/dev/null & sleep 0.3"),
@@ -317,4 +317,4 @@ def controls() -> Iterator[Case]:
         command = f"chown nobody g || exit; {_CONTROLS[name]}"
         yield Case(f"chown-{name}", command, "touch g", "CHOWN")
     for name, command in _DAEMON_CONTROLS.items():
-        yield Case(f"daemon-{name}", f"{command}; touch up; {_SLEEPS}", daemon=True)
+        yield Case(f"daemon-{name}", f"{command}\ntouch up\n{_SLEEPS}", daemon=True)

@@ -269,23 +269,16 @@ def _plan(job: Job, caps: CapSet, top: Path) -> dict[str, Any]:
 
 def _outcome(raw: dict[str, Any], job: Job) -> TrialOutcome:
     kept = [item["kept"] for one in raw["recordings"] for item in one["fixed_capsets"]]
+    seen = {name: _as_tuples(value) for name, value in raw["observed"].items()}
+    credentials, granted = seen.pop("credentials"), seen.pop("granted")
     return TrialOutcome(
         passed=raw["passed"],
         why=raw["why"],
         seconds=raw["seconds"],
         observed=Observed(
-            exit_status=raw["exit"],
-            stderr=tuple(raw["stderr"]),
-            files=tuple((path, text) for path, text in raw["files"]),
-            credentials=tuple(
-                Credentials._make((*one[:4], tuple(one[4]), *one[5:])) for one in raw["credentials"]
-            ),
-            granted=parse_set(raw["granted"]),
-            listening=tuple(raw["listening"]),
-            details=tuple((path, name, value) for path, name, value in raw["details"]),
-            printed=tuple((name, tuple(lines)) for name, lines in raw["printed"]),
-            stopped=raw["stopped"],
-            uncompared=tuple(raw["uncompared"]),
+            **seen,
+            credentials=tuple(map(Credentials._make, credentials)),
+            granted=parse_set(granted),
         ),
         refused=parse_set(raw["refused"]),
         used=None if raw["used"] is None else parse_set(raw["used"]),
@@ -294,6 +287,10 @@ def _outcome(raw: dict[str, Any], job: Job) -> TrialOutcome:
         late=raw["late"] and job.still_limit is not None,
         output=raw["output"],
     )
+
+
+def _as_tuples(value: Any) -> Any:
+    return tuple(map(_as_tuples, value)) if isinstance(value, list) else value
 
 
 def _evidence(raw: dict[str, Any], job: Job) -> TrialEvidence:

@@ -29,7 +29,6 @@ from capadvise.catalog import default
 from capadvise.judgement.decide import Verdict, decide, decide_all
 from capadvise.judgement.differences import CHECK, OUTPUT
 from capadvise.kernel import folders, libc
-from capadvise.kernel.folders import snapshot
 from capadvise.kernel.odd_start import adopt_limits
 from capadvise.kernel.process_tree import kill_descendants, reap_all
 from capadvise.kernel.scratch import unmount
@@ -167,15 +166,16 @@ def trial(plan: dict[str, Any], top: Path, tell: Tell, undone: list[Apart[Any]])
 def _left(
     plan: dict[str, Any], places: list[OwnFolder], known: Iterable[str], work: Path, began: float
 ) -> Left:
-    """The changes on disk, or the state of its folder if it ran on the user's own files. ``known``:
+    """The changes on disk, or all of its folder if it ran on the user's own files. ``known``:
     the file systems from before the set-up, which are covered."""
+    if plan["isolation"] == "none":
+        return Left(began)
     if places:
         made = {device: path for device, path in file_systems().items() if device not in known}
         places += [
             own_folder(path, path) for path in made.values() if not Path(path).is_relative_to(work)
         ]
-        return left_by(places, work, began, plan["gone"])
-    return Left(began, [] if plan["isolation"] == "none" else [*snapshot(work)])
+    return left_by(places or [own_folder(str(work), str(work))], work, began, plan["gone"])
 
 
 def _trial_elsewhere(
@@ -304,10 +304,7 @@ def _result(
         "rounds_passed": len(rounds) - (not last.passed),
         "stop": _worst_stop(rounds),
         "seconds": round(seconds, 3),
-        "exit": last.observation.recording.exit_status,
-        "stderr": [re.sub(r"\d+", "N", line)[:200] for line in lines[:200]],
-        **_compared(plan, top, left, last),
-        **_at_check(plan, [one.observation for one in rounds]),
+        "observed": _observed(plan, top, left, rounds, lines),
         "used": _used(plan, recordings),
         "refused": _refused(recordings, act),
         "groups": of_refused_files(recordings, plan["user"]) if plan["retry"] else [],
@@ -332,22 +329,22 @@ def _outside(rounds: list[RoundResult]) -> dict[str, list[str]]:
     }
 
 
-def _compared(plan: dict[str, Any], top: Path, left: Left, last: RoundResult) -> dict[str, Any]:
-    own = partial(_with_own_names, top)
+def _observed(
+    plan: dict[str, Any], top: Path, left: Left, rounds: list[RoundResult], lines: list[str]
+) -> dict[str, Any]:
+    """The fields of ``Observed``. ``lines``: of the standard error."""
+    own, seen = partial(_with_own_names, top), [one.observation for one in rounds]
     return {
+        "exit_status": seen[-1].recording.exit_status,
+        "stderr": [re.sub(r"\d+", "N", line)[:200] for line in lines[:200]],
         "files": [(own(path), text) for path, text in left.files],
         "details": [(own(path), name, value) for path, name, value in left.details],
         "stopped": own(left.stopped),
         "uncompared": left.uncompared,
-        "printed": _printed(plan, top, last),
-    }
-
-
-def _at_check(plan: dict[str, Any], observations: list[Observation]) -> dict[str, Any]:
-    return {
+        "printed": _printed(plan, top, rounds[-1]),
         "granted": plan["caps"],
-        "credentials": sorted({user for one in observations for user in one.credentials}),
-        "listening": sorted({port for one in observations for port in one.listening}),
+        "credentials": sorted({user for one in seen for user in one.credentials}),
+        "listening": sorted({port for one in seen for port in one.listening}),
     }
 
 

@@ -69,7 +69,7 @@ class ContainerTrial:
         Raises CannotObserve if the engine does not answer.
         """
         written: list[WrittenFolder] = []
-        in_memory = _InMemory()
+        in_memory = _InMemory(None if up is None else _once_up(up))
 
         def look(run: Run) -> None:
             client, subject = self.first.client, run.subject
@@ -94,7 +94,7 @@ class ContainerTrial:
             leave=True,
             judged_by=self.check,
             seen=lambda result: seen((result.each[0], _each_once(written))),
-            onlooker=_each(in_memory.look, None if up is None else _once_up(up)),
+            onlooker=in_memory.look,
         )
 
     def _written(self, container: Container) -> Iterator[WrittenFolder]:
@@ -134,19 +134,23 @@ def _each_once(folders: Iterable[WrittenFolder]) -> list[WrittenFolder]:
 class _InMemory:
     """The tmpfs mounts of containers. An open folder keeps one after the end of its container."""
 
-    def __init__(self) -> None:
+    def __init__(self, then: Onlooker | None) -> None:
+        """``then``: looks after it."""
+        self._then = then
         self._own = {mount.device for mount in _mounts("self")}
         self._looked_at: set[str] = set()
         self._held: list[tuple[str, str, int]] = []
         """Control group of the container, place, open folder."""
 
-    def look(self, loop: EventLoop, _: object) -> None:
+    def look(self, loop: EventLoop, so_far: Callable[[], Sequence[TargetSoFar]]) -> None:
         """Hold those of containers that have begun since."""
         for pid in loop.subject.pids():
             with suppress(OSError):
                 namespace = os.readlink(f"/proc/{pid}/ns/mnt")
                 if namespace not in self._looked_at and self._hold(pid, _mounts(pid)):
                     self._looked_at.add(namespace)
+        if self._then is not None:
+            self._then(loop, so_far)
 
     def _hold(self, pid: int, mounts: Sequence[Mount]) -> bool:
         """False: the runtime has not yet entered the container's root."""
@@ -175,14 +179,6 @@ class _InMemory:
 def _mounts(pid: int | str) -> Sequence[Mount]:
     text = Path(f"/proc/{pid}/mountinfo").read_text(errors="surrogateescape")
     return tuple(parse_mounts(text))
-
-
-def _each(*onlookers: Onlooker | None) -> Onlooker:
-    def look(loop: EventLoop, so_far: Callable[[], Sequence[TargetSoFar]]) -> None:
-        for onlooker in filter(None, onlookers):
-            onlooker(loop, so_far)
-
-    return look
 
 
 def _once_up(up: Up) -> Onlooker:

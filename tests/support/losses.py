@@ -149,7 +149,7 @@ _DAEMONS = tuple(
             "saved",
             "python3 -c 'import os, time\ntry: os.setresuid(0, 33, 0)\nexcept OSError: pass\n"
             'open("in", "w")\ntime.sleep(999)\' & while [ ! -e in ]; do sleep 0.05; done',
-            *("rm -f in", "SETUID"),
+            *("chmod 777 .", "SETUID"),
         ),
         (
             "supplementary",

@@ -92,9 +92,8 @@ def isolate(
     if kind == "command":
         for name, value in values.items():
             sysctls[name].write_text(value)
-    if cwd is None:  # first: a limit on what is compared leaves out the rest
-        own = [str(top / name) for name in ("w", "home")]
-        places = [*(own_folder(name, name) for name in own), *places]
+    if cwd is None:
+        places += [own_folder(str(top / name), str(top / name)) for name in ("w", "home")]
     return users, places
 
 

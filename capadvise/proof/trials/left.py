@@ -223,9 +223,10 @@ class Left:
 def left_by(
     places: Sequence[OwnFolder], work: Path, began: float, gone: Iterable[str] = ()
 ) -> Left:
-    """All that a trial left in its places. Paths in its working directory are named from there."""
+    """All that a trial left in its places: first in its working directory, from where paths in it
+    are named."""
     left, own = Left(began, gone=frozenset(gone)), os.path.realpath(work)
-    for where in places:
+    for where in sorted(places, key=lambda one: not f"{own}/".startswith(f"{one.name}/")):
         within = where.name == own or where.name.startswith(f"{own}/")
         name = where.name[len(own) + 1 :] if within else where.name
         before = None if where.below is None else where.before

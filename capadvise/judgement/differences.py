@@ -167,6 +167,7 @@ SILENCE = Noise()
 
 def learn(noise: Noise, one: Observed, other: Observed) -> Noise:
     """Add the differences between two trials of one set to the known noise."""
+    one, other = _of_both(one, other)
     noise = _learn_fields(_learn_names(noise, one, other), one, other)
     noise = _learn_processes(noise, one, other)
     streams = dict.fromkeys(name for name, _ in (*one.printed, *other.printed))
@@ -262,6 +263,7 @@ def compare(full: Observed, less: Observed, noise: Noise = SILENCE) -> list[str]
     noise."""
     if full == less:
         return []
+    full, less = _of_both(full, less)
     lost = []
     if full.exit_status != less.exit_status and not noise.exit_status:
         lost.append(f"it exits with {less.exit_status} instead of {full.exit_status}")
@@ -274,6 +276,18 @@ def compare(full: Observed, less: Observed, noise: Noise = SILENCE) -> list[str]
     if not noise.listening:  # else it listens on others each time
         lost += [f"it listens on {port}" for port in less.listening if port not in full.listening]
     return lost
+
+
+def _of_both(one: Observed, other: Observed) -> tuple[Observed, Observed]:
+    """Without the files in folders that were looked at in one of them only."""
+    folders = tuple(f"{folder}/" for folder in {*one.uncompared} ^ {*other.uncompared})
+
+    def limited(seen: Observed) -> Observed:
+        files = (item for item in seen.files if not f"{item[0]}/".startswith(folders))
+        details = (item for item in seen.details if not f"{item[0]}/".startswith(folders))
+        return replace(seen, files=tuple(files), details=tuple(details))
+
+    return (limited(one), limited(other)) if folders else (one, other)
 
 
 @dataclass(frozen=True, slots=True)

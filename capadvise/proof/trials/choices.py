@@ -78,7 +78,8 @@ def _observed(each: Sequence[Observed], choices: Sequence[str]) -> Observed:
 def _of_choice(choice: str, one: Observed) -> Observed:
     files = tuple((f"{choice}:{path}", text) for path, text in one.files)
     details = tuple((f"{choice}:{path}", name, value) for path, name, value in one.details)
-    return replace(one, files=files, details=details)
+    uncompared = tuple(f"{choice}:{folder}" for folder in one.uncompared)
+    return replace(one, files=files, details=details, uncompared=uncompared)
 
 
 def _all(parts: Iterable[Sequence[_T]]) -> tuple[_T, ...]:

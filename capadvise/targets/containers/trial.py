@@ -38,6 +38,8 @@ _QUIET_SECONDS = 0.2
 """Seconds without news after which a start has most likely made all of its checks."""
 Up = Callable[[Sequence[Recording]], object]
 """Receives the recordings of a container that is up."""
+_MOST_IN_MEMORY = 64
+"""Mounts: each of a container's processes can make others."""
 _RETURN_SECONDS = 30.0
 """Seconds in which a restarted engine answers again."""
 
@@ -128,7 +130,7 @@ class ContainerTrial:
 
 def _each_once(folders: Iterable[WrittenFolder]) -> list[WrittenFolder]:
     """Services that share a volume wrote to one folder."""
-    return list({folder.changed: folder for folder in folders}.values())
+    return list({folder.changed or folder.name: folder for folder in folders}.values())
 
 
 class _InMemory:
@@ -139,41 +141,42 @@ class _InMemory:
         self._then = then
         self._own = {mount.device for mount in _mounts("self")}
         self._looked_at: set[str] = set()
-        self._held: list[tuple[str, str, int]] = []
-        """Control group of the container, place, open folder."""
+        self._held: dict[str, tuple[str, str, int]] = {}
+        """By device: control group of the container, place, open folder."""
 
     def look(self, loop: EventLoop, so_far: Callable[[], Sequence[TargetSoFar]]) -> None:
         """Hold those of containers that have begun since."""
         for pid in loop.subject.pids():
             with suppress(OSError):
-                namespace = os.readlink(f"/proc/{pid}/ns/mnt")
-                if namespace not in self._looked_at and self._hold(pid, _mounts(pid)):
-                    self._looked_at.add(namespace)
+                if (namespace := os.readlink(f"/proc/{pid}/ns/mnt")) not in self._looked_at:
+                    self._hold(pid, namespace, _mounts(pid))
         if self._then is not None:
             self._then(loop, so_far)
 
-    def _hold(self, pid: int, mounts: Sequence[Mount]) -> bool:
-        """False: the runtime has not yet entered the container's root."""
+    def _hold(self, pid: int, namespace: str, mounts: Sequence[Mount]) -> None:
         if any(mount.target == "/" and mount.device in self._own for mount in mounts):
-            return False
+            return  # the runtime has not yet entered the container's root
+        self._looked_at.add(namespace)
         for mount in mounts:
-            ours = mount.device in self._own or mount.target.startswith(("/proc/", "/sys/"))
-            if mount.type == "tmpfs" and mount.root == "/" and not (mount.read_only or ours):
+            known = mount.device in {*self._own, *self._held} or len(self._held) == _MOST_IN_MEMORY
+            if mount.type != "tmpfs" or mount.read_only or known or mount.root != "/":
+                continue
+            with suppress(OSError):  # another mount hides it
                 fd = os.open(f"/proc/{pid}/root{mount.target}", os.O_PATH | os.O_CLOEXEC)
-                device = os.fstat(fd).st_dev
-                if f"{os.major(device)}:{os.minor(device)}" == mount.device:
-                    self._held.append((procfs.cgroup(pid), mount.target, fd))
-                else:  # a link of the container's led elsewhere
-                    os.close(fd)
-        return True
+                self._held[mount.device] = procfs.cgroup(pid), mount.target, fd
 
     def written(self, container: Container) -> Iterator[WrittenFolder]:
-        """Those of one container."""
-        owners = MappedOwners(container, container.pid)
-        for cgroup, name, fd in self._held:
-            if container.id in cgroup:
-                path = f"/proc/{os.getpid()}/fd/{fd}"
-                yield WrittenFolder(name, path, path, owners)
+        """Those that one container was given. It may have ended before it was looked at, and a link
+        of its own may have led elsewhere."""
+        owners, held = MappedOwners(container, container.pid), dict[str, str]()
+        for device, (cgroup, name, fd) in self._held.items():
+            number = os.fstat(fd).st_dev
+            if container.id in cgroup and device == f"{os.major(number)}:{os.minor(number)}":
+                held[name] = f"/proc/{os.getpid()}/fd/{fd}"
+        given = {*((container.raw.get("HostConfig") or {}).get("Tmpfs") or ())}
+        given |= {mount.destination for mount in container.mounts if mount.kind == "tmpfs"}
+        for name in sorted(given):
+            yield WrittenFolder(name, held.get(name, ""), held.get(name, ""), owners)
 
 
 def _mounts(pid: int | str) -> Sequence[Mount]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import string
+from dataclasses import replace
 
 import pytest
 
@@ -282,6 +283,17 @@ def test_processes_that_come_and_go_are_learned_by_name() -> None:
     assert compare(_at_check(app), _at_check(_process("app", 5, CHOWN)), varies) == []
     assert compare(_at_check(app), _at_check(_process("app", 6)), varies) == ["app runs as 6:6"]
     assert compare(_at_check(_process("w-1", 5)), _at_check(_process("w-23", 5))) == []
+
+
+def test_a_folder_that_only_one_trial_could_look_at_is_no_loss() -> None:
+    full = Observed(0, files=(("/t", OWN), ("/t/f", OWN), ("/tf", OWN)))
+    less = Observed(0, files=(("/tf", LOST),), uncompared=("/t",))
+    assert compare(full, less) == [f"/tf is {LOST} instead of {OWN}"]
+    noise = learn(SILENCE, full, replace(less, files=(("/tf", OWN),)))
+    assert compare(full, replace(full, files=(("/tf", OWN),)), noise) == [
+        f"/t is missing instead of {OWN}",
+        f"/t/f is missing instead of {OWN}",
+    ]
 
 
 def test_ports_are_compared_one_by_one() -> None:

@@ -357,6 +357,10 @@ def _compare_processes(full: Observed, less: Observed, noise: Noise) -> Iterator
         others = f" with {f'the groups {now.groups}' if now.groups else 'no other group'}"
         known = any(was[:3] == now[:3] for was in seen.before)
         yield f"{now.program} runs as {_user_text(now)}{others if known else ''}"
+    yield from _gone_processes(seen)
+
+
+def _gone_processes(seen: _Processes) -> Iterator[str]:
     told = {now.program for now in seen.new}
     for was in seen.gone:
         of_program = [now for now in seen.after if now.program == was.program]

@@ -99,7 +99,7 @@ def isolate(
 
 def file_systems() -> dict[str, str]:
     """The writable file systems with files: by device, the place of the topmost mount."""
-    found: dict[str, str] = {}
+    found = dict[str, str]()
     for mount in _mounts():
         if not (mount.read_only or mount.type in _KERNELS_OWN):
             found.setdefault(mount.device, mount.target)

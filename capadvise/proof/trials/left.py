@@ -86,7 +86,7 @@ class Left:
     stopped: str = ""
     """Where the limits ended the comparison; empty: nowhere."""
     uncompared: list[str] = field(default_factory=list)
-    """What it could not look at."""
+    """The folders that could not be looked at."""
     _content: int = _MOST_CONTENT
     _end: float = field(default_factory=lambda: time.monotonic() + _MOST_SECONDS)
 

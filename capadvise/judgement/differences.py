@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from capadvise.judgement.lines import QUIET, LineNoise, learn_lines, shape_of
-from capadvise.model.wording import counted
+from capadvise.model.caps import CapSet, Credentials, Sets, from_mask, mask_of
+from capadvise.model.wording import counted, set_text
 
 _ANY = "*"
 """Stands for what is random in a name."""
@@ -31,8 +32,8 @@ _MISSING = "missing"
 KIND, SIZE, TIME, CONTENT = "kind", "size", "time", "content"
 """Fields of a file. Others are called ``attribute NAME``."""
 _OWNER, _MODE, _CHANGE = "owner", "mode", "change"
-_User = tuple[str, int, int, str]
-"""Program, uid, gid, other groups."""
+_User = tuple[str, ...]
+"""See ``Credentials.user``."""
 Detail = tuple[str, str, str]
 """Path, field, value."""
 _Values = frozenset[str] | None
@@ -50,8 +51,10 @@ class Observed:
     """Lines, with numbers replaced."""
     files: tuple[tuple[str, str], ...] = ()
     """Path below the scratch directory → owner, group, mode, file capabilities."""
-    credentials: tuple[_User, ...] = ()
-    """The users of the processes at check time."""
+    credentials: tuple[Credentials, ...] = ()
+    """Those of the processes at check time."""
+    granted: CapSet = frozenset()
+    """The set of the trial."""
     listening: tuple[str, ...] = ()
     """The ports at which they wait, without those that the kernel chose: ``tcp:80``."""
     details: tuple[Detail, ...] = ()
@@ -60,6 +63,8 @@ class Observed:
     """Stream → its lines."""
     stopped: str = ""
     """Where the limits ended the comparison of its files; empty: nowhere."""
+    uncompared: tuple[str, ...] = ()
+    """The folders that it wrote to, and that were not looked at."""
 
     def lines(self, stream: str) -> tuple[str, ...]:
         """The lines of a stream."""
@@ -94,7 +99,10 @@ class Noise:
     """Path and field that vary. If its content varies, the size of a file is compared roughly."""
     stderr: LineNoise = QUIET
     printed: tuple[tuple[str, LineNoise], ...] = ()
-    credentials: frozenset[_User] = frozenset()
+    users: frozenset[_User] = frozenset()
+    """Processes that exist only sometimes, by their users; ``*``: with another name each time."""
+    masks: frozenset[_User] = frozenset()
+    """Processes whose capability sets and limits vary, by their users."""
     listening: frozenset[str] = frozenset()
     exit_status: bool = False
 
@@ -159,7 +167,9 @@ SILENCE = Noise()
 
 def learn(noise: Noise, one: Observed, other: Observed) -> Noise:
     """Add the differences between two trials of one set to the known noise."""
+    one, other = _of_both(one, other)
     noise = _learn_fields(_learn_names(noise, one, other), one, other)
+    noise = _learn_processes(noise, one, other)
     streams = dict.fromkeys(name for name, _ in (*one.printed, *other.printed))
     return replace(
         noise,
@@ -168,7 +178,6 @@ def learn(noise: Noise, one: Observed, other: Observed) -> Noise:
             (name, learn_lines(noise.of(name), one.lines(name), other.lines(name)))
             for name in streams
         ),
-        credentials=noise.credentials | ({*one.credentials} ^ {*other.credentials}),
         listening=noise.listening | ({*one.listening} ^ {*other.listening}),
         exit_status=noise.exit_status or one.exit_status != other.exit_status,
     )
@@ -254,13 +263,14 @@ def compare(full: Observed, less: Observed, noise: Noise = SILENCE) -> list[str]
     noise."""
     if full == less:
         return []
+    full, less = _of_both(full, less)
     lost = []
     if full.exit_status != less.exit_status and not noise.exit_status:
         lost.append(f"it exits with {less.exit_status} instead of {full.exit_status}")
     lost += _compare_messages(*noise.stderr.changed(full.stderr, less.stderr))
     lost += _compare_files(full, less, noise)
     lost += _compare_printed(full, less, noise)
-    lost += _compare_users(full, less, noise)
+    lost += _compare_processes(full, less, noise)
     gone = {*full.listening} - {*less.listening} - noise.listening
     lost += [f"it does not listen on {port}" for port in sorted(gone)]
     if not noise.listening:  # else it listens on others each time
@@ -268,12 +278,125 @@ def compare(full: Observed, less: Observed, noise: Noise = SILENCE) -> list[str]
     return lost
 
 
-def _compare_users(full: Observed, less: Observed, noise: Noise) -> Iterator[str]:
-    known = {one[:3] for one in full.credentials}
-    for user in sorted({*less.credentials} - {*full.credentials} - noise.credentials):
-        program, uid, gid, groups = user
-        others = f" with {f'the groups {groups}' if groups else 'no other group'}"
-        yield f"{program} runs as {uid}:{gid}{others if user[:3] in known else ''}"
+def _of_both(one: Observed, other: Observed) -> tuple[Observed, Observed]:
+    """Without the files in folders that were looked at in one of them only."""
+    folders = tuple(f"{folder}/" for folder in {*one.uncompared} ^ {*other.uncompared})
+
+    def limited(seen: Observed) -> Observed:
+        files = (item for item in seen.files if not f"{item[0]}/".startswith(folders))
+        details = (item for item in seen.details if not f"{item[0]}/".startswith(folders))
+        return replace(seen, files=tuple(files), details=tuple(details))
+
+    return (limited(one), limited(other)) if folders else (one, other)
+
+
+@dataclass(frozen=True, slots=True)
+class _Processes:
+    """The processes of two trials. Of their capability sets, only the members that both trials had
+    count: a trial's own smaller set is no loss."""
+
+    before: frozenset[Credentials]
+    after: frozenset[Credentials]
+    gone: tuple[Credentials, ...]
+    new: tuple[Credentials, ...]
+
+    @classmethod
+    def of(cls, full: Observed, less: Observed, noise: Noise) -> _Processes:
+        """Pair them."""
+        within = mask_of(full.granted & less.granted)
+        before, after = (
+            frozenset(_limited(process, within, noise.masks) for process in one.credentials)
+            for one in (full, less)
+        )
+        programs = {process.program for process in before}
+
+        def counts(process: Credentials) -> bool:
+            unknown = process.program not in programs
+            varies = unknown and (_ANY, *process.user[1:]) in noise.users
+            return not varies and process.user not in noise.users
+
+        gone = (was for was in before if not any(_holds_as_much(now, was) for now in after))
+        new = (now for now in after if not any(_holds_as_much(now, was) for was in before))
+        return cls(
+            before, after, *(tuple(sorted(filter(counts, processes))) for processes in (gone, new))
+        )
+
+
+def _limited(process: Credentials, within: int, varying: frozenset[_User]) -> Credentials:
+    name = re.sub(r"(?<=[-_/:#])\d+", "N", process.program)
+    limited = process._replace(program=name, masks=tuple(mask & within for mask in process.masks))
+    return Credentials(*limited[:4]) if limited.user in varying else limited
+
+
+def _holds_as_much(now: Credentials, was: Credentials) -> bool:
+    """True if it has the same users and capabilities, and at least the same limits: a flag beside
+    the set of a trial adds one."""
+    limits = now.no_new_privs >= was.no_new_privs and now.filters >= was.filters
+    return limits and now[:5] == was[:5]
+
+
+def _learn_processes(noise: Noise, one: Observed, other: Observed) -> Noise:
+    users, masks = set(noise.users), set(noise.masks)
+    pairs = [_Processes.of(*two, noise) for two in ((one, other), (other, one))]
+    for pair in pairs:
+        both = {was.user for was in pair.before} & {now.user for now in pair.after}
+        for process in (*pair.gone, *pair.new):
+            (masks if process.user in both else users).add(process.user)
+        renamed = {was.user[1:] for was in pair.gone} & {now.user[1:] for now in pair.new}
+        users |= {(_ANY, *ids) for ids in renamed}
+    return replace(noise, users=frozenset(users), masks=frozenset(masks))
+
+
+def _compare_processes(full: Observed, less: Observed, noise: Noise) -> Iterator[str]:
+    seen = _Processes.of(full, less, noise)
+    for now in seen.new:
+        of_user = [was for was in (*seen.gone, *seen.before) if was.user == now.user]
+        if of_user:
+            yield from _other_limits(of_user[0], now)
+            continue
+        others = f" with {f'the groups {now.groups}' if now.groups else 'no other group'}"
+        known = any(was[:3] == now[:3] for was in seen.before)
+        yield f"{now.program} runs as {_user_text(now)}{others if known else ''}"
+    yield from _gone_processes(seen)
+
+
+def _gone_processes(seen: _Processes) -> Iterator[str]:
+    told = {now.program for now in seen.new}
+    for was in seen.gone:
+        of_program = [now for now in seen.after if now.program == was.program]
+        same = [now for now in of_program if now.user == was.user]
+        if was.program in told:
+            continue
+        if same:
+            yield from _other_limits(was, same[0])
+        elif of_program:
+            yield f"no {was.program} runs as {_user_text(was)}"
+        else:
+            yield f"{was.program} does not run"
+
+
+def _user_text(process: Credentials) -> str:
+    """``33:33``, with the other ids that it can take again."""
+    uids, gids = process.uids.split(), process.gids.split()
+    uid, gid = (ids[len(ids) > 1] for ids in (uids, gids))
+    others = [f"user {one}" for one in sorted({*uids} - {uid})]
+    others += [f"group {one}" for one in sorted({*gids} - {gid})]
+    return f"{uid}:{gid}" + (f", and can be {' and '.join(others)} again" if others else "")
+
+
+def _other_limits(was: Credentials, now: Credentials) -> Iterator[str]:
+    who = f"{now.program}, as {_user_text(now)},"
+    for verb, more, less in (("keeps", now, was), ("lacks", was, now)):
+        sets: dict[CapSet, list[str]] = {}
+        for name, mine, theirs in zip(Sets._fields, more.masks, less.masks, strict=True):
+            if mine & ~theirs:
+                sets.setdefault(from_mask(mine & ~theirs), []).append(name)
+        for caps, where in sets.items():
+            yield f"{who} {verb} {set_text(caps)} ({', '.join(where)})"
+    if was.no_new_privs > now.no_new_privs:
+        yield f"{who} is without no_new_privs"
+    if was.filters > now.filters:
+        yield f"{who} is without a seccomp filter"
 
 
 def _compare_messages(gone: Sequence[str], new: Sequence[str]) -> list[str]:
@@ -296,6 +419,8 @@ def _compare_printed(full: Observed, less: Observed, noise: Noise) -> Iterator[s
 def _compare_files(full: Observed, less: Observed, noise: Noise) -> list[str]:
     """One sentence for each file and field. Files that only one trial has show nothing if the
     comparison was cut short."""
+    if (full.files, full.details) == (less.files, less.details):
+        return []  # most trials leave the same, and there can be thousands of files
     partly = bool(full.stopped or less.stopped)
     lost = []
     for path, was, now in _changed(noise.files(full), noise.files(less)):
@@ -487,11 +612,15 @@ def _compared(first: Observed, noise: Noise, log: str) -> Iterator[str]:
     yield from (name for name, _ in first.printed)
     yield log
     if first.credentials:
-        yield "users of the processes"
+        yield "users, capabilities and limits of the processes"
     if first.listening:
         yield "listening ports"
     if not noise.exit_status:
         yield "exit status"
+    if log == "journal":
+        yield "not compared: the unit's files, which are the real ones"
+    elif first.uncompared:
+        yield f"not compared: what it wrote to {', '.join(first.uncompared)}"
 
 
 _ALL_FIELDS = "owners, modes, sizes, attributes and contents"

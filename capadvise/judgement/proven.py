@@ -197,13 +197,15 @@ def _lost(proposal: Proposal, proven: Proven, minimal: CapSet) -> dict[Cap, tupl
     """Collect what was lost without each capability outside of the minimal set, or that its removal
     failed. A capability that was never removed alone gets the losses of the empty set."""
     losses: dict[tuple[Cap, CapSet], tuple[str, ...]] = {}
-    for trial in proven.trials:
-        if trial.without is not None and trial.without not in minimal and not trial.instead:
-            why = trial.differences
-            alone = proposal.recommended <= trial.caps | {trial.without}
+    removed = [(one.without, one) for one in proven.trials if one.without is not None]
+    for cap, trial in removed:
+        alone = proposal.recommended <= trial.caps | {cap}
+        told = not trial.instead or (alone and not trial.beside)
+        if cap not in minimal and told:
             fails = _FAILS_ALONE if alone else _FAILS_TOO
+            why = trial.differences
             sentences = why if trial.passed else (f"{fails}: {examples(why)}",)
-            losses[trial.without, trial.caps] = sentences  # a repeat replaces the first result
+            losses[cap, trial.caps] = sentences  # a repeat replaces the first result
     lost: dict[Cap, tuple[str, ...]] = {}
     for (cap, _), sentences in losses.items():
         lost[cap] = lost.get(cap) or sentences

@@ -1,5 +1,4 @@
-"""The folders that trials write to: kept before a recording, restored for each trial, compared
-after it.
+"""The folders that trials write to: kept before a recording, restored for each trial.
 
 ``keep`` stores all owners and modes, and the content of files: by reflink where the file system has
 that, else by copy, up to a limit for the whole folder. A file above the limit keeps its later
@@ -15,7 +14,6 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from fcntl import ioctl
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -180,10 +178,8 @@ def remove(path: str) -> None:
             os.unlink(path)
 
 
-MOST_FILES = 5000
 FileText = tuple[str, str]
 """Path below a folder → owner, group, mode, file capabilities."""
-Files = tuple[FileText, ...]
 
 
 def as_on_disk(status: os.stat_result) -> str:
@@ -191,28 +187,6 @@ def as_on_disk(status: os.stat_result) -> str:
     return f"{status.st_uid}:{status.st_gid}"
 
 
-def snapshot(folder: Path, owner: Callable[[os.stat_result], str] = as_on_disk) -> Files:
-    """Owner, group, mode and file capabilities of a folder and of what lies below it. ``owner``:
-    how ``UID:GID`` is called."""
-    files, top = [], str(folder)
-    for path in islice(_sorted_below(folder), MOST_FILES):
-        try:
-            status = os.lstat(path)
-            kept = os.listxattr(path, follow_symlinks=False)
-        except OSError:
-            continue
-        caps = " with capabilities" if "security.capability" in kept else ""
-        files.append((path[len(top) + 1 :] or ".", f"{described(status, owner)}{caps}"))
-    return tuple(files)
-
-
 def described(status: os.stat_result, owner: Callable[[os.stat_result], str]) -> str:
     """Owner, group and mode."""
     return f"{owner(status)} {status.st_mode & 0o7777:04o}"
-
-
-def _sorted_below(folder: Path) -> Iterator[str]:
-    yield str(folder)
-    for root, folders, files in os.walk(folder):
-        for name in sorted((*folders, *files)):
-            yield os.path.join(root, name)

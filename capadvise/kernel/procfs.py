@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from capadvise.model.caps import Sets, from_mask
+from capadvise.model.caps import Credentials, Sets, from_mask
 
 PROC = Path("/proc")
 INITIAL_PID_NAMESPACE = 0xEFFFFFFC
@@ -39,9 +39,12 @@ def capability_sets(pid: int | str = "self", proc: Path = PROC) -> Sets:
 
 def parse_sets(status: str) -> Sets:
     """The sets in ``/proc/PID/status``; empty where the kernel does not have one."""
-    fields = parse_status(status)
+    return Sets(*map(from_mask, _masks(parse_status(status))))
+
+
+def _masks(fields: dict[str, str]) -> tuple[int, ...]:
     masks = (fields.get(f"Cap{name}", "0") for name in ("Inh", "Prm", "Eff", "Bnd", "Amb"))
-    return Sets(*(from_mask(int(mask, 16)) for mask in masks))
+    return tuple(int(mask, 16) for mask in masks)
 
 
 def _stat(pid: int | str, proc: Path) -> list[bytes]:
@@ -312,15 +315,22 @@ def last_cap(proc: Path = PROC) -> int:
     return int((proc / "sys/kernel/cap_last_cap").read_text())
 
 
-def credentials(pids: list[int]) -> tuple[tuple[str, int, int, str], ...]:
-    """(program, effective uid, effective gid, other groups) of each process that is still there."""
+def credentials(pids: list[int], proc: Path = PROC) -> tuple[Credentials, ...]:
+    """Those of each process that is still there."""
     users = []
     for pid in pids:
         with suppress(OSError):
-            fields = _status(pid, PROC)
-            uid, gid = (fields[name].split()[1] for name in ("Uid", "Gid"))
-            others = " ".join(group for group in fields["Groups"].split() if group != gid)
-            users.append((fields["Name"], int(uid), int(gid), others))
+            fields = _status(pid, proc)
+            if fields["State"].startswith(("Z", "X")):
+                continue
+            uids, gids = (
+                ids if len({*ids}) > 1 else ids[:1]
+                for ids in (fields[name].split()[:3] for name in ("Uid", "Gid"))
+            )
+            groups = [group for group in fields["Groups"].split() if group != gids[len(gids) > 1]]
+            ids = (" ".join(uids), " ".join(gids), " ".join(groups))
+            limits = (fields.get(name, "0") for name in ("NoNewPrivs", "Seccomp_filters"))
+            users.append(Credentials(fields["Name"], *ids, _masks(fields), *map(int, limits)))
     return tuple(sorted(users))
 
 

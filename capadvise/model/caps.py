@@ -124,6 +124,11 @@ def parse_set(texts: Iterable[str]) -> CapSet:
     return frozenset(Cap.parse(text) for text in texts)
 
 
+def mask_of(caps: Iterable[Cap]) -> int:
+    """The bit mask of a set."""
+    return sum(1 << cap for cap in caps)
+
+
 class Sets(NamedTuple):
     """The five capability sets of a process."""
 
@@ -132,3 +137,24 @@ class Sets(NamedTuple):
     effective: CapSet
     bounding: CapSet
     ambient: CapSet
+
+
+class Credentials(NamedTuple):
+    """The credentials of a process, and what else limits it."""
+
+    program: str
+    uids: str
+    """Real, effective and saved; one number if they are equal."""
+    gids: str
+    groups: str = ""
+    """The other groups."""
+    masks: tuple[int, ...] = (0,) * len(Sets._fields)
+    """As ``Sets`` has them."""
+    no_new_privs: int = 0
+    filters: int = 0
+    """Seccomp filters."""
+
+    @property
+    def user(self) -> tuple[str, ...]:
+        """Program, users and groups."""
+        return self[:4]

@@ -22,6 +22,7 @@ from capadvise.judgement.conclusion import (
     not_tested,
 )
 from capadvise.judgement.decide import Need, Proposal, Verdict
+from capadvise.judgement.flags import FlagTrial, default_seccomp, no_new_privs
 from capadvise.judgement.judge import WHILE_STOPPED, Judged
 from capadvise.judgement.refusals import refusals
 from capadvise.judgement.report import Report
@@ -144,6 +145,7 @@ def _few_lines(report: Report, catalog: Catalog, conclusion: Conclusion) -> Iter
     if proven is not None:
         yield from limits_of_proof(proven)
     yield from not_tested_line(report)
+    yield from _flags_line(report, catalog, conclusion.caps)
     yield from filter(None, [fit_line(report, catalog)])
     index = catalog.known_index
     if conclusion.has_set and (known := compared_in_short(report, index, conclusion.caps)):
@@ -165,10 +167,26 @@ def _all_lines(report: Report, catalog: Catalog, conclusion: Conclusion) -> Iter
     yield from _also_passed(conclusion)
     yield from proof_lines(report.proven) if report.proven is not None else ()
     yield from tested_lines(report)
+    yield from _flags_line(report, catalog, conclusion.caps)
     yield from filter(None, [fit_line(report, catalog)])
     yield from compared_lines(report, catalog.known_index) if conclusion.has_set else ()
     yield from _rest(report.proposal)
     yield from (f"Caution: {printable(caution)}." for caution in report.proposal.cautions)
+
+
+def _flags_line(report: Report, catalog: Catalog, caps: CapSet) -> Iterator[str]:
+    """``Flags: …``: which flags that files write beside the set trials had."""
+    if is_tried(report):
+        flags = {
+            "no_new_privs": no_new_privs(report, caps),
+            "default seccomp profile": default_seccomp(report, caps, catalog),
+        }
+        said = [
+            f"{name} {flag.tried.replace('-', ' ')}"
+            + (f" ({flag.why})" if flag.tried is FlagTrial.LEFT_OUT else "")
+            for name, flag in flags.items()
+        ]
+        yield f"Flags beside the set: {printable('; '.join(said))}."
 
 
 def _also_passed(conclusion: Conclusion) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ import yaml
 from tests.support import images
 from tests.support.containers import CLIENTS, MARK, call, loaded, record
 from tests.support.required import tool
-from tests.support.runs import Result
+from tests.support.runs import CAPADVISE, Result
 
 pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("image")]
 
@@ -59,6 +60,10 @@ def test_a_chown_in_its_own_layer_is_not_lost_in_silence(engine: str, tmp_path: 
             *("touch /v/f; chown -R 5 /v 2>/dev/null || :", ["-v", f"{MARK}-left:/v"], {"CHOWN"}),
             "/v/f is 0:0 0644 instead of 5:0 0644",
         ),
+        (
+            *("touch /t/f; chown -R 5 /t 2>/dev/null || :; sleep 1", ["--tmpfs=/t"], {"CHOWN"}),
+            "/t/f is 0:0 0644 instead of 5:0 0644",
+        ),
         pytest.param(
             *("touch /v/f; chown -R 5 /v 2>/dev/null || :", ["-v", "/v"], {"CHOWN"}),
             "/v is 0:0 0755 instead of 5:0 0755",
@@ -84,7 +89,7 @@ def test_a_chown_in_its_own_layer_is_not_lost_in_silence(engine: str, tmp_path: 
             marks=LONG,
         ),
     ],
-    ids=["volume", "new-volume", "cat", "du", "xattr", "copy", "remove"],
+    ids=["volume", "tmpfs", "new-volume", "cat", "du", "xattr", "copy", "remove"],
 )
 def test_what_is_lost_in_silence_is_named(
     script: str, options: list[str], needed: set[str], lost: str, tmp_path: Path
@@ -95,6 +100,22 @@ def test_what_is_lost_in_silence_is_named(
         call("docker", "volume", "rm", "-f", f"{MARK}-left")
     assert seen.recommended & needed, seen.stderr
     assert any(lost in one for one in _lost(seen)), _lost(seen)
+
+
+def test_what_was_not_compared_is_named(tmp_path: Path) -> None:
+    """The trials share the user's own volume."""
+    words = (*CLIENTS["docker"], *RUN, "-v", f"{tmp_path}:/v", IMAGE, "sh", "-c", "date > /v/f")
+    report = tmp_path / "report.json"
+    record(report, *words)
+    done = subprocess.run(
+        [CAPADVISE, "prove", "-v", "--reuse-volumes", "-o", report, report],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    compared = json.loads(report.read_text())["conclusion"]["compared"]
+    assert "not compared: what it wrote to /v" in compared
+    assert "not compared: what it wrote to /v" in " ".join(done.stdout.split())
 
 
 def test_a_folder_with_data_is_compared_as_it_was(tmp_path: Path) -> None:

@@ -20,13 +20,26 @@ class Case:
     setup: str = "true"
     caps: str = ""
     """Capabilities of which it needs any one; of a control: all that it needs."""
+    user: str | None = None
+    daemon: bool = False
+    """It says that it is up by a file of this name."""
 
     def workload(self) -> dict[str, Any]:
         """The workload's document."""
-        return {"name": self.name, "setup": self.setup, "command": self.command}
+        kind = {"kind": "daemon", "check": "[ -e up ] && sleep 0.2"} if self.daemon else {}
+        user = {"user": self.user} if self.user else {}
+        return {"name": self.name, "setup": self.setup, "command": self.command, **kind, **user}
 
 
-_PLACES = {"here": "d", "etc": "/etc/zz", "log": "/var/log/zz", "spool": "/var/spool/zz"}
+_PLACES = {
+    "here": "d",
+    "etc": "/etc/zz",
+    "log": "/var/log/zz",
+    "lib": "/var/lib/zz",
+    "opt": "/opt/zz",
+    "mount": "/mnt/zz",
+}
+_MOUNTED = "mount -t tmpfs zz /mnt; "
 _FOREIGN = "mkdir -p P; echo x > P/f; chmod 600 P/f; chown nobody P/f"
 _OPERATIONS = (
     ("chown", "mkdir -p P; touch P/f", "chown -R nobody P 2>/dev/null || :", "CHOWN"),
@@ -106,18 +119,109 @@ _OTHERS = (
 )
 
 
+_OWN = (
+    "mkdir -p /opt/zz/p; chmod 777 /opt/zz; cp $(which chown) /opt/zz/own; chmod 4755 /opt/zz/own; "
+    "cp -p /opt/zz/own /opt/zz/p; ln -s /opt/zz/own link; touch f; "
+    "cp $(which chown) /opt/zz/capable; setcap cap_chown+ep /opt/zz/capable"
+)
+"""Outside of the scratch folder, which is given to the user."""
+_SET_IDS = {
+    "relative": "f=$PWD/f; cd /opt/zz; ./own daemon $f",
+    "path": "PATH=/opt/zz:$PATH; own daemon f",
+    "link": "./link daemon f",
+    "removed": "(/opt/zz/own daemon f; rm /opt/zz/own)",
+    "shell": "sh -c 'cd /opt/zz/p && ./own daemon '$PWD/f",
+    "file-caps": "/opt/zz/capable daemon f",
+}
+_SLEEPS = "exec sleep 1000"
+_DAEMONS = tuple(
+    Case(f"daemon-{name}", f"{command}\ntouch up\n{_SLEEPS}", setup, caps, daemon=True)
+    for name, command, setup, caps in (
+        (
+            *("worker", "(setpriv --reuid 33 sleep 999 || sleep 999) 2>/dev/null & sleep 0.3"),
+            *("true", "SETUID"),
+        ),
+        (
+            *("group", "(setpriv --regid 33 --keep-groups sleep 999 || sleep 999) 2>/dev/null &"),
+            *("true", "SETGID"),
+        ),
+        (
+            "saved",
+            "python3 -c 'import os, time\ntry: os.setresuid(0, 33, 0)\nexcept OSError: pass\n"
+            'open("in", "w")\ntime.sleep(999)\' & while [ ! -e in ]; do sleep 0.05; done',
+            *("chmod 777 .", "SETUID"),
+        ),
+        (
+            "supplementary",
+            "python3 -c 'import os, time\ntry: os.setgroups([5])\nexcept OSError: pass\n"
+            'open("in", "w")\ntime.sleep(999)\' & while [ ! -e in ]; do sleep 0.05; done',
+            *("rm -f in", "SETGID"),
+        ),
+        (
+            "filter",
+            "python3 -c 'import ctypes, struct, time\nc = ctypes.CDLL(None)\n"
+            'code = ctypes.create_string_buffer(struct.pack("HBBI", 6, 0, 0, 0x7fff0000))\n'
+            'prog = struct.pack("HxxxxxxQ", 1, ctypes.addressof(code))\n'
+            'c.syscall(317, 1, 0, prog)\nopen("in", "w")\ntime.sleep(999)\' & '
+            "while [ ! -e in ]; do sleep 0.05; done",
+            *("rm -f in", "SYS_ADMIN"),
+        ),
+        (
+            "helper",
+            "(chroot / sleep 999 2>/dev/null &) ; sleep 0.3",
+            *("true", "SYS_CHROOT"),
+        ),
+        (
+            *(
+                "port",
+                "(busybox httpd -f -p 80 || busybox httpd -f -p 8080) 2>/dev/null & sleep 0.3",
+            ),
+            *("true", "NET_BIND_SERVICE"),
+        ),
+        (
+            *("start", "chown nobody f 2>/dev/null"),
+            *("touch f", "CHOWN"),
+        ),
+    )
+) + tuple(
+    Case(
+        f"stop-{name}",
+        f"trap '{command} 2>/dev/null; exit 0' TERM; touch up; while :; do sleep 0.05; done",
+        *(setup, caps),
+        daemon=True,
+    )
+    for name, command, setup, caps in (
+        ("chown", "chown nobody f", "touch f", "CHOWN"),
+        (
+            "var",
+            "chown -R nobody /var/lib/zz",
+            "mkdir -p /var/lib/zz; touch /var/lib/zz/f",
+            "CHOWN",
+        ),
+        ("log", "tail -n 1 f >> /var/log/zz", _SECRET, _READ),
+        ("print", "cat f", "echo word > f; chmod 600 f; chown nobody f", _READ),
+        ("remove", "rm d/f", "mkdir d; touch d/f; chown -R nobody d", "DAC_OVERRIDE"),
+    )
+)
+
+
 def losses() -> Iterator[Case]:
     """First one of each kind, then the same in other places."""
     rest = []
     for number, (name, setup, command, caps) in enumerate(_OPERATIONS):
         for at, (word, place) in enumerate(_PLACES.items()):
-            texts = (text.replace("P", place) for text in (command, setup))
+            texts = [text.replace("P", place) for text in (command, setup)]
+            texts[1] = (_MOUNTED if word == "mount" else "") + texts[1]
             case = Case(f"{name}-{word}", *texts, caps)
             if at == number % len(_PLACES):
                 yield case
             else:
                 rest.append(case)
-    yield from (*_OTHERS, *rest)
+    yield from _OTHERS
+    for name, command in _SET_IDS.items():
+        silent = f"{command} 2>/dev/null || :"
+        yield Case(f"set-id-{name}", silent, _OWN, "CHOWN", "nobody")
+    yield from (*_DAEMONS, *rest)
 
 
 _RANDOM = "python3 -c 'import random; print(random.randrange(100000))'"
@@ -183,7 +287,25 @@ _CONTROLS = {
     "hidden": "touch .zz.$(date +%N).swp",
     "cache": "mkdir -p c/$(head -c 1 /dev/urandom | xxd -p); date > c/index",
     "stderr": 'echo "warning $$: $(date)" >&2',
+    "lib": "mkdir -p /var/lib/zz; date +%N > /var/lib/zz/now; mktemp -p /var/lib/zz",
+    "opt": "mkdir /opt/zz-$(date +%N); echo $$ > /opt/zz.pid",
+    "usr": "date > /usr/local/zz; mkdir -p /srv/zz; mktemp -p /srv/zz; mktemp -p $HOME",
     "stderr-random": "head -c 9 /dev/urandom | xxd -p >&2",
+}
+
+
+_DAEMON_CONTROLS = {
+    "quiet": "true",
+    "short-lived": "(while :; do sleep 0.0$((RANDOM % 9 + 1)); date; done > /dev/null) &",
+    "names": "cp $(which sleep) s-$$; ./s-$$ 999 &",
+    "random-names": "n=$(mktemp XXXXXXXX); cp $(which sleep) $n; chmod 755 $n; ./$n 999 &",
+    "workers": "for i in $(seq $(($$ % 4 + 1))); do sleep 999 & done",
+    "log": "(while :; do date +%N; sleep 0.02; done > log) &",
+    "unset": "(while :; do date +%N > state; sleep 0.02; rm state; done 2>/dev/null) &",
+    "port": (
+        'python3 -c \'import socket as s, time; a = s.socket(); a.bind(("", 0)); a.listen(); '
+        "time.sleep(999)' &"
+    ),
 }
 
 
@@ -194,3 +316,5 @@ def controls() -> Iterator[Case]:
     for name in ("date", "mktemp", "number", "log", "random-folder"):
         command = f"chown nobody g || exit; {_CONTROLS[name]}"
         yield Case(f"chown-{name}", command, "touch g", "CHOWN")
+    for name, command in _DAEMON_CONTROLS.items():
+        yield Case(f"daemon-{name}", f"{command}\ntouch up\n{_SLEEPS}", daemon=True)

@@ -21,14 +21,14 @@ def prove_all(cases: Sequence[Case], folder: Path) -> dict[str, dict[str, Any]]:
     one = folder / "reports" / f"{cases[0].name}.json"
     output = folder / "reports" if len(cases) > 1 else one
     words = [CAPADVISE, "prove", "-j", "2", "-o", str(output), str(folder / "all.yaml")]
-    subprocess.run(words, capture_output=True, timeout=1800)
+    subprocess.run(words, capture_output=True, timeout=7200)
     return {path.stem: json.loads(path.read_text()) for path in (folder / "reports").glob("*.json")}
 
 
 def missed(case: Case, report: dict[str, Any] | None) -> str | None:
     """The reason why the report hides a loss; None: it is in the set, or named."""
-    if report is None:
-        return "no report"
+    if report is None or report["proposal"]["minimal"] is None:
+        return "not proven"
     kept = set(report["proposal"]["recommended"])
     named = [text for text in report["proof"]["cautions"] if "it loses" in text]
     wanted = {f"CAP_{name}" for name in case.caps.split()}
@@ -37,8 +37,8 @@ def missed(case: Case, report: dict[str, Any] | None) -> str | None:
 
 def false_loss(case: Case, report: dict[str, Any] | None) -> str | None:
     """The loss that a control seems to have."""
-    if report is None:
-        return "no report"
+    if report is None or report["proposal"]["minimal"] is None:
+        return "not proven"
     kept = set(report["proposal"]["recommended"])
     named = [text for text in report["proof"]["cautions"] if "it loses" in text]
     lost = [need["lost_without"] for need in report["needs"] if need["verdict"] == "optional"]

@@ -16,7 +16,7 @@ from capadvise.judgement.decide import decide
 from capadvise.judgement.differences import Observed
 from capadvise.judgement.proven import Interrupted, Trial, TrialOutcome, conclude
 from capadvise.judgement.report import Report
-from capadvise.model.caps import Cap, CapSet, parse_set
+from capadvise.model.caps import Cap, CapSet, Credentials, parse_set
 from capadvise.model.companion import Companion
 from capadvise.model.errors import BadInput
 from capadvise.model.posture import Posture
@@ -135,7 +135,7 @@ class Prover:
             good,
             "" if good else "exited with 1",
             0.5,
-            Observed(0 if good else 1, credentials=(("nginx", uid, uid, ""),)),
+            Observed(0 if good else 1, credentials=(Credentials("nginx", str(uid), str(uid)),)),
         )
 
     def stop(self) -> None:

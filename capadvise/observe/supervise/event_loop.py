@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from capadvise.kernel import procfs
 from capadvise.kernel.own_streams import replace_dead_streams
 from capadvise.kernel.serving import listening_anywhere
+from capadvise.model.caps import Credentials
 from capadvise.model.health import Health
 from capadvise.model.recording import Held, Host, Recording, Tally
 from capadvise.observe.supervise import decisions
@@ -137,7 +138,7 @@ class EventLoop:
         """``command``: only its settings of the health check are used."""
         self.subject, self.sources = subject, sources
         self.state = State()
-        self.credentials: tuple[tuple[str, int, int, str], ...] = ()
+        self.credentials: tuple[Credentials, ...] = ()
         self.listening: tuple[str, ...] = ()
         """See ``Observation``; when the health check passed."""
         self.clock = self._busy = self._checked_itself = time.monotonic()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from capadvise.model.caps import Credentials
     from capadvise.model.posture import Posture
     from capadvise.model.recording import Recording
     from capadvise.model.target import Target
@@ -26,9 +27,8 @@ class Observation:
     """None if there was no check, or it could never run."""
     check_said: str
     """The output of the last run of the check."""
-    credentials: tuple[tuple[str, int, int, str], ...]
-    """(program, effective uid, effective gid, other groups) of the processes that ran when the
-    check passed."""
+    credentials: tuple[Credentials, ...]
+    """Those of the processes that ran when the check passed."""
     listening: tuple[str, ...] = ()
     """The ports at which they waited: ``tcp:80``."""
     given_up: str | None = None

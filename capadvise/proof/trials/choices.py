@@ -66,9 +66,11 @@ def _observed(each: Sequence[Observed], choices: Sequence[str]) -> Observed:
         stderr=_all(one.stderr for one in parts),
         files=_all(one.files for one in parts),
         credentials=_all(one.credentials for one in parts),
+        granted=parts[-1].granted,
         listening=_all(one.listening for one in parts),
         details=_all(one.details for one in parts),
         printed=tuple((name, _all(one.lines(name) for one in parts)) for name in streams),
+        uncompared=_all(one.uncompared for one in parts),
         stopped="; ".join(one.stopped for one in parts if one.stopped),
     )
 
@@ -76,7 +78,8 @@ def _observed(each: Sequence[Observed], choices: Sequence[str]) -> Observed:
 def _of_choice(choice: str, one: Observed) -> Observed:
     files = tuple((f"{choice}:{path}", text) for path, text in one.files)
     details = tuple((f"{choice}:{path}", name, value) for path, name, value in one.details)
-    return replace(one, files=files, details=details)
+    uncompared = tuple(f"{choice}:{folder}" for folder in one.uncompared)
+    return replace(one, files=files, details=details, uncompared=uncompared)
 
 
 def _all(parts: Iterable[Sequence[_T]]) -> tuple[_T, ...]:

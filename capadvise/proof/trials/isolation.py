@@ -36,12 +36,9 @@ from capadvise.kernel.procfs import available_memory
 from capadvise.model import clone_flags
 from capadvise.proof.trials.left import OwnFolder, own_folder
 
-FRESH = ("/dev", "/etc", "/tmp", "/var/log", "/var/spool", "/var/tmp")
-"""The folders that a workload of a file sees through covers."""
 DECIDING_SYSCTLS = ("net.ipv4.ip_unprivileged_port_start", "net.ipv4.ping_group_range")
 """A new network namespace resets them, and needs depend on them."""
 _NOT_COVERED = ("/proc", "/run", "/sys")
-"""For a recorded command's trials."""
 _TMP = "/tmp"
 _EMPTIED = {"/run": "0755", "/dev/shm": "1777"}
 _LEAST_ROOM = 64 << 10
@@ -74,7 +71,7 @@ def isolate(
     shared: list[str],
 ) -> tuple[str | None, list[OwnFolder]]:
     """Enter new mount, network, UTS and IPC namespaces, and cover the folders that programs write
-    to; for a recorded command, all that is on disk. ``memory``: bytes for its scratch directory in
+    to: all that is on disk. ``memory``: bytes for its scratch directory in
     memory; 0 if it is on disk. With ``userns``, the namespaces belong to a new user namespace,
     whose path is returned. ``shared``: sockets that stay within reach. Also returned: the places
     that hold what the trial leaves. Raises OSError and CannotCover."""
@@ -100,9 +97,18 @@ def isolate(
     return users, places
 
 
-def _covered(kind: str, fresh: list[str], here: str | None, emptied: list[str]) -> list[str]:
+def file_systems() -> dict[str, str]:
+    """The writable file systems with files: by device, the place of the topmost mount."""
+    found = dict[str, str]()
+    for mount in _mounts():
+        if not (mount.read_only or mount.type in _KERNELS_OWN):
+            found.setdefault(mount.device, mount.target)
+    return found
+
+
+def _covered(fresh: list[str], here: str | None, emptied: list[str]) -> list[str]:
     """The folders that get a layer of the trial's own, each once."""
-    folders = [*FRESH, *fresh] if kind == "workload" else [*_all_on_disk(), *fresh]
+    folders = [*_all_on_disk(), *fresh]
     if here is None or here in ("/", _TMP):
         pass
     elif _within(here, _TMP):  # first: the layer over /tmp is in memory, and this one is not
@@ -122,7 +128,7 @@ def _cover(
     here = None if cwd is None else os.path.realpath(cwd)
     emptied = [folder for folder in _EMPTIED if here and _within(here, folder)]
     hold = os.open(here, os.O_PATH) if here and emptied else None
-    for folder in _covered(kind, fresh, here, emptied):
+    for folder in _covered(fresh, here, emptied):
         if os.path.isdir(folder):
             covers.cover(folder, always=here)
     for folder, mode in _EMPTIED.items():

@@ -85,6 +85,8 @@ class Left:
     details: list[Detail] = field(default_factory=list)
     stopped: str = ""
     """Where the limits ended the comparison; empty: nowhere."""
+    uncompared: list[str] = field(default_factory=list)
+    """The folders that could not be looked at."""
     _content: int = _MOST_CONTENT
     _end: float = field(default_factory=lambda: time.monotonic() + _MOST_SECONDS)
 
@@ -221,9 +223,10 @@ class Left:
 def left_by(
     places: Sequence[OwnFolder], work: Path, began: float, gone: Iterable[str] = ()
 ) -> Left:
-    """All that a trial left in its places. Paths in its working directory are named from there."""
+    """All that a trial left in its places: first in its working directory, from where paths in it
+    are named."""
     left, own = Left(began, gone=frozenset(gone)), os.path.realpath(work)
-    for where in places:
+    for where in sorted(places, key=lambda one: not f"{own}/".startswith(f"{one.name}/")):
         within = where.name == own or where.name.startswith(f"{own}/")
         name = where.name[len(own) + 1 :] if within else where.name
         before = None if where.below is None else where.before
@@ -237,6 +240,9 @@ def left_by_containers(folders: Sequence[WrittenFolder], began: float) -> Left:
     """All that the containers of a trial left."""
     left = Left(began, mounts=frozenset(folder.name for folder in folders))
     for folder in folders:
+        if not folder.changed:
+            left.uncompared.append(folder.name)
+            continue
         left.owner, left.mark = folder.owners.of, folder.mark
         before = folder.before if folder.layers else None
         if os.path.isfile(folder.changed):

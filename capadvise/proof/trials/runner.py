@@ -17,7 +17,7 @@ from capadvise.judgement.proven import Interrupted, TrialOutcome
 from capadvise.kernel import procfs
 from capadvise.kernel.odd_start import former_limits
 from capadvise.kernel.scratch import scratch_of_child
-from capadvise.model.caps import Cap, CapSet, names, parse_set
+from capadvise.model.caps import Cap, CapSet, Credentials, names, parse_set
 from capadvise.model.companion import Companion, in_plan
 from capadvise.model.errors import CapadviseError, Exit
 from capadvise.model.posture import Posture
@@ -269,21 +269,16 @@ def _plan(job: Job, caps: CapSet, top: Path) -> dict[str, Any]:
 
 def _outcome(raw: dict[str, Any], job: Job) -> TrialOutcome:
     kept = [item["kept"] for one in raw["recordings"] for item in one["fixed_capsets"]]
+    seen = {name: _as_tuples(value) for name, value in raw["observed"].items()}
+    credentials, granted = seen.pop("credentials"), seen.pop("granted")
     return TrialOutcome(
         passed=raw["passed"],
         why=raw["why"],
         seconds=raw["seconds"],
         observed=Observed(
-            exit_status=raw["exit"],
-            stderr=tuple(raw["stderr"]),
-            files=tuple((path, text) for path, text in raw["files"]),
-            credentials=tuple(
-                (name, uid, gid, other) for name, uid, gid, other in raw["credentials"]
-            ),
-            listening=tuple(raw["listening"]),
-            details=tuple((path, name, value) for path, name, value in raw["details"]),
-            printed=tuple((name, tuple(lines)) for name, lines in raw["printed"]),
-            stopped=raw["stopped"],
+            **seen,
+            credentials=tuple(map(Credentials._make, credentials)),
+            granted=parse_set(granted),
         ),
         refused=parse_set(raw["refused"]),
         used=None if raw["used"] is None else parse_set(raw["used"]),
@@ -292,6 +287,10 @@ def _outcome(raw: dict[str, Any], job: Job) -> TrialOutcome:
         late=raw["late"] and job.still_limit is not None,
         output=raw["output"],
     )
+
+
+def _as_tuples(value: Any) -> Any:
+    return tuple(map(_as_tuples, value)) if isinstance(value, list) else value
 
 
 def _evidence(raw: dict[str, Any], job: Job) -> TrialEvidence:

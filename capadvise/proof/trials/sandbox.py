@@ -17,7 +17,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -29,7 +29,6 @@ from capadvise.catalog import default
 from capadvise.judgement.decide import Verdict, decide, decide_all
 from capadvise.judgement.differences import CHECK, OUTPUT
 from capadvise.kernel import folders, libc
-from capadvise.kernel.folders import snapshot
 from capadvise.kernel.odd_start import adopt_limits
 from capadvise.kernel.process_tree import kill_descendants, reap_all
 from capadvise.kernel.scratch import unmount
@@ -40,8 +39,8 @@ from capadvise.observe.supervise.command import Command, give
 from capadvise.observe.supervise.observation import Observation
 from capadvise.observe.supervise.record import observe
 from capadvise.proof.trials.groups import numbers, of_refused_files
-from capadvise.proof.trials.isolation import isolate
-from capadvise.proof.trials.left import Left, OwnFolder, left_by, left_by_containers
+from capadvise.proof.trials.isolation import file_systems, isolate
+from capadvise.proof.trials.left import Left, OwnFolder, left_by, left_by_containers, own_folder
 from capadvise.proof.trials.rounds import RoundResult, run_rounds
 from capadvise.proof.trials.stages import SO_FAR, serve
 from capadvise.report.dump import as_json, dump_recording
@@ -144,6 +143,7 @@ def trial(plan: dict[str, Any], top: Path, tell: Tell, undone: list[Apart[Any]])
     os.environ.clear()
     os.environ.update(plan["env"])
     places = _isolate(plan, top)
+    known = file_systems() if places else {}
     os.chdir(work)
     shell(plan["setup"], top, "setup", 60, needed=True)
     if plan["user"] and not plan["cwd"]:
@@ -158,16 +158,24 @@ def trial(plan: dict[str, Any], top: Path, tell: Tell, undone: list[Apart[Any]])
             return observation
 
         rounds, seconds = _rounds(plan, top, run, tell)
-        tell(_result(plan, top, rounds, _left(plan, places, work, began), seconds))
+        tell(_result(plan, top, rounds, _left(plan, places, known, work, began), seconds))
     _end_all(undone)
     shell(plan["teardown"], top, "teardown", 30, needed=False)
 
 
-def _left(plan: dict[str, Any], places: list[OwnFolder], work: Path, began: float) -> Left:
-    """The changes on disk, or the state of its folder if it ran on the user's own files."""
+def _left(
+    plan: dict[str, Any], places: list[OwnFolder], known: Iterable[str], work: Path, began: float
+) -> Left:
+    """The changes on disk, or all of its folder if it ran on the user's own files. ``known``:
+    the file systems from before the set-up, which are covered."""
+    if plan["isolation"] == "none":
+        return Left(began)
     if places:
-        return left_by(places, work, began, plan["gone"])
-    return Left(began, [] if plan["isolation"] == "none" else [*snapshot(work)])
+        made = {device: path for device, path in file_systems().items() if device not in known}
+        places += [
+            own_folder(path, path) for path in made.values() if not Path(path).is_relative_to(work)
+        ]
+    return left_by(places or [own_folder(str(work), str(work))], work, began, plan["gone"])
 
 
 def _trial_elsewhere(
@@ -178,23 +186,32 @@ def _trial_elsewhere(
         from capadvise.targets.systemd.trial import unit_trial as begin
     else:
         from capadvise.targets.containers.trial import container_trial as begin
-    folders: list[WrittenFolder] = []
     with begin(plan, top, top / OUT, top / ERR) as started:
 
         def run(number: int, command: Command, so_far: SoFar) -> Observation:
             again = plan["tells"] and number > 1
 
             def call(tell: Tell) -> None:
-                up = partial(tell, so_far=True) if again else None
-                started.run(number, command, tell, up)
+                def seen(result: tuple[Observation, Sequence[WrittenFolder]]) -> None:
+                    tell(result)
+                    os.read(until_looked, 1)  # it holds folders, and may not read all of them
 
-            undone.append(Apart(call))
-            observation, folders[:] = undone[-1].result(so_far)
+                started.run(number, command, seen, partial(tell, so_far=True) if again else None)
+
+            until_looked, looked = os.pipe()
+            try:
+                undone.append(Apart(call))
+                observation, folders = undone[-1].result(so_far)
+                left[0] = left_by_containers(folders, began)
+            finally:
+                os.write(looked, b"l")
+                os.close(looked)
+                os.close(until_looked)
             return cast(Observation, observation)
 
+        left = [Left(began)]
         rounds, seconds = _rounds(plan, top, run, tell)
-        left = left_by_containers(folders if rounds[-1].passed else (), began)
-        tell(_result(plan, top, rounds, left, seconds))
+        tell(_result(plan, top, rounds, left[0], seconds))
 
 
 def _isolate(plan: dict[str, Any], top: Path) -> list[OwnFolder]:
@@ -287,10 +304,7 @@ def _result(
         "rounds_passed": len(rounds) - (not last.passed),
         "stop": _worst_stop(rounds),
         "seconds": round(seconds, 3),
-        "exit": last.observation.recording.exit_status,
-        "stderr": [re.sub(r"\d+", "N", line)[:200] for line in lines[:200]],
-        **_compared(plan, top, left, last),
-        **_at_check([one.observation for one in rounds]),
+        "observed": _observed(plan, top, left, rounds, lines),
         "used": _used(plan, recordings),
         "refused": _refused(recordings, act),
         "groups": of_refused_files(recordings, plan["user"]) if plan["retry"] else [],
@@ -315,20 +329,22 @@ def _outside(rounds: list[RoundResult]) -> dict[str, list[str]]:
     }
 
 
-def _compared(plan: dict[str, Any], top: Path, left: Left, last: RoundResult) -> dict[str, Any]:
-    own = partial(_with_own_names, top)
+def _observed(
+    plan: dict[str, Any], top: Path, left: Left, rounds: list[RoundResult], lines: list[str]
+) -> dict[str, Any]:
+    """The fields of ``Observed``. ``lines``: of the standard error."""
+    own, seen = partial(_with_own_names, top), [one.observation for one in rounds]
     return {
+        "exit_status": seen[-1].recording.exit_status,
+        "stderr": [re.sub(r"\d+", "N", line)[:200] for line in lines[:200]],
         "files": [(own(path), text) for path, text in left.files],
         "details": [(own(path), name, value) for path, name, value in left.details],
         "stopped": own(left.stopped),
-        "printed": _printed(plan, top, last),
-    }
-
-
-def _at_check(observations: list[Observation]) -> dict[str, Any]:
-    return {
-        "credentials": sorted({user for one in observations for user in one.credentials}),
-        "listening": sorted({port for one in observations for port in one.listening}),
+        "uncompared": left.uncompared,
+        "printed": _printed(plan, top, rounds[-1]),
+        "granted": plan["caps"],
+        "credentials": sorted({user for one in seen for user in one.credentials}),
+        "listening": sorted({port for one in seen for port in one.listening}),
     }
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from capadvise.config.run.pflag import Option
 from capadvise.judgement.differences import CHANGED
 from capadvise.kernel import procfs
+from capadvise.kernel.posture.mounts import Mount, parse_mounts
 from capadvise.model.caps import Cap, CapSet
 from capadvise.model.companion import CompanionKind
 from capadvise.model.errors import BadInput
@@ -37,6 +38,8 @@ _QUIET_SECONDS = 0.2
 """Seconds without news after which a start has most likely made all of its checks."""
 Up = Callable[[Sequence[Recording]], object]
 """Receives the recordings of a container that is up."""
+_MOST_IN_MEMORY = 64
+"""Mounts: each of a container's processes can make others."""
 _RETURN_SECONDS = 30.0
 """Seconds in which a restarted engine answers again."""
 
@@ -68,6 +71,7 @@ class ContainerTrial:
         Raises CannotObserve if the engine does not answer.
         """
         written: list[WrittenFolder] = []
+        in_memory = _InMemory(None if up is None else _once_up(up))
 
         def look(run: Run) -> None:
             client, subject = self.first.client, run.subject
@@ -76,6 +80,7 @@ class ContainerTrial:
                 container = client.find(entry.id) if subject.is_target(entry) else None
                 if container:
                     written.extend(self._written(container))
+                    written.extend(in_memory.written(container))
                 if container and (entry.started or subject.places(entry)):
                     with suppress(EngineError):
                         texts = client.logs(container.id)
@@ -91,14 +96,14 @@ class ContainerTrial:
             leave=True,
             judged_by=self.check,
             seen=lambda result: seen((result.each[0], _each_once(written))),
-            onlooker=None if up is None else _once_up(up),
+            onlooker=in_memory.look,
         )
 
     def _written(self, container: Container) -> Iterator[WrittenFolder]:
         """Its own layer, and its volumes that are the trial's."""
         owners = MappedOwners(container, container.pid)
-        if upper := container.upper:
-            yield WrittenFolder("/", upper, upper, owners, layers_of(container))
+        upper = container.upper or ""
+        yield WrittenFolder("/", upper, upper, owners, layers_of(container))
         ours = {os.path.realpath(folder): folder for folder in self.data.made}
         for mount in container.mounts:
             made, where = ours.get(os.path.realpath(mount.source)), mount.destination
@@ -107,6 +112,8 @@ class ContainerTrial:
                 yield WrittenFolder(where, upper, mount.source, owners, [Path(lower)], CHANGED)
             elif made or (mount.kind == "volume" and mount.writable and self.new_volumes):
                 yield WrittenFolder(where, mount.source, mount.source, owners)
+            elif mount.writable and mount.kind != "tmpfs":
+                yield WrittenFolder(where, "", "", owners)
 
     def _again(self) -> Start:
         """Start the containers of a project again by the same call of docker compose, but with
@@ -123,7 +130,58 @@ class ContainerTrial:
 
 def _each_once(folders: Iterable[WrittenFolder]) -> list[WrittenFolder]:
     """Services that share a volume wrote to one folder."""
-    return list({folder.changed: folder for folder in folders}.values())
+    return list({folder.changed or folder.name: folder for folder in folders}.values())
+
+
+class _InMemory:
+    """The tmpfs mounts of containers. An open folder keeps one after the end of its container."""
+
+    def __init__(self, then: Onlooker | None) -> None:
+        """``then``: looks after it."""
+        self._then = then
+        self._own = {mount.device for mount in _mounts("self")}
+        self._looked_at: set[str] = set()
+        self._held: dict[str, tuple[str, str, int]] = {}
+        """By device: control group of the container, place, open folder."""
+
+    def look(self, loop: EventLoop, so_far: Callable[[], Sequence[TargetSoFar]]) -> None:
+        """Hold those of containers that have begun since."""
+        for pid in loop.subject.pids():
+            with suppress(OSError):
+                if (namespace := os.readlink(f"/proc/{pid}/ns/mnt")) not in self._looked_at:
+                    self._hold(pid, namespace, _mounts(pid))
+        if self._then is not None:
+            self._then(loop, so_far)
+
+    def _hold(self, pid: int, namespace: str, mounts: Sequence[Mount]) -> None:
+        if any(mount.target == "/" and mount.device in self._own for mount in mounts):
+            return  # the runtime has not yet entered the container's root
+        self._looked_at.add(namespace)
+        for mount in mounts:
+            known = mount.device in {*self._own, *self._held} or len(self._held) == _MOST_IN_MEMORY
+            if mount.type != "tmpfs" or mount.read_only or known or mount.root != "/":
+                continue
+            with suppress(OSError):  # another mount hides it
+                fd = os.open(f"/proc/{pid}/root{mount.target}", os.O_PATH | os.O_CLOEXEC)
+                self._held[mount.device] = procfs.cgroup(pid), mount.target, fd
+
+    def written(self, container: Container) -> Iterator[WrittenFolder]:
+        """Those that one container was given. It may have ended before it was looked at, and a link
+        of its own may have led elsewhere."""
+        owners, held = MappedOwners(container, container.pid), dict[str, str]()
+        for device, (cgroup, name, fd) in self._held.items():
+            number = os.fstat(fd).st_dev
+            if container.id in cgroup and device == f"{os.major(number)}:{os.minor(number)}":
+                held[name] = f"/proc/{os.getpid()}/fd/{fd}"
+        given = {*((container.raw.get("HostConfig") or {}).get("Tmpfs") or ())}
+        given |= {mount.destination for mount in container.mounts if mount.kind == "tmpfs"}
+        for name in sorted(given):
+            yield WrittenFolder(name, held.get(name, ""), held.get(name, ""), owners)
+
+
+def _mounts(pid: int | str) -> Sequence[Mount]:
+    text = Path(f"/proc/{pid}/mountinfo").read_text(errors="surrogateescape")
+    return tuple(parse_mounts(text))
 
 
 def _once_up(up: Up) -> Onlooker:

@@ -93,7 +93,7 @@ class WrittenFolder:
     name: str
     """Its path in the container."""
     changed: str
-    """The folder with the changed entries."""
+    """The folder with the changed entries; empty: nobody knows these."""
     seen: str
     """The folder in which they are read."""
     owners: MappedOwners

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import string
+from dataclasses import replace
 
 import pytest
 
@@ -20,12 +21,24 @@ from capadvise.judgement.differences import (
     examples,
     learn,
 )
+from capadvise.model.caps import Cap, CapSet, Credentials, mask_of
 
+CHOWN, NET_RAW = Cap.parse("CHOWN"), Cap.parse("NET_RAW")
 OWN, LOST = "1000:1000 0644", "0:0 0644"
 
 
 def _word(chance: random.Random, letters: str = string.ascii_letters, size: int = 6) -> str:
     return "".join(chance.choice(letters) for _ in range(size))
+
+
+def _process(program: str, user: int, *caps: Cap, groups: str = "", **limits: int) -> Credentials:
+    """``caps``: effective, permitted and bounding."""
+    masks = tuple(mask_of(caps) if place in (1, 2, 3) else 0 for place in range(5))
+    return Credentials(program, str(user), str(user), groups, masks, **limits)
+
+
+def _at_check(*processes: Credentials, granted: CapSet = frozenset({CHOWN, NET_RAW})) -> Observed:
+    return Observed(0, credentials=processes, granted=granted)
 
 
 def _seen(seed: int, owner: str = OWN, *more: tuple[str, str]) -> Observed:
@@ -75,11 +88,11 @@ def test_what_is_there_at_times_only_says_nothing() -> None:
 
 
 def test_credentials_and_an_exit_status_that_change_by_themselves() -> None:
-    one = Observed(143, credentials=(("app", 5, 5, ""), ("sh", 0, 0, "")))
-    other = Observed(137, credentials=(("app", 5, 5, ""),))
+    one = Observed(143, credentials=(_process("app", 5), _process("sh", 0)))
+    other = Observed(137, credentials=(_process("app", 5),))
     noise = learn(SILENCE, one, other)
     assert compare(other, one, noise) == []
-    worse = Observed(0, credentials=(("app", 0, 0, ""),))
+    worse = Observed(0, credentials=(_process("app", 0),))
     assert compare(other, worse, noise) == ["app runs as 0:0"]
 
 
@@ -198,17 +211,89 @@ def test_what_was_compared_is_named() -> None:
     comparisons = Comparisons(_left("1", "a"), lambda: None)
     files = "owners, modes, sizes, attributes and contents of 1 changed file in 1 folder"
     assert comparisons.compared("container") == (files, "stderr", "exit status")
-    assert comparisons.compared("unit") == (files, "journal", "exit status")
+    files_of_unit = "not compared: the unit's files, which are the real ones"
+    assert comparisons.compared("unit") == (files, "journal", "exit status", files_of_unit)
+    partly = Comparisons(Observed(0, uncompared=("/v", "/w")), lambda: None)
+    assert partly.compared("container")[-1] == "not compared: what it wrote to /v, /w"
 
 
 def test_groups_that_a_process_keeps_are_a_loss() -> None:
-    full = Observed(0, credentials=(("app", 5, 5, ""), ("sh", 0, 0, "1 2")))
-    kept = Observed(0, credentials=(("app", 5, 5, "0 10"), ("sh", 0, 0, "")))
+    full = Observed(0, credentials=(_process("app", 5), _process("sh", 0, groups="1 2")))
+    kept = Observed(0, credentials=(_process("app", 5, groups="0 10"), _process("sh", 0)))
     assert compare(full, kept) == [
         "app runs as 5:5 with the groups 0 10",
         "sh runs as 0:0 with no other group",
     ]
-    assert compare(full, Observed(0, credentials=(("app", 0, 0, "1"),))) == ["app runs as 0:0"]
+    assert compare(full, Observed(0, credentials=(_process("app", 0, groups="1"),))) == [
+        "app runs as 0:0",
+        "sh does not run",
+    ]
+
+
+def test_a_worker_that_stays_root_is_a_loss_beside_a_master_that_is_root() -> None:
+    full = _at_check(_process("web", 0, CHOWN), _process("web", 33))
+    assert compare(full, _at_check(_process("web", 0, CHOWN))) == ["no web runs as 33:33"]
+    assert compare(full, _at_check(_process("web", 33))) == ["no web runs as 0:0"]
+    assert compare(full, _at_check(full.credentials[0], _process("web", 33, CHOWN))) == [
+        "web, as 33:33, keeps CHOWN (permitted, effective, bounding)"
+    ]
+
+
+def test_the_smaller_set_of_a_trial_is_no_loss() -> None:
+    """Of the sets, what each process has dropped counts."""
+    full = _at_check(
+        _process("all", 0, CHOWN, NET_RAW), _process("none", 5), _process("one", 6, CHOWN)
+    )
+    less = (_process("all", 0, CHOWN), _process("none", 5), _process("one", 6, CHOWN))
+    assert compare(full, _at_check(*less, granted=frozenset({CHOWN}))) == []
+    less = (_process("all", 0), _process("none", 5, CHOWN), _process("one", 6))
+    assert compare(full, _at_check(*less, granted=frozenset({CHOWN}))) == [
+        "all, as 0:0, lacks CHOWN (permitted, effective, bounding)",
+        "none, as 5:5, keeps CHOWN (permitted, effective, bounding)",
+        "one, as 6:6, lacks CHOWN (permitted, effective, bounding)",
+    ]
+    less = (_process("all", 0), _process("none", 5), _process("one", 6))
+    assert compare(full, _at_check(*less, granted=frozenset())) == []
+
+
+def test_limits_that_a_process_does_not_get_are_a_loss() -> None:
+    """A trial with flags adds limits: these are no loss."""
+    full = _at_check(_process("box", 5, no_new_privs=1, filters=2))
+    assert compare(full, _at_check(_process("box", 5, no_new_privs=1, filters=3))) == []
+    assert compare(full, _at_check(_process("box", 5, filters=1))) == [
+        "box, as 5:5, is without no_new_privs",
+        "box, as 5:5, is without a seccomp filter",
+    ]
+
+
+def test_an_id_that_can_be_taken_again_is_a_loss() -> None:
+    less = _at_check(Credentials("app", "5 5 0", "5"))
+    lost = compare(_at_check(_process("app", 5)), less)
+    assert lost == ["app runs as 5:5, and can be user 0 again"]
+
+
+def test_processes_that_come_and_go_are_learned_by_name() -> None:
+    app = _process("app", 5)
+    one, other = (_at_check(app, _process(name, 0)) for name in ("sleep", "date"))
+    noise = learn(SILENCE, one, other)
+    assert compare(one, _at_check(app), noise) == []
+    assert compare(one, _at_check(app, _process("stat", 0)), noise) == []
+    assert compare(one, _at_check(_process("app", 0)), noise) == ["app runs as 0:0"]
+    varies = learn(SILENCE, _at_check(_process("app", 5, CHOWN)), _at_check(app))
+    assert compare(_at_check(app), _at_check(_process("app", 5, CHOWN)), varies) == []
+    assert compare(_at_check(app), _at_check(_process("app", 6)), varies) == ["app runs as 6:6"]
+    assert compare(_at_check(_process("w-1", 5)), _at_check(_process("w-23", 5))) == []
+
+
+def test_a_folder_that_only_one_trial_could_look_at_is_no_loss() -> None:
+    full = Observed(0, files=(("/t", OWN), ("/t/f", OWN), ("/tf", OWN)))
+    less = Observed(0, files=(("/tf", LOST),), uncompared=("/t",))
+    assert compare(full, less) == [f"/tf is {LOST} instead of {OWN}"]
+    noise = learn(SILENCE, full, replace(less, files=(("/tf", OWN),)))
+    assert compare(full, replace(full, files=(("/tf", OWN),)), noise) == [
+        f"/t is missing instead of {OWN}",
+        f"/t/f is missing instead of {OWN}",
+    ]
 
 
 def test_ports_are_compared_one_by_one() -> None:

@@ -13,7 +13,7 @@ from capadvise.judgement.decide import Need, Proof, Proposal, Verdict, decide_al
 from capadvise.judgement.differences import SILENCE, Comparisons, Noise, Observed, compare
 from capadvise.judgement.judge import UNKNOWN_SITE, WHILE_STOPPED, Effect, Judged
 from capadvise.judgement.proven import Proven, Trial, conclude
-from capadvise.model.caps import Cap, CapSet
+from capadvise.model.caps import Cap, CapSet, Credentials
 from capadvise.model.recording import Phase
 from capadvise.report.words import proof_lines
 from tests.support import recordings
@@ -44,7 +44,10 @@ def test_what_is_kept_beside_an_empty_floor_is_tried_as_a_whole() -> None:
         known = proposal("SETGID SETUID", self_restricting="SETGID SETUID")
         proven = KnownWorkload(lambda _: True, observe).prove(known)
         assert proven.minimal == frozenset()
-        assert conclude(known, proven).recommended >= lost
+        after = conclude(known, proven)
+        assert after.recommended >= lost
+        for cap in lost:  # the trial of the other one alone has shown it
+            assert f'"{cap.short}"' in (after.need(cap).lost_without or ""), lossy
 
 
 def test_tolerated_with_a_loss_is_kept_and_without_one_is_not() -> None:
@@ -101,8 +104,10 @@ def test_giving_up_rights_is_kept_whatever_a_check_says() -> None:
 
 
 def test_differences_are_sentences() -> None:
-    full = Observed(0, ("ok",), (("a", "0:0 2755"), ("b", "1:1 0644")), (("nginx", 33, 33, ""),))
-    less = Observed(1, ("ok", "no luck"), (("a", "0:0 0755"),), (("nginx", 0, 0, ""),))
+    full = Observed(
+        0, ("ok",), (("a", "0:0 2755"), ("b", "1:1 0644")), (Credentials("nginx", "33", "33"),)
+    )
+    less = Observed(1, ("ok", "no luck"), (("a", "0:0 0755"),), (Credentials("nginx", "0", "0"),))
     assert compare(full, less) == [
         "it exits with 1 instead of 0",
         'new message: "no luck"',

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from capadvise.catalog.syscalls import AUDIT_ARCHS, MACHINES
 from capadvise.kernel import procfs
 from capadvise.kernel.procfs import busy_seconds
+from capadvise.model.caps import Credentials
 from capadvise.targets.containers import settling
 from capadvise.targets.running import record_running
 from tests.support.recordings import CATALOG
@@ -31,6 +33,32 @@ def test_processors_have_worked_and_work_on() -> None:
     while time.process_time() - began < 0.1:
         pass
     assert 0 < before < busy_seconds()
+
+
+STATUS = """\
+Name:\tweb
+State:\tS (sleeping)
+Uid:\t33\t33\t0\t33
+Gid:\t5\t5\t5\t5
+Groups:\t4 5 27
+CapInh:\t0000000000000000
+CapPrm:\t0000000000000400
+CapEff:\t0000000000000400
+CapBnd:\t000001ffffffffff
+CapAmb:\t0000000000000000
+NoNewPrivs:\t1
+Seccomp:\t2
+Seccomp_filters:\t3
+"""
+
+
+def test_the_credentials_of_a_process(tmp_path: Path) -> None:
+    for pid, state in ((7, "S"), (8, "Z")):
+        (tmp_path / f"{pid}").mkdir()
+        (tmp_path / f"{pid}" / "status").write_text(STATUS.replace("S (", f"{state} ("))
+    masks = (0, 0x400, 0x400, 0x1FFFFFFFFFF, 0)
+    expected = Credentials("web", "33 33 0", "5", "4 27", masks, no_new_privs=1, filters=3)
+    assert procfs.credentials([7, 8, 9], tmp_path) == (expected,)
 
 
 def test_a_connection_that_came_in_was_not_bound() -> None:

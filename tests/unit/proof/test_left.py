@@ -111,6 +111,27 @@ def test_it_stops_after_many_files_and_says_where(
     assert found.stopped == "after 30 changed files, at 029"
 
 
+def test_the_working_directory_is_compared_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(left, "MOST_FILES", 3)
+    for name in ("a", "w"):
+        (tmp_path / name).mkdir()
+        for number in range(9):
+            (tmp_path / name / f"{number}").touch()
+    places = [own_folder(str(tmp_path / name), str(tmp_path / name)) for name in ("a", "w")]
+    found = left_by(places, tmp_path / "w", time.time())
+    assert [path for path, _ in found.files][:3] == [".", "0", "1"]
+    assert found.stopped == "after 3 changed files, at 1"
+
+
+def test_it_stops_when_its_time_is_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(left, "_MOST_SECONDS", 0.0)
+    (tmp_path / "f").touch()
+    found = left_by([own_folder(str(tmp_path), str(tmp_path))], tmp_path, time.time())
+    assert found.stopped.startswith("after 0 s, at ")
+
+
 def test_a_containers_layer_is_told_from_those_of_its_image(tmp_path: Path) -> None:
     """A link of the image does not lead to files of the host, and a mount point is no file."""
     upper, top, base, volume = (tmp_path / name for name in ("upper", "top", "base", "volume"))

@@ -6,12 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from capadvise.judgement.proven import Proven
+from capadvise.judgement.proven import Proven, Trial
 from capadvise.judgement.report import Report
 from capadvise.model.caps import parse_set
+from capadvise.model.companion import NO_NEW_PRIVS
 from capadvise.model.workload import Act, Step, Workload, only_greets, only_listens
+from capadvise.report.text import proposal_text
 from capadvise.report.text import tested_lines as exercised
-from tests.support.screens import NGINX
+from tests.support.screens import CATALOG, NGINX
 
 PROVEN = Proven(isolation="command", trials=(), minimal=parse_set(["CHOWN"]), complete=True)
 RELOAD = (Step(Act.START), Step(Act.CHECK), Step(Act.RELOAD), Step(Act.CHECK), Step(Act.STOP))
@@ -60,6 +62,21 @@ def test_a_proof(workload: Workload, tested: str, not_tested: str) -> None:
         f"Tested in each trial: {tested}.",
         f"Not tested: {not_tested}.",
     ]
+
+
+@pytest.mark.parametrize(
+    ("passed", "said"),
+    [(True, "tried"), (False, "left out (a trial with it failed: su: no)"), (None, "not tried")],
+)
+def test_the_flags_that_trials_had_are_named(passed: bool | None, said: str) -> None:
+    caps = NGINX.proposal.recommended
+    trials = (Trial(caps, True, 1.0),)
+    if passed is not None:
+        lost = () if passed else ("su: no",)
+        trials += (Trial(caps, passed, 1.0, differences=lost, instead=(NO_NEW_PRIVS.words,)),)
+    report = with_(Workload("oneshot"), replace(PROVEN, trials=trials, minimal=caps))
+    text = " ".join(" ".join(proposal_text(report, CATALOG, None)).split())
+    assert f"Flags beside the set: no_new_privs {said}; default seccomp profile not tried." in text
 
 
 def test_ports_that_are_only_listened_on() -> None:

@@ -36,10 +36,12 @@ def takes_trace(call: str, pid: int, file: str, target: int) -> bool:
     ``environ``, ``fd/3``. stat(2) takes the right only to follow a link. Programs look at ancestors
     of the ``target`` only to know where they run, except for a use of their namespaces, root and
     working folder."""
+    return _looks(call, file) and (_is_wanted_itself(call, file) or pid not in _ancestors(target))
+
+
+def _looks(call: str, file: str) -> bool:
     private = _LINKS if call in _STAT else f"{_LINKS}|{_PRIVATE_FILES}"
-    return bool(re.match(private, file)) and (
-        _is_wanted_itself(call, file) or pid not in _ancestors(target)
-    )
+    return re.match(private, file) is not None
 
 
 def is_descriptor(file: str) -> bool:
@@ -148,6 +150,7 @@ class ImpliedNeeds:
             scope.setid_exec = gain.changes or None
         if scope.proc_scanners is None and self._scans_told:
             scope.proc_scanners = set()
+            scope.passed = {} if self._pointers.tells_scans else None
         if not task.nested:
             if gain.user is not None:
                 task.uids = syscalls.Ids(task.uids.real, gain.user, gain.user)
@@ -167,10 +170,13 @@ class ImpliedNeeds:
         if call == "capget":
             # With a null pointer it only asks for the version, as programs do that then demand a
             # fixed set; those that look first adapt to what they have.
-            if begun and task.values[1] and task.own is None:
-                task.own = frozenset()
+            if begun and task.values[1]:
+                task.note_own_sets()
+                task.own = frozenset() if task.own is None else task.own
         elif call == "capset":
             self._capset(pid, task, result)
+        elif call == "prctl" and begun and task.values[0] == uapi.PR_CAPBSET_READ:
+            task.note_own_sets(task.values[1])
         elif scope is None or result < 0:
             return
         elif call == "prctl":
@@ -189,6 +195,8 @@ class ImpliedNeeds:
     def _capset(self, pid: int, task: Task, result: int) -> None:
         # each call is read once: not only those that count
         asked, scope = self._pointers.capset_asked(pid), task.scope
+        if scope is not None and result == 0:
+            scope.own_set_reads.pop(task.program, None)  # it reads them to reduce them
         if scope is None or self._retried or result not in (0, -errno.EPERM):
             return  # the retry tracer makes such calls itself, and tells of the others
         if asked is None:
@@ -237,8 +245,14 @@ class ImpliedNeeds:
             and self._pointers.event_time(lookup) >= task.since
         ):
             task.note_scan(program)
+        if lookup.opens_own_status or self._shows_sets(lookup):
+            replace(task, program=program).note_own_sets()
         if lookup.place is not None:
             self._note_place(lookup, *lookup.place, task, scope, program)
+
+    def _shows_sets(self, lookup: Lookup) -> bool:
+        """True if it opens the status of a process of the target, such as of the shell above it."""
+        return lookup.opens_a_status and lookup.place is not None and self._knows(lookup.place[0])
 
     def _note_place(
         self, lookup: Lookup, pid: int, file: str, task: Task, scope: Scope, program: str
@@ -246,10 +260,10 @@ class ImpliedNeeds:
         """A task, which was this program then, looks into a process."""
         if lookup.names_process(pid):
             scope.with_pid_argument.add(program)
-        elif program in (scope.proc_scanners or ()) and not self._is_first_descriptor(
-            (scope.number, program, pid), file
-        ):
-            return
+        elif program in (scope.proc_scanners or ()):
+            scope.note_passed(program, pid, looks=_looks(lookup.call, file))
+            if not self._is_first_descriptor((scope.number, program, pid), file):
+                return
         looks = self._here and not task.nested
         looks = looks and takes_trace(lookup.call, pid, file, scope.root)
         if looks and _held(pid, task, existed=pid in self._before):

@@ -130,7 +130,7 @@ class Conclusion:
     in_user_namespace: bool = False
     """True if the trials ran in a user namespace of their own: the set is proven for one."""
     doubts: tuple[Doubt, ...] = ()
-    """What may be needed in addition to the recommended set."""
+    """Capabilities that may be needed in addition to the recommended set."""
     compared: tuple[str, ...] = ()
     """The traces of trials that were compared, for what is lost without a capability."""
 
@@ -413,7 +413,7 @@ def _is_ordinary(run: Recording) -> bool:
 
 
 def doubts_of(report: Report) -> tuple[Doubt, ...]:
-    """The doubts that stand in the headline. What a stop may leave behind is said below it."""
+    """The doubts of the headline: all but those about processes that outlast a stop."""
     return tuple(one for one in report.proposal.doubts if one.why != WHILE_STOPPED)
 
 

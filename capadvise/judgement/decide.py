@@ -112,7 +112,7 @@ _READS_SETS = "programs usually do that to show or to reduce them"
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """A capability that is not recommended, and may be needed all the same."""
+    """A capability that is not recommended, and may be needed anyway."""
 
     cap: Cap | None
     """None: one that a program looks for in its own sets, and that nothing tells."""
@@ -393,7 +393,7 @@ def _open_doubt(need: Need, chosen: CapSet) -> str | None:
         if item.rule is None or chosen.isdisjoint(item.rule.alternatives)
     ]
     if need.uncertain and need.uncertain not in of_checks:
-        return need.uncertain  # it comes of what was not seen
+        return need.uncertain  # it is about checks that were not observed
     return next(filter(None, open_), None)
 
 

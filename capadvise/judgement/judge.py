@@ -38,8 +38,8 @@ class Judged:
     alternatives: tuple[Cap, ...] = ()
     self_restricting: bool = False
     uncertain: str | None = None
-    """Why it may be otherwise. Of a check that is not needed: why that is believed, unless it is
-    certain."""
+    """The reason for a doubt. An incidental check has one unless it is certain that a refusal has
+    no effect."""
     lost: str | None = None
     likely_optional: bool = False
     """Judging by one run, the program would have worked without; ``uncertain`` says why."""

@@ -167,16 +167,12 @@ class ImpliedNeeds:
     def ended(self, time: int, pid: int, task: Task, call: str, result: int, phase: Phase) -> None:
         """One of CALLS has ended."""
         begun, scope = task.call == call, task.scope  # not all begins are recorded
+        if begun:
+            _note_own_sets(task, call)
         if call == "capget":
-            # With a null pointer it only asks for the version, as programs do that then demand a
-            # fixed set; those that look first adapt to what they have.
-            if begun and task.values[1]:
-                task.note_own_sets()
-                task.own = frozenset() if task.own is None else task.own
-        elif call == "capset":
+            return
+        if call == "capset":
             self._capset(pid, task, result)
-        elif call == "prctl" and begun and task.values[0] == uapi.PR_CAPBSET_READ:
-            task.note_own_sets(task.values[1])
         elif scope is None or result < 0:
             return
         elif call == "prctl":
@@ -345,6 +341,17 @@ def _imports_that_tell() -> dict[str, frozenset[str]]:
     from capadvise.catalog import default
 
     return {str(sign): functions for sign, functions in default().signs.symbols.items()}
+
+
+def _note_own_sets(task: Task, call: str) -> None:
+    """Note that a call that ends reads the task's own capabilities. With a null pointer, capget
+    only asks for the version, as programs do that then demand a fixed set; those that look first
+    adapt to what they have."""
+    if call == "capget" and task.values[1]:
+        task.note_own_sets()
+        task.own = frozenset() if task.own is None else task.own
+    elif call == "prctl" and task.values[0] == uapi.PR_CAPBSET_READ:
+        task.note_own_sets(task.values[1])
 
 
 def _must_hold(task: Task, scope: Scope, caps: CapSet) -> None:

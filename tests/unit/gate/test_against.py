@@ -57,7 +57,7 @@ def test_what_the_recording_could_not_see_is_no_error() -> None:
     assert more.what == "it holds LEASE, for which web.json shows no need"
     assert "SYS_ADMIN" in more.remedy
     assert (open_.rule, open_.severity) == ("over-permissioned", WARNING)
-    assert open_.what == "it holds SYS_ADMIN: web.json cannot tell whether it needs it"
+    assert open_.what == "it holds SYS_ADMIN, which may be needed, as far as web.json tells"
     assert open_.why == "SYS_ADMIN: events were dropped."
     proved = replace(seen, minimal=frozenset[Cap]())
     (more,) = compared(proved, (*(c.short for c in seen.recommended), "SYS_ADMIN"))

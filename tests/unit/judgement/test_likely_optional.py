@@ -50,7 +50,7 @@ def test_what_is_likely_optional_decides_no_question() -> None:
 
 def test_the_pages_for_people_tell_it(tmp_path: Path) -> None:
     one = report(recording(FLUSH), "nginx")
-    told = "SYS_ADMIN: likely optional: programs usually go on if they cannot flush"
+    told = "SYS_ADMIN (ioctl, by nginx): likely optional: programs usually go on if"
     for page in (proposal_text(one, CATALOG, tmp_path / "r.json"), report_text(one, CATALOG)):
         assert told in " ".join(" ".join(page).split())
 

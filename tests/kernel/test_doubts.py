@@ -149,6 +149,13 @@ def test_what_a_program_does_only_at_its_stop_is_in_doubt(run: Run) -> None:
     assert "drop all" not in result.stderr
 
 
+def test_a_server_that_is_stopped_has_shown_that_it_works(run: Run) -> None:
+    server = [PYTHON, "-m", "http.server", "8765"]
+    result = run(*server, options=("--for", "3"), net="true")
+    assert result.report["recordings"][0]["serving"] is True
+    assert result.report["conclusion"]["standing"] == "recorded"
+
+
 def test_a_trial_decides(run: Run, work: Path, foreign: int) -> None:
     result = run("sh", "-c", "[ -w closed ]", options=("--prove",))
     assert result.minimal == {"DAC_OVERRIDE"}

@@ -19,7 +19,7 @@ from capadvise.model.recording import Phase
 from capadvise.observe.ftrace.pointer_readers import Lookup
 from capadvise.observe.ftrace.pointers import Pointers
 from capadvise.observe.tracking.distinct_checks import DistinctChecks
-from capadvise.observe.tracking.tasks import Scope, Task
+from capadvise.observe.tracking.tasks import AMBIENT, Scope, Task
 
 _LINKS = r"exe\Z|(root|cwd)(/|\Z)|(fd|ns|map_files)/."
 _PRIVATE_FILES = (
@@ -192,7 +192,7 @@ class ImpliedNeeds:
         # each call is read once: not only those that count
         asked, scope = self._pointers.capset_asked(pid), task.scope
         if scope is not None and result == 0:
-            scope.own_set_reads.pop(task.program, None)  # it reads them to reduce them
+            scope.set_changers.add(task.program)
         if scope is None or self._retried or result not in (0, -errno.EPERM):
             return  # the retry tracer makes such calls itself, and tells of the others
         if asked is None:
@@ -352,6 +352,10 @@ def _note_own_sets(task: Task, call: str) -> None:
         task.own = frozenset() if task.own is None else task.own
     elif call == "prctl" and task.values[0] == uapi.PR_CAPBSET_READ:
         task.note_own_sets(task.values[1])
+    elif call == "prctl" and task.values[:2] == (uapi.PR_CAP_AMBIENT, uapi.PR_CAP_AMBIENT_IS_SET):
+        task.note_own_sets(AMBIENT)
+    elif call == "prctl" and task.values[0] == uapi.PR_CAPBSET_DROP and task.scope is not None:
+        task.scope.set_changers.add(task.program)
 
 
 def _must_hold(task: Task, scope: Scope, caps: CapSet) -> None:

@@ -37,7 +37,8 @@ class RawRefusal(NamedTuple):
     nested: bool
 
 
-WHOLE_SETS, _LAST_CAP, _READERS, _PROCESSES = -1, 63, 64, 4096
+WHOLE_SETS, AMBIENT = -1, -2
+_LAST_CAP, _READERS, _PROCESSES = 63, 64, 4096
 
 
 def _searched(last_cap: int) -> set[int]:
@@ -91,20 +92,26 @@ class Scope:
     """How many user namespaces were made, as far as was seen."""
     fixed_capsets: dict[tuple[str, CapSet], None] = field(default_factory=dict)
     own_set_reads: dict[str, set[int]] = field(default_factory=dict)
-    """Programs that looked at their own capabilities, without a change to them; for each, those
-    whose presence in the bounding set it asked for, and ``WHOLE_SETS`` if it read the sets."""
+    """Programs that looked at their own capabilities; for each, those that it asked for in the
+    bounding set, ``WHOLE_SETS`` if it read all sets, ``AMBIENT`` if it asked for one in that."""
+    set_changers: set[str] = field(default_factory=set)
+    """Programs that changed their own capabilities: they read them for that."""
     refusals: Counter[RawRefusal] = field(default_factory=Counter)
 
     def own_set_readers(self, last_cap: int) -> tuple[tuple[str, CapSet], ...]:
         """As in ``Recording``. To find the last capability that the kernel has, libcap asks for
-        some that it lacks: what it asks for on the way there is no question about them. A program
-        that lists all processes comes by itself."""
+        some that it lacks; to ask for others on the way there is no look at these. libcap-ng
+        asks for the first one in both sets, to see if the kernel has these. A program that lists
+        all processes comes by itself."""
         readers = []
-        for program in self.own_set_reads.keys() - (self.proc_scanners or set()):
+        others = (self.proc_scanners or set()) | self.set_changers
+        for program in self.own_set_reads.keys() - others:
             asked = self.own_set_reads[program]
-            beyond = any(cap > last_cap for cap in asked)
-            caps = {cap for cap in asked if 0 <= cap <= last_cap}
-            caps -= _searched(last_cap) if beyond else set()
+            caps = asked & set(range(last_cap + 1))
+            if max(asked) > last_cap:
+                caps -= _searched(last_cap)
+            if AMBIENT in asked:
+                caps -= {0}
             if WHOLE_SETS in asked or len(caps) > last_cap // 2:
                 readers.append((program, frozenset[Cap]()))
             elif caps:

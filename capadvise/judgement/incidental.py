@@ -213,6 +213,13 @@ def may_seek_one(check: Check, context: Context) -> str | None:
     return "it lists all processes, and programs that do usually look for none in particular"
 
 
+def acts_as_root(check: Check, context: Context) -> bool:
+    """True if the capability gives another user root's access to a setting below /proc/sys, which
+    root has anyway: such a user may want to change it (net_ctl_permissions() of net/sysctl_net.c).
+    """
+    return bool(check.uid) and context.signs.shows(Sign.SETTINGS, check.site)
+
+
 def leaves_to_pam(check: Check, context: Context) -> bool:
     """PAM writes to the audit log on behalf of su and cron, and goes on where it may not."""
     return context.signs.shows(

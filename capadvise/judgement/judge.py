@@ -163,7 +163,8 @@ def _incidental(
 
 def _loss(check: Check, rule: SiteRule, context: Context) -> str | None:
     """Why programs usually do without what the rule leaves out; None if that is certain."""
-    if rule.harmless or incidental.leaves_to_pam(check, context):
+    harmless = rule.harmless and not incidental.acts_as_root(check, context)
+    if harmless or incidental.leaves_to_pam(check, context):
         return None
     lost = rule.lost or rule.text
     if rule.refused:

@@ -35,6 +35,7 @@ SEGMENT = check("IPC_LOCK", "ns_capable shmctl_do_lock ksys_shmctl", "shmctl")
 APPENDED = check("FSETID", "capable setattr_should_drop_suidgid file_remove_privs_flags", "write")
 READ_LINK = check("SYS_PTRACE", LINK, "readlink", program="python3")
 AUDIT = check("AUDIT_WRITE", "netlink_capable audit_netlink_ok audit_receive_msg", "sendto")
+SETTING = check("NET_ADMIN", "ns_capable net_ctl_permissions", "openat")
 LATE = replace(CHOWN, phase=Phase.STOP)
 
 LISTED = {"proc_scanners": frozenset({"python3"}), "proc_seekers": frozenset({"python3"})}
@@ -51,6 +52,7 @@ DOUBTFUL: list[tuple[Check, dict[str, Any], str, str]] = [
     (APPENDED, {}, "write, by nginx", "set-id bits"),
     (READ_LINK, LISTED, "readlink, by python3", "lists all processes"),
     (AUDIT, {}, "sendto, by nginx", "if it fails with EPERM"),
+    (replace(SETTING, uid=33), {}, "openat, by nginx", "as a user other than root"),
     (LATE, {}, "chown, uid 33, by nginx", "while it was being stopped"),
 ]
 
@@ -75,7 +77,7 @@ MODE = check(
 CERTAIN: list[tuple[Check, dict[str, Any]]] = [
     (MEMORY, {}),
     (MODE, {}),
-    (check("NET_ADMIN", "ns_capable net_ctl_permissions", "openat"), {}),
+    (SETTING, {}),
     (check("SETPCAP", "ns_capable cap_capset", "capset"), {}),
     (check("SYS_MODULE", "capable dev_load", "ioctl"), {}),
     (check("SYS_PTRACE", "ns_capable ptrace_may_access do_task_stat", "read"), {}),

@@ -241,7 +241,11 @@ class ImpliedNeeds:
             and self._pointers.event_time(lookup) >= task.since
         ):
             task.note_scan(program)
-        if lookup.opens_own_status or self._shows_sets(lookup):
+        if (
+            (lookup.opens_own_status or self._shows_sets(lookup))
+            and self._pointers.event_time(lookup)
+            >= task.since  # not those of a container's runtime
+        ):
             replace(task, program=program).note_own_sets()
         if lookup.place is not None:
             self._note_place(lookup, *lookup.place, task, scope, program)

@@ -53,6 +53,7 @@ class ImportSign(StrEnum):
     AUDIT_MESSAGE = "audit-message"
     AUDIT_CONTROL = "audit-control"
     CAPABILITY_TEST = "capability-test"
+    PAM = "pam"
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,7 +83,10 @@ class SiteRule:
     implies: CapSet = frozenset()
     """Also needed, without any check, if root does this in its own user namespace."""
     lost: str | None = None
-    """The loss without it, if nothing fails."""
+    """The loss without it, if nothing fails, or if the condition of ``when`` does not hold."""
+    harmless: bool = False
+    """Where the rule says that the capability is not needed, that is certain: a refusal could by no
+    means change what the program sees."""
     refused: str | None = None
     """The error of a refused call, if known. An optional check with it makes the call fail, and
     programs go on anyway."""
@@ -222,6 +225,7 @@ _OPTIONAL = (
     "when",
     "implies",
     "lost",
+    "harmless",
     "refused",
     "doubt",
     "scope",
@@ -249,6 +253,7 @@ def rule_of_asker(row: Asker) -> SiteRule:
         caps=None if row.cap is None else frozenset({row.cap}),
         alternatives=row.alternatives,
         lost=row.lost or None,
+        harmless=row.meaning == Meaning.ADVISORY,
         refused=row.refused or None,
         scope=row.scope,
         since=row.kernels[0],
@@ -306,6 +311,7 @@ def rule_of(path: Path, raw: Any) -> SiteRule:
         when=_when(path, raw["when"]) if "when" in raw else None,
         implies=frozenset(_read(path, raw, "implies", _caps)),
         lost=raw.get("lost"),
+        harmless=bool(raw.get("harmless", meaning is Meaning.ADVISORY)),
         refused=_read(path, raw, "refused", _errno) if "refused" in raw else None,
         doubt=raw.get("doubt"),
         scope=scope,

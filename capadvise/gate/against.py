@@ -17,7 +17,7 @@ from capadvise.model.escape import printable
 from capadvise.model.wording import it_or_them, set_text
 from capadvise.report.fit import can_move, fit_of_report
 from capadvise.report.lines import listed, sentence
-from capadvise.report.words import without
+from capadvise.report.words import doubts, without
 
 _BIND = Cap.parse("NET_BIND_SERVICE")
 _VERDICT_WORDS = {
@@ -71,8 +71,8 @@ def against(
         yield service.finding(
             "over-permissioned",
             _first(open_, service),
-            _unclear(open_, report),
-            " ".join(f"{cap.short}: {_doubt(cap, proposal)}." for cap in sorted(open_)),
+            f"it holds {set_text(open_)}, which may be needed, as far as {report} tells",
+            " ".join(dict.fromkeys(f"{text}." for text in doubts(proposal, open_))),
             "Prove the report: trials decide.",
             severity=Severity.WARNING,
         )
@@ -113,11 +113,7 @@ def _to_add(caps: Iterable[Cap], service: Service) -> str:
 def _is_open(cap: Cap, proposal: Proposal) -> bool:
     """True if neither the recording nor a trial shows whether it is needed."""
     tried = proposal.minimal is not None or proposal.need(cap).verdict is Verdict.OPTIONAL
-    return bool(_doubt(cap, proposal)) and not tried
-
-
-def _doubt(cap: Cap, proposal: Proposal) -> str:
-    return printable(proposal.need(cap).uncertain or "")
+    return not tried and any(doubt.cap in (cap, None) for doubt in proposal.doubts)
 
 
 def _first(caps: CapSet, service: Service) -> str:

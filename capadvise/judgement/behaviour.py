@@ -19,7 +19,7 @@ _SYS_PTRACE = Cap.parse("SYS_PTRACE")
 _CHOWN = Cap.parse("CHOWN")
 _SETUID = Cap.parse("SETUID")
 _SET_IDS = ("setuid", "setreuid", "setresuid")
-_REFUSALS = (-errno.EPERM, -errno.EACCES)
+REFUSALS = (-errno.EPERM, -errno.EACCES)
 _ROOT_OR_SAME = frozenset({0, 0xFFFFFFFF})
 
 
@@ -47,6 +47,9 @@ class ProcReaders:
     memory_opens: dict[str, int]
     """The number of times that a program opened environ, maps, io or a similar file of a
     process."""
+    few_lookers: frozenset[str]
+    """Listers that looked into few of the processes that they came by: they may have looked for
+    these."""
     private_readers: frozenset[str]
     """Programs that opened files of a process that only its user can open: SYS_PTRACE let them."""
     debuggers: frozenset[str]
@@ -72,6 +75,7 @@ class ProcReaders:
             ),
             map_readers=_map_readers(recording, signs),
             memory_opens=_times(granted, Sign.PROCESS_PRIVATE_FILES, signs),
+            few_lookers=_few_lookers(recording, listers, signs),
             private_readers=_programs(_of(granted, _SYS_PTRACE), Sign.PROCESS_PRIVATE_FILES, signs),
             debuggers=_programs(granted, Sign.TRACING, signs)
             & _programs(granted, Sign.PROCESS_MEMORY, signs),
@@ -156,7 +160,7 @@ def _given_up(recording: Recording) -> frozenset[tuple[str, str | None, int | No
     need what the tries granted, unless the target lacked another capability."""
     if "retry" not in recording.host.observer:
         return frozenset()
-    refused = [check for check in recording.checks if check.result in _REFUSALS]
+    refused = [check for check in recording.checks if check.result in REFUSALS]
     lacking = {
         (check.program, check.syscall, check.result)
         for check in refused
@@ -204,6 +208,13 @@ def _times(checks: Iterable[Check], sign: Sign, signs: Signs) -> Counter[str]:
         if signs.shows(sign, check.site):
             times[check.program] += check.count
     return times
+
+
+def _few_lookers(recording: Recording, listers: frozenset[str], signs: Signs) -> frozenset[str]:
+    """If the recording does not tell, these are the listers that follow no links of very many."""
+    if recording.proc_seekers is not None and _knows_scanners(recording):
+        return recording.proc_seekers
+    return listers - _many(recording.checks, Sign.PROCESS_LINKS, signs, signs.many_links)
 
 
 def _of(checks: Iterable[Check], *caps: Cap) -> list[Check]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -14,8 +14,8 @@ from capadvise.judgement.decide import (
     ALREADY_RUNNING,
     RUN_FAILED,
     WAS_STOPPED,
+    Doubt,
     Need,
-    Verdict,
     trace_gaps,
 )
 from capadvise.judgement.differences import examples
@@ -129,6 +129,8 @@ class Conclusion:
     also_passed: tuple[PassedSet, ...] = ()
     in_user_namespace: bool = False
     """True if the trials ran in a user namespace of their own: the set is proven for one."""
+    doubts: tuple[Doubt, ...] = ()
+    """Capabilities that may be needed in addition to the recommended set."""
     compared: tuple[str, ...] = ()
     """The traces of trials that were compared, for what is lost without a capability."""
 
@@ -220,6 +222,7 @@ def conclude_report(
         date=(proven.date if proven and proven.date else report.recording.started)[:10],
         next=_next(report, standing),
         also_passed=tuple(_also_passed(report)),
+        doubts=() if standing in PASSED else doubts_of(report),
         in_user_namespace=proven is not None and proven.user_namespace,
         compared=proven.compared if proven else (),
     )
@@ -399,7 +402,7 @@ def _unseen(report: Report) -> str | None:
         (all(run.host.observer == "audit" for run in runs), _REFUSALS),
         (all(run.attached and not run.restarted for run in runs), "its start was not observed"),
         (all(_is_ordinary(run) for run in runs), _ORDINARY),
-        (report.was_stopped and not report.proposal.recommended, _STOPPED),
+        (report.showed_nothing and not report.proposal.recommended, _STOPPED),
     )
     return next((said for holds, said in reasons if holds), None)
 
@@ -409,28 +412,29 @@ def _is_ordinary(run: Recording) -> bool:
     return run.host.observer == "retry" and bool(run.cautions)
 
 
+def doubts_of(report: Report) -> tuple[Doubt, ...]:
+    """The doubts of the headline: all but those about processes that outlast a stop."""
+    return tuple(one for one in report.proposal.doubts if one.why != WHILE_STOPPED)
+
+
 def _uncertain(report: Report, failed: int) -> str | None:
     """The first doubt that could change the set: it can lack something, or have too much."""
     recommended = report.proposal.recommended
-    needs = [need for need in report.proposal.needs if need.uncertain != WHILE_STOPPED]
-    outside = [
-        need
-        for need in needs
-        if need.cap not in recommended and (need.uncertain or _is_likely_optional(need))
-    ]
-    if outside:
-        return f"{_shorts(outside)} may be needed too"
+    if doubts := doubts_of(report):
+        return f"{_named(doubts)} may be needed"
     if failed:
         return f"{failed} of {len(report.recordings)} runs failed"
-    if report.was_stopped:
+    if report.showed_nothing:
         return _STOPPED
-    inside = [need for need in needs if need.cap in recommended and need.uncertain]
+    inside = [need for need in report.proposal.needs if need.cap in recommended and need.uncertain]
     return f"{_shorts(inside)} may not be needed" if inside else None
 
 
-def _is_likely_optional(need: Need) -> bool:
-    verdict = need.verdict is Verdict.INCIDENTAL
-    return verdict and any(item.likely_optional for item in need.evidence)
+def _named(doubts: Sequence[Doubt]) -> str:
+    """``KILL (kill, signal 0, by pkill)``: the first two with their calls."""
+    said = [one.name + f" ({one.about})" * bool(one.about) for one in doubts[:2]]
+    more = len(doubts) - 2
+    return ", ".join(said) + (f" and {more} more" if more > 0 else "")
 
 
 def _shorts(needs: list[Need]) -> str:

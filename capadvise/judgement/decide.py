@@ -96,10 +96,35 @@ class Need:
         return f"{self.reason}; {self.only}" if self.only else self.reason
 
     @property
+    def about(self) -> str:
+        """``kill, signal 0, by sh``: the call that makes it uncertain; empty if none is known."""
+        return next((item.about for item in self.evidence if item.uncertain == self.uncertain), "")
+
+    @property
     def phases(self) -> tuple[str, ...]:
         """The phases of a lifecycle in which it is needed, as far as checks tell."""
         needed = {judged.when for judged in self.evidence if judged.effect is Effect.NEEDED}
         return tuple(phase for phase in PHASES if phase in needed)
+
+
+_READS_SETS = "programs usually do that to show or to reduce them"
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A capability that is not recommended, and may be needed anyway."""
+
+    cap: Cap | None
+    """None: one that a program looks for in its own sets, and that nothing tells."""
+    about: str
+    """The call, with its program; empty if none is known."""
+    why: str
+    """Why it is believed not to be needed, or what was not observed."""
+
+    @property
+    def name(self) -> str:
+        """``KILL``, ``a capability``."""
+        return "a capability" if self.cap is None else self.cap.short
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +136,21 @@ class Proposal:
     minimal: CapSet | None = None
     cautions: tuple[str, ...] = ()
     """The limits of the recordings, one sentence each."""
+    set_readers: tuple[str, ...] = ()
+    """Programs that read their own sets, and may end if something is missing there."""
+
+    @property
+    def doubts(self) -> tuple[Doubt, ...]:
+        """The capabilities that may be needed in addition to the recommended set."""
+        of_needs = (
+            Doubt(need.cap, need.about, need.uncertain)
+            for need in self.needs
+            if need.uncertain and need.cap not in self.recommended
+        )
+        return (
+            *of_needs,
+            *(Doubt(None, f"{name} reads its own sets", _READS_SETS) for name in self.set_readers),
+        )
 
     def need(self, cap: Cap) -> Need:
         """The need for one capability; it is not checked if no need names it."""
@@ -148,6 +188,14 @@ def decide_all(recordings: Sequence[Recording], catalog: Catalog) -> Proposal:
         ),
         recommended=chosen,
         cautions=(*cautions_of(recordings), *remediation.cautions_of(recordings)),
+        set_readers=tuple(
+            dict.fromkeys(
+                program
+                for item in recordings
+                for program, caps in item.own_set_readers
+                if not caps and item.held.permitted > chosen
+            )
+        ),
     )
 
 
@@ -194,7 +242,7 @@ def _needs(
     for cap, why in unseen(recordings):
         known = needs.get(cap) or _not_checked(cap)
         if not _is_needed(known):
-            needs[cap] = replace(known, uncertain=known.uncertain or why)
+            needs[cap] = replace(known, uncertain=why)
     return needs, seen
 
 
@@ -236,18 +284,21 @@ def _need(cap: Cap, judged: Sequence[Judged]) -> Need:
         verdict=Verdict.INCIDENTAL if optional else _VERDICTS[effect],
         proof=_proof(deciding) if needed else Proof.NONE,
         reason=_sentence(deciding),
-        uncertain=_doubt(effect, [item.uncertain for item in deciding]),
+        uncertain=_doubt(effect, ordered),
         lost_without=next(filter(None, (item.lost for item in deciding)), None),
         self_restricting=needed and any(item.self_restricting for item in deciding),
         evidence=(*deciding, *others),
     )
 
 
-def _doubt(effect: Effect, doubts: Sequence[str | None]) -> str | None:
+def _doubt(effect: Effect, judged: Sequence[Judged]) -> str | None:
     """One certain use makes a capability needed; one doubtful use makes it not certainly
     incidental."""
-    doubtful = any if effect is Effect.INCIDENTAL else all
-    return next(filter(None, doubts)) if doubtful(doubts) else None
+    deciding = [item.uncertain for item in judged if item.effect == effect]
+    doubts = deciding if all(deciding) else []
+    if effect is not Effect.NEEDED:
+        doubts = [item.uncertain for item in judged if item.effect is Effect.INCIDENTAL] + doubts
+    return next(filter(None, doubts), None)
 
 
 def _proof(deciding: Sequence[Judged]) -> Proof:
@@ -313,7 +364,7 @@ def choose(needs: Iterable[Need], preference: Sequence[Cap]) -> CapSet:
 def _settle(need: Need, chosen: CapSet) -> Need:
     """Name the alternatives, and say if another capability answers in place of this one."""
     if need.verdict is not Verdict.NEEDED:
-        return need
+        return replace(need, uncertain=_open_doubt(need, chosen))
     others = {cap for item in need.evidence for cap in item.alternatives}
     if need.cap in chosen:
         forced = any(
@@ -326,8 +377,24 @@ def _settle(need: Need, chosen: CapSet) -> Need:
         need,
         verdict=Verdict.INCIDENTAL,
         reason=f"{need.reason}: {' or '.join(cap.name for cap in answering)} would also be enough",
+        uncertain=_open_doubt(replace(need, uncertain=None), chosen),
         alternatives=tuple((cap,) for cap in answering),
     )
+
+
+def _open_doubt(need: Need, chosen: CapSet) -> str | None:
+    """The doubt about a capability that is not in the set, unless another one that is in it would
+    answer the same check."""
+    left_out = [item for item in need.evidence if item.effect is Effect.INCIDENTAL]
+    of_checks = {item.uncertain for item in left_out}
+    open_ = [
+        item.uncertain
+        for item in left_out
+        if item.rule is None or chosen.isdisjoint(item.rule.alternatives)
+    ]
+    if need.uncertain and need.uncertain not in of_checks:
+        return need.uncertain  # it is about checks that were not observed
+    return next(filter(None, open_), None)
 
 
 def _is_needed(need: Need | None) -> bool:
@@ -355,9 +422,12 @@ def _in_place_of(cap: Cap, needs: dict[Cap, Need]) -> Need:
 
 
 _SYS_PTRACE = Cap.parse("SYS_PTRACE")
-_IO_URING = ("DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "NET_RAW", "NET_BIND_SERVICE")
-"""Capabilities that the kernel can check for operations of io_uring workers (open, rename, unlink,
-link, socket, bind)."""
+_IO_URING = (
+    *("DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "NET_RAW", "NET_BIND_SERVICE"),
+    *("IPC_LOCK", "SYS_ADMIN"),
+)
+"""Capabilities that the kernel can check for operations of io_uring (open, rename, unlink, link,
+socket, bind; buffers beyond the memlock limit; trusted.* attributes)."""
 _MOST_NUMBERS = 5
 """A sentence lists the numbers of up to so many runs; it counts more."""
 
@@ -370,6 +440,10 @@ def unseen(recordings: Sequence[Recording]) -> Iterable[tuple[Cap, str]]:
                 Cap.parse(name),
                 "io_uring was used: the checks of its worker threads were not observed",
             )
+    for recording in recordings:
+        for program, caps in recording.own_set_readers:
+            for cap in sorted(caps & recording.held.bounding):
+                yield cap, f"{program} looks whether it holds it, and may end if not"
     if any(recording.lost.sys_admin for recording in recordings):
         yield SYS_ADMIN, "events were dropped"
     if any(recording.lost.lookups for recording in recordings):

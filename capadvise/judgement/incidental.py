@@ -24,6 +24,7 @@ _BLKFLSBUF = 0x1261
 """linux/fs.h"""
 _COMM = 15
 """The length of a program's name in its process: TASK_COMM_LEN of linux/sched.h."""
+_OWNERS = "without it, only the owners of some sockets are missing in the list"
 _SETS_UP_NETWORKS = ("ioctl", "sendto", "sendmsg")
 
 
@@ -32,6 +33,8 @@ class IncidentalUse(NamedTuple):
 
     why: str
     lost: str | None = None
+    doubt: str | None = None
+    """Why it is believed that a refusal changes nothing; None if that is certain."""
 
 
 def incidental_use(check: Check, context: Context) -> IncidentalUse | None:
@@ -43,13 +46,16 @@ def incidental_use(check: Check, context: Context) -> IncidentalUse | None:
             "opening a file in /proc/PID/fd with O_CREAT, although no file can be created there"
         )
     if _looks_up_owners(check, context):
-        return IncidentalUse("looking up the owners of the sockets that it lists")
+        why = "looking up the owners of the sockets that it lists"
+        return IncidentalUse(why, doubt=_OWNERS)
     if _is_a_lister_reading_processes(check, context):
-        return IncidentalUse("reading /proc files of the processes that it lists")
+        why = "reading /proc files of the processes that it lists"
+        return IncidentalUse(why, doubt=may_seek_one(check, context))
     if _is_a_debugger_reading_processes(check, context):
         return IncidentalUse(
             "opening files of the process that it traces",
             "reading and writing its memory through /proc: ptrace(2) does it word by word",
+            "debuggers use ptrace(2) instead",
         )
     return None
 
@@ -192,6 +198,33 @@ def looks_at_chosen(check: Check, context: Context) -> bool:
     ):
         return True
     return check.program not in context.proc.listers
+
+
+def may_seek_one(check: Check, context: Context) -> str | None:
+    """Return why a program that goes through all processes probably does without a look into them;
+    None if it looks into so many that it wants none of them in particular. Some find a process by
+    its name, and then read its environment or its folder: that is a look or two."""
+    if check.program in context.proc.socket_listers:
+        return _OWNERS
+    if check.cap == _PERFMON or context.signs.shows(Sign.RESTRICTED_SETTINGS, check.site):
+        return None
+    if check.program not in context.proc.few_lookers:
+        return None
+    return "it lists all processes, and programs that do usually look for none in particular"
+
+
+def acts_as_root(check: Check, context: Context) -> bool:
+    """True if the capability gives another user root's access to a setting below /proc/sys, which
+    root has anyway: such a user may want to change it (net_ctl_permissions() of net/sysctl_net.c).
+    """
+    return bool(check.uid) and context.signs.shows(Sign.SETTINGS, check.site)
+
+
+def leaves_to_pam(check: Check, context: Context) -> bool:
+    """PAM writes to the audit log on behalf of su and cron, and goes on where it may not."""
+    return context.signs.shows(
+        Sign.AUDIT_MESSAGE, check.site
+    ) and check.program in context.importers(ImportSign.PAM)
 
 
 def _is_a_lister_reading_processes(check: Check, context: Context) -> bool:

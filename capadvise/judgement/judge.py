@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ from capadvise.catalog import Meaning, SiteRule
 from capadvise.catalog.signs import Sign, Signs
 from capadvise.catalog.sites import asker
 from capadvise.judgement import incidental
-from capadvise.judgement.behaviour import Context, is_idle
+from capadvise.judgement.behaviour import REFUSALS, Context, is_idle
 from capadvise.model.caps import Cap
 from capadvise.model.recording import Check, Namespace, Phase, Retried
 
@@ -37,11 +38,19 @@ class Judged:
     alternatives: tuple[Cap, ...] = ()
     self_restricting: bool = False
     uncertain: str | None = None
+    """The reason for a doubt. An incidental check has one unless it is certain that a refusal has
+    no effect."""
     lost: str | None = None
     likely_optional: bool = False
     """Judging by one run, the program would have worked without; ``uncertain`` says why."""
     start: int = 1
     """The number of the recording's start in a lifecycle."""
+
+    @property
+    def about(self) -> str:
+        """``kill, signal 0, by sh``."""
+        detail = f", {self.check.detail}" if self.check.detail else ""
+        return f"{self.check.call}{detail}, by {self.check.program or '?'}"
 
     @property
     def when(self) -> str:
@@ -69,6 +78,8 @@ WHILE_STOPPED = (
 """A trial passes without it, unless the stop waits for them."""
 _IN_DOUBT = {Cap.parse("KILL"): WHILE_STOPPED}
 """Capabilities that a stop may lack without any visible failure."""
+_AT_STOP = "used only while it was being stopped"
+_ONLY_ASKS = "it only asks whether a call would be allowed, and programs usually go on at a no"
 _LOOKUPS_LOST = (
     "lookups in /proc were dropped: it can read one chosen process, or list all of them; "
     "capadvise prove tells"
@@ -112,30 +123,26 @@ def _by_meaning(check: Check, rule: SiteRule, context: Context) -> Judged | None
                 lost=rule.lost,
             )
         case Meaning.ADVISORY | Meaning.OPTIONAL:
-            return Judged(check, rule, Effect.INCIDENTAL, rule.text, lost=rule.lost)
+            return _incidental(check, rule, rule.text, _loss(check, rule, context), rule.lost)
         case Meaning.FOREIGN_CREDENTIALS:
             return Judged(check, rule, Effect.INCIDENTAL, rule.text)
         case Meaning.SILENT:
-            return _silent(check, rule)
+            return _silent(check, rule, context)
         case Meaning.LOOKING if not incidental.looks_at_chosen(check, context):
-            return Judged(check, rule, Effect.INCIDENTAL, rule.text, lost=rule.lost)
+            doubt = incidental.may_seek_one(check, context)
+            return _incidental(check, rule, rule.text, doubt, rule.lost)
     if _holds(check, rule) is False:
-        return Judged(check, rule, Effect.INCIDENTAL, rule.text)
+        return _incidental(check, rule, rule.text, _loss(check, rule, context))
     return None
 
 
 def _by_program(check: Check, rule: SiteRule, context: Context) -> Judged:
     """Judge a check that decides, unless the program makes it on the way to something else."""
     if any((check.program, call) in context.calls for call in rule.co_syscalls):
-        return Judged(
-            check,
-            rule,
-            Effect.INCIDENTAL,
-            f"{rule.text}, on the way to another call",
-            lost=rule.lost,
-        )
+        why = f"{rule.text}, on the way to another call"
+        return _incidental(check, rule, why, _loss(check, rule, context), rule.lost)
     if use := incidental.incidental_use(check, context):
-        return Judged(check, rule, Effect.INCIDENTAL, use.why, lost=use.lost)
+        return _incidental(check, rule, use.why, use.doubt, use.lost)
     judged = _decides(check, context, rule, rule.text)
     doubt = incidental.likely_optional(check, context)
     if doubt and check.granted and judged.effect is Effect.NEEDED:
@@ -143,6 +150,33 @@ def _by_program(check: Check, rule: SiteRule, context: Context) -> Judged:
     if judged.uncertain is None and (check.program, check.syscall, check.cap) in context.idle_calls:
         return replace(judged, uncertain=_IDLE)
     return judged
+
+
+def _incidental(
+    check: Check, rule: SiteRule | None, why: str, doubt: str | None, lost: str | None = None
+) -> Judged:
+    """``doubt``: why it is believed that a refusal changes nothing. A refusal that was seen has
+    shown that."""
+    doubt = doubt if check.granted else None
+    return Judged(check, rule, Effect.INCIDENTAL, why, uncertain=doubt, lost=lost)
+
+
+def _loss(check: Check, rule: SiteRule, context: Context) -> str | None:
+    """Why programs usually do without what the rule leaves out; None if that is certain."""
+    harmless = rule.harmless and not incidental.acts_as_root(check, context)
+    if harmless or incidental.leaves_to_pam(check, context):
+        return None
+    lost = rule.lost or rule.text
+    if rule.refused:
+        return f"if it fails with {rule.refused}, programs usually go on without {lost}"
+    return f"without it, the program only loses {lost}"
+
+
+def _failure(check: Check) -> str | None:
+    """A call that was refused with all that it had would be refused with less."""
+    if check.result in REFUSALS:
+        return None
+    return f"the call failed anyway, with {errno.errorcode[-(check.result or 0)]}"
 
 
 def unknown(check: Check) -> str:
@@ -167,12 +201,8 @@ def _retried(check: Check, how: Retried, signs: Signs) -> Judged:
     uncertain = None
     match how:
         case Retried.PROBE:
-            return Judged(
-                check,
-                None,
-                Effect.INCIDENTAL,
-                "checking whether a call would be allowed, without making it",
-            )
+            why = "checking whether a call would be allowed, without making it"
+            return Judged(check, None, Effect.INCIDENTAL, why, uncertain=_ONLY_ASKS)
         case Retried.ASKED:
             why = signs.asked.get(call, "doing what its arguments request")
             if check.cap == _SETFCAP:
@@ -197,7 +227,9 @@ def _shown(check: Check, call: str, signs: Signs) -> Judged:
     lacking = f"fails with {check.without}" if check.without else "loses a set-gid bit"
     why = f"calling {call}, which {lacking} without it"
     if check.result in signs.failed_anyway:
-        return Judged(check, None, Effect.INCIDENTAL, f"{why}, and fails with it, too")
+        doubt = _failure(check)
+        why = f"{why}, and fails with it, too"
+        return Judged(check, None, Effect.INCIDENTAL, why, uncertain=doubt)
     reading = check.cap == _DAC_READ_SEARCH and call != "open_by_handle_at"
     return Judged(
         check,
@@ -215,11 +247,11 @@ def _holds(check: Check, rule: SiteRule) -> bool | None:
     return rule.when.holds(dict(check.args)) if rule.when else True
 
 
-def _silent(check: Check, rule: SiteRule) -> Judged:
+def _silent(check: Check, rule: SiteRule, context: Context) -> Judged:
     """The call succeeds either way: only the argument tells if the outcome differs."""
     holds = _holds(check, rule)
     if holds is False:
-        return Judged(check, rule, Effect.INCIDENTAL, rule.text)
+        return _incidental(check, rule, rule.text, _loss(check, rule, context))
     uncertain = None if holds else "the argument that decides was not recorded"
     return Judged(check, rule, Effect.NEEDED, rule.text, uncertain=uncertain, lost=rule.lost)
 
@@ -230,10 +262,10 @@ def _decides(check: Check, context: Context, rule: SiteRule | None, why: str) ->
     uncertain = rule.doubt if rule else UNKNOWN_SITE
     if check.granted:
         if _failed_anyway(check, rule, context):
-            return Judged(check, rule, Effect.INCIDENTAL, f"{why}, which failed anyway")
+            return _incidental(check, rule, f"{why}, which failed anyway", _failure(check))
         if check.phase is Phase.STOP:
-            why, doubt = f"{why}, while it was being stopped", _IN_DOUBT.get(check.cap)
-            return Judged(check, rule, Effect.INCIDENTAL, why, uncertain=doubt)
+            at_stop = _IN_DOUBT.get(check.cap, _AT_STOP)
+            return _incidental(check, rule, f"{why}, while it was being stopped", at_stop)
         alternatives = rule.alternatives if rule else ()
         return Judged(check, rule, Effect.NEEDED, why, alternatives, mark, uncertain)
     failed = check.result is not None and check.result < 0

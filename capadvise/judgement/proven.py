@@ -181,6 +181,7 @@ def conclude(proposal: Proposal, proven: Proven) -> Proposal:
         needs=tuple(needs[cap] for cap in sorted(needs)),
         recommended=proven.minimal | kept,
         minimal=proven.minimal,
+        set_readers=(),
     )
 
 

@@ -38,3 +38,9 @@ class Report:
         """True if the user or a time limit stopped it, and nothing showed that it works."""
         run = self.recording
         return run.succeeded is None or (run.interrupted and self.workload.check is None)
+
+    @property
+    def showed_nothing(self) -> bool:
+        """True if it was stopped before anything showed that it works: a daemon that waits for
+        clients has come through its start."""
+        return self.was_stopped and not self.recording.serving

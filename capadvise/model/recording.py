@@ -321,6 +321,8 @@ class Recording:
     """It executed a file with set-id bits or capabilities; None: some were gone too soon."""
     proc_scanners: frozenset[str] | None = None
     """Programs that listed all processes below /proc; None if that was not recorded."""
+    proc_seekers: frozenset[str] | None = None
+    """Those of them that looked into few of the processes; None if that was not recorded."""
     access_time_keepers: frozenset[str] = frozenset()
     """Programs whose options say to keep the access times of files."""
     isolators: frozenset[str] = frozenset()
@@ -331,6 +333,11 @@ class Recording:
     """(program, kept set) of each program that called capset without a look at what it had."""
     still_running: frozenset[str] = frozenset()
     """The names of its processes when its stop began; empty if it had ended by itself."""
+    serving: bool = False
+    """It listened at a port when its stop began."""
+    own_set_readers: tuple[tuple[str, CapSet], ...] = ()
+    """(program, capabilities) for programs that looked if they hold these, and did not change their
+    sets; none: they read the whole sets."""
     cautions: tuple[str, ...] = ()
     """The limits of the observers, one sentence each."""
     started_containers: bool = False

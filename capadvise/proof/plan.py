@@ -2,8 +2,9 @@
 
 The order: everything (does it work at all?), none, the recommended set; then the removal of one
 capability at a time, the most powerful first. If a set fails, the search adds the capabilities that
-its trial was refused, then the alternatives that the catalog names, and only then halves the rest:
-some needs never cause a check that an observer could see.
+may be needed as far as the recording tells, then those that its trial was refused, then the
+alternatives that the catalog names, and only then halves the rest: some needs never cause a check
+that an observer could see.
 """
 
 from __future__ import annotations
@@ -498,8 +499,13 @@ def _grown(
     everything: CapSet,
     proposal: Proposal,
 ) -> Iterator[CapSet]:
-    """Enlarge the set by the capabilities that its own trials were refused, then by those that
-    programs keep for themselves (``own``), then by the alternatives of its members."""
+    """Enlarge the set by the capabilities that may be needed as far as the recording tells, then by
+    those that its own trials were refused, then by those that programs keep for themselves
+    (``own``), then by the alternatives of its members."""
+    doubtful = frozenset(doubt.cap for doubt in proposal.doubts if doubt.cap in everything)
+    if not doubtful <= caps:
+        caps = caps | doubtful
+        yield caps
     for _ in range(3):
         missing = refused(caps)
         if missing <= caps:

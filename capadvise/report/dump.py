@@ -72,6 +72,7 @@ def _conclusion(report: Report, conclusion: Conclusion, catalog: Catalog) -> dic
         "also_passed": [
             {"caps": names(one.caps), "with": _with(one.beside)} for one in conclusion.also_passed
         ],
+        "doubts": as_json(conclusion.doubts),
         "compared": list(conclusion.compared),
         "companions": {
             "no_new_privs": no_new_privs(report, conclusion.caps).tried,
@@ -126,12 +127,15 @@ def dump_recording(
         **_part(recording, "host", "started", "seconds", "exit_status", "interrupted"),
         **_part(recording, "succeeded", "held", "lost", "image_files", "foreign_folders"),
         **_part(recording, "attached", "restarted", "io_uring", "setid_exec", "proc_scanners"),
-        **_part(recording, "access_time_keepers", "isolators"),
+        **_part(recording, "proc_seekers", "access_time_keepers", "isolators"),
         "imports": [{"program": p, "function": name} for p, name in sorted(recording.imports)],
         "fixed_capsets": [
             {"program": program, "kept": names(kept)} for program, kept in recording.fixed_capsets
         ],
-        **_part(recording, "still_running", "cautions", "started_containers", "start"),
+        "own_set_readers": [
+            {"program": program, "caps": names(caps)} for program, caps in recording.own_set_readers
+        ],
+        **_part(recording, "serving", "still_running", "cautions", "started_containers", "start"),
         **({} if recording.pod is None else {"pod": recording.pod}),
         "program": recording.program,
         "checks": [_check(check, catalog, own_mounts) for check in recording.checks],

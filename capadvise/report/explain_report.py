@@ -41,8 +41,8 @@ from capadvise.model.posture import Posture, Sharing
 from capadvise.report.compared import compared_lines
 from capadvise.report.fit import can_move, fit_of_report
 from capadvise.report.lines import bullet, edit_lines, listed, paragraph, sentence
-from capadvise.report.text import called, doubts, evidence_line, occasions, refusal_lines
-from capadvise.report.words import without
+from capadvise.report.text import called, evidence_line, occasions, refusal_lines
+from capadvise.report.words import doubts, without
 
 _MOST = 4
 """Pieces of evidence that are shown of one capability."""

@@ -164,6 +164,9 @@ def load_recording(raw: Any) -> Recording:
         "fixed_capsets": tuple(
             (_text(x["program"]), _caps(x["kept"])) for x in raw["fixed_capsets"]
         ),
+        "own_set_readers": tuple(
+            (_text(x["program"]), _caps(x["caps"])) for x in raw.get("own_set_readers", ())
+        ),
         "started_containers": bool(raw.get("started_containers")),
     }
     recording = value_of(Recording, raw, own)

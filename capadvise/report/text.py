@@ -23,7 +23,7 @@ from capadvise.judgement.conclusion import (
 )
 from capadvise.judgement.decide import Need, Proposal, Verdict
 from capadvise.judgement.flags import FlagTrial, default_seccomp, no_new_privs
-from capadvise.judgement.judge import WHILE_STOPPED, Judged
+from capadvise.judgement.judge import Judged
 from capadvise.judgement.refusals import refusals
 from capadvise.judgement.report import Report
 from capadvise.judgement.risk import Risks, risk_word
@@ -36,7 +36,14 @@ from capadvise.model.workload import TWO_RUNS, Act, Workload, implicit_check
 from capadvise.report.compared import compared_in_short, compared_lines
 from capadvise.report.fit import Places, can_move, fit_of_report
 from capadvise.report.lines import cut, listed
-from capadvise.report.words import VERDICTS, limits_of_proof, passed_text, proof_lines, without
+from capadvise.report.words import (
+    VERDICTS,
+    doubts,
+    limits_of_proof,
+    passed_text,
+    proof_lines,
+    without,
+)
 
 ORIGINS = {
     Origin.SECCOMP: "answered by the seccomp filter",
@@ -150,7 +157,7 @@ def _few_lines(report: Report, catalog: Catalog, conclusion: Conclusion) -> Iter
     index = catalog.known_index
     if conclusion.has_set and (known := compared_in_short(report, index, conclusion.caps)):
         yield f"{known}."
-    yield from _rest(report.proposal)
+    yield from _rest(report.proposal, most=_FEW)
     beside = cautions_beside(conclusion, report)
     texts = [f"Caution: {printable(caution)}." for caution in beside]
     yield from texts[:_FEW]
@@ -384,8 +391,14 @@ def judged_function(judged: Judged) -> str:
     return printable(inner[0]) if inner else "an unknown call site"
 
 
-def _rest(proposal: Proposal) -> Iterator[str]:
-    """A line for each verdict on capabilities that were checked and are not needed."""
+def _rest(proposal: Proposal, most: int | None = None) -> Iterator[str]:
+    """Lines for what may be needed, ``most`` at most, and a line for each verdict on capabilities
+    that were checked and are not needed."""
+    lines = list(doubts(proposal))
+    yield from (f"May be needed: {doubt}" for doubt in lines[:most])
+    if len(lines) > len(lines[:most]):
+        yield f"And {len(lines[most:])} more that may be needed: -v shows them."
+    doubtful = {doubt.cap for doubt in proposal.doubts}
     for verdict, said in (
         (Verdict.OPTIONAL, "Optional, nothing that was compared was lost without it"),
         (Verdict.INCIDENTAL, "Checked, but not needed (incidental)"),
@@ -394,23 +407,10 @@ def _rest(proposal: Proposal) -> Iterator[str]:
         caps = [
             need.cap.short
             for need in proposal.needs
-            if need.verdict is verdict and need.cap not in proposal.recommended
-            if need.uncertain != WHILE_STOPPED
+            if need.verdict is verdict and need.cap not in proposal.recommended | doubtful
         ]
         if caps:
             yield f"{said}: {', '.join(caps)}"
-    for doubt in doubts(proposal):
-        yield f"Uncertain: {doubt}"
-
-
-def doubts(proposal: Proposal) -> Iterator[str]:
-    """Capabilities that may be needed in addition to the recommended set, and the reason."""
-    doubtful = [
-        need for need in proposal.needs if need.uncertain and need.cap not in proposal.recommended
-    ]
-    for reason in dict.fromkeys(need.uncertain or "" for need in doubtful):
-        caps = [need.cap.short for need in doubtful if need.uncertain == reason]
-        yield f"{', '.join(caps)}: {printable(reason)}"
 
 
 _LONGEST = 100

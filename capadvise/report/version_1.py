@@ -18,6 +18,7 @@ _VERDICTS = {
 _TARGET_OF_2 = ("granted",)
 _PROOF_OF_2 = ("date", "compared")
 _LOST_OF_2 = ("gaps",)
+_RECORDING_OF_2 = ("own_set_readers", "serving", "proc_seekers")
 
 
 def upgraded(raw: Mapping[str, Any]) -> dict[str, Any]:
@@ -51,7 +52,7 @@ def downgraded(document: Mapping[str, Any]) -> dict[str, Any]:
 
 def _recording(one: Mapping[str, Any]) -> dict[str, Any]:
     """A file that could not be looked at may have been set-id, which version 1 cannot say."""
-    return _renamed(one, fixed_capsets="own_sets") | {
+    return _renamed(_without(one, _RECORDING_OF_2), fixed_capsets="own_sets") | {
         "setid_exec": one["setid_exec"] is not False,
         "lost": _without(one["lost"], _LOST_OF_2),
     }

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator
 
 from capadvise.judgement.conclusion import PASSED, Conclusion, PassedSet, Standing
-from capadvise.judgement.decide import Need, Proof, Verdict
+from capadvise.judgement.decide import Need, Proof, Proposal, Verdict
 from capadvise.judgement.differences import examples
 from capadvise.judgement.hardening import Hardening
 from capadvise.judgement.judge import Judged
@@ -48,6 +48,18 @@ def loss_of(judged: Judged) -> str:
         return ""
     named = judged.rule is None or judged.rule.lost == judged.lost
     return printable(f"the program loses {judged.lost}" if named else judged.lost)
+
+
+def doubts(proposal: Proposal, among: CapSet | None = None) -> Iterator[str]:
+    """Capabilities that may be needed in addition to the recommended set, each with the call and
+    the reason to believe that they are not; ``among``: no others than these."""
+    names: dict[tuple[str, str], list[str]] = {}
+    for one in proposal.doubts:
+        if among is None or one.cap is None or one.cap in among:
+            names.setdefault((one.about, one.why), []).append(one.name)
+    for (about, why), caps in names.items():
+        call = f" ({printable(about)})" if about else ""
+        yield f"{', '.join(caps)}{call}: {printable(why)}"
 
 
 def passed_text(one: PassedSet) -> str:

@@ -183,7 +183,9 @@ def consequence(choice: Choice, cap: Cap, risk: str) -> str:
 def _gain(need: Need) -> str:
     if need.check_count == 0:
         return "no capability check for it was seen"
-    return "it is likely optional" if _is_likely_optional(need) else "it is not needed"
+    if need.uncertain:
+        return "it is likely optional" if _is_likely_optional(need) else "it may be needed"
+    return "it is not needed"
 
 
 def _is_likely_optional(need: Need) -> bool:
@@ -222,6 +224,8 @@ def _why_out(choice: Choice, need: Need) -> str:
     if _is_likely_optional(need):
         return "as far as one run tells, the program goes on without it"
     match need.verdict:
+        case _ if need.uncertain and choice.report.proposal.minimal is None:
+            return "it may be needed, but one run shows no need for it"
         case Verdict.NOT_CHECKED:
             return "the kernel never checked it"
         case Verdict.INCIDENTAL:

@@ -23,9 +23,10 @@ from capadvise.report.words import VERDICTS
 from capadvise.tui.choice import Choice, Decision
 from capadvise.workflow.protocols import Now
 
-JUST, NEEDED, OPTIONAL, DENIED = "Just checked", "Needed", "Optional", "Denied, no effect"
+JUST, NEEDED, DOUBTFUL, OPTIONAL = "Just checked", "Needed", "May be needed", "Optional"
+DENIED = "Denied, no effect"
 INCIDENTAL, NOT_CHECKED = "Incidental", "Not checked"
-TITLES = (JUST, NEEDED, OPTIONAL, DENIED, INCIDENTAL, NOT_CHECKED)
+TITLES = (JUST, NEEDED, DOUBTFUL, OPTIONAL, DENIED, INCIDENTAL, NOT_CHECKED)
 _BY_VERDICT = {
     Verdict.REQUIRED: NEEDED,
     Verdict.NEEDED: NEEDED,
@@ -99,10 +100,11 @@ def review_rows(
     namespace already."""
     proposal = choice.report.proposal
     known = {need.cap: need for need in proposal.needs}
+    doubtful = {doubt.cap for doubt in proposal.doubts}
     rows = []
     for lamp in lamps:
         need = known.get(lamp.cap) or proposal.need(lamp.cap)
-        title = _BY_VERDICT[need.verdict]
+        title = DOUBTFUL if lamp.cap in doubtful else _BY_VERDICT[need.verdict]
         seen = counts.of(need)
         wanted = title in (NEEDED, OPTIONAL) and lamp.cap in places
         rows.append(

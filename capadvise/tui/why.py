@@ -98,7 +98,9 @@ def _reason(page: Page, choice: Choice, need: Need) -> None:
     if need.remediation and choice.decision(need.cap) is not Decision.OUT:
         page.say(Content.assemble(("Instead: ", "$text-success"), printable(need.remediation)))
     if need.uncertain:
-        page.say(Content.assemble(("Uncertain: ", "$text-warning"), printable(need.uncertain), "."))
+        about = f"{need.about}: " if need.about else ""
+        text = printable(f"{about}{need.uncertain}.")
+        page.say(Content.assemble(("Uncertain: ", "$text-warning"), text))
 
 
 def risk_lines(page: Page, report: Report, entry: Entry, *, gone: bool = False) -> None:

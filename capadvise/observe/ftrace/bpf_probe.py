@@ -243,14 +243,19 @@ class ProbeProgram(Assembler):
         self.end_unless_begins(at, prefix)
         self.label("may begin")
 
-    def end_unless_over_or_at_most(self, at: int, last: bytes) -> None:
+    def end_unless_over_or_at_most(self, at: int, last: bytes, begin: int, whole: bytes) -> None:
         """End unless the text of the record is over at this place, or goes on with a slash and with
-        a byte that is this one or a lower one."""
+        a byte that is this one or a lower one; or unless the text, from its ``begin``, is
+        ``whole``."""
         self.load(1, 2, FRAME, at - self._size)
         self.jump_if(2, "==", 0, "over")
         self.jump_if(2, "!=", ord("/"), "end")
         self.load(1, 2, FRAME, at + 1 - self._size)
-        self.jump_if(2, ">", ord(last), "end")
+        self.jump_if(2, ">", ord(last), "other")
+        self.jump("over")
+        self.label("other")
+        for part in range(0, len(whole), 8):  # the kernel reads no word of its stack askew
+            self.end_unless_begins(begin + part, whole[part : part + 8])
         self.label("over")
 
     def end_unless_lacks(self, argument: int, flag: int) -> None:

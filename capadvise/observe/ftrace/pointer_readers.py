@@ -53,6 +53,7 @@ _WORDS_AT = _TEXT_AT + 8 * (_WORDS + 1)
 _PATH_LENGTH = 48
 _PROC = b"/proc"
 _FOLDER = ("/proc", "/proc/")
+_OWN_STATUS = b"/proc/self/status\0"
 _PROCESSES = 4096
 _OPTION = r"-{0,2}(?:[a-zA-Z]*[pq]|pids?|quick-pid)(?:=|$)|-[pq](?=\d)"
 """An option with numbers of processes: -p, p, --pid=, -q, -tp, as programs have it that list
@@ -88,6 +89,16 @@ class Lookup(NamedTuple):
     def enters_folder(self) -> bool:
         """True if it enters the folder /proc, where it can open the folder as ``.``."""
         return self.call == _ENTERING and text(self.path) in _FOLDER
+
+    @property
+    def opens_a_status(self) -> bool:
+        """True if it opens the status of a process, which shows its capabilities."""
+        return self.call == _LISTING and self.place is not None and self.place[1] == "status"
+
+    @property
+    def opens_own_status(self) -> bool:
+        """True if it opens /proc/self/status, which shows its capabilities."""
+        return self.call == _LISTING and self.path.startswith(_OWN_STATUS)
 
     @property
     def place(self) -> tuple[int, str] | None:
@@ -177,7 +188,7 @@ def _program_of_path(call: str, followed: Followed | None, maps: Maps) -> bytes:
     code.end_unless_may_begin(_TEXT_AT, _PROC)
     code.read(_PATHS[call], _TEXT_AT, _PATH_LENGTH, text=True)
     code.end_unless_begins(_TEXT_AT, _PROC)
-    code.end_unless_over_or_at_most(_TEXT_AT + len(_PROC), b"9")
+    code.end_unless_over_or_at_most(_TEXT_AT + len(_PROC), b"9", _TEXT_AT, _OWN_STATUS)
     code.clear(_TEXT_AT + _PATH_LENGTH, _RECORD.size)
     code.write_number(_CALL_AT, _CALLS.index(call))
     code.write_time(_TIME_AT)

@@ -159,6 +159,8 @@ class EventLoop:
         """See ``Observation``."""
         self._running: set[tuple[Scope | None, str]] = set()
         """Scope, if known, and name of the processes that ran when its stop began."""
+        self._serving: set[Scope | None] = set()
+        """Those whose processes listened at a port then."""
         self._unhealthy = ""
         """The output of the target's own health check when it failed."""
         if command.check:
@@ -276,14 +278,18 @@ class EventLoop:
 
     def _note_ending(self) -> None:
         self.sources.note_stopping(stopping=True)
-        self._running |= {
-            (self.sources.tracker.scope_of(pid), procfs.comm(pid)) for pid in self._alive()
-        }
+        alive: dict[Scope | None, list[int]] = {}
+        for pid in self._alive():
+            scope = self.sources.tracker.scope_of(pid)
+            alive.setdefault(scope, []).append(pid)
+            self._running.add((scope, procfs.comm(pid)))
+        self._serving |= {scope for scope, pids in alive.items() if listening_anywhere(pids)}
         self.subject.note_ending()
 
     def _forget_ending(self) -> None:
         self.sources.note_stopping(stopping=False)
         self._running.clear()
+        self._serving.clear()
 
     def _alive(self) -> list[int]:
         return [pid for pid in self.subject.pids() if procfs.state(pid) not in ("", "Z")]
@@ -418,8 +424,11 @@ class EventLoop:
             setid_exec=scope.setid_exec,
             program=scope.program,
             proc_scanners=scope.listers,
+            proc_seekers=scope.seekers,
             access_time_keepers=frozenset(scope.access_time_keepers),
             isolators=frozenset(scope.isolators),
+            own_set_readers=scope.own_set_readers(procfs.last_cap()),
+            serving=not self._serving.isdisjoint((scope, None)),
             still_running=frozenset(name for of, name in self._running if of in (scope, None)),
             imports=frozenset(scope.imports),
             cautions=(*self.sources.tracker.cautions(), *unread_capset, *self.subject.cautions),

@@ -19,7 +19,7 @@ from capadvise.model.recording import Phase
 from capadvise.observe.ftrace.pointer_readers import Lookup
 from capadvise.observe.ftrace.pointers import Pointers
 from capadvise.observe.tracking.distinct_checks import DistinctChecks
-from capadvise.observe.tracking.tasks import Scope, Task
+from capadvise.observe.tracking.tasks import AMBIENT, Scope, Task
 
 _LINKS = r"exe\Z|(root|cwd)(/|\Z)|(fd|ns|map_files)/."
 _PRIVATE_FILES = (
@@ -36,10 +36,12 @@ def takes_trace(call: str, pid: int, file: str, target: int) -> bool:
     ``environ``, ``fd/3``. stat(2) takes the right only to follow a link. Programs look at ancestors
     of the ``target`` only to know where they run, except for a use of their namespaces, root and
     working folder."""
+    return _looks(call, file) and (_is_wanted_itself(call, file) or pid not in _ancestors(target))
+
+
+def _looks(call: str, file: str) -> bool:
     private = _LINKS if call in _STAT else f"{_LINKS}|{_PRIVATE_FILES}"
-    return bool(re.match(private, file)) and (
-        _is_wanted_itself(call, file) or pid not in _ancestors(target)
-    )
+    return re.match(private, file) is not None
 
 
 def is_descriptor(file: str) -> bool:
@@ -148,6 +150,7 @@ class ImpliedNeeds:
             scope.setid_exec = gain.changes or None
         if scope.proc_scanners is None and self._scans_told:
             scope.proc_scanners = set()
+            scope.passed = {} if self._pointers.tells_scans else None
         if not task.nested:
             if gain.user is not None:
                 task.uids = syscalls.Ids(task.uids.real, gain.user, gain.user)
@@ -164,12 +167,11 @@ class ImpliedNeeds:
     def ended(self, time: int, pid: int, task: Task, call: str, result: int, phase: Phase) -> None:
         """One of CALLS has ended."""
         begun, scope = task.call == call, task.scope  # not all begins are recorded
+        if begun:
+            _note_own_sets(task, call)
         if call == "capget":
-            # With a null pointer it only asks for the version, as programs do that then demand a
-            # fixed set; those that look first adapt to what they have.
-            if begun and task.values[1] and task.own is None:
-                task.own = frozenset()
-        elif call == "capset":
+            return
+        if call == "capset":
             self._capset(pid, task, result)
         elif scope is None or result < 0:
             return
@@ -189,6 +191,8 @@ class ImpliedNeeds:
     def _capset(self, pid: int, task: Task, result: int) -> None:
         # each call is read once: not only those that count
         asked, scope = self._pointers.capset_asked(pid), task.scope
+        if scope is not None and result == 0:
+            scope.set_changers.add(task.program)
         if scope is None or self._retried or result not in (0, -errno.EPERM):
             return  # the retry tracer makes such calls itself, and tells of the others
         if asked is None:
@@ -237,8 +241,18 @@ class ImpliedNeeds:
             and self._pointers.event_time(lookup) >= task.since
         ):
             task.note_scan(program)
+        if (
+            (lookup.opens_own_status or self._shows_sets(lookup))
+            and self._pointers.event_time(lookup)
+            >= task.since  # not those of a container's runtime
+        ):
+            replace(task, program=program).note_own_sets()
         if lookup.place is not None:
             self._note_place(lookup, *lookup.place, task, scope, program)
+
+    def _shows_sets(self, lookup: Lookup) -> bool:
+        """True if it opens the status of a process of the target, such as of the shell above it."""
+        return lookup.opens_a_status and lookup.place is not None and self._knows(lookup.place[0])
 
     def _note_place(
         self, lookup: Lookup, pid: int, file: str, task: Task, scope: Scope, program: str
@@ -246,10 +260,10 @@ class ImpliedNeeds:
         """A task, which was this program then, looks into a process."""
         if lookup.names_process(pid):
             scope.with_pid_argument.add(program)
-        elif program in (scope.proc_scanners or ()) and not self._is_first_descriptor(
-            (scope.number, program, pid), file
-        ):
-            return
+        elif program in (scope.proc_scanners or ()):
+            scope.note_passed(program, pid, looks=_looks(lookup.call, file))
+            if not self._is_first_descriptor((scope.number, program, pid), file):
+                return
         looks = self._here and not task.nested
         looks = looks and takes_trace(lookup.call, pid, file, scope.root)
         if looks and _held(pid, task, existed=pid in self._before):
@@ -331,6 +345,21 @@ def _imports_that_tell() -> dict[str, frozenset[str]]:
     from capadvise.catalog import default
 
     return {str(sign): functions for sign, functions in default().signs.symbols.items()}
+
+
+def _note_own_sets(task: Task, call: str) -> None:
+    """Note that a call that ends reads the task's own capabilities. With a null pointer, capget
+    only asks for the version, as programs do that then demand a fixed set; those that look first
+    adapt to what they have."""
+    if call == "capget" and task.values[1]:
+        task.note_own_sets()
+        task.own = frozenset() if task.own is None else task.own
+    elif call == "prctl" and task.values[0] == uapi.PR_CAPBSET_READ:
+        task.note_own_sets(task.values[1])
+    elif call == "prctl" and task.values[:2] == (uapi.PR_CAP_AMBIENT, uapi.PR_CAP_AMBIENT_IS_SET):
+        task.note_own_sets(AMBIENT)
+    elif call == "prctl" and task.values[0] == uapi.PR_CAPBSET_DROP and task.scope is not None:
+        task.scope.set_changers.add(task.program)
 
 
 def _must_hold(task: Task, scope: Scope, caps: CapSet) -> None:

@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import NamedTuple, Protocol
 
 from capadvise.kernel import procfs, syscalls, user_namespaces
-from capadvise.model.caps import CapSet
+from capadvise.model.caps import Cap, CapSet
 from capadvise.model.recording import Phase
 
 Known = Callable[[int], "Task | None"]
@@ -37,6 +37,19 @@ class RawRefusal(NamedTuple):
     nested: bool
 
 
+WHOLE_SETS, AMBIENT = -1, -2
+_LAST_CAP, _READERS, _PROCESSES = 63, 64, 4096
+
+
+def _searched(last_cap: int) -> set[int]:
+    """The capabilities that a search for the last one between 0 and 64 asks for."""
+    low, high, asked = 0, 64, set[int]()
+    while low <= high:
+        asked.add(middle := (low + high) // 2)
+        low, high = (middle + 1, high) if middle <= last_cap else (low, middle - 1)
+    return asked
+
+
 @dataclass(slots=True, eq=False)
 class Scope:
     """The subject of one recording: a command and its descendants, or one container."""
@@ -59,6 +72,9 @@ class Scope:
     """Programs that listed all processes; None where that is not recorded."""
     with_pid_argument: set[str] = field(default_factory=set)
     """Programs whose arguments named a process to look into."""
+    passed: dict[str, dict[int, bool]] | None = None
+    """For each of those, the processes that it came by, and if it looked into them; None where that
+    is not recorded."""
     access_time_keepers: set[str] = field(default_factory=set)
     """Programs whose options say to leave access times alone."""
     isolators: set[str] = field(default_factory=set)
@@ -75,7 +91,47 @@ class Scope:
     made: int = 0
     """How many user namespaces were made, as far as was seen."""
     fixed_capsets: dict[tuple[str, CapSet], None] = field(default_factory=dict)
+    own_set_reads: dict[str, set[int]] = field(default_factory=dict)
+    """Programs that looked at their own capabilities; for each, those that it asked for in the
+    bounding set, ``WHOLE_SETS`` if it read all sets, ``AMBIENT`` if it asked for one in that."""
+    set_changers: set[str] = field(default_factory=set)
+    """Programs that changed their own capabilities: they read them for that."""
     refusals: Counter[RawRefusal] = field(default_factory=Counter)
+
+    def own_set_readers(self, last_cap: int) -> tuple[tuple[str, CapSet], ...]:
+        """As in ``Recording``. To find the last capability that the kernel has, libcap asks for
+        some that it lacks; to ask for others on the way there is no look at these. libcap-ng
+        asks for the first one in both sets, to see if the kernel has these. A program that lists
+        all processes comes by itself."""
+        readers = []
+        others = (self.proc_scanners or set()) | self.set_changers
+        for program in self.own_set_reads.keys() - others:
+            asked = self.own_set_reads[program]
+            caps = asked & set(range(last_cap + 1))
+            if max(asked) > last_cap:
+                caps -= _searched(last_cap)
+            if AMBIENT in asked:
+                caps -= {0}
+            if WHOLE_SETS in asked or len(caps) > last_cap // 2:
+                readers.append((program, frozenset[Cap]()))
+            elif caps:
+                readers.append((program, frozenset(map(Cap, caps))))
+        return tuple(sorted(readers))
+
+    def note_passed(self, program: str, pid: int, *, looks: bool) -> None:
+        """Note that a program that lists all processes came by one, and perhaps looked into it."""
+        if self.passed is not None and len(self.passed) < _READERS:
+            processes = self.passed.setdefault(program, {})
+            if pid in processes or len(processes) < _PROCESSES:
+                processes[pid] = processes.get(pid, False) or looks
+
+    @property
+    def seekers(self) -> frozenset[str] | None:
+        """Programs that came by all processes, and looked into few of them."""
+        if self.passed is None:
+            return None
+        looks = {name: (sum(each.values()), len(each)) for name, each in self.passed.items()}
+        return frozenset(name for name, (some, all_) in looks.items() if 0 < 2 * some <= all_)
 
     @property
     def listers(self) -> frozenset[str] | None:
@@ -291,6 +347,12 @@ class Task:
     def note_pidfd(self, fd: int) -> None:
         """The call under way, pidfd_open(2), has given this descriptor."""
         self.pidfds = (*self.pidfds[-_PIDFDS:], (fd, self.values[0]))
+
+    def note_own_sets(self, cap: int | None = None) -> None:
+        """Note that it read its sets; ``cap``: it asked for this member of its bounding set."""
+        if self.scope is not None and not self.nested and len(self.scope.own_set_reads) < _READERS:
+            asked = self.scope.own_set_reads.setdefault(self.program, set())
+            asked.add(WHOLE_SETS if cap is None else min(cap, _LAST_CAP))
 
     def note_scan(self, program: str) -> None:
         """Note that it lists all processes, as this program."""

@@ -21,7 +21,17 @@ from capadvise.model.caps import Cap, parse_set
 from capadvise.model.errors import BadInput
 from capadvise.model.recording import Lost
 from capadvise.report.save import save
-from tests.support.recordings import BIND, CATALOG, CHOWN, NOISE, RECORDING, proven, report_of
+from tests.support.recordings import (
+    BIND,
+    CATALOG,
+    CHOWN,
+    NOISE,
+    RECORDING,
+    check,
+    proven,
+    recording,
+    report_of,
+)
 
 STANDING = "recorded once, not proven"
 ERROR, WARNING = Severity.ERROR, Severity.WARNING
@@ -57,11 +67,35 @@ def test_what_the_recording_could_not_see_is_no_error() -> None:
     assert more.what == "it holds LEASE, for which web.json shows no need"
     assert "SYS_ADMIN" in more.remedy
     assert (open_.rule, open_.severity) == ("over-permissioned", WARNING)
-    assert open_.what == "it holds SYS_ADMIN: web.json cannot tell whether it needs it"
+    assert open_.what == "it holds SYS_ADMIN, which may be needed, as far as web.json tells"
     assert open_.why == "SYS_ADMIN: events were dropped."
     proved = replace(seen, minimal=frozenset[Cap]())
     (more,) = compared(proved, (*(c.short for c in seen.recommended), "SYS_ADMIN"))
     assert more.severity is ERROR
+
+
+SIGNAL_0 = check(
+    "KILL", "ns_capable check_kill_permission", "kill", args=(("signal", 0),), detail="signal 0"
+)
+
+
+def test_what_may_be_needed_is_a_warning_with_its_call() -> None:
+    more, open_ = compared(decide(recording(SIGNAL_0), CATALOG), ("KILL", "LEASE"))
+    assert (more.what, more.severity) == (
+        "it holds LEASE, for which web.json shows no need",
+        ERROR,
+    )
+    assert more.remedy == "Drop ALL and add KILL."
+    assert open_.severity is WARNING
+    assert open_.what == "it holds KILL, which may be needed, as far as web.json tells"
+    assert open_.why.startswith("KILL (kill, signal 0, by nginx): without it,")
+
+
+def test_a_program_that_reads_its_own_sets_may_need_all_that_it_holds() -> None:
+    reads = recording(own_set_readers=(("caddy", frozenset()),))
+    (open_,) = compared(decide(reads, CATALOG), ("KILL", "LEASE"))
+    assert open_.severity is WARNING
+    assert open_.why.startswith("a capability (caddy reads its own sets): ")
 
 
 def test_the_default_set_is_granted_where_nothing_is_dropped() -> None:

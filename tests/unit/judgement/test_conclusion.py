@@ -45,7 +45,7 @@ MARKS = {
     Standing.CHECK_FAILED: "check failed",
     Standing.RECORDED: "recorded once, not proven",
     Standing.PARTIAL: "recorded in part",
-    Standing.LIKELY: "may be needed too",
+    Standing.LIKELY: "may be needed",
     Standing.PROVEN_MINIMAL: "proven minimal, ",
     Standing.PROVEN: "proven, ",
     Standing.NOT_PROVEN: "in trials it fails even with every capability",
@@ -247,7 +247,7 @@ def test_the_answer_in_a_line() -> None:
         f"web needs at least CHOWN (1; {root}) · medium · recorded in part: 7 events dropped; the "
         "absence of others is unconfirmed",
         f"web most likely needs CHOWN (1; {root}) · medium · recorded once, not proven: MKNOD may "
-        "be needed too",
+        "be needed",
         f"web needs CHOWN (1; {root}) · medium · proven minimal, 3 trials",
         f"web needs CHOWN, SYS_NICE (2; {root}) · medium · proven, 5 trials",
         f"web needs CHOWN (1; {root}) · medium · not proven: in trials it fails even with every "

@@ -50,7 +50,7 @@ def test_what_is_likely_optional_decides_no_question() -> None:
 
 def test_the_pages_for_people_tell_it(tmp_path: Path) -> None:
     one = report(recording(FLUSH), "nginx")
-    told = "SYS_ADMIN: likely optional: programs usually go on if they cannot flush"
+    told = "SYS_ADMIN (ioctl, by nginx): likely optional: programs usually go on if"
     for page in (proposal_text(one, CATALOG, tmp_path / "r.json"), report_text(one, CATALOG)):
         assert told in " ".join(" ".join(page).split())
 
@@ -68,4 +68,4 @@ def test_the_screens_do_not_say_that_it_has_no_effect() -> None:
 def test_where_all_is_likely_optional_nobody_is_told_to_drop_all_for_sure() -> None:
     text = "\n".join(proposal_text(report(recording(FLUSH)), CATALOG, None))
     assert text.startswith("nginx most likely needs no capability (")
-    assert "not proven: SYS_ADMIN may be needed too" in " ".join(text.split())
+    assert "not proven: SYS_ADMIN (ioctl, by nginx) may be needed" in " ".join(text.split())

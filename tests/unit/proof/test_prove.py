@@ -58,6 +58,16 @@ def test_what_a_trial_was_refused_is_added_first() -> None:
     assert len([trial for trial in proven.trials if not trial.repeat]) <= 6
 
 
+def test_what_may_be_needed_by_the_recording_is_added_first() -> None:
+    """A program that looks for its capability in /proc is refused nothing."""
+    fake = KnownWorkload(needing("CHOWN KILL"))
+    doubtful = Need(Cap.parse("KILL"), Verdict.INCIDENTAL, Proof.NONE, "", uncertain="signal 0")
+    known = proposal("CHOWN")
+    proven = fake.prove(replace(known, needs=(*known.needs, doubtful)))
+    assert proven.minimal == caps("CHOWN KILL")
+    assert len([trial for trial in proven.trials if not trial.repeat]) <= 6
+
+
 def test_either_of_two_is_enough_and_the_more_powerful_goes() -> None:
     works: Callable[[CapSet], bool] = lambda given: bool(caps("BPF SYS_ADMIN") & given)  # noqa: E731
     assert KnownWorkload(works).prove(proposal("BPF SYS_ADMIN")).minimal == caps("BPF")

@@ -215,7 +215,7 @@ def test_circumstances_that_no_posture_tells_stay_unknown() -> None:
         ),
         ({"lost": Lost(1)}, "recorded in part: 1 event dropped; the absence of others is"),
         ({"lost": Lost(0, 1)}, "most likely needs no capability"),
-        ({"io_uring": True}, "DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER and 2 more may be needed too"),
+        ({"io_uring": True}, "DAC_OVERRIDE, DAC_READ_SEARCH and 5 more may be needed"),
         ({"host": replace(RECORDING.host, observer="audit")}, "holds refusals only"),
     ],
 )

@@ -7,12 +7,14 @@ from dataclasses import replace
 import pytest
 
 from capadvise.judgement.conclusion import conclude_report
-from capadvise.judgement.risk import risk_word
+from capadvise.judgement.risk import RisksHere, risk_word
 from capadvise.model.caps import Cap, parse_set
 from capadvise.report.explain_report import report_text
+from capadvise.report.lamps import lamps
 from capadvise.report.text import proposal_text
 from capadvise.report.words import without
 from capadvise.tui.choice import Choice, compared, consequence, cost, status
+from capadvise.tui.rows import Counts, review_rows
 from capadvise.tui.theme import parse_background, theme
 from tests.support.recordings import check, report_of
 from tests.support.screens import BIND, BRK, CATALOG, CHOWN, HOSTNAME, NGINX, SETUID, proven, report
@@ -171,3 +173,19 @@ def test_the_theme_follows_the_terminal(
 )
 def test_a_terminals_answer_is_read(answer: bytes, colour: str | None) -> None:
     assert parse_background(answer) == colour
+
+
+def test_what_may_be_needed_has_a_group_and_a_sentence_of_its_own() -> None:
+    asked = check("KILL", "ns_capable check_kill_permission", "kill", args=(("signal", 0),))
+    choice = Choice(report_of(asked, BRK))
+    proposal, risks = choice.report.proposal, RisksHere(choice.report, CATALOG)
+    lit = lamps((asked.cap, BRK.cap), proposal, choice.caps, choice.start, risks)
+    rows = review_rows(choice, lit, risks, Counts(), {})
+    assert {row.cap.short: row.title for row in rows} == {
+        "KILL": "May be needed",
+        "SYS_ADMIN": "Incidental",
+    }
+    said = "Not in the set: it may be needed, but one run shows no need for it."
+    assert consequence(choice, asked.cap, "medium") == said
+    added = "Added by you: it may be needed, and it adds a medium risk."
+    assert consequence(choice.toggle(asked.cap), asked.cap, "medium") == added

@@ -132,3 +132,9 @@ class Sets(NamedTuple):
     effective: CapSet
     bounding: CapSet
     ambient: CapSet
+
+
+def setcap_words(caps: Iterable[Cap]) -> str:
+    """``cap_chown,cap_kill=ep``."""
+    named = (cap.name.lower() if cap < len(NAMES) else str(int(cap)) for cap in sorted(caps))
+    return f"{','.join(named)}=ep"

@@ -35,7 +35,7 @@ from capadvise.model.workload import TWO_RUNS, Act, Workload, implicit_check
 from capadvise.report.compared import compared_in_short, compared_lines
 from capadvise.report.fit import Places, can_move, fit_of_report
 from capadvise.report.lines import cut, listed
-from capadvise.report.words import VERDICTS, limits_of_proof, passed_text, proof_lines, without
+from capadvise.report.words import VERDICTS, limits_of_proof, passed_sentence, proof_lines, without
 
 ORIGINS = {
     Origin.SECCOMP: "answered by the seccomp filter",
@@ -172,7 +172,7 @@ def _all_lines(report: Report, catalog: Catalog, conclusion: Conclusion) -> Iter
 
 
 def _also_passed(conclusion: Conclusion) -> Iterator[str]:
-    yield from (f"Also passed: {passed_text(one)}." for one in conclusion.also_passed[:2])
+    yield from map(passed_sentence, conclusion.also_passed[:2])
 
 
 def _sets(report: Report, conclusion: Conclusion) -> Iterator[str]:

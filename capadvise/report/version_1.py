@@ -51,7 +51,7 @@ def downgraded(document: Mapping[str, Any]) -> dict[str, Any]:
 
 def _recording(one: Mapping[str, Any]) -> dict[str, Any]:
     """A file that could not be looked at may have been set-id, which version 1 cannot say."""
-    return _renamed(one, fixed_capsets="own_sets") | {
+    return _renamed(_without(one, ("capable_files",)), fixed_capsets="own_sets") | {
         "setid_exec": one["setid_exec"] is not False,
         "lost": _without(one["lost"], _LOST_OF_2),
     }

@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 
 from capadvise.kernel import procfs, syscalls, user_namespaces
 from capadvise.model.caps import CapSet
-from capadvise.model.recording import Phase
+from capadvise.model.recording import CapableFile, Phase
 
 Known = Callable[[int], "Task | None"]
 """The thread of a pid, if it is a target's own."""
@@ -75,6 +75,7 @@ class Scope:
     made: int = 0
     """How many user namespaces were made, as far as was seen."""
     fixed_capsets: dict[tuple[str, CapSet], None] = field(default_factory=dict)
+    capable_files: dict[CapableFile, None] = field(default_factory=dict)
     refusals: Counter[RawRefusal] = field(default_factory=Counter)
 
     @property

@@ -269,6 +269,7 @@ def _plan(job: Job, caps: CapSet, top: Path) -> dict[str, Any]:
 
 def _outcome(raw: dict[str, Any], job: Job) -> TrialOutcome:
     kept = [item["kept"] for one in raw["recordings"] for item in one["fixed_capsets"]]
+    kept += [item["caps"] for one in raw["recordings"] for item in one["capable_files"]]
     return TrialOutcome(
         passed=raw["passed"],
         why=raw["why"],

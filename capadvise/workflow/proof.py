@@ -20,7 +20,7 @@ from capadvise.judgement.proven import (
     unfinished,
 )
 from capadvise.judgement.report import Report
-from capadvise.kernel import procfs
+from capadvise.kernel import procfs, scratch
 from capadvise.kernel.procfs import busy_seconds
 from capadvise.model.caps import Cap, CapSet
 from capadvise.model.companion import KNOWN, Companion, Pairs, is_plain
@@ -292,7 +292,9 @@ def _without_file_caps(job: runner.Job, proposal: Proposal) -> Pairs:
     """Capabilities that are only needed to execute program files, and these files without them."""
     unused = [need for need in proposal.needs if need.files and not need.evidence]
     paths = sorted({path for need in unused for path in need.files})
-    if job.isolation == "none" or not paths or not all(map(is_plain, paths)):
+    by_copy = job.isolation in ("container", "unit")
+    cannot = by_copy and os.statvfs(scratch.SMALL).f_flag & os.ST_NOEXEC
+    if job.isolation == "none" or cannot or not paths or not all(map(is_plain, paths)):
         return ()
     caps = frozenset(need.cap for need in unused)
     return ((caps, Companion.without_file_caps(paths)),)

@@ -14,6 +14,7 @@ from typing import Any
 from capadvise.config.run.pflag import Option
 from capadvise.judgement.differences import CHANGED
 from capadvise.kernel import procfs
+from capadvise.kernel.folders import copy_plain
 from capadvise.model.caps import Cap, CapSet
 from capadvise.model.companion import CompanionKind
 from capadvise.model.errors import BadInput
@@ -214,22 +215,43 @@ def _flags(plan: dict[str, Any]) -> list[CompanionKind]:
     return [kind for kind in grant.FLAGS if plan[kind.value]]
 
 
+def _bind(copy: Path, path: str) -> str:
+    return f"type=bind,source={copy},target={path},readonly"
+
+
 def _start(
     invocation: Invocation, client: Client, plan: dict[str, Any], top: Path, data: TrialData
 ) -> Start:
     caps: CapSet = frozenset(Cap.parse(name) for name in plan["caps"])
     label = f"{TRIAL_LABEL}={procfs.mark()}"
     reuse, ports = plan["reuse_volumes"], FreePorts(always=True)
+
+    def plain(image: str | None) -> list[tuple[Path, str]]:
+        """Copies of program files without their file capabilities, and the places of these."""
+        copies = []
+        for number, path in enumerate(plan["uncapped"] if image else ()):
+            with suppress(EngineError):  # it is not in the image
+                client.copy_of(image or "", path, top / "copied", label)
+                copies.append((top / f"uncapped{number}", path))
+                copy_plain(str(top / "copied"), copies[-1][0])
+        return copies
+
     if invocation.verb == "run":
         kept = [o for o in invocation.options if o.name in ("volume", "mount")]
         options = kept if reuse else volumes.of_options(invocation.options, data)
         options += [Option("sysctl", setting) for setting in plan["settings"]]
         given = [option for option in invocation.options if option.name == "publish"]
         published = beside.options(given, ports, local=True)
+        options += [Option("mount", _bind(*one)) for one in plain(invocation.image)]
         ours = grant.tried(invocation, caps, top.name, label, [*options, *published], _flags(plan))
         return Start(invocation, client, ours.argv(), label, ports=tuple(ports.changed.items()))
     service = plan["service"]
     resolved = _resolved(invocation, plan)
+    image = resolved["services"][service].get("image") or f"{resolved['name']}-{service}"
+    programs = [
+        {"type": "bind", "source": str(copy), "target": path, "read_only": True}
+        for copy, path in plain(image)
+    ]
     data.project = resolved
     services = {
         name: grant.in_trial(
@@ -241,6 +263,7 @@ def _start(
         for name, one in resolved["services"].items()
     }
     services[service] |= beside.published(resolved["services"][service], ports, local=True)
+    services[service]["volumes"] += programs
     changed = volumes.of_project({**resolved, "services": services}, reuse=reuse)
     if InPlace.of(client).of_project(resolved["name"]):
         changed = beside.on_own_networks(changed)

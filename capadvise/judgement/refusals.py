@@ -72,6 +72,7 @@ _UBUNTU = (
 _HIDDEN = "perhaps because AppArmor's profile {} does not allow it: capget(2) then hides it"
 """apparmor_capget(): a program such as named keeps only what capget(2) shows it."""
 _CONFINING = frozenset({"enforce", "kill"})
+_CURE = "without them (setcap -r) it can be executed"
 _COMM = 15
 """Bytes of a program's name in an audit record: TASK_COMM_LEN."""
 _KERNEL_NAMES = {"umount2": "umount"}
@@ -115,7 +116,10 @@ def refusal(
     ``files``: those that it may not have been able to execute."""
     refused = [file for file in files if file.refused_to == item.program]
     if refused and item.syscall in EXECUTES and item.errno == "EPERM" and not item.denied:
-        by, evidence = RefusedBy.CAPABILITY, f"{refused[0].words}, which the bounding set lacks"
+        by, evidence = (
+            RefusedBy.CAPABILITY,
+            f"{refused[0].words}, which the bounding set lacks; {_CURE}",
+        )
     elif item.told is not None:
         by, evidence = item.told.by, item.told.evidence
     else:

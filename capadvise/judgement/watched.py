@@ -16,6 +16,7 @@ from capadvise.judgement.judge import Effect, judge
 from capadvise.judgement.refusals import refusal
 from capadvise.model.caps import Cap, CapSet, parse_set
 from capadvise.model.recording import (
+    CapableFile,
     Check,
     DeniedCheck,
     Held,
@@ -112,6 +113,8 @@ class WatchedCall:
     """The time in a log; in seconds since 1970."""
     went_on: bool = False
     """The program did not end with a failure soon afterwards."""
+    file: CapableFile | None = None
+    """The program file that it may not execute, if its file capabilities keep it from that."""
 
     @property
     def asks_for_limit(self) -> bool:
@@ -190,8 +193,12 @@ def judged(call: WatchedCall, catalog: Catalog, context: Context) -> WatchFindin
         denied=tuple(DeniedCheck(check.cap, check.site, check.ns) for check in deciding),
         told=call.told,
     )
-    who = refusal(seen, catalog, None, call.permitted)
-    caps = sorted({check.cap for check in deciding}, key=lambda cap: (catalog.rank(cap), cap))
+    files = () if call.file is None else (call.file,)
+    who = refusal(seen, catalog, None, call.permitted, files)
+    lacked = {cap for file in files for cap in file.caps - call.bounding}
+    caps = sorted(
+        lacked | {check.cap for check in deciding}, key=lambda cap: (catalog.rank(cap), cap)
+    )
     kept = replace(call, denied=())  # the remembered value should be small
     opener = _opener(call, catalog) if who.by is RefusedBy.SECCOMP else None
     part = _part(deciding[-1].site, catalog.signs) if deciding else PathPart.ITSELF

@@ -13,7 +13,7 @@ from tests.support.runs import Run
 
 from .rows import PYTHON
 
-BIND = "cap_net_bind_service"
+BIND, CURE = "cap_net_bind_service", "without them (setcap -r) it can be executed"
 WITHOUT = ("setpriv", "--bounding-set=-net_bind_service", "--inh-caps=-net_bind_service")
 
 
@@ -96,7 +96,7 @@ def test_no_new_privs_does_not_make_them_void(run: Run, tmp_path: Path) -> None:
     refused = run(*WITHOUT, "--no-new-privs", "./fcap", "0.1")
     assert refused.code == 126, refused.stderr
     assert named(refused.report) == [
-        f"{file} has file capabilities {BIND}=ep, which the bounding set lacks"
+        f"{file} has file capabilities {BIND}=ep, which the bounding set lacks; {CURE}"
     ]
 
 
@@ -118,7 +118,7 @@ def test_a_refused_exec_names_the_file(run: Run, tmp_path: Path, script: str) ->
     assert result.code == 0, result.stderr
     assert result.recommended == {"NET_BIND_SERVICE", "SETPCAP"}, result.stderr
     assert named(result.report) == [
-        f"{file} has file capabilities {BIND}=ep, which the bounding set lacks"
+        f"{file} has file capabilities {BIND}=ep, which the bounding set lacks; {CURE}"
     ]
 
 

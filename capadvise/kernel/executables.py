@@ -54,6 +54,8 @@ class Gain:
     """Capabilities that must be in the bounding set, root's too, and with no_new_privs: else the
     exec fails with EPERM (bprm_caps_from_vfs_caps() of security/commoncap.c), without a capability
     check."""
+    path: str = ""
+    """The path of such a file, in its own mount namespace."""
 
 
 def open_executed(pid: int, path: str, places: Iterable[str]) -> tuple[int | None, bool]:
@@ -87,7 +89,8 @@ def gain_of(handle: int, *, in_user_namespace: bool = False) -> Gain:
         caps = FileCaps.decode(os.getxattr(path, "security.capability"))
         if caps is not None and (in_user_namespace or not caps.root):
             demanded = caps.permitted if caps.effective else frozenset[Cap]()
-            gain = replace(gain, changes=True, demanded=demanded)
+            name = os.readlink(os.fsencode(path)).decode(errors="backslashreplace")
+            gain = replace(gain, changes=True, demanded=demanded, path=name)
     return gain
 
 

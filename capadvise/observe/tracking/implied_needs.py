@@ -142,9 +142,9 @@ class ImpliedNeeds:
         """Note the changes to a task by the file that it executes."""
         places = self._places(task.parent, scope.root)
         handle, surely = executables.open_executed(pid, path, places)
-        gain, name = executables.Gain(), path
+        gain = executables.Gain()
         if handle is not None:
-            gain, name = self._gain(handle, scope)
+            gain = executables.gain_of(handle, in_user_namespace=bool(scope.namespace))
             self._note_imports(handle, os.path.basename(path), scope)
             os.close(handle)
         if gain.changes or not (surely or scope.setid_exec):
@@ -154,17 +154,11 @@ class ImpliedNeeds:
         if not task.nested:
             if gain.user is not None:
                 task.uids = syscalls.Ids(task.uids.real, gain.user, gain.user)
-            _note_capable(scope, CapableFile(name, gain.demanded))
+            _note_capable(scope, CapableFile(gain.path, gain.demanded))
 
     def _places(self, *pids: int) -> list[str]:
         """Processes that find a path as the target does."""
         return [*(f"/proc/{pid}" for pid in pids if pid), *["/proc/self"] * self._here]
-
-    def _gain(self, handle: int, scope: Scope) -> tuple[executables.Gain, str]:
-        """The changes that an exec of an open file makes, and the path of the file."""
-        gain = executables.gain_of(handle, in_user_namespace=bool(scope.namespace))
-        name = os.readlink(b"/proc/self/fd/%d" % handle) if gain.demanded else b""
-        return gain, name.decode(errors="backslashreplace")
 
     def exec_refused(self, pid: int, task: Task) -> None:
         """A task of a target may not execute a file, and no check says why."""
@@ -180,10 +174,10 @@ class ImpliedNeeds:
             places = self._places(pid, task.parent, scope.root)
             handle, _ = executables.open_named(text(self._executing[pid]), places)
             if handle is not None:
-                gain, name = self._gain(handle, scope)
+                gain = executables.gain_of(handle, in_user_namespace=bool(scope.namespace))
                 os.close(handle)
                 if gain.demanded - _bounding(pid, task.parent, scope.root):
-                    _note_capable(scope, CapableFile(name, gain.demanded, task.program))
+                    _note_capable(scope, CapableFile(gain.path, gain.demanded, task.program))
 
     def _note_imports(self, handle: int, program: str, scope: Scope) -> None:
         file = os.fstat(handle)

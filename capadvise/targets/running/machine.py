@@ -298,17 +298,16 @@ class CallReader:
 
 def _refused_file(denial: RefusedCheck) -> CapableFile | None:
     """The file that the process wanted to execute, if it has file capabilities that the bounding
-    set lacks. Nobody finds it once the process is gone, unless the path is of this machine."""
+    set lacks. Once the process is gone, only a path of this machine's own finds it."""
     path = os.fsdecode(denial.pointed.partition(b"\0")[0])
     own = ["/proc/self"] if path.startswith("/") and not denial.relation else []
     handle, _ = executables.open_named(path, [f"/proc/{denial.process}", *own])
     if handle is None:
         return None
-    caps = executables.gain_of(handle, in_user_namespace=bool(denial.relation)).demanded
-    name = os.readlink(b"/proc/self/fd/%d" % handle).decode(errors="backslashreplace")
+    gain = executables.gain_of(handle, in_user_namespace=bool(denial.relation))
     os.close(handle)
-    lacked = caps - from_mask(denial.bounding)
-    return CapableFile(name, caps, denial.program) if lacked else None
+    lacked = gain.demanded - from_mask(denial.bounding)
+    return CapableFile(gain.path, gain.demanded, denial.program) if lacked else None
 
 
 def _call_of(denial: RefusedCheck) -> tuple[object, ...]:

@@ -215,8 +215,25 @@ def _flags(plan: dict[str, Any]) -> list[CompanionKind]:
     return [kind for kind in grant.FLAGS if plan[kind.value]]
 
 
-def _bind(copy: Path, path: str) -> str:
-    return f"type=bind,source={copy},target={path},readonly"
+def _programs(
+    client: Client, image: str | None, plan: dict[str, Any], top: Path, label: str
+) -> list[tuple[str, str]]:
+    """The mounts of program files without their file capabilities: ``source=…``, ``target=…``."""
+    mounts = []
+    for number, path in enumerate(plan["uncapped"] if image else ()):
+        with suppress(EngineError):  # it is not in the image
+            client.copy_of(image or "", path, top / "copied", label)
+            copy_plain(str(top / "copied"), copy := top / f"uncapped{number}")
+            mounts.append((f"source={copy}", f"target={path}"))
+    return mounts
+
+
+def _as_option(mount: tuple[str, str]) -> Option:
+    return Option("mount", ",".join(["type=bind", *mount, "readonly"]))
+
+
+def _as_volume(mount: tuple[str, str]) -> dict[str, Any]:
+    return {"type": "bind", "read_only": True, **dict(word.split("=", 1) for word in mount)}
 
 
 def _start(
@@ -225,33 +242,18 @@ def _start(
     caps: CapSet = frozenset(Cap.parse(name) for name in plan["caps"])
     label = f"{TRIAL_LABEL}={procfs.mark()}"
     reuse, ports = plan["reuse_volumes"], FreePorts(always=True)
-
-    def plain(image: str | None) -> list[tuple[Path, str]]:
-        """Copies of program files without their file capabilities, and the places of these."""
-        copies = []
-        for number, path in enumerate(plan["uncapped"] if image else ()):
-            with suppress(EngineError):  # it is not in the image
-                client.copy_of(image or "", path, top / "copied", label)
-                copies.append((top / f"uncapped{number}", path))
-                copy_plain(str(top / "copied"), copies[-1][0])
-        return copies
-
     if invocation.verb == "run":
         kept = [o for o in invocation.options if o.name in ("volume", "mount")]
         options = kept if reuse else volumes.of_options(invocation.options, data)
         options += [Option("sysctl", setting) for setting in plan["settings"]]
         given = [option for option in invocation.options if option.name == "publish"]
         published = beside.options(given, ports, local=True)
-        options += [Option("mount", _bind(*one)) for one in plain(invocation.image)]
+        programs = _programs(client, invocation.image, plan, top, label)
+        options += map(_as_option, programs)
         ours = grant.tried(invocation, caps, top.name, label, [*options, *published], _flags(plan))
         return Start(invocation, client, ours.argv(), label, ports=tuple(ports.changed.items()))
     service = plan["service"]
     resolved = _resolved(invocation, plan)
-    image = resolved["services"][service].get("image") or f"{resolved['name']}-{service}"
-    programs = [
-        {"type": "bind", "source": str(copy), "target": path, "read_only": True}
-        for copy, path in plain(image)
-    ]
     data.project = resolved
     services = {
         name: grant.in_trial(
@@ -263,7 +265,8 @@ def _start(
         for name, one in resolved["services"].items()
     }
     services[service] |= beside.published(resolved["services"][service], ports, local=True)
-    services[service]["volumes"] += programs
+    programs = _programs(client, services[service]["image"], plan, top, label)
+    services[service]["volumes"] += map(_as_volume, programs)
     changed = volumes.of_project({**resolved, "services": services}, reuse=reuse)
     if InPlace.of(client).of_project(resolved["name"]):
         changed = beside.on_own_networks(changed)

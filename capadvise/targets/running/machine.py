@@ -234,7 +234,7 @@ class CallReader:
             error = errno.errorcode.get(first.error, "EPERM") if first.error else "SIGSYS"
             seen = replace(self._seen(first, name), errno=error, entered=not first.filtered)
             executes = (name, error, seen.entered) == ("execve", "EPERM", True)
-            return replace(seen, file=_refused_file(first)) if executes else seen
+            return replace(seen, files=_refused_file(first)) if executes else seen
         checks = tuple(
             Check(
                 id=number,
@@ -296,18 +296,18 @@ class CallReader:
         )
 
 
-def _refused_file(denial: RefusedCheck) -> CapableFile | None:
+def _refused_file(denial: RefusedCheck) -> tuple[CapableFile, ...]:
     """The file that the process wanted to execute, if it has file capabilities that the bounding
     set lacks. Once the process is gone, only a path of this machine's own finds it."""
     path = os.fsdecode(denial.pointed.partition(b"\0")[0])
     own = ["/proc/self"] if path.startswith("/") and not denial.relation else []
     handle, _ = executables.open_named(path, [f"/proc/{denial.process}", *own])
     if handle is None:
-        return None
+        return ()
     gain = executables.gain_of(handle, in_user_namespace=bool(denial.relation))
     os.close(handle)
     lacked = gain.demanded - from_mask(denial.bounding)
-    return CapableFile(gain.path, gain.demanded, denial.program) if lacked else None
+    return (CapableFile(gain.path, gain.demanded, denial.program),) if lacked else ()
 
 
 def _call_of(denial: RefusedCheck) -> tuple[object, ...]:

@@ -159,7 +159,7 @@ def _protect_root() -> None:
 def make_void(path: str) -> None:
     """Let a program file give no capabilities, in our own mount namespace, as after ``setcap
     -r``: a mount over it is nosuid."""
-    with suppress(FileNotFoundError):  # the target makes it itself
+    with suppress(OSError):  # it is not there before the target makes it
         libc.mount(path, path, uapi.MS_BIND)
         flags = os.statvfs(path).f_flag & uapi.MS_ACCESS
         libc.mount(None, path, uapi.MS_REMOUNT | uapi.MS_BIND | uapi.MS_NOSUID | flags)

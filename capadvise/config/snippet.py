@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from capadvise.model.caps import NAMES, Cap, CapSet, parse_set
+from capadvise.model.caps import Cap, CapSet, parse_set, setcap_words
 from capadvise.model.escape import printable
 
 if TYPE_CHECKING:
@@ -122,12 +121,6 @@ class Snippet:
         """The provenance, the notes and more, as comment lines."""
         notes = (self.provenance, *self.notes, *more)
         return "".join(comment(note, indent) for note in notes)
-
-
-def setcap_words(caps: Iterable[Cap]) -> str:
-    """``cap_chown,cap_kill=ep``."""
-    named = (cap.name.lower() if cap < len(NAMES) else str(int(cap)) for cap in caps)
-    return f"{','.join(named)}=ep"
 
 
 PORT_START = "net.ipv4.ip_unprivileged_port_start"

@@ -17,7 +17,7 @@ from capadvise.judgement import remediation
 from capadvise.judgement.behaviour import Context
 from capadvise.judgement.judge import UNKNOWN_SITE, Effect, Judged, implied, judge, one_question
 from capadvise.model.caps import SYS_ADMIN, Cap, CapSet
-from capadvise.model.recording import Namespace, Phase, Recording, Retried
+from capadvise.model.recording import ImageFile, Namespace, Phase, Recording, Retried
 from capadvise.model.wording import counted
 
 
@@ -78,6 +78,8 @@ class Need:
     """Alternatives that trials tried, and whether the trial passed."""
     seen: tuple[int, int] = (0, 0)
     """(recordings in which it was needed, all recordings)."""
+    files: tuple[str, ...] = ()
+    """Program files that cannot be executed without it, though no check asks for it."""
     evidence: tuple[Judged, ...] = ()
 
     @property
@@ -172,10 +174,7 @@ def decide_all(recordings: Sequence[Recording], catalog: Catalog) -> Proposal:
     settled |= {cap: _in_place_of(cap, needs) for cap in chosen if not _is_needed(settled.get(cap))}
     files = [file for item in recordings for file in item.image_files]
     settled |= {
-        cap: replace(
-            settled[cap], remediation=remediation.remediation_of(cap, files, settled[cap].evidence)
-        )
-        for cap in chosen
+        cap: replace(settled[cap], remediation=_remediation(settled[cap], files)) for cap in chosen
     }
     return Proposal(
         needs=tuple(
@@ -199,6 +198,12 @@ def decide_all(recordings: Sequence[Recording], catalog: Catalog) -> Proposal:
     )
 
 
+def _remediation(need: Need, files: Sequence[ImageFile]) -> str | None:
+    if need.files:
+        return remediation.without_file_caps(need.files, used=bool(need.evidence))
+    return remediation.remediation_of(need.cap, files, need.evidence)
+
+
 def _undeliverable(needs: dict[Cap, Need], recordings: Sequence[Recording]) -> dict[Cap, Need]:
     """Needs of a user other than root that were refused, because a folder of the host belongs to
     another user."""
@@ -215,6 +220,8 @@ def _undeliverable(needs: dict[Cap, Need], recordings: Sequence[Recording]) -> d
 def _only(need: Need, seen: int, recordings: Sequence[Recording]) -> str | None:
     """Only a lifecycle distinguishes phases. A use that only one of several first starts made is no
     evidence for the phase."""
+    if need.files:
+        return None
     starts = [recording.start for recording in recordings]
     reloads = any(check.phase is Phase.RELOAD for one in recordings for check in one.checks)
     if len(need.phases) != 1 or not (reloads or any(start > 1 for start in starts)):
@@ -239,6 +246,11 @@ def _needs(
     for need in _fixed_capsets(recordings):
         if not _is_needed(needs.get(need.cap)):
             needs[need.cap] = need
+    for cap, files in _to_execute(recordings).items():
+        known = needs.get(cap)
+        if known is None or not (_is_needed(known) and known.evidence):
+            known = Need(cap, Verdict.NEEDED, Proof.CALL_SITE, "")
+        needs[cap] = _with_files(known, files)
     for cap, why in unseen(recordings):
         known = needs.get(cap) or _not_checked(cap)
         if not _is_needed(known):
@@ -339,6 +351,24 @@ def _fixed_capsets(recordings: Sequence[Recording]) -> Iterable[Need]:
         )
 
 
+def _to_execute(recordings: Sequence[Recording]) -> dict[Cap, dict[str, str]]:
+    """Capabilities without which program files cannot be executed: the files by path, in words."""
+    files: dict[Cap, dict[str, str]] = {}
+    for file in (file for item in recordings for file in item.capable_files):
+        for cap in file.caps:
+            files.setdefault(cap, {})[file.path] = file.words
+    return files
+
+
+def _with_files(need: Need, files: dict[str, str]) -> Need:
+    paths = tuple(sorted(files))
+    why = f"cannot be executed without it: {files[paths[0]]}"
+    if len(paths) > 1:
+        why += f" (and {counted(len(paths) - 1, 'other file')})"
+    reason = f"{need.reason}; {why}" if need.reason else why
+    return replace(need, reason=reason, uncertain=None, files=paths)
+
+
 # ------------------------------------------------------------------------------ the whole set
 
 
@@ -347,7 +377,9 @@ def choose(needs: Iterable[Need], preference: Sequence[Cap]) -> CapSet:
     then the preference list decides about the questions that are still open."""
     questions: list[frozenset[Cap]] = []
     for need in needs:
-        if need.verdict is Verdict.NEEDED:
+        if need.verdict is Verdict.NEEDED and need.files:
+            questions.append(frozenset({need.cap}))
+        elif need.verdict is Verdict.NEEDED:
             questions += [
                 frozenset({need.cap, *item.alternatives})
                 for item in need.evidence
@@ -367,7 +399,7 @@ def _settle(need: Need, chosen: CapSet) -> Need:
         return replace(need, uncertain=_open_doubt(need, chosen))
     others = {cap for item in need.evidence for cap in item.alternatives}
     if need.cap in chosen:
-        forced = any(
+        forced = bool(need.files) or any(
             item.effect is Effect.NEEDED and not (item.alternatives or item.likely_optional)
             for item in need.evidence
         )

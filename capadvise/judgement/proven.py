@@ -6,12 +6,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from capadvise.judgement import remediation
 from capadvise.judgement.decide import Need, Proof, Proposal, Verdict
 from capadvise.judgement.differences import Observed, examples
 from capadvise.judgement.hardening import Hardening
 from capadvise.judgement.judge import WHILE_STOPPED, Effect, Judged
 from capadvise.model.caps import Cap, CapSet
-from capadvise.model.companion import Companion
+from capadvise.model.companion import Companion, CompanionKind
 from capadvise.model.recording import Phase
 
 
@@ -36,7 +37,7 @@ class Trial:
     @property
     def beside(self) -> tuple[Companion, ...]:
         """The companions among the replacements."""
-        return tuple(Companion.parse(word) for word in self.instead if "=" in word)
+        return tuple(Companion.parse(word) for word in self.instead if Companion.is_named_by(word))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +74,12 @@ class Proven:
     """The traces of trials that were compared: ``stdout``; empty in older reports."""
 
     def alternatives(self, cap: Cap) -> tuple[Trial, ...]:
-        """The trials with something else in its place."""
-        return tuple(trial for trial in self.trials if trial.without == cap and trial.instead)
+        """The trials with something else in its place: a companion can replace several."""
+        return tuple(
+            trial
+            for trial in self.trials
+            if trial.instead and (trial.without == cap or (trial.beside and cap not in trial.caps))
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +95,7 @@ class TrialOutcome:
     used: CapSet | None = None
     """Capabilities that its checks show to be needed; None: they were not observed."""
     kept: CapSet = frozenset()
-    """Capabilities that programs keep by capset(2)."""
+    """Capabilities that programs keep by capset(2), or that their files demand."""
     failed_at: str | None = None
     """The failed step; see ``Trial``."""
     late: bool = False
@@ -247,13 +252,27 @@ def _required(need: Need, minimal: CapSet, proven: Proven) -> Need:
         reason=_reason(need),
         uncertain=None,
         lost_without=f"the workload fails{_FAILS_AT.get(at or '', '')}",
+        remediation=_tried_cure(need, proven) or need.remediation,
         tried=tuple(
             ("+".join(trial.instead), trial.passed)
             for trial in proven.alternatives(need.cap)
-            if trial.passed or _was_likely(trial, need)
+            if not _is_cure(trial) and (trial.passed or _was_likely(trial, need))
         ),
         evidence=_telling_first(need.evidence, failed),
     )
+
+
+def _tried_cure(need: Need, proven: Proven) -> str | None:
+    cure = next(filter(_is_cure, proven.alternatives(need.cap)), None)
+    if cure is None or not need.files:
+        return None
+    lost = examples(cure.differences) if cure.differences else None
+    return remediation.without_file_caps(need.files, used=False, left=cure.caps, failed=lost)
+
+
+def _is_cure(trial: Trial) -> bool:
+    """True if it took file capabilities away: the remediation says so, and how it ended."""
+    return any(one.kind is CompanionKind.FILE_CAPS for one in trial.beside)
 
 
 def _was_likely(trial: Trial, need: Need) -> bool:

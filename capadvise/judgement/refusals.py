@@ -21,6 +21,7 @@ from capadvise.model.posture import Mac
 from capadvise.model.recording import (
     UNKNOWN_CALL,
     AuditDenial,
+    CapableFile,
     Check,
     DeniedCheck,
     Namespace,
@@ -71,6 +72,7 @@ _UBUNTU = (
 _HIDDEN = "perhaps because AppArmor's profile {} does not allow it: capget(2) then hides it"
 """apparmor_capget(): a program such as named keeps only what capget(2) shows it."""
 _CONFINING = frozenset({"enforce", "kill"})
+_CURE = "without them (setcap -r) it can be executed"
 _COMM = 15
 """Bytes of a program's name in an audit record: TASK_COMM_LEN."""
 _KERNEL_NAMES = {"umount2": "umount"}
@@ -97,16 +99,28 @@ def refusals(recording: Recording, catalog: Catalog, mac: Mac | None) -> tuple[R
     security module's label of the target."""
     counts: Counter[Refusal] = Counter()
     for call in (*recording.refused_calls, *_shown_by_checks(recording, catalog)):
-        counts[refusal(call, catalog, mac, recording.held.permitted)] += call.count
+        one = refusal(call, catalog, mac, recording.held.permitted, recording.capable_files)
+        counts[one] += call.count
     judged = tuple(replace(item, count=times) for item, times in counts.items())
     return with_denials(judged, recording.audit)
 
 
 def refusal(
-    item: RefusedCall, catalog: Catalog, mac: Mac | None, held: CapSet = frozenset()
+    item: RefusedCall,
+    catalog: Catalog,
+    mac: Mac | None,
+    held: CapSet = frozenset(),
+    files: Iterable[CapableFile] = (),
 ) -> Refusal:
-    """Judge one refused call, without a count. ``held``: what the target could have had."""
-    if item.told is not None:
+    """Judge one refused call, without a count. ``held``: what the target could have had;
+    ``files``: those that it may not have been able to execute."""
+    refused = [file for file in files if file.refused_to == item.program]
+    if refused and item.syscall in EXECUTES and item.errno == "EPERM" and not item.denied:
+        by, evidence = (
+            RefusedBy.CAPABILITY,
+            f"{refused[0].words}, which the bounding set lacks; {_CURE}",
+        )
+    elif item.told is not None:
         by, evidence = item.told.by, item.told.evidence
     else:
         by, evidence = _refuser(item, catalog, mac, held)

@@ -11,7 +11,9 @@ from collections.abc import Iterable, Sequence
 from capadvise.judgement.harm import owner_of_path
 from capadvise.judgement.judge import Effect, Judged
 from capadvise.model.caps import Cap, CapSet, parse_set
+from capadvise.model.companion import Companion
 from capadvise.model.recording import Check, FileChange, ForeignFolder, ImageFile, Recording
+from capadvise.model.wording import set_text
 
 _CHANGES = {
     Cap.parse("CHOWN"): FileChange.OWNER,
@@ -60,6 +62,20 @@ def _otherwise_built(first: ImageFile, change: FileChange | None, where: str) ->
                 f"{said}: run the container as USER {first.owner}, or chown it where the image is "
                 "built"
             )
+
+
+def without_file_caps(
+    files: Iterable[str], *, used: bool, left: CapSet | None = None, failed: str | None = None
+) -> str:
+    """How program files need no capability to be executed. ``used``: the target also uses it.
+    ``left``: the set of a trial of this, if one was made; ``failed``: how that failed."""
+    do = f"`{Companion.without_file_caps(files).words}` where the image or package is built"
+    if left is None:
+        return f"{do}; its use remains" if used else f"{do} (not tried; it was not used)"
+    if failed is not None:
+        return f"{do} is not enough: in a trial, {failed}"
+    needs = set_text(left) if left else "no capability"
+    return f"{do}: then it needs {needs}, a trial passed"
 
 
 def folders_of(recordings: Iterable[Recording]) -> tuple[ForeignFolder, ...]:

@@ -16,6 +16,7 @@ from capadvise.judgement.judge import Effect, judge
 from capadvise.judgement.refusals import refusal
 from capadvise.model.caps import Cap, CapSet, parse_set
 from capadvise.model.recording import (
+    CapableFile,
     Check,
     DeniedCheck,
     Held,
@@ -112,6 +113,8 @@ class WatchedCall:
     """The time in a log; in seconds since 1970."""
     went_on: bool = False
     """The program did not end with a failure soon afterwards."""
+    files: tuple[CapableFile, ...] = ()
+    """The program file that it may not execute, if its file capabilities keep it from that."""
 
     @property
     def asks_for_limit(self) -> bool:
@@ -124,6 +127,11 @@ class WatchedCall:
         """True if neither capabilities, modes, seccomp nor mounts explain it: an audit record can
         tell."""
         return not self.denied and self.entered and self.told is None and self.errno != "EROFS"
+
+    @property
+    def lacked(self) -> CapSet:
+        """The capabilities that it lacks to execute the file."""
+        return frozenset[Cap]().union(*(file.caps for file in self.files)) - self.bounding
 
     def gave_up(self, cap: Cap) -> bool:
         """True if root could have had it: an exec as root gives all of the bounding set."""
@@ -190,8 +198,9 @@ def judged(call: WatchedCall, catalog: Catalog, context: Context) -> WatchFindin
         denied=tuple(DeniedCheck(check.cap, check.site, check.ns) for check in deciding),
         told=call.told,
     )
-    who = refusal(seen, catalog, None, call.permitted)
-    caps = sorted({check.cap for check in deciding}, key=lambda cap: (catalog.rank(cap), cap))
+    who = refusal(seen, catalog, None, call.permitted, call.files)
+    wanted = call.lacked | {check.cap for check in deciding}
+    caps = sorted(wanted, key=lambda cap: (catalog.rank(cap), cap))
     kept = replace(call, denied=())  # the remembered value should be small
     opener = _opener(call, catalog) if who.by is RefusedBy.SECCOMP else None
     part = _part(deciding[-1].site, catalog.signs) if deciding else PathPart.ITSELF

@@ -7,10 +7,10 @@ import os
 import struct
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from capadvise.kernel import libc
-from capadvise.model.caps import CapSet, from_mask
+from capadvise.model.caps import Cap, CapSet, from_mask
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +51,25 @@ class Gain:
     user: int | None = None
     """The effective uid afterwards, if the file has the set-uid bit."""
     demanded: CapSet = frozenset()
-    """Capabilities that must be in the bounding set, root's too: else the exec fails with EPERM
-    (bprm_caps_from_vfs_caps() of security/commoncap.c), without a capability check."""
+    """Capabilities that must be in the bounding set, root's too, and with no_new_privs: else the
+    exec fails with EPERM (bprm_caps_from_vfs_caps() of security/commoncap.c), without a capability
+    check."""
+    path: str = ""
+    """The path of such a file, in its own mount namespace."""
 
 
 def open_executed(pid: int, path: str, places: Iterable[str]) -> tuple[int | None, bool]:
     """A descriptor (O_PATH) of what a process executes, while it lives; by its path in /proc alone,
-    the process could end between two looks at it. Afterwards the path tells, as one of these
-    processes (``/proc/PID``) would find it from its root and its working folder: the first that is
-    there. False beside it if this can be another file: the process may have had another working
-    folder."""
+    the process could end between two looks at it. Afterwards the path tells, see ``open_named``."""
     with suppress(OSError):
         return os.open(f"/proc/{pid}/exe", os.O_PATH | os.O_CLOEXEC), True
+    return open_named(path, places)
+
+
+def open_named(path: str, places: Iterable[str]) -> tuple[int | None, bool]:
+    """A descriptor (O_PATH) of a file, as one of these processes (``/proc/PID``) would find it from
+    its root and its working folder: the first that is there. False beside it if this can be another
+    file: the process in question may have had another working folder."""
     for place in places:
         with suppress(OSError):
             start = "" if path.startswith("/") else os.readlink(f"{place}/cwd")
@@ -70,16 +77,21 @@ def open_executed(pid: int, path: str, places: Iterable[str]) -> tuple[int | Non
     return None, False
 
 
-def gain_of(handle: int) -> Gain:
-    """The changes that an exec of an open file makes."""
-    path = f"/proc/self/fd/{handle}"
+def gain_of(handle: int, *, in_user_namespace: bool = False) -> Gain:
+    """The changes that an exec of an open file makes to a process of this user namespace, or of
+    another one."""
+    path, gain = f"/proc/self/fd/{handle}", Gain()
     with suppress(OSError):  # most have no capabilities
+        if os.statvfs(path).f_flag & os.ST_NOSUID:
+            return gain
         file = os.stat(path)
-        if file.st_mode & 0o6000:
-            return Gain(True, file.st_uid if file.st_mode & 0o4000 else None)
+        gain = Gain(bool(file.st_mode & 0o6000), file.st_uid if file.st_mode & 0o4000 else None)
         caps = FileCaps.decode(os.getxattr(path, "security.capability"))
-        return Gain(True, demanded=caps.permitted if caps and caps.effective else frozenset())
-    return Gain()
+        if caps is not None and (in_user_namespace or not caps.root):
+            demanded = caps.permitted if caps.effective else frozenset[Cap]()
+            name = os.readlink(os.fsencode(path)).decode(errors="backslashreplace")
+            gain = replace(gain, changes=True, demanded=demanded, path=name)
+    return gain
 
 
 _HEADER = struct.Struct("<4sBB48xHH6x")

@@ -169,6 +169,14 @@ def _copied(path: str, copy: Path, affordable: bool) -> bool:
     return False
 
 
+def copy_plain(path: str, copy: Path) -> None:
+    """Copy a file with owner and mode, but without file capabilities or other attributes."""
+    shutil.copyfile(path, copy)
+    status = os.stat(path)
+    os.chown(copy, status.st_uid, status.st_gid)
+    os.chmod(copy, stat.S_IMODE(status.st_mode))
+
+
 def remove(path: str) -> None:
     """Remove an entry, and what lies below it."""
     with suppress(OSError):

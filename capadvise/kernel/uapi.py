@@ -4,6 +4,7 @@ from __future__ import annotations
 
 # linux/mount.h
 MS_RDONLY = 1
+MS_NOSUID = 2
 MS_ACCESS = 15  # read-only, no set-id, no devices, no execution; as statvfs(3) tells them
 MS_REMOUNT = 0x20
 MNT_DETACH = 2

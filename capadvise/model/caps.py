@@ -158,3 +158,9 @@ class Credentials(NamedTuple):
     def user(self) -> tuple[str, ...]:
         """Program, users and groups."""
         return self[:4]
+
+
+def setcap_words(caps: Iterable[Cap]) -> str:
+    """``cap_chown,cap_kill=ep``."""
+    named = (cap.name.lower() if cap < len(NAMES) else str(int(cap)) for cap in sorted(caps))
+    return f"{','.join(named)}=ep"

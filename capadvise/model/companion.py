@@ -7,11 +7,14 @@ by a function in ``workflow.proof``; and code that carries it out from the plan 
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 
-from capadvise.model.caps import Cap
+from capadvise.model.caps import CapSet, parse_set
 
 
 class CompanionKind(StrEnum):
@@ -27,9 +30,13 @@ class CompanionKind(StrEnum):
     """The target can gain nothing by an exec."""
     SECCOMP = "seccomp"
     """The engine's default seccomp profile."""
+    FILE_CAPS = "uncapped"
+    """``setcap -r FILE``: program files without their file capabilities."""
 
 
-_GROUP = "group="
+_GROUP, _SETCAP = "group=", "setcap -r "
+_SAFE_PATH = r"(\$W)?(/[\w.+@-]+)+"
+"""It goes into options of engines and units."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +52,26 @@ class Companion:
         """True if it replaces no capability: files write it beside any set."""
         return self.words in _FLAGS
 
+    @property
+    def arguments(self) -> list[str]:
+        """Its words in the plan of a trial; a report's words can be anything."""
+        if self.kind is not CompanionKind.FILE_CAPS:
+            return [self.words.removeprefix(_GROUP)]
+        with suppress(ValueError):
+            return [path for path in shlex.split(self.words)[2::2] if is_plain(path)]
+        return []
+
+    @classmethod
+    def without_file_caps(cls, paths: Iterable[str]) -> Companion:
+        """Make a companion of these program files."""
+        options = (word for path in paths for word in ("-r", path))
+        return cls(CompanionKind.FILE_CAPS, shlex.join(["setcap", *options]))
+
+    @staticmethod
+    def is_named_by(words: str) -> bool:
+        """True for the words of a companion, and not for the name of a capability."""
+        return "=" in words or words.startswith(_SETCAP)
+
     @classmethod
     def of_groups(cls, names: Iterable[str]) -> Companion:
         """Make a companion of these groups."""
@@ -55,19 +82,24 @@ class Companion:
         """Read the companion that a report names."""
         if flag := _FLAGS.get(words):
             return flag
-        return cls(
-            CompanionKind.GROUPS if words.startswith(_GROUP) else CompanionKind.SYSCTL, words
-        )
+        kinds = {_GROUP: CompanionKind.GROUPS, _SETCAP: CompanionKind.FILE_CAPS}
+        named = (kind for start, kind in kinds.items() if words.startswith(start))
+        return cls(next(named, CompanionKind.SYSCTL), words)
+
+
+def is_plain(path: str) -> bool:
+    """True for the path of a program file that a trial can have without its capabilities."""
+    return bool(re.fullmatch(_SAFE_PATH, path)) and ".." not in path.split("/")
 
 
 NO_NEW_PRIVS = Companion(CompanionKind.NO_NEW_PRIVS, "no_new_privs=1")
 DEFAULT_SECCOMP = Companion(CompanionKind.SECCOMP, "seccomp=default")
 _FLAGS = {one.words: one for one in (NO_NEW_PRIVS, DEFAULT_SECCOMP)}
-Pairs = Sequence[tuple[Cap, Companion]]
-"""(capability, companion that may replace it)."""
+Pairs = Sequence[tuple[CapSet, Companion]]
+"""(capabilities, companion that may replace them all)."""
 KNOWN: Pairs = (
     (
-        Cap.parse("NET_BIND_SERVICE"),
+        parse_set(["NET_BIND_SERVICE"]),
         Companion(CompanionKind.SYSCTL, "net.ipv4.ip_unprivileged_port_start=0"),
     ),
 )
@@ -77,6 +109,6 @@ KNOWN: Pairs = (
 def in_plan(beside: Iterable[Companion]) -> dict[str, list[str]]:
     """The part of a trial's plan that describes them."""
     return {
-        kind.value: [one.words.removeprefix(_GROUP) for one in beside if one.kind is kind]
+        kind.value: [word for one in beside if one.kind is kind for word in one.arguments]
         for kind in CompanionKind
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from capadvise.model.caps import Cap, CapSet
+from capadvise.model.caps import Cap, CapSet, setcap_words
 
 
 class Namespace(StrEnum):
@@ -292,6 +292,23 @@ class ForeignFolder:
 
 
 @dataclass(frozen=True, slots=True)
+class CapableFile:
+    """A program file with file capabilities and their effective bit. Its exec fails with EPERM
+    unless the bounding set has all of them; the kernel makes no capability check for that."""
+
+    path: str
+    """In the target's mount namespace."""
+    caps: CapSet
+    refused_to: str | None = None
+    """The program whose exec of it failed so; None: it ran."""
+
+    @property
+    def words(self) -> str:
+        """``/usr/bin/caddy has file capabilities cap_net_bind_service=ep``."""
+        return f"{self.path} has file capabilities {setcap_words(self.caps)}"
+
+
+@dataclass(frozen=True, slots=True)
 class Recording:
     """One run."""
 
@@ -331,6 +348,8 @@ class Recording:
     """(program, function of a library) for the few functions that are evidence."""
     fixed_capsets: tuple[tuple[str, CapSet], ...] = ()
     """(program, kept set) of each program that called capset without a look at what it had."""
+    capable_files: tuple[CapableFile, ...] = ()
+    """The program files that it could not execute without some capability."""
     still_running: frozenset[str] = frozenset()
     """The names of its processes when its stop began; empty if it had ended by itself."""
     serving: bool = False

@@ -56,7 +56,7 @@ class LikelyAttempts:
         trial with everything comes last, which shows what is noise."""
         others = (tried for _, _, tried in self.others(caps))
         sets = (*(caps - {cap} for cap in untried), *others)
-        beside = [Attempt(caps - {cap}, (one,)) for cap, one in self.companions if cap in caps]
+        beside = [Attempt(caps - some, (one,)) for some, one in self.companions if some & caps]
         return [*map(Attempt, sets), *beside, Attempt(self.everything)]
 
     def others(self, caps: CapSet) -> Iterator[tuple[Cap, tuple[Cap, ...], CapSet]]:

@@ -164,13 +164,15 @@ class _Search:
         *,
         repeat: bool = False,
         instead: tuple[str, ...] = (),
+        larger: CapSet | None = None,
     ) -> None:
         # A removal is compared with the set that it was made from, and flags with the set alone:
         # earlier losses have other causes.
-        larger = None
+        whole = None
         if without is not None or instead:
-            larger = self.outcomes.get(caps if without is None else caps | {without})
-        base = larger.observed if larger is not None and larger.passed else self.task.first.observed
+            made_from = caps if without is None else caps | {without}
+            whole = self.outcomes.get(made_from if larger is None else larger)
+        base = whole.observed if whole is not None and whole.passed else self.task.first.observed
         lost = [outcome.why]
         if outcome.passed:
             lost = self.comparisons.lost(base, outcome.observed)
@@ -365,11 +367,13 @@ class _Search:
         return minimal
 
     def try_companions(self, minimal: CapSet) -> None:
-        """Try the minimal set without each member that has a companion, with that companion."""
-        for cap, companion in (*self.beside.known, *self.beside.find(minimal)):
-            if cap in minimal:
-                outcome = self.run_trial(minimal - {cap}, (companion,))
-                self._note(minimal - {cap}, outcome, cap, instead=(companion.words,))
+        """Try the minimal set without the members that a companion may replace, with that."""
+        for caps, companion in (*self.beside.known, *self.beside.find(minimal)):
+            if replaced := sorted(caps & minimal):
+                less = minimal - caps
+                outcome = self.run_trial(less, (companion,))
+                instead = (companion.words,)
+                self._note(less, outcome, replaced[0], instead=instead, larger=minimal)
 
     def try_written(self, caps: CapSet) -> None:
         """Try a set with all the flags that files write beside it. If it fails or loses something,

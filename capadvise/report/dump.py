@@ -21,6 +21,7 @@ from capadvise.judgement.report import SCHEMA, Report
 from capadvise.judgement.risk import RisksHere
 from capadvise.judgement.user_namespace import Placed, placements
 from capadvise.model.caps import Cap, names
+from capadvise.model.companion import Companion, CompanionKind, in_plan
 from capadvise.model.posture import Mac
 from capadvise.model.recording import Check, Origin, Recording
 from capadvise.model.target import Target
@@ -85,11 +86,14 @@ def _conclusion(report: Report, conclusion: Conclusion, catalog: Catalog) -> dic
 
 def _with(beside: tuple[str, ...]) -> dict[str, Any]:
     """The companions of a set that passed, by their kinds."""
-    pairs = [word.partition("=")[::2] for word in beside]
+    companions = [Companion.parse(word) for word in beside]
+    kinds = in_plan(companions)
+    pairs = [word.partition("=")[::2] for word in kinds[CompanionKind.SYSCTL.value]]
     return {
+        "without_file_capabilities": kinds[CompanionKind.FILE_CAPS.value],
         "sysctls": {name: value for name, value in pairs if "." in name},
-        "groups": [each for name, value in pairs if name == "group" for each in value.split(",")],
-        "keys": {name: value for name, value in pairs if "." not in name and name != "group"},
+        "groups": [name for one in kinds[CompanionKind.GROUPS.value] for name in one.split(",")],
+        "keys": {name: value for name, value in pairs if "." not in name},
         "seccomp": None,
     }
 
@@ -135,6 +139,7 @@ def dump_recording(
         "own_set_readers": [
             {"program": program, "caps": names(caps)} for program, caps in recording.own_set_readers
         ],
+        "capable_files": as_json(recording.capable_files),
         **_part(recording, "serving", "still_running", "cautions", "started_containers", "start"),
         **({} if recording.pod is None else {"pod": recording.pod}),
         "program": recording.program,

@@ -172,8 +172,12 @@ def _certainty(need: Need) -> str:
         Proof.TRIAL: "Proven by trial: the workload passes without it",
         Proof.RETRY: "Confirmed by retrying the call: it failed without this capability, and "
         "succeeded with it",
-    }.get(need.proof, "Inferred from the call site, not tested")
+    }.get(need.proof, f"Inferred from {_source(need)}, not tested")
     return f"{known}. Without it: {lost}." if lost else f"{known}."
+
+
+def _source(need: Need) -> str:
+    return "the call site" if need.evidence or not need.files else "the file"
 
 
 def _attacker(report: Report, catalog: Catalog) -> Iterator[str]:
@@ -475,7 +479,10 @@ def ways_out(proposal: Proposal, caps: CapSet, catalog: Catalog) -> list[Way]:
     for cap in sorted(caps):
         entry = catalog.entry(cap)
         if entry is not None:
-            for way in _ways_of(proposal.need(cap), entry, catalog):
+            need = proposal.need(cap)
+            # The catalog's ways end uses.
+            unused = need.files and not need.evidence
+            for way in (_without(need, entry),) if unused else _ways_of(need, entry, catalog):
                 _add(ways, way)
     return sorted(ways, key=lambda w: (-w.saves, bool(w.others), -len(w.caps), w.effort))
 
@@ -491,13 +498,24 @@ def _add(ways: list[Way], way: Way) -> None:
     ways.append(way)
 
 
+def _executed(need: Need) -> tuple[str, ...]:
+    return tuple(f"executing {printable(path)}" for path in need.files)
+
+
+def _without(need: Need, entry: Entry) -> Way:
+    """The way of files that need a capability only to be executed."""
+    how = f"{printable(need.remediation or '')}."
+    return Way((need.cap,), _executed(need)[0], how, (), (), (), entry.risk)
+
+
 def _ways_of(need: Need, entry: Entry, catalog: Catalog) -> Iterator[Way]:
     caps = (entry.cap,)
+    files = _executed(need)
     seen = [use for use, _ in uses_seen(need, entry)]
     for uses in _together(seen):
         first = uses[0]
         names = ", ".join(use.name for use in uses)
-        others = tuple(use.name for use in seen if use not in uses)
+        others = (*(use.name for use in seen if use not in uses), *files)
         saves = entry.risk - _lowest(first.narrower, catalog)
         yield Way(caps, names, first.remediation, first.edits, first.narrower, others, saves)
     if seen:
@@ -505,9 +523,9 @@ def _ways_of(need: Need, entry: Entry, catalog: Catalog) -> Iterator[Way]:
     rules = {judged.rule.id: judged.rule for judged in needed_checks(need) if judged.rule}
     for way in entry.remediation:
         sites = ("*",) if way.sites is None else way.sites
-        left = tuple(rule.text for name, rule in rules.items() if not among(name, sites))
+        left = [rule.text for name, rule in rules.items() if not among(name, sites)]
         if way.sites is None or len(left) < len(rules):
-            yield Way(caps, way.need, way.do, way.edits, (), left, entry.risk)
+            yield Way(caps, way.need, way.do, way.edits, (), (*left, *files), entry.risk)
 
 
 def _together(uses: list[Use]) -> list[list[Use]]:

@@ -40,7 +40,7 @@ from capadvise.report.words import (
     VERDICTS,
     doubts,
     limits_of_proof,
-    passed_text,
+    passed_sentence,
     proof_lines,
     without,
 )
@@ -197,7 +197,7 @@ def _flags_line(report: Report, catalog: Catalog, caps: CapSet) -> Iterator[str]
 
 
 def _also_passed(conclusion: Conclusion) -> Iterator[str]:
-    yield from (f"Also passed: {passed_text(one)}." for one in conclusion.also_passed[:2])
+    yield from map(passed_sentence, conclusion.also_passed[:2])
 
 
 def _sets(report: Report, conclusion: Conclusion) -> Iterator[str]:

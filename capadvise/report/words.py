@@ -13,6 +13,7 @@ from capadvise.judgement.judge import Judged
 from capadvise.judgement.proven import Proven, Trial
 from capadvise.judgement.report import Report
 from capadvise.model.caps import CapSet
+from capadvise.model.companion import Companion, CompanionKind
 from capadvise.model.escape import printable
 from capadvise.model.wording import counted, set_text
 
@@ -66,6 +67,15 @@ def passed_text(one: PassedSet) -> str:
     """A set that passed a trial, and what stood beside it."""
     caps = set_text(one.caps) if one.caps else "no capability,"
     return f"{caps} with {' and '.join(map(printable, one.beside))}"
+
+
+def passed_sentence(one: PassedSet) -> str:
+    """The same as a sentence. A change of program files comes first: it is made elsewhere."""
+    if not any(Companion.parse(words).kind is CompanionKind.FILE_CAPS for words in one.beside):
+        return f"Also passed: {passed_text(one)}."
+    how = " and ".join(f"`{printable(words)}`" for words in one.beside)
+    needs = set_text(one.caps) if one.caps else "no capability"
+    return f"With {how} where the image or package is built, it needs {needs}: a trial passed."
 
 
 DROP_ALL = "No capability is needed: drop all."

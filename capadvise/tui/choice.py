@@ -206,6 +206,8 @@ def loss(choice: Choice, need: Need) -> str:
         return f"{without(need)} ({PROOFS[need.proof]})"
     if need.self_restricting:
         return f"the program may keep rights that it wants to give up ({PROOFS[need.proof]})"
+    if need.files:
+        return f"{printable(need.files[0])} cannot be executed ({PROOFS[need.proof]})"
     if not need.evidence:
         return "the program calls capset(2) with it and may refuse to start (not tested)"
     if need.proof is Proof.RETRY:

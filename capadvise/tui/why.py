@@ -74,7 +74,7 @@ def why(
         seen = uses.seen(need)
         for use, checks in seen:
             use_lines(page, use, checks)
-        if not seen:
+        if not (seen or need.files):  # a file's remediation is above
             instead(page, entry)
     return page
 

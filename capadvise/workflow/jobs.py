@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from capadvise.catalog import default
-from capadvise.config.snippet import setcap_words
 from capadvise.judgement import remediation
 from capadvise.judgement.conclusion import CONNECTS, LIVES, SECONDS, check_proposal
 from capadvise.judgement.harm import file_capabilities_refused
@@ -17,7 +16,7 @@ from capadvise.judgement.report import Report
 from capadvise.kernel import own_streams
 from capadvise.kernel.folders import MOST_CONTENT, changed_since
 from capadvise.model import workload
-from capadvise.model.caps import CapSet
+from capadvise.model.caps import CapSet, setcap_words
 from capadvise.model.errors import BadInput
 from capadvise.model.input_file import content
 from capadvise.model.workload import TWO_RUNS, Workload
@@ -349,7 +348,7 @@ def _file_capabilities(uid: str, caps: CapSet, program: str) -> str:
             "capadvise explain CAPABILITY says what to do instead"
         )
     return (
-        f"an engine gives user {uid} no capability: RUN setcap {setcap_words(sorted(caps))} on the "
+        f"an engine gives user {uid} no capability: RUN setcap {setcap_words(caps)} on the "
         f"file of {program} in the Dockerfile, where each user may then do what it does, and "
         "record it again"
     )

@@ -20,10 +20,10 @@ from capadvise.judgement.proven import (
     unfinished,
 )
 from capadvise.judgement.report import Report
-from capadvise.kernel import procfs
+from capadvise.kernel import procfs, scratch
 from capadvise.kernel.procfs import busy_seconds
-from capadvise.model.caps import CapSet
-from capadvise.model.companion import KNOWN, Companion, Pairs
+from capadvise.model.caps import Cap, CapSet
+from capadvise.model.companion import KNOWN, Companion, Pairs, is_plain
 from capadvise.model.recording import Recording
 from capadvise.model.workload import ONE_START, TWO_RUNS, only_greets, only_listens
 from capadvise.proof.attempts import Attempt, LikelyAttempts
@@ -126,11 +126,12 @@ class _Proof:
         self._job = reference.job
         self._widen()
         self.trials.expect(_usual(reference))
+        proposal = _before_trials(self._candidate, reference).proposal
         attempts = LikelyAttempts(
-            _before_trials(self._candidate, reference).proposal,
+            proposal,
             runner.everything(self._job),
             default().removal_order,
-            _known_companions(self._job),
+            _known_companions(self._job, proposal),
         )
         self.trials.ahead(attempts.at_first()[:number])
 
@@ -193,7 +194,7 @@ class _Proof:
             say=say,
             ahead=self.trials.ahead,
             beside=Beside(
-                _known_companions(self._job),
+                _known_companions(self._job, report.proposal),
                 lambda minimal: _companions_by_retries(self._job, minimal, self._stop),
                 lambda _: flags,
             ),
@@ -281,8 +282,22 @@ def _unasked(check: str | None) -> list[str]:
 # --------------------------------------------------- what stands beside a set
 
 
-def _known_companions(job: runner.Job) -> Pairs:
-    return KNOWN if job.takes_settings else ()
+def _known_companions(job: runner.Job, proposal: Proposal) -> Pairs:
+    files = _without_file_caps(job, proposal)
+    unused = frozenset[Cap]().union(*(caps for caps, _ in files))
+    return (*(one for one in KNOWN if job.takes_settings and not one[0] <= unused), *files)
+
+
+def _without_file_caps(job: runner.Job, proposal: Proposal) -> Pairs:
+    """Capabilities that are only needed to execute program files, and these files without them."""
+    unused = [need for need in proposal.needs if need.files and not need.evidence]
+    paths = sorted({path for need in unused for path in need.files})
+    by_copy = job.isolation in ("container", "unit")
+    cannot = by_copy and os.statvfs(scratch.SMALL).f_flag & os.ST_NOEXEC
+    if job.isolation == "none" or cannot or not paths or not all(map(is_plain, paths)):
+        return ()
+    caps = frozenset(need.cap for need in unused)
+    return ((caps, Companion.without_file_caps(paths)),)
 
 
 def _companions_by_retries(job: runner.Job, minimal: CapSet, stop: Stop) -> Pairs:
@@ -300,7 +315,7 @@ def _companions_by_retries(job: runner.Job, minimal: CapSet, stop: Stop) -> Pair
     if not evidence.groups:
         return ()
     companion = Companion.of_groups(map(groups.name, evidence.groups))
-    return [(cap, companion) for cap in needing]
+    return [(frozenset({cap}), companion) for cap in needing]
 
 
 # ------------------------------------------------------------ the first trial

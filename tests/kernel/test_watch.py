@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -184,6 +185,21 @@ def test_every_call_shows_read_only_mounts(every_call: Watching, tmp_path: Path)
     row = refused(every_call, program, by="mount", syscall="mkdir", errno="EROFS")
     assert row["about"].startswith(f"{tmp_path}/x")
     assert " · the file system is mounted read-only · " in row["MESSAGE"]
+
+
+def test_every_call_names_the_file_that_cannot_be_executed(
+    every_call: Watching, tmp_path: Path
+) -> None:
+    """The kernel makes no check for its file capabilities."""
+    file = tmp_path / "fcap"
+    shutil.copy("/bin/true", file)
+    subprocess.run(["setcap", "cap_net_bind_service=ep", file], check=True)
+    lacking = ("setpriv", "--bounding-set=-net_bind_service")
+    program = act("file", f"os.execv({str(file)!r}, ['x'])", before=lacking)
+    row = refused(every_call, program, by="capability", syscall="execve", errno="EPERM")
+    assert row["caps"] == ["CAP_NET_BIND_SERVICE"]
+    assert f"{file} has file capabilities cap_net_bind_service=ep" in row["evidence"]
+    assert "setcap -r" in row["evidence"]
 
 
 def test_every_call_tells_of_a_check_once(every_call: Watching) -> None:

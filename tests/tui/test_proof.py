@@ -343,7 +343,7 @@ def test_the_progress_and_the_row_of_a_trial_agree() -> None:
     """Trials run side by side: the third to begin is not the third row."""
     trials = list(proven().proven.trials)[:2]  # type: ignore[union-attr]
     recommended = NGINX.proposal.recommended
-    bind, sysctl = KNOWN[0]
+    (bind,), sysctl = KNOWN[0]
     caps = recommended - {bind}
     begun = [tried(caps, trials, recommended), tried(caps, trials, recommended, (sysctl,))]
     rows = [

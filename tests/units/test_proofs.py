@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 from contextlib import suppress
@@ -227,3 +228,18 @@ def test_a_killed_proof_leaves_the_unit_as_it_was(guest: Guest) -> None:
     process.wait()
     until(lambda: guest.traces() == [])
     assert guest.systemctl("show", "-p", "ActiveState,CapabilityBoundingSet", "proven") == as_it_was
+
+
+def test_a_unit_whose_program_has_file_capabilities_is_tried_without_them(guest: Guest) -> None:
+    """The file is replaced in the trial's drop-in alone."""
+    program = guest.root / "var/lib/fcap"
+    shutil.copy("/bin/sleep", program)
+    subprocess.run(["setcap", "cap_net_bind_service=ep", program], check=True)
+    guest.unit("fcap.service", "[Service]\nType=oneshot\nExecStart=/var/lib/fcap 1\n")
+    report = proven(guest, "--", "systemctl", "start", "fcap.service")
+    conclusion = report["conclusion"]
+    assert conclusion["recommended"] == ["CAP_NET_BIND_SERVICE"]
+    (passed,) = conclusion["also_passed"]
+    assert passed["with"]["without_file_capabilities"] == ["/var/lib/fcap"]
+    assert passed["caps"] == []
+    assert os.getxattr(program, "security.capability")

@@ -45,11 +45,13 @@ _CALLS = (_EXEC, *_PATHS)
 _LISTING, _ENTERING = "openat", "chdir"
 _WORDS, _LENGTH = 8, 16
 """How many arguments of a program are read, and how many bytes of each."""
-_RECORD = struct.Struct(f"<IIQQ{NAME_LENGTH}s{8 * (_WORDS + 1) + _WORDS * _LENGTH}s")
+_EXECUTED_LENGTH = 128
+_RECORD = struct.Struct(f"<IIQQ{NAME_LENGTH}s{_EXECUTED_LENGTH + _WORDS * _LENGTH}s")
 """Thread, process, the number of the call, the time, the thread's name, and what was read: a path;
-or where the arguments of a program stand, and they themselves but for the first."""
+or, in place of the addresses of a program's arguments, its path, and they themselves but for the
+first."""
 _CALL_AT, _TIME_AT, _NAME_AT, _TEXT_AT = 8, 16, 24, 24 + NAME_LENGTH
-_WORDS_AT = _TEXT_AT + 8 * (_WORDS + 1)
+_WORDS_AT = _TEXT_AT + _EXECUTED_LENGTH
 _PATH_LENGTH = 48
 _PROC = b"/proc"
 _FOLDER = ("/proc", "/proc/")
@@ -78,6 +80,8 @@ class Lookup(NamedTuple):
     filters them."""
     time: int = 0
     """In ns, by CLOCK_MONOTONIC."""
+    executes: bytes = b""
+    """The path of a program that it wants to execute, cut short."""
 
     @property
     def lists_processes(self) -> bool:
@@ -137,9 +141,10 @@ class ProcLookups:
                 if len(self._arguments) >= _PROCESSES:
                     self._arguments.clear()
                 self._arguments[process] = read_
-            path = b"" if _CALLS[number] == _EXEC else read_
             words = self._arguments.get(process, b"")
-            yield Lookup(thread, text(name_), _CALLS[number], path, words, time_)
+            call, places = _CALLS[number], (read_, b"")
+            path, executes = (b"", read_[:_EXECUTED_LENGTH]) if call == _EXEC else places
+            yield Lookup(thread, text(name_), call, path, words, time_, executes)
 
 
 def calls_of(root: Path) -> list[str]:
@@ -203,6 +208,7 @@ def _program_of_exec(maps: Maps) -> bytes:
     code.read(SECOND, _TEXT_AT, 8 * (_WORDS + 1))
     for number in range(_WORDS):
         code.follow(_TEXT_AT + 8 * (number + 1), _WORDS_AT + _LENGTH * number, _LENGTH)
+    code.read(FIRST, _TEXT_AT, _EXECUTED_LENGTH, text=True)
     code.write_name(_NAME_AT)
     code.push(maps)
     return code.finish()

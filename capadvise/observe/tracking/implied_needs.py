@@ -10,13 +10,14 @@ import errno
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Generic, TypeVar
 
 from capadvise.kernel import executables, procfs, syscalls, uapi
 from capadvise.model.caps import Cap, CapSet, is_reduced
-from capadvise.model.recording import Phase
-from capadvise.observe.ftrace.pointer_readers import Lookup
+from capadvise.model.recording import CapableFile, Phase
+from capadvise.observe.ftrace.pointer_readers import Lookup, text
 from capadvise.observe.ftrace.pointers import Pointers
 from capadvise.observe.tracking.distinct_checks import DistinctChecks
 from capadvise.observe.tracking.tasks import AMBIENT, Scope, Task
@@ -135,15 +136,17 @@ class ImpliedNeeds:
         self._descriptors: set[tuple[int, str, int]] = set()
         """Target, program that goes through all processes, and process."""
         self._imports: dict[tuple[int, ...], frozenset[str]] = {}
+        self._executing: dict[int, bytes] = {}
+        """The path that each thread wanted to execute last."""
+        self._refused_execs: list[tuple[int, Task]] = []
 
     def executed(self, pid: int, task: Task, scope: Scope, path: str) -> None:
         """Note the changes to a task by the file that it executes."""
-        near = [f"/proc/{known}" for known in (task.parent, scope.root) if known]
-        places = [*near, *["/proc/self"] * self._here]
-        gain = executables.Gain()
+        places = self._places(task.parent, scope.root)
         handle, surely = executables.open_executed(pid, path, places)
+        gain = executables.Gain()
         if handle is not None:
-            gain = executables.gain_of(handle)
+            gain = executables.gain_of(handle, in_user_namespace=bool(scope.namespace))
             self._note_imports(handle, os.path.basename(path), scope)
             os.close(handle)
         if gain.changes or not (surely or scope.setid_exec):
@@ -154,7 +157,30 @@ class ImpliedNeeds:
         if not task.nested:
             if gain.user is not None:
                 task.uids = syscalls.Ids(task.uids.real, gain.user, gain.user)
-            _must_hold(task, scope, gain.demanded)
+            _note_capable(scope, CapableFile(gain.path, gain.demanded))
+
+    def _places(self, *pids: int) -> list[str]:
+        """Processes that find a path as the target does."""
+        return [*(f"/proc/{pid}" for pid in pids if pid), *["/proc/self"] * self._here]
+
+    def exec_refused(self, pid: int, task: Task) -> None:
+        """A task of a target may not execute a file, and no check says why."""
+        if not task.nested and len(self._refused_execs) < _FILES:
+            self._refused_execs.append((pid, replace(task)))
+
+    def _settle_refused_execs(self) -> None:
+        """Find the files that the bounding set lets nobody execute."""
+        refused, self._refused_execs = self._refused_execs, []
+        for pid, task in refused:
+            if (scope := task.scope) is None or pid not in self._executing:
+                continue
+            places = self._places(pid, task.parent, scope.root)
+            handle, _ = executables.open_named(text(self._executing[pid]), places)
+            if handle is not None:
+                gain = executables.gain_of(handle, in_user_namespace=bool(scope.namespace))
+                os.close(handle)
+                if gain.demanded - _bounding(pid, task.parent, scope.root):
+                    _note_capable(scope, CapableFile(gain.path, gain.demanded, task.program))
 
     def _note_imports(self, handle: int, program: str, scope: Scope) -> None:
         file = os.fstat(handle)
@@ -224,11 +250,20 @@ class ImpliedNeeds:
             self._counts.note_file_system(scope, thread, kind)
         self._mounts.add(self._pointers.file_systems())
         before = list(self._lookups.placed(tasks))
-        self._lookups.add((lookup.thread, lookup) for lookup in self._pointers.lookups())
+        self._lookups.add((lookup.thread, lookup) for lookup in self._new_lookups())
+        self._settle_refused_execs()
         self._note_lost(tasks)
         for task, scope, _, lookup in before:
             self._note_lookup(lookup, task, scope)
         self._settle_lookups()
+
+    def _new_lookups(self) -> Iterator[Lookup]:
+        for lookup in self._pointers.lookups():
+            if lookup.executes:
+                if len(self._executing) >= _PROCESSES:
+                    self._executing.clear()
+                self._executing[lookup.thread] = lookup.executes
+            yield lookup
 
     def _note_lookup(self, lookup: Lookup, task: Task, scope: Scope) -> None:
         if lookup.keeps_access_times:
@@ -360,6 +395,19 @@ def _note_own_sets(task: Task, call: str) -> None:
         task.note_own_sets(AMBIENT)
     elif call == "prctl" and task.values[0] == uapi.PR_CAPBSET_DROP and task.scope is not None:
         task.scope.set_changers.add(task.program)
+
+
+def _note_capable(scope: Scope, file: CapableFile) -> None:
+    if file.caps and len(scope.capable_files) < _OWN_SETS:
+        scope.capable_files[file] = None
+
+
+def _bounding(*pids: int) -> CapSet:
+    """The bounding set of the first of these processes that is there."""
+    for pid in filter(None, pids):
+        with suppress(OSError):
+            return procfs.capability_sets(pid).bounding
+    return frozenset()
 
 
 def _must_hold(task: Task, scope: Scope, caps: CapSet) -> None:

@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 
 from capadvise.kernel import procfs, syscalls, user_namespaces
 from capadvise.model.caps import Cap, CapSet
-from capadvise.model.recording import Phase
+from capadvise.model.recording import CapableFile, Phase
 
 Known = Callable[[int], "Task | None"]
 """The thread of a pid, if it is a target's own."""
@@ -96,6 +96,7 @@ class Scope:
     bounding set, ``WHOLE_SETS`` if it read all sets, ``AMBIENT`` if it asked for one in that."""
     set_changers: set[str] = field(default_factory=set)
     """Programs that changed their own capabilities: they read them for that."""
+    capable_files: dict[CapableFile, None] = field(default_factory=dict)
     refusals: Counter[RawRefusal] = field(default_factory=Counter)
 
     def own_set_readers(self, last_cap: int) -> tuple[tuple[str, CapSet], ...]:

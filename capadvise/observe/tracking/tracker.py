@@ -327,6 +327,8 @@ class Tracker:
             return
         if len(self._refused) < _DISTINCT_PIDS:
             self._refused[pid] = task.scope
+        if (call, code, entered, denied) == ("execve", errno.EPERM, True, ()):
+            self._implied.exec_refused(pid, task)
         refusals, uid = task.scope.refusals, task.uids.effective
         raw = RawRefusal(call, code, task.program, uid, entered, denied, task.nested)
         if raw not in refusals and len(refusals) >= _DISTINCT_REFUSALS:

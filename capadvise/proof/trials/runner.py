@@ -271,6 +271,7 @@ def _outcome(raw: dict[str, Any], job: Job) -> TrialOutcome:
     kept = [item["kept"] for one in raw["recordings"] for item in one["fixed_capsets"]]
     seen = {name: _as_tuples(value) for name, value in raw["observed"].items()}
     credentials, granted = seen.pop("credentials"), seen.pop("granted")
+    kept += [item["caps"] for one in raw["recordings"] for item in one["capable_files"]]
     return TrialOutcome(
         passed=raw["passed"],
         why=raw["why"],

@@ -34,12 +34,12 @@ from capadvise.kernel.process_tree import kill_descendants, reap_all
 from capadvise.kernel.scratch import unmount
 from capadvise.model.caps import Cap
 from capadvise.model.errors import CapadviseError
-from capadvise.model.recording import Recording
+from capadvise.model.recording import CapableFile, Recording
 from capadvise.observe.supervise.command import Command, give
 from capadvise.observe.supervise.observation import Observation
 from capadvise.observe.supervise.record import observe
 from capadvise.proof.trials.groups import numbers, of_refused_files
-from capadvise.proof.trials.isolation import file_systems, isolate
+from capadvise.proof.trials.isolation import file_systems, isolate, make_void
 from capadvise.proof.trials.left import Left, OwnFolder, left_by, left_by_containers, own_folder
 from capadvise.proof.trials.rounds import RoundResult, run_rounds
 from capadvise.proof.trials.stages import SO_FAR, serve
@@ -148,6 +148,9 @@ def trial(plan: dict[str, Any], top: Path, tell: Tell, undone: list[Apart[Any]])
     shell(plan["setup"], top, "setup", 60, needed=True)
     if plan["user"] and not plan["cwd"]:
         give(work, plan["user"])  # the set-up may have created this user
+    if plan["isolation"] not in _ELSEWHERE:
+        for path in plan["uncapped"]:
+            make_void(path.replace("$W", str(work), 1))
     if plan["isolation"] in _ELSEWHERE:
         _trial_elsewhere(plan, top, tell, undone, began)
     else:
@@ -294,7 +297,10 @@ def _result(
     if not last.passed:
         _require_room(top, Path.cwd(), Path("/tmp"))
     act = "restart" if last.failed_at == "start" and len(rounds) > 1 else last.failed_at
-    recordings = [recording for one in rounds for recording in one.recordings] + [*more]
+    recordings = [
+        replace(one, capable_files=tuple(_with_own_name(top, file) for file in one.capable_files))
+        for one in (*(recording for one in rounds for recording in one.recordings), *more)
+    ]
     posture = rounds[0].observation.posture
     return {
         "passed": last.passed,
@@ -361,6 +367,10 @@ def _with_own_names(top: Path, text: str) -> str:
     for folder, name in ((top / "w", "$W"), (top / "home", "$HOME"), (top, "$TRIAL")):
         text = text.replace(str(folder), name)
     return text
+
+
+def _with_own_name(top: Path, file: CapableFile) -> CapableFile:
+    return replace(file, path=_with_own_names(top, file.path))
 
 
 def _printed(plan: dict[str, Any], top: Path, last: RoundResult) -> list[tuple[str, list[str]]]:

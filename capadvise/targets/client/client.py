@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from capadvise.model.errors import CannotObserve, CapadviseError
@@ -102,6 +103,14 @@ class Client:
         except EngineError as error:
             why = f"the image {image} is not there and cannot be pulled: {error}"
             raise EngineError(why) from None
+
+    def copy_of(self, image: str, path: str, to: Path, label: str) -> None:
+        """Copy a file of an image. Raises EngineError if it is not there."""
+        held = self.call("create", f"--label={label}", image, "true").split()[-1]
+        try:
+            self.call("cp", "-a", f"{held}:{path}", str(to))
+        finally:
+            self.remove_all([held])
 
     def logs(self, container: str) -> tuple[str, str]:
         """The last lines of its output and its errors. Raises EngineError if there is no log."""

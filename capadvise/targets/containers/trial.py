@@ -14,6 +14,7 @@ from typing import Any
 from capadvise.config.run.pflag import Option
 from capadvise.judgement.differences import CHANGED
 from capadvise.kernel import procfs
+from capadvise.kernel.folders import copy_plain
 from capadvise.kernel.posture.mounts import Mount, parse_mounts
 from capadvise.model.caps import Cap, CapSet
 from capadvise.model.companion import CompanionKind
@@ -272,6 +273,27 @@ def _flags(plan: dict[str, Any]) -> list[CompanionKind]:
     return [kind for kind in grant.FLAGS if plan[kind.value]]
 
 
+def _programs(
+    client: Client, image: str | None, plan: dict[str, Any], top: Path, label: str
+) -> list[tuple[str, str]]:
+    """The mounts of program files without their file capabilities: ``source=…``, ``target=…``."""
+    mounts = []
+    for number, path in enumerate(plan["uncapped"] if image else ()):
+        with suppress(EngineError):  # it is not in the image
+            client.copy_of(image or "", path, top / "copied", label)
+            copy_plain(str(top / "copied"), copy := top / f"uncapped{number}")
+            mounts.append((f"source={copy}", f"target={path}"))
+    return mounts
+
+
+def _as_option(mount: tuple[str, str]) -> Option:
+    return Option("mount", ",".join(["type=bind", *mount, "readonly"]))
+
+
+def _as_volume(mount: tuple[str, str]) -> dict[str, Any]:
+    return {"type": "bind", "read_only": True, **dict(word.split("=", 1) for word in mount)}
+
+
 def _start(
     invocation: Invocation, client: Client, plan: dict[str, Any], top: Path, data: TrialData
 ) -> Start:
@@ -284,6 +306,8 @@ def _start(
         options += [Option("sysctl", setting) for setting in plan["settings"]]
         given = [option for option in invocation.options if option.name == "publish"]
         published = beside.options(given, ports, local=True)
+        programs = _programs(client, invocation.image, plan, top, label)
+        options += map(_as_option, programs)
         ours = grant.tried(invocation, caps, top.name, label, [*options, *published], _flags(plan))
         return Start(invocation, client, ours.argv(), label, ports=tuple(ports.changed.items()))
     service = plan["service"]
@@ -299,6 +323,8 @@ def _start(
         for name, one in resolved["services"].items()
     }
     services[service] |= beside.published(resolved["services"][service], ports, local=True)
+    programs = _programs(client, services[service]["image"], plan, top, label)
+    services[service]["volumes"] += map(_as_volume, programs)
     changed = volumes.of_project({**resolved, "services": services}, reuse=reuse)
     if InPlace.of(client).of_project(resolved["name"]):
         changed = beside.on_own_networks(changed)

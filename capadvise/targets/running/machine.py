@@ -30,11 +30,18 @@ from capadvise.judgement.watched import (
     empty_context,
     judged,
 )
-from capadvise.kernel import own_caps, procfs, syscalls
+from capadvise.kernel import executables, own_caps, procfs, syscalls
 from capadvise.kernel.syscalls import signature, signed
 from capadvise.model.caps import Cap, from_mask
 from capadvise.model.errors import CannotObserve, CapadviseError
-from capadvise.model.recording import UNKNOWN_CALL, Check, Namespace, RefusedBy, Told
+from capadvise.model.recording import (
+    UNKNOWN_CALL,
+    CapableFile,
+    Check,
+    Namespace,
+    RefusedBy,
+    Told,
+)
 from capadvise.model.target import UNIT_KINDS
 from capadvise.observe.audit.denials import Denial, denials, sends_signal
 from capadvise.observe.audit.live import AuditListener
@@ -225,7 +232,9 @@ class CallReader:
         arguments = syscalls.arguments(name, first.arguments, uids, gids)
         if first.cap is None:
             error = errno.errorcode.get(first.error, "EPERM") if first.error else "SIGSYS"
-            return replace(self._seen(first, name), errno=error, entered=not first.filtered)
+            seen = replace(self._seen(first, name), errno=error, entered=not first.filtered)
+            executes = (name, error, seen.entered) == ("execve", "EPERM", True)
+            return replace(seen, files=_refused_file(first)) if executes else seen
         checks = tuple(
             Check(
                 id=number,
@@ -285,6 +294,20 @@ class CallReader:
             told=Told(denial.by, denial.evidence),
             noted=not denial.refused,
         )
+
+
+def _refused_file(denial: RefusedCheck) -> tuple[CapableFile, ...]:
+    """The file that the process wanted to execute, if it has file capabilities that the bounding
+    set lacks. Once the process is gone, only a path of this machine's own finds it."""
+    path = os.fsdecode(denial.pointed.partition(b"\0")[0])
+    own = ["/proc/self"] if path.startswith("/") and not denial.relation else []
+    handle, _ = executables.open_named(path, [f"/proc/{denial.process}", *own])
+    if handle is None:
+        return ()
+    gain = executables.gain_of(handle, in_user_namespace=bool(denial.relation))
+    os.close(handle)
+    lacked = gain.demanded - from_mask(denial.bounding)
+    return (CapableFile(gain.path, gain.demanded, denial.program),) if lacked else ()
 
 
 def _call_of(denial: RefusedCheck) -> tuple[object, ...]:

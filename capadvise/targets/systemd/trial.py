@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from capadvise.judgement.hardening import NO_NEW_PRIVILEGES
+from capadvise.kernel.folders import copy_plain
 from capadvise.model.caps import Cap
 from capadvise.model.errors import BadInput
 from capadvise.observe.supervise.command import Command
@@ -70,6 +71,10 @@ def unit_trial(plan: dict[str, Any], top: Path, out: Path, err: Path) -> Iterato
     safety.require_restartable(unit)
     caps = frozenset(Cap.parse(name) for name in plan["caps"])
     lines = [*plan["options"], *([NO_NEW_PRIVILEGES] if plan["no_new_privs"] else ())]
+    for number, path in enumerate(plan["uncapped"]):
+        with suppress(OSError):  # it is in a root folder of the unit's own
+            copy_plain(path, copy := top / f"uncapped{number}")
+            lines.append(f"BindReadOnlyPaths={copy}:{path}")
     with changed(change_of(unit), drop_in.for_trial(unit, caps, lines)):
         if plan["options"]:
             plan["exposure"] = manager.exposure(unit.name)

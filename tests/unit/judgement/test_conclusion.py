@@ -342,7 +342,13 @@ def test_a_set_that_passed_beside_a_sysctl_is_a_set_to_choose() -> None:
     report = replace(report, proven=more)
     document = dump(report, CATALOG)
     schema.report().validate(document)
-    nothing = {"sysctls": {}, "groups": [], "keys": {}, "seccomp": None}
+    nothing = {
+        "without_file_capabilities": [],
+        "sysctls": {},
+        "groups": [],
+        "keys": {},
+        "seccomp": None,
+    }
     assert [one["with"] for one in document["conclusion"]["also_passed"]] == [
         nothing | {"groups": ["adm", "shadow"]},
         nothing | {"sysctls": {"net.ipv4.ip_unprivileged_port_start": "0"}},

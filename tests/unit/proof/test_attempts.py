@@ -85,7 +85,7 @@ def test_a_group_in_the_place_of_a_capability_is_tried() -> None:
 
     known = proposal("DAC_OVERRIDE CHOWN")
     fake = KnownWorkload(needing("DAC_OVERRIDE CHOWN"), with_beside=run_trial)
-    of_adm = (Cap.parse("DAC_OVERRIDE"), Companion.of_groups(["adm"]))
+    of_adm = (caps("DAC_OVERRIDE"), Companion.of_groups(["adm"]))
     beside = Beside(find=lambda _: [of_adm])
     proven = search(fake, known, beside=beside)
     assert asked == [(caps("CHOWN"), "group=adm")]

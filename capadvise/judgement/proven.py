@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from capadvise.judgement import remediation
@@ -202,16 +202,7 @@ def _without_doubt(need: Need, proven: Proven) -> Need:
 def _lost(proposal: Proposal, proven: Proven, minimal: CapSet) -> dict[Cap, tuple[str, ...]]:
     """Collect what was lost without each capability outside of the minimal set, or that its removal
     failed. A capability that was never removed alone gets the losses of the empty set."""
-    losses: dict[tuple[Cap, CapSet], tuple[str, ...]] = {}
-    removed = [(one.without, one) for one in proven.trials if one.without is not None]
-    for cap, trial in removed:
-        alone = proposal.recommended <= trial.caps | {cap}
-        told = not trial.instead or (alone and not trial.beside)
-        if cap not in minimal and told:
-            fails = _FAILS_ALONE if alone else _FAILS_TOO
-            why = trial.differences
-            sentences = why if trial.passed else (f"{fails}: {examples(why)}",)
-            losses[cap, trial.caps] = sentences  # a repeat replaces the first result
+    losses = dict(_removals(proposal, proven, minimal))  # a repeat replaces the first result
     lost: dict[Cap, tuple[str, ...]] = {}
     for (cap, _), sentences in losses.items():
         lost[cap] = lost.get(cap) or sentences
@@ -220,6 +211,20 @@ def _lost(proposal: Proposal, proven: Proven, minimal: CapSet) -> dict[Cap, tupl
     if empty is not None and len(untold) == 1:
         lost |= dict.fromkeys(untold, empty.differences)
     return lost
+
+
+def _removals(
+    proposal: Proposal, proven: Proven, minimal: CapSet
+) -> Iterator[tuple[tuple[Cap, CapSet], tuple[str, ...]]]:
+    """The losses of each removal, by capability and remaining set."""
+    for trial in proven.trials:
+        cap, why = trial.without, trial.differences
+        if cap is None or cap in minimal or trial.beside:
+            continue
+        alone = proposal.recommended <= trial.caps | {cap}
+        if alone or not trial.instead:
+            fails = _FAILS_ALONE if alone else _FAILS_TOO
+            yield (cap, trial.caps), why if trial.passed else (f"{fails}: {examples(why)}",)
 
 
 _FAILS_TOO = "with the others also removed, the workload fails"

@@ -99,11 +99,11 @@ def isolate(
 
 def file_systems() -> dict[str, str]:
     """The writable file systems with files: by device, the place of the topmost mount."""
-    found = dict[str, str]()
+    places = dict[str, str]()
     for mount in _mounts():
         if not (mount.read_only or mount.type in _KERNELS_OWN):
-            found.setdefault(mount.device, mount.target)
-    return found
+            places.setdefault(mount.device, mount.target)
+    return places
 
 
 def _covered(fresh: list[str], here: str | None, emptied: list[str]) -> list[str]:

@@ -76,3 +76,15 @@ def test_an_ordinary_user_who_binds_a_low_port(engine: str, tmp_path: Path) -> N
         done = call(*start, *user, closed, *given, BOX, *BIND)
         assert (done.stdout == "works\n") is works, done.stderr
     assert any(PORTS in flag for flag in flags) is (engine == "docker")
+
+
+@pytest.mark.parametrize("engine", CLIENTS)
+def test_what_the_runtime_reads_of_its_own_sets_is_no_doubt_about_the_container(
+    engine: str, tmp_path: Path
+) -> None:
+    """runc reads /proc/self/status in the process that becomes the container's first one."""
+    words = ("run", "--rm", "--network=none", BOX)
+    seen = record(tmp_path / "report.json", *CLIENTS[engine], *words, "true")
+    assert seen.report["conclusion"]["doubts"] == [], seen.stderr
+    reads = record(tmp_path / "r.json", *CLIENTS[engine], *words, "cat", "/proc/self/status")
+    assert [doubt["cap"] for doubt in reads.report["conclusion"]["doubts"]] == [None]

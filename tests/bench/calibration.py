@@ -24,6 +24,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -95,14 +96,13 @@ def recorded(program: OddProgram) -> Answer | None:
     return None
 
 
-def judge_odd(program: OddProgram) -> tuple[Answer | None, JudgedSet | None]:
+def judge_odd(known: Known, program: OddProgram) -> tuple[Answer | None, JudgedSet | None]:
     """The answer, and the set that had to be tried for it."""
     try:
         answer = recorded(program)
         if answer is None:
             return None, None
-        known, tried = Known.load(), None
-        minimal, caps = known.minimal[program.name], list(answer.recommended)
+        minimal, caps, tried = known.minimal[program.name], list(answer.recommended), None
         words = " ".join(caps)
         if caps == minimal:
             excess: list[str] | None = []
@@ -122,13 +122,11 @@ def odd_answers(names: Iterable[str], jobs: int) -> Iterator[Answer]:
     known = Known.load()
     programs = [program for program in by_name(names) if program.name in known.minimal]
     with ProcessPoolExecutor(jobs) as pool:
-        for answer, tried in pool.map(judge_odd, programs):
+        for answer, tried in pool.map(partial(judge_odd, known), programs):
             if tried is not None:
-                known.judged.setdefault(tried.name, {})[" ".join(tried.caps)] = tried.excess
+                Known.add(Known({}, {tried.name: {" ".join(tried.caps): tried.excess}}))
             if answer is not None:
                 yield answer
-    if any(program.name in known.judged for program in programs):
-        known.save()
 
 
 def workload_answers(oracle: str, names: Iterable[str], jobs: int) -> Iterator[Answer]:

@@ -274,9 +274,16 @@ class Known:
         """From the file."""
         return cls(**json.loads(FILE.read_text()))
 
-    def save(self) -> None:
-        """Into the file."""
-        FILE.write_text(json.dumps(asdict(self), indent=1, sort_keys=True) + "\n")
+    @classmethod
+    def add(cls, found: Known) -> None:
+        """Put further sets into the file, which another search may have changed."""
+        whole = cls.load()
+        whole.minimal |= found.minimal
+        for name, sets in found.judged.items():
+            whole.judged[name] = whole.judged.get(name, {}) | sets
+        new = FILE.with_suffix(".new")
+        new.write_text(json.dumps(asdict(whole), indent=1, sort_keys=True) + "\n")
+        new.rename(FILE)
 
 
 def by_name(names: Iterable[str]) -> list[OddProgram]:
@@ -308,11 +315,8 @@ def main() -> None:
     with ProcessPoolExecutor(args.jobs) as pool:
         for name, caps, why in pool.map(search, todo):
             print(f"{name:24} {caps or why or 'none'}", flush=True)
-            known.minimal.pop(name, None)
-            known.judged.pop(name, None)
             if caps is not None:
-                known.minimal[name] = caps
-            known.save()
+                Known.add(Known({name: caps}, {}))
 
 
 if __name__ == "__main__":

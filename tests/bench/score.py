@@ -34,8 +34,8 @@ ALONE = ["env", "CAPADVISE_OBSERVER=retry"] * ("--alone" in sys.argv)
 CAPADVISE = Path(sys.executable).with_name("capadvise")
 
 
-def recommend(oracle: str, name: str, folder: Path) -> list[str] | None:
-    """The recommended set for one workload; None when capadvise gave no report."""
+def record(oracle: str, name: str, folder: Path) -> dict[str, Any] | None:
+    """The report on one workload; None when capadvise gave none."""
     report = folder / f"{name}.json"
     tool = [*ALONE, str(CAPADVISE), "run", "-q", *RETRY, "-o", str(report)]
     done = subprocess.run(
@@ -46,7 +46,14 @@ def recommend(oracle: str, name: str, folder: Path) -> list[str] | None:
     if not report.exists():
         print(f"{name}: no report: {done.stderr.strip()[-300:]}", file=sys.stderr)
         return None
-    answer = json.loads(report.read_text())
+    return dict(json.loads(report.read_text()))
+
+
+def recommend(oracle: str, name: str, folder: Path) -> list[str] | None:
+    """The recommended set for one workload; None when capadvise gave no report."""
+    answer = record(oracle, name, folder)
+    if answer is None:
+        return None
     unknown = {
         (check["cap"], *check["site"][:3])
         for need in answer["needs"]
@@ -108,6 +115,14 @@ def decide_again(report: dict[str, Any]) -> int:
     return len(decide_all(recordings, default()).recommended)
 
 
+def names_of(oracle: str) -> list[str]:
+    """The names of an oracle's workloads."""
+    listing = subprocess.run(
+        [sys.executable, oracle, "list"], capture_output=True, text=True, check=True
+    )
+    return [line.split()[0] for line in listing.stdout.splitlines()]
+
+
 def judge(oracle: str, answers: dict[str, list[str]], folder: Path) -> None:
     """Let the oracle judge sets by trial."""
     if not answers:
@@ -129,11 +144,7 @@ def main() -> None:
         sets = Path(words[at + 1])
         del words[at : at + 2]
     oracle, *names = [word for word in words if not word.startswith("-")]
-    if not names:
-        listing = subprocess.run(
-            [sys.executable, oracle, "list"], capture_output=True, text=True, check=True
-        )
-        names = [line.split()[0] for line in listing.stdout.splitlines()]
+    names = names or names_of(oracle)
     with tempfile.TemporaryDirectory() as scratch:
         if with_trials:
             score_proofs(oracle, names, Path(scratch))

@@ -129,20 +129,53 @@ def run(program: OddProgram, prefix: Sequence[str], *, tool: bool = False) -> Ou
     return Outcome(answer["passed"], answer["output"])
 
 
+def _environment(folder: Path, work: Path) -> dict[str, str]:
+    return {
+        "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "HOME": str(folder),
+        "LANG": "C.UTF-8",
+        "W": str(work),
+        "N": f"o{folder.name.removeprefix('odd-')}",
+    }
+
+
+def _status(
+    program: OddProgram,
+    argv: Sequence[str],
+    place: tuple[Path, dict[str, str], Path],
+    *,
+    tool: bool,
+) -> int | None:
+    """Its exit status; None if it had no end in its time. ``place``: its folder, its environment
+    and the file of its output."""
+    work, env, output = place
+    status: int | None = None
+    with open(output, "w") as log:
+        command = subprocess.Popen(
+            argv,
+            cwd=work,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+        if program.stop_after is not None and not tool:
+            with suppress(subprocess.TimeoutExpired):
+                status = command.wait(program.stop_after)
+            command.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            status = command.wait(LIMIT * (3 if tool else 1))
+    return status
+
+
 def _staged(
     program: OddProgram, prefix: Sequence[str], folder: Path, *, tool: bool
 ) -> dict[str, object]:
     work = folder / "w"
     work.mkdir()
     folder.chmod(0o755)
-    number = folder.name.removeprefix("odd-")
-    env = {
-        "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-        "HOME": str(folder),
-        "LANG": "C.UTF-8",
-        "W": str(work),
-        "N": f"o{number}",
-    }
+    env = _environment(folder, work)
     ready, go = os.pipe(), os.pipe()
     script = STAGE.format(setup=program.setup, check=program.check)
 
@@ -171,24 +204,7 @@ def _staged(
             return {"broken": f"setup: {log.read()[-500:]}"}
     inside = ["nsenter", "-t", str(stage.pid), "-m", "-n", "-i", "-u", f"--wdns={work}", "--"]
     output = folder / "output"
-    with open(output, "w") as log:
-        command = subprocess.Popen(
-            [*inside, *prefix, *program.argv],
-            cwd=work,
-            env=env,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-        limit = LIMIT * (3 if tool else 1)
-        status: int | None = None
-        if program.stop_after is not None and not tool:
-            with suppress(subprocess.TimeoutExpired):
-                status = command.wait(program.stop_after)
-            command.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            status = command.wait(limit)
+    status = _status(program, [*inside, *prefix, *program.argv], (work, env, output), tool=tool)
     os.write(go[1], b"\n")
     os.close(go[1])
     checked = stage.wait(LIMIT)

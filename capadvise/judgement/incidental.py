@@ -24,6 +24,7 @@ _BLKFLSBUF = 0x1261
 """linux/fs.h"""
 _COMM = 15
 """The length of a program's name in its process: TASK_COMM_LEN of linux/sched.h."""
+_READS_LINKS = ("readlink", "readlinkat")
 _OWNERS = "without it, only the owners of some sockets are missing in the list"
 _SETS_UP_NETWORKS = ("ioctl", "sendto", "sendmsg")
 
@@ -203,12 +204,13 @@ def looks_at_chosen(check: Check, context: Context) -> bool:
 def may_seek_one(check: Check, context: Context) -> str | None:
     """Return why a program that goes through all processes probably does without a look into them;
     None if it looks into so many that it wants none of them in particular. Some find a process by
-    its name, and then read its environment or its folder: that is a look or two."""
+    its name, and then read its environment or its folder: that is a look or two. Others find it by
+    its program file or its folder (pidof, start-stop-daemon): they follow a link of each."""
     if check.program in context.proc.socket_listers:
         return _OWNERS
     if check.cap == _PERFMON or context.signs.shows(Sign.RESTRICTED_SETTINGS, check.site):
         return None
-    if check.program not in context.proc.few_lookers:
+    if check.program not in context.proc.few_lookers and check.syscall not in _READS_LINKS:
         return None
     return "it lists all processes, and programs that do usually look for none in particular"
 

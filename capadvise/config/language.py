@@ -140,6 +140,8 @@ class Language:
     engine of the target."""
     for_command: bool = False
     """Its output starts or changes the recorded program: a set alone is not enough."""
+    reads: tuple[str, ...] = ()
+    """Keys that name files which its consumer reads with a file."""
     lines: str = ""
     """Lines to paste into a file; ``{short}``, ``{full}`` and ``{json}`` are the capabilities, the
     last ones in quotes."""

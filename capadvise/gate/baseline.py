@@ -39,7 +39,7 @@ class ReportFolder:
     def report(self, path: Path) -> Report:
         """Load one of the reports. Raises BadInput for a file that is no report."""
         if path not in self._reports:
-            self._reports[path] = load(path, self.catalog)
+            self._reports[path] = load(path, self.catalog, named=self.single)
         return self._reports[path]
 
     def of(self, declared: Declared) -> Path | None:

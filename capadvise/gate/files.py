@@ -20,12 +20,10 @@ from capadvise.config.patched import Patched
 from capadvise.config.snippet import Snippet
 from capadvise.model.errors import BadInput, CannotPatch
 from capadvise.model.escape import printable
-from capadvise.model.input_file import content, opened
+from capadvise.model.input_file import MAX_BYTES, content
 from capadvise.report.save import folder_of
 
 _CONTAINER_NAME = re.compile(r"^[ \t]*ContainerName[ \t]*=[ \t]*(\S+)[ \t]*$", re.MULTILINE)
-MAX_BYTES = 16 << 20
-"""Nobody maintains a larger file by hand."""
 _CONTEXT = 3
 _MAX_CHANGES = 400
 """Above this many differing lines, the search for the fewest would take too long."""
@@ -95,10 +93,7 @@ def plan(
 
 def _read(path: Path, *, new: bool) -> bytes | None:
     try:
-        with opened(path) as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise BadInput(f"{path}: not a regular file", hint="--output writes a new file")
-            data = file.read(MAX_BYTES + 1)
+        return content(path, MAX_BYTES, pipes=False)
     except FileNotFoundError as error:
         if new and path.suffix == ".conf":
             return None
@@ -106,9 +101,6 @@ def _read(path: Path, *, new: bool) -> bytes | None:
         raise BadInput(f"{path}: {error.strerror}", hint=hint) from error
     except OSError as error:
         raise BadInput(f"{path}: {error.strerror}") from error
-    if len(data) > MAX_BYTES:
-        raise BadInput(f"{path}: larger than {MAX_BYTES >> 20} MiB: too large to patch")
-    return data
 
 
 def _check_name(path: Path, service: str | None, text: str) -> None:

@@ -28,10 +28,8 @@ from capadvise.gate.accepting import Acceptance, comments
 from capadvise.gate.finding import Reached
 from capadvise.gate.outcome import Remark, Resolver, Source, Unusable
 from capadvise.model.errors import BadInput
-from capadvise.model.input_file import content
+from capadvise.model.input_file import text as text_of
 
-MAX_CHARACTERS = 16 << 20
-"""A larger file is no configuration."""
 _OF_STDIN = "standard input is YAML or JSON; units and quadlets are recognised by name"
 
 
@@ -66,7 +64,7 @@ class _Read:
             return
         self.seen.add(known)
         try:
-            text = read_text(path)
+            text = read_text(path, named=not in_folder)
             language = self._language(path, text, in_folder=in_folder)
             more: list[str] = []
             if language is not None:
@@ -256,18 +254,10 @@ def _in(path: str, text: str) -> Iterator[None]:
         raise BadInput(f"{path}: {error}", hint=error.hint or template_hint(text)) from error
 
 
-def read_text(path: str) -> str:
-    """Read a file and keep its line ends: some readers take a lone carriage return for one."""
-    try:
-        data = content(sys.stdin.fileno() if path == STDIN else path, 4 * MAX_CHARACTERS)
-        text = data.decode("utf-8-sig")
-    except OSError as error:
-        raise BadInput(f"{path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise BadInput(f"{path}: not UTF-8") from error
-    if len(text) > MAX_CHARACTERS:
-        raise BadInput(f"{path}: too large for a configuration")
-    return text
+def read_text(path: str, *, named: bool = False) -> str:
+    """Read a file and keep its line ends: some readers take a lone carriage return for one.
+    ``named``: by the user, who may mean a pipe."""
+    return text_of(sys.stdin.fileno() if path == STDIN else path, pipes=named)
 
 
 # ---------------------------------------------------------- files and folders

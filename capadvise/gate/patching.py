@@ -20,6 +20,7 @@ from capadvise.judgement.conclusion import ADDS_ONLY, standing_of
 from capadvise.judgement.harm import ambient_refused
 from capadvise.judgement.identity import differs, other_user
 from capadvise.judgement.report import Report
+from capadvise.model import input_file
 from capadvise.model.caps import CapSet
 from capadvise.model.errors import BadInput, CannotPatch
 from capadvise.model.escape import printable
@@ -165,7 +166,7 @@ def _declared(change: Change, language: Language) -> Declared | None:
         own = str(beside) if beside.is_file() else unit_file(name, UNIT_PATH) if known else None
         if own is None:
             return Declared("") if language.judged_by.on_host else None
-        texts.insert(0, Path(own).read_text(encoding="utf-8", errors="replace"))
+        texts.insert(0, input_file.text(own))
         (declared,) = language.read_together(texts, own)
         return declared
     return _service(language.read(texts[0]), change.patched.service) if texts else None

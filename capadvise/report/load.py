@@ -45,10 +45,11 @@ _T = TypeVar("_T")
 _R = TypeVar("_R", RefusedCall, AuditDenial)
 
 
-def load(path: Path, catalog: Catalog) -> Report:
-    """Read a report. Raises BadInput, naming the file and the place, for anything else."""
+def load(path: Path, catalog: Catalog, *, named: bool = True) -> Report:
+    """Read a report. ``named``: by the user, so it may be a pipe. Raises BadInput, naming the file
+    and the place, for anything else."""
     try:
-        data = content(path, MAX_BYTES)
+        data = content(path, MAX_BYTES, pipes=named)
     except IsADirectoryError as error:
         raise BadInput(f"{path}: a folder", hint=_inside(path)) from error
     except OSError as error:
@@ -58,8 +59,6 @@ def load(path: Path, catalog: Catalog) -> Report:
 
 def parsed(data: bytes, path: Path, catalog: Catalog) -> Report:
     """A report from the bytes of its file. Raises as ``load`` does."""
-    if len(data) > MAX_BYTES:
-        raise BadInput(f"{path}: larger than {MAX_BYTES >> 20} MiB: too large for a report")
     try:
         raw = json.loads(data.decode())
     except (ValueError, RecursionError) as error:

@@ -7,24 +7,51 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
+from capadvise.config import host_paths
+from capadvise.config.kubernetes.files import CHARTS
 from capadvise.config.language import Language
 from capadvise.config.units.names import QUADLETS
+from capadvise.config.yaml.reader import texts_below
+from capadvise.model import input_file
 from capadvise.model.errors import BadInput
-from capadvise.targets.client.answer import NoAnswer, TooLate, answer_of
+from capadvise.targets.client.answer import MEMORY, NoAnswer, TooLate, answer_of
 
 SECONDS = 30.0
 """Time limit for one answer: these programs only read files."""
-MAX_BESIDE, MAX_BYTES = 200, 1 << 20
+_MOST_FILES = 1000
+MAX_BESIDE, MOST_OF_ONE = 200, 1 << 20
 """Limits on the files beside the one in question: their number, and the size of each."""
+
+
+def check_files(paths: Sequence[str], keys: Sequence[str] = ()) -> None:
+    """Read, within our limits, what a consumer reads without any: these files, and those that they
+    name, below these keys or, without keys, anywhere. Raises BadInput for one that is not a regular
+    file, or too large."""
+    todo = list(paths)
+    for path in todo:  # it grows
+        names: list[str] = [".env"]
+        if os.path.isdir(path):
+            folders, names = [path], list(CHARTS)
+        else:
+            folders = [os.path.dirname(path), os.path.dirname(paths[0])]
+            data = input_file.content(path, input_file.MAX_BYTES, pipes=False)
+            with suppress(BadInput):
+                said = texts_below(data.decode(errors="replace"), keys)
+                names += map(host_paths.expand_variables, said)
+        places = (os.path.normpath(os.path.join(folder, x)) for folder in folders for x in names)
+        new = [x for x in dict.fromkeys(places) if x not in todo and os.path.exists(x)]
+        todo += new[: _MOST_FILES - len(todo)]
 
 
 def ask(language: Language, paths: Sequence[str], texts: Sequence[str]) -> str | None:
     """The answer about a file, or a unit and its drop-ins, with these texts instead of the
     files'."""
     command = language.command
+    if command is not None and not command.beside:
+        check_files(paths, language.reads)
     files = _around(paths, texts) if command is not None and command.beside else {}
     place = Path(paths[0])
     return ask_about(language, place.name, files, text=texts[0], folder=str(place.resolve().parent))
@@ -77,15 +104,17 @@ def _around(paths: Sequence[str], texts: Sequence[str]) -> dict[str, str]:
     files = {os.path.relpath(path, folder): text for path, text in zip(paths, texts, strict=True)}
     beside = [each for each in sorted(folder.iterdir()) if each.suffix in QUADLETS]
     for other in beside[:MAX_BESIDE]:
-        if other.name not in files and other.is_file() and other.stat().st_size < MAX_BYTES:
-            files[other.name] = other.read_text(encoding="utf-8", errors="replace")
+        if other.name not in files and not other.is_dir():
+            with suppress(BadInput):  # podman passes over it, too
+                files[other.name] = input_file.text(other, MOST_OF_ONE)
     return files
 
 
 def rendered(path: str, argv: Sequence[str]) -> str:
     """Render a kustomization or a chart with a tool. Raises BadInput if the tool refuses it."""
+    check_files([path])
     try:
-        return answer_of(argv, argv[0], SECONDS).stdout
+        return answer_of(argv, argv[0], SECONDS, memory=MEMORY).stdout
     except NoAnswer as error:
         raise BadInput(f"{path}: {error}") from error
 
@@ -109,7 +138,11 @@ def _output(
         return None
     try:
         return answer_of(
-            argv, argv[0], SECONDS, given=given, folder=folder, environment=environment
+            *(argv, argv[0], SECONDS),
+            given=given,
+            folder=folder,
+            environment=environment,
+            memory=MEMORY,
         ).stdout
     except TooLate as error:
         raise BadInput(str(error)) from error

@@ -18,6 +18,7 @@ from capadvise.gate.installed import UNIT_PATH, unit_file
 from capadvise.gate.outcome import Source
 from capadvise.gate.patching import Patching, extending, patching
 from capadvise.judgement.conclusion import ADDS_ONLY, standing_of
+from capadvise.model import input_file
 from capadvise.model.errors import BadInput, CannotPatch, CapadviseError
 from capadvise.model.escape import printable
 from capadvise.workflow import ask_consumer
@@ -150,7 +151,7 @@ def _confirm_drop_in(change: Change, language: Language, snippet: Snippet) -> No
         return
     name = f"{folder.name}/{change.path.name}"
     files = {
-        unit: Path(own).read_text(encoding="utf-8", errors="replace"),
+        unit: input_file.text(own),
         name: change.patched.text.removeprefix("\ufeff"),
     }
     if said := ask_consumer.complaint(unit, files, name):

@@ -39,7 +39,9 @@ class AskingConsumers:
             return source
         from capadvise.targets.client.answer import NoAnswer
         from capadvise.targets.containers.compose import resolved
+        from capadvise.workflow.ask_consumer import check_files
 
+        check_files(source.paths, source.language.reads)
         files, why = ", ".join(source.paths), ""
         for variables in (True, False):
             try:

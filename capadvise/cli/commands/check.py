@@ -146,7 +146,7 @@ def _accept(
     today = date.today()
     loaded: tuple[accepting.Acceptance, ...] = ()
     if args.exceptions:
-        loaded = accepting.load(Path(args.exceptions), read_text(args.exceptions))
+        loaded = accepting.load(Path(args.exceptions), read_text(args.exceptions, named=True))
     every = (*inline, *loaded)
     findings = [finding for file in files for finding in file.findings]
     idle = tuple(accepting.left_over(findings, every, today))

@@ -47,6 +47,7 @@ COMPOSE = Language(
     has_doubles=True,
     files="capadvise.config.compose.files",
     joins=True,
+    reads=("include", "extends", "env_file", "label_file"),
     lines="cap_drop: [ALL]\ncap_add: [{short}]",
     devices="devices:",
 )

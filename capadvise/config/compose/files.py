@@ -16,7 +16,7 @@ from capadvise.config.language import UnknownFile
 from capadvise.config.yaml.reader import Documents, is_null
 from capadvise.config.yaml.tree import EMPTY, Mapping, Node, entries, target
 from capadvise.model.errors import BadInput, CapadviseError
-from capadvise.model.input_file import content
+from capadvise.model.input_file import MAX_BYTES, content
 from capadvise.model.target import Target
 
 if TYPE_CHECKING:
@@ -35,7 +35,6 @@ _SETTING = (
 )
 _MOST = 64
 """Files that are read."""
-_MOST_BYTES = 16 << 20
 
 
 def file_of(target: Target, environment: Mapping_[str, str] = os.environ) -> str | None:
@@ -84,7 +83,7 @@ def _read(folder: str, files: Iterable[str]) -> list[tuple[str, Declared]]:
     todo = list(files)
     declared: list[tuple[str, Declared]] = []
     for name in todo:  # it grows
-        source = content(Path(folder, name), _MOST_BYTES).decode()
+        source = content(Path(folder, name), MAX_BYTES).decode()
         declared += [(name, one) for one in read(source)]
         more = (os.path.join(os.path.dirname(name), one) for one in included(source))
         todo += [one for one in dict.fromkeys(more) if one not in todo][: _MOST - len(todo)]
@@ -147,7 +146,7 @@ def named_by_env(path: str) -> list[str]:
 def _named(folder: str) -> list[str]:
     """The files that ``.env`` names."""
     try:
-        data = content(Path(folder, ".env"), _MOST_BYTES)
+        data = content(Path(folder, ".env"), MAX_BYTES, pipes=False)
     except (BadInput, OSError):
         return []
     text = data.decode("utf-8-sig", errors="surrogateescape")

@@ -7,7 +7,7 @@ line: tags, keys that are no plain texts, merge keys where readers disagree abou
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -213,6 +213,17 @@ def line(node: Node) -> int:
 def wrong(node: Node, what: str, expected: str) -> BadInput:
     """The error for a value of another type."""
     return BadInput(f"line {line(node)}: {what} must be {expected}")
+
+
+def texts_below(source: str, keys: Collection[str]) -> Iterator[str]:
+    """All scalars of a text that stand below one of these keys, or anywhere if there are none.
+    Raises BadInput for what is no YAML."""
+    roots = documents(source)
+    if keys:
+        inside = [entries(node) for root in roots for node in walk(root)]
+        roots = tuple(each[key] for each in inside for key in keys if key in each)
+    every = (node for root in roots for node in walk(root))
+    return (node.value for node in every if isinstance(node, Scalar))
 
 
 def walk(node: Node) -> Iterable[Node]:

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Iterable, Mapping, Sequence
 
 from capadvise.config.compose import OFFLINE
-from capadvise.targets.client.answer import NoAnswer, answer_of
+from capadvise.targets.client.answer import MEMORY, NoAnswer, answer_of
 from capadvise.targets.client.container import PROJECT_LABEL
 
 SECONDS = 30.0
@@ -39,7 +39,7 @@ def config(
 ) -> str:
     """The JSON that ``compose [options] config`` prints. Raises NoAnswer."""
     argv = [*compose, *options, "--profile", "*", "config", "--format", "json", *more]
-    return answer_of(argv, "docker compose", SECONDS, environment=environment).stdout
+    return answer_of(argv, "docker compose", SECONDS, environment=environment, memory=MEMORY).stdout
 
 
 def installed() -> list[str]:

@@ -34,6 +34,7 @@ UNMOUNT = check("SYS_ADMIN", "ns_capable can_umount path_umount", "umount", resu
 SEGMENT = check("IPC_LOCK", "ns_capable shmctl_do_lock ksys_shmctl", "shmctl")
 APPENDED = check("FSETID", "capable setattr_should_drop_suidgid file_remove_privs_flags", "write")
 READ_LINK = check("SYS_PTRACE", LINK, "readlink", program="python3")
+THROUGH_LINK = replace(READ_LINK, syscall="openat")
 AUDIT = check("AUDIT_WRITE", "netlink_capable audit_netlink_ok audit_receive_msg", "sendto")
 SETTING = check("NET_ADMIN", "ns_capable net_ctl_permissions", "openat")
 LATE = replace(CHOWN, phase=Phase.STOP)
@@ -50,7 +51,8 @@ DOUBTFUL: list[tuple[Check, dict[str, Any], str, str]] = [
     (UNMOUNT, {}, "umount, by nginx", "failed anyway, with EINVAL"),
     (SEGMENT, {}, "shmctl, by nginx", "if it fails with EPERM"),
     (APPENDED, {}, "write, by nginx", "set-id bits"),
-    (READ_LINK, LISTED, "readlink, by python3", "lists all processes"),
+    (THROUGH_LINK, LISTED, "openat, by python3", "lists all processes"),
+    (READ_LINK, LISTED | {"proc_seekers": frozenset()}, "readlink, by python3", "none in parti"),
     (AUDIT, {}, "sendto, by nginx", "if it fails with EPERM"),
     (replace(SETTING, uid=33), {}, "openat, by nginx", "as a user other than root"),
     (LATE, {}, "chown, uid 33, by nginx", "while it was being stopped"),
@@ -85,7 +87,7 @@ CERTAIN: list[tuple[Check, dict[str, Any]]] = [
     (replace(SIGNAL_0, granted=False), {}),
     (replace(TRUSTED, ns=Namespace.CHILD), {}),
     (replace(UNMOUNT, result=-1), {"host": replace(report_of().recording.host, observer="retry")}),
-    (READ_LINK, LISTED | {"proc_seekers": frozenset()}),
+    (THROUGH_LINK, LISTED | {"proc_seekers": frozenset()}),
     (AUDIT, {"imports": frozenset({("nginx", "pam_start")})}),
 ]
 
@@ -111,8 +113,8 @@ def test_a_doubt_that_another_member_of_the_set_answers_is_none() -> None:
 
 
 def test_a_lister_is_in_doubt_where_nothing_tells_how_many_it_looked_into() -> None:
-    few = report_of(READ_LINK, proc_scanners=LISTED["proc_scanners"])
-    many = report_of(replace(READ_LINK, count=200), proc_scanners=LISTED["proc_scanners"])
+    few = report_of(THROUGH_LINK, proc_scanners=LISTED["proc_scanners"])
+    many = report_of(replace(THROUGH_LINK, count=200), proc_scanners=LISTED["proc_scanners"])
     assert few.proposal.doubts
     assert many.proposal.doubts == ()
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # `run` needs none of these, and must start quickly
     from capadvise.catalog.baselines import Baselines, Profile
     from capadvise.catalog.capabilities import Entry
     from capadvise.catalog.exposures import ExposureFact
+    from capadvise.catalog.host import Host
     from capadvise.catalog.known import Known
     from capadvise.catalog.known_index import KnownIndex
     from capadvise.catalog.syscalls import Syscalls
@@ -167,6 +168,13 @@ class Catalog:
         from capadvise.catalog.exposures import exposures_of
 
         return exposures_of(self.folder / "exposures.yaml", self._compiled["exposures"])
+
+    @cached_property
+    def host(self) -> Host:
+        """What is known of the host's files, devices and file systems."""
+        from capadvise.catalog.host import Host
+
+        return Host(self._compiled["host"])
 
     @cached_property
     def names(self) -> Mapping[str, frozenset[str]]:

@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 
 from capadvise.catalog import default
+from capadvise.config import host_paths
 from capadvise.config.consumer import capability_number
-from capadvise.config.declared import Declared, Exposure, ExposureAt
+from capadvise.config.declared import Declared, Exposure, ExposureAt, is_root
 from capadvise.config.snippet import Snippet, comment
 from capadvise.config.units.file import Assignment, Section, flag_of, parse, split, together, words
 from capadvise.config.units.names import dropped_in, unit_section
 from capadvise.config.units.names import service_name as service_name
+from capadvise.config.units.specifiers import specified
 from capadvise.judgement.harm import ambient_refused
 from capadvise.model.caps import NAMES
 from capadvise.model.errors import BadInput
@@ -71,16 +73,17 @@ def read(source: str, path: str = "") -> tuple[Declared, ...]:
     """The service of a unit or a drop-in, called ``service``: a unit's name is that of its file,
     whose kind says which section counts. A drop-in need not say anything of it."""
     unit, section = parse(source), unit_section(path)
-    return (declared(unit.all_of(section) if dropped_in(path) else unit.section(section)),)
+    whole = unit.all_of(section) if dropped_in(path) else unit.section(section)
+    return (declared(specified(whole, path), path),)
 
 
 def read_together(sources: Sequence[str], path: str) -> tuple[Declared, ...]:
     """The service of a unit, as its drop-ins, which follow it, change it."""
     units = [parse(source) for source in sources]
-    return (declared(together(units, unit_section(path))),)
+    return (declared(specified(together(units, unit_section(path)), path), path),)
 
 
-def declared(service: Section) -> Declared:
+def declared(service: Section, path: str) -> Declared:
     """The declaration of a section, or of the sections of a unit and its drop-ins together."""
     drop, add, places = _bounding(service)
     user = service.last("User")
@@ -99,7 +102,7 @@ def declared(service: Section) -> Declared:
         groups=any(map(service.values, ("Group", "SupplementaryGroups"))),
         no_new_privileges=service.flag("DynamicUser") or service.flag("NoNewPrivileges"),
         lines=(*([("user", user.line)] if user else []), *places, *named),
-        exposed=tuple(_exposed(service)),
+        exposed=(*_exposed(service), *(() if is_root(name) else _as_root(service, path))),
         withheld=tuple(_withheld(service)),
     )
 
@@ -182,11 +185,6 @@ WITHHELD = {
 }
 """Setting → what systemd takes out of the bounding set (unit_patch_contexts)."""
 _PRIVATE_USERS = ("self", "identity", "full", "managed")
-_GROUPS = {
-    **dict.fromkeys(("docker", "podman", "lxd", "incus-admin", "libvirt"), Exposure.CONTROL_SOCKET),
-    **dict.fromkeys(("disk", "kmem"), Exposure.DISK),
-}
-"""Root-equivalent groups, and what they reach."""
 
 
 def _withheld(service: Section) -> Iterator[tuple[str, str]]:
@@ -210,8 +208,78 @@ def _exposed(service: Section) -> Iterator[ExposureAt]:
     yield from _own_namespaces(service)
     for key in ("Group", "SupplementaryGroups"):
         for group, line in words(service.values(key)):
-            if group in _GROUPS:
-                yield ExposureAt(_GROUPS[group], f"{key}={group}", line)
+            if (kind := _group(group)) is not None:
+                yield ExposureAt(kind, f"{key}={group}", line)
+
+
+def _group(said: str) -> Exposure | None:
+    """What the members of a group reach. A number that no distribution gives can be any group's, as
+    can one that the name of an instance settles."""
+    host = default().host.lists
+    group = host["group-numbers"].get(said, said)
+    for kind, names in host["groups-of-root"].items():
+        if group in names:
+            return Exposure(kind)
+    return Exposure.UNKNOWN if group.isdecimal() or "%" in group else None
+
+
+_DIRECTORIES = {
+    "RuntimeDirectory": "/run",
+    "StateDirectory": "/var/lib",
+    "CacheDirectory": "/var/cache",
+    "LogsDirectory": "/var/log",
+    "ConfigurationDirectory": "/etc",
+}
+"""Setting → where systemd makes the folder, which it gives to the unit's user."""
+_FOR_ROOT = {
+    Exposure.SYSTEM_FOLDER: Exposure.ROOT_ACCESS,
+    Exposure.READABLE_FOLDER: Exposure.ROOT_ACCESS,
+}
+_FOR_ROOT |= {Exposure.HOST_KERNEL: Exposure.UNKNOWN}
+
+
+def _as_root(service: Section, path: str) -> Iterator[ExposureAt]:
+    """What systemd opens as root for a unit of another user, and folders that it gives to it."""
+    for said, place, writable, line in _opened(service):
+        for item in host_paths.mounted(place, line, writable=writable):
+            yield ExposureAt(_FOR_ROOT.get(item.kind, item.kind), said, line)
+    own = [
+        service_name(path),
+        *(each.value for each in service.values("User")),
+        *_command(service)[:1],
+    ]
+    for key, folder in _DIRECTORIES.items():
+        for word, line in words(service.values(key)):
+            for name in word.split(":")[:2]:  # a folder, and a link to it
+                for item in host_paths.mounted(f"{folder}/{name}", line, writable=True):
+                    kind = _FOR_ROOT.get(item.kind, item.kind)
+                    if kind is not Exposure.UNKNOWN or not _is_own(name, own):
+                        yield ExposureAt(kind, f"{key}={word}", line)
+
+
+def _is_own(folder: str, names: Sequence[str]) -> bool:
+    """True if a folder is called after its unit, its user or its program."""
+    first, *others = (re.sub("[^a-z]", "", x.lower()) for x in (folder.partition("/")[0], *names))
+    long = [each for each in others if min(len(each), len(first)) > 2]
+    return any(first in each or each in first for each in long)
+
+
+def _opened(service: Section) -> Iterator[tuple[str, str, bool, int]]:
+    """(setting, path, writable, line) of files that systemd opens as root."""
+    for item in service.values("OpenFile"):
+        place, _, options = item.value.partition(":")
+        writable = "read-only" not in options.split(":")[-1].split(",")
+        yield f"OpenFile={item.value}", "".join(split(place, item.line, "c")), writable, item.line
+    for key in ("StandardInput", "StandardOutput", "StandardError"):
+        for item in service.values(key)[-1:]:
+            how, _, place = item.value.partition(":")
+            if how in ("file", "append", "truncate"):
+                yield f"{key}={item.value}", place, key != "StandardInput", item.line
+    credentials = (service.values(key) for key in ("LoadCredential", "LoadCredentialEncrypted"))
+    for item in (item for each in credentials for item in each):
+        place = item.value.partition(":")[2]
+        if not place.startswith(tuple(default().host.lists["credentials"])):
+            yield f"LoadCredential={item.value}", place, False, item.line
 
 
 def _own_namespaces(service: Section) -> Iterator[ExposureAt]:

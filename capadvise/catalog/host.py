@@ -1,0 +1,101 @@
+"""What is known of the host's files, devices and file systems: ``catalog/host.yaml``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from capadvise.model import strict
+from capadvise.model.errors import BadInput
+
+HARMLESS, UNKNOWN = "harmless", "unknown"
+_DEEPEST = 8
+"""No place in the file has more parts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What reading and writing a place gives: a kind of exposure, ``harmless`` or ``unknown``."""
+
+    reading: str = UNKNOWN
+    writing: str = UNKNOWN
+    holds: str = ""
+    """The reason, for a sentence about the folder."""
+    sockets: bool = False
+    """The sockets in it are as harmless as its files."""
+
+
+class Host:
+    """The file, with its places by their parts."""
+
+    def __init__(self, raw: Mapping[str, Any]) -> None:
+        self.lists = raw
+        self._links = [(_parts(path), _parts(target)) for path, target in raw["links"].items()]
+        self._exact: dict[tuple[str, tuple[str, ...]], Place] = {}
+        self._patterns: dict[tuple[str, int], list[tuple[tuple[str, ...], Place]]] = {}
+        for group in raw["groups"]:
+            keys = ("reading", "writing", "holds", "sockets")
+            place = Place(**{key: group[key] for key in keys if key in group})
+            for which in ("places", "trees"):
+                for parts in map(_parts, group.get(which, ())):
+                    if "*" in "".join(parts) or "[" in "".join(parts):
+                        self._patterns.setdefault((which, len(parts)), []).append((parts, place))
+                    else:
+                        self._exact.setdefault((which, parts), place)
+
+    def place(self, path: str) -> tuple[Place, int]:
+        """The place that a path is or lies in, and how many parts of the path decided that."""
+        parts = _parts(path)
+        above = (parts[:depth] for depth in range(min(len(parts), _DEEPEST), 0, -1))
+        for which, each in (("places", parts), *(("trees", each) for each in above)):
+            if (place := self._at(which, each)) is not None:
+                return place, len(each)
+        return Place(), 0
+
+    def _at(self, which: str, parts: tuple[str, ...]) -> Place | None:
+        patterns = self._patterns.get((which, len(parts)), ())
+        matching = (place for pattern, place in patterns if _match(pattern, parts))
+        return self._exact.get((which, parts)) or next(matching, None)
+
+    def followed(self, path: str) -> str:
+        """A path without links and ``..``, in the order in which the kernel follows them."""
+        done: list[str] = []
+        ahead = [*reversed(_parts(path))]
+        while ahead:
+            if (part := ahead.pop()) == "..":
+                del done[-1:]
+                continue
+            done.append(part)
+            for link, target in self._links:
+                if _match(link, done):
+                    ahead += reversed(target)
+                    done = []
+        return "/" + "/".join(done)
+
+    def is_named(self, path: str, names: str) -> bool:
+        """True if the last parts of a path match one of these names."""
+        parts = _parts(path.replace("\\", "/"))
+        patterns = map(_parts, self.lists[names])
+        return any(_match(pattern, parts[-len(pattern) :]) for pattern in patterns)
+
+
+def host_of(path: Path, raw: Any) -> Any:
+    """Check the groups; ``path`` is for messages. Raises BadInput with file and line."""
+    for group in raw["groups"]:
+        optional = ("holds", "sockets", "places", "trees")
+        strict.keys(path, group, required=("reading", "writing", "why"), optional=optional)
+        places = [*group.get("places", ()), *group.get("trees", ())]
+        for wrong in (each for each in places if not each.startswith("/")):
+            raise BadInput(f"{strict.place(path, group)}: {wrong!r} does not begin with /")
+    return raw
+
+
+def _parts(path: str) -> tuple[str, ...]:
+    return tuple(part for part in path.split("/") if part not in ("", "."))
+
+
+def _match(pattern: Sequence[str], parts: Sequence[str]) -> bool:
+    return len(pattern) == len(parts) and all(map(fnmatchcase, parts, pattern))

@@ -171,7 +171,7 @@ class Catalog:
 
     @cached_property
     def host(self) -> Host:
-        """What is known of the host's files, devices and file systems."""
+        """The host's files, devices and file systems, and what they give."""
         from capadvise.catalog.host import Host
 
         return Host(self._compiled["host"])

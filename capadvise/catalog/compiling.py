@@ -19,7 +19,6 @@ from capadvise.catalog.baselines import FILES, baselines_of, profiles_of
 from capadvise.catalog.capabilities import entry_of, file_name, raw_entry
 from capadvise.catalog.compiled import digest
 from capadvise.catalog.exposures import exposures_of
-from capadvise.catalog.host import host_of
 from capadvise.catalog.signs import ImportSign, Sign
 from capadvise.catalog.sites import parse_rules, rule_of
 from capadvise.model import clone_flags, strict
@@ -42,7 +41,6 @@ def compiled(folder: Path) -> dict[str, Any]:
     closed, usual = folder / "seccomp.yaml", folder / "baselines"
     exposures, lists = folder / "exposures.yaml", folder / "names.yaml"
     texts, clients = folder / "texts.yaml", folder / "clients.yaml"
-    host = folder / "host.yaml"
     try:
         preference, raw_profiles, raw_names = map(_raw, (path, closed, lists))
         profiles_of(closed, raw_profiles)
@@ -50,7 +48,7 @@ def compiled(folder: Path) -> dict[str, Any]:
         baselines_of(usual, raw_baselines)
         raw_exposures, raw_texts, raw_clients = map(_raw, (exposures, texts, clients))
         exposures_of(exposures, raw_exposures)
-        raw_host = host_of(host, _raw(host))
+        raw_host = _raw(folder / "host.yaml")
         errnos = parse_errnos(errors, errors.read_text(encoding="utf-8"))
         signs = parse_signs(places, places.read_text(encoding="utf-8"))
         askers = parse_askers(rows_of, rows_of.read_text(encoding="utf-8"))

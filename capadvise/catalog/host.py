@@ -1,15 +1,11 @@
-"""What is known of the host's files, devices and file systems: ``catalog/host.yaml``."""
+"""The host's files, devices and file systems, and what they give: ``catalog/host.yaml``."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Any
-
-from capadvise.model import strict
-from capadvise.model.errors import BadInput
 
 HARMLESS, UNKNOWN = "harmless", "unknown"
 _DEEPEST = 8
@@ -18,7 +14,7 @@ _DEEPEST = 8
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What reading and writing a place gives: a kind of exposure, ``harmless`` or ``unknown``."""
+    """The result of reading and of writing: a kind of exposure, ``harmless`` or ``unknown``."""
 
     reading: str = UNKNOWN
     writing: str = UNKNOWN
@@ -80,17 +76,6 @@ class Host:
         parts = _parts(path.replace("\\", "/"))
         patterns = map(_parts, self.lists[names])
         return any(_match(pattern, parts[-len(pattern) :]) for pattern in patterns)
-
-
-def host_of(path: Path, raw: Any) -> Any:
-    """Check the groups; ``path`` is for messages. Raises BadInput with file and line."""
-    for group in raw["groups"]:
-        optional = ("holds", "sockets", "places", "trees")
-        strict.keys(path, group, required=("reading", "writing", "why"), optional=optional)
-        places = [*group.get("places", ()), *group.get("trees", ())]
-        for wrong in (each for each in places if not each.startswith("/")):
-            raise BadInput(f"{strict.place(path, group)}: {wrong!r} does not begin with /")
-    return raw
 
 
 def _parts(path: str) -> tuple[str, ...]:

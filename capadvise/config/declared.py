@@ -62,7 +62,7 @@ class Exposure(StrEnum):
     OPEN_CALLS = "open-calls"
     """A seccomp filter that lets through calls that the default one forbids."""
     UNKNOWN = "unknown"
-    """What no table knows: it is not judged."""
+    """In no table: it is not judged."""
     UNFILTERED = "unfiltered"
     """Without a seccomp filter."""
     UNCONFINED = "unconfined"

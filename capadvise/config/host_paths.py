@@ -1,4 +1,4 @@
-"""What a file, a device or a file system of the host gives to a service that reaches it. The facts
+"""The power that files, devices and file systems of the host give to a service. The facts
 are in ``catalog/host.yaml``: what is not known to be harmless is a finding, or not judged."""
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def device_rule(rule: str, line: int) -> Iterator[ExposureAt]:
 
 
 def numbered(kind: str, major: str, minor: str) -> Exposure | None:
-    """What the devices of these numbers give; ``*`` and nothing stand for all of them."""
+    """The exposure of devices by their numbers; ``*`` and nothing stand for all of them."""
     numbers = default().host.lists["numbers"]
     asked = (kind or "a", major or "*", minor or "*")
 

@@ -20,7 +20,7 @@ _NAMESPACES = {
 }
 _OWN_USERS = ("auto", "keep-id", "nomap")
 _ON = ("", "1", "t", "true")
-"""What Go takes for true (strconv.ParseBool), in lower case, and a word without a value."""
+"""True for Go (strconv.ParseBool), in lower case; nothing is an option without a value."""
 _CONFINED = ("container_t", "container_init_t", "container_kvm_t", "svirt_lxc_net_t", "svirt_t")
 """Types of SELinux that confine."""
 _ELSEWHERE = {

@@ -213,8 +213,8 @@ def _exposed(service: Section) -> Iterator[ExposureAt]:
 
 
 def _group(said: str) -> Exposure | None:
-    """What the members of a group reach. A number that no distribution gives can be any group's, as
-    can one that the name of an instance settles."""
+    """The exposure by a group. A number that no distribution gives can be any group's, as can one
+    that the name of an instance settles."""
     host = default().host.lists
     group = host["group-numbers"].get(said, said)
     for kind, names in host["groups-of-root"].items():
@@ -223,45 +223,31 @@ def _group(said: str) -> Exposure | None:
     return Exposure.UNKNOWN if group.isdecimal() or "%" in group else None
 
 
-_DIRECTORIES = {
-    "RuntimeDirectory": "/run",
-    "StateDirectory": "/var/lib",
-    "CacheDirectory": "/var/cache",
-    "LogsDirectory": "/var/log",
-    "ConfigurationDirectory": "/etc",
-}
-"""Setting → where systemd makes the folder, which it gives to the unit's user."""
-_FOR_ROOT = {
-    Exposure.SYSTEM_FOLDER: Exposure.ROOT_ACCESS,
-    Exposure.READABLE_FOLDER: Exposure.ROOT_ACCESS,
-}
-_FOR_ROOT |= {Exposure.HOST_KERNEL: Exposure.UNKNOWN}
-
-
 def _as_root(service: Section, path: str) -> Iterator[ExposureAt]:
-    """What systemd opens as root for a unit of another user, and folders that it gives to it."""
-    for said, place, writable, line in _opened(service):
-        for item in host_paths.mounted(place, line, writable=writable):
-            yield ExposureAt(_FOR_ROOT.get(item.kind, item.kind), said, line)
-    own = [
-        service_name(path),
-        *(each.value for each in service.values("User")),
-        *_command(service)[:1],
-    ]
-    for key, folder in _DIRECTORIES.items():
+    """The files that systemd opens as root for a unit of another user, and the folders that it
+    gives to that user. A folder that is called after the unit is its own."""
+    names = [service_name(path), *(each.value for each in service.values("User"))]
+    own = {_letters(each) for each in (*names, *_command(service)[:1])}
+    for said, place, writable, line in (*_opened(service), *_given(service)):
+        folder = _letters(f"{place}///".split("/")[3 if place.startswith("/var/") else 2])
+        long = [each for each in own if min(len(each), len(folder)) > 2]
+        is_own = any(each in folder or folder in each for each in long)
+        for kind in {item.kind for item in host_paths.mounted(place, line, writable=writable)}:
+            if kind is not Exposure.UNKNOWN or not is_own:
+                kind = kind if kind is Exposure.UNKNOWN else Exposure.ROOT_ACCESS
+                yield ExposureAt(kind, said, line)
+
+
+def _letters(name: str) -> str:
+    return re.sub("[^a-z]", "", name.lower())
+
+
+def _given(service: Section) -> Iterator[tuple[str, str, bool, int]]:
+    """(setting, path, True, line) of folders that systemd makes, and of links to these."""
+    for key, folder in default().host.lists["directories"].items():
         for word, line in words(service.values(key)):
-            for name in word.split(":")[:2]:  # a folder, and a link to it
-                for item in host_paths.mounted(f"{folder}/{name}", line, writable=True):
-                    kind = _FOR_ROOT.get(item.kind, item.kind)
-                    if kind is not Exposure.UNKNOWN or not _is_own(name, own):
-                        yield ExposureAt(kind, f"{key}={word}", line)
-
-
-def _is_own(folder: str, names: Sequence[str]) -> bool:
-    """True if a folder is called after its unit, its user or its program."""
-    first, *others = (re.sub("[^a-z]", "", x.lower()) for x in (folder.partition("/")[0], *names))
-    long = [each for each in others if min(len(each), len(first)) > 2]
-    return any(first in each or each in first for each in long)
+            for name in word.split(":")[:2]:
+                yield f"{key}={word}", f"{folder}/{name}", True, line
 
 
 def _opened(service: Section) -> Iterator[tuple[str, str, bool, int]]:

@@ -41,7 +41,7 @@ _SOURCES = (
         "%E",
         "%t",
         "%t/docker.sock",
-        "%C/../lib/dpkg",
+        "%C/../lib/etcd",
     ),
     *(
         "/proc/self/root",
@@ -136,7 +136,7 @@ def _reaches(place: str) -> bool:
         return False
     return (
         place == "/"
-        or re.match(r"/(etc|run|proc|dev|var/lib/dpkg|root/\.ssh)(/|$)", place) is not None
+        or re.match(r"/(etc|run|proc|dev|var/lib/etcd|root/\.ssh)(/|$)", place) is not None
     )
 
 

@@ -398,8 +398,7 @@ def _unjudged(documents: Documents, keys: Entries) -> Iterator[tuple[str, int]]:
             yield "which device it gets depends on a variable", line(node)
     if "provider" in keys:
         yield "a provider on the host starts it", line(keys["provider"])
-    for key in _SWITCHES:
-        if key != "pid":  # which is a finding
-            yield from joined(key, text_at(keys, key), line(keys[key]) if key in keys else 1)
+    for key in (key for key in _SWITCHES if key in keys):
+        yield from joined(key, text_at(keys, key), line(keys[key]))
     if "volumes_from" in keys:
         yield "it mounts the volumes of other containers", line(keys["volumes_from"])

@@ -27,7 +27,7 @@ from capadvise.config.units.file import (
 )
 from capadvise.config.units.names import OTHER_QUADLETS, dropped_in, unit_suffix
 from capadvise.config.units.names import service_name as service_name
-from capadvise.config.units.specifiers import specified
+from capadvise.config.units.specifiers import expanded, specified
 from capadvise.config.yaml.tree import ambiguous
 
 
@@ -78,7 +78,7 @@ def _specified(section: Section, path: str) -> Section:
 
 def declared(container: Section) -> Declared:
     """The declaration of a section, or of the sections of a quadlet and its drop-ins together."""
-    args = podman_args(container)
+    args = [*map(expanded, podman_args(container))]
     passed = flags.declared(args, "container", container.line)
     drop = _caps(container, "DropCapability")
     add = _caps(container, "AddCapability")

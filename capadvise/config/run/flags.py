@@ -118,7 +118,7 @@ def _unjudged(options: Sequence[Option], line: int) -> Iterator[tuple[str, int]]
 
 def joined(name: str, value: str, line: int) -> Iterator[tuple[str, int]]:
     """(sentence, line) of a namespace that is that of another container."""
-    if value.strip().startswith("container:"):
+    if host_paths.expand_variables(value).strip().startswith("container:"):
         yield f"{name} {value}: it joins a container, whose settings stand elsewhere", line
 
 

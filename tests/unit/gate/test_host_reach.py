@@ -80,7 +80,7 @@ COMPOSE = {
         f"{key}: {said}": service(f"{key}: '{said}'")
         for key, said in (
             *(("userns_mode", "host"), ("network_mode", "container:x"), ("ipc", "container:x")),
-            *(("network_mode", "${N:-container:x}"), ("uts", "container:x")),
+            *(("network_mode", "${N:-container:x}"), ("pid", "container:x")),
         )
     },
     "gains in Go's spelling": service("cap_add: [KILL], security_opt: ['no-new-privileges=0']"),
@@ -110,6 +110,7 @@ QUADLETS = {
             *('\'--device-cgroup-rule="c 1:3 r","b 8:* rwm"\'', "--network=container:x"),
             *("'--device-cgroup-rule=c 1:3 r,b 8:* rwm'", "--ipc=container:x --userns=host"),
             *("--security-opt=writable-cgroups=1", "--device=/dev/uinput"),
+            *("'--mount=\"src=%t\",dst=/x,type=bind'", "-v=%h/.ssh:/x"),
         )
     },
     **{

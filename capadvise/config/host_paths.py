@@ -56,10 +56,9 @@ def _judged(path: str, *, writable: bool) -> tuple[str, str]:
     """The kind, and what a folder holds. Engines remove ``..`` before the kernel follows links, or
     leave that to it: the worse of both counts."""
     host = default().host
-    if host.is_named(path, "control-sockets"):
-        return Exposure.CONTROL_SOCKET, ""
     if not path.startswith("/"):
-        return HARMLESS, ""
+        is_socket = host.is_named(path, "control-sockets")
+        return Exposure.CONTROL_SOCKET if is_socket else HARMLESS, ""
     ways = {host.followed(path), host.followed(normpath(path))}
     judged = [_at(way, writable=writable) for way in sorted(ways)]
     return max(judged, key=lambda each: (HARMLESS, UNKNOWN, each[0]).index(each[0]))
@@ -67,14 +66,13 @@ def _judged(path: str, *, writable: bool) -> tuple[str, str]:
 
 def _at(path: str, *, writable: bool) -> tuple[str, str]:
     host = default().host
-    place, depth = host.place(path)
-    kind = place.writing if writable else place.reading
     if host.is_named(path, "control-sockets"):
         return Exposure.CONTROL_SOCKET, ""
-    if kind == HARMLESS and not place.sockets and host.is_named(path, "sockets"):
-        return UNKNOWN, ""
-    open_ = any(set(part) & set("$%") for part in path.split("/")[1 : depth + 1])
-    return (UNKNOWN, "") if open_ and kind == HARMLESS else (kind, place.holds)
+    place, depth = host.place(path)
+    kind = place.writing if writable else place.reading
+    settled = set("$%").isdisjoint("".join(path.split("/")[1 : depth + 1]))
+    vetted = place.sockets or not host.is_named(path, "sockets")
+    return (UNKNOWN, "") if kind == HARMLESS and not (settled and vetted) else (kind, place.holds)
 
 
 def device(path: str, line: int) -> Iterator[ExposureAt]:

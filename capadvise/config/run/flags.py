@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Iterator, Sequence
+from fnmatch import fnmatchcase
 
+from capadvise.catalog import default
+from capadvise.catalog.host import HARMLESS
 from capadvise.config import engine, host_paths
 from capadvise.config.declared import Declared, Exposure, ExposureAt
 from capadvise.config.run.pflag import Grammar, Option, is_on, value_of
@@ -21,23 +24,10 @@ _NAMESPACES = {
 _OWN_USERS = ("auto", "keep-id", "nomap")
 _ON = ("", "1", "t", "true")
 """True for Go (strconv.ParseBool), in lower case; nothing is an option without a value."""
-_CONFINED = ("container_t", "container_init_t", "container_kvm_t", "svirt_lxc_net_t", "svirt_t")
-"""Types of SELinux that confine."""
 _ELSEWHERE = {
     "volumes-from": "it has the volumes of another container",
     "pod": "it joins a pod, whose settings stand elsewhere",
     "pod-id-file": "it joins a pod, whose settings stand elsewhere",
-}
-_OPTIONS = {
-    ("seccomp", "unconfined"): Exposure.UNFILTERED,
-    ("apparmor", "unconfined"): Exposure.UNCONFINED,
-    ("label", "disable"): Exposure.UNCONFINED,
-    ("label", "type:spc_t"): Exposure.UNCONFINED,
-    ("label", "type:unconfined_t"): Exposure.UNCONFINED,
-    ("label", "type:container_runtime_t"): Exposure.UNCONFINED,
-    ("disable", ""): Exposure.UNCONFINED,
-    ("systempaths", "unconfined"): Exposure.UNMASKED,
-    ("unmask", "all"): Exposure.UNMASKED,
 }
 
 
@@ -125,16 +115,12 @@ def joined(name: str, value: str, line: int) -> Iterator[tuple[str, int]]:
 def security_option(option: str, at: int) -> Iterator[ExposureAt]:
     """The exposure of a ``security_opt``, as docker (parseSecurityOpt) and podman spell it."""
     name, _, value = option.replace("=", ":", 1).partition(":")
-    name, said = name.strip().lower(), host_paths.expand_variables(value).strip().lower()
-    exposure = _OPTIONS.get((name, said.replace("type=", "type:")))
-    if exposure is None and name == "unmask":
-        exposure = Exposure.UNMASKED
-    elif name == "writable-cgroups" and said in _ON:
-        exposure = Exposure.HOST_CGROUP
-    elif exposure is None and (name, said[:5]) == ("label", "type:"):
-        exposure = None if said[5:] in _CONFINED else Exposure.UNKNOWN
-    if exposure is not None:
-        yield ExposureAt(exposure, option, at)
+    value = host_paths.expand_variables(value).strip().replace("type=", "type:")
+    said = f"{name.strip()}={value}".lower()
+    known = default().host.lists["security-options"].items()
+    kind = next((kind for kind, each in known if any(fnmatchcase(said, one) for one in each)), "")
+    if kind not in ("", HARMLESS):
+        yield ExposureAt(Exposure(kind), option, at)
 
 
 def forbids_gain(option: str) -> bool | None:

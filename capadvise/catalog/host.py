@@ -29,7 +29,9 @@ class Host:
 
     def __init__(self, raw: Mapping[str, Any]) -> None:
         self.lists = raw
-        self._links = [(_parts(path), _parts(target)) for path, target in raw["links"].items()]
+        self._links = {_parts(path): _parts(target) for path, target in raw["links"].items()}
+        self._linked = {link[-1] for link in self._links}
+        self._names = {key: [*map(_parts, raw[key])] for key in ("control-sockets", "sockets")}
         self._exact: dict[tuple[str, tuple[str, ...]], Place] = {}
         self._patterns: dict[tuple[str, int], list[tuple[tuple[str, ...], Place]]] = {}
         for group in raw["groups"]:
@@ -65,7 +67,7 @@ class Host:
                 del done[-1:]
                 continue
             done.append(part)
-            for link, target in self._links:
+            for link, target in self._links.items() if part in self._linked else ():
                 if _match(link, done):
                     ahead += reversed(target)
                     done = []
@@ -74,8 +76,7 @@ class Host:
     def is_named(self, path: str, names: str) -> bool:
         """True if the last parts of a path match one of these names."""
         parts = _parts(path.replace("\\", "/"))
-        patterns = map(_parts, self.lists[names])
-        return any(_match(pattern, parts[-len(pattern) :]) for pattern in patterns)
+        return any(_match(pattern, parts[-len(pattern) :]) for pattern in self._names[names])
 
 
 def _parts(path: str) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from posixpath import join, normpath
 
 from capadvise.catalog import default
@@ -45,13 +46,15 @@ def mounted(path: str, line: int, *, writable: bool) -> Iterator[ExposureAt]:
         place = "/" + normpath(place).replace("../", "").removesuffix("..")
     if place.startswith("/"):
         place = re.sub(_GLOB, "", place) or "/"
-    kind, holds = _judged(place, writable=writable)
+    # The kernel takes no longer path.
+    kind, holds = _judged(place, writable=writable) if len(place) < 4096 else (UNKNOWN, "")
     if kind != HARMLESS:
         yield ExposureAt(Exposure(kind), f"{path}, {holds}" if holds else path, line)
     if kind == Exposure.CONTROL_SOCKET and writable and default().host.followed(place) == "/":
         yield ExposureAt(Exposure.SYSTEM_FOLDER, path, line)
 
 
+@lru_cache(maxsize=1024)
 def _judged(path: str, *, writable: bool) -> tuple[str, str]:
     """The kind, and what a folder holds. Engines remove ``..`` before the kernel follows links, or
     leave that to it: the worse of both counts."""
@@ -148,7 +151,7 @@ class Volume:
             return
         elif self.kind in systems["kernel"]:
             if writable or not bundle:
-                kind = Exposure.SYSTEM_FOLDER if writable else Exposure.HOST_KERNEL
+                kind = Exposure.SYSTEM_FOLDER if writable else Exposure.READABLE_FOLDER
                 yield ExposureAt(kind, named, line)
         elif self.kind in systems["devices"] or (
             self.kind in systems["disks"] and not self.device.startswith("/")

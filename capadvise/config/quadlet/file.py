@@ -73,7 +73,7 @@ def read_together(sources: Sequence[str], path: str) -> tuple[Declared, ...]:
 def _specified(section: Section, path: str) -> Section:
     """With the specifiers that the name of the service settles, which ServiceName= can change."""
     name = section.last("ServiceName")
-    return specified(section, f"{name.value}.service" if name else path, _RAW)
+    return specified(section, f"{name.value}.service" if name else path, _WITH_SPECIFIERS)
 
 
 def declared(container: Section) -> Declared:
@@ -191,8 +191,11 @@ def _exposed(container: Section) -> Iterator[ExposureAt]:
         yield ExposureAt(Exposure.UNMASKED, f"Unmask={item.value}", item.line)
 
 
-_RAW = "PodmanArgs$|GlobalArgs$|Image$|Exec|(Add|Drop)Capability$"
-"""Keys whose specifiers are refused where they could make another command line."""
+_WITH_SPECIFIERS = (
+    "Volume|Mount|AddDevice|Network|UserNS|LogOpt|Rootfs|SecurityLabelType|SeccompProfile|AppArmor"
+    "|Unmask|User|Group|ContainerName|Driver|Type|Device|Options|Secret"
+)
+"""Keys that become words of the command line, whose specifiers systemd replaces."""
 _ELSEWHERE = {
     "ContainersConfModule": "a module of containers.conf can grant anything",
     "GlobalArgs": "global options of podman can grant anything",

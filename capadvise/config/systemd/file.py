@@ -74,13 +74,14 @@ def read(source: str, path: str = "") -> tuple[Declared, ...]:
     whose kind says which section counts. A drop-in need not say anything of it."""
     unit, section = parse(source), unit_section(path)
     whole = unit.all_of(section) if dropped_in(path) else unit.section(section)
-    return (declared(specified(whole, path), path),)
+    return (declared(specified(whole, path, _WITH_SPECIFIERS), path),)
 
 
 def read_together(sources: Sequence[str], path: str) -> tuple[Declared, ...]:
     """The service of a unit, as its drop-ins, which follow it, change it."""
     units = [parse(source) for source in sources]
-    return (declared(specified(together(units, unit_section(path)), path), path),)
+    whole = together(units, unit_section(path))
+    return (declared(specified(whole, path, _WITH_SPECIFIERS), path),)
 
 
 def declared(service: Section, path: str) -> Declared:
@@ -88,6 +89,7 @@ def declared(service: Section, path: str) -> Declared:
     drop, add, places = _bounding(service)
     user = service.last("User")
     name = user.value if user else ("dynamic" if service.flag("DynamicUser") else None)
+    other = not is_root(name) or (name is None and dropped_in(path))
     ambient = _ambient(service)
     bounding = {name for name, _ in places}
     named = [(cap, line) for cap, line in ambient if cap not in bounding]
@@ -102,7 +104,7 @@ def declared(service: Section, path: str) -> Declared:
         groups=any(map(service.values, ("Group", "SupplementaryGroups"))),
         no_new_privileges=service.flag("DynamicUser") or service.flag("NoNewPrivileges"),
         lines=(*([("user", user.line)] if user else []), *places, *named),
-        exposed=(*_exposed(service), *(() if is_root(name) else _as_root(service, path))),
+        exposed=(*_exposed(service), *(_as_root(service, path) if other else ())),
         withheld=tuple(_withheld(service)),
     )
 
@@ -177,6 +179,10 @@ def _command(service: Section) -> tuple[str, ...]:
 
 
 _PREFIXES = "@-:+!|"
+_WITH_SPECIFIERS = (
+    "User|Group|SupplementaryGroups|OpenFile|Standard(Input|Output|Error)|LoadCredential(Encrypted)?"
+    "|(Runtime|State|Cache|Logs|Configuration)Directory"
+)
 WITHHELD = {
     "PrivateDevices": ("MKNOD", "SYS_RAWIO"),
     "ProtectKernelModules": ("SYS_MODULE",),

@@ -10,13 +10,11 @@ from capadvise.config.units.file import Section
 from capadvise.config.units.names import OTHER_QUADLETS, unit_of
 
 
-def specified(section: Section, path: str, raw: str = "Exec") -> Section:
-    """A section with the specifiers that the name of its unit settles; others stay as written, as
-    do the keys that match ``raw``."""
+def specified(section: Section, path: str, keys: str) -> Section:
+    """A section with the specifiers that the name of its unit settles, in the keys that match. No
+    reader replaces them in a switch or a capability."""
     each = (
-        item
-        if "%" not in item.value or re.match(raw, item.key)
-        else replace(item, value=expanded(item.value, path))
+        replace(item, value=expanded(item.value, path)) if re.fullmatch(keys, item.key) else item
         for item in section.assignments
     )
     return replace(section, assignments=tuple(each))

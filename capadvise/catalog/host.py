@@ -13,7 +13,7 @@ _DEEPEST = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class HostPlace:
     """The result of reading and of writing: a kind of exposure, ``harmless`` or ``unknown``."""
 
     reading: str = UNKNOWN
@@ -24,7 +24,7 @@ class Place:
     """The sockets in it are as harmless as its files."""
 
 
-class Host:
+class HostFacts:
     """The file, with its places by their parts."""
 
     def __init__(self, raw: Mapping[str, Any]) -> None:
@@ -32,11 +32,11 @@ class Host:
         self._links = {_parts(path): _parts(target) for path, target in raw["links"].items()}
         self._linked = {link[-1] for link in self._links}
         self._names = {key: [*map(_parts, raw[key])] for key in ("control-sockets", "sockets")}
-        self._exact: dict[tuple[str, tuple[str, ...]], Place] = {}
-        self._patterns: dict[tuple[str, int], list[tuple[tuple[str, ...], Place]]] = {}
+        self._exact: dict[tuple[str, tuple[str, ...]], HostPlace] = {}
+        self._patterns: dict[tuple[str, int], list[tuple[tuple[str, ...], HostPlace]]] = {}
         for group in raw["groups"]:
             keys = ("reading", "writing", "holds", "sockets")
-            place = Place(**{key: group[key] for key in keys if key in group})
+            place = HostPlace(**{key: group[key] for key in keys if key in group})
             for which in ("places", "trees"):
                 for parts in map(_parts, group.get(which, ())):
                     if "*" in "".join(parts) or "[" in "".join(parts):
@@ -44,16 +44,16 @@ class Host:
                     else:
                         self._exact.setdefault((which, parts), place)
 
-    def place(self, path: str) -> tuple[Place, int]:
+    def place(self, path: str) -> tuple[HostPlace, int]:
         """The place that a path is or lies in, and how many parts of the path decided that."""
         parts = _parts(path)
         above = (parts[:depth] for depth in range(min(len(parts), _DEEPEST), 0, -1))
         for which, each in (("places", parts), *(("trees", each) for each in above)):
             if (place := self._at(which, each)) is not None:
                 return place, len(each)
-        return Place(), 0
+        return HostPlace(), 0
 
-    def _at(self, which: str, parts: tuple[str, ...]) -> Place | None:
+    def _at(self, which: str, parts: tuple[str, ...]) -> HostPlace | None:
         patterns = self._patterns.get((which, len(parts)), ())
         matching = (place for pattern, place in patterns if _match(pattern, parts))
         return self._exact.get((which, parts)) or next(matching, None)

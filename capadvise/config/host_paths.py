@@ -135,29 +135,31 @@ class Volume:
     def exposed(self, line: int, *, writable: bool, bundle: bool = False) -> Iterator[ExposureAt]:
         """Its exposures. The runtime mounts those of a ``bundle`` in the container's namespaces."""
         host, said = default().host.lists, self.options.split(",")
-        systems = host["filesystems"]
-        named = f"a {self.kind} file system"
         writable = writable and not {"ro", "rro"} & set(said)
         if self.driver and self.driver not in host["volume-drivers"]:
             yield ExposureAt(Exposure.UNKNOWN, f"the volume driver {self.driver}", line)
         elif {"bind", "rbind"} & set(said) or self.kind in ("", "none", "bind", "rbind"):
-            yield from mounted(self.device, line, writable=writable) if self.device else ()
+            yield from mounted(self.device, line, writable=writable)
         elif self.kind in ("overlay", "overlayfs"):
             for name, _, folders in (part.partition("=") for part in said):
                 for folder in folders.split(":") if name.endswith("dir") else ():
-                    upper = name != "lowerdir"
-                    yield from mounted(folder, line, writable=upper) if folder else ()
-        elif self.kind in (systems["of-container"] if bundle else ()):
-            return
-        elif self.kind in systems["kernel"]:
-            if writable or not bundle:
-                kind = Exposure.SYSTEM_FOLDER if writable else Exposure.READABLE_FOLDER
-                yield ExposureAt(kind, named, line)
-        elif self.kind in systems["devices"] or (
-            self.kind in systems["disks"] and not self.device.startswith("/")
-        ):
+                    yield from mounted(folder, line, writable=name != "lowerdir")
+        elif not bundle:
+            yield from self._mounted(line, writable=writable)
+        elif self.kind not in host["filesystems"]["of-container"]:
+            shown = self.kind in host["filesystems"]["kernel"] and not writable
+            yield from self._mounted(line, writable=writable) if not shown else ()
+
+    def _mounted(self, line: int, *, writable: bool) -> Iterator[ExposureAt]:
+        """Its exposures by the type of its file system."""
+        systems, named = default().host.lists["filesystems"], f"a {self.kind} file system"
+        on_disk = self.kind in systems["disks"]
+        if self.kind in systems["kernel"]:
+            kind = Exposure.SYSTEM_FOLDER if writable else Exposure.READABLE_FOLDER
+            yield ExposureAt(kind, named, line)
+        elif self.kind in systems["devices"] or (on_disk and not self.device.startswith("/")):
             yield ExposureAt(Exposure.DISK, f"{named} ({self.device})", line)
-        elif self.kind in systems["disks"]:
+        elif on_disk:
             yield from device(self.device, line)
         elif self.kind not in systems["harmless"]:
             yield ExposureAt(Exposure.UNKNOWN, named, line)

@@ -195,23 +195,10 @@ def _isolation(linux: dict[str, Any]) -> Iterator[ExposureAt]:
 
 
 def filtered(seccomp: Any, name: str, line: int) -> Iterator[ExposureAt]:
-    """The exposure of a filter, by the calls that it lets through of those that matter. A rule with
-    conditions is taken to let them through; one for added capabilities alone is not."""
+    """The exposure of a filter, by the calls that it lets through of those that matter."""
     profile = seccomp if isinstance(seccomp, dict) else {}
     matter = set(default().host.lists["calls-that-matter"])
-    passed = set() if profile.get("defaultAction") in _FORBIDDING else set(matter)
-    rules = _objects(profile.get("syscalls"))
-    calls = [{*(rule.get("names") or ()), str(rule.get("name", ""))} for rule in rules]
-    for rule, named in zip(rules, calls, strict=True):
-        conditions = [rule.get(key) for key in ("args", "includes", "excludes")]
-        if rule.get("action") in _FORBIDDING and not any(conditions):
-            passed -= named
-    for rule, named in zip(rules, calls, strict=True):
-        tied = rule.get("includes")
-        if rule.get("action") not in _FORBIDDING and not (
-            isinstance(tied, dict) and tied.get("caps")
-        ):
-            passed |= matter & named
+    passed = matter & _passed(profile, matter)
     if len(passed) > len(matter) / 2:
         forbids = f"{len(matter - passed)} of {len(matter)}"
         said = (
@@ -221,6 +208,22 @@ def filtered(seccomp: Any, name: str, line: int) -> Iterator[ExposureAt]:
     elif passed:
         said = f"{name} that lets through {', '.join(sorted(passed))}"
         yield ExposureAt(Exposure.OPEN_CALLS, said, line)
+
+
+def _passed(profile: dict[str, Any], every: set[str]) -> set[str]:
+    """The calls that a filter lets through, as does a rule with conditions, except one for added
+    capabilities alone."""
+    forbidden: set[str] = set()
+    allowed: set[str] = set()
+    for rule in _objects(profile.get("syscalls")):
+        named = {*(rule.get("names") or ()), str(rule.get("name", ""))}
+        conditions = [rule.get(key) for key in ("args", "includes", "excludes")]
+        if rule.get("action") not in _FORBIDDING:
+            tied = isinstance(conditions[1], dict) and conditions[1].get("caps")
+            allowed |= set() if tied else named
+        elif not any(conditions):
+            forbidden |= named
+    return allowed if profile.get("defaultAction") in _FORBIDDING else every - forbidden | allowed
 
 
 def _devices(linux: dict[str, Any]) -> Iterator[ExposureAt]:

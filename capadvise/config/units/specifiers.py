@@ -35,4 +35,4 @@ def expanded(text: str, path: str = "") -> str:
             values |= {"f": "/" + (instance or prefix).replace("-", "/")}
         # In upper case they are unescaped: a dash stands for a slash.
         values |= parts | {key.upper(): part.replace("-", "/") for key, part in parts.items()}
-    return re.sub("%(.)", lambda found: values.get(found[1], found[0]), text)
+    return re.sub("%(.)", lambda match: values.get(match[1], match[0]), text)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # `run` needs none of these, and must start quickly
     from capadvise.catalog.baselines import Baselines, Profile
     from capadvise.catalog.capabilities import Entry
     from capadvise.catalog.exposures import ExposureFact
+    from capadvise.catalog.host import HostFacts
     from capadvise.catalog.known import Known
     from capadvise.catalog.known_index import KnownIndex
     from capadvise.catalog.syscalls import Syscalls
@@ -167,6 +168,13 @@ class Catalog:
         from capadvise.catalog.exposures import exposures_of
 
         return exposures_of(self.folder / "exposures.yaml", self._compiled["exposures"])
+
+    @cached_property
+    def host(self) -> HostFacts:
+        """The host's files, devices and file systems, and what they give."""
+        from capadvise.catalog.host import HostFacts
+
+        return HostFacts(self._compiled["host"])
 
     @cached_property
     def names(self) -> Mapping[str, frozenset[str]]:

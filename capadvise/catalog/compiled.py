@@ -28,6 +28,7 @@ def digest(folder: Path) -> str:
         folder / ASKERS,
         folder / "errnos.yaml",
         folder / "exposures.yaml",
+        folder / "host.yaml",
         folder / "clients.yaml",
         folder / "names.yaml",
         folder / "texts.yaml",

@@ -1,63 +1,23 @@
-"""The files and devices of the host that give a container power over it, by their paths."""
+"""The power that files, devices and file systems of the host give to a service. The facts
+are in ``catalog/host.yaml``: what is not known to be harmless is a finding, or not judged."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
 from posixpath import join, normpath
 
 from capadvise.catalog import default
+from capadvise.catalog.host import HARMLESS, UNKNOWN
 from capadvise.config.declared import Exposure, ExposureAt
-
-SOCKET = (
-    r"(?:.*[/\\])?(?:(?:docker|podman|containerd|crio|cri-?dockerd|dockershim|buildkitd"
-    r"|balena-engine)[\w.-]*\.sock[\w.]*|(?:lxd|incus)/unix\.socket|libvirt-sock|kubelet\.sock"
-    r"|snapd\.socket|/run/systemd/private|(?:docker|podman)_engine)"
-)
-"""Sockets (and pipes of Windows) over which an engine or the machine is controlled."""
-SOCKET_FOLDER = (
-    r"(?:/var)?/run(?:/(?:docker|podman|containerd|crio|buildkit|libvirt|dockershim|cri-dockerd"
-    r"|balena-engine|lxd|incus|systemd|k3s|k3s/containerd|docker/containerd"
-    r"|user(?:/\d+(?:/(?:docker|podman|containerd\S*))?)?))?"
-    r"|/var/lib/(?:lxd|incus)|/var/snap/lxd/common/lxd"
-)
-"""Folders in which these usually lie."""
-BUS = r"(?:/var)?/run/dbus(?:/system_bus_socket)?"
-HOME = (
-    r"(?:/root|/home/[^/]+)(?:/\.(?:ssh|gnupg|aws|azure|kube|docker|netrc|bashrc|bash_profile"
-    r"|profile|zshrc|config|config/(?:systemd|autostart|gcloud)|local/bin)(?:/.*)?)?"
-)
-"""A home, and what in it is a secret or is run by a login."""
-KERNEL = ("/proc", "/sys")
-DISK = (
-    r"/dev(?:/(?:mem|kmem|port|(?:mapper|disk|block|bsg|cpu|zvol|drbd|mtd)(?:/.*)?"
-    r"|(?:sd|hd|vd|xvd)[a-z]+\d*|nvme\d+(?:n\d+(?:p\d+)?)?|mmcblk\d+\w*|root|snapshot|zfs"
-    r"|(?:dm-|md|loop|sg|nbd|rbd|zd|mtd|mtdblock|pmem|drbd|bcache|ublkb|ram)\d+(?:p\d+)?"
-    r"|loop-control|btrfs-control))?"
-)
-"""Disks as a whole or in parts, the memory, and devices that give either."""
-DISK_MAJORS = ("21", "90", "202")
-"""Character devices that give a disk or the processor: SCSI and MTD as such, model-specific
-registers."""
-MEMORY_MINORS = ("1", "2", "4")
-"""/dev/mem, /dev/kmem and /dev/port, of major 1."""
-
 
 _DEFAULT = r"\$\{\w+:?[-+]([^{}]*)\}"
 _VARIABLE = r"\$(?:\w+|\{\w+[^}]*\})"
 _HOME = r"^(?:~|\$HOME|\$\{HOME\})(?=/|$)"
 _GLOB = r"/[^/]*[*?\[].*"
 _FAR = r"(?:\./)?(?:\.\./){2,}\.\.(?:/|$)"
-
-
-def expand(path: str) -> str:
-    """A path with the defaults of its variables, without detours. One that goes far up from where
-    its file lies is taken to begin at the root."""
-    path = re.sub(_HOME, "/home/~", expand_variables(path), count=1)
-    if re.match(_FAR, path):
-        path = "/" + normpath(path).replace("../", "").removesuffix("..")
-    path = re.sub(_GLOB, "", path) or "/" if path.startswith("/") else path
-    return "/" + normpath(path).lstrip("/") if path.startswith("/") else path
 
 
 def expand_variables(text: str) -> str:
@@ -80,61 +40,126 @@ def below(folder: str, path: str) -> str:
 
 
 def mounted(path: str, line: int, *, writable: bool) -> Iterator[ExposureAt]:
-    """The exposures of a mounted file or folder of the host."""
-    place = expand(path)
-    if re.fullmatch(SOCKET, place):
-        yield ExposureAt(Exposure.CONTROL_SOCKET, path, line)
-    elif re.fullmatch(BUS, place):
-        yield ExposureAt(Exposure.SYSTEM_BUS, path, line)
-    elif place == "/" or re.fullmatch(SOCKET_FOLDER, place):
-        yield ExposureAt(Exposure.CONTROL_SOCKET, f"{path}, which holds control sockets", line)
-        yield from _folder(place, path, line, writable=True) if place == "/" and writable else ()
-    elif re.fullmatch(DISK, place):
-        yield ExposureAt(Exposure.DISK, path, line)
-    else:
-        yield from _folder(place, path, line, writable=writable)
-
-
-def _folder(place: str, path: str, line: int, *, writable: bool) -> Iterator[ExposureAt]:
-    names = default().names
-    of_system = place == "/" or place in names["host-folders"] or _below(place, names["host-trees"])
-    if not of_system and not re.fullmatch(HOME, place):
-        return
-    if writable:
+    """The exposures of a file or folder of the host."""
+    place = re.sub(_HOME, "/home/~", expand_variables(path), count=1)
+    if re.match(_FAR, place):  # far up from where its file lies: it is taken to begin at the root
+        place = "/" + normpath(place).replace("../", "").removesuffix("..")
+    if place.startswith("/"):
+        place = re.sub(_GLOB, "", place) or "/"
+    # The kernel takes no longer path.
+    kind, holds = _judged(place, writable=writable) if len(place) < 4096 else (UNKNOWN, "")
+    if kind != HARMLESS:
+        yield ExposureAt(Exposure(kind), f"{path}, {holds}" if holds else path, line)
+    if kind == Exposure.CONTROL_SOCKET and writable and default().host.followed(place) == "/":
         yield ExposureAt(Exposure.SYSTEM_FOLDER, path, line)
-    elif _below(place, KERNEL):
-        yield ExposureAt(Exposure.HOST_KERNEL, path, line)
-    elif not _below(place, names["public-files"]):
-        yield ExposureAt(Exposure.READABLE_FOLDER, path, line)
 
 
-def of_driver(device: str, options: str) -> list[str]:
-    """The mounts of docker's local driver: a device, or the layers of an overlay."""
-    layers = [part.partition("=")[2] for part in options.split(",")]
-    return [path for each in (device, *layers) for path in each.split(":")]
+@lru_cache(maxsize=1024)
+def _judged(path: str, *, writable: bool) -> tuple[str, str]:
+    """The kind, and what a folder holds. Engines remove ``..`` before the kernel follows links, or
+    leave that to it: the worse of both counts."""
+    host = default().host
+    if not path.startswith("/"):
+        is_socket = host.is_named(path, "control-sockets")
+        return Exposure.CONTROL_SOCKET if is_socket else HARMLESS, ""
+    ways = {host.followed(path), host.followed(normpath(path))}
+    judged = [_at(way, writable=writable) for way in sorted(ways)]
+    return max(judged, key=lambda each: (HARMLESS, UNKNOWN, each[0]).index(each[0]))
 
 
-def device(path: str, line: int) -> ExposureAt:
-    """The exposure of a device of the host."""
-    disk = re.fullmatch(DISK, expand(path))
-    return ExposureAt(Exposure.DISK if disk else Exposure.DEVICE, path, line)
+def _at(path: str, *, writable: bool) -> tuple[str, str]:
+    host = default().host
+    if host.is_named(path, "control-sockets"):
+        return Exposure.CONTROL_SOCKET, ""
+    place, depth = host.place(path)
+    kind = place.writing if writable else place.reading
+    settled = set("$%").isdisjoint("".join(path.split("/")[1 : depth + 1]))
+    vetted = place.sockets or not host.is_named(path, "sockets")
+    return (UNKNOWN, "") if kind == HARMLESS and not (settled and vetted) else (kind, place.holds)
+
+
+def device(path: str, line: int) -> Iterator[ExposureAt]:
+    """The exposure of a device of the host: engines follow links, and begin at the root. One by a
+    name of the Container Device Interface (``vendor.com/class=name``) is described elsewhere."""
+    host = default().host
+    vendor, is_name, _ = path.partition("=")
+    if has_variable(path) or not path or (is_name and vendor in host.lists["device-vendors"]):
+        return
+    place = host.followed(f"/{expand_variables(path)}")
+    if place.startswith("/dev/") or place == "/dev":
+        yield from mounted(place, line, writable=True)
+    else:
+        yield ExposureAt(Exposure.UNKNOWN, f"the device {path}", line)
 
 
 def device_rule(rule: str, line: int) -> Iterator[ExposureAt]:
-    """The exposure of a rule of the devices cgroup (``c 13:* rmw``)."""
-    kind, number, *_ = (*rule.split(), "", "")
+    """The exposure of a rule of the devices cgroup (``c 13:* rmw``). Making a node (m) alone opens
+    nothing."""
+    kind, number, access, *_ = (*rule.split(), "", "", "")
     major, _, minor = number.partition(":")
-    if is_disk(kind, major, minor):
-        yield ExposureAt(Exposure.DISK, f"device rule {rule}", line)
+    exposure = numbered(kind, major, minor)
+    if exposure is not None and (access != "m" or exposure is Exposure.DISK):
+        yield ExposureAt(exposure, f"device rule {rule}", line)
 
 
-def is_disk(kind: str, major: str, minor: str) -> bool:
-    """True if the numbers are those of a disk or of the memory; ``*`` and nothing stand for all."""
-    if kind in ("a", "b") or major in ("*", ""):
-        return True
-    memory = major == "1" and minor in (*MEMORY_MINORS, "*", "")
-    return memory or major in DISK_MAJORS
+def numbered(kind: str, major: str, minor: str) -> Exposure | None:
+    """The exposure of devices by their numbers; ``*`` and nothing stand for all of them."""
+    numbers = default().host.lists["numbers"]
+    asked = (kind or "a", major or "*", minor or "*")
+
+    def among(which: str, *, whole: bool) -> bool:
+        fits = [
+            [
+                a == b or b == "*" or (a == "*" and not whole)
+                for a, b in zip(asked, each, strict=True)
+            ]
+            for each in (re.split("[ :]", known) for known in numbers[which])
+        ]
+        return any(map(all, fits))
+
+    if among("disk", whole=False):
+        return Exposure.DISK
+    return None if among("harmless", whole=True) else Exposure.UNKNOWN
 
 
-def _below(place: str, folders: Iterable[str]) -> bool:
-    return any(place == folder or place.startswith(f"{folder}/") for folder in folders)
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """A volume as the driver of an engine makes it, or a mount of a bundle."""
+
+    driver: str = ""
+    kind: str = ""
+    """The type of its file system."""
+    device: str = ""
+    options: str = ""
+
+    def exposed(self, line: int, *, writable: bool, bundle: bool = False) -> Iterator[ExposureAt]:
+        """Its exposures. The runtime mounts those of a ``bundle`` in the container's namespaces."""
+        host, said = default().host.lists, self.options.split(",")
+        writable = writable and not {"ro", "rro"} & set(said)
+        if self.driver and self.driver not in host["volume-drivers"]:
+            yield ExposureAt(Exposure.UNKNOWN, f"the volume driver {self.driver}", line)
+        elif {"bind", "rbind"} & set(said) or self.kind in ("", "none", "bind", "rbind"):
+            yield from mounted(self.device, line, writable=writable)
+        elif self.kind in ("overlay", "overlayfs"):
+            for name, _, folders in (part.partition("=") for part in said):
+                for folder in folders.split(":") if name.endswith("dir") else ():
+                    yield from mounted(folder, line, writable=name != "lowerdir")
+        elif not bundle:
+            yield from self._mounted(line, writable=writable)
+        elif self.kind not in host["filesystems"]["of-container"]:
+            shown = self.kind in host["filesystems"]["kernel"] and not writable
+            yield from self._mounted(line, writable=writable) if not shown else ()
+
+    def _mounted(self, line: int, *, writable: bool) -> Iterator[ExposureAt]:
+        """Its exposures by the type of its file system."""
+        systems, named = default().host.lists["filesystems"], f"a {self.kind} file system"
+        on_disk = self.kind in systems["disks"]
+        if self.kind in systems["kernel"]:
+            kind = Exposure.SYSTEM_FOLDER if writable else Exposure.READABLE_FOLDER
+            yield ExposureAt(kind, named, line)
+        elif self.kind in systems["devices"] or (on_disk and not self.device.startswith("/")):
+            yield ExposureAt(Exposure.DISK, f"{named} ({self.device})", line)
+        elif on_disk:
+            yield from device(self.device, line)
+        elif self.kind not in systems["harmless"]:
+            yield ExposureAt(Exposure.UNKNOWN, named, line)

@@ -17,10 +17,10 @@ from pathlib import Path, PurePath
 from capadvise.catalog import Catalog
 from capadvise.config import LANGUAGES, can_be_ours, host_paths, languages, recognise
 from capadvise.config.compose.files import NAMES, named_by_env
-from capadvise.config.declared import Declared, Exposure, ExposureAt
+from capadvise.config.declared import Declared
 from capadvise.config.kubernetes import KUBERNETES
 from capadvise.config.language import Language
-from capadvise.config.oci.file import filters
+from capadvise.config.oci.file import filtered
 from capadvise.config.systemd import SYSTEMD
 from capadvise.config.units.names import called_after, drop_in_folders, dropped_in, template_of
 from capadvise.config.yaml.tree import template_hint
@@ -338,9 +338,8 @@ def _with_profiles(declared: Declared, folder: str) -> Declared:
             unread = (f"its seccomp profile {path} could not be read", line)
             declared = replace(declared, unjudged=(*declared.unjudged, unread))
             continue
-        if not filters(profile):
-            open_ = ExposureAt(Exposure.UNFILTERED, f"seccomp={path}, which forbids nothing", line)
-            declared = replace(declared, exposed=(*declared.exposed, open_))
+        opened = filtered(profile, f"seccomp={path}", line)
+        declared = replace(declared, exposed=(*declared.exposed, *opened))
     return declared
 
 

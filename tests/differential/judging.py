@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from capadvise.cli import main
 from capadvise.model.caps import NAMES
-from tests.differential import bundles, compose, kubernetes, units
+from tests.differential import bundles, compose, kubernetes, reach, units
 
 Grants = set[str]
 
@@ -59,6 +59,13 @@ def consumers(root: Path | None = None) -> dict[str, Consumer]:
             ("/usr/libexec/podman/quadlet",),
         ),
     }
+    made["compose's volumes"] = Consumer(
+        reach.COMPOSE, reach.projects(), reach.compose_reaches, ("docker",)
+    )
+    quadlet = made["quadlet"].tools
+    made["quadlet's mounts"] = Consumer(
+        reach.QUADLET, reach.quadlets(), reach.quadlet_mounts, quadlet
+    )
     if root is not None:
         granted = partial(bundles.granted, root=root)
         made["runc"] = Consumer(bundles.NAME, bundles.texts(), granted, ("runc",))

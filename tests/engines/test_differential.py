@@ -14,7 +14,10 @@ from tests.differential.judging import Counts, consumers, judge, leftovers, make
 from tests.support.required import tool
 
 EXAMPLES = 200
-NAMES = ("kubectl", "docker compose", "systemd", "quadlet", "runc")
+NAMES = (
+    *("kubectl", "docker compose", "systemd", "quadlet", "compose's volumes", "quadlet's mounts"),
+    "runc",
+)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -37,6 +40,12 @@ HOSTILE = [
     ("docker compose", "services: {a: {image: x, cap_drop: [ALL], privileged: 'yes'}}\n"),
     ("systemd", "[Service]\nExecStart=/bin/true\nCapabilityBoundingSet=025\n"),
     ("quadlet", "[Container]\nImage=x\nDropCapability=all\nPodmanArgs=--privileged\n"),
+    ("quadlet's mounts", "[Container]\nImage=x\nDropCapability=all\nVolume=/%N:/k\n"),
+    (
+        "compose's volumes",
+        "services: {a: {image: x, cap_drop: [ALL], volumes: ['data:/x']}}\n"
+        "volumes: {data: {driver_opts: {type: proc, device: proc}}}\n",
+    ),
 ]
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from capadvise.config import engine, host_paths
 from capadvise.config.declared import Declared, Exposure, ExposureAt
-from capadvise.config.run.flags import profiles, security_option
+from capadvise.config.run.flags import forbids_gain, joined, profiles, security_option
 from capadvise.config.snippet import Snippet
 from capadvise.config.yaml.reader import (
     Dialect,
@@ -34,6 +34,7 @@ DIALECT = Dialect(
         (
             *("services", "include", "extends", "cap_add", "cap_drop", "privileged", "user"),
             *("security_opt", "pid", "ipc", "uts", "cgroup", "network_mode", "volumes", "devices"),
+            *("userns_mode", "driver", "driver_opts", "secrets", "configs", "volume_driver"),
             *("device_cgroup_rules", "post_start", "pre_stop", "build", "entitlements"),
             *("use_api_socket", "provider"),
         )
@@ -146,10 +147,10 @@ def _service(documents: Documents, name: str, node: Node, at: int, project: Proj
     drop = documents.texts(keys.get("cap_drop"), "cap_drop")
     add = documents.texts(keys.get("cap_add"), "cap_add")
     options = documents.texts(keys.get("security_opt"), "security_opt")
-    said = [(value, at) for option, at in options if (value := _no_new_privileges(option))]
+    gains = [(said, at) for option, at in options if (said := forbids_gain(option)) is not None]
     places: list[tuple[str, int]] = [
         *((key, line(keys[key])) for key in ("privileged", "user") if key in keys),
-        *(("no_new_privileges", at) for _, at in said),
+        *(("no_new_privileges", at) for _, at in gains),
     ]
     return Declared(
         service=name,
@@ -161,7 +162,7 @@ def _service(documents: Documents, name: str, node: Node, at: int, project: Proj
         privileged=_privileged(keys),
         user=optional_text(keys.get("user"), "user"),
         groups=bool(documents.items(keys.get("group_add"), "group_add")),
-        no_new_privileges=said[-1][0] in _TRUE if said else None,
+        no_new_privileges=gains[-1][0] if gains else None,
         lines=(*places, *drop, *add),
         unresolved=tuple(_unresolved(keys, [*drop, *add, *options])),
         exposed=tuple(_exposed(documents, keys, project)),
@@ -175,12 +176,6 @@ def _command(keys: Entries) -> tuple[str, ...]:
     """The words of its entrypoint, else of its command, which can be arguments alone."""
     said = (command_words(keys.get(key)) for key in ("entrypoint", "command"))
     return next(filter(None, said), ())
-
-
-def _no_new_privileges(option: str) -> str:
-    """``true`` for ``no-new-privileges``, what it is set to, or nothing for another option."""
-    name, _, value = option.replace("=", ":", 1).partition(":")
-    return (value.strip().lower() or "true") if name.strip() == "no-new-privileges" else ""
 
 
 def _privileged(keys: Entries) -> bool:
@@ -208,6 +203,7 @@ _NAMESPACES = {
     "uts": Exposure.HOST_NAME,
     "network_mode": Exposure.HOST_NETWORK,
     "cgroup": Exposure.HOST_CGROUP,
+    "userns_mode": Exposure.HOST_USERS,
 }
 _SERVICE = "service:"
 _SWITCHES = tuple(_NAMESPACES)
@@ -222,8 +218,8 @@ class Project:
 
     folder: str = ""
     """The folder of the file, where relative paths begin; empty if it is not known."""
-    volumes: dict[str, list[str]] = field(default_factory=dict)
-    """The folders of the host that named volumes stand for."""
+    volumes: dict[str, host_paths.Volume] = field(default_factory=dict)
+    """The named volumes, as their drivers make them."""
     files: dict[tuple[str, str], str] = field(default_factory=dict)
     """(``secrets`` or ``configs``, name) → the host's file that is mounted."""
     host_networks: set[str] = field(default_factory=set)
@@ -234,8 +230,10 @@ class Project:
         project = cls(folder)
         for name, volume in _named(documents, top, "volumes"):
             options = documents.inner(volume, "driver_opts")
-            device, more = text_at(options, "device"), text_at(options, "o")
-            project.volumes[name] = host_paths.of_driver(device, more)
+            said = (
+                host_paths.expand_variables(text_at(options, x)) for x in ("type", "device", "o")
+            )
+            project.volumes[name] = host_paths.Volume(text_at(volume, "driver"), *said)
         for group in ("secrets", "configs"):
             for name, item in _named(documents, top, group):
                 project.files[group, name] = text_at(item, "file")
@@ -246,15 +244,19 @@ class Project:
         return project
 
     def variables(self, source: str) -> Iterator[str]:
-        """The host paths of a volume, a file or a folder that contain a variable."""
-        yield from filter(host_paths.has_variable, self.volumes.get(source, [source]))
+        """The texts that settle a volume, a file or a folder and contain a variable."""
+        volume = self.volumes.get(source)
+        texts = (volume.device, volume.options, volume.kind) if volume else (source,)
+        yield from filter(host_paths.has_variable, texts)
 
     def mounted(self, source: str, at: int, *, writable: bool) -> Iterator[ExposureAt]:
         """The exposures of a volume, a file or a folder."""
-        for path in self.volumes.get(source, [source]):
-            nearer = host_paths.below(self.folder, path)
-            judged = list(host_paths.mounted(nearer, at, writable=writable))
-            yield from judged or host_paths.mounted(path, at, writable=writable)
+        if volume := self.volumes.get(source):
+            yield from volume.exposed(at, writable=writable)
+            return
+        nearer = host_paths.below(self.folder, source)
+        judged = list(host_paths.mounted(nearer, at, writable=writable))
+        yield from judged or host_paths.mounted(source, at, writable=writable)
 
 
 def _named(documents: Documents, top: Entries, group: str) -> Iterator[tuple[str, Entries]]:
@@ -264,7 +266,7 @@ def _named(documents: Documents, top: Entries, group: str) -> Iterator[tuple[str
 
 def _exposed(documents: Documents, keys: Entries, project: Project) -> Iterator[ExposureAt]:
     for key, exposure in _NAMESPACES.items():
-        said = host_paths.expand(text_at(keys, key)).strip().lower()
+        said = host_paths.expand_variables(text_at(keys, key)).strip().lower()
         if said == "host":
             yield ExposureAt(exposure, f"{key}: host", line(keys[key]))
         elif key == "pid" and said:
@@ -275,7 +277,7 @@ def _exposed(documents: Documents, keys: Entries, project: Project) -> Iterator[
     for source, at, writable in _sources(documents, keys, project):
         yield from project.mounted(source, at, writable=writable)
     for node in documents.items(keys.get("devices"), "devices"):
-        yield host_paths.device(_device(documents, node), line(node))
+        yield from host_paths.device(_device(documents, node), line(node))
     rules = documents.texts(keys.get("device_cgroup_rules"), "device_cgroup_rules")
     for rule, at in rules:
         yield from host_paths.device_rule(rule, at)
@@ -315,8 +317,10 @@ def _sources(
     for node in documents.items(keys.get("volumes"), "volumes"):
         source, writable = _source(documents, node, "a volume")
         yield source, line(node), writable
-    for group in ("secrets", "configs"):
-        for node in documents.items(keys.get(group), group):
+    build = keys.get("build")
+    built = documents.mapping(build, "build") if isinstance(build, Mapping) else {}
+    for group, within in (("secrets", keys), ("configs", keys), ("secrets", built)):
+        for node in documents.items(within.get(group), group):
             if isinstance(node, Mapping):
                 inner = documents.mapping(node, f"an item of {group}")
                 name = text_at(inner, "source")
@@ -394,5 +398,7 @@ def _unjudged(documents: Documents, keys: Entries) -> Iterator[tuple[str, int]]:
             yield "which device it gets depends on a variable", line(node)
     if "provider" in keys:
         yield "a provider on the host starts it", line(keys["provider"])
+    for key in (key for key in _SWITCHES if key in keys):
+        yield from joined(key, text_at(keys, key), line(keys[key]))
     if "volumes_from" in keys:
         yield "it mounts the volumes of other containers", line(keys["volumes_from"])

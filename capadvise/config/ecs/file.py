@@ -155,8 +155,8 @@ class TaskDefinition:
     """The settings of a task definition outside of its containers that count for each of them."""
 
     shared: tuple[ExposureAt, ...]
-    volumes: dict[str, list[str]]
-    """The folders of the host that its volumes stand for."""
+    volumes: dict[str, tuple[str, host_paths.Volume]]
+    """The folders of the host that its volumes stand for, and what drivers make of them."""
 
     @classmethod
     def of(cls, documents: Documents, task: Entries) -> TaskDefinition:
@@ -165,13 +165,17 @@ class TaskDefinition:
             for (key, said), kind in _MODES.items()
             if text_at(task, key) == said
         )
-        volumes: dict[str, list[str]] = {}
+        volumes: dict[str, tuple[str, host_paths.Volume]] = {}
         for node in documents.items(task.get("volumes"), "volumes"):
             volume = documents.mapping(node, "a volume")
             folder = text_at(documents.inner(volume, "host"), "sourcePath")
-            driver = documents.inner(volume, "dockerVolumeConfiguration", "driverOpts")
-            mounted = host_paths.of_driver(text_at(driver, "device"), text_at(driver, "o"))
-            volumes[text_at(volume, "name")] = [folder, *mounted]
+            made = documents.inner(volume, "dockerVolumeConfiguration")
+            opts = documents.inner(made, "driverOpts")
+            said = (text_at(opts, key) for key in ("type", "device", "o"))
+            volumes[text_at(volume, "name")] = (
+                folder,
+                host_paths.Volume(text_at(made, "driver"), *said),
+            )
         return cls(tuple(shared), volumes)
 
 
@@ -186,12 +190,13 @@ def exposed(
         mount = documents.mapping(node, "a mount point")
         source = text_at(mount, "sourceVolume")
         writable = flag(mount.get("readOnly"), "readOnly") is not True
-        for path in task.volumes.get(source, ()):
-            yield from host_paths.mounted(path, line(node), writable=writable)
+        path, volume = task.volumes.get(source, ("", host_paths.Volume()))
+        yield from host_paths.mounted(path, line(node), writable=writable)
+        yield from volume.exposed(line(node), writable=writable)
     linux = documents.inner(keys, "linuxParameters")
     for node in documents.items(linux.get("devices"), "devices"):
         device = documents.mapping(node, "a device")
-        yield host_paths.device(text_at(device, "hostPath"), line(node))
+        yield from host_paths.device(text_at(device, "hostPath"), line(node))
 
 
 def unjudged(documents: Documents, keys: Entries) -> Iterator[tuple[str, int]]:

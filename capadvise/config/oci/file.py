@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import PurePath
 from typing import Any
 
+from capadvise.catalog import default
 from capadvise.config import host_paths
 from capadvise.config.declared import Declared, Exposure, ExposureAt
 from capadvise.config.snippet import Snippet
@@ -155,8 +156,9 @@ _NAMESPACES = {
 }
 
 
-_KERNEL_SYSTEMS = ("bpf", "configfs", "debugfs", "efivarfs", "securityfs", "sysfs", "tracefs")
-_PASSING = ("SCMP_ACT_ALLOW", "SCMP_ACT_LOG")
+_FORBIDDING = tuple(
+    f"SCMP_ACT_{name}" for name in ("ERRNO", "KILL", "KILL_PROCESS", "KILL_THREAD", "TRACE", "TRAP")
+)
 
 
 def _exposed(config: dict[str, Any]) -> Iterator[ExposureAt]:
@@ -186,41 +188,61 @@ def _isolation(linux: dict[str, Any]) -> Iterator[ExposureAt]:
             yield ExposureAt(exposure, f"no {name} namespace of its own", 1)
     if "user" in own:
         yield ExposureAt(Exposure.OWN_USERS, "a user namespace of its own", 1)
-    if not filters(linux.get("seccomp")):
-        yield ExposureAt(Exposure.UNFILTERED, "no seccomp filter", 1)
+    yield from filtered(linux.get("seccomp"), "seccomp", 1)
     for name in ("maskedPaths", "readonlyPaths"):
         if not linux.get(name):
             yield ExposureAt(Exposure.UNMASKED, f"no {name}", 1)
 
 
-def filters(seccomp: Any) -> bool:
-    """True if a filter forbids anything."""
-    if not isinstance(seccomp, dict):
-        return False
-    rules = _objects(seccomp.get("syscalls"))
-    actions = [seccomp.get("defaultAction"), *(rule.get("action") for rule in rules)]
-    return any(action not in _PASSING for action in actions)
+def filtered(seccomp: Any, name: str, line: int) -> Iterator[ExposureAt]:
+    """The exposure of a filter, by the calls that it lets through of those that matter."""
+    profile = seccomp if isinstance(seccomp, dict) else {}
+    matter = set(default().host.lists["calls-that-matter"])
+    passed = matter & _passed(profile, matter)
+    if len(passed) > len(matter) / 2:
+        forbids = f"{len(matter - passed)} of {len(matter)}"
+        said = (
+            f"{name} that forbids {forbids} calls that matter" if profile else "no seccomp filter"
+        )
+        yield ExposureAt(Exposure.UNFILTERED, said, line)
+    elif passed:
+        said = f"{name} that lets through {', '.join(sorted(passed))}"
+        yield ExposureAt(Exposure.OPEN_CALLS, said, line)
+
+
+def _passed(profile: dict[str, Any], every: set[str]) -> set[str]:
+    """The calls that a filter lets through, as does a rule with conditions, except one for added
+    capabilities alone."""
+    forbidden: set[str] = set()
+    allowed: set[str] = set()
+    for rule in _objects(profile.get("syscalls")):
+        named = {*(rule.get("names") or ()), str(rule.get("name", ""))}
+        conditions = [rule.get(key) for key in ("args", "includes", "excludes")]
+        if rule.get("action") not in _FORBIDDING:
+            tied = isinstance(conditions[1], dict) and conditions[1].get("caps")
+            allowed |= set() if tied else named
+        elif not any(conditions):
+            forbidden |= named
+    return allowed if profile.get("defaultAction") in _FORBIDDING else every - forbidden | allowed
 
 
 def _devices(linux: dict[str, Any]) -> Iterator[ExposureAt]:
     """By their numbers: the path is only what the container calls it."""
     for item in _objects(linux.get("devices")):
-        path = str(item.get("path", ""))
-        disk = host_paths.is_disk(*_numbers(item))
-        yield ExposureAt(Exposure.DISK, path, 1) if disk else host_paths.device(path, 1)
+        if (gives := host_paths.numbered(*_numbers(item))) is not None:
+            yield ExposureAt(gives, f"the device {item.get('path', '')}", 1)
     for rule in _objects((linux.get("resources") or {}).get("devices")):
         kind, major, minor = _numbers(rule)
-        reaches = not {"r", "w"}.isdisjoint(str(rule.get("access") or "rwm"))
-        if rule.get("allow") is True and reaches and host_paths.is_disk(kind, major, minor):
-            said = f"device rule {kind} {major or '*'}:{minor or '*'}"
-            yield ExposureAt(Exposure.DISK, said, 1)
+        if rule.get("allow") is True and {"r", "w"} & set(str(rule.get("access") or "rwm")):
+            said = f"{kind} {major or '*'}:{minor or '*'} {rule.get('access') or 'rwm'}"
+            yield from host_paths.device_rule(said, 1)
 
 
 def _numbers(item: dict[str, Any]) -> tuple[str, str, str]:
     """Kind, major and minor; empty numbers are all of them."""
     numbers = (item.get("major"), item.get("minor"))
     major, minor = ("" if number in (None, -1) else str(number) for number in numbers)
-    return str(item.get("type") or "a"), major, minor
+    return str(item.get("type") or "a").replace("u", "c"), major, minor
 
 
 def _folders(config: dict[str, Any]) -> Iterator[ExposureAt]:
@@ -233,20 +255,9 @@ def _folders(config: dict[str, Any]) -> Iterator[ExposureAt]:
 
 
 def _mount(mount: dict[str, Any]) -> Iterator[ExposureAt]:
-    options = [str(option) for option in mount.get("options") or []]
-    kind, source = mount.get("type"), str(mount.get("source", ""))
-    writable = "ro" not in options and "rro" not in options
-    if kind == "devtmpfs":
-        yield ExposureAt(Exposure.DISK, "a devtmpfs", 1)
-    elif kind in _KERNEL_SYSTEMS and writable:
-        yield ExposureAt(Exposure.UNMASKED, f"a {kind} for writing", 1)
-    elif kind == "bind" or {"bind", "rbind"} & set(options) or source.startswith("/dev/"):
-        yield from host_paths.mounted(source, 1, writable=writable)
-    for option in options:
-        name, _, folders = option.partition("=")
-        if name in ("lowerdir", "upperdir"):
-            for folder in folders.split(":"):
-                yield from host_paths.mounted(folder, 1, writable=name == "upperdir")
+    kind, source = str(mount.get("type") or ""), str(mount.get("source", ""))
+    options = ",".join(str(option) for option in mount.get("options") or [])
+    yield from host_paths.Volume("", kind, source, options).exposed(1, writable=True, bundle=True)
 
 
 def _objects(items: Any) -> list[dict[str, Any]]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from pathlib import PurePath
 
+from capadvise.catalog import default
 from capadvise.config import host_paths
 from capadvise.config.declared import Declared, Exposure, ExposureAt
 from capadvise.config.run import flags
@@ -25,6 +27,7 @@ from capadvise.config.units.file import (
 )
 from capadvise.config.units.names import OTHER_QUADLETS, dropped_in, unit_suffix
 from capadvise.config.units.names import service_name as service_name
+from capadvise.config.units.specifiers import expanded, specified
 from capadvise.config.yaml.tree import ambiguous
 
 
@@ -52,23 +55,30 @@ def read(source: str, path: str = "") -> tuple[Declared, ...]:
     pod, a volume or another unit: its exposures, which the containers that use it get."""
     drop_in, suffix = dropped_in(path), unit_suffix(path)
     if suffix in OTHER_QUADLETS:
-        return _read_other(source, suffix, drop_in=drop_in)
+        return _read_other(source, path, drop_in=drop_in)
     unit = parse(source, quadlet=True)
-    return (declared(unit.all_of("Container") if drop_in else unit.section("Container")),)
+    section = unit.all_of("Container") if drop_in else unit.section("Container")
+    return (declared(_specified(section, path)),)
 
 
 def read_together(sources: Sequence[str], path: str) -> tuple[Declared, ...]:
     """The container of a quadlet, as its drop-ins, which follow it, change it."""
-    if (suffix := unit_suffix(path)) in OTHER_QUADLETS:
-        each = (_read_other(one, suffix, drop_in=n > 0) for n, one in enumerate(sources))
+    if unit_suffix(path) in OTHER_QUADLETS:
+        each = (_read_other(one, path, drop_in=n > 0) for n, one in enumerate(sources))
         return tuple(declared for services in each for declared in services)
     units = [parse(source, quadlet=True) for source in sources]
-    return (declared(together(units, "Container")),)
+    return (declared(_specified(together(units, "Container"), path)),)
+
+
+def _specified(section: Section, path: str) -> Section:
+    """With the specifiers that the name of the service settles, which ServiceName= can change."""
+    name = section.last("ServiceName")
+    return specified(section, f"{name.value}.service" if name else path, _WITH_SPECIFIERS)
 
 
 def declared(container: Section) -> Declared:
     """The declaration of a section, or of the sections of a quadlet and its drop-ins together."""
-    args = podman_args(container)
+    args = [*map(expanded, podman_args(container))]
     passed = flags.declared(args, "container", container.line)
     drop = _caps(container, "DropCapability")
     add = _caps(container, "AddCapability")
@@ -113,17 +123,20 @@ def _before(args: list[str], exposed: Iterator[ExposureAt]) -> Iterator[Exposure
     return (item for item in exposed if not (replaced and item.kind is Exposure.OWN_USERS))
 
 
-def _read_other(source: str, suffix: str, *, drop_in: bool = False) -> tuple[Declared, ...]:
+def _read_other(source: str, path: str, *, drop_in: bool = False) -> tuple[Declared, ...]:
     """The exposures of a pod, a volume or another unit for the containers that use it; nothing if
     there are none."""
-    unit = parse(source, quadlet=True)
-    section = (
-        unit.all_of(OTHER_QUADLETS[suffix]) if drop_in else unit.section(OTHER_QUADLETS[suffix])
-    )
+    unit, name = parse(source, quadlet=True), OTHER_QUADLETS[unit_suffix(path)]
+    section = _specified(unit.all_of(name) if drop_in else unit.section(name), path)
     exposed = list(_exposed(section))
-    for item in section.values("Device"):
-        exposed += host_paths.mounted(item.value.strip('"'), item.line, writable=True)
+    if name == "Volume":
+        keys = (section.last(key) for key in ("Driver", "Type", "Device", "Options"))
+        volume = host_paths.Volume(*(key.value.strip('"') if key else "" for key in keys))
+        exposed += volume.exposed(section.line, writable=True)
     unjudged = [*_unjudged(section)]
+    for item in section.values("Secret") if name == "Build" else ():
+        for field in flags.fields_of(item.value):
+            exposed += host_paths.mounted(field.partition("=")[2], item.line, writable=False)
     for item in section.values("PodmanArgs"):
         exposed += flags.declared(split(item.value, item.line, "c"), "", item.line).exposed
         unjudged.append((f"PodmanArgs={item.value} can give it anything", item.line))
@@ -178,6 +191,11 @@ def _exposed(container: Section) -> Iterator[ExposureAt]:
         yield ExposureAt(Exposure.UNMASKED, f"Unmask={item.value}", item.line)
 
 
+_WITH_SPECIFIERS = (
+    "Volume|Mount|AddDevice|Network|UserNS|LogOpt|Rootfs|SecurityLabelType|SeccompProfile|AppArmor"
+    "|Unmask|User|Group|ContainerName|Driver|Type|Device|Options|Secret"
+)
+"""Keys that become words of the command line, whose specifiers systemd replaces."""
 _ELSEWHERE = {
     "ContainersConfModule": "a module of containers.conf can grant anything",
     "GlobalArgs": "global options of podman can grant anything",
@@ -190,25 +208,29 @@ def _unjudged(container: Section) -> Iterator[tuple[str, int]]:
     for key, what in _ELSEWHERE.items():
         for item in container.values(key):
             yield f"{key}={item.value}: {what}", item.line
+    for item in container.values("Network"):
+        yield from flags.joined("network", item.value, item.line)
     for item in container.others:
         if item.section == "Service" and item.value:
             yield from _of_service(item)
 
 
 def _of_service(item: Assignment) -> Iterator[tuple[str, int]]:
-    """(sentence, line) of keys of podman's own service that can change its rights."""
-    if item.key == "EnvironmentFile":
-        yield (
-            "EnvironmentFile= in [Service] is podman's own: CONTAINERS_CONF can be in it",
-            item.line,
-        )
-    elif item.key.startswith("Exec"):
+    """(sentence, line) of keys of podman's own service, except those that are known to change
+    nothing of its rights."""
+    host = default().host.lists
+    if item.key.startswith("Exec"):
         yield f"{item.key}= in [Service] runs on the host, not in the container", item.line
     elif item.key in ("Environment", "PassEnvironment"):
         for word in split(item.value, item.line, "shell-like"):
             name = word.partition("=")[0]
-            if name.startswith(("CONTAINERS_", "CONTAINER_")):
-                yield f"{name} makes podman read other settings, which can give anything", item.line
+            if not any(fnmatchcase(name, known) for known in host["service-variables"]):
+                yield f"{name} in [Service] is podman's own: it can change what it does", item.line
+    elif item.key in ("StandardOutput", "StandardError", "StandardInput"):
+        if item.value.partition(":")[0] in ("file", "append", "truncate", "fd"):
+            yield f"{item.key}={item.value}: systemd opens it as root", item.line
+    elif item.key not in host["service-keys"]:
+        yield f"{item.key}= in [Service] is podman's own: it can change what it does", item.line
 
 
 _IMAGES = ("Image", "Rootfs")

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterable, Iterator, Sequence
+from fnmatch import fnmatchcase
 
+from capadvise.catalog import default
+from capadvise.catalog.host import HARMLESS
 from capadvise.config import engine, host_paths
 from capadvise.config.declared import Declared, Exposure, ExposureAt
 from capadvise.config.run.pflag import Grammar, Option, is_on, value_of
@@ -19,24 +23,11 @@ _NAMESPACES = {
 }
 _OWN_USERS = ("auto", "keep-id", "nomap")
 _ON = ("", "1", "t", "true")
-_SPECIFIERS = {"%t": "/run", "%h": "/home/~", "%E": "/etc", "%S": "/var/lib", "%%": "%"}
-"""Their values for a service of the system; a home is somebody's."""
+"""True for Go (strconv.ParseBool), in lower case; nothing is an option without a value."""
 _ELSEWHERE = {
     "volumes-from": "it has the volumes of another container",
     "pod": "it joins a pod, whose settings stand elsewhere",
     "pod-id-file": "it joins a pod, whose settings stand elsewhere",
-}
-_OPTIONS = {
-    ("seccomp", "unconfined"): Exposure.UNFILTERED,
-    ("apparmor", "unconfined"): Exposure.UNCONFINED,
-    ("label", "disable"): Exposure.UNCONFINED,
-    ("label", "type:spc_t"): Exposure.UNCONFINED,
-    ("label", "type:unconfined_t"): Exposure.UNCONFINED,
-    ("label", "type:container_runtime_t"): Exposure.UNCONFINED,
-    ("disable", ""): Exposure.UNCONFINED,
-    ("systempaths", "unconfined"): Exposure.UNMASKED,
-    ("unmask", "all"): Exposure.UNMASKED,
-    ("writable-cgroups", "true"): Exposure.HOST_CGROUP,
 }
 
 
@@ -54,8 +45,9 @@ def of_option(name: str, value: str, line: int) -> Iterator[ExposureAt]:
         yield ExposureAt(_NAMESPACES[name], f"--{name}={value}", line)
     elif name == "pid" and value not in ("", "private"):
         yield ExposureAt(Exposure.SHARED_PROCESSES, f"--pid={value}", line)
-    elif name == "userns" and value.partition(":")[0] in _OWN_USERS:
-        yield ExposureAt(Exposure.OWN_USERS, f"--userns={value}", line)
+    elif name == "userns" and value.partition(":")[0] in (*_OWN_USERS, "host"):
+        kind = Exposure.HOST_USERS if value == "host" else Exposure.OWN_USERS
+        yield ExposureAt(kind, f"--userns={value}", line)
     elif name == "use-api-socket" and value not in ("false", "0"):
         yield ExposureAt(Exposure.CONTROL_SOCKET, "--use-api-socket", line)
     elif name == "security-opt":
@@ -68,30 +60,41 @@ def _of_path(name: str, value: str, line: int) -> Iterator[ExposureAt]:
     if name in ("volume", "v"):
         source, *rest = value.split(":")
         modes = rest[1].split(",") if len(rest) > 1 else []
-        yield from _mounted(source, line, writable="ro" not in modes) if rest else ()
+        yield from host_paths.mounted(source, line, writable="ro" not in modes) if rest else ()
     elif name == "mount":
         yield from _mount(value, line)
     elif name == "device":
-        yield host_paths.device(value.removeprefix("-").partition(":")[0], line)
+        yield from host_paths.device(value.removeprefix("-").partition(":")[0], line)
     elif name == "device-cgroup-rule":
-        yield from host_paths.device_rule(value, line)
+        for rule in fields_of(value):
+            yield from host_paths.device_rule(rule, line)
     elif name == "log-opt" and value.startswith("path="):
-        yield from _mounted(value.removeprefix("path="), line, writable=True)
+        yield from host_paths.mounted(value.removeprefix("path="), line, writable=True)
+    elif name == "volume-driver":
+        yield from host_paths.Volume(value).exposed(line, writable=True)
+
+
+def fields_of(value: str) -> list[str]:
+    """The fields of a line of CSV, as docker and podman read it (Go's encoding/csv): a field in
+    quotes can hold commas. Both refuse what is none."""
+    try:
+        return next(csv.reader([value], strict=True), [])
+    except csv.Error:
+        return value.split(",")
 
 
 def _mount(value: str, line: int) -> Iterator[ExposureAt]:
-    """``type=bind,source=/a,target=/b,ro``."""
-    fields = dict(part.partition("=")[::2] for part in value.split(","))
-    source = fields.get("source") or fields.get("src") or ""
+    """``type=bind,source=/a,target=/b,ro``. Options of a volume that is made for it have the key
+    ``volume-opt``."""
+    pairs = [(key.lower(), said) for key, _, said in (x.partition("=") for x in fields_of(value))]
+    fields = dict(pairs)
+    opts = dict(said.partition("=")[::2] for key, said in pairs if key == "volume-opt")
     read_only = any(fields.get(key, "f").lower() in _ON for key in ("ro", "readonly"))
-    yield from _mounted(source, line, writable=not read_only)
-
-
-def _mounted(source: str, line: int, *, writable: bool) -> Iterator[ExposureAt]:
-    """The exposures of a mounted source; systemd fills in the specifiers of a quadlet."""
-    for specifier, folder in _SPECIFIERS.items():
-        source = source.replace(specifier, folder)
-    yield from host_paths.mounted(source, line, writable=writable)
+    for source in (said for key, said in pairs if key in ("source", "src")):
+        yield from host_paths.mounted(source, line, writable=not read_only)
+    driver, kind = fields.get("volume-driver", ""), opts.get("type", "")
+    volume = host_paths.Volume(driver, kind, opts.get("device", ""), opts.get("o", ""))
+    yield from volume.exposed(line, writable=not read_only)
 
 
 def _unjudged(options: Sequence[Option], line: int) -> Iterator[tuple[str, int]]:
@@ -99,17 +102,31 @@ def _unjudged(options: Sequence[Option], line: int) -> Iterator[tuple[str, int]]
     for option in options:
         if option.name in _ELSEWHERE:
             yield f"--{option.name} {option.value}: {_ELSEWHERE[option.name]}", line
+        elif option.name in _NAMESPACES or option.name == "userns":
+            yield from joined(option.name, option.value or "", line)
+
+
+def joined(name: str, value: str, line: int) -> Iterator[tuple[str, int]]:
+    """(sentence, line) of a namespace that is that of another container."""
+    if host_paths.expand_variables(value).strip().startswith("container:"):
+        yield f"{name} {value}: it joins a container, whose settings stand elsewhere", line
 
 
 def security_option(option: str, at: int) -> Iterator[ExposureAt]:
-    """The exposure of a ``security_opt``, as docker and podman spell it."""
+    """The exposure of a ``security_opt``, as docker (parseSecurityOpt) and podman spell it."""
     name, _, value = option.replace("=", ":", 1).partition(":")
-    said = host_paths.expand(value).strip().lower().replace("type=", "type:")
-    exposure = _OPTIONS.get((name.strip().lower(), said))
-    if exposure is None and name.strip().lower() == "unmask":
-        exposure = Exposure.UNMASKED
-    if exposure is not None:
-        yield ExposureAt(exposure, option, at)
+    value = host_paths.expand_variables(value).strip().replace("type=", "type:")
+    said = f"{name.strip()}={value}".lower()
+    known = default().host.lists["security-options"].items()
+    kind = next((kind for kind, each in known if any(fnmatchcase(said, one) for one in each)), "")
+    if kind not in ("", HARMLESS):
+        yield ExposureAt(Exposure(kind), option, at)
+
+
+def forbids_gain(option: str) -> bool | None:
+    """The value of ``no-new-privileges``; None for another option."""
+    name, _, value = option.replace("=", ":", 1).partition(":")
+    return value.strip().lower() in _ON if name.strip() == "no-new-privileges" else None
 
 
 def profiles(options: Iterable[tuple[str, int]]) -> Iterator[tuple[str, int]]:
@@ -140,11 +157,7 @@ def declared(words: Sequence[str], name: str, number: int) -> Declared:
     """The declaration of the flags of one command, up to the image; unknown flags are skipped."""
     options, rest = Grammar.of("run").parse(words)
     security = [option.replace("=", ":", 1) for option in _values(options, "security-opt")]
-    forbidden = [
-        not option.endswith(":false")
-        for option in security
-        if option.partition(":")[0] == "no-new-privileges"
-    ]
+    forbidden = [said for option in security if (said := forbids_gain(option)) is not None]
     return Declared(
         service=value_of(options, "name") or name,
         image=rest[0] if rest else None,

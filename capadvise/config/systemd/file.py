@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 
 from capadvise.catalog import default
+from capadvise.config import host_paths
 from capadvise.config.consumer import capability_number
-from capadvise.config.declared import Declared, Exposure, ExposureAt
+from capadvise.config.declared import Declared, Exposure, ExposureAt, is_root
 from capadvise.config.snippet import Snippet, comment
 from capadvise.config.units.file import Assignment, Section, flag_of, parse, split, together, words
 from capadvise.config.units.names import dropped_in, unit_section
 from capadvise.config.units.names import service_name as service_name
+from capadvise.config.units.specifiers import specified
 from capadvise.judgement.harm import ambient_refused
 from capadvise.model.caps import NAMES
 from capadvise.model.errors import BadInput
@@ -71,20 +73,23 @@ def read(source: str, path: str = "") -> tuple[Declared, ...]:
     """The service of a unit or a drop-in, called ``service``: a unit's name is that of its file,
     whose kind says which section counts. A drop-in need not say anything of it."""
     unit, section = parse(source), unit_section(path)
-    return (declared(unit.all_of(section) if dropped_in(path) else unit.section(section)),)
+    whole = unit.all_of(section) if dropped_in(path) else unit.section(section)
+    return (declared(specified(whole, path, _WITH_SPECIFIERS), path),)
 
 
 def read_together(sources: Sequence[str], path: str) -> tuple[Declared, ...]:
     """The service of a unit, as its drop-ins, which follow it, change it."""
     units = [parse(source) for source in sources]
-    return (declared(together(units, unit_section(path))),)
+    whole = together(units, unit_section(path))
+    return (declared(specified(whole, path, _WITH_SPECIFIERS), path),)
 
 
-def declared(service: Section) -> Declared:
+def declared(service: Section, path: str) -> Declared:
     """The declaration of a section, or of the sections of a unit and its drop-ins together."""
     drop, add, places = _bounding(service)
     user = service.last("User")
     name = user.value if user else ("dynamic" if service.flag("DynamicUser") else None)
+    other = not is_root(name) or (name is None and dropped_in(path))
     ambient = _ambient(service)
     bounding = {name for name, _ in places}
     named = [(cap, line) for cap, line in ambient if cap not in bounding]
@@ -99,7 +104,7 @@ def declared(service: Section) -> Declared:
         groups=any(map(service.values, ("Group", "SupplementaryGroups"))),
         no_new_privileges=service.flag("DynamicUser") or service.flag("NoNewPrivileges"),
         lines=(*([("user", user.line)] if user else []), *places, *named),
-        exposed=tuple(_exposed(service)),
+        exposed=(*_exposed(service), *(_as_root(service, path) if other else ())),
         withheld=tuple(_withheld(service)),
     )
 
@@ -174,6 +179,10 @@ def _command(service: Section) -> tuple[str, ...]:
 
 
 _PREFIXES = "@-:+!|"
+_WITH_SPECIFIERS = (
+    "User|Group|SupplementaryGroups|OpenFile|Standard(Input|Output|Error)|LoadCredential(Encrypted)?"
+    "|(Runtime|State|Cache|Logs|Configuration)Directory"
+)
 WITHHELD = {
     "PrivateDevices": ("MKNOD", "SYS_RAWIO"),
     "ProtectKernelModules": ("SYS_MODULE",),
@@ -182,11 +191,6 @@ WITHHELD = {
 }
 """Setting → what systemd takes out of the bounding set (unit_patch_contexts)."""
 _PRIVATE_USERS = ("self", "identity", "full", "managed")
-_GROUPS = {
-    **dict.fromkeys(("docker", "podman", "lxd", "incus-admin", "libvirt"), Exposure.CONTROL_SOCKET),
-    **dict.fromkeys(("disk", "kmem"), Exposure.DISK),
-}
-"""Root-equivalent groups, and what they reach."""
 
 
 def _withheld(service: Section) -> Iterator[tuple[str, str]]:
@@ -210,8 +214,64 @@ def _exposed(service: Section) -> Iterator[ExposureAt]:
     yield from _own_namespaces(service)
     for key in ("Group", "SupplementaryGroups"):
         for group, line in words(service.values(key)):
-            if group in _GROUPS:
-                yield ExposureAt(_GROUPS[group], f"{key}={group}", line)
+            if (kind := _group(group)) is not None:
+                yield ExposureAt(kind, f"{key}={group}", line)
+
+
+def _group(said: str) -> Exposure | None:
+    """The exposure by a group. A number that no distribution gives can be any group's, as can one
+    that the name of an instance settles."""
+    host = default().host.lists
+    group = host["group-numbers"].get(said, said)
+    for kind, names in host["groups-of-root"].items():
+        if group in names:
+            return Exposure(kind)
+    return Exposure.UNKNOWN if group.isdecimal() or "%" in group else None
+
+
+def _as_root(service: Section, path: str) -> Iterator[ExposureAt]:
+    """The files that systemd opens as root for a unit of another user, and the folders that it
+    gives to that user. A folder that is called after the unit is its own."""
+    names = [service_name(path), *(each.value for each in service.values("User"))]
+    own = {_letters(each) for each in (*names, *_command(service)[:1])}
+    for said, place, writable, line in (*_opened(service), *_given(service)):
+        folder = _letters(f"{place}///".split("/")[3 if place.startswith("/var/") else 2])
+        long = [each for each in own if min(len(each), len(folder)) > 2]
+        is_own = any(each in folder or folder in each for each in long)
+        for kind in {item.kind for item in host_paths.mounted(place, line, writable=writable)}:
+            if kind is not Exposure.UNKNOWN or not is_own:
+                kind = kind if kind is Exposure.UNKNOWN else Exposure.ROOT_ACCESS
+                yield ExposureAt(kind, said, line)
+
+
+def _letters(name: str) -> str:
+    return re.sub("[^a-z]", "", name.lower())
+
+
+def _given(service: Section) -> Iterator[tuple[str, str, bool, int]]:
+    """(setting, path, True, line) of folders that systemd makes, and of links to these."""
+    for key, folder in default().host.lists["directories"].items():
+        for word, line in words(service.values(key)):
+            for name in word.split(":")[:2]:
+                yield f"{key}={word}", f"{folder}/{name}", True, line
+
+
+def _opened(service: Section) -> Iterator[tuple[str, str, bool, int]]:
+    """(setting, path, writable, line) of files that systemd opens as root."""
+    for item in service.values("OpenFile"):
+        place, _, options = item.value.partition(":")
+        writable = "read-only" not in options.split(":")[-1].split(",")
+        yield f"OpenFile={item.value}", "".join(split(place, item.line, "c")), writable, item.line
+    for key in ("StandardInput", "StandardOutput", "StandardError"):
+        for item in service.values(key)[-1:]:
+            how, _, place = item.value.partition(":")
+            if how in ("file", "append", "truncate"):
+                yield f"{key}={item.value}", place, key != "StandardInput", item.line
+    credentials = (service.values(key) for key in ("LoadCredential", "LoadCredentialEncrypted"))
+    for item in (item for each in credentials for item in each):
+        place = item.value.partition(":")[2]
+        if not place.startswith(tuple(default().host.lists["credentials"])):
+            yield f"LoadCredential={item.value}", place, False, item.line
 
 
 def _own_namespaces(service: Section) -> Iterator[ExposureAt]:

@@ -240,9 +240,22 @@ def test_watching_reads_none_of_these_files() -> None:
 def test_lists_of_names_are_of_things_that_there_are() -> None:
     assert CATALOG.names["device-sites"] <= {rule.id for rule in CATALOG.sites.rules}
     assert CATALOG.names["wrappers"] - {"time"} <= CATALOG.names["runners"] | {"doas"}
-    assert all(folder.startswith("/") for folder in CATALOG.names["host-trees"])
     with pytest.raises(KeyError):
         CATALOG.names["no-such-list"]
+
+
+def test_the_table_of_the_host_names_kinds_and_calls_that_there_are() -> None:
+    lists = CATALOG.host.lists
+    kinds = {group[key] for group in lists["groups"] for key in ("reading", "writing")}
+    assert kinds | set(lists["groups-of-root"]) <= {"harmless", *CATALOG.exposures}
+    closed: set[str] = set.intersection(
+        *(
+            {*profile.never, *(call for calls in profile.opens.values() for call in calls)}
+            for profile in CATALOG.seccomp.values()
+        )
+    )
+    assert set(lists["calls-that-matter"]) <= closed
+    assert all(group["why"] for group in lists["groups"])
 
 
 @pytest.mark.parametrize(

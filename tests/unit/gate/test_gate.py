@@ -296,7 +296,7 @@ FITTING = replace(
             [("control-socket", "warning")],
         ),
         ("compose", declared(exposed=(Exposure.HOST_KERNEL,)), [("host-folder", "note")]),
-        ("compose", declared(exposed=(Exposure.DEVICE,)), []),
+        ("compose", declared(exposed=(Exposure.HOST_NAME,)), []),
         ("systemd", declared("CAP_SYS_PTRACE"), [("root-equivalent", "warning")]),
         (
             "systemd",

@@ -3,15 +3,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from capadvise.cli import main
 from tests.support.gate_files import named
-from tests.support.hostile import BOX, SOUND, UNIT, pod, service
+from tests.support.hostile import BOX, SOUND, UNIT, bundle, pod, service
 
 
 def mounted(path: str, *, more: str = "") -> str:
@@ -124,30 +122,6 @@ QUADLETS = {
     "the same by arguments": BOX + "PodmanArgs=--log-opt=path=/etc/cron.d/x\n",
     "a disk by its generic name": BOX + "AddDevice=/dev/sg0\n",
 }
-
-
-def bundle(linux: dict[str, Any] | None = None, process: Any = None, **top: Any) -> str:
-    namespaces = ("pid", "network", "ipc", "uts", "mount", "cgroup")
-    config: dict[str, Any] = {
-        "ociVersion": "1.0.2",
-        "process": {
-            "args": ["sh"],
-            "cwd": "/",
-            "noNewPrivileges": True,
-            "capabilities": {"bounding": ["CAP_KILL"]},
-            **(process or {}),
-        },
-        "root": {"path": "rootfs", "readonly": True},
-        "linux": {
-            "namespaces": [{"type": kind} for kind in namespaces],
-            "maskedPaths": ["/proc/kcore"],
-            "readonlyPaths": ["/proc/sys"],
-            "seccomp": {"defaultAction": "SCMP_ACT_ERRNO"},
-            **(linux or {}),
-        },
-        **top,
-    }
-    return json.dumps(config)
 
 
 def with_mount(kind: str, source: str, *options: str) -> str:

@@ -2,7 +2,7 @@
 
 Regular files are read, and pipes that the user names and somebody writes to: ``<(command)``,
 ``/dev/stdin``. Devices and sockets are refused, a pipe without a writer at once, and one that is
-silent after a while. Of a larger file than the reader wants, nothing is read.
+silent after a while. Nothing is read of a file that is larger than the reader wants.
 """
 
 from __future__ import annotations

@@ -216,7 +216,11 @@ def test_an_error_is_one_line_and_the_file_stays(
 
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("missing.yml", "No such file"), ("", "Is a directory"), ("fifo", "not a regular file")],
+    [
+        ("missing.yml", "No such file"),
+        ("", "Is a directory"),
+        ("fifo", "a pipe, which is not read as a file"),
+    ],
 )
 def test_what_is_no_file_is_refused(
     saved: str, file: Path, name: str, said: str, capsys: pytest.CaptureFixture[str]

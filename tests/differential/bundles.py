@@ -10,6 +10,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from capadvise.catalog import default
 from capadvise.model.caps import from_mask
 
 Draw = st.DrawFn
@@ -77,7 +78,10 @@ def texts(draw: Draw) -> str:
     return _dump(draw, top) + tail
 
 
-_FORBIDDEN = {"names": ["reboot"], "action": "SCMP_ACT_ERRNO"}
+_FORBIDDEN = {
+    "names": default().host.lists["calls-that-matter"],
+    "action": "SCMP_ACT_ERRNO",
+}
 NAMESPACES = ("pid", "network", "ipc", "uts", "mount", "cgroup")
 MOUNTS = [{"destination": "/proc", "type": "proc", "source": "proc"}]
 LINUX = [

@@ -3,9 +3,11 @@ pages draw them."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 from capadvise.catalog.capabilities import Risk
 from capadvise.judgement.conclusion import PASSED, Conclusion, Standing
@@ -29,18 +31,16 @@ class Light(StrEnum):
     DARK = "not checked"
 
 
-SIGNS = {
-    Light.ROOT: "◆",
-    Light.NEEDED: "●",
-    Light.ADDED: "+",
-    Light.DROPPED: "−",
-    Light.OPTIONAL_KEPT: "◕",
-    Light.OPTIONAL: "◐",
-    Light.DENIED: "×",
-    Light.INCIDENTAL: "○",
-    Light.UNJUDGED: "?",
-    Light.DARK: "·",
-}
+_LIGHTS = json.loads(Path(__file__).with_name("lights.json").read_text(encoding="utf-8"))
+
+
+def of_lights(what: str) -> dict[Light, str]:
+    """One column of ``lights.json``: ``sign``, ``class`` (of a stylesheet), ``style`` (of Textual)
+    or ``sgr`` (a terminal's code)."""
+    return {light: _LIGHTS[light.name][what] for light in Light}
+
+
+SIGNS = of_lights("sign")
 _BY_VERDICT = {
     Verdict.OPTIONAL: Light.OPTIONAL,
     Verdict.DENIED: Light.DENIED,

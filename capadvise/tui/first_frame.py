@@ -21,9 +21,9 @@ from capadvise.model.escape import printable
 from capadvise.report.lamps import (
     SIGNS,
     Lamp,
-    Light,
     Score,
     lamps,
+    of_lights,
     score_of,
     score_so_far,
 )
@@ -43,14 +43,7 @@ from capadvise.tui.tabs import LABELS
 Draw = Callable[[int, int], Sequence[str]]
 """The lines for a screen of so many columns and rows."""
 _BOLD, _DIM, _REVERSE = "1", "2", "7"
-_COLOURS = {
-    Light.ROOT: "1;31",
-    Light.NEEDED: "1;32",
-    Light.OPTIONAL: "33",
-    Light.OPTIONAL_KEPT: "1;33",
-    Light.DENIED: "31",
-    Light.DARK: _DIM,
-}
+_COLOURS = of_lights("sgr")
 _ENTER, _LEAVE = "\x1b[?1049h\x1b[?25l\x1b[H\x1b[2J", "\x1b[?1049l\x1b[?25h"
 
 
@@ -114,7 +107,7 @@ def _head(
     lines = [_cut(top, width)]
     for number in range(rows):
         row = lit[number * across : (number + 1) * across]
-        lamps = ((f"{SIGNS[lamp.light]}{step}", _COLOURS.get(lamp.light, "")) for lamp in row)
+        lamps = ((f"{SIGNS[lamp.light]}{step}", _COLOURS[lamp.light]) for lamp in row)
         parts = [(" ", ""), *lamps]
         if number == 0:
             room = width - across * (rows - 1) - 3
@@ -137,7 +130,7 @@ def _listed(rows: Sequence[Row]) -> Iterator[list[Part]]:
             count = f"{short_count(row.checks or row.incidental):>6}× " if row.checks else ""
             yield [
                 ("  ", ""),
-                (f"{SIGNS[row.light]} ", _COLOURS.get(row.light, "")),
+                (f"{SIGNS[row.light]} ", _COLOURS[row.light]),
                 (f"{row.cap.short:19}", _BOLD),
                 (f"{row.risk:16}", "1;31" if row.risk == "root-equivalent" else ""),
                 (count, _DIM),

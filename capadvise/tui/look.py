@@ -9,7 +9,7 @@ from textual.content import Content
 from capadvise.judgement.decide import Verdict
 from capadvise.judgement.risk import risk_word
 from capadvise.model.escape import printable
-from capadvise.report.lamps import Light, Score
+from capadvise.report.lamps import Score, of_lights
 from capadvise.tui.choice import Decision
 from capadvise.tui.rows import standing_sign
 
@@ -34,18 +34,7 @@ DECISION_MARKS = {
     Decision.DROPPED: ("−", "bold $text-error"),
     Decision.OUT: (" ", ""),
 }
-LIGHT_STYLES = {
-    Light.ROOT: "bold $text-error",
-    Light.NEEDED: "bold $text-success",
-    Light.ADDED: "bold $text-warning",
-    Light.DROPPED: "bold $text-error",
-    Light.OPTIONAL_KEPT: "bold $text-warning",
-    Light.OPTIONAL: "$text-warning",
-    Light.DENIED: "$text-error",
-    Light.INCIDENTAL: "",
-    Light.UNJUDGED: "bold $text-warning",
-    Light.DARK: "dim",
-}
+LIGHT_STYLES = of_lights("style")
 _STANDING_STYLES = {True: "bold $text-success", False: "bold $text-error", None: "$text-warning"}
 
 _BY_STOPPING = frozenset(128 + number for number in (signal.SIGINT, signal.SIGKILL, signal.SIGTERM))

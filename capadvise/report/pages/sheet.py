@@ -19,7 +19,7 @@ from capadvise.model.caps import Cap, CapSet
 from capadvise.model.errors import BadInput
 from capadvise.model.escape import printable
 from capadvise.report.explain_report import possibilities
-from capadvise.report.lamps import Lamp, Light, Score, lamps, score_of
+from capadvise.report.lamps import Lamp, Score, lamps, of_lights, score_of
 from capadvise.report.text import evidence_line, tested_lines
 from capadvise.report.words import PROOFS, VERDICTS, no_need, proof_lines, trial_name, without
 
@@ -187,18 +187,7 @@ def _plain(text: str) -> str:
     return printable(text[:_LONGEST]) + ("…" if len(text) > _LONGEST else "")
 
 
-CLASSES = {
-    Light.ROOT: "root",
-    Light.NEEDED: "needed",
-    Light.ADDED: "added",
-    Light.DROPPED: "dropped",
-    Light.OPTIONAL_KEPT: "optional",
-    Light.OPTIONAL: "optional",
-    Light.DENIED: "denied",
-    Light.INCIDENTAL: "incidental",
-    Light.UNJUDGED: "incidental",
-    Light.DARK: "dark",
-}
+CLASSES = of_lights("class")
 """How a stylesheet calls the lights."""
 
 

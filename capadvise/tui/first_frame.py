@@ -30,11 +30,12 @@ from capadvise.report.lamps import (
 from capadvise.tui.choice import Choice
 from capadvise.tui.rows import (
     NOT_CHECKED,
-    Counts,
+    ByCap,
     Row,
     SortOrder,
     arranged,
     review_rows,
+    seen,
     short_count,
     standing_sign,
 )
@@ -72,7 +73,7 @@ def of_review(report: Report, catalog: Catalog) -> Draw:
     caps = all_caps(report.recording.host.last_cap, report.proposal)
     lit = lamps(caps, report.proposal, choice.caps, choice.start, risks)
     worth = score_of(conclude_report(report, catalog, risks=risks))
-    rows = list(_listed(review_rows(choice, lit, risks, Counts(), {})))
+    rows = list(_listed(review_rows(choice, lit, risks, ByCap(seen), {})))
     return lambda width, height: [
         *_head(report.target.argv, "review", lit, worth, width, height),
         *(_cut(row, width) for row in rows),

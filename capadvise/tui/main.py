@@ -20,7 +20,7 @@ from textual.content import Content
 from textual.events import Resize
 from textual.message import Message
 from textual.reactive import reactive
-from textual.screen import ModalScreen, Screen
+from textual.screen import Screen
 from textual.widgets import ContentSwitcher, Input
 
 from capadvise.catalog import Catalog
@@ -542,8 +542,7 @@ class Main(Fitting, Screen[None]):
 
     def action_save(self) -> None:
         """Ask for the file; nothing is written before the user confirms."""
-        if self.choice is not None:
-            self._save(self.language, None)
+        self._save(self.language, None)
 
     def action_apply(self) -> None:
         """Offer to change the file here that the set belongs to; the change is shown first."""
@@ -560,18 +559,13 @@ class Main(Fitting, Screen[None]):
         from capadvise.tui.save import Save  # with all that changes files: 40 ms
 
         if self.choice is not None:
-            self._ask(Save(self.state, format_name, self._confirm, path=path))
+            self.app.clear_notifications()  # they would be in its way
+            save = Save(self.state, format_name, self._confirm, path=path)
+            self.app.push_screen(save, self._saved)
 
     def action_export(self) -> None:
-        """Ask for a name; nothing is written before the user confirms."""
-        from capadvise.tui.save import Export
-
-        if self.choice is not None:
-            self._ask(Export(self.choice, self.catalog))
-
-    def _ask(self, screen: ModalScreen[str | None]) -> None:
-        self.app.clear_notifications()  # they would be in its way
-        self.app.push_screen(screen, self._saved)
+        """The same, with a page instead of a configuration."""
+        self._save("html", None)
 
     def _saved(self, what: str | None) -> None:
         if what is not None:

@@ -133,7 +133,9 @@ class ReviewTab(CapsTab):
         box.border_title = cap.name
         need = state.proposal.need(cap)
         place = state.places().get(cap)
-        page = why(state.choice, need, self.catalog, state.uses, state.risks.get(cap), place)
+        page = why(
+            state.choice, need, self.catalog, state.uses.of(need), state.risks.get(cap), place
+        )
         self.query_one("#why-text", Static).update(page)
         shown = self._evidence_of
         if shown is None or shown[1] != cap or shown[0].report is not state.choice.report:

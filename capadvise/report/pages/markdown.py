@@ -63,7 +63,7 @@ def _review(sheet: Sheet) -> Iterator[str]:
         "over the program could:"
     )
     yield ""
-    yield from (f"- {_text(attack.cap.short)}: {_text(attack.text)}" for attack in sheet.attacks)
+    yield from (f"- {_text(cap.short)}: {_text(text)}" for cap, text in sheet.attacks)
 
 
 def _text(text: str) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import TypeVar
 
 from capadvise.catalog.capabilities import Risk
 from capadvise.judgement.conclusion import PASSED, Conclusion, Standing
@@ -31,16 +32,17 @@ class Light(StrEnum):
     DARK = "not checked"
 
 
-_LIGHTS = json.loads(Path(__file__).with_name("lights.json").read_text(encoding="utf-8"))
+_Kind = TypeVar("_Kind", bound=StrEnum)
+_TABLE = json.loads(Path(__file__).with_name("signs.json").read_text(encoding="utf-8"))
 
 
-def of_lights(what: str) -> dict[Light, str]:
-    """One column of ``lights.json``: ``sign``, ``class`` (of a stylesheet), ``style`` (of Textual)
-    or ``sgr`` (a terminal's code)."""
-    return {light: _LIGHTS[light.name][what] for light in Light}
+def signs(kind: type[_Kind], what: str) -> dict[_Kind, str]:
+    """One column of ``signs.json`` for lights or verdicts: ``sign``, ``class`` (of a stylesheet),
+    ``style`` (of Textual) or ``sgr`` (a terminal's code)."""
+    return {member: _TABLE[kind.__name__][member.name][what] for member in kind}
 
 
-SIGNS = of_lights("sign")
+SIGNS = signs(Light, "sign")
 _BY_VERDICT = {
     Verdict.OPTIONAL: Light.OPTIONAL,
     Verdict.DENIED: Light.DENIED,

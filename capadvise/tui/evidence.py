@@ -98,10 +98,6 @@ class EvidenceTree(Tree[Item]):
         rows = (self._drawn.get(row, "") for row in range(max(self._drawn, default=-1) + 1))
         return selection.extract("\n".join(row.rstrip() for row in rows)), "\n"
 
-    def selection_updated(self, selection: Selection | None) -> None:
-        """Draw the marks again."""
-        self.refresh()
-
     def show(self, need: Need) -> None:
         """The evidence of a need, folded but for its first program."""
         self._need, self._width = need, self.content_size.width

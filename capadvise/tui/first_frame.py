@@ -21,11 +21,12 @@ from capadvise.model.escape import printable
 from capadvise.report.lamps import (
     SIGNS,
     Lamp,
+    Light,
     Score,
     lamps,
-    of_lights,
     score_of,
     score_so_far,
+    signs,
 )
 from capadvise.tui.choice import Choice
 from capadvise.tui.rows import (
@@ -44,7 +45,7 @@ from capadvise.tui.tabs import LABELS
 Draw = Callable[[int, int], Sequence[str]]
 """The lines for a screen of so many columns and rows."""
 _BOLD, _DIM, _REVERSE = "1", "2", "7"
-_COLOURS = of_lights("sgr")
+_COLOURS = signs(Light, "sgr")
 _ENTER, _LEAVE = "\x1b[?1049h\x1b[?25l\x1b[H\x1b[2J", "\x1b[?1049l\x1b[?25h"
 
 

@@ -37,7 +37,7 @@ from capadvise.tui.header import Board, Lamps, Tabs, doing, next_step, shape_of
 from capadvise.tui.helpscreen import HelpScreen
 from capadvise.tui.livetab import LONGEST, LiveTab
 from capadvise.tui.output import Output
-from capadvise.tui.palette import BINDINGS, COMMANDS, WHEN, described
+from capadvise.tui.palette import BINDINGS, COMMANDS, acts, described
 from capadvise.tui.prooftab import ProofTab
 from capadvise.tui.reviewtab import ReviewTab
 from capadvise.tui.snippets import COPIED, rendered
@@ -373,8 +373,7 @@ class Main(Fitting, Screen[None]):
             return action == "give_back"
         if (action, *parameters) == ("go", "live"):
             return self.source is not None
-        condition = WHEN.get(action)
-        return condition is None or bool(condition(self))
+        return acts(self, action)
 
     def action_go(self, place: str) -> None:
         self.place = place
@@ -474,7 +473,7 @@ class Main(Fitting, Screen[None]):
         if self.running:
             self.action_stop()
         else:
-            self.leave()
+            self.action_leave()
 
     def copy_selected(self) -> bool:
         """Copy the selected text, and end the selection; False if nothing is selected."""
@@ -495,10 +494,7 @@ class Main(Fitting, Screen[None]):
         ]
         return "\n".join(texts) or None
 
-    def action_leave(self) -> None:
-        self.leave()
-
-    def leave(self, code: int = 0) -> None:
+    def action_leave(self, code: int = 0) -> None:
         """End the target first, then the application."""
         self.proof.stop()
         if not self.running:

@@ -172,10 +172,6 @@ class Output(ScrollView, can_focus=True):
             return line
         return "".join(part.text for part in _segments(line, 10_000, Style(), -1)).rstrip()
 
-    def selection_updated(self, selection: Selection | None) -> None:
-        """Draw the marks again."""
-        self.refresh()
-
     def on_resize(self, event: Resize) -> None:
         self.fit()
 

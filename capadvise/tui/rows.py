@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 from capadvise.catalog import Catalog
 from capadvise.judgement.decide import Need, Verdict
 from capadvise.judgement.judge import Effect
-from capadvise.judgement.risk import Risks, all_caps, risk_word
+from capadvise.judgement.risk import Risks, risk_word
 from capadvise.model.caps import Cap
 from capadvise.model.escape import printable
 from capadvise.model.recording import Check
@@ -333,8 +333,3 @@ def _rank(word: str, cap: Cap, need: Need | None, catalog: Catalog) -> int | Non
 def _facts(entry: object) -> tuple[str, ...]:
     summary, allows = getattr(entry, "summary", ""), getattr(entry, "allows", ())
     return (summary, *allows)
-
-
-def caps_of(choice: Choice) -> tuple[Cap, ...]:
-    """All capabilities of a review."""
-    return all_caps(choice.report.recording.host.last_cap, choice.report.proposal)

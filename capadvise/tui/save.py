@@ -3,6 +3,7 @@ such as a picture or a table for a pull request."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -22,9 +23,9 @@ from capadvise.config import LANGUAGES
 from capadvise.config.patched import Patched
 from capadvise.gate.files import Change
 from capadvise.gate.patching import Patching, patching
-from capadvise.model.errors import BadInput, CapadviseError
+from capadvise.model import input_file
+from capadvise.model.errors import CapadviseError
 from capadvise.model.escape import printable
-from capadvise.model.input_file import content
 from capadvise.report.lamps import score_of
 from capadvise.report.pages import FORMATS
 from capadvise.report.save import write
@@ -84,15 +85,15 @@ def plan(
         before = _read(path)
         if before is None:
             return Plan(new, (f"Would create {path}.",))
+        text = input_file.decoded(before, path)
         language = LANGUAGES.get(format_name)
         if language is None or not language.can("edit"):
             change = Change(path, before, Patched(new, ""))
             return Plan(new, (f"Would replace {path}.",), change)
-        services = tuple(item.service for item in language.read(before.decode()))
+        services = tuple(item.service for item in language.read(text))
         if len(services) == 1 or service not in services:
             service = None  # a single service needs no name, and a unit's name is not in its file
         if service is None and len(services) > 1:
-            text = before.decode()
             return Plan(text, services=services, problem="Several services are in it: choose one.")
         dropped = choice.start & choice.toggled
         made = patching(  # another program is a note, which is read before anything is written
@@ -124,15 +125,10 @@ def _what_changes(change: Change) -> str:
 
 def _read(path: Path) -> bytes | None:
     """The bytes of a file; None if there is none. Raises BadInput if it cannot be changed."""
-    try:
+    with suppress(OSError):
         if not path.exists() and path.parent.is_dir():
             return None
-        data = content(path, _MAX_BYTES, pipes=False)
-        data.decode()
-        return data
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise BadInput(f"{path}: {reason}") from error
+    return input_file.data(path, _MAX_BYTES, pipes=False)
 
 
 class Save(Fitting, ModalScreen[str | None]):

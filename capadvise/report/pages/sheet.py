@@ -20,7 +20,7 @@ from capadvise.model.caps import Cap, CapSet
 from capadvise.model.errors import BadInput
 from capadvise.model.escape import printable
 from capadvise.report.explain_report import possibilities
-from capadvise.report.lamps import Lamp, Score, lamps, of_lights, score_of
+from capadvise.report.lamps import Lamp, Light, Score, lamps, score_of, signs
 from capadvise.report.text import evidence_line, tested_lines
 from capadvise.report.words import (
     PROOFS,
@@ -177,7 +177,7 @@ def _plain(text: str) -> str:
     return printable(text[:_LONGEST]) + ("…" if len(text) > _LONGEST else "")
 
 
-CLASSES = of_lights("class")
+CLASSES = signs(Light, "class")
 """How a stylesheet calls the lights."""
 
 

@@ -147,7 +147,7 @@ class ByCap(Generic[_T]):
         self._made: dict[Cap, _T] = {}
 
     def of(self, need: Need) -> _T:
-        """What is made of the evidence for one capability."""
+        """The result for one capability."""
         if need.cap not in self._made:
             self._made[need.cap] = self._make(need)
         return self._made[need.cap]

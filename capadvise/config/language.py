@@ -177,11 +177,13 @@ class Language:
         if not self.drop_ins:
             return False
         from capadvise.config.units.names import dropped_in, unit_suffix
+        from capadvise.model.target import IDLE_KINDS
 
         suffix = unit_suffix(path)
         if suffix in self.endings and suffix != ".conf":
             return True
-        return ".conf" in self.endings and dropped_in(path)  # of a kind that nobody here knows
+        # A drop-in can be of a kind that nobody here knows.
+        return ".conf" in self.endings and (dropped_in(path) or suffix in IDLE_KINDS)
 
     def claims(self, file: UnknownFile) -> bool:
         """True if the content of a file shows this language. Raises BadInput if only half does."""

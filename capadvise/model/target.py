@@ -30,6 +30,8 @@ CLIENTS = frozenset(
 """Programs that start containers by an engine."""
 UNIT_KINDS = {".service": "Service", ".socket": "Socket", ".mount": "Mount", ".swap": "Swap"}
 """Ending of a unit that has processes → the section in which systemd looks for capabilities."""
+IDLE_KINDS = (".timer", ".path", ".target", ".slice", ".scope", ".automount", ".device")
+"""Endings of units that run nothing themselves: the units that they start have their own files."""
 _UNIT_NAME = re.compile(rf"[A-Za-z0-9:_.\\@-]{{1,240}}({'|'.join(map(re.escape, UNIT_KINDS))})")
 
 

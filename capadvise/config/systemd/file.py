@@ -14,13 +14,13 @@ from capadvise.config.consumer import capability_number
 from capadvise.config.declared import Declared, Exposure, ExposureAt, is_root
 from capadvise.config.snippet import Snippet, comment
 from capadvise.config.units.file import Assignment, Section, flag_of, parse, split, together, words
-from capadvise.config.units.names import dropped_in, unit_section
+from capadvise.config.units.names import dropped_in, unit_section, unit_suffix
 from capadvise.config.units.names import service_name as service_name
 from capadvise.config.units.specifiers import specified
 from capadvise.judgement.harm import ambient_refused
 from capadvise.model.caps import NAMES
 from capadvise.model.errors import BadInput
-from capadvise.model.target import UNIT_KINDS, recorded_unit
+from capadvise.model.target import IDLE_KINDS, UNIT_KINDS, recorded_unit
 from capadvise.model.wording import set_text
 
 
@@ -71,8 +71,11 @@ def _notes(snippet: Snippet) -> Iterator[str]:
 
 def read(source: str, path: str = "") -> tuple[Declared, ...]:
     """The service of a unit or a drop-in, called ``service``: a unit's name is that of its file,
-    whose kind says which section counts. A drop-in need not say anything of it."""
+    whose kind says which section counts. A drop-in need not say anything of it. A timer, a target
+    and other units that run nothing have no service."""
     unit, section = parse(source), unit_section(path)
+    if unit_suffix(path) in IDLE_KINDS:
+        return ()
     whole = unit.all_of(section) if dropped_in(path) else unit.section(section)
     return (declared(specified(whole, path, _WITH_SPECIFIERS), path),)
 
@@ -87,6 +90,8 @@ def read_together(sources: Sequence[str], path: str) -> tuple[Declared, ...]:
 def declared(service: Section, path: str) -> Declared:
     """The declaration of a section, or of the sections of a unit and its drop-ins together."""
     drop, add, places = _bounding(service)
+    if unit_suffix(path) == ".socket" and not _runs(service):
+        drop = ("ALL",)
     user = service.last("User")
     name = user.value if user else ("dynamic" if service.flag("DynamicUser") else None)
     other = not is_root(name) or (name is None and dropped_in(path))
@@ -107,6 +112,11 @@ def declared(service: Section, path: str) -> Declared:
         exposed=(*_exposed(service), *(_as_root(service, path) if other else ())),
         withheld=tuple(_withheld(service)),
     )
+
+
+def _runs(service: Section) -> bool:
+    """True if it has commands: the service of a socket has a file of its own."""
+    return any(item.key.startswith("Exec") for item in service.assignments)
 
 
 def _bounding(

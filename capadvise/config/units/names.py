@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 
-from capadvise.model.target import UNIT_KINDS
+from capadvise.model.target import IDLE_KINDS, UNIT_KINDS
 
 OTHER_QUADLETS = {
     ".build": "Build",
@@ -62,7 +62,7 @@ def unit_of(path: str) -> PurePath:
     if place.suffix != ".conf" or place.parent.suffix != ".d":
         return place
     unit = place.parent.with_suffix("")
-    return unit.with_name(f"*.{unit.name}") if f".{unit.name}" in _KINDS else unit
+    return unit.with_name(f"*.{unit.name}") if f".{unit.name}" in (*_KINDS, *IDLE_KINDS) else unit
 
 
 _KINDS = (*QUADLETS, *UNIT_KINDS)

@@ -8,16 +8,16 @@ refuses: an option that contradicts the recording is not proposed. Trials decide
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from capadvise.model.caps import CapSet, parse_set
 from capadvise.model.recording import Check, Namespace, Recording
 from capadvise.model.wording import set_text
 
 _SET_ID_BITS = 0o6000
-_MAKING = ("unshare", "setns", "clone", "clone3")
-"""Calls that make or enter a namespace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,39 +36,14 @@ class UnitOption:
         return self.line.partition("=")[0]
 
 
-def _option(line: str, caps: str = "", calls: Iterable[str] = ()) -> UnitOption:
-    return UnitOption(line, parse_set(caps.split()), tuple(calls))
-
-
 NO_NEW_PRIVILEGES = "NoNewPrivileges=yes"
 GAINS = "it runs a set-id program, or one with file capabilities"
 MAY_GAIN = "not all that it starts was seen, and it may run a set-id program"
 """Why a file does not forbid new privileges."""
-OPTIONS = (
-    _option(NO_NEW_PRIVILEGES),
-    _option("ProtectClock=yes", "SYS_TIME WAKE_ALARM"),
-    _option("ProtectKernelLogs=yes", "SYSLOG"),
-    _option("ProtectKernelModules=yes", "SYS_MODULE"),
-    # Programs that administer the network or the machine write to /proc/sys, at times without a
-    # check.
-    _option("ProtectKernelTunables=yes", "NET_ADMIN SYS_ADMIN"),
-    _option("ProtectHostname=yes", calls=("sethostname", "setdomainname")),
-    _option("ProtectControlGroups=yes"),
-    _option("PrivateDevices=yes", "MKNOD SYS_RAWIO"),
-    _option("RestrictSUIDSGID=yes", "FSETID"),
-    _option(
-        "RestrictRealtime=yes", calls=("sched_setscheduler", "sched_setattr", "sched_setparam")
-    ),
-    _option("LockPersonality=yes"),
-    _option("RestrictNamespaces=yes", calls=_MAKING),
-    _option("MemoryDenyWriteExecute=yes"),
-    # The calls fail with EPERM without the capability, and also with the filter.
-    _option("SystemCallFilter=~@clock:EPERM", "SYS_TIME"),
-    _option("SystemCallFilter=~@module:EPERM", "SYS_MODULE"),
-    _option("SystemCallFilter=~@mount:EPERM", "SYS_ADMIN SYS_CHROOT"),
-    _option("SystemCallFilter=~@raw-io:EPERM", "SYS_RAWIO"),
-    _option("SystemCallFilter=~@reboot:EPERM", "SYS_BOOT"),
-    _option("SystemCallFilter=~@swap:EPERM", "SYS_ADMIN"),
+_TABLE = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
+OPTIONS = tuple(
+    UnitOption(row["line"], parse_set(row.get("caps", "").split()), tuple(row.get("calls", ())))
+    for row in _TABLE
 )
 LINES = tuple(option.line for option in OPTIONS)
 OPTION_KEYS = frozenset(option.key for option in OPTIONS)

@@ -55,13 +55,24 @@ def content(path: str | Path | int, most: int, *, pipes: bool = True) -> bytes:
     return data
 
 
+def data(path: str | Path | int, most: int = MAX_BYTES, *, pipes: bool = True) -> bytes:
+    """The same. Raises BadInput also for what cannot be read."""
+    try:
+        return content(path, most, pipes=pipes)
+    except OSError as error:
+        raise BadInput(f"{_called(path)}: {error.strerror}") from error
+
+
 def text(path: str | Path | int, most: int = MAX_BYTES, *, pipes: bool = False) -> str:
     """All of a configuration, with its line ends. Raises BadInput for what is no text, or cannot be
     read."""
+    return decoded(data(path, most, pipes=pipes), path)
+
+
+def decoded(content: bytes, path: str | Path | int) -> str:
+    """The text of a file. Raises BadInput for what is no text."""
     try:
-        return content(path, most, pipes=pipes).decode("utf-8-sig")
-    except OSError as error:
-        raise BadInput(f"{_called(path)}: {error.strerror}") from error
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise BadInput(f"{_called(path)}: not UTF-8") from error
 

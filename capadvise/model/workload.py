@@ -12,9 +12,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from capadvise.model import strict
+from capadvise.model import input_file, strict
 from capadvise.model.errors import BadInput
-from capadvise.model.input_file import content
 from capadvise.model.target import NO_ID, is_no_id
 
 MAX_BYTES = 1 << 20
@@ -139,11 +138,7 @@ KEYS = (*_REQUIRED, *_OPTIONAL)
 
 def load(path: Path) -> list[Named]:
     """All workloads of a file. Raises BadInput with file, line, key and what was expected."""
-    try:
-        data = content(path, MAX_BYTES)
-    except OSError as error:
-        raise BadInput(f"{path}: {error.strerror}") from error
-    return parsed(data, path)
+    return parsed(input_file.data(path, MAX_BYTES), path)
 
 
 def parsed(data: bytes, path: Path) -> list[Named]:

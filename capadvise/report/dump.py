@@ -67,7 +67,7 @@ def dump(report: Report, catalog: Catalog) -> dict[str, Any]:
 def _conclusion(report: Report, conclusion: Conclusion, catalog: Catalog) -> dict[str, Any]:
     baseline = conclusion.baseline
     return {
-        **_part(conclusion, "standing", "recommended", "minimal", "doubt", "trials", "date"),
+        **part(conclusion, "standing", "recommended", "minimal", "doubt", "trials", "date"),
         "baseline": {"caps": names(baseline.caps), "from": baseline.source},
         "risk": {"from": conclusion.risk_before, "to": conclusion.risk_after},
         "also_passed": [
@@ -107,10 +107,8 @@ def _known(comparison: Comparison | None) -> dict[str, Any] | None:
         "version": program.version,
         "variant": variant.name,
         "set": "minimal" if comparison.minimal else "recommended",
-        "recommended": names(variant.recommended),
-        "minimal": names(variant.minimal),
-        "more": names(comparison.more),
-        "less": names(comparison.less),
+        **part(variant, "recommended", "minimal"),
+        **part(comparison, "more", "less"),
     }
 
 
@@ -128,10 +126,10 @@ def dump_recording(
     """One recording as JSON values."""
     own_mounts = mounts_overlays(recording, catalog.signs)
     return {
-        **_part(recording, "host", "started", "seconds", "exit_status", "interrupted"),
-        **_part(recording, "succeeded", "held", "lost", "image_files", "foreign_folders"),
-        **_part(recording, "attached", "restarted", "io_uring", "setid_exec", "proc_scanners"),
-        **_part(recording, "proc_seekers", "access_time_keepers", "isolators"),
+        **part(recording, "host", "started", "seconds", "exit_status", "interrupted"),
+        **part(recording, "succeeded", "held", "lost", "image_files", "foreign_folders"),
+        **part(recording, "attached", "restarted", "io_uring", "setid_exec", "proc_scanners"),
+        **part(recording, "proc_seekers", "access_time_keepers", "isolators"),
         "imports": [{"program": p, "function": name} for p, name in sorted(recording.imports)],
         "fixed_capsets": [
             {"program": program, "kept": names(kept)} for program, kept in recording.fixed_capsets
@@ -140,12 +138,12 @@ def dump_recording(
             {"program": program, "caps": names(caps)} for program, caps in recording.own_set_readers
         ],
         "capable_files": as_json(recording.capable_files),
-        **_part(recording, "serving", "still_running", "cautions", "started_containers", "start"),
+        **part(recording, "serving", "still_running", "cautions", "started_containers", "start"),
         **({} if recording.pod is None else {"pod": recording.pod}),
         "program": recording.program,
         "checks": [_check(check, catalog, own_mounts) for check in recording.checks],
         "refusals": as_json(refusals(recording, catalog, mac)),
-        **_part(recording, "refused_calls", "audit"),
+        **part(recording, "refused_calls", "audit"),
     }
 
 
@@ -153,23 +151,21 @@ def _check(check: Check, catalog: Catalog, own_mounts: bool) -> dict[str, Any]:
     rule = catalog.sites.match(check.cap, check.place, own_mounts=own_mounts)
     foreign = rule is not None and rule.meaning is Meaning.FOREIGN_CREDENTIALS
     return {
-        **_part(check, "id", "cap", "granted", "ns"),
+        **part(check, "id", "cap", "granted", "ns"),
         "creds": "foreign" if foreign else "own",
-        **_part(check, "syscall", "result"),
+        **part(check, "syscall", "result"),
         "args": dict(check.args),
-        **_part(check, "detail", "options", "origin"),
+        **part(check, "detail", "options", "origin"),
         "site": list(check.site) if check.origin is Origin.KERNEL else [str(check.origin)],
-        **_part(check, "program", "pid", "uid", "phase", "count", "first", "retried", "without"),
+        **part(check, "program", "pid", "uid", "phase", "count", "first", "retried", "without"),
         "together": names(check.together),
     }
 
 
 def _need(need: Need, risk: Risk | None, placed: Placed) -> dict[str, Any]:
     return {
-        **_part(need, "cap", "verdict", "proof", "uncertain", "reason", "lost_without"),
-        "remediation": need.remediation,
-        "alternatives": [names(caps) for caps in need.alternatives],
-        "self_restricting": need.self_restricting,
+        **part(need, "cap", "verdict", "proof", "uncertain", "reason", "lost_without"),
+        **part(need, "remediation", "alternatives", "self_restricting"),
         "risk": as_json(risk),
         "scope": as_json(placed.scope),
         "evidence": [judged.check.id for judged in need.evidence],
@@ -181,16 +177,16 @@ def _need(need: Need, risk: Risk | None, placed: Placed) -> dict[str, Any]:
 
 def _proof(proven: Proven) -> dict[str, Any]:
     return {
-        **_part(proven, "isolation", "user_namespace", "leaves_nothing", "flaky", "complete"),
-        **_part(proven, "untried", "cautions", "logs", "date", "compared"),
+        **part(proven, "isolation", "user_namespace", "leaves_nothing", "flaky", "complete"),
+        **part(proven, "untried", "cautions", "logs", "date", "compared"),
         "hardening": None if proven.hardening is None else _hardening(proven.hardening),
         "recommended": {"sound": proven.recommended_sound},
         "minimal": None
         if proven.minimal is None
         else {"sound": True, "minimal": proven.complete, "caps": names(proven.minimal)},
         "trials": [
-            _part(trial, "caps", "without", "repeat", "passed", "seconds", "differences")
-            | _part(trial, "failed_at", "instead")
+            part(trial, "caps", "without", "repeat", "passed", "seconds", "differences")
+            | part(trial, "failed_at", "instead")
             for trial in proven.trials
         ],
     }
@@ -217,7 +213,7 @@ def as_json(value: Any) -> Any:
     if isinstance(value, Enum):
         return str(value)
     if is_dataclass(value):
-        return _part(value, *(field.name for field in fields(value)))
+        return part(value, *(field.name for field in fields(value)))
     if isinstance(value, dict):
         return {name: as_json(item) for name, item in value.items()}
     if isinstance(value, frozenset):
@@ -225,5 +221,6 @@ def as_json(value: Any) -> Any:
     return [as_json(item) for item in value] if isinstance(value, tuple) else value
 
 
-def _part(value: Any, *names: str) -> dict[str, Any]:
+def part(value: Any, *names: str) -> dict[str, Any]:
+    """Some fields of a value, as ``as_json`` has them."""
     return {name: as_json(getattr(value, name)) for name in names}

@@ -84,11 +84,6 @@ def report_text(report: Report, catalog: Catalog) -> Iterator[str]:
             yield from bullet(sentence(printable(caution)))
 
 
-def _entries(report: Report, catalog: Catalog) -> list[Entry]:
-    entries = map(catalog.entry, sorted(report.proposal.recommended))
-    return [entry for entry in entries if entry is not None]
-
-
 _OF_FILES = parse_set(["DAC_OVERRIDE", "DAC_READ_SEARCH"])
 _AS_THEIR_OWNER = (
     "let the health check become the user whose files it reads (su, gosu); the engine runs it as "
@@ -168,16 +163,13 @@ def _certainty(need: Need) -> str:
     lost = without(need)
     if need.verdict is Verdict.REQUIRED:
         return f"Proven by trial: without it, {lost or 'the workload fails'}."
+    source = "the call site" if need.evidence or not need.files else "the file"
     known = {
         Proof.TRIAL: "Proven by trial: the workload passes without it",
         Proof.RETRY: "Confirmed by retrying the call: it failed without this capability, and "
         "succeeded with it",
-    }.get(need.proof, f"Inferred from {_source(need)}, not tested")
+    }.get(need.proof, f"Inferred from {source}, not tested")
     return f"{known}. Without it: {lost}." if lost else f"{known}."
-
-
-def _source(need: Need) -> str:
-    return "the call site" if need.evidence or not need.files else "the file"
 
 
 def _attacker(report: Report, catalog: Catalog) -> Iterator[str]:
@@ -188,7 +180,8 @@ def _attacker(report: Report, catalog: Catalog) -> Iterator[str]:
     if where:
         yield from paragraph(f"{where}, with this set:")
     sources: dict[str, int] = {}
-    for entry in sorted(_entries(report, catalog), key=lambda e: (-e.risk, e.cap)):
+    entries = filter(None, map(catalog.entry, report.proposal.recommended))
+    for entry in sorted(entries, key=lambda e: (-e.risk, e.cap)):
         remains = remaining(entry, place)
         yield ""
         yield from bullet(f"{entry.cap.short}: {risk_of(remains.risk)}. {remains.because}", "  ")

@@ -3,9 +3,12 @@ pages draw them."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
+from typing import TypeVar
 
 from capadvise.catalog.capabilities import Risk
 from capadvise.judgement.conclusion import PASSED, Conclusion, Standing
@@ -29,18 +32,17 @@ class Light(StrEnum):
     DARK = "not checked"
 
 
-SIGNS = {
-    Light.ROOT: "◆",
-    Light.NEEDED: "●",
-    Light.ADDED: "+",
-    Light.DROPPED: "−",
-    Light.OPTIONAL_KEPT: "◕",
-    Light.OPTIONAL: "◐",
-    Light.DENIED: "×",
-    Light.INCIDENTAL: "○",
-    Light.UNJUDGED: "?",
-    Light.DARK: "·",
-}
+_Kind = TypeVar("_Kind", bound=StrEnum)
+_TABLE = json.loads(Path(__file__).with_name("signs.json").read_text(encoding="utf-8"))
+
+
+def signs(kind: type[_Kind], what: str) -> dict[_Kind, str]:
+    """One column of ``signs.json`` for lights or verdicts: ``sign``, ``class`` (of a stylesheet),
+    ``style`` (of Textual) or ``sgr`` (a terminal's code)."""
+    return {member: _TABLE[kind.__name__][member.name][what] for member in kind}
+
+
+SIGNS = signs(Light, "sign")
 _BY_VERDICT = {
     Verdict.OPTIONAL: Light.OPTIONAL,
     Verdict.DENIED: Light.DENIED,

@@ -279,9 +279,7 @@ def _expect(kind: type, raw: Any) -> Any:
 
 
 def _texts(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list):
-        raise BadInput(f"expected a list of texts, found {value!r:.60}")
-    return tuple(map(_text, value))
+    return tuple(map(_text, _expect(list, value)))
 
 
 def _word(value: Any) -> str:

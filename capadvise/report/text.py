@@ -35,6 +35,7 @@ from capadvise.model.wording import counted, set_text
 from capadvise.model.workload import TWO_RUNS, Act, Workload, implicit_check
 from capadvise.report.compared import compared_in_short, compared_lines
 from capadvise.report.fit import Places, can_move, fit_of_report
+from capadvise.report.lamps import signs
 from capadvise.report.lines import cut, listed
 from capadvise.report.words import (
     VERDICTS,
@@ -53,14 +54,7 @@ ORIGINS = {
     Origin.AUDIT_ERROR: "inferred from an audit record",
 }
 """The evidence for a check that was not itself observed."""
-MARKS = {
-    Verdict.REQUIRED: "●",
-    Verdict.NEEDED: "●",
-    Verdict.OPTIONAL: "◐",
-    Verdict.INCIDENTAL: "○",
-    Verdict.DENIED: "×",
-    Verdict.NOT_CHECKED: "·",
-}
+MARKS = signs(Verdict, "sign")
 NARROWEST, WIDEST = 60, 110
 """Columns: below, columns of a table cannot be distinguished; above, lines are hard to
 follow."""

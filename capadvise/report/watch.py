@@ -7,7 +7,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from capadvise.catalog import default
@@ -17,6 +17,7 @@ from capadvise.model.caps import Cap
 from capadvise.model.escape import printable
 from capadvise.model.recording import RefusedBy
 from capadvise.model.wording import counted
+from capadvise.report.dump import part
 
 _MOST = 20
 """Findings of a summary."""
@@ -97,28 +98,11 @@ def summary_lines(
         yield f"{dropped} new kinds of refusal came too fast to be read."
 
 
-_NO_CURE = {
-    RefusedBy.SECCOMP: "its seccomp filter has to allow {call}",
-    RefusedBy.MAC: "its security profile has to allow this",
-    RefusedBy.LIMIT: "raise the limit",
-}
-_INSTEAD = {
-    "NET_BIND_SERVICE": "listen on a port from 1024 on",
-    "SETUID": "start it as that user",
-    "SETGID": "start it as that user",
-    "SETPCAP": "let whoever starts it set its capabilities",
-}
-"""A way without the capability, if it fits into a few words; the catalog has the others."""
-_OF_FILES = {
-    "CHOWN": "chown {where} once, beforehand",
-    "FOWNER": "give {where} to {who}",
-}
+_TABLE = json.loads(Path(__file__).with_name("cures.json").read_text(encoding="utf-8"))
+_NO_CURE, _FILES = _TABLE["refused by"], _TABLE["modes"]
+_INSTEAD, _OF_FILES = _TABLE["instead"], _TABLE["files"]
+"""Ways without a capability, if they fit into a few words; the catalog has the others."""
 _OF_MODES = ("DAC_OVERRIDE", "DAC_READ_SEARCH")
-_FILES = {
-    PathPart.ITSELF: "give {where} to {who}, or to one of its groups",
-    PathPart.ENTRY: "let {who} write to {directory}",
-    PathPart.ABOVE: "let {who} search the directories above {where}",
-}
 _TWO_PATHS = ("link", "symlink", "rename")
 """Beginnings of the names of calls that have two: only the first one is known."""
 _NOBODY = 65534
@@ -286,19 +270,9 @@ def _finding_fields(finding: WatchFinding, against: str | None) -> dict[str, Any
     return {
         "owner": owner.name,
         "owner_kind": str(owner.kind),
-        "engine": owner.engine,
-        "project": owner.project,
-        "pod": owner.pod,
-        "container": owner.container,
-        "program": call.program,
-        "pid": call.pid,
-        "uid": call.uid,
-        "syscall": call.syscall,
-        "about": call.about,
-        "errno": finding.errno,
-        "by": str(finding.by),
-        "caps": [cap.name for cap in finding.caps],
-        "evidence": finding.evidence,
+        **part(owner, "engine", "project", "pod", "container"),
+        **part(call, "program", "pid", "uid", "syscall", "about"),
+        **part(finding, "errno", "by", "caps", "evidence"),
         "cure": None if finding.hidden else cure(finding),
         "harmless": finding.hidden,
         "against": against,

@@ -17,14 +17,7 @@ from capadvise.model.companion import Companion, CompanionKind
 from capadvise.model.escape import printable
 from capadvise.model.wording import counted, set_text
 
-VERDICTS = {
-    Verdict.REQUIRED: "required",
-    Verdict.NEEDED: "needed",
-    Verdict.OPTIONAL: "optional",
-    Verdict.INCIDENTAL: "incidental",
-    Verdict.DENIED: "denied",
-    Verdict.NOT_CHECKED: "not checked",
-}
+VERDICTS = {verdict: verdict.replace("-", " ") for verdict in Verdict}
 PROOFS = {
     Proof.TRIAL: "proven by trial",
     Proof.RETRY: "confirmed by retrying the call",

@@ -5,7 +5,6 @@ An image is read from its archive while the engine saves it, or from a folder in
 
 from __future__ import annotations
 
-import errno
 import json
 import re
 import subprocess
@@ -15,6 +14,7 @@ from typing import Any
 
 from capadvise.model.errors import BadInput
 from capadvise.model.image import LAYOUT, ImageInspection, Riser
+from capadvise.model.input_file import content
 from capadvise.targets.client.client import Client, EngineError
 from capadvise.targets.containers.registry import clients, holder
 from capadvise.targets.image.archive import Image, Special, config_of, read_archive
@@ -67,13 +67,7 @@ def _of_layout(folder: Path) -> Mapping[str, str]:
 
 
 def _json(path: Path) -> Any:
-    if not path.is_file():  # a pipe would keep us waiting
-        raise FileNotFoundError(errno.ENOENT, "no such file", str(path))
-    with path.open("rb") as file:
-        text = file.read(_MAX_JSON + 1)
-    if len(text) > _MAX_JSON:
-        raise ValueError(f"{path.name}: too large")
-    return json.loads(text)
+    return json.loads(content(path, _MAX_JSON, pipes=False))
 
 
 def _blob(folder: Path, descriptor: Mapping[str, Any]) -> Path:

@@ -94,7 +94,7 @@ class CapadviseApp(TerminalApp[None]):
             remember(theme=theme.name)
 
     def _end(self, number: int) -> None:
-        self.main.leave(128 + number)
+        self.main.action_leave(128 + number)
 
     def _look_for_terminal(self) -> None:
         """End if the terminal was closed: its signal may have gone to another handler."""
@@ -103,7 +103,7 @@ class CapadviseApp(TerminalApp[None]):
 
     async def action_quit(self) -> None:
         """End the target, then leave."""
-        self.main.leave()
+        self.main.action_leave()
 
     def action_help(self) -> None:
         """The keys of the tab that is shown."""

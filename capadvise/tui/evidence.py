@@ -21,11 +21,10 @@ from textual.widgets.tree import TreeNode
 from capadvise.catalog import default
 from capadvise.judgement.decide import Need
 from capadvise.judgement.judge import Effect, Judged
-from capadvise.model.caps import Cap
 from capadvise.report.text import ORIGINS
 from capadvise.report.words import loss_of
-from capadvise.tui.rows import shortened
-from capadvise.tui.widgets import selectable
+from capadvise.tui.rows import ByCap, shortened
+from capadvise.tui.widgets import moving, selectable
 
 PAGE = 100
 """Nodes that are added at a time."""
@@ -67,10 +66,7 @@ class EvidenceTree(Tree[Item]):
     """The tree; ``show`` fills it for another capability."""
 
     BINDINGS: ClassVar = [
-        Binding("j", "cursor_down", "Down", show=False),
-        Binding("k", "cursor_up", "Up", show=False),
-        Binding("g", "scroll_home", "Top", show=False),
-        Binding("G", "scroll_end", "Bottom", show=False),
+        *moving("cursor_down", "cursor_up", "scroll_home", "scroll_end"),
         Binding("right", "unfold", "Unfold", show=False),
         Binding("left", "fold", "Fold", show=False),
     ]
@@ -86,8 +82,7 @@ class EvidenceTree(Tree[Item]):
         self.guide_depth = 2
         self._need: Need | None = None
         self._width = 0
-        self._programs: dict[Cap, list[ProgramChecks]] = {}
-        """Grouped once for each capability: no proof changes what was recorded."""
+        self._programs = ByCap(programs)
 
     def on_resize(self) -> None:
         if self.content_size.width != self._width and self._need is not None:
@@ -103,18 +98,12 @@ class EvidenceTree(Tree[Item]):
         rows = (self._drawn.get(row, "") for row in range(max(self._drawn, default=-1) + 1))
         return selection.extract("\n".join(row.rstrip() for row in rows)), "\n"
 
-    def selection_updated(self, selection: Selection | None) -> None:
-        """Draw the marks again."""
-        self.refresh()
-
     def show(self, need: Need) -> None:
         """The evidence of a need, folded but for its first program."""
         self._need, self._width = need, self.content_size.width
         self.clear()
         self.root.data = None
-        if need.cap not in self._programs:
-            self._programs[need.cap] = programs(need)
-        self._add(self.root, self._programs[need.cap])
+        self._add(self.root, self._programs.of(need))
         if not need.evidence:
             self.root.add_leaf(Text("no capability check was seen", style="dim"))
         self.root.expand()

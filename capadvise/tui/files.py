@@ -14,7 +14,8 @@ from capadvise.config import languages, recognise
 from capadvise.config.compose import COMPOSE
 from capadvise.config.compose.files import FILES
 from capadvise.config.units.names import unit_suffix
-from capadvise.model.errors import CapadviseError
+from capadvise.model import input_file
+from capadvise.model.errors import BadInput, CapadviseError
 from capadvise.model.target import Target
 
 _EDITED = frozenset(ending for each in languages("edit") for ending in each.edited)
@@ -32,9 +33,8 @@ def format_of(path: Path) -> str | None:
     if suffix not in _EDITED:
         return None
     text = ""
-    with suppress(OSError, ValueError):
-        if path.is_file() and path.stat().st_size <= _BYTES:
-            text = path.read_text(encoding="utf-8")
+    with suppress(OSError, BadInput):
+        text = input_file.text(path, _BYTES)
     with suppress(CapadviseError):
         language = recognise(str(path), text)
         by_name = language is not None and (language.service or path.name in FILES)

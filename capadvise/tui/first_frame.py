@@ -26,15 +26,17 @@ from capadvise.report.lamps import (
     lamps,
     score_of,
     score_so_far,
+    signs,
 )
 from capadvise.tui.choice import Choice
 from capadvise.tui.rows import (
     NOT_CHECKED,
-    Counts,
+    ByCap,
     Row,
     SortOrder,
     arranged,
     review_rows,
+    seen,
     short_count,
     standing_sign,
 )
@@ -43,14 +45,7 @@ from capadvise.tui.tabs import LABELS
 Draw = Callable[[int, int], Sequence[str]]
 """The lines for a screen of so many columns and rows."""
 _BOLD, _DIM, _REVERSE = "1", "2", "7"
-_COLOURS = {
-    Light.ROOT: "1;31",
-    Light.NEEDED: "1;32",
-    Light.OPTIONAL: "33",
-    Light.OPTIONAL_KEPT: "1;33",
-    Light.DENIED: "31",
-    Light.DARK: _DIM,
-}
+_COLOURS = signs(Light, "sgr")
 _ENTER, _LEAVE = "\x1b[?1049h\x1b[?25l\x1b[H\x1b[2J", "\x1b[?1049l\x1b[?25h"
 
 
@@ -79,7 +74,7 @@ def of_review(report: Report, catalog: Catalog) -> Draw:
     caps = all_caps(report.recording.host.last_cap, report.proposal)
     lit = lamps(caps, report.proposal, choice.caps, choice.start, risks)
     worth = score_of(conclude_report(report, catalog, risks=risks))
-    rows = list(_listed(review_rows(choice, lit, risks, Counts(), {})))
+    rows = list(_listed(review_rows(choice, lit, risks, ByCap(seen), {})))
     return lambda width, height: [
         *_head(report.target.argv, "review", lit, worth, width, height),
         *(_cut(row, width) for row in rows),
@@ -114,7 +109,7 @@ def _head(
     lines = [_cut(top, width)]
     for number in range(rows):
         row = lit[number * across : (number + 1) * across]
-        lamps = ((f"{SIGNS[lamp.light]}{step}", _COLOURS.get(lamp.light, "")) for lamp in row)
+        lamps = ((f"{SIGNS[lamp.light]}{step}", _COLOURS[lamp.light]) for lamp in row)
         parts = [(" ", ""), *lamps]
         if number == 0:
             room = width - across * (rows - 1) - 3
@@ -137,7 +132,7 @@ def _listed(rows: Sequence[Row]) -> Iterator[list[Part]]:
             count = f"{short_count(row.checks or row.incidental):>6}× " if row.checks else ""
             yield [
                 ("  ", ""),
-                (f"{SIGNS[row.light]} ", _COLOURS.get(row.light, "")),
+                (f"{SIGNS[row.light]} ", _COLOURS[row.light]),
                 (f"{row.cap.short:19}", _BOLD),
                 (f"{row.risk:16}", "1;31" if row.risk == "root-equivalent" else ""),
                 (count, _DIM),

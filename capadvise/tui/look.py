@@ -9,18 +9,11 @@ from textual.content import Content
 from capadvise.judgement.decide import Verdict
 from capadvise.judgement.risk import risk_word
 from capadvise.model.escape import printable
-from capadvise.report.lamps import Light, Score
+from capadvise.report.lamps import Light, Score, signs
 from capadvise.tui.choice import Decision
 from capadvise.tui.rows import standing_sign
 
-VERDICT_STYLES = {
-    Verdict.REQUIRED: "$text-success",
-    Verdict.NEEDED: "$text-success",
-    Verdict.OPTIONAL: "$text-warning",
-    Verdict.INCIDENTAL: "dim",
-    Verdict.DENIED: "$text-error",
-    Verdict.NOT_CHECKED: "dim",
-}
+VERDICT_STYLES = signs(Verdict, "style")
 RISK_STYLES = {
     "low": "$text-success",
     "medium": "",
@@ -34,18 +27,7 @@ DECISION_MARKS = {
     Decision.DROPPED: ("−", "bold $text-error"),
     Decision.OUT: (" ", ""),
 }
-LIGHT_STYLES = {
-    Light.ROOT: "bold $text-error",
-    Light.NEEDED: "bold $text-success",
-    Light.ADDED: "bold $text-warning",
-    Light.DROPPED: "bold $text-error",
-    Light.OPTIONAL_KEPT: "bold $text-warning",
-    Light.OPTIONAL: "$text-warning",
-    Light.DENIED: "$text-error",
-    Light.INCIDENTAL: "",
-    Light.UNJUDGED: "bold $text-warning",
-    Light.DARK: "dim",
-}
+LIGHT_STYLES = signs(Light, "style")
 _STANDING_STYLES = {True: "bold $text-success", False: "bold $text-error", None: "$text-warning"}
 
 _BY_STOPPING = frozenset(128 + number for number in (signal.SIGINT, signal.SIGKILL, signal.SIGTERM))

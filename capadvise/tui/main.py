@@ -20,7 +20,7 @@ from textual.content import Content
 from textual.events import Resize
 from textual.message import Message
 from textual.reactive import reactive
-from textual.screen import ModalScreen, Screen
+from textual.screen import Screen
 from textual.widgets import ContentSwitcher, Input
 
 from capadvise.catalog import Catalog
@@ -37,7 +37,7 @@ from capadvise.tui.header import Board, Lamps, Tabs, doing, next_step, shape_of
 from capadvise.tui.helpscreen import HelpScreen
 from capadvise.tui.livetab import LONGEST, LiveTab
 from capadvise.tui.output import Output
-from capadvise.tui.palette import BINDINGS, COMMANDS, WHEN, described
+from capadvise.tui.palette import BINDINGS, COMMANDS, acts, described
 from capadvise.tui.prooftab import ProofTab
 from capadvise.tui.reviewtab import ReviewTab
 from capadvise.tui.snippets import COPIED, rendered
@@ -373,8 +373,7 @@ class Main(Fitting, Screen[None]):
             return action == "give_back"
         if (action, *parameters) == ("go", "live"):
             return self.source is not None
-        condition = WHEN.get(action)
-        return condition is None or bool(condition(self))
+        return acts(self, action)
 
     def action_go(self, place: str) -> None:
         self.place = place
@@ -474,7 +473,7 @@ class Main(Fitting, Screen[None]):
         if self.running:
             self.action_stop()
         else:
-            self.leave()
+            self.action_leave()
 
     def copy_selected(self) -> bool:
         """Copy the selected text, and end the selection; False if nothing is selected."""
@@ -495,10 +494,7 @@ class Main(Fitting, Screen[None]):
         ]
         return "\n".join(texts) or None
 
-    def action_leave(self) -> None:
-        self.leave()
-
-    def leave(self, code: int = 0) -> None:
+    def action_leave(self, code: int = 0) -> None:
         """End the target first, then the application."""
         self.proof.stop()
         if not self.running:
@@ -542,8 +538,7 @@ class Main(Fitting, Screen[None]):
 
     def action_save(self) -> None:
         """Ask for the file; nothing is written before the user confirms."""
-        if self.choice is not None:
-            self._save(self.language, None)
+        self._save(self.language, None)
 
     def action_apply(self) -> None:
         """Offer to change the file here that the set belongs to; the change is shown first."""
@@ -560,18 +555,13 @@ class Main(Fitting, Screen[None]):
         from capadvise.tui.save import Save  # with all that changes files: 40 ms
 
         if self.choice is not None:
-            self._ask(Save(self.state, format_name, self._confirm, path=path))
+            self.app.clear_notifications()  # they would be in its way
+            save = Save(self.state, format_name, self._confirm, path=path)
+            self.app.push_screen(save, self._saved)
 
     def action_export(self) -> None:
-        """Ask for a name; nothing is written before the user confirms."""
-        from capadvise.tui.save import Export
-
-        if self.choice is not None:
-            self._ask(Export(self.choice, self.catalog))
-
-    def _ask(self, screen: ModalScreen[str | None]) -> None:
-        self.app.clear_notifications()  # they would be in its way
-        self.app.push_screen(screen, self._saved)
+        """The same, with a page instead of a configuration."""
+        self._save("html", None)
 
     def _saved(self, what: str | None) -> None:
         if what is not None:

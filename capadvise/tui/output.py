@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.cells import cell_len, set_cell_size
@@ -30,27 +32,8 @@ BORDERS = 2
 """The rows of a pane that are its border."""
 GIVE_BACK = "ctrl+right_square_bracket"
 """The key that takes the keyboard back: Ctrl-], as in telnet. No prompt uses it."""
-_KEYS = {
-    "enter": b"\r",
-    "tab": b"\t",
-    "shift+tab": b"\x1b[Z",
-    "backspace": b"\x7f",
-    "escape": b"\x1b",
-    "pageup": b"\x1b[5~",
-    "pagedown": b"\x1b[6~",
-    "insert": b"\x1b[2~",
-    "delete": b"\x1b[3~",
-    "ctrl+at": b"\0",
-    "ctrl+backslash": b"\x1c",
-    "ctrl+circumflex_accent": b"\x1e",
-    "ctrl+underscore": b"\x1f",
-    "f1": b"\x1bOP",
-    "f2": b"\x1bOQ",
-    "f3": b"\x1bOR",
-    "f4": b"\x1bOS",
-    **{f"f{number + 5}": b"\x1b[%d~" % code for number, code in enumerate((15, 17, 18, 19))},
-    **{f"f{number + 9}": b"\x1b[%d~" % code for number, code in enumerate((20, 21, 23, 24))},
-}
+_TABLE = json.loads(Path(__file__).with_name("terminal_keys.json").read_text(encoding="utf-8"))
+_KEYS: dict[str, bytes] = {key: text.encode() for key, text in _TABLE.items()}
 """The bytes that terminals send for keys without a character."""
 _CURSOR = {"up": "A", "down": "B", "right": "C", "left": "D", "home": "H", "end": "F"}
 
@@ -188,10 +171,6 @@ class Output(ScrollView, can_focus=True):
         if isinstance(line, str):
             return line
         return "".join(part.text for part in _segments(line, 10_000, Style(), -1)).rstrip()
-
-    def selection_updated(self, selection: Selection | None) -> None:
-        """Draw the marks again."""
-        self.refresh()
 
     def on_resize(self, event: Resize) -> None:
         self.fit()

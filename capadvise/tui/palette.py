@@ -45,7 +45,9 @@ def _shows(main: Any, pane: str) -> bool:
     return main.maximized is None or main.maximized.id == pane
 
 
-WHEN: dict[str, Callable[[Any], object]] = {
+_ON_CHOICE = frozenset(_TABLE["on a choice"])
+"""The actions on a chosen set: there is one once there is a report."""
+_WHEN: dict[str, Callable[[Any], object]] = {
     "give_back": lambda main: False,
     "type": lambda main: main.running and main.source.has_terminal and main.place == "live",
     "freeze": lambda main: main.running and main.place == "live" and not main.frozen,
@@ -55,40 +57,31 @@ WHEN: dict[str, Callable[[Any], object]] = {
     "leave": lambda main: not main.running,
     "review": lambda main: main.over and main.place == "live" and not main.in_field,
     "target": lambda main: len(main.states) > 1,
-    "keep": lambda main: main.choice is not None and main.place in ("review", "risk"),
-    "undo": lambda main: main.choice is not None and main.state.can_undo,
-    "reset": lambda main: main.choice is not None and bool(main.choice.toggled),
-    "base": lambda main: (
-        main.choice is not None and len(main.choice.offered(main.state.conclusion.also_passed)) > 1
-    ),
+    "keep": lambda main: main.place in ("review", "risk"),
+    "undo": lambda main: main.state.can_undo,
+    "reset": lambda main: main.choice.toggled,
+    "base": lambda main: len(main.choice.offered(main.state.conclusion.also_passed)) > 1,
     "prove": lambda main: (
-        main.choice is not None
-        and main.proof.can_tell
+        main.proof.can_tell
         and (main.place != "proof" or main.proof.can_start or main.proof.wants_check)
     ),
     "try": lambda main: main.proof.can_start and main.choice.trial() is None,
     "stop_trials": lambda main: main.proof.running,
-    "format": lambda main: (
-        main.choice is not None and main.place == "review" and _shows(main, "snippet")
-    ),
+    "format": lambda main: main.place == "review" and _shows(main, "snippet"),
     "view": lambda main: (
-        main.choice is not None
-        and main.place == "review"
-        and main.review.has_class("narrow")
-        and main.maximized is None
+        main.place == "review" and main.review.has_class("narrow") and main.maximized is None
     ),
-    "search": lambda main: (
-        main.choice is not None and main.place == "review" and not isinstance(main.focused, Input)
-    ),
+    "search": lambda main: main.place == "review" and not isinstance(main.focused, Input),
     "sort": lambda main: main.place in ("live", "review"),
     "fold": lambda main: main.place in ("live", "review"),
-    "apply": lambda main: main.choice is not None and might_apply(),
-    "save": lambda main: main.choice is not None,
-    "copy": lambda main: main.choice is not None,
-    "export": lambda main: main.choice is not None,
+    "apply": lambda main: might_apply(),
     "back": lambda main: main.maximized is not None or main.in_field,
     "minimize": lambda main: main.maximized is not None,
     "zoom": lambda main: main.maximized is not None or main.focused is not None,
 }
-"""When an action does something: else neither the bottom line nor the palette shows it. An action
-that is not here always does."""
+
+
+def acts(main: Any, action: str) -> bool:
+    """True if an action does something: else neither the bottom line nor the palette shows it."""
+    condition = _WHEN.get(action, lambda _: True)
+    return (main.choice is not None or action not in _ON_CHOICE) and bool(condition(main))

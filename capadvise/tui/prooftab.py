@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,7 +15,13 @@ from textual.reactive import reactive
 from textual.widgets import Button, Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from capadvise.judgement.conclusion import Conclusion, PassedSet, Standing, held_in
+from capadvise.judgement.conclusion import (
+    Conclusion,
+    PassedSet,
+    Standing,
+    check_proposal,
+    held_in,
+)
 from capadvise.judgement.proven import Interrupted, Proven, Trial
 from capadvise.judgement.report import Report
 from capadvise.model.caps import CapSet
@@ -25,7 +29,6 @@ from capadvise.model.companion import Companion
 from capadvise.model.errors import CapadviseError
 from capadvise.model.escape import printable
 from capadvise.model.wording import counted, set_text
-from capadvise.model.workload import still_running
 from capadvise.proof.plan import fewest
 from capadvise.report.lamps import score_of
 from capadvise.report.words import passed_text
@@ -37,8 +40,6 @@ from capadvise.tui.widgets import KeyedList, KeyedScroll
 from capadvise.workflow.protocols import Prover
 
 _BLOCKS = " ▏▎▍▌▋▊▉█"
-_SECONDS = 5
-"""A container that lives for this long has not failed at its start."""
 
 
 def tried(
@@ -107,25 +108,6 @@ def progress(trials: list[Trial], recommended: CapSet) -> TrialProgress:
         return TrialProgress(0, total, None)
     mean = sum(trial.seconds for trial in trials) / len(trials)
     return TrialProgress(len(trials), total, mean * (total - len(trials)))
-
-
-_PORT = re.compile(r"tcp \S*:(\d{1,5})\Z")
-_WEB = {"80": "http://localhost/", "443": "https://localhost/", "8080": "http://localhost:8080/"}
-
-
-def guessed_check(report: Report) -> str:
-    """A first proposal of a health check, from what was recorded; it can be empty. A container's
-    ports are not on this host."""
-    if report.target.kind == "container":
-        return still_running(report.target.engine or "docker", _SECONDS)
-    for recording in report.recordings:
-        for check in recording.checks:
-            port = _PORT.search(check.detail or "") if check.syscall == "bind" else None
-            if port and port[1] in _WEB:
-                return f"curl -fsSk {_WEB[port[1]]}"
-            if port:
-                return f"bash -c {shlex.quote(f'</dev/tcp/127.0.0.1/{port[1]}')}"
-    return ""
 
 
 _FAILURE = "failure"
@@ -235,7 +217,7 @@ class ProofTab(MainTab):
         form, field = self.query_one("#check-form"), self.query_one("#check", Input)
         form.display = self.wants_check
         if self.wants_check and not field.value:
-            field.value = guessed_check(report)
+            field.value = check_proposal(report)
             self._note("Enter shows what will run. Nothing runs before you confirm it.")
 
     def _note(self, text: str) -> None:

@@ -20,7 +20,7 @@ from capadvise.tui.capabilities import Capabilities
 from capadvise.tui.choice import Choice, compared, cost, status
 from capadvise.tui.evidence import EvidenceTree
 from capadvise.tui.page import Code, Page
-from capadvise.tui.rows import NOT_CHECKED, caps_of, search
+from capadvise.tui.rows import NOT_CHECKED, search
 from capadvise.tui.snippets import rendered
 from capadvise.tui.state import TargetState
 from capadvise.tui.tab import CapsTab, Moved, Opened, Shown
@@ -133,7 +133,9 @@ class ReviewTab(CapsTab):
         box.border_title = cap.name
         need = state.proposal.need(cap)
         place = state.places().get(cap)
-        page = why(state.choice, need, self.catalog, state.uses, state.risks.get(cap), place)
+        page = why(
+            state.choice, need, self.catalog, state.uses.of(need), state.risks.get(cap), place
+        )
         self.query_one("#why-text", Static).update(page)
         shown = self._evidence_of
         if shown is None or shown[1] != cap or shown[0].report is not state.choice.report:
@@ -187,8 +189,9 @@ class ReviewTab(CapsTab):
         choice = self._state.choice
         needs = {need.cap: need for need in choice.report.proposal.needs}
         self.caps.typed = event.value.strip()
-        self.caps.wanted = search(caps_of(choice), needs, self.catalog, event.value)
-        self.caps.show(self._state.review_rows())
+        rows = self._state.review_rows()
+        self.caps.wanted = search([row.cap for row in rows], needs, self.catalog, event.value)
+        self.caps.show(rows)
 
     @on(Input.Submitted, "#search")
     def _search_done(self) -> None:

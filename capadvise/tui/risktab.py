@@ -12,6 +12,7 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from capadvise.catalog.capabilities import Entry
+from capadvise.judgement.report import Report
 from capadvise.judgement.risk import Risks, judged_in, remaining, risk_word, worst
 from capadvise.model.caps import Cap, CapSet
 from capadvise.model.escape import printable
@@ -117,7 +118,7 @@ class RiskTab(MainTab):
             why = f"Its risk is unknown: {printable(conclusion.standing_words)}."
             head = Content.styled(why, "$text-warning")
             was_seen = f" Needed until then: {set_text(choice.caps)}." if choice.caps else ""
-            return Content.assemble(head, was_seen, "\n", (self._where(), "dim"))
+            return Content.assemble(head, was_seen, "\n", (_where(choice.report), "dim"))
         if not choice.caps and no_need(conclusion) == DROP_ALL:
             head = Content(f"{name} is empty: no risk from capabilities is left.")
         elif not choice.caps and choice.toggled:
@@ -133,33 +134,24 @@ class RiskTab(MainTab):
         changes = [
             f"{before} → {left} {word}" if before != left else f"{left} {word}"
             for before, left, word in zip(
-                self._attacks(choice.start),
-                self._attacks(choice.caps),
+                self._attacks(choice.report, choice.start),
+                self._attacks(choice.report, choice.caps),
                 ("possible", "under a condition"),
                 strict=True,
             )
         ]
         was = f", {first} before your changes" if now != first else ""
         return Content.assemble(
-            head, was, "\n", (f"Attacks: {', '.join(changes)}. {self._where()}", "dim")
+            head, was, "\n", (f"Attacks: {', '.join(changes)}. {_where(choice.report)}", "dim")
         )
 
-    def _attacks(self, caps: CapSet) -> tuple[int, int]:
+    def _attacks(self, report: Report, caps: CapSet) -> tuple[int, int]:
         """The number of attacks that are possible with a set where it runs, and of those that
         depend on something."""
-        assert self._state is not None
-        assert self._state.choice is not None
-        place, _ = judged_in(self._state.choice.report)
+        place, _ = judged_in(report)
         entries = [self.catalog.entry(cap) for cap in caps]
         here = [remaining(entry, place) for entry in entries if entry]
         return sum(len(each.possible) for each in here), sum(len(each.depends) for each in here)
-
-    def _where(self) -> str:
-        """The place for which the risks were judged."""
-        assert self._state is not None
-        assert self._state.choice is not None
-        _, where = judged_in(self._state.choice.report)
-        return f"Judged {where[:1].lower()}{where[1:] or ''}." if where else "Judged where it ran."
 
     @on(OptionList.OptionHighlighted, "#risk-caps")
     def _highlighted(self) -> None:
@@ -169,19 +161,19 @@ class RiskTab(MainTab):
 
     def draw(self) -> None:
         """Draw the text on the highlighted row."""
-        if self._state is None or self._state.choice is None:
+        state = self._state
+        if state is None or state.choice is None:
             return
         cap, box = self.selected, self.query_one("#risk-why")
         box.border_title = "What else restrains it" if cap is None else cap.name
-        page = self._place() if cap is None else self._text(cap)
+        choice = state.choice
+        page = self._place(choice.report) if cap is None else self._text(cap, state, choice)
         self.query_one("#risk-text", Static).update(page)
 
-    def _place(self) -> Page:
+    def _place(self, report: Report) -> Page:
         """The page on the place of the recording: what it allows an attacker, and what it does
         not."""
-        assert self._state is not None
-        assert self._state.choice is not None
-        page, report = Page(), self._state.choice.report
+        page = Page()
         for sentence in place_sentences(report):
             page.say(sentence)
         for heading, lines in restraints(report.posture):
@@ -194,10 +186,7 @@ class RiskTab(MainTab):
             page.bullet(f"{printable(name)} = {printable(value)}")
         return page
 
-    def _text(self, cap: Cap) -> Page:
-        assert self._state is not None
-        choice = self._state.choice
-        assert choice is not None
+    def _text(self, cap: Cap, state: TargetState, choice: Choice) -> Page:
         page, entry = Page(), self.catalog.entry(cap)
         need = choice.report.proposal.need(cap)
         if entry is None:
@@ -208,7 +197,7 @@ class RiskTab(MainTab):
         if gone:
             page.say(Content.assemble(("− Without it: ", "bold $text-error"), loss(choice, need)))
         risk_lines(page, choice.report, entry, gone=gone)
-        uses = self._state.uses.seen(need)
+        uses = state.uses.of(need)
         if entry.uses:
             page.heading("Its uses")
             were = "was" if len(uses) == 1 else "were"
@@ -223,6 +212,12 @@ class RiskTab(MainTab):
         for name, value in settings:
             page.bullet(f"{name} = {printable(value)}")
         return page
+
+
+def _where(report: Report) -> str:
+    """The place for which the risks were judged."""
+    _, where = judged_in(report)
+    return f"Judged {where[:1].lower()}{where[1:]}." if where else "Judged where it ran."
 
 
 def _settings(entry: Entry, choice: Choice) -> list[tuple[str, str]]:

@@ -8,12 +8,12 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from capadvise.catalog import Catalog
 from capadvise.judgement.decide import Need, Verdict
 from capadvise.judgement.judge import Effect
-from capadvise.judgement.risk import Risks, all_caps, risk_word
+from capadvise.judgement.risk import Risks, risk_word
 from capadvise.model.caps import Cap
 from capadvise.model.escape import printable
 from capadvise.model.recording import Check
@@ -94,7 +94,7 @@ def standing_sign(score: Score) -> str:
 
 
 def review_rows(
-    choice: Choice, lamps: Iterable[Lamp], risks: Risks, counts: Counts, places: Places
+    choice: Choice, lamps: Iterable[Lamp], risks: Risks, counts: ByCap[Seen], places: Places
 ) -> list[Row]:
     """The rows of a review. ``places``: where needs can be met; empty if the target runs in a user
     namespace already."""
@@ -135,18 +135,22 @@ class Seen:
     call: str
 
 
-class Counts:
-    """Adds up evidence, once for each capability: there can be 100,000 pieces, and no proof changes
-    them."""
+_T = TypeVar("_T")
 
-    def __init__(self) -> None:
-        self._seen: dict[Cap, Seen] = {}
 
-    def of(self, need: Need) -> Seen:
-        """The sum for one capability."""
-        if need.cap not in self._seen:
-            self._seen[need.cap] = seen(need)
-        return self._seen[need.cap]
+class ByCap(Generic[_T]):
+    """Something made of the evidence for a capability, once for each: there can be 100,000 pieces,
+    and no proof changes them."""
+
+    def __init__(self, make: Callable[[Need], _T]) -> None:
+        self._make = make
+        self._made: dict[Cap, _T] = {}
+
+    def of(self, need: Need) -> _T:
+        """The result for one capability."""
+        if need.cap not in self._made:
+            self._made[need.cap] = self._make(need)
+        return self._made[need.cap]
 
 
 def seen(need: Need) -> Seen:
@@ -329,8 +333,3 @@ def _rank(word: str, cap: Cap, need: Need | None, catalog: Catalog) -> int | Non
 def _facts(entry: object) -> tuple[str, ...]:
     summary, allows = getattr(entry, "summary", ""), getattr(entry, "allows", ())
     return (summary, *allows)
-
-
-def caps_of(choice: Choice) -> tuple[Cap, ...]:
-    """All capabilities of a review."""
-    return all_caps(choice.report.recording.host.last_cap, choice.report.proposal)

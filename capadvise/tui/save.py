@@ -1,8 +1,9 @@
-"""The screens that write files. Save: format, set and file, with a preview. Export: a picture, a
-page and a table for a pull request."""
+"""The screen that writes files: format, set and file, with a preview. A format can also be a page,
+such as a picture or a table for a pull request."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -22,10 +23,11 @@ from capadvise.config import LANGUAGES
 from capadvise.config.patched import Patched
 from capadvise.gate.files import Change
 from capadvise.gate.patching import Patching, patching
-from capadvise.model.errors import BadInput, CapadviseError
+from capadvise.model import input_file
+from capadvise.model.errors import CapadviseError
 from capadvise.model.escape import printable
 from capadvise.report.lamps import score_of
-from capadvise.report.pages import FORMATS, PAGES
+from capadvise.report.pages import FORMATS
 from capadvise.report.save import write
 from capadvise.tui.choice import Choice
 from capadvise.tui.files import format_of
@@ -83,15 +85,15 @@ def plan(
         before = _read(path)
         if before is None:
             return Plan(new, (f"Would create {path}.",))
+        text = input_file.decoded(before, path)
         language = LANGUAGES.get(format_name)
         if language is None or not language.can("edit"):
             change = Change(path, before, Patched(new, ""))
             return Plan(new, (f"Would replace {path}.",), change)
-        services = tuple(item.service for item in language.read(before.decode()))
+        services = tuple(item.service for item in language.read(text))
         if len(services) == 1 or service not in services:
             service = None  # a single service needs no name, and a unit's name is not in its file
         if service is None and len(services) > 1:
-            text = before.decode()
             return Plan(text, services=services, problem="Several services are in it: choose one.")
         dropped = choice.start & choice.toggled
         made = patching(  # another program is a note, which is read before anything is written
@@ -123,21 +125,10 @@ def _what_changes(change: Change) -> str:
 
 def _read(path: Path) -> bytes | None:
     """The bytes of a file; None if there is none. Raises BadInput if it cannot be changed."""
-    try:
-        if not path.exists():
-            if not path.parent.is_dir():
-                raise BadInput(f"{path.parent} is not a folder")
+    with suppress(OSError):
+        if not path.exists() and path.parent.is_dir():
             return None
-        if not path.is_file():
-            raise BadInput(f"{path} is not a file")
-        if path.stat().st_size > _MAX_BYTES:
-            raise BadInput(f"{path} is too large for a configuration")
-        data = path.read_bytes()
-        data.decode()
-        return data
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise BadInput(f"{path}: {reason}") from error
+    return input_file.data(path, _MAX_BYTES, pipes=False)
 
 
 class Save(Fitting, ModalScreen[str | None]):
@@ -354,71 +345,3 @@ class Save(Fitting, ModalScreen[str | None]):
 
 def _title(choice: Choice) -> str:
     return f"{choice.name} ({len(choice.caps)})"
-
-
-KINDS = {".svg": "svg", ".html": "html", ".md": "markdown"}
-
-
-def _exported(choice: Choice, catalog: Catalog) -> dict[str, str]:
-    """The three texts, by the ending of their files."""
-    snippet = chosen(choice, catalog)
-    return {ending: PAGES[name].render(snippet) for ending, name in KINDS.items()}
-
-
-class Export(Fitting, ModalScreen[str | None]):
-    """Returns a sentence on what was written, or None."""
-
-    BINDINGS: ClassVar = [
-        Binding("ctrl+s", "save", "Export", id="do-export"),
-        Binding("escape", "cancel", "Cancel", id="cancel-export"),
-    ]
-
-    def __init__(self, choice: Choice, catalog: Catalog) -> None:
-        super().__init__()
-        self.choice = choice
-        self.catalog = catalog
-
-    def compose(self) -> ComposeResult:
-        name = f"{chosen(self.choice, self.catalog).name}-capabilities"
-        with Vertical(id="export"):
-            with Horizontal(id="export-field"):
-                yield Label("Name  ")
-                yield Input(name, id="export-name", compact=True)
-            yield Static(id="export-files", markup=False)
-            with Horizontal(id="export-buttons"):
-                yield Button("Export", id="export-do", variant="primary", compact=True)
-                yield Button("Cancel", id="export-cancel", compact=True)
-        yield Keys()
-
-    def on_mount(self) -> None:
-        self.query_one("#export").border_title = "Export lamps, needs and proof"
-        self._show()
-
-    def _paths(self) -> dict[str, Path]:
-        name = self.query_one("#export-name", Input).value.strip()
-        return {ending: Path(f"{name}{ending}").expanduser() for ending in KINDS}
-
-    @on(Input.Changed, "#export-name")
-    def _show(self) -> None:
-        page = Page()
-        for path in self._paths().values():
-            verb = "replaces" if path.exists() else "creates"
-            page.bullet(f"{verb} {printable(str(path))}")
-        self.query_one("#export-files", Static).update(page)
-
-    @on(Input.Submitted, "#export-name")
-    @on(Button.Pressed, "#export-do")
-    def action_save(self) -> None:
-        paths = self._paths()
-        try:
-            for ending, text in _exported(self.choice, self.catalog).items():
-                write(paths[ending], text, private=False)
-        except CapadviseError as error:
-            complaint = Content.styled(printable(str(error)), "$text-error")
-            self.query_one("#export-files", Static).update(complaint)
-            return
-        self.dismiss(", ".join(str(path) for path in paths.values()))
-
-    @on(Button.Pressed, "#export-cancel")
-    def action_cancel(self) -> None:
-        self.dismiss(None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from capadvise.catalog import Catalog
@@ -16,8 +17,8 @@ from capadvise.model.caps import Cap, CapSet
 from capadvise.report.fit import Places, can_move, places_of
 from capadvise.report.lamps import Lamp, Score, lamps, score_of, score_so_far
 from capadvise.tui.choice import Choice
-from capadvise.tui.rows import Counts, LiveRows, Row, review_rows
-from capadvise.tui.why import Uses
+from capadvise.tui.rows import ByCap, LiveRows, Row, review_rows, seen
+from capadvise.tui.why import uses_of
 from capadvise.workflow.protocols import Now, Over, Prover
 
 _NOTHING = Proposal((), frozenset())
@@ -45,14 +46,15 @@ class TargetState:
         """The set of the running trial."""
         self.trial_base: CapSet = frozenset()
         """The last set that passed before it."""
-        self.uses = Uses(catalog)
-        self.counts = Counts()
+        self.uses = ByCap(partial(uses_of, catalog))
+        self.counts = ByCap(seen)
         self._places: Places | None = None
         self._past: list[Choice] = []
         self._concluded: tuple[Report, dict[PassedSet, Conclusion]] | None = None
         self._live = LiveRows()
         self._caps = tuple(map(Cap, range(last_cap + 1)))
-        self._risks: Risks = usual_risks(self._caps, catalog)
+        self.risks: Risks = usual_risks(self._caps, catalog)
+        """In the place where the target runs, once that is known."""
 
     # ------------------------------------------------------------------------- the recording
 
@@ -70,7 +72,7 @@ class TargetState:
                 self.now = now
                 return False
         self.now = now
-        self.rows = self._live.at(now, self.lamps(), self._risks)
+        self.rows = self._live.at(now, self.lamps(), self.risks)
         return True
 
     @property
@@ -84,11 +86,11 @@ class TargetState:
         """Take the report of a recording that is over."""
         self.over, self._make_prover = over, prover
         self.choice, self._places = Choice(over.report), None
-        self._risks = RisksHere(over.report, self.catalog)
+        self.risks = RisksHere(over.report, self.catalog)
         self._caps = all_caps(over.report.recording.host.last_cap, over.report.proposal)
         if self.now.tallies:  # the last judgement came after the last look
             self.now = replace(self.now, proposal=over.report.proposal, ended=True)
-            self.rows = self._live.at(self.now, self.lamps(), self._risks)
+            self.rows = self._live.at(self.now, self.lamps(), self.risks)
 
     @property
     def prover(self) -> Prover | None:
@@ -122,23 +124,18 @@ class TargetState:
         """The judgement so far."""
         return self.choice.report.proposal if self.choice else self.now.proposal or _NOTHING
 
-    @property
-    def risks(self) -> Risks:
-        """The risk of each capability, in the place where the target runs once that is known."""
-        return self._risks
-
     def lamps(self) -> tuple[Lamp, ...]:
         """The lamps of this moment, or of the running trial."""
         checked = {tally.last.cap for tally in self.now.tallies}
         proposal = self.proposal
         if self.trial_caps is not None:
             base = self.trial_base | self.trial_caps  # the user added nothing
-            return lamps(self._caps, proposal, self.trial_caps, base, self._risks)
+            return lamps(self._caps, proposal, self.trial_caps, base, self.risks)
         if self.choice is not None:
             kept, base = self.choice.caps, self.choice.start
-            return lamps(self._caps, proposal, kept, base, self._risks)
+            return lamps(self._caps, proposal, kept, base, self.risks)
         kept = proposal.recommended
-        return lamps(self._caps, proposal, kept, kept, self._risks, checked)
+        return lamps(self._caps, proposal, kept, kept, self.risks, checked)
 
     @property
     def conclusion(self) -> Conclusion | None:
@@ -158,7 +155,7 @@ class TargetState:
         known = self._concluded[1]
         if chosen not in known:
             known[chosen] = conclude_report(
-                report, self.catalog, chosen.caps, beside=chosen.beside, risks=self._risks
+                report, self.catalog, chosen.caps, beside=chosen.beside, risks=self.risks
             )
         return known[chosen]
 
@@ -166,16 +163,16 @@ class TargetState:
         """The score of the chosen set, or of the running trial."""
         if self.trial_caps is not None:
             held, doing = len(self.trial_caps), "in a trial"
-            return Score(f"{held} held", "", worst(self.trial_caps, self._risks), doing, doing)
+            return Score(f"{held} held", "", worst(self.trial_caps, self.risks), doing, doing)
         if self.conclusion is None:
-            return score_so_far(self.proposal.recommended, self._risks, "so far")
+            return score_so_far(self.proposal.recommended, self.risks, "so far")
         return score_of(self.conclusion)
 
     def review_rows(self) -> list[Row]:
         """The rows of the review; none before there is a report."""
         if self.choice is None:
             return []
-        return review_rows(self.choice, self.lamps(), self._risks, self.counts, self.places())
+        return review_rows(self.choice, self.lamps(), self.risks, self.counts, self.places())
 
     def places(self) -> Places:
         """The place where each need can be met; empty if the target runs in a user namespace

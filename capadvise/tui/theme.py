@@ -16,6 +16,7 @@ from textual.color import Color
 from textual.theme import BUILTIN_THEMES, Theme
 
 from capadvise.model.errors import CapadviseError
+from capadvise.model.input_file import content
 from capadvise.tui.early import EarlyKeys
 
 
@@ -89,11 +90,9 @@ def remembered() -> tuple[str | None, dict[str, str]]:
 
 
 def _values() -> dict[str, Any]:
-    with suppress(OSError, ValueError):
-        path = _file()
-        if path.stat().st_size <= _BYTES:
-            values = json.loads(path.read_text(encoding="utf-8"))
-            return values if isinstance(values, dict) else {}
+    with suppress(OSError, ValueError, CapadviseError):
+        values = json.loads(content(_file(), _BYTES))
+        return values if isinstance(values, dict) else {}
     return {}
 
 

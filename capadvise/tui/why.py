@@ -10,7 +10,6 @@ from capadvise.judgement.decide import Need, Verdict
 from capadvise.judgement.report import Report
 from capadvise.judgement.risk import judged_in, remaining, risk_word
 from capadvise.judgement.user_namespace import Placed
-from capadvise.model.caps import Cap
 from capadvise.model.escape import printable
 from capadvise.report.explain_report import POSSIBILITIES, possibilities, uses_seen
 from capadvise.report.fit import place_sentence
@@ -23,35 +22,22 @@ from capadvise.tui.page import Page
 _NEEDED = (Verdict.REQUIRED, Verdict.NEEDED, Verdict.OPTIONAL)
 
 
-class Uses:
-    """The uses of a capability that were seen. Searched once for each capability: there can be
-    100,000 pieces of evidence, and no proof changes them."""
-
-    def __init__(self, catalog: Catalog) -> None:
-        self._catalog = catalog
-        self._by_cap: dict[Cap, list[tuple[Use, int]]] = {}
-
-    def seen(self, need: Need) -> list[tuple[Use, int]]:
-        """The uses to which the needed checks belong, with their number; the most frequent
-        first."""
-        entry = self._catalog.entry(need.cap)
-        if entry is None or not entry.uses:
-            return []
-        if need.cap not in self._by_cap:
-            self._by_cap[need.cap] = uses_seen(need, entry)
-        return self._by_cap[need.cap]
+def uses_of(catalog: Catalog, need: Need) -> list[tuple[Use, int]]:
+    """The uses to which the needed checks belong, with their number; the most frequent first."""
+    entry = catalog.entry(need.cap)
+    return uses_seen(need, entry) if entry else []
 
 
 def why(
     choice: Choice,
     need: Need,
     catalog: Catalog,
-    uses: Uses,
+    seen: list[tuple[Use, int]],
     risk: object,
     place: Placed | None,
 ) -> Page:
-    """The page. ``risk``: in the place where the target runs; ``place``: where the need can be
-    met."""
+    """The page. ``seen``: see ``uses_of``; ``risk``: in the place where the target runs; ``place``:
+    where the need can be met."""
     page = Page()
     entry = catalog.entry(need.cap)
     page.say(
@@ -71,7 +57,6 @@ def why(
         page.say(printable(place_sentence(place)))
     if entry:
         risk_lines(page, choice.report, entry)
-        seen = uses.seen(need)
         for use, checks in seen:
             use_lines(page, use, checks)
         if not (seen or need.files):  # a file's remediation is above

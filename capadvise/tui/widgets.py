@@ -20,23 +20,19 @@ from textual.widgets import OptionList, Static
 from capadvise.tui.page import Wrapped
 
 
+def moving(down: str, up: str, top: str, bottom: str) -> list[BindingType]:
+    """The keys of pagers for these actions."""
+    actions = {"j": down, "k": up, "g": top, "G": bottom}
+    return [Binding(key, action, show=False) for key, action in actions.items()]
+
+
 class KeyedList(OptionList):
     """A list in which j and k, g and G move, too."""
 
-    BINDINGS: ClassVar = [
-        Binding("j", "cursor_down", "Down", show=False),
-        Binding("k", "cursor_up", "Up", show=False),
-        Binding("g", "first", "First", show=False),
-        Binding("G", "last", "Last", show=False),
-    ]
+    BINDINGS: ClassVar = moving("cursor_down", "cursor_up", "first", "last")
 
 
-SCROLLING: list[BindingType] = [
-    Binding("j", "scroll_down", "Down", show=False),
-    Binding("k", "scroll_up", "Up", show=False),
-    Binding("g", "scroll_home", "Top", show=False),
-    Binding("G", "scroll_end", "Bottom", show=False),
-]
+SCROLLING = moving("scroll_down", "scroll_up", "scroll_home", "scroll_end")
 """The keys of everything that scrolls."""
 
 

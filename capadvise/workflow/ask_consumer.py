@@ -26,10 +26,11 @@ MAX_BESIDE, MOST_OF_ONE = 200, 1 << 20
 """Limits on the files beside the one in question: their number, and the size of each."""
 
 
-def check_files(paths: Sequence[str], keys: Sequence[str] = ()) -> None:
+def check_files(paths: Sequence[str], keys: Sequence[str] = (), texts: Sequence[str] = ()) -> None:
     """Read, within our limits, what a consumer reads without any: these files, and those that they
-    name, below these keys or, without keys, anywhere. Raises BadInput for one that is not a regular
-    file, or too large."""
+    name, below these keys or, without keys, anywhere. ``texts``: of the first files, instead of
+    what they contain. Raises BadInput for one that is not a regular file, or too large."""
+    given = dict(zip(paths, texts, strict=False))
     todo = list(paths)
     for path in todo:  # it grows
         names: list[str] = [".env"]
@@ -37,9 +38,12 @@ def check_files(paths: Sequence[str], keys: Sequence[str] = ()) -> None:
             folders, names = [path], list(CHARTS)
         else:
             folders = [os.path.dirname(path), os.path.dirname(paths[0])]
-            data = input_file.content(path, input_file.MAX_BYTES, pipes=False)
+            text = given.get(path)
+            if text is None:
+                data = input_file.content(path, input_file.MAX_BYTES, pipes=False)
+                text = data.decode(errors="replace")
             with suppress(BadInput):
-                said = texts_below(data.decode(errors="replace"), keys)
+                said = texts_below(text, keys)
                 names += map(host_paths.expand_variables, said)
         places = (os.path.normpath(os.path.join(folder, x)) for folder in folders for x in names)
         new = [x for x in dict.fromkeys(places) if x not in todo and os.path.exists(x)]
@@ -51,7 +55,7 @@ def ask(language: Language, paths: Sequence[str], texts: Sequence[str]) -> str |
     files'."""
     command = language.command
     if command is not None and not command.beside:
-        check_files(paths, language.reads)
+        check_files(paths, language.reads, texts)
     files = _around(paths, texts) if command is not None and command.beside else {}
     place = Path(paths[0])
     return ask_about(language, place.name, files, text=texts[0], folder=str(place.resolve().parent))

@@ -15,10 +15,9 @@ from capadvise.judgement.judge import Effect
 from capadvise.judgement.report import Report
 from capadvise.kernel import own_streams
 from capadvise.kernel.folders import MOST_CONTENT, changed_since
-from capadvise.model import workload
+from capadvise.model import input_file, workload
 from capadvise.model.caps import CapSet, setcap_words
 from capadvise.model.errors import BadInput
-from capadvise.model.input_file import content
 from capadvise.model.workload import TWO_RUNS, Workload
 from capadvise.proof.trials.runner import EngineCall, Job
 from capadvise.report.lines import listed
@@ -92,7 +91,7 @@ class Ways:
 
 def candidates(path: Path, ways: Ways) -> Iterator[Candidate]:
     """The candidates of a workload file or a report. Raises BadInput if no trial could be made."""
-    data = _content(path)
+    data = input_file.data(path, MAX_BYTES)
     if path.suffix not in (".yaml", ".yml") and data.lstrip()[:1] == b"{":
         yield _of_report(data, path, ways)
         return
@@ -352,14 +351,6 @@ def _file_capabilities(uid: str, caps: CapSet, program: str) -> str:
         f"file of {program} in the Dockerfile, where each user may then do what it does, and "
         "record it again"
     )
-
-
-def _content(path: Path) -> bytes:
-    """A report or a workload file; a pipe is read once."""
-    try:
-        return content(path, MAX_BYTES)
-    except OSError as error:
-        raise BadInput(f"{path}: {error.strerror}") from error
 
 
 # -------------------------------------------------------------- health checks

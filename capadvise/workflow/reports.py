@@ -193,6 +193,15 @@ def show_proposal(ended: Over, *, quiet: bool, verbose: bool = False) -> None:
         print("", *text, sep="\n", file=sys.stderr)
 
 
+def print_proposal(report: Report, path: Path | None, *, verbose: bool) -> None:
+    """Print the proposal on stdout, for commands that start no target of the user's."""
+    from capadvise.catalog import default
+    from capadvise.report.text import proposal_text
+
+    text = proposal_text(report, default(), path, columns=columns(sys.stdout), verbose=verbose)
+    print(*text, sep="\n")
+
+
 def _has_answer(file: str, report: Report) -> bool:
     """True if the service already has one of the report's sets, as after "Apply" in the TUI."""
     from capadvise.catalog import default

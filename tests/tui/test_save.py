@@ -307,8 +307,8 @@ def test_what_cannot_be_written_to_is_said_and_the_button_is_off(tmp_path: Path)
     async def script(pilot: Session) -> None:
         await press(pilot, "s")
         for path, said in (
-            (tmp_path, "is not a file"),
-            (tmp_path / "missing" / "x", "is not a folder"),
+            (tmp_path, "Is a directory"),
+            (tmp_path / "missing" / "x", "No such file"),
             (tmp_path / "not.yaml", "line 2"),
         ):
             await name_file(pilot, path)
@@ -333,6 +333,22 @@ def test_the_proposed_name_and_the_text_follow_the_format_and_the_set() -> None:
         assert "SETUID" not in shows(app, "#preview-text")
 
     drive(app, script)
+
+
+def test_an_export_is_a_page_that_needs_no_other_file(tmp_path: Path) -> None:
+    file = tmp_path / "page.html"
+
+    async def script(pilot: Session) -> None:
+        await press(pilot, "E")
+        assert pilot.app.screen.query_one("#file", Input).value == "capadvise.html"
+        await name_file(pilot, file)
+        await press(pilot, "enter")
+        await settle(pilot)
+
+    drive(app_on(NGINX), script)
+    text = file.read_text()
+    assert "<th>CHOWN</th>" in text
+    assert "<script" not in text
 
 
 def test_copy_gives_the_snippet_to_the_terminal() -> None:

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
-from capadvise.catalog import default
 from capadvise.model.errors import Exit
-from capadvise.report.text import proposal_text
 from capadvise.workflow.audit_log import report_of_log
-from capadvise.workflow.notice import columns
-from capadvise.workflow.reports import check_writable, keep, print_json, report_path
+from capadvise.workflow.reports import check_writable, keep, print_json, print_proposal, report_path
 
 
 def command(args: argparse.Namespace) -> int:
@@ -23,8 +19,5 @@ def command(args: argparse.Namespace) -> int:
     if args.json:
         print_json(report, version=args.json)
     else:
-        text = proposal_text(
-            report, default(), path, columns=columns(sys.stdout), verbose=args.verbose
-        )
-        print(*text, sep="\n")
+        print_proposal(report, path, verbose=args.verbose)
     return Exit.OK

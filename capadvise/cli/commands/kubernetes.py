@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from capadvise.catalog import default
@@ -29,7 +28,7 @@ def _record(args: argparse.Namespace) -> int:
     from capadvise.report.save import save
     from capadvise.targets.kubernetes.kubectl import Kubectl
     from capadvise.workflow.kubernetes.record import ClusterWishes, record
-    from capadvise.workflow.reports import check_writable
+    from capadvise.workflow.reports import check_writable, print_proposal
 
     folder = Path(args.output)
     check_writable(folder, folder=True)
@@ -54,11 +53,8 @@ def _record(args: argparse.Namespace) -> int:
         for line in summary(report, str(path)):
             print(printable(line))
         if args.verbose:
-            from capadvise.report.text import proposal_text
-            from capadvise.workflow.notice import columns
-
-            text = proposal_text(report, default(), path, columns=columns(sys.stdout), verbose=True)
-            print("", *text, sep="\n")
+            print()
+            print_proposal(report, path, verbose=True)
     return Exit.OK
 
 
@@ -83,12 +79,10 @@ def _dry_run(args: argparse.Namespace) -> int:
 def _prove(args: argparse.Namespace) -> int:
     """Write the report with its proof, and print it."""
     from capadvise.report.save import save
-    from capadvise.report.text import proposal_text
     from capadvise.targets.kubernetes.kubectl import Kubectl
     from capadvise.workflow.kubernetes.prove import ProofWishes, prove_container
-    from capadvise.workflow.notice import columns
     from capadvise.workflow.prove import exit_code
-    from capadvise.workflow.reports import check_writable
+    from capadvise.workflow.reports import check_writable, print_proposal
 
     output = Path(args.output)
     check_writable(output)
@@ -98,10 +92,7 @@ def _prove(args: argparse.Namespace) -> int:
     wishes = ProofWishes(args.check, args.timeout, args.replace_volumes, args.userns)
     report = prove_container(kubectl, owner, report, wishes)
     save(output, report, default())
-    text = proposal_text(
-        report, default(), output, columns=columns(sys.stdout), verbose=args.verbose
-    )
-    print(*text, sep="\n")
+    print_proposal(report, output, verbose=args.verbose)
     return exit_code([report])
 
 

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from capadvise.catalog import default
 from capadvise.judgement.report import Report
 from capadvise.model.errors import Exit
 from capadvise.observe.ftrace.instances import require
 from capadvise.proof.trials.runner import BrokenTrial
 from capadvise.proof.trials.stop import Stop
-from capadvise.report.text import proposal_text
 from capadvise.workflow.harden import hardened, require_units
 from capadvise.workflow.jobs import Candidate, Ways, candidates
-from capadvise.workflow.notice import columns, failure
+from capadvise.workflow.notice import failure
 from capadvise.workflow.prove import exit_code, prove_all
-from capadvise.workflow.reports import check_writable, keep, print_json, report_path
+from capadvise.workflow.reports import check_writable, keep, print_json, print_proposal, report_path
 
 
 def command(args: argparse.Namespace) -> int:
@@ -75,7 +72,5 @@ def _print_results(
             failure(f"error: {one.name}", result)
         elif not args.json:
             path = report_path(args.output, one.name, several=several)
-            text = proposal_text(
-                result, default(), path, columns=columns(sys.stdout), verbose=args.verbose
-            )
-            print("", *text, sep="\n")
+            print()
+            print_proposal(result, path, verbose=args.verbose)

@@ -195,6 +195,8 @@ def _trial_elsewhere(
             again = plan["tells"] and number > 1
 
             def call(tell: Tell) -> None:
+                os.close(looked)  # if the process that looks is killed, the read below ends
+
                 def seen(result: tuple[Observation, Sequence[WrittenFolder]]) -> None:
                     tell(result)
                     os.read(until_looked, 1)  # it holds folders, and may not read all of them

@@ -86,8 +86,8 @@ def _risk(sheet: Sheet) -> Iterator[str]:
         yield "gains nothing from capabilities that the catalog knows.</p>"
         return
     yield "could:</p><ul>"
-    for attack in sheet.attacks:
-        yield f"<li><b>{escape(attack.cap.short)}</b>: {escape(attack.text)}</li>"
+    for cap, text in sheet.attacks:
+        yield f"<li><b>{escape(cap.short)}</b>: {escape(text)}</li>"
     yield "</ul>"
 
 
@@ -98,10 +98,10 @@ def _proof(sheet: Sheet) -> Iterator[str]:
         return
     yield "<table><thead><tr><th>Trial</th><th>Result</th><th>Seconds</th><th>What differed</th>"
     yield "</tr></thead><tbody>"
-    for trial in sheet.trials:
+    for name, trial in sheet.trials:
         kind, word = ("pass", "✓ passes") if trial.passed else ("fail", "✗ fails")
         yield (
-            f'<tr><td>{escape(trial.name)}</td><td class="{kind}">{word}</td>'
+            f'<tr><td>{escape(name)}</td><td class="{kind}">{word}</td>'
             f"<td>{trial.seconds:.1f}</td><td>{escape('; '.join(trial.differences))}</td></tr>"
         )
     yield "</tbody></table>"

@@ -17,20 +17,19 @@ _STEERING = re.compile(r"[\\`*_\[\]<>|&~]")
 
 
 def render(snippet: Snippet) -> str:
-    """One row for each capability that is kept; for a report, proof, tests and risk, too."""
+    """One row for each capability that is kept; then proof, tests and risk."""
     return "".join(f"{line}\n" for line in _lines(snippet))
 
 
 def _lines(snippet: Snippet) -> Iterator[str]:
-    sheet = None if snippet.report is None else sheet_in(snippet)
+    sheet = sheet_in(snippet)
     every_kept = kept_in(snippet)
     yield f"### Capabilities of {_text(snippet.name)} ({snippet.set_title.removeprefix('the ')})"
     yield ""
-    if sheet is not None:
-        lamps = "".join(SIGNS[lamp.light] for lamp in sheet.lamps)
-        yield from ("```", lamps, str(sheet.score), "```", "")
+    lamps = "".join(SIGNS[lamp.light] for lamp in sheet.lamps)
+    yield from ("```", lamps, str(sheet.score), "```", "")
     if every_kept:
-        yield "Drop all; add:" if sheet is None else f"{_text(sheet.title)}:"
+        yield f"{_text(sheet.title)}:"
         yield ""
         yield "| capability | verdict | proof | risk | reason | without it |"
         yield "| --- | --- | --- | --- | --- | --- |"
@@ -42,9 +41,8 @@ def _lines(snippet: Snippet) -> Iterator[str]:
             cells = (*words, kept.reason, lost)
             yield f"| {_text(kept.cap.short)} | {' | '.join(map(_text, cells))} |"
     else:
-        yield "Drop all." if sheet is None else _text(sheet.empty)
-    if sheet is not None:
-        yield from _review(sheet)
+        yield _text(sheet.empty)
+    yield from _review(sheet)
     if notes := (*snippet.cautions, *snippet.notes):
         yield ""
         yield from (f"- {_text(note)}" for note in notes)
@@ -63,7 +61,7 @@ def _review(sheet: Sheet) -> Iterator[str]:
         "over the program could:"
     )
     yield ""
-    yield from (f"- {_text(attack.cap.short)}: {_text(attack.text)}" for attack in sheet.attacks)
+    yield from (f"- {_text(cap.short)}: {_text(text)}" for cap, text in sheet.attacks)
 
 
 def _text(text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from capadvise.catalog import Catalog, default
 from capadvise.catalog.capabilities import Risk
@@ -13,15 +13,23 @@ from capadvise.config.snippet import Snippet, one_line
 from capadvise.judgement.conclusion import Conclusion, conclude_report
 from capadvise.judgement.decide import Need, Proof, Verdict
 from capadvise.judgement.judge import Effect
+from capadvise.judgement.proven import Trial
 from capadvise.judgement.report import Report
 from capadvise.judgement.risk import RisksHere, all_caps, judged_in, remaining, risk_word
 from capadvise.model.caps import Cap, CapSet
 from capadvise.model.errors import BadInput
 from capadvise.model.escape import printable
 from capadvise.report.explain_report import possibilities
-from capadvise.report.lamps import Lamp, Light, Score, lamps, score_of
+from capadvise.report.lamps import Lamp, Light, Score, lamps, score_of, signs
 from capadvise.report.text import evidence_line, tested_lines
-from capadvise.report.words import PROOFS, VERDICTS, no_need, proof_lines, trial_name, without
+from capadvise.report.words import (
+    PROOFS,
+    VERDICTS,
+    no_need,
+    proof_lines,
+    trial_name,
+    without,
+)
 
 _LONGEST = 300
 """Characters of a text that a program chose."""
@@ -44,25 +52,6 @@ class SheetNeed:
 
 
 @dataclass(frozen=True, slots=True)
-class SheetTrial:
-    """One trial."""
-
-    name: str
-    passed: bool
-    seconds: float
-    differences: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class SheetAttack:
-    """An attack that is possible with one capability of the set, where it ran."""
-
-    cap: Cap
-    text: str
-    """Begins with the condition under which it is possible, if that is not known to hold."""
-
-
-@dataclass(frozen=True, slots=True)
 class Sheet:
     """The whole content of a page."""
 
@@ -74,12 +63,15 @@ class Sheet:
     lamps: tuple[Lamp, ...]
     needs: tuple[SheetNeed, ...]
     proof: tuple[str, ...]
-    trials: tuple[SheetTrial, ...]
+    trials: tuple[tuple[str, Trial], ...]
+    """Each with its name."""
     tested: tuple[str, ...]
     """The exercised parts, and the others."""
     place: str
     """The place in which the risks are judged."""
-    attacks: tuple[SheetAttack, ...]
+    attacks: tuple[tuple[Cap, str], ...]
+    """Those that are possible there with one capability of the set; each begins with the condition
+    for it, if that is not known to hold."""
     notes: tuple[str, ...]
     """Facts that could not be observed, and uncertain needs."""
     recorded: str
@@ -119,11 +111,9 @@ def sheet_of(report: Report, caps: CapSet, catalog: Catalog, set_name: str) -> S
         needs=tuple(_sheet_need(report, caps, cap, risks) for cap in shown),
         proof=tuple(proof_lines(proven)) if proven else ("Not tested: no trial was made.",),
         trials=tuple(
-            SheetTrial(
+            (
                 trial_name(trial, everything),
-                trial.passed,
-                trial.seconds,
-                tuple(map(_plain, trial.differences)),
+                replace(trial, differences=tuple(map(_plain, trial.differences))),
             )
             for trial in (proven.trials if proven else ())
         ),
@@ -153,14 +143,14 @@ def _sheet_need(report: Report, caps: CapSet, cap: Cap, risks: RisksHere) -> She
 
 def _attacks(
     report: Report, caps: CapSet, catalog: Catalog, risks: RisksHere
-) -> Iterator[SheetAttack]:
+) -> Iterator[tuple[Cap, str]]:
     """The possible ones, the worst first."""
     place, _ = judged_in(report)
     entries = [entry for cap in sorted(caps) if (entry := catalog.entry(cap)) is not None]
     for entry in sorted(entries, key=lambda entry: -(risks.get(entry.cap) or 0)):
         for mark, text in possibilities(remaining(entry, place), lambda attack: attack.what):
             if mark != "×":
-                yield SheetAttack(entry.cap, _plain(text))
+                yield entry.cap, _plain(text)
 
 
 def _notes(report: Report) -> list[str]:
@@ -187,18 +177,7 @@ def _plain(text: str) -> str:
     return printable(text[:_LONGEST]) + ("…" if len(text) > _LONGEST else "")
 
 
-CLASSES = {
-    Light.ROOT: "root",
-    Light.NEEDED: "needed",
-    Light.ADDED: "added",
-    Light.DROPPED: "dropped",
-    Light.OPTIONAL_KEPT: "optional",
-    Light.OPTIONAL: "optional",
-    Light.DENIED: "denied",
-    Light.INCIDENTAL: "incidental",
-    Light.UNJUDGED: "incidental",
-    Light.DARK: "dark",
-}
+CLASSES = signs(Light, "class")
 """How a stylesheet calls the lights."""
 
 

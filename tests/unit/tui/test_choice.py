@@ -14,7 +14,7 @@ from capadvise.report.lamps import lamps
 from capadvise.report.text import proposal_text
 from capadvise.report.words import without
 from capadvise.tui.choice import Choice, compared, consequence, cost, status
-from capadvise.tui.rows import Counts, review_rows
+from capadvise.tui.rows import ByCap, review_rows, seen
 from capadvise.tui.theme import parse_background, theme
 from tests.support.recordings import check, report_of
 from tests.support.screens import BIND, BRK, CATALOG, CHOWN, HOSTNAME, NGINX, SETUID, proven, report
@@ -180,7 +180,7 @@ def test_what_may_be_needed_has_a_group_and_a_sentence_of_its_own() -> None:
     choice = Choice(report_of(asked, BRK))
     proposal, risks = choice.report.proposal, RisksHere(choice.report, CATALOG)
     lit = lamps((asked.cap, BRK.cap), proposal, choice.caps, choice.start, risks)
-    rows = review_rows(choice, lit, risks, Counts(), {})
+    rows = review_rows(choice, lit, risks, ByCap(seen), {})
     assert {row.cap.short: row.title for row in rows} == {
         "KILL": "May be needed",
         "SYS_ADMIN": "Incidental",

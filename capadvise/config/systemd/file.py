@@ -89,9 +89,7 @@ def read_together(sources: Sequence[str], path: str) -> tuple[Declared, ...]:
 
 def declared(service: Section, path: str) -> Declared:
     """The declaration of a section, or of the sections of a unit and its drop-ins together."""
-    drop, add, places = _bounding(service)
-    if unit_suffix(path) == ".socket" and not _runs(service):
-        drop = ("ALL",)
+    drop, add, places = _bounding(service, path)
     user = service.last("User")
     name = user.value if user else ("dynamic" if service.flag("DynamicUser") else None)
     other = not is_root(name) or (name is None and dropped_in(path))
@@ -114,20 +112,22 @@ def declared(service: Section, path: str) -> Declared:
     )
 
 
-def _runs(service: Section) -> bool:
-    """True if it has commands: the service of a socket has a file of its own."""
-    return any(item.key.startswith("Exec") for item in service.assignments)
+def _runs(service: Section, path: str) -> bool:
+    """False for a socket without commands: its service has a file of its own."""
+    commands = any(item.key.startswith("Exec") for item in service.assignments)
+    return commands or unit_suffix(path) != ".socket"
 
 
 def _bounding(
-    service: Section,
+    service: Section, path: str
 ) -> tuple[tuple[str, ...], tuple[str, ...], list[tuple[str, int]]]:
     """(drop, add, lines) of ``CapabilityBoundingSet=``; names that systemd does not know are in
     them, too, so that somebody says so."""
     total = add_up(service, "CapabilityBoundingSet")
     places = list(total.named.values()) + total.unknown
     if total.everything:
-        return tuple(name for name, _ in places), (), places
+        dropped = tuple(name for name, _ in places)
+        return dropped if _runs(service, path) else ("ALL",), (), places
     return ("ALL",), tuple(name for name, _ in places), places
 
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from capadvise.catalog import default
 from capadvise.config import engine, host_paths
 from capadvise.config.declared import Declared, Exposure, ExposureAt
 from capadvise.config.kubernetes.manifests import (
     DIALECT,
+    HOST,
     NON_ROOT,
     POD_SPEC,
     ManifestContainer,
+    ManifestObject,
     check_separators,
     objects,
 )
@@ -21,6 +24,7 @@ from capadvise.config.snippet import YAML_WORDS, Snippet
 from capadvise.config.yaml.reader import (
     Documents,
     Entries,
+    WrongType,
     any_text,
     command_words,
     flag,
@@ -29,7 +33,7 @@ from capadvise.config.yaml.reader import (
     optional_text,
     text_at,
 )
-from capadvise.config.yaml.tree import Mapping, Sequence
+from capadvise.config.yaml.tree import Mapping, Scalar, Sequence
 from capadvise.model.caps import SYS_ADMIN
 from capadvise.model.errors import BadInput
 
@@ -154,7 +158,20 @@ def read(source: str, path: str = "") -> tuple[Declared, ...]:
     every = objects(documents)
     if not every:
         raise BadInput("line 1: not a Kubernetes manifest: it has no object")
-    return tuple(_declared(documents, container) for each in every for container in each.containers)
+    return tuple(_judged(documents, each, one) for each in every for one in each.containers)
+
+
+def _judged(documents: Documents, of: ManifestObject, container: ManifestContainer) -> Declared:
+    """The declaration of a container. In a kind that is not known, keys can have other meanings."""
+    part = Declared(container.service, container.line, ("ALL",), unjudged=container.unjudged)
+    try:
+        if container.whole:
+            return _declared(documents, container)
+        return replace(part, exposed=tuple(_folders(documents, container)))
+    except WrongType as error:
+        if of.kind.rpartition("/")[2] in POD_SPEC:
+            raise
+        return replace(part, unjudged=((str(error), container.line),))
 
 
 def _declared(documents: Documents, container: ManifestContainer) -> Declared:
@@ -250,7 +267,8 @@ def _labels(documents: Documents, own: ManifestContainer, context: Entries) -> I
 def _folders(documents: Documents, container: ManifestContainer) -> Iterator[ExposureAt]:
     paths = _host_paths(documents, container.pod)
     mounts = container.keys.get("volumeMounts")
-    if container.keys is container.pod:  # nobody says who mounts them
+    unsaid = "volumes" in container.keys and not isinstance(mounts, Sequence)
+    if container.keys is container.pod or unsaid:  # nobody says who mounts them
         for path, at in paths.values():
             yield from host_paths.mounted(path, at, writable=True)
         return
@@ -274,10 +292,10 @@ def _host_paths(documents: Documents, pod: Entries) -> dict[str, tuple[str, int]
     for node in documents.items(volumes, "volumes") if isinstance(volumes, Sequence) else ():
         if isinstance(node, Mapping):
             keys = documents.mapping(node, "an item of volumes")
-            host = keys.get("hostPath")
-            if isinstance(host, Mapping):
-                path = optional_text(documents.mapping(host, "hostPath").get("path"), "path") or ""
-                paths[text_at(keys, "name")] = (path, line(host))
+            for host in (keys[key] for key in HOST if key in keys):
+                inner = documents.mapping(host, "hostPath") if isinstance(host, Mapping) else {}
+                said = host if isinstance(host, Scalar) else inner.get("path")
+                paths[text_at(keys, "name")] = (optional_text(said, "path") or "", line(host))
     return paths
 
 

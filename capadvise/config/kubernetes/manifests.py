@@ -7,13 +7,14 @@ recognised by their keys.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from capadvise.config.yaml.reader import (
     Dialect,
     Documents,
     Entries,
+    WrongType,
     any_text,
     is_null,
     line,
@@ -30,6 +31,12 @@ _SINGLE = ("container", "script", "stepTemplate")
 _OPEN = ("hostNetwork", "hostPID", "hostIPC")
 _RESTRAINTS = ("privileged", "capabilities", "allowPrivilegeEscalation", "procMount")
 """Keys that only the securityContext of a container has."""
+_OF_POD = (*_OPEN, "shareProcessNamespace", "hostUsers", "volumes", "os")
+HOST = ("hostPath", "hostDisk")
+"""Keys of a file or folder of the node: of a volume, and of KubeVirt's disks."""
+_TEXT = r"(?i)(?:patch|manifest|podspec|podtemplate|valuescontent)$"
+"""Keys whose text some kinds make a part of a pod, or an object of its own."""
+_MAX_TEXTS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +52,10 @@ class ManifestContainer:
     pod: Entries
     annotations: Entries
     """Its pod's."""
+    whole: bool = True
+    """False: not a container, only something that a container gets."""
+    unjudged: tuple[tuple[str, int], ...] = ()
+    """(sentence, line) of what could not be judged."""
 
 
 def _is_on(node: Node | None) -> bool:
@@ -56,14 +67,19 @@ def _is_on(node: Node | None) -> bool:
 class ContainerFinder:
     """Collects the containers of one object, each node once."""
 
-    def __init__(self, documents: Documents, owner: str) -> None:
+    def __init__(self, documents: Documents, owner: str, passed: Collection[str] = ()) -> None:
         self.documents = documents
         self.owner = owner
+        self.passed = passed
+        """Keys below which nothing is a container."""
         self.annotations: Entries = {}
         self.containers: list[ManifestContainer] = []
         self.taken: set[int] = set()
         """Containers and securityContexts that were found."""
         self.walked: set[int] = set()
+        self.volumes: set[int] = set()
+        """The volumes of pods that were found."""
+        self.texts = 0
 
     def take_pod(self, spec: Entries) -> None:
         """Take the containers of a pod in their usual places."""
@@ -84,34 +100,68 @@ class ContainerFinder:
         name = keys.get("name")
         said = optional_text(name, "name") if isinstance(name, Scalar) else None
         service = f"{self.owner}/{said or called}"
+        volumes = pod.get("volumes")
+        if isinstance(volumes, Sequence) and id(volumes) not in self.volumes:
+            self.volumes.update(map(id, (volumes, *self.documents.items(volumes, "volumes"))))
         self.containers.append(
             ManifestContainer(service, line(node), keys, context, pod, self.annotations)
         )
 
+    def leave(self, node: Node, called: str, what: str, pod: Entries | None = None) -> None:
+        """Take something that is no container: what is not judged, or a folder of the node."""
+        said = ((what, line(node)),) if what else ()
+        service, held = f"{self.owner}/{called}", {} if pod is None else pod
+        self.containers.append(
+            ManifestContainer(service, line(node), held, {}, held, {}, whole=False, unjudged=said)
+        )
+
     def _take_restrained(self, node: Node, keys: Entries, pod: Entries, called: str) -> None:
-        """Take a mapping that has the securityContext of a container, or is one."""
+        """Take a mapping that has the securityContext of a container, or is one. It can have
+        settings of a pod beside these."""
         context = keys.get("securityContext")
+        pod = pod | {key: keys[key] for key in _OF_POD if key in keys}
         if self.restrains(context) and id(context) not in self.taken:
             self.take(node, pod, called)
         elif self.restrains(node):
             self.taken.add(id(node))
-            self.add(node, {}, keys, pod, called)
+            self.add(node, keys, keys, pod, called)
 
     def _take_open(self, node: Node, keys: Entries, called: str) -> None:
         """Take a mapping that shares something of the host with containers that are not written
         out: its kind makes them."""
-        if id(node) in self.taken or any(any(self.listed(key, keys[key])) for key in keys):
-            return
-        if any(map(_is_on, (keys.get(key) for key in _OPEN))) or self.has_host_path(keys):
+        shares = any(map(_is_on, (keys.get(key) for key in _OPEN)))
+        mounts = self.has_host_path(keys)
+        if any(any(self.listed(key, keys[key])) for key in keys):  # these have it from their pod
+            shares, mounts = False, mounts and "volumeMounts" in keys
+        if id(node) not in self.taken and (shares or mounts):
             self.taken.add(id(node))
             self.add(node, keys, {}, keys, called)
+
+    def _take_folder(self, node: Mapping, keys: Entries, called: str) -> None:
+        """Take a folder of the node that stands in no list of a pod's volumes."""
+        if id(node) not in self.volumes and any(key in keys for key in HOST):
+            volumes = Sequence(node.start, node.end, node.line, None, None, (node,), True)
+            self.leave(node, any_text(keys.get("name")) or called, "", {"volumes": volumes})
+
+    def _take_text(self, node: Scalar, key: str) -> None:
+        """Search a text that its kind makes a part of a pod."""
+        self.texts += 1
+        try:
+            roots = self.documents.inside(node) if self.texts <= _MAX_TEXTS else ()
+            for root in roots:
+                self.search(root, {}, key)
+        except BadInput:
+            roots = ()
+        if not roots or any(isinstance(root, Sequence) for root in roots):  # or a list of changes
+            self.leave(node, key, f"the text of {key}")
 
     def has_host_path(self, keys: Entries) -> bool:
         """True if a list of volumes has a folder of the host in it."""
         volumes = keys.get("volumes")
         items = self.documents.items(volumes, "volumes") if isinstance(volumes, Sequence) else []
         mappings = [item for item in items if isinstance(item, Mapping)]
-        return any("hostPath" in self.documents.mapping(item, "a volume") for item in mappings)
+        every = (self.documents.mapping(item, "a volume") for item in mappings)
+        return any(key in item for item in every for key in HOST)
 
     def search(self, node: Node, pod: Entries, called: str) -> None:
         """Take everything below a node that looks like a container. Its pod is the mapping around
@@ -124,17 +174,30 @@ class ContainerFinder:
                 self.search(item, pod, called)
         if not isinstance(node, Mapping):
             return
-        keys = self.documents.mapping(node, "a mapping")
+        keys: Entries = {}
+        try:
+            keys = self.documents.mapping(node, "a mapping")
+            self._take_in(node, keys, pod, called)
+        except WrongType as error:
+            if self.owner.partition("/")[0] in POD_SPEC:
+                raise
+            self.leave(node, called, str(error))
+        around = keys if pod.keys().isdisjoint(CONTAINERS) else pod
+        for key, value in keys.items():
+            if key not in self.passed:
+                self.search(value, around, key)
+
+    def _take_in(self, node: Mapping, keys: Entries, pod: Entries, called: str) -> None:
         for key, value in keys.items():
             for item in self.listed(key, value):
                 if id(item) not in self.taken:
                     self.take(item, keys, any_text(keys.get("name")) or key)
+            if isinstance(value, Scalar) and value.value and re.search(_TEXT, key):
+                self._take_text(value, key)
         if id(node) not in self.taken:
             self._take_restrained(node, keys, pod, called)
             self._take_open(node, keys, called)
-        around = keys if pod.keys().isdisjoint(CONTAINERS) else pod
-        for key, value in keys.items():
-            self.search(value, around, key)
+        self._take_folder(node, keys, called)
 
     def listed(self, key: str, value: Node) -> Iterator[Node]:
         """The containers under a key: a list of them, a mapping by name, or one."""
@@ -149,7 +212,8 @@ class ContainerFinder:
         for item in inner:
             if isinstance(item, Mapping):
                 keys = self.documents.mapping(item, f"an item of {key}")
-                if isinstance(keys.get("image"), Scalar) or "securityContext" in keys:
+                shown = "securityContext" in keys or "volumeMounts" in keys
+                if shown or isinstance(keys.get("image"), Scalar):
                     yield item
 
     def restrains(self, node: Node | None) -> bool:
@@ -171,8 +235,14 @@ _NO_WORKLOADS = (
     ("v1", "Secret"),
     ("apiextensions.k8s.io/v1", "CustomResourceDefinition"),
     ("apiextensions.k8s.io/v1beta1", "CustomResourceDefinition"),
+    ("v1", "PersistentVolume"),
+    ("policy/v1beta1", "PodSecurityPolicy"),
 )
-"""Kinds whose content only looks like containers."""
+"""Kinds whose content only looks like containers, or is judged elsewhere (``host_volumes``)."""
+_POLICIES = ("constraints.gatekeeper.sh",)
+"""Groups of kinds that only forbid."""
+_PATTERNS = {"kyverno.io": ("validate", "validations", "openAPIV3Schema")}
+"""Group → keys below which something only looks like containers."""
 DIALECT = Dialect(
     merge_wins=True,
     names=frozenset(
@@ -286,14 +356,17 @@ def _object(documents: Documents, kind: str, node: Node, root: Node) -> Manifest
     named = next((metadata[key] for key in ("name", "generateName") if key in metadata), None)
     name = optional_text(named, "name") or "?"
     pod = _pod(documents, kind, keys)
-    finder = ContainerFinder(documents, f"{kind}/{name}")
+    version = optional_text(keys.get("apiVersion"), "apiVersion")
+    group = (version or "").partition("/")[0]
+    finder = ContainerFinder(
+        documents, f"{kind}/{name}", _PATTERNS.get(group, ("openAPIV3Schema",))
+    )
     if pod is not None:
         template = documents.mapping(pod.holder.get("metadata"), "metadata")
         finder.annotations = documents.inner(template, "annotations")
         finder.take_pod(pod.spec)
         finder.annotations = {}
-    version = optional_text(keys.get("apiVersion"), "apiVersion")
-    if (version, kind) not in _NO_WORKLOADS:
+    if (version, kind) not in _NO_WORKLOADS and group not in _POLICIES:
         finder.search(node, {}, "?")
     namespace = optional_text(metadata.get("namespace"), "namespace") or DEFAULT_NAMESPACE
     return ManifestObject(kind, name, namespace, line(root), keys, pod, tuple(finder.containers))

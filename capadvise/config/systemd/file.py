@@ -112,9 +112,10 @@ def declared(service: Section, path: str) -> Declared:
     )
 
 
-def _runs(service: Section) -> bool:
-    """True if it has commands: the service of a socket has a file of its own."""
-    return any(item.key.startswith("Exec") for item in service.assignments)
+def _runs(service: Section, path: str) -> bool:
+    """False for a socket without commands: its service has a file of its own."""
+    commands = any(item.key.startswith("Exec") for item in service.assignments)
+    return commands or unit_suffix(path) != ".socket"
 
 
 def _bounding(
@@ -127,7 +128,8 @@ def _bounding(
     if unit_suffix(path) == ".socket" and not _runs(service):
         return ("ALL",), tuple(name for name, _ in places), places
     if total.everything:
-        return tuple(name for name, _ in places), (), places
+        dropped = tuple(name for name, _ in places)
+        return dropped if _runs(service, path) else ("ALL",), (), places
     return ("ALL",), tuple(name for name, _ in places), places
 
 

@@ -68,6 +68,13 @@ class Documents:
         self.roots = documents(text)
         self._dialect = dialect or Dialect()
         self._entries: dict[int, Entries] = {}
+        self._inside: list[tuple[Node, ...]] = []
+
+    def inside(self, node: Scalar) -> tuple[Node, ...]:
+        """The roots of a text in the text, with the lines of the whole."""
+        above = node.line - (node.style not in ("|", ">"))
+        self._inside.append(documents("\n" * above + node.value))  # entries go by the ids of nodes
+        return self._inside[-1]
 
     def mapping(self, node: Node | None, what: str) -> Entries:
         """Keys and values, merge keys resolved; empty for None and for null."""
@@ -210,9 +217,13 @@ def line(node: Node) -> int:
     return target(node).line
 
 
-def wrong(node: Node, what: str, expected: str) -> BadInput:
+class WrongType(BadInput):
+    """A value of another type than its key has elsewhere."""
+
+
+def wrong(node: Node, what: str, expected: str) -> WrongType:
     """The error for a value of another type."""
-    return BadInput(f"line {line(node)}: {what} must be {expected}")
+    return WrongType(f"line {line(node)}: {what} must be {expected}")
 
 
 def texts_below(source: str, keys: Collection[str]) -> Iterator[str]:

@@ -61,7 +61,6 @@ ODD: dict[str, tuple[list[str], str | None]] = {
     "a TCP algorithm": ([PYTHON, "-c", CONGESTION], "NET_ADMIN"),
     "SO_RCVBUFFORCE": ([PYTHON, "-c", FORCED], "NET_ADMIN"),
     "a search in /proc": ([PYTHON, "-c", SEARCH], "SYS_PTRACE"),
-    "a search for a program file": (["pidof", "/bin/sleep"], "SYS_PTRACE"),
     "test -w": (["sh", "-c", "[ -w closed ]"], "DAC_OVERRIDE"),
     "test -r": (["bash", "-c", "[ -r closed/. ] && test -w closed"], "DAC_OVERRIDE"),
     "listxattr": ([PYTHON, "-c", LISTED], "SYS_ADMIN"),

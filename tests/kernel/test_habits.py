@@ -323,9 +323,7 @@ def test_reports_are_listed_the_latest_first_and_enter_opens_one(
 # ------------------------------------------------------------------------------------- files
 
 
-def test_the_format_is_found_from_the_file(
-    user: Tmux, report: Path, tmp_path: Path
-) -> None:
+def test_the_format_is_found_from_the_file(user: Tmux, report: Path, tmp_path: Path) -> None:
     (tmp_path / "deploy").mkdir()
     (tmp_path / "deploy" / "shop.yaml").write_text(
         "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec:\n  containers:\n"

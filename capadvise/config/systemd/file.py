@@ -122,11 +122,9 @@ def _bounding(
     service: Section, path: str
 ) -> tuple[tuple[str, ...], tuple[str, ...], list[tuple[str, int]]]:
     """(drop, add, lines) of ``CapabilityBoundingSet=``; names that systemd does not know are in
-    them, too, so that somebody says so. A socket without a command of its own runs nothing."""
+    them, too, so that somebody says so."""
     total = add_up(service, "CapabilityBoundingSet")
     places = list(total.named.values()) + total.unknown
-    if unit_suffix(path) == ".socket" and not _runs(service):
-        return ("ALL",), tuple(name for name, _ in places), places
     if total.everything:
         dropped = tuple(name for name, _ in places)
         return dropped if _runs(service, path) else ("ALL",), (), places

@@ -370,18 +370,6 @@ def test_attach_to_a_process_shows_it_and_leaves_it(user: Tmux) -> None:
             target.kill()
 
 
-def test_events_are_gone_through_when_it_has_ended(user: Tmux) -> None:
-    loop = "for n in 1 2 3 4 5 6 7 8 9; do sleep 0.3; chown nobody f; done"
-    start(user, "sh", "-c", f"touch f; {loop}; nice -n -5 true")
-    user.wait("Not checked")
-    user.keys("1")
-    user.wait("exited with 0", "SYS_NICE needed: nice[")
-    until(lambda: set("▁▂▃▄▅▆▇█") & set(user.screen()), shows=user.screen)
-    user.press("Left", "Left", until="CHOWN needed: chown[")
-    assert re.search(r"\(\d of \d\) CHOWN needed", user.screen())
-    user.press("Right", "Right", until="SYS_NICE needed: nice[")
-
-
 def test_a_proof_that_cannot_be_made_stays_on_the_screen(user: Tmux, tmp_path: Path) -> None:
     gone = tmp_path / "gone"
     gone.mkdir()

@@ -251,7 +251,8 @@ def said(row: Row, result: Result, verdict: str) -> tuple[dict[str, Any], SiteRu
     need = result.need(row.cap)
     assert need is not None, f"never asked for\n{result.stderr}"
     assert need["verdict"] == verdict, need
-    assert not need["uncertain"]
+    if verdict == "needed":  # what is left out of the set may be in doubt
+        assert not need["uncertain"]
     found = [rule for _, rule in evidence(result, need) if rule is not None]
     if verdict == "needed":
         assert found[0].id == row.rule, need
@@ -267,7 +268,7 @@ def test_used(row: Row, watch: Watch) -> None:
     assert result.code == 0, result.stderr
     need, rule = said(row, result, "needed")
     assert need["self_restricting"] is row.gives_up
-    assert need["lost_without"] == rule.lost
+    assert need["lost_without"] in (None, rule.lost)
     assert need["alternatives"] == [[f"CAP_{cap}"] for cap in row.alternatives.split()]
     assert result.recommended == {row.cap, *row.also.split()}, result.stderr
 

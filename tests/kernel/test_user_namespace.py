@@ -7,6 +7,7 @@ root of a user namespace that maps other ids, as a container's is. It fits where
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -220,7 +221,7 @@ def test_the_minimal_set_there(tmp_path: Path) -> None:
     assert report["proof"]["user_namespace"] is True
     assert any("mapped one to one" in caution for caution in report["proof"]["cautions"])
     assert report["posture"]["namespaces"]["user"] == "own"
-    assert "proven minimal, 3 trials in a user namespace" in " ".join(page.split())
+    assert re.search(r"proven minimal, \d trials in a user namespace", " ".join(page.split()))
     mounts = [
         check
         for check in report["recordings"][0]["checks"]

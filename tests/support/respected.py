@@ -49,7 +49,7 @@ def trial(name: str, workload: Workload, folder: Path) -> tuple[bool, str, bool]
     if name != "fresh":
         folder.mkdir()
         return _trial(row, workload, folder, "none", str(folder))
-    # Of a workload file's trials, no other place would belong to the trial alone.
+    # Trials of a workload file cover every folder, also those that are not named.
     with TemporaryDirectory(dir="/srv") as place:
         workload = replace(workload, fresh=tuple(place for _ in workload.fresh))
         return _trial(row, workload, Path(place), "workload", None)

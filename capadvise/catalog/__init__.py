@@ -185,6 +185,12 @@ class Catalog:
         clients: Mapping[str, Mapping[str, Any]] = self._compiled["clients"]
         return clients
 
+    @property
+    def engine_keys(self) -> Mapping[str, Any]:
+        """The keys that files of other programs have for a container (``engine_keys.yaml``)."""
+        keys: Mapping[str, Any] = self._compiled["engine_keys"]
+        return keys
+
     @cached_property
     def known_index(self) -> KnownIndex:
         """The names of known programs, and their sets."""

@@ -41,6 +41,7 @@ def compiled(folder: Path) -> dict[str, Any]:
     closed, usual = folder / "seccomp.yaml", folder / "baselines"
     exposures, lists = folder / "exposures.yaml", folder / "names.yaml"
     texts, clients = folder / "texts.yaml", folder / "clients.yaml"
+    engine_keys = folder / "engine_keys.yaml"
     try:
         preference, raw_profiles, raw_names = map(_raw, (path, closed, lists))
         profiles_of(closed, raw_profiles)
@@ -79,6 +80,7 @@ def compiled(folder: Path) -> dict[str, Any]:
             for key, each in raw_clients.items()
             if key != strict.LINE
         },
+        "engine_keys": _without_lines(_raw(engine_keys)),
         "names": {
             key: values.texts(lists, raw_names, key) for key in raw_names if key != strict.LINE
         },

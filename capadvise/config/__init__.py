@@ -7,6 +7,7 @@ that ``emit`` pays for one language.
 
 from __future__ import annotations
 
+from capadvise.config.carriers import ANSIBLE, DEVCONTAINER, GITHUB, GITLAB, NOMAD, TERRAFORM
 from capadvise.config.compose import COMPOSE
 from capadvise.config.ecs import ECS
 from capadvise.config.kubernetes import KUBERNETES
@@ -28,6 +29,12 @@ LANGUAGES: dict[str, Language] = {
         SYSTEMD,
         ECS,
         OCI,
+        DEVCONTAINER,
+        NOMAD,
+        GITHUB,
+        GITLAB,
+        TERRAFORM,
+        ANSIBLE,
         LABEL,
         SETCAP,
         SETPRIV,
@@ -39,6 +46,10 @@ LANGUAGES: dict[str, Language] = {
 def languages(question: str) -> tuple[Language, ...]:
     """The languages that answer a question of ``language.QUESTIONS``."""
     return tuple(language for language in LANGUAGES.values() if language.can(question))
+
+
+RENDERED = {language.name: language for language in languages("render")}
+"""Those that ``emit`` writes."""
 
 
 def recognise(path: str, text: str) -> Language | None:

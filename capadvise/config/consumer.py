@@ -74,6 +74,9 @@ class Consumer:
     it, and Pod Security Admission compares names exactly."""
     no_gain: str = "no-new-privileges:true"
     """How a service forbids its programs to gain privileges."""
+    passing: bool = False
+    """Its containers live as long as a job, or belong to a developer: nobody drops their default
+    set."""
     own_users: str = ""
     """How a service gets a user namespace of its own; empty: not by its file."""
 

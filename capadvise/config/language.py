@@ -10,7 +10,8 @@ loads it. The other modules of the folder are loaded when somebody asks them:
 - the module that ``files`` names knows which files are of the language: ``claims(file)``, and
   ``meant(path, text)`` if the language ``has_doubles``; and which files the consumer reads with
   one: ``unasked(path)`` if it ``joins`` files or has ``drop_ins``, ``together(path)`` and
-  ``beside`` if it ``joins`` files, ``used_by(path, text)`` if it has ``drop_ins``.
+  ``beside`` if it ``joins`` files, ``used_by(path, text)`` if it has ``drop_ins`` or
+  ``names_files``.
 """
 
 from __future__ import annotations
@@ -124,6 +125,10 @@ class Language:
     service: str = ""
     """The name that ``read`` gives to the only service of a file. Empty: a file has several
     services, each with its own name."""
+    names: tuple[str, ...] = ()
+    """Patterns of the names of its files, where the name alone shows the language."""
+    names_files: bool = False
+    """Its files name others, which are read with them."""
     has_doubles: bool = False
     """Files of other programs look the same."""
     drop_ins: bool = False
@@ -172,6 +177,8 @@ class Language:
 
     def named(self, path: str) -> bool:
         """True if the name of a file alone shows this language, as that of a unit does."""
+        if any(PurePath(path).match(pattern) for pattern in self.names):
+            return True
         if not self.drop_ins:
             return False
         from capadvise.config.units.names import dropped_in, unit_suffix
@@ -231,7 +238,8 @@ class Language:
 
     def used_by(self, path: str, text: str) -> tuple[str, ...]:
         """Files that a file names. Raises BadInput."""
-        return tuple(self._files.used_by(path, text)) if self.drop_ins else ()
+        names_files = self.drop_ins or self.names_files
+        return tuple(self._files.used_by(path, text)) if names_files else ()
 
     # -------------------------------------------------------------------------- writing
 

@@ -40,6 +40,42 @@ FILES = {
     ),
     "ecs": ("a/task-definition.json", _TASK, ("web", Exposure.HOST_NETWORK)),
     "oci": ("web/config.json", _BUNDLE, ("web", Exposure.HOST_NETWORK)),
+    "devcontainer": (
+        ".devcontainer/devcontainer.json",
+        '{ // as people write it\n  "name": "web", "capAdd": ["SYS_ADMIN",],\n'
+        '  "runArgs": ["--network=host"],\n}\n',
+        ("web", Exposure.HOST_NETWORK),
+    ),
+    "nomad": (
+        "a/web.nomad",
+        'job "j" {\n  task "web" {\n    driver = "docker"\n    config {\n'
+        '      cap_add = ["SYS_ADMIN"]\n      network_mode = "host"\n    }\n  }\n}\n',
+        ("j/web", Exposure.HOST_NETWORK),
+    ),
+    "github-actions": (
+        ".github/workflows/ci.yml",
+        "jobs:\n  web:\n    runs-on: x\n    container:\n      image: x\n"
+        "      options: --cap-add=SYS_ADMIN --network host\n",
+        ("web", Exposure.HOST_NETWORK),
+    ),
+    "gitlab-ci": (
+        "a/config.toml",
+        '[[runners]]\nname = "web"\n[runners.docker]\ncap_add = ["SYS_ADMIN"]\n'
+        'network_mode = "host"\n',
+        ("web", Exposure.HOST_NETWORK),
+    ),
+    "terraform": (
+        "a/main.tf",
+        'resource "docker_container" "web" {\n  network_mode = "host"\n'
+        '  capabilities {\n    add = ["SYS_ADMIN"]\n  }\n}\n',
+        ("web", Exposure.HOST_NETWORK),
+    ),
+    "ansible": (
+        "a/site.yml",
+        "- hosts: x\n  tasks:\n    - community.docker.docker_container:\n        name: web\n"
+        "        capabilities: [SYS_ADMIN]\n        network_mode: host\n",
+        ("web", Exposure.HOST_NETWORK),
+    ),
 }
 """Language → path, text, and the service in it with something that it exposes."""
 

@@ -261,7 +261,7 @@ examples:
 
 
 def known(verbs: Verbs) -> None:
-    from capadvise.config import LANGUAGES
+    from capadvise.config import RENDERED
 
     parser = verb(
         *(verbs, "known", "[NAME [--format FORMAT]]"),
@@ -273,7 +273,7 @@ def known(verbs: Verbs) -> None:
     )
     parser.add_argument(
         "--format",
-        choices=tuple(name for name, each in LANGUAGES.items() if not each.for_command),
+        choices=tuple(name for name, each in RENDERED.items() if not each.for_command),
         help="print the set in this language; label: lines of a Dockerfile",
     )
     set_option(parser)

@@ -245,6 +245,8 @@ class Language:
 
     def render(self, snippet: Snippet) -> str:
         """The snippet in this language, ending with a line end."""
+        if reason := self.cannot.get("render"):
+            raise BadInput(f"{self.name} cannot be written: {reason}")
         text: str = self._file.render(snippet)
         return text
 

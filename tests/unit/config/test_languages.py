@@ -33,7 +33,7 @@ def recognises(language: Language) -> None:
     assert language.title
     assert path.endswith(language.endings)
     assert language.meant(path, text)
-    if path.endswith(".json"):
+    if path.endswith(".json") and not language.names:
         assert any(f'"{key}"' in text for key in language.keys)
 
 

@@ -10,7 +10,10 @@ from capadvise.config.run import flags
 from capadvise.model.errors import BadInput
 
 _COMMANDS = ("docker", "podman")
-DECLARED = (*(name for name, each in LANGUAGES.items() if each.can("read") and each.can("render")), *_COMMANDS)
+DECLARED = (
+    *(name for name, each in LANGUAGES.items() if each.can("read") and each.can("render")),
+    *_COMMANDS,
+)
 """Languages whose renderings say what a service gets."""
 
 

@@ -44,7 +44,7 @@ def meant(path: str, source: str) -> bool:
 
 
 def read(source: str, path: str = "") -> tuple[Declared, ...]:
-    """The containers of jobs, as JOB and JOB/SERVICE; of a runner, as its name."""
+    """The containers of jobs, as JOB and JOB/SERVICE, and those of a runner."""
     if path.endswith(".toml") or re.search(r"^\s*\[\[runners\]\]", source, re.MULTILINE):
         return distinct(_runners(source))
     found: list[Declared] = []

@@ -67,7 +67,7 @@ def read(source: str, path: str = "") -> tuple[Declared, ...]:
 
 
 def _tasks(node: Node, name: str) -> Iterator[tuple[str, Node]]:
-    """What has a driver and its configuration, with the names of what it stands in."""
+    """Mappings with a driver and its configuration, and the names of what it stands in."""
     node = target(node)
     if isinstance(node, Sequence):
         for item in node.items:

@@ -94,7 +94,7 @@ def mappings(node: Node) -> Iterator[Mapping]:
 
 
 def keys() -> Mapping_[str, Any]:
-    """What the catalog says of keys."""
+    """The facts of the catalog about keys."""
     return default().engine_keys
 
 
@@ -124,7 +124,7 @@ def joined(parts: Iterable[Declared], name: str, line: int, image: str | None = 
                 if part.no_new_privileges is None
                 else part.no_new_privileges
             ),
-            lines=(*whole.lines, *switches, *users, *places, *part.lines),
+            lines=(*whole.lines, *part.lines, *switches, *users, *places),
             exposed=(*whole.exposed, *part.exposed),
             unjudged=(*whole.unjudged, *part.unjudged),
             profiles=(*whole.profiles, *part.profiles),
@@ -166,7 +166,7 @@ def distinct(found: Iterable[Declared]) -> tuple[Declared, ...]:
 
 
 def unjudged(what: str, line: int) -> Declared:
-    """A part that may give more than can be told."""
+    """A part that may give more than the file shows."""
     return Declared("", line, unjudged=((what, line),))
 
 
@@ -244,7 +244,7 @@ def computed(text: str) -> bool:
 
 
 def _judged(words: list[str], line: int, name: str = "") -> Declared:
-    """The options of a command line. What a program fills in becomes a variable."""
+    """The options of a command line. A filled-in part becomes a variable."""
     known = [re.sub(_TEMPLATE, "$X", _known(word)) for word in words]
     given, rest = Grammar.of("run").parse(known)
     sources = [each.value or "" for each in given if each.name in ("volume", "mount")]

@@ -127,7 +127,7 @@ def _key(text: str, at: Node) -> Scalar:
 
 
 def _kubernetes(name: str, *roots: Node) -> Iterator[Declared]:
-    """The containers of objects. What only Terraform can compute is taken out, and said."""
+    """The containers of objects. Values that Terraform computes are left out and reported."""
     unknown: list[Declared] = []
     clean = tuple(_known(root, unknown) for root in roots)
     try:

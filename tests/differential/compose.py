@@ -53,9 +53,8 @@ OF_DEFAULT = "SETFCAP"
 INCLUDED = "services: {bad: {image: x, privileged: true}}\n"
 
 
-def granted(path: Path) -> set[str] | None:
-    """What the services of a file get, by docker compose; None where it refuses the file."""
-    (path.parent / "other.yaml").write_text(INCLUDED)
+def resolved(path: Path) -> Any:
+    """The project as docker compose resolves it; None where it refuses the file."""
     done = subprocess.run(
         ["docker", "compose", "-f", str(path), "config", "--format", "json"],
         capture_output=True,
@@ -64,8 +63,17 @@ def granted(path: Path) -> set[str] | None:
     )
     if done.returncode:
         return None
+    return json.loads(done.stdout)
+
+
+def granted(path: Path) -> set[str] | None:
+    """What the services of a file get, by docker compose; None where it refuses the file."""
+    (path.parent / "other.yaml").write_text(INCLUDED)
+    project = resolved(path)
+    if project is None:
+        return None
     found = set()
-    for service in json.loads(done.stdout)["services"].values():
+    for service in project["services"].values():
         if service.get("privileged"):
             found.add("privileged")
         found |= {str(name).upper() for name in service.get("cap_add") or []}

@@ -4,17 +4,15 @@ and docker compose read them."""
 from __future__ import annotations
 
 import csv
-import json
-import os
 import re
-import shlex
-import subprocess
 from pathlib import Path
 from posixpath import normpath
 from typing import Any
 
 from hypothesis import strategies as st
 
+from tests.differential.compose import resolved
+from tests.differential.units import quadlet_words
 from tests.differential.yaml_spellings import Draw, Map, Writer, disguised
 
 QUADLET, COMPOSE = "etc.container", "compose.yaml"
@@ -94,17 +92,9 @@ def quadlets(draw: Draw) -> str:
 
 def quadlet_mounts(path: Path) -> set[str] | None:
     """The host's folders that the command line of quadlet mounts; None where it makes none."""
-    done = subprocess.run(
-        ["/usr/libexec/podman/quadlet", "-dryrun"],
-        capture_output=True,
-        text=True,
-        errors="replace",
-        env={**os.environ, "QUADLET_UNIT_DIRS": str(path.parent)},
-    )
-    lines = [line for line in done.stdout.splitlines() if line.startswith("ExecStart=")]
-    if not lines:
+    words = quadlet_words(path)
+    if words is None:
         return None
-    words = shlex.split(lines[-1].removeprefix("ExecStart="))
     sources = []
     for at, word in enumerate(words):
         name, equals, value = word.partition("=")
@@ -192,15 +182,9 @@ def projects(draw: Draw) -> str:
 
 def compose_reaches(path: Path) -> set[str] | None:
     """What docker compose gives the services of the host; None where it refuses the file."""
-    done = subprocess.run(
-        ["docker", "compose", "-f", str(path), "config", "--format", "json"],
-        capture_output=True,
-        text=True,
-        errors="replace",
-    )
-    if done.returncode:
+    project = resolved(path)
+    if project is None:
         return None
-    project = json.loads(done.stdout)
     found = set()
     for service in project["services"].values():
         for key, value in (("userns_mode", "host"), ("network_mode", "container:x")):

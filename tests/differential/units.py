@@ -133,9 +133,8 @@ def containers(draw: Draw) -> str:
     return "\n".join(lines) + draw(st.sampled_from(["\n", "", "\\\n", "\r\n"]))
 
 
-def podman_arguments(path: Path) -> set[str] | None:
-    """What podman is told of rights, by the command line that quadlet makes; None where it makes
-    none. Words behind the image do not count, words before it all do."""
+def quadlet_words(path: Path) -> list[str] | None:
+    """The command line that quadlet makes of a file; None where it makes none."""
     done = subprocess.run(
         ["/usr/libexec/podman/quadlet", "-dryrun"],
         capture_output=True,
@@ -146,7 +145,15 @@ def podman_arguments(path: Path) -> set[str] | None:
     lines = [line for line in done.stdout.splitlines() if line.startswith("ExecStart=")]
     if not lines:
         return None
-    words = shlex.split(lines[-1].removeprefix("ExecStart="))
+    return shlex.split(lines[-1].removeprefix("ExecStart="))
+
+
+def podman_arguments(path: Path) -> set[str] | None:
+    """What podman is told of rights, by the command line that quadlet makes; None where it makes
+    none. Words behind the image do not count, words before it all do."""
+    words = quadlet_words(path)
+    if words is None:
+        return None
     image = next((at for at, word in enumerate(words) if word in ("x", "y")), len(words))
     words = words[:image]
     found = {

@@ -48,7 +48,7 @@ class ProcReaders:
     """The number of times that a program opened environ, maps, io or a similar file of a
     process."""
     few_lookers: frozenset[str]
-    """Listers that looked into few of the processes that they came by: they may have looked for
+    """Listers that looked into few of the processes that they saw: they may have searched for
     these."""
     private_readers: frozenset[str]
     """Programs that opened files of a process that only its user can open: SYS_PTRACE let them."""

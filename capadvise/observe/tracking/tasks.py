@@ -73,8 +73,8 @@ class Scope:
     with_pid_argument: set[str] = field(default_factory=set)
     """Programs whose arguments named a process to look into."""
     passed: dict[str, dict[int, bool]] | None = None
-    """For each of those, the processes that it came by, and if it looked into them; None where that
-    is not recorded."""
+    """For each of those, the processes that it saw, and whether it looked into them; None where
+    that is not recorded."""
     access_time_keepers: set[str] = field(default_factory=set)
     """Programs whose options say to leave access times alone."""
     isolators: set[str] = field(default_factory=set)
@@ -101,9 +101,9 @@ class Scope:
 
     def own_set_readers(self, last_cap: int) -> tuple[tuple[str, CapSet], ...]:
         """As in ``Recording``. To find the last capability that the kernel has, libcap asks for
-        some that it lacks; to ask for others on the way there is no look at these. libcap-ng
-        asks for the first one in both sets, to see if the kernel has these. A program that lists
-        all processes comes by itself."""
+        some that the kernel lacks; the others that it asks for in that search do not count as
+        read. libcap-ng asks for the first one in both sets, to see if the kernel has these sets.
+        Programs that list all processes are left out: they also read their own entry."""
         readers = []
         others = (self.proc_scanners or set()) | self.set_changers
         for program in self.own_set_reads.keys() - others:
@@ -120,7 +120,7 @@ class Scope:
         return tuple(sorted(readers))
 
     def note_passed(self, program: str, pid: int, *, looks: bool) -> None:
-        """Note that a program that lists all processes came by one, and perhaps looked into it."""
+        """Note that a program that lists all processes saw one, and whether it looked into it."""
         if self.passed is not None and len(self.passed) < _READERS:
             processes = self.passed.setdefault(program, {})
             if pid in processes or len(processes) < _PROCESSES:
@@ -128,7 +128,7 @@ class Scope:
 
     @property
     def seekers(self) -> frozenset[str] | None:
-        """Programs that came by all processes, and looked into few of them."""
+        """Programs that saw all processes, and looked into few of them."""
         if self.passed is None:
             return None
         looks = {name: (sum(each.values()), len(each)) for name, each in self.passed.items()}

@@ -173,6 +173,30 @@ def test_a_worker_that_stays_root_is_a_failure(tmp_path: Path) -> None:
     assert (seen.minimal, seen.code) == ({"SETGID", "SETUID"}, 0), seen.stderr
 
 
+_STOPS = """
+setpriv --reuid 33 --clear-groups sleep 1000 & worker=$!
+trap 'kill $worker || sleep 6; sleep 1; exit 0' TERM
+while :; do sleep 0.2; done
+"""
+"""The stop takes longer if the worker of another user cannot be told."""
+
+
+def test_a_stop_that_its_engine_would_kill_has_failed(tmp_path: Path) -> None:
+    """It ends by itself, too late; ten times as long as its usual stop is no measure."""
+    words = ("docker", "run", "--rm", "--network=none", "--stop-timeout=3", DEBIAN, "sh", "-c")
+    seen = record(tmp_path / "r.json", *words, _STOPS, options=("--prove",))
+    assert (seen.minimal, seen.code) == ({"KILL", "SETGID", "SETUID"}, 0), seen.stderr
+
+
+@pytest.mark.long
+def test_a_long_grace_period_is_waited_for(tmp_path: Path) -> None:
+    words = ("docker", "run", "--rm", "--network=none", "--stop-timeout=60", BOX, "sh", "-c")
+    script = "trap 'sleep 12; exit 0' TERM; chown 5 /data/file; while :; do sleep 0.2; done"
+    seen = record(tmp_path / "r.json", *words, script, options=("--prove",))
+    assert (seen.recommended, seen.code) == ({"CHOWN"}, 0), seen.stderr
+    assert "does not stop" not in seen.stderr
+
+
 _LATER = "[ ! -e /tmp/was ] || chown 5 /data/file; : > /tmp/was; exec httpd -f -p 80 -h /data"
 
 

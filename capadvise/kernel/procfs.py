@@ -32,6 +32,11 @@ def _status(pid: int | str, proc: Path) -> dict[str, str]:
     return parse_status((proc / str(pid) / "status").read_text(errors="backslashreplace"))
 
 
+def effective_user(pid: int, proc: Path = PROC) -> int:
+    """Raises OSError if the process is gone."""
+    return int(_status(pid, proc)["Uid"].split()[1])
+
+
 def capability_sets(pid: int | str = "self", proc: Path = PROC) -> Sets:
     """The sets of a process. Raises OSError when it is gone."""
     return parse_sets((proc / str(pid) / "status").read_text(errors="backslashreplace"))

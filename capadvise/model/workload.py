@@ -21,7 +21,7 @@ MAX_BYTES = 1 << 20
 MOST_STEPS = 50
 IMPLICIT_CHECK = "CAPADVISE_CHECK"
 """The variable in a check's environment that holds the command of the implicit check's program."""
-_LOGS_IN = ("banner", "smb", "ssh")
+_LOGS_IN = ("banner", "imap", "smb", "ssh")
 """Protocols whose clients log in, perhaps as a user of the system."""
 KINDS = ("oneshot", "daemon")
 
@@ -284,19 +284,30 @@ def _wrong(path: Path, raw: Any, key: str, expected: str) -> BadInput:
 
 def implicit_check(script: str | None) -> str | None:
     """Describe the implicit health check of a container that has none of its own: ``listens on tcp
-    6379 and answers redis; runs redis-server``; None for another check."""
+    6379 and answers redis; runs redis-server (user 999)``; None for another check."""
     parts = _parts(script)
     if parts is None:
         return None
     sockets = [place + (f" and answers {spoken}" if spoken else "") for place, spoken in parts[0]]
     said = [f"listens on {', '.join(sockets)}"] if sockets else []
-    return "; ".join([*said, *([f"runs {', '.join(parts[1])}"] if parts[1] else [])])
+    users: dict[str, list[str]] = {}
+    for name, at, user in (one.rpartition("@") for one in parts[1]):
+        users.setdefault(name if at else user, []).extend([user] if at else [])
+    runs = [f"{name} (user {' and '.join(ids)})" if ids else name for name, ids in users.items()]
+    return "; ".join([*said, *([f"runs {', '.join(runs)}"] if runs else [])])
 
 
 def only_listens(script: str | None) -> tuple[str, ...]:
     """``tcp 445``: the ports that such a check only sees listening."""
     sockets, _ = _parts(script) or ((), ())
     return tuple(place for place, spoken in sockets if not spoken)
+
+
+def only_refuses(script: str | None) -> tuple[str, ...]:
+    """``tcp 80 (404)``: the ports where such a check has seen an error for the page ``/``."""
+    sockets, _ = _parts(script) or ((), ())
+    statuses = ((place, spoken.split()) for place, spoken in sockets)
+    return tuple(f"{place} ({words[1]})" for place, words in statuses if words[1:2] >= ["400"])
 
 
 def needs_no_port_below(first: int, script: str | None) -> bool:
@@ -312,7 +323,7 @@ def only_greets(script: str | None) -> tuple[str, ...]:
 
 
 def _parts(script: str | None) -> tuple[list[tuple[str, str]], list[str]] | None:
-    """Each port with its protocol, and the names of the programs."""
+    """Each port with its protocol (``http 200 text/html``), and the programs (``nginx@33``)."""
     command, *arguments = (script or "").split() or [""]
     if command != f"${IMPLICIT_CHECK}":
         return None
@@ -321,7 +332,7 @@ def _parts(script: str | None) -> tuple[list[tuple[str, str]], list[str]] | None
         place, _, protocol = one.partition("/")
         kind, colon, port = place.partition(":")
         if colon and port.isdecimal():
-            sockets.append((f"{kind} {port}", protocol))
+            sockets.append((f"{kind} {port}", protocol.replace(":", " ").strip()))
         else:
             names.append(one)
     return sockets, names

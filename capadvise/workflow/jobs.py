@@ -51,6 +51,10 @@ _ON_ITS_OWN = (
     "trials restarted the unit itself, on the data that it has: a first start, without any, is "
     "not proven"
 )
+_ELSEWHERE = (
+    "each trial would start again what the command has an engine or systemd start, and trials of "
+    "the command alone say nothing about that"
+)
 _MOST_NAMED = 5
 _ONE_TO_ONE = (
     "user ids are mapped one to one: the trials can write what belongs to root in /proc, /sys and "
@@ -182,6 +186,8 @@ def _of_command(report: Report, work: Workload, ways: Ways, before: Before | Non
     if ways.data or ways.reuse_volumes:
         raise BadInput("--fresh-only, --data-only and --reuse-volumes are for containers")
     target = report.target
+    if (elsewhere := of_containers(report)) and not ways.in_place:
+        raise BadInput(_ELSEWHERE, hint=elsewhere)
     if changed := (before or {}).get("changed"):
         said = changes_settings(changed.split("\n"), "the recorded run did")
         raise BadInput(said, hint=TRY_IN_PLACE)

@@ -25,7 +25,7 @@ from capadvise.kernel.procfs import busy_seconds
 from capadvise.model.caps import Cap, CapSet
 from capadvise.model.companion import KNOWN, Companion, Pairs, is_plain
 from capadvise.model.recording import Recording
-from capadvise.model.workload import ONE_START, TWO_RUNS, only_greets, only_listens
+from capadvise.model.workload import ONE_START, TWO_RUNS, only_greets, only_listens, only_refuses
 from capadvise.proof.attempts import Attempt, LikelyAttempts
 from capadvise.proof.plan import Beside, SearchTask, fewest, prove
 from capadvise.proof.trials import choices, groups, runner
@@ -40,6 +40,7 @@ from capadvise.workflow.side_by_side import SideBySide, waiting_places
 _UNASKED = (
     "trials see only that it listens on {}, not that a client is served there; --check can ask it"
 )
+_REFUSED = "trials ask for the page / alone, which is an error on {}; --check can ask for another"
 _NO_LOGIN = "trials see no login on {}, which can need more; --check can log in"
 
 
@@ -275,7 +276,11 @@ def _unused(candidate: Candidate, proposal: Proposal, reference: Reference) -> C
 
 
 def _unasked(check: str | None) -> list[str]:
-    seen = (_UNASKED, only_listens(check)), (_NO_LOGIN, only_greets(check))
+    seen = (
+        (_UNASKED, only_listens(check)),
+        (_REFUSED, only_refuses(check)),
+        (_NO_LOGIN, only_greets(check)),
+    )
     return [words.format(", ".join(ports)) for words, ports in seen if ports]
 
 

@@ -13,7 +13,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from capadvise.kernel.sudo import as_root
-from capadvise.targets.client.invocation import Invocation, builds, recognize, starts_otherwise
+from capadvise.targets.client.invocation import (
+    Invocation,
+    builds,
+    existing,
+    recognize,
+    starts_otherwise,
+)
 from capadvise.targets.systemd.invocation import started
 
 if TYPE_CHECKING:
@@ -32,17 +38,10 @@ def with_started_containers(observation: Observation) -> Observation:
 
 
 def of_containers(report: Report) -> str | None:
-    """The caution of a report whose command started containers: it names the command to record."""
-    return next(
-        (
-            caution
-            for recording in report.recordings
-            if recording.started_containers
-            for caution in recording.cautions
-            if caution.startswith(f"{report.target.name} started ")
-        ),
-        None,
-    )
+    """The caution of a report whose command had an engine or systemd start something: it names the
+    command to record."""
+    runs = (run for run in report.recordings if run.started_containers)
+    return next((one for run in runs for one in run.cautions if "; to record " in one), None)
 
 
 def _cautions(observation: Observation) -> Iterator[str]:
@@ -60,6 +59,12 @@ def _cautions(observation: Observation) -> Iterator[str]:
             yield (
                 f"{name} started containers ({what}), {alone}; to record them: "
                 f"{instead.replace('capadvise ', f'{as_root()} ')}"
+            )
+        elif of_existing := existing(words):
+            what, instead = of_existing
+            yield (
+                f"{name} had an engine act on containers ({what}), {alone}; to record one: "
+                f"{as_root()} run -- {instead} …"
             )
         elif units := started(words):
             yield (

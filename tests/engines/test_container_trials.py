@@ -136,11 +136,65 @@ def test_without_any_check_what_listens_and_runs_tells(tmp_path: Path) -> None:
     words = ("docker", "run", "--rm", "--network=none", BOX, "sh", "-ec", serve)
     seen = record(tmp_path / "report.json", *words, options=("--prove",))
     assert (seen.minimal, seen.code) == ({"CHOWN"}, 0), seen.stderr
-    assert "listens on tcp 80 and answers http, tcp 81; runs httpd, nc" in seen.stderr
-    check = "$CAPADVISE_CHECK tcp:80/http tcp:81 httpd nc"
+    words = (
+        "listens on tcp 80 and answers http 404 text/html, tcp 81; runs httpd (user 0), nc (user 0)"
+    )
+    assert words in " ".join(seen.stderr.split())
+    check = "$CAPADVISE_CHECK tcp:80/http:404:text/html tcp:81 httpd@0 nc@0"
     assert seen.report["workload"]["check"] == check
     cautions = seen.report["proof"]["cautions"]
-    assert cautions[-1].startswith("trials see only that it listens on tcp 81, "), cautions
+    assert any(one.startswith("trials see only that it listens on tcp 81, ") for one in cautions)
+    assert any("which is an error on tcp 80 (404)" in one for one in cautions), cautions
+
+
+_PAGE = """
+mkdir -p /srv/cgi-bin
+printf '#!/bin/sh\nchown 5 /data/file && s="200 OK" || s="500 Error"\n' > /srv/cgi-bin/index.cgi
+printf 'echo "Status: $s"; echo Content-Type: text/html; echo\n' >> /srv/cgi-bin/index.cgi
+chmod +x /srv/cgi-bin/index.cgi
+exec httpd -f -p 80 -h /srv
+"""
+
+
+def test_a_page_that_becomes_an_error_is_a_failure(tmp_path: Path) -> None:
+    """It listens, and speaks HTTP, with no capability at all."""
+    words = ("docker", "run", "--rm", "--network=none", BOX, "sh", "-ec", _PAGE)
+    seen = record(tmp_path / "report.json", *words, options=("--prove",))
+    check = seen.report["workload"]["check"]
+    assert "tcp:80/http:200:text/html" in check.split(), seen.stderr
+    assert (seen.minimal, seen.code) == ({"CHOWN"}, 0), seen.stderr
+
+
+def test_a_worker_that_stays_root_is_a_failure(tmp_path: Path) -> None:
+    worker = "setpriv --reuid 33 --clear-groups tail -f /dev/null || exec tail -f /dev/null"
+    words = ("docker", "run", "--rm", "--network=none", DEBIAN, "sh", "-c", worker)
+    seen = record(tmp_path / "report.json", *words, options=("--prove",))
+    assert "tail@33" in seen.report["workload"]["check"].split(), seen.stderr
+    assert (seen.minimal, seen.code) == ({"SETGID", "SETUID"}, 0), seen.stderr
+
+
+_STOPS = """
+setpriv --reuid 33 --clear-groups sleep 1000 & worker=$!
+trap 'kill $worker || sleep 6; sleep 1; exit 0' TERM
+while :; do sleep 0.2; done
+"""
+"""The stop takes longer if the worker of another user cannot be told."""
+
+
+def test_a_stop_that_its_engine_would_kill_has_failed(tmp_path: Path) -> None:
+    """It ends by itself, too late; ten times as long as its usual stop is no measure."""
+    words = ("docker", "run", "--rm", "--network=none", "--stop-timeout=3", DEBIAN, "sh", "-c")
+    seen = record(tmp_path / "r.json", *words, _STOPS, options=("--prove",))
+    assert (seen.minimal, seen.code) == ({"KILL", "SETGID", "SETUID"}, 0), seen.stderr
+
+
+@pytest.mark.long
+def test_a_long_grace_period_is_waited_for(tmp_path: Path) -> None:
+    words = ("docker", "run", "--rm", "--network=none", "--stop-timeout=60", BOX, "sh", "-c")
+    script = "trap 'sleep 12; exit 0' TERM; chown 5 /data/file; while :; do sleep 0.2; done"
+    seen = record(tmp_path / "r.json", *words, script, options=("--prove",))
+    assert (seen.recommended, seen.code) == ({"CHOWN"}, 0), seen.stderr
+    assert "does not stop" not in seen.stderr
 
 
 _LATER = "[ ! -e /tmp/was ] || chown 5 /data/file; : > /tmp/was; exec httpd -f -p 80 -h /data"

@@ -239,6 +239,8 @@ def _stop_failed(plan: dict[str, Any], stop: dict[str, Any]) -> str | None:
     if stop["left"] and expected["leaves_nothing"]:
         return f"it stopped, but left running: {', '.join(stop['left'])}"
     if stop["killed"] and not expected["killed"]:
+        if plan["isolation"] == "container":
+            return "did not stop in its grace period, and was killed by the engine"
         return f"had to be killed {plan['patience']:g} s after its stop began"
     if expected["clean"] and not stop["clean"]:
         return f"exited with {stop['status']} when it was stopped"

@@ -28,6 +28,7 @@ from capadvise.observe.ftrace.instances import remove_left_by_killed
 from capadvise.proof.trials.stages import Stage
 from capadvise.proof.trials.stop import Stop
 from capadvise.report.load import load_recording, value_of
+from capadvise.targets.client.container import LONGEST_GRACE
 from capadvise.targets.systemd.drop_in import undo_abandoned
 
 ENVIRONMENT = {
@@ -42,8 +43,8 @@ ENVIRONMENT = {
 _UNDO_SECONDS = 100.0
 """The time limit for removing what a trial made."""
 _STOP_SECONDS, _SHORT_STOP_SECONDS = 10.0, 2.0
-"""The time that a daemon has to stop, as long as docker gives it; the time of one that does not
-stop in that time anyway, and is not judged by it."""
+"""The time that a daemon has to stop, unless an engine gives it another; the time of one that does
+not stop in that time anyway, and is not judged by it."""
 _LEAST_STOP_SECONDS = 5.0
 """The least time of a daemon that is judged: a trial beside others takes longer than the first
 one."""
@@ -181,6 +182,11 @@ def everything(job: Job) -> CapSet:
     return procfs.capability_sets().bounding if job.limit is None else job.limit
 
 
+def _first_stop(job: Job) -> float:
+    """Seconds to stop while nothing is known; a container has its own grace period."""
+    return LONGEST_GRACE if job.isolation == "container" else _STOP_SECONDS
+
+
 def run_once(job: Job, caps: CapSet, stop: Stop, so_far: SoFar | None = None) -> Part:
     """Make one trial, with the first of the choices. ``so_far`` gets the result of the first start
     while the next one is made.
@@ -197,7 +203,8 @@ def run_once(job: Job, caps: CapSet, stop: Stop, so_far: SoFar | None = None) ->
     # The plan goes over a connection: a file would hold the environment, arguments and paths, which
     # are secrets.
     plan = json.dumps(_plan(job, caps, top) | {"tells": so_far is not None}).encode()
-    seconds = len(job.workload.rounds) * (job.workload.timeout + 2 * _STOP_SECONDS) + 100
+    stops = max(_STOP_SECONDS, job.stop.patience if job.stop else _first_stop(job))
+    seconds = len(job.workload.rounds) * (job.workload.timeout + 2 * stops) + 100
     result = stage.ask(plan, seconds, lambda line: so_far(_part(line, job)) if so_far else None)
     undo = partial(_undo, stage, place, killed=not result, of_unit=job.isolation == "unit")
     stop.ended(stage, undo, wait=job.alone)
@@ -246,7 +253,7 @@ def _plan(job: Job, caps: CapSet, top: Path) -> dict[str, Any]:
         "kind": workload.kind,
         "rounds": [[(str(step.act), step.text) for step in steps] for steps in workload.rounds],
         "last_stop": workload.steps is not None,
-        "patience": _STOP_SECONDS if job.stop is None else job.stop.patience,
+        "patience": _first_stop(job) if job.stop is None else job.stop.patience,
         "stop": None if job.stop is None else asdict(job.stop),
         "in_place": job.in_place,
         "memory": job.memory,

@@ -10,6 +10,8 @@ from typing import Any
 
 from capadvise.model.errors import BadInput
 
+GRACE, LONGEST_GRACE = 10.0, 300.0
+"""Seconds that an engine gives a container to stop by default, and the most that we give it."""
 SERVICE_LABEL = "com.docker.compose.service"
 PROJECT_LABEL = "com.docker.compose.project"
 
@@ -78,6 +80,13 @@ class Container:
         if name.isdecimal():
             return int(name)
         return int(getattr(signal, f"SIG{name.removeprefix('SIG')}", signal.SIGTERM))
+
+    @property
+    def stop_seconds(self) -> float:
+        """Seconds that its engine gives it to stop; a negative number in it stands for ever."""
+        given = (self.raw.get("Config") or {}).get("StopTimeout")
+        seconds = _number(given)
+        return GRACE if seconds is None else seconds if seconds >= 0 else LONGEST_GRACE
 
     @property
     def health_log(self) -> tuple[str, ...]:

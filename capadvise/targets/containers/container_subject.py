@@ -7,6 +7,7 @@ import re
 import signal
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import partial
 
 from capadvise.catalog.known_index import INITS
 from capadvise.kernel import procfs, serving
@@ -23,6 +24,7 @@ from capadvise.observe.supervise.decisions import (
     Unhealthy,
 )
 from capadvise.targets.client.client import Client, EngineError
+from capadvise.targets.client.container import GRACE
 from capadvise.targets.containers.container_starts import StartedContainer
 from capadvise.targets.containers.containers import ContainerState, Roster, healthcheck
 from capadvise.targets.containers.settling import Settling
@@ -89,11 +91,11 @@ class ContainerSubject:
         judged_by: str | None = None,
     ) -> None:
         """``client``: the engine's client, which starts the containers. ``patience``: seconds that
-        the engine waits for a container to stop. ``detached``: the client ends at once. ``target``:
-        the service that ends the run; None: all of them. ``until_healthy``: their own health checks
-        end the run. ``judged_by``: the health check of a trial; if it is the container's own, the
-        engine can end the run, too."""
-        self.roster, self._client, self._patience = roster, client, patience
+        a container gets to stop, unless its engine gives it less. ``detached``: the client ends at
+        once. ``target``: the service that ends the run; None: all of them. ``until_healthy``: their
+        own health checks end the run. ``judged_by``: the health check of a trial; if it is the
+        container's own, the engine can end the run, too."""
+        self.roster, self._client, self.patience = roster, client, patience
         self._detached, self._target, self._until_healthy = detached, target, until_healthy
         self._judged_by = judged_by
         self.fds = client.fds
@@ -309,9 +311,14 @@ class ContainerSubject:
                     entry.look_at_files(place.root)
             client, entries = self.roster.client, list(self.roster.entries.values())
             ignoring = [entry.id for entry in entries if self._ignores_stop(entry)]
-            others = [entry.id for entry in entries if entry.id not in ignoring]
             Background(lambda: client.kill(ignoring))
-            Background(lambda: client.stop(others, self._patience))
+            together: dict[float, list[str]] = {}
+            for entry in entries:
+                if entry.id not in ignoring:
+                    own = entry.container.stop_seconds if entry.container else GRACE
+                    together.setdefault(min(own, self.patience), []).append(entry.id)
+            for seconds, ids in together.items():
+                Background(partial(client.stop, ids, seconds))
 
     def _ignores_stop(self, entry: ContainerState) -> bool:
         """True if the stop signal has no effect, and the engine would wait for nothing: the kernel

@@ -37,7 +37,7 @@ from capadvise.targets.client.client import (
     made_for,
     rm_by_label,
 )
-from capadvise.targets.client.container import PROJECT_LABEL
+from capadvise.targets.client.container import LONGEST_GRACE, PROJECT_LABEL
 from capadvise.targets.client.invocation import Invocation
 from capadvise.targets.containers import compose, podman_compose
 from capadvise.targets.containers.beside import check_of
@@ -225,17 +225,18 @@ def _run(
     until_healthy: bool,
     judged_by: str | None,
 ) -> Run:
+    recorded = start.label.startswith(RECORDING_LABEL)
     subject = ContainerSubject(
         CommandSubject(ready.guardian, ready.held, own_terminal=command.terminal is not None),
         roster,
-        patience=command.patience,
+        patience=LONGEST_GRACE if recorded else command.patience,
         detached=start.invocation.detached,
         target=start.target,
         until_healthy=until_healthy,
         judged_by=judged_by,
     )
-    # The engine that stops them waits this long by itself.
-    stop_patience = 2 * command.patience
+    # The engine that stops them waits for itself.
+    stop_patience = 2 * subject.patience
     limits = Limits(
         *(command.kind, command.seconds, command.patience, stop_patience), ends_by_interrupt=True
     )

@@ -56,7 +56,6 @@ def _server(first: bytes, answer: bytes) -> Iterator[int]:
         ("redis", b"", b"+PONG\r\n", True),
         ("redis", b"", b"-NOAUTH Authentication required.\r\n", True),
         ("redis", b"", b"HTTP/1.1 400 Bad Request\r\n", False),
-        ("http", b"", b"HTTP/1.0 404 Not Found\r\n", True),
         ("postgres", b"", b"N", True),
         ("postgres", b"", b"HTTP/1.0 400", False),
         ("banner", b"220 mail ESMTP\r\n", b"", True),
@@ -70,6 +69,18 @@ def _server(first: bytes, answer: bytes) -> Iterator[int]:
         ("smb", b"", b"\0\0\0\x23\xffSMBr", False),
         ("smb", b"", implicit_check.PROTOCOLS["smb"][0][0], False),  # an echo
         ("mysql", b"\x4a\0\0\0\x0a11.4.2\0", b"", True),
+        ("memcached", b"", b"VERSION 1.6.18\r\n", True),
+        ("memcached", b"", b"ERROR\r\n", False),
+        ("imap", b"* OK Dovecot ready.\r\n", b"a OK NOOP completed.\r\n", True),
+        ("imap", b"* OK [ALERT] no room\r\n", b"a NO\r\n", False),
+        ("fastcgi", b"", b"\x01\x0a\0\0\0\x12\x06\0\x0f\x01FCGI_MPXS_CONNS0", True),
+        ("fastcgi", b"", implicit_check.PROTOCOLS["fastcgi"][0][0], False),  # an echo
+        ("amqp", b"", b"\x01\0\0\0\0\x01\xed\0\x0a\0\x0a\0\x09", True),
+        ("amqp", b"", b"AMQP\0\1\0\0", False),  # of another version
+        ("mqtt", b"", b"\x20\x02\0\5", True),  # may not log in, and is served
+        ("ldap", b"", b"0\x0c\x02\x01\x01\x61\x07\x0a\x01\0\x04\0\x04\0", True),
+        ("http2", b"", b"\0\0\6\4\0\0\0\0\0\0\5\0\0\x40\0", True),
+        ("http2", b"", b"HTTP/1.1 400 Bad Request\r\n", False),
     ],
 )
 def test_protocol(
@@ -78,6 +89,84 @@ def test_protocol(
     monkeypatch.setattr(implicit_check, "_ANSWER_SECONDS", 60.0)  # the server is a thread of ours
     with _server(first, answer) as port:
         assert implicit_check.answers(port, protocol) is spoken
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (b"HTTP/1.0 404 Not Found\r\n", "404"),
+        (
+            b"HTTP/1.1 200 OK\r\nServer: x\r\nContent-Type: Text/HTML; charset=x\r\n\r\n",
+            "200:text/html",
+        ),
+        (b"HTTP/1.1 200\r\nContent-Type: a'b;\r\n\r\n", "200"),
+        (b"HTTP/1.1 200 OK\r\n\r\nContent-Type: in/body\r\n", "200"),
+        (b"HTTP/1.1 \xb2\r\n\r\n", None),
+        (b"HTTP/1.1\r\n\r\n", None),
+        (b"-ERR\r\n", None),
+    ],
+)
+def test_the_answer_of_a_web_server(answer: bytes, told: str | None) -> None:
+    with _server(b"", answer) as port:
+        assert implicit_check.web_answer(port, "http") == told
+
+
+@pytest.mark.parametrize(
+    ("known", "answer", "as_good"),
+    [
+        ("200:text/html", "200:text/html", True),
+        ("200:text/html", "204", False),  # no page
+        ("200:text/html", "302", False),
+        ("200:text/html", "200:text/plain", False),
+        ("200", "200:text/html", True),
+        ("301", "200:text/html", True),
+        ("302:text/html", "303", True),
+        ("401", "404", True),
+        ("404", "200:text/html", True),
+        ("404", "502:text/html", False),
+        ("200:text/html", "500:text/html", False),
+        ("503", "502", True),  # it did not serve in the recording either
+    ],
+)
+def test_an_answer_as_good_as_the_known_one(known: str, answer: str, as_good: bool) -> None:
+    assert implicit_check.is_as_good(answer, known) is as_good
+
+
+def test_a_page_that_fails_is_a_failed_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server goes on listening, and says 500, where what it serves cannot be made."""
+    monkeypatch.setattr(implicit_check, "_enter", lambda _: None)
+    monkeypatch.setattr(implicit_check, "_GOES_ON", 0.0)
+    monkeypatch.setattr(serving, "CHOSEN", 65536)
+    with _server(b"", b"HTTP/1.1 500 Error\r\n\r\n") as port:
+
+        def check(known: str) -> str | None:
+            return implicit_check.check(os.getpid(), [f"tcp:{port}/{known}"])
+
+        assert check("http:200:text/html") == f"tcp:{port} answers 500 instead of 200:text/html"
+        assert check("http:500") is None
+        assert check("http") is None  # of a former report
+        assert check("https:200") == f"tcp:{port} does not answer as https"
+
+
+def test_programs_have_users() -> None:
+    """A server whose workers stay root, or die, has a process of the same name."""
+    with subprocess.Popen(["sleep", "60"], user=65534) as process:
+        assert implicit_check.programs([process.pid]) == {"sleep@65534"}
+        lacking = [
+            implicit_check.missing(process.pid, [process.pid], [one])
+            for one in ("sleep@65534", "sleep@0", "sleep")
+        ]
+        process.kill()
+    assert lacking == [[], ["sleep@0"], []]
+
+
+def test_users_are_those_of_their_own_namespace() -> None:
+    words = ["unshare", "--user", "--map-root-user", "sleep", "60"]
+    with subprocess.Popen(words, user=65534) as process:
+        until(lambda: procfs.comm(process.pid) == "sleep")
+        there = implicit_check.programs([process.pid])
+        process.kill()
+    assert there == {"sleep@0"}
 
 
 def test_who_says_nothing_speaks_no_protocol(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -249,6 +338,11 @@ def test_what_is_started_anew_does_not_pass(monkeypatch: pytest.MonkeyPatch) -> 
             "listens on tcp 80 and answers http, udp 53; runs a, b",
         ),
         ("$CAPADVISE_CHECK cron", "runs cron"),
+        (
+            "$CAPADVISE_CHECK tcp:80/http:200:text/html nginx@0 nginx@33 cron@0 a@b",
+            "listens on tcp 80 and answers http 200 text/html; "
+            "runs nginx (user 0 and 33), cron (user 0), a (user b)",
+        ),
         ("curl -fs localhost", None),
         (None, None),
     ],
@@ -285,7 +379,7 @@ def test_who_waits_for_a_signal_handles_it(wait: str) -> None:
 @pytest.mark.parametrize(
     ("greeting", "first", "answer", "spoken"),
     [
-        ((0.1, 0.1), b"", b"HTTP/1.0 404 Not Found\r\n", "http"),
+        ((0.1, 0.1), b"", b"HTTP/1.0 404 Not Found\r\n", "http:404"),
         ((60, 0.1), b"220 mail\r\n", b"250-mail\r\n250 OK\r\n", "smtp"),
         ((0.1, 60), b"220 mail\r\n", b"250-mail\r\n250 OK\r\n", "smtp"),  # looks up who asks
         ((0.1, 0.1), b"", b"", None),

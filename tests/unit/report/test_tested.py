@@ -10,7 +10,7 @@ from capadvise.judgement.proven import Proven, Trial
 from capadvise.judgement.report import Report
 from capadvise.model.caps import parse_set
 from capadvise.model.companion import NO_NEW_PRIVS
-from capadvise.model.workload import Act, Step, Workload, only_greets, only_listens
+from capadvise.model.workload import Act, Step, Workload, only_greets, only_listens, only_refuses
 from capadvise.report.text import proposal_text
 from capadvise.report.text import tested_lines as exercised
 from tests.support.screens import CATALOG, NGINX
@@ -89,6 +89,14 @@ def test_ports_where_nobody_logs_in() -> None:
     asked = "$CAPADVISE_CHECK tcp:22/ssh tcp:80/http tcp:445/smb tcp:993 smbd"
     assert only_greets(asked) == ("tcp 22", "tcp 445")
     assert only_greets("ssh localhost true") == ()
+
+
+def test_ports_that_answered_with_an_error() -> None:
+    asked = (
+        "$CAPADVISE_CHECK tcp:80/http:404:text/html tcp:81/http:200 tcp:443/https:502 tcp:82/http"
+    )
+    assert only_refuses(asked) == ("tcp 80 (404)", "tcp 443 (502)")
+    assert only_refuses("curl -fs localhost") == ()
 
 
 def test_a_recording() -> None:

@@ -68,6 +68,8 @@ def _ignored_names(service: Service) -> Iterator[Finding]:
             else f"{title} does not know the name and ignores it silently."
         )
         meant = _meant(name)
+        if consumer.pod_security and meant is not None and name.upper() == meant.name:
+            why = f"{title} ignores it silently, but `podman kube play` grants it."
         yield service.finding(
             "ignored-name",
             name,
@@ -229,24 +231,11 @@ def _escalation(service: Service) -> Iterator[Finding]:
 
 
 def _rejected(service: Service) -> Iterator[Finding]:
-    """The combinations that the consumer refuses, as its language says; for Kubernetes, those of
-    the API server (ValidateSecurityContext)."""
-    declared = service.declared
-    for what, why in declared.refused:
+    """The combinations that the consumer refuses, as its language says."""
+    for what, why in service.declared.refused:
         yield service.finding(
             "rejected", what, f"{printable(what)} is refused", why, f"Remove {printable(what)}."
         )
-    if not service.consumer.pod_security or not declared.no_new_privileges:
-        return
-    for at in [*["privileged"] * declared.privileged, *declared.add]:
-        if at in ("privileged", "CAP_SYS_ADMIN"):
-            yield service.finding(
-                "rejected",
-                at,
-                f"{at} together with allowPrivilegeEscalation: false",
-                "Kubernetes refuses the pod.",
-                f"Remove {at}.",
-            )
 
 
 def _duplicates(service: Service) -> Iterator[Finding]:

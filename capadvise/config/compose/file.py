@@ -9,7 +9,13 @@ from dataclasses import dataclass, field, replace
 
 from capadvise.config import engine, host_paths
 from capadvise.config.declared import Declared, Exposure, ExposureAt
-from capadvise.config.run.flags import forbids_gain, joined, profiles, security_option
+from capadvise.config.run.flags import (
+    annotation,
+    forbids_gain,
+    joined,
+    profiles,
+    security_option,
+)
 from capadvise.config.snippet import Snippet
 from capadvise.config.yaml.reader import (
     Dialect,
@@ -273,6 +279,8 @@ def _exposed(documents: Documents, keys: Entries, project: Project) -> Iterator[
             yield ExposureAt(Exposure.SHARED_PROCESSES, f"pid: {said}", line(keys[key]))
     for option, at in documents.texts(keys.get("security_opt"), "security_opt"):
         yield from security_option(option, at)
+    for key, said, at in _annotations(documents, keys):
+        yield from annotation(key, said, at)
     yield from _networks(documents, keys, project)
     for source, at, writable in _sources(documents, keys, project):
         yield from project.mounted(source, at, writable=writable)
@@ -284,6 +292,18 @@ def _exposed(documents: Documents, keys: Entries, project: Project) -> Iterator[
     yield from _privileged_commands(documents, keys)
     if _is_on(keys.get("use_api_socket")):
         yield ExposureAt(Exposure.CONTROL_SOCKET, "use_api_socket", line(keys["use_api_socket"]))
+
+
+def _annotations(documents: Documents, keys: Entries) -> Iterator[tuple[str, str, int]]:
+    """(key, value, line) of each, in a mapping or in a list."""
+    node = keys.get("annotations")
+    if isinstance(node, Mapping):
+        pairs = documents.mapping(node, "annotations").items()
+        yield from ((key, any_text(value) or "", line(value)) for key, value in pairs)
+    else:
+        for pair, at in documents.texts(node, "annotations"):
+            key, _, said = pair.partition("=")
+            yield key, said, at
 
 
 def _joined(keys: Entries) -> Iterator[tuple[str, str, int]]:

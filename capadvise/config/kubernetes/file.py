@@ -20,6 +20,8 @@ from capadvise.config.kubernetes.manifests import (
     check_separators,
     objects,
 )
+from capadvise.config.kubernetes.validation import validated
+from capadvise.config.run.flags import annotation
 from capadvise.config.snippet import YAML_WORDS, Snippet
 from capadvise.config.yaml.reader import (
     Documents,
@@ -166,7 +168,9 @@ def _judged(documents: Documents, of: ManifestObject, container: ManifestContain
     part = Declared(container.service, container.line, ("ALL",), unjudged=container.unjudged)
     try:
         if container.whole:
-            return _declared(documents, container)
+            one = _declared(documents, container)
+            is_pod = of.kind.rpartition("/")[2] in POD_SPEC
+            return validated(documents, container, one) if is_pod else one
         return replace(part, exposed=tuple(_folders(documents, container)))
     except WrongType as error:
         if of.kind.rpartition("/")[2] in POD_SPEC:
@@ -216,7 +220,9 @@ _HOST = {
     "hostIPC": Exposure.HOST_IPC,
     "shareProcessNamespace": Exposure.SHARED_PROCESSES,
 }
-_APPARMOR = "container.apparmor.security.beta.kubernetes.io/"
+_OF_CONTAINER = ("container.", "io.podman.annotations.")
+"""Annotations that begin so end with the name of the container that they are for, behind a slash.
+"""
 _FREE_TYPES = ("spc_t", "unconfined_t", "container_runtime_t")
 _PROFILES = {
     "seccompProfile": Exposure.UNFILTERED,
@@ -252,9 +258,11 @@ def _labels(documents: Documents, own: ManifestContainer, context: Entries) -> I
         kind = optional_text(documents.mapping(selinux, "seLinuxOptions").get("type"), "type")
         if kind in _FREE_TYPES:
             yield ExposureAt(Exposure.UNCONFINED, f"seLinuxOptions: {kind}", line(selinux))
-    annotation = own.annotations.get(f"{_APPARMOR}{own.service.rpartition('/')[2]}")
-    if annotation is not None and optional_text(annotation, _APPARMOR) == "unconfined":
-        yield ExposureAt(Exposure.UNCONFINED, "AppArmor: unconfined", line(annotation))
+    name = own.service.rpartition("/")[2]
+    for key, said in own.annotations.items():
+        of = key.partition("/")[2] if key.startswith(_OF_CONTAINER) else ""
+        if of in ("", "pod", name):
+            yield from annotation(key, any_text(said) or "", line(said))
     whole = documents.mapping(own.pod.get("securityContext"), "securityContext")
     for place in (own.context, whole):
         options = place.get("windowsOptions")

@@ -157,6 +157,7 @@ def _caps(container: Section, key: str) -> list[tuple[str, int]]:
 
 _OPTIONS = {
     "AddDevice": "device",
+    "Annotation": "annotation",
     "LogOpt": "log-opt",
     "Mount": "mount",
     "Network": "network",
@@ -171,7 +172,7 @@ def _exposed(container: Section) -> Iterator[ExposureAt]:
         items = container.values(key)
         for item in items[-1:] if key == "UserNS" else items:
             values = [item.value]
-            if key in ("AddDevice", "Mount"):
+            if key in ("AddDevice", "Annotation", "Mount"):
                 escapes: Escapes = "c" if key == "Mount" else "keep"
                 values = split(item.value, item.line, escapes)
             for value in values:

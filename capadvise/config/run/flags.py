@@ -52,6 +52,9 @@ def of_option(name: str, value: str, line: int) -> Iterator[ExposureAt]:
         yield ExposureAt(Exposure.CONTROL_SOCKET, "--use-api-socket", line)
     elif name == "security-opt":
         yield from security_option(value, line)
+    elif name == "annotation":
+        key, _, said = value.partition("=")
+        yield from annotation(key, said, line)
     else:
         yield from _of_path(name, value, line)
 
@@ -121,6 +124,22 @@ def security_option(option: str, at: int) -> Iterator[ExposureAt]:
     kind = next((kind for kind, each in known if any(fnmatchcase(said, one) for one in each)), "")
     if kind not in ("", HARMLESS):
         yield ExposureAt(Exposure(kind), option, at)
+
+
+def annotation(key: str, value: str, at: int) -> Iterator[ExposureAt]:
+    """The exposure of an annotation that a runtime reads as a setting."""
+    facts, said = default().host.lists["annotations"], f"{key}={value}"
+
+    def among(text: str, patterns: Iterable[str]) -> bool:
+        return any(fnmatchcase(text, pattern) for pattern in patterns)
+
+    option = next((name for name, keys in facts["options"].items() if among(key, keys)), "")
+    opened = [*security_option(f"{option}={value}", at)] if option else []
+    yield from (ExposureAt(item.kind, said, at) for item in opened)
+    if option and value and not opened and not among(f"{option}={value}", facts["harmless"]):
+        yield ExposureAt(Exposure.UNKNOWN, said, at)
+    if not option and among(key, facts["runtimes"]) and not among(key, facts["harmless-keys"]):
+        yield ExposureAt(Exposure.UNKNOWN, said, at)
 
 
 def forbids_gain(option: str) -> bool | None:

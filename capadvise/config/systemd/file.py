@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 
 from capadvise.catalog import default
@@ -14,7 +15,7 @@ from capadvise.config.consumer import capability_number
 from capadvise.config.declared import Declared, Exposure, ExposureAt, is_root
 from capadvise.config.snippet import Snippet, comment
 from capadvise.config.units.file import Assignment, Section, flag_of, parse, split, together, words
-from capadvise.config.units.names import dropped_in, unit_section, unit_suffix
+from capadvise.config.units.names import dropped_in, unit_of, unit_section, unit_suffix
 from capadvise.config.units.names import service_name as service_name
 from capadvise.config.units.specifiers import specified
 from capadvise.judgement.harm import ambient_refused
@@ -96,7 +97,7 @@ def declared(service: Section, path: str) -> Declared:
     ambient = _ambient(service)
     bounding = {name for name, _ in places}
     named = [(cap, line) for cap, line in ambient if cap not in bounding]
-    return Declared(
+    one = Declared(
         service="service",
         line=service.line,
         drop=drop,
@@ -109,6 +110,40 @@ def declared(service: Section, path: str) -> Declared:
         lines=(*([("user", user.line)] if user else []), *places, *named),
         exposed=(*_exposed(service), *(_as_root(service, path) if other else ())),
         withheld=tuple(_withheld(service)),
+    )
+    return _of_user(one, service) if is_of_user(path) else one
+
+
+_NO_CAPABILITIES = (
+    "It is a unit of a user's manager, which has no capabilities: its start fails with "
+    "218/CAPABILITIES."
+)
+
+
+def is_of_user(path: str) -> bool:
+    """True if a unit lies where the manager of a user looks for its units."""
+    return PurePath(os.path.abspath(unit_of(path))).parent.parts[-2:] == ("systemd", "user")
+
+
+def _of_user(one: Declared, service: Section) -> Declared:
+    """A unit without rights of its own, and the sets that its manager cannot give to it, unless
+    some setting makes a user namespace."""
+    settings = map(service.last, default().host.lists["own-users-by"])
+    said: dict[str, object] = {
+        "CapabilityBoundingSet": one.drop,
+        "AmbientCapabilities": one.ambient,
+    }
+    places = [
+        (f"{key}=", service.all(key)[-1].line) for key in said if said[key] and service.all(key)
+    ]
+    if any(item and flag_of(item.value) is not False for item in settings):
+        places = []
+    return replace(
+        one,
+        drop=one.drop or ("ALL",),
+        user=one.user or "of the manager",
+        lines=(*one.lines, *places),
+        refused=tuple((what, _NO_CAPABILITIES) for what, _ in places),
     )
 
 

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 from capadvise.catalog.capabilities import Entry, Risk
 from capadvise.catalog.circumstances import Circumstance, Known
 from capadvise.config.consumer import ALL, Winner
-from capadvise.config.declared import Exposure, ExposureAt, has_group
+from capadvise.config.declared import Exposure, ExposureAt, has_group, may_be_root
 from capadvise.gate.finding import Finding, Severity
 from capadvise.gate.service import Service, circumstances_of
-from capadvise.judgement.harm import ambient_refused, file_capabilities_refused
+from capadvise.judgement.harm import ambient_refused, file_capabilities_refused, makes_root
 from capadvise.judgement.risk import remaining
 from capadvise.model.caps import NAMES, Cap, CapSet
 from capadvise.model.escape import printable
@@ -310,13 +310,14 @@ def _risky_capabilities(service: Service) -> Iterator[Finding]:
         attack = f" An attacker could: {_lower(there.possible[0].what)}" if there.possible else ""
         remedy = f"`capadvise explain {cap.short}` shows what to do instead, for each of its uses."
         suffix = ", which its report shows a need for" if needed else ""
-        if there.risk is Risk.ROOT:
+        makes = _makes_root(service, cap)
+        if there.risk is Risk.ROOT or makes:
             only_here = service.consumer.on_host and _by_processes(entry, circumstances)
             yield service.finding(
                 "root-equivalent",
                 name,
                 f"it adds {cap.short}{suffix}",
-                f"Root-equivalent on the host. {there.because}{attack}",
+                f"Root-equivalent on the host. {makes or there.because + attack}",
                 remedy,
                 severity=_WARNING if needed or only_here else _ERROR,
             )
@@ -334,6 +335,15 @@ def _risky_capabilities(service: Service) -> Iterator[Finding]:
         elif not needed:
             rest.append((name, cap))
     yield from _beyond_default(service, rest)
+
+
+def _makes_root(service: Service, cap: Cap) -> str:
+    """A sentence if a unit gives another user than root what makes that user root."""
+    ambient = map(service.consumer.parse, service.declared.ambient or ())
+    other = service.consumer.on_host and not may_be_root(service.declared.user)
+    if not other or cap not in ambient or not makes_root(cap, service.catalog):
+        return ""
+    return f"In the ambient set it makes the user {printable(service.uid)} root."
 
 
 def _by_processes(entry: Entry, circumstances: Known) -> bool:

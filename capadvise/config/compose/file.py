@@ -8,6 +8,7 @@ from collections.abc import Mapping as Mapping_
 from dataclasses import dataclass, field, replace
 
 from capadvise.config import engine, host_paths
+from capadvise.config import keys as key_facts
 from capadvise.config.declared import Declared, Exposure, ExposureAt
 from capadvise.config.run.flags import (
     annotation,
@@ -273,8 +274,8 @@ def _named(documents: Documents, top: Entries, group: str) -> Iterator[tuple[str
 def _exposed(documents: Documents, keys: Entries, project: Project) -> Iterator[ExposureAt]:
     for key, exposure in _NAMESPACES.items():
         said = host_paths.expand_variables(text_at(keys, key)).strip().lower()
-        if said == "host":
-            yield ExposureAt(exposure, f"{key}: host", line(keys[key]))
+        if said.partition(":")[0] in ("host", "ns"):
+            yield ExposureAt(exposure, f"{key}: {said}", line(keys[key]))
         elif key == "pid" and said:
             yield ExposureAt(Exposure.SHARED_PROCESSES, f"pid: {said}", line(keys[key]))
     for option, at in documents.texts(keys.get("security_opt"), "security_opt"):
@@ -286,12 +287,44 @@ def _exposed(documents: Documents, keys: Entries, project: Project) -> Iterator[
         yield from project.mounted(source, at, writable=writable)
     for node in documents.items(keys.get("devices"), "devices"):
         yield from host_paths.device(_device(documents, node), line(node))
+    for key, said, at in _named_files(documents, keys):
+        yield from key_facts.files("compose", key, said, at)
     rules = documents.texts(keys.get("device_cgroup_rules"), "device_cgroup_rules")
     for rule, at in rules:
         yield from host_paths.device_rule(rule, at)
     yield from _privileged_commands(documents, keys)
     if _is_on(keys.get("use_api_socket")):
         yield ExposureAt(Exposure.CONTROL_SOCKET, "use_api_socket", line(keys["use_api_socket"]))
+
+
+def _named_files(documents: Documents, keys: Entries) -> Iterator[tuple[str, str, int]]:
+    """(key, file, line) of files and folders of the host whose content gets into the service."""
+    built = _built(documents, keys)
+    each = {key: keys.get(key) for key in ("env_file", "label_file")}
+    each |= {f"build.{key}": built.get(key) for key in ("context", "additional_contexts", "ssh")}
+    for key, node in each.items():
+        for item in walk(node) if node is not None else ():
+            said = (any_text(item) or "").split("=")[-1]
+            yield from [(key, said, line(item))] if "/" in said else []
+
+
+def _built(documents: Documents, keys: Entries) -> Entries:
+    """The entries of ``build``, which can be a folder alone."""
+    build = keys.get("build")
+    if isinstance(build, Mapping):
+        return documents.mapping(build, "build")
+    return {} if build is None else {"context": build}
+
+
+def _reservations(documents: Documents, keys: Entries) -> Iterator[tuple[str, str, int]]:
+    """(driver, device, line) of devices that drivers of the engine bring in."""
+    reserved = documents.inner(keys, "deploy", "resources", "reservations").get("devices")
+    for group in (keys.get("gpus"), reserved):
+        for node in documents.items(group, "devices") if isinstance(group, Sequence) else ():
+            inner = documents.mapping(node, "a device")
+            names = documents.texts(inner.get("device_ids"), "device_ids")
+            for name, at in [*names, ("", line(node))]:
+                yield text_at(inner, "driver"), name, at
 
 
 def _annotations(documents: Documents, keys: Entries) -> Iterator[tuple[str, str, int]]:
@@ -337,8 +370,7 @@ def _sources(
     for node in documents.items(keys.get("volumes"), "volumes"):
         source, writable = _source(documents, node, "a volume")
         yield source, line(node), writable
-    build = keys.get("build")
-    built = documents.mapping(build, "build") if isinstance(build, Mapping) else {}
+    built = _built(documents, keys)
     for group, within in (("secrets", keys), ("configs", keys), ("secrets", built)):
         for node in documents.items(within.get(group), group):
             if isinstance(node, Mapping):
@@ -416,6 +448,14 @@ def _unjudged(documents: Documents, keys: Entries) -> Iterator[tuple[str, int]]:
     for node in documents.items(keys.get("devices"), "devices"):
         if host_paths.has_variable(_device(documents, node)):
             yield "which device it gets depends on a variable", line(node)
+    for driver, name, at in _reservations(documents, keys):
+        yield from key_facts.unjudged("compose", "driver", driver, at)
+        if driver == "cdi" and any(host_paths.device(name, at)):
+            yield f"what the device {name} is", at
+    for key, node in keys.items():
+        yield from key_facts.unjudged("compose", key, any_text(node) or "", line(node))
+    if text_at(_built(documents, keys), "network") == "host":
+        yield "its build has the host's network", line(keys["build"])
     if "provider" in keys:
         yield "a provider on the host starts it", line(keys["provider"])
     for key in (key for key in _SWITCHES if key in keys):

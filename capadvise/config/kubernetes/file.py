@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from capadvise.catalog import default
-from capadvise.config import engine, host_paths
+from capadvise.config import engine, host_paths, keys
 from capadvise.config.declared import Declared, Exposure, ExposureAt
 from capadvise.config.kubernetes.manifests import (
     DIALECT,
@@ -170,12 +170,26 @@ def _judged(documents: Documents, of: ManifestObject, container: ManifestContain
         if container.whole:
             one = _declared(documents, container)
             is_pod = of.kind.rpartition("/")[2] in POD_SPEC
-            return validated(documents, container, one) if is_pod else one
+            if not is_pod:
+                return one
+            one = replace(one, unjudged=tuple(_unjudged(documents, container)))
+            return validated(documents, container, one)
         return replace(part, exposed=tuple(_folders(documents, container)))
     except WrongType as error:
         if of.kind.rpartition("/")[2] in POD_SPEC:
             raise
         return replace(part, unjudged=((str(error), container.line),))
+
+
+def _unjudged(documents: Documents, container: ManifestContainer) -> Iterator[tuple[str, int]]:
+    """(sentence, line) of the volumes and the runtime of a pod that can give it anything."""
+    for node in documents.items(container.pod.get("volumes"), "volumes"):
+        for key, value in documents.mapping(node, "an item of volumes").items():
+            driver = documents.inner({key: value}, key) if isinstance(value, Mapping) else {}
+            yield from keys.unjudged("volume", key, text_at(driver, "driver"), line(value))
+    if runtime := text_at(container.pod, "runtimeClassName"):
+        at = line(container.pod["runtimeClassName"])
+        yield from keys.unjudged("pod", "runtimeClassName", runtime, at)
 
 
 def _declared(documents: Documents, container: ManifestContainer) -> Declared:
@@ -274,7 +288,7 @@ def _labels(documents: Documents, own: ManifestContainer, context: Entries) -> I
 
 def _folders(documents: Documents, container: ManifestContainer) -> Iterator[ExposureAt]:
     paths = _host_paths(documents, container.pod)
-    mounts = container.keys.get("volumeMounts")
+    mounts = container.keys.get("volumeMounts", container.keys.get("volumeDevices"))
     unsaid = "volumes" in container.keys and not isinstance(mounts, Sequence)
     if container.keys is container.pod or unsaid:  # nobody says who mounts them
         for path, at in paths.values():

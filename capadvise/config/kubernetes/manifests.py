@@ -20,6 +20,7 @@ from capadvise.config.yaml.reader import (
     is_null,
     line,
     optional_text,
+    text_at,
     wrong,
 )
 from capadvise.config.yaml.tree import Mapping, Node, Scalar, Sequence, ambiguous
@@ -193,6 +194,8 @@ class ContainerFinder:
             for item in self.listed(key, value):
                 if id(item) not in self.taken:
                     self.take(item, keys, any_text(keys.get("name")) or key)
+            if key == "adminAccess" and _is_on(value):
+                self.leave(value, called, "adminAccess, which gives devices that others use")
             if isinstance(value, Scalar) and value.value and re.search(_TEXT, key):
                 self._take_text(value, key)
         if id(node) not in self.taken:
@@ -395,6 +398,9 @@ def host_volumes(documents: Documents) -> Iterator[tuple[str, Volume, int]]:
             place = documents.mapping(spec.get(key), key)
             if path := optional_text(place.get("path"), "path"):
                 yield each.title, Volume(device=path), line(spec[key])
+        if "flexVolume" in spec:
+            flex = documents.mapping(spec["flexVolume"], "flexVolume")
+            yield each.title, Volume(text_at(flex, "driver")), line(spec["flexVolume"])
         if each.kind.endswith("PersistentVolumeClaim"):
             driver, kind, device, options = (
                 any_text(annotations.get(f"volume.podman.io/{key}")) or ""

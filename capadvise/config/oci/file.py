@@ -9,7 +9,7 @@ from pathlib import PurePath
 from typing import Any
 
 from capadvise.catalog import default
-from capadvise.config import host_paths
+from capadvise.config import host_paths, keys
 from capadvise.config.declared import Declared, Exposure, ExposureAt
 from capadvise.config.run.flags import annotation
 from capadvise.config.snippet import Snippet
@@ -132,6 +132,11 @@ def read(source: str, path: str = "") -> tuple[Declared, ...]:
             groups=bool(user.get("additionalGids")),
             no_new_privileges=process.get("noNewPrivileges") is True,
             exposed=tuple(_exposed(config)),
+            unjudged=tuple(
+                each
+                for key in config.get("linux") or {}
+                for each in keys.unjudged("linux", key, "", 1)
+            ),
         ),
     )
 
@@ -189,6 +194,8 @@ def _isolation(linux: dict[str, Any]) -> Iterator[ExposureAt]:
     for name, exposure in _NAMESPACES.items():
         if name not in own:
             yield ExposureAt(exposure, f"no {name} namespace of its own", 1)
+    if "mount" not in own:
+        yield ExposureAt(Exposure.SYSTEM_FOLDER, "the mounts", 1)
     if "user" in own:
         yield ExposureAt(Exposure.OWN_USERS, "a user namespace of its own", 1)
     yield from filtered(linux.get("seccomp"), "seccomp", 1)

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import PurePath
 
 from capadvise.catalog import default
-from capadvise.config import host_paths
+from capadvise.config import host_paths, keys
 from capadvise.config.declared import Declared, Exposure, ExposureAt
 from capadvise.config.run import flags
 from capadvise.config.run.flags import profiles, security_option
@@ -180,16 +180,24 @@ def _exposed(container: Section) -> Iterator[ExposureAt]:
     for item in container.values("Rootfs"):
         folder = item.value.strip('"').partition(":")[0]
         yield from host_paths.mounted(folder, item.line, writable=True)
-    for item in container.values("SecurityLabelType"):
-        yield from security_option(f"label=type:{item.value}", item.line)
     for key, option in (("SeccompProfile", "seccomp"), ("AppArmor", "apparmor")):
         if (profile := container.last(key)) and profile.value == "unconfined":
             opened = next(security_option(f"{option}=unconfined", profile.line))
             yield replace(opened, what=f"{key}=unconfined")
-    if (label := container.last("SecurityLabelDisable")) and flag_of(label.value):
-        yield ExposureAt(Exposure.UNCONFINED, "SecurityLabelDisable=true", label.line)
+    yield from _labels(container)
+    for item in container.assignments:
+        yield from keys.files("quadlet", item.key, item.value, item.line)
     for item in container.values("Unmask"):
         yield ExposureAt(Exposure.UNMASKED, f"Unmask={item.value}", item.line)
+
+
+def _labels(container: Section) -> Iterator[ExposureAt]:
+    for item in container.values("SecurityLabelType"):
+        yield from security_option(f"label=type:{item.value}", item.line)
+    for key, option in (("SecurityLabelDisable", "disable"), ("SecurityLabelNested", "nested")):
+        if (label := container.last(key)) and flag_of(label.value):
+            opened = next(security_option(f"label={option}", label.line))
+            yield replace(opened, what=f"{key}=true")
 
 
 _WITH_SPECIFIERS = (
@@ -211,6 +219,9 @@ def _unjudged(container: Section) -> Iterator[tuple[str, int]]:
             yield f"{key}={item.value}: {what}", item.line
     for item in container.values("Network"):
         yield from flags.joined("network", item.value, item.line)
+    for item in container.assignments:
+        if item.section == "Container":
+            yield from keys.unjudged("quadlet", item.key, item.value, item.line)
     for item in container.others:
         if item.section == "Service" and item.value:
             yield from _of_service(item)

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 
 from capadvise.catalog import default
 from capadvise.catalog.host import HARMLESS
-from capadvise.config import engine, host_paths
+from capadvise.config import engine, host_paths, keys
 from capadvise.config.declared import Declared, Exposure, ExposureAt
 from capadvise.config.run.pflag import Grammar, Option, is_on, value_of
 from capadvise.config.snippet import Snippet, comment
@@ -21,7 +21,8 @@ _NAMESPACES = {
     "net": Exposure.HOST_NETWORK,
     "cgroupns": Exposure.HOST_CGROUP,
 }
-_OWN_USERS = ("auto", "keep-id", "nomap")
+_OWN_USERS = ("auto", "nomap")
+"""(For root, podman's keep-id is the host's user namespace.)"""
 _ON = ("", "1", "t", "true")
 """True for Go (strconv.ParseBool), in lower case; nothing is an option without a value."""
 _ELSEWHERE = {
@@ -75,6 +76,8 @@ def _of_path(name: str, value: str, line: int) -> Iterator[ExposureAt]:
         yield from host_paths.mounted(value.removeprefix("path="), line, writable=True)
     elif name == "volume-driver":
         yield from host_paths.Volume(value).exposed(line, writable=True)
+    else:
+        yield from keys.files("run", name, value, line)
 
 
 def fields_of(value: str) -> list[str]:
@@ -107,6 +110,7 @@ def _unjudged(options: Sequence[Option], line: int) -> Iterator[tuple[str, int]]
             yield f"--{option.name} {option.value}: {_ELSEWHERE[option.name]}", line
         elif option.name in _NAMESPACES or option.name == "userns":
             yield from joined(option.name, option.value or "", line)
+        yield from keys.unjudged("run", option.name, option.value or "", line)
 
 
 def joined(name: str, value: str, line: int) -> Iterator[tuple[str, int]]:

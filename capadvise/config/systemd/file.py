@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 
 from capadvise.catalog import default
-from capadvise.config import host_paths
+from capadvise.config import host_paths, keys
 from capadvise.config.consumer import capability_number
 from capadvise.config.declared import Declared, Exposure, ExposureAt, is_root
 from capadvise.config.snippet import Snippet, comment
@@ -110,6 +110,7 @@ def declared(service: Section, path: str) -> Declared:
         lines=(*([("user", user.line)] if user else []), *places, *named),
         exposed=(*_exposed(service), *(_as_root(service, path) if other else ())),
         withheld=tuple(_withheld(service)),
+        unjudged=tuple(_unjudged(service, path)),
     )
     return _of_user(one, service) if is_of_user(path) else one
 
@@ -257,6 +258,7 @@ def _exposed(service: Section) -> Iterator[ExposureAt]:
                 yield ExposureAt(Exposure.PRIVILEGED_COMMAND, f"{key}={item.value}", item.line)
     yield from _own_users(service)
     yield from _own_namespaces(service)
+    yield from _listening(service)
     for key in ("Group", "SupplementaryGroups"):
         for group, line in words(service.values(key)):
             if (kind := _group(group)) is not None:
@@ -289,6 +291,29 @@ def _as_root(service: Section, path: str) -> Iterator[ExposureAt]:
                 yield ExposureAt(kind, said, line)
 
 
+def _listening(service: Section) -> Iterator[ExposureAt]:
+    """Places where systemd makes a socket or a FIFO, or a link to one: outside of /run, programs
+    that run as root can read what is written there."""
+    listening = (
+        "ListenStream",
+        "ListenDatagram",
+        "ListenSequentialPacket",
+        "ListenFIFO",
+        "Symlinks",
+    )
+    for place, at in words([item for key in listening for item in service.values(key)]):
+        for item in host_paths.mounted(place, at, writable=True):
+            if item.kind is Exposure.SYSTEM_FOLDER and not place.startswith(("/run/", "/var/run/")):
+                yield item
+
+
+def _unjudged(service: Section, path: str) -> Iterator[tuple[str, int]]:
+    """(sentence, line) of keys that can give more than the section says."""
+    for item in service.assignments if unit_suffix(path) in ("", ".service") else ():
+        if item.value:
+            yield from keys.unjudged("systemd", item.key, item.value, item.line)
+
+
 def _letters(name: str) -> str:
     return re.sub("[^a-z]", "", name.lower())
 
@@ -312,11 +337,13 @@ def _opened(service: Section) -> Iterator[tuple[str, str, bool, int]]:
             how, _, place = item.value.partition(":")
             if how in ("file", "append", "truncate"):
                 yield f"{key}={item.value}", place, key != "StandardInput", item.line
-    credentials = (service.values(key) for key in ("LoadCredential", "LoadCredentialEncrypted"))
-    for item in (item for each in credentials for item in each):
-        place = item.value.partition(":")[2]
-        if not place.startswith(tuple(default().host.lists["credentials"])):
-            yield f"LoadCredential={item.value}", place, False, item.line
+    credentials = tuple(default().host.lists["credentials"])
+    for key in ("LoadCredential", "LoadCredentialEncrypted", "EnvironmentFile"):
+        meant = (*credentials, "/run/") if key == "EnvironmentFile" else credentials
+        for item in service.values(key):
+            place = default().host.followed(f"/{item.value.partition('/')[2]}")
+            if "/" in item.value and not place.startswith(meant):
+                yield f"{key}={item.value}", place, False, item.line
 
 
 def _own_namespaces(service: Section) -> Iterator[ExposureAt]:

@@ -287,8 +287,11 @@ def _exposed(documents: Documents, keys: Entries, project: Project) -> Iterator[
         yield from project.mounted(source, at, writable=writable)
     for node in documents.items(keys.get("devices"), "devices"):
         yield from host_paths.device(_device(documents, node), line(node))
-    for key, said, at in _named_files(documents, keys):
-        yield from key_facts.files("compose", key, said, at)
+    for key, said, at in _settings(documents, keys):
+        yield from key_facts.reached("compose", key, said, at)
+    for driver, name, at in _reservations(documents, keys):
+        yield from key_facts.reached("compose", "driver", driver, at)
+        yield from host_paths.device(name, at) if driver == "cdi" else ()
     rules = documents.texts(keys.get("device_cgroup_rules"), "device_cgroup_rules")
     for rule, at in rules:
         yield from host_paths.device_rule(rule, at)
@@ -297,15 +300,17 @@ def _exposed(documents: Documents, keys: Entries, project: Project) -> Iterator[
         yield ExposureAt(Exposure.CONTROL_SOCKET, "use_api_socket", line(keys["use_api_socket"]))
 
 
-def _named_files(documents: Documents, keys: Entries) -> Iterator[tuple[str, str, int]]:
-    """(key, file, line) of files and folders of the host whose content gets into the service."""
+_OF_FILES = ("env_file", "label_file", "build.context", "build.additional_contexts", "build.ssh")
+
+
+def _settings(documents: Documents, keys: Entries) -> Iterator[tuple[str, str, int]]:
+    """(key, value, line) of all keys of a service, and of those of its build that name folders."""
     built = _built(documents, keys)
-    each = {key: keys.get(key) for key in ("env_file", "label_file")}
-    each |= {f"build.{key}": built.get(key) for key in ("context", "additional_contexts", "ssh")}
+    each = keys | {f"build.{key}": node for key, node in built.items()}
     for key, node in each.items():
-        for item in walk(node) if node is not None else ():
+        for item in walk(node) if key in _OF_FILES else [node] if key in keys else []:
             said = (any_text(item) or "").split("=")[-1]
-            yield from [(key, said, line(item))] if "/" in said else []
+            yield key, said, line(item)
 
 
 def _built(documents: Documents, keys: Entries) -> Entries:
@@ -448,12 +453,6 @@ def _unjudged(documents: Documents, keys: Entries) -> Iterator[tuple[str, int]]:
     for node in documents.items(keys.get("devices"), "devices"):
         if host_paths.has_variable(_device(documents, node)):
             yield "which device it gets depends on a variable", line(node)
-    for driver, name, at in _reservations(documents, keys):
-        yield from key_facts.unjudged("compose", "driver", driver, at)
-        if driver == "cdi" and any(host_paths.device(name, at)):
-            yield f"what the device {name} is", at
-    for key, node in keys.items():
-        yield from key_facts.unjudged("compose", key, any_text(node) or "", line(node))
     if text_at(_built(documents, keys), "network") == "host":
         yield "its build has the host's network", line(keys["build"])
     if "provider" in keys:

@@ -172,8 +172,8 @@ def _judged(documents: Documents, of: ManifestObject, container: ManifestContain
             is_pod = of.kind.rpartition("/")[2] in POD_SPEC
             if not is_pod:
                 return one
-            one = replace(one, unjudged=tuple(_unjudged(documents, container)))
-            return validated(documents, container, one)
+            exposed = (*one.exposed, *_of_pod(documents, container))
+            return validated(documents, container, replace(one, exposed=exposed))
         return replace(part, exposed=tuple(_folders(documents, container)))
     except WrongType as error:
         if of.kind.rpartition("/")[2] in POD_SPEC:
@@ -181,15 +181,15 @@ def _judged(documents: Documents, of: ManifestObject, container: ManifestContain
         return replace(part, unjudged=((str(error), container.line),))
 
 
-def _unjudged(documents: Documents, container: ManifestContainer) -> Iterator[tuple[str, int]]:
-    """(sentence, line) of the volumes and the runtime of a pod that can give it anything."""
+def _of_pod(documents: Documents, container: ManifestContainer) -> Iterator[ExposureAt]:
+    """The volumes and the runtime of a pod that can give it anything."""
     for node in documents.items(container.pod.get("volumes"), "volumes"):
         for key, value in documents.mapping(node, "an item of volumes").items():
             driver = documents.inner({key: value}, key) if isinstance(value, Mapping) else {}
-            yield from keys.unjudged("volume", key, text_at(driver, "driver"), line(value))
+            yield from keys.reached("volume", key, text_at(driver, "driver"), line(value))
     if runtime := text_at(container.pod, "runtimeClassName"):
         at = line(container.pod["runtimeClassName"])
-        yield from keys.unjudged("pod", "runtimeClassName", runtime, at)
+        yield from keys.reached("pod", "runtimeClassName", runtime, at)
 
 
 def _declared(documents: Documents, container: ManifestContainer) -> Declared:

@@ -132,11 +132,6 @@ def read(source: str, path: str = "") -> tuple[Declared, ...]:
             groups=bool(user.get("additionalGids")),
             no_new_privileges=process.get("noNewPrivileges") is True,
             exposed=tuple(_exposed(config)),
-            unjudged=tuple(
-                each
-                for key in config.get("linux") or {}
-                for each in keys.unjudged("linux", key, "", 1)
-            ),
         ),
     )
 
@@ -181,6 +176,8 @@ def _exposed(config: dict[str, Any]) -> Iterator[ExposureAt]:
     label = str(process.get("selinuxLabel") or "")
     if {"spc_t", "unconfined_t", "container_runtime_t"} & set(label.split(":")):
         yield ExposureAt(Exposure.UNCONFINED, f"selinuxLabel: {label}", 1)
+    for key in linux:
+        yield from keys.reached("linux", key, "", 1)
     for key, said in (config.get("annotations") or {}).items():
         yield from annotation(key, str(said), 1)
     for kind, hooks in (config.get("hooks") or {}).items():

@@ -186,7 +186,7 @@ def _exposed(container: Section) -> Iterator[ExposureAt]:
             yield replace(opened, what=f"{key}=unconfined")
     yield from _labels(container)
     for item in container.assignments:
-        yield from keys.files("quadlet", item.key, item.value, item.line)
+        yield from keys.reached("quadlet", item.key, item.value, item.line)
     for item in container.values("Unmask"):
         yield ExposureAt(Exposure.UNMASKED, f"Unmask={item.value}", item.line)
 
@@ -219,9 +219,6 @@ def _unjudged(container: Section) -> Iterator[tuple[str, int]]:
             yield f"{key}={item.value}: {what}", item.line
     for item in container.values("Network"):
         yield from flags.joined("network", item.value, item.line)
-    for item in container.assignments:
-        if item.section == "Container":
-            yield from keys.unjudged("quadlet", item.key, item.value, item.line)
     for item in container.others:
         if item.section == "Service" and item.value:
             yield from _of_service(item)

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from capadvise.catalog import default
 from capadvise.catalog.host import HARMLESS
 from capadvise.config import engine, host_paths, keys
-from capadvise.config.declared import Declared, Exposure, ExposureAt
+from capadvise.config.declared import NEW, Declared, Exposure, ExposureAt
 from capadvise.config.run.pflag import Grammar, Option, is_on, value_of
 from capadvise.config.snippet import Snippet, comment
 
@@ -76,8 +76,7 @@ def _of_path(name: str, value: str, line: int) -> Iterator[ExposureAt]:
         yield from host_paths.mounted(value.removeprefix("path="), line, writable=True)
     elif name == "volume-driver":
         yield from host_paths.Volume(value).exposed(line, writable=True)
-    else:
-        yield from keys.files("run", name, value, line)
+    yield from keys.reached("run", name, value, line)
 
 
 def fields_of(value: str) -> list[str]:
@@ -110,7 +109,6 @@ def _unjudged(options: Sequence[Option], line: int) -> Iterator[tuple[str, int]]
             yield f"--{option.name} {option.value}: {_ELSEWHERE[option.name]}", line
         elif option.name in _NAMESPACES or option.name == "userns":
             yield from joined(option.name, option.value or "", line)
-        yield from keys.unjudged("run", option.name, option.value or "", line)
 
 
 def joined(name: str, value: str, line: int) -> Iterator[tuple[str, int]]:
@@ -139,7 +137,7 @@ def annotation(key: str, value: str, at: int) -> Iterator[ExposureAt]:
 
     option = next((name for name, keys in facts["options"].items() if among(key, keys)), "")
     opened = [*security_option(f"{option}={value}", at)] if option else []
-    yield from (ExposureAt(item.kind, said, at) for item in opened)
+    yield from (ExposureAt(item.kind, said, at, NEW) for item in opened)
     if option and value and not opened and not among(f"{option}={value}", facts["harmless"]):
         yield ExposureAt(Exposure.UNKNOWN, said, at)
     if not option and among(key, facts["runtimes"]) and not among(key, facts["harmless-keys"]):

@@ -108,9 +108,8 @@ def declared(service: Section, path: str) -> Declared:
         groups=any(map(service.values, ("Group", "SupplementaryGroups"))),
         no_new_privileges=service.flag("DynamicUser") or service.flag("NoNewPrivileges"),
         lines=(*([("user", user.line)] if user else []), *places, *named),
-        exposed=(*_exposed(service), *(_as_root(service, path) if other else ())),
+        exposed=(*_exposed(service, path), *(_as_root(service, path) if other else ())),
         withheld=tuple(_withheld(service)),
-        unjudged=tuple(_unjudged(service, path)),
     )
     return _of_user(one, service) if is_of_user(path) else one
 
@@ -246,9 +245,11 @@ def _withheld(service: Section) -> Iterator[tuple[str, str]]:
             yield from ((cap, key) for cap in caps)
 
 
-def _exposed(service: Section) -> Iterator[ExposureAt]:
-    """Commands with all capabilities, groups that control an engine or a disk, and whether it has
-    a user namespace of its own."""
+def _exposed(service: Section, path: str) -> Iterator[ExposureAt]:
+    """Commands with all capabilities, groups that control an engine or a disk, whether it has
+    a user namespace of its own, and keys that nobody knows."""
+    for item in service.assignments if unit_suffix(path) in ("", ".service") else ():
+        yield from keys.reached("systemd", item.key, item.value, item.line) if item.value else ()
     unrestrained = service.flag("PermissionsStartOnly") is True
     for key in dict.fromkeys(item.key for item in service.assignments):
         if not key.startswith("Exec"):
@@ -305,13 +306,6 @@ def _listening(service: Section) -> Iterator[ExposureAt]:
         for item in host_paths.mounted(place, at, writable=True):
             if item.kind is Exposure.SYSTEM_FOLDER and not place.startswith(("/run/", "/var/run/")):
                 yield item
-
-
-def _unjudged(service: Section, path: str) -> Iterator[tuple[str, int]]:
-    """(sentence, line) of keys that can give more than the section says."""
-    for item in service.assignments if unit_suffix(path) in ("", ".service") else ():
-        if item.value:
-            yield from keys.unjudged("systemd", item.key, item.value, item.line)
 
 
 def _letters(name: str) -> str:

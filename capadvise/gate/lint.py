@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from capadvise.catalog.capabilities import Entry, Risk
 from capadvise.catalog.circumstances import Circumstance, Known
 from capadvise.config.consumer import ALL, Winner
-from capadvise.config.declared import Exposure, ExposureAt, has_group, may_be_root
+from capadvise.config.declared import NEW, Exposure, ExposureAt, has_group, may_be_root
 from capadvise.gate.finding import Finding, Severity
 from capadvise.gate.service import Service, circumstances_of
 from capadvise.judgement.harm import ambient_refused, file_capabilities_refused, makes_root
@@ -312,14 +312,14 @@ def _risky_capabilities(service: Service) -> Iterator[Finding]:
         suffix = ", which its report shows a need for" if needed else ""
         makes = _makes_root(service, cap)
         if there.risk is Risk.ROOT or makes:
-            only_here = service.consumer.on_host and _by_processes(entry, circumstances)
             yield service.finding(
                 "root-equivalent",
                 name,
                 f"it adds {cap.short}{suffix}",
                 f"Root-equivalent on the host. {makes or there.because + attack}",
                 remedy,
-                severity=_WARNING if needed or only_here else _ERROR,
+                severity=_root_severity(service, entry, circumstances),
+                since="" if there.risk is Risk.ROOT else NEW,
             )
         elif cap in service.usual:
             continue
@@ -346,11 +346,15 @@ def _makes_root(service: Service, cap: Cap) -> str:
     return f"In the ambient set it makes the user {printable(service.uid)} root."
 
 
-def _by_processes(entry: Entry, circumstances: Known) -> bool:
-    """True if it is root-equivalent only since a unit sees the host's processes, as each one does;
-    of its network, the unit can say otherwise."""
-    unseen = {**circumstances, Circumstance.HOST_PROCESSES: False}
-    return remaining(entry, unseen).risk is not Risk.ROOT
+def _root_severity(service: Service, entry: Entry, circumstances: Known) -> Severity:
+    """A warning if its report needs it, or if it is root-equivalent only since a unit sees the
+    host's processes, as each one does. (It can have a network of its own.)"""
+    there, unseen = (
+        remaining(entry, {**circumstances, **more}).risk
+        for more in ({}, {Circumstance.HOST_PROCESSES: False})
+    )
+    only_here = service.consumer.on_host and there is Risk.ROOT and unseen is not Risk.ROOT
+    return _WARNING if only_here or entry.cap in service.needed else _ERROR
 
 
 def _beyond_default(service: Service, rest: list[tuple[str, Cap]]) -> Iterator[Finding]:
@@ -390,6 +394,7 @@ def _exposures(service: Service) -> Iterator[Finding]:
             *(fact.why, fact.remedy),
             severity=_severity(service, item, Severity(fact.severity)),
             line=item.line,
+            since=item.since or fact.since,
         )
 
 

@@ -137,7 +137,8 @@ def annotation(key: str, value: str, at: int) -> Iterator[ExposureAt]:
 
     option = next((name for name, keys in facts["options"].items() if among(key, keys)), "")
     opened = [*security_option(f"{option}={value}", at)] if option else []
-    yield from (ExposureAt(item.kind, said, at, NEW) for item in opened)
+    since = "" if key.startswith("container.apparmor.") else NEW
+    yield from (ExposureAt(item.kind, said, at, since) for item in opened)
     if option and value and not opened and not among(f"{option}={value}", facts["harmless"]):
         yield ExposureAt(Exposure.UNKNOWN, said, at)
     if not option and among(key, facts["runtimes"]) and not among(key, facts["harmless-keys"]):

@@ -176,6 +176,12 @@ class Catalog:
 
         return HostFacts(self._compiled["host"])
 
+    @property
+    def platforms(self) -> Mapping[str, Any]:
+        """Name of a platform → its title, and what it refuses (``platforms.yaml``)."""
+        platforms: Mapping[str, Any] = self._compiled["platforms"]
+        return platforms
+
     @cached_property
     def names(self) -> Mapping[str, frozenset[str]]:
         """The lists of ``names.yaml``, which says what each is: shells, folders of the system …"""

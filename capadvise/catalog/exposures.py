@@ -24,6 +24,8 @@ class ExposureFact:
     remedy: str
     control: str = ""
     """The control of the Pod Security Standards that forbids it; empty if none does."""
+    since: str = ""
+    """The version of capadvise that finds it first; empty: all do."""
 
 
 def exposures_of(path: Path, raw: Any) -> Mapping[str, ExposureFact]:
@@ -35,7 +37,7 @@ def exposures_of(path: Path, raw: Any) -> Mapping[str, ExposureFact]:
             path,
             raw[kind],
             required=("rule", "severity", "says", "why", "remedy"),
-            optional=("control",),
+            optional=("control", "since"),
         )
         keys = raw[kind].keys() - {strict.LINE}
         facts[kind] = ExposureFact(**{key: values.text(path, raw[kind], key) for key in keys})

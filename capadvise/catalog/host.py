@@ -73,6 +73,12 @@ class HostFacts:
                     done = []
         return "/" + "/".join(done)
 
+    def is_former(self, path: str) -> bool:
+        """True if version 0.2 had findings of a path."""
+        trees = self.lists["former"]["trees"]
+        within = (fnmatchcase(path, each) for tree in trees for each in (tree, f"{tree}/*"))
+        return any(within) or any(fnmatchcase(path, x) for x in self.lists["former"]["places"])
+
     def is_named(self, path: str, names: str) -> bool:
         """True if the last parts of a path match one of these names."""
         parts = _parts(path.replace("\\", "/"))

@@ -29,6 +29,10 @@ def may_be_root(user: str | None) -> bool:
     return is_root(user) or not set((user or "").partition(":")[0]).isdisjoint("$%")
 
 
+NEW = "0.3"
+"""The version in which the gate began to ask what is known to be harmless."""
+
+
 class Exposure(StrEnum):
     """A setting that gives back to a container what capabilities take from it."""
 
@@ -85,6 +89,8 @@ class ExposureAt:
     what: str
     """The text in the file: ``/var/run/docker.sock``, ``pid: host``. Hostile."""
     line: int
+    since: str = ""
+    """The version of capadvise that finds it first; empty: all do."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from posixpath import join, normpath
 
 from capadvise.catalog import default
 from capadvise.catalog.host import HARMLESS, UNKNOWN
-from capadvise.config.declared import Exposure, ExposureAt
+from capadvise.config.declared import NEW, Exposure, ExposureAt
 
 _DEFAULT = r"\$\{\w+:?[-+]([^{}]*)\}"
 _VARIABLE = r"\$(?:\w+|\{\w+[^}]*\})"
@@ -49,7 +49,8 @@ def mounted(path: str, line: int, *, writable: bool) -> Iterator[ExposureAt]:
     # The kernel takes no longer path.
     kind, holds = _judged(place, writable=writable) if len(place) < 4096 else (UNKNOWN, "")
     if kind != HARMLESS:
-        yield ExposureAt(Exposure(kind), f"{path}, {holds}" if holds else path, line)
+        since = "" if default().host.is_former(default().host.followed(place)) else NEW
+        yield ExposureAt(Exposure(kind), f"{path}, {holds}" if holds else path, line, since)
     if kind == Exposure.CONTROL_SOCKET and writable and default().host.followed(place) == "/":
         yield ExposureAt(Exposure.SYSTEM_FOLDER, path, line)
 

@@ -123,6 +123,10 @@ def effective(
     patched = editor.patch(text, service, snippet)
     declared = _declared(read, patched)
     _check_possible(declared, snippet)
+    before = read(text.removeprefix("\ufeff"), patched.service)
+    for what, why in declared.refused:
+        if before is None or (what, why) not in before.refused:
+            raise CannotPatch(f"the patch would leave {what}, which is refused then. {why}")
     if not has(declared, snippet, number):
         name = f" of {patched.service}" if patched.service else ""
         raise CannotPatch(

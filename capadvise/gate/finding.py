@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 
@@ -74,7 +74,9 @@ RULES: dict[str, Rule] = {
     "unresolved": Rule(_E, "A value could not be judged: docker compose did not resolve it."),
     "variable": Rule(_W, "The verdict depends on a variable."),
     "no-report": Rule(_E, "No report says what the service needs."),
-    "pod-security": Rule(_E, "A pod or a service does not reach the level that is required."),
+    "pod-security": Rule(
+        _E, "A pod or a service does not fit the level or the platform that is required."
+    ),
     "unused-exception": Rule(_W, "An exception has expired, or accepts nothing."),
 }
 
@@ -98,6 +100,19 @@ class Finding:
     """Lines to paste; empty if no report says what is needed."""
     accepted: str = ""
     """The reason why it is accepted; empty if it is not."""
+    since: str = ""
+    """The version of capadvise that finds it first; empty: all do."""
+
+    def as_of(self, version: str) -> Finding:
+        """The finding for somebody who asks for the rules of a version: a note if they had none
+        of it."""
+        new = bool(self.since) and _number(self.since) > _number(version)
+        what = f"{self.what}, which {version} did not find"
+        return replace(self, severity=Severity.NOTE, what=what) if new else self
+
+
+def _number(version: str) -> tuple[int, ...]:
+    return tuple(map(int, version.split(".")))
 
 
 class Level(_Ranked):

@@ -15,7 +15,7 @@ from os.path import normpath
 from pathlib import Path, PurePath
 
 from capadvise.catalog import Catalog
-from capadvise.config import LANGUAGES, can_be_ours, host_paths, languages, recognise
+from capadvise.config import LANGUAGES, can_be_ours, languages, recognise
 from capadvise.config.compose.files import NAMES, named_by_env
 from capadvise.config.declared import Declared
 from capadvise.config.kubernetes import KUBERNETES
@@ -227,9 +227,9 @@ def _references(path: str, text: str) -> Iterator[Remark]:
 
     for kind, tool, line in references(text):
         yield Remark(path, line, f"{kind} includes other files, which {tool} resolves")
-    for name, folder, line in host_volumes(Documents(text, DIALECT)):
-        if any(host_paths.mounted(folder, line, writable=True)):
-            what = f"PersistentVolume/{name} gives {folder} of a node to every pod that claims it"
+    for title, volume, line in host_volumes(Documents(text, DIALECT)):
+        for reached in volume.exposed(line, writable=True):
+            what = f"{title} gives {reached.what} of a node to every pod that claims it"
             yield Remark(path, line, what)
 
 

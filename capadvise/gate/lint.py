@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 from capadvise.catalog.capabilities import Entry, Risk
 from capadvise.catalog.circumstances import Circumstance, Known
 from capadvise.config.consumer import ALL, Winner
-from capadvise.config.declared import Exposure, ExposureAt, has_group
+from capadvise.config.declared import NEW, Exposure, ExposureAt, has_group, may_be_root
 from capadvise.gate.finding import Finding, Severity
 from capadvise.gate.service import Service, circumstances_of
-from capadvise.judgement.harm import ambient_refused, file_capabilities_refused
+from capadvise.judgement.harm import ambient_refused, file_capabilities_refused, makes_root
 from capadvise.judgement.risk import remaining
 from capadvise.model.caps import NAMES, Cap, CapSet
 from capadvise.model.escape import printable
@@ -68,6 +68,8 @@ def _ignored_names(service: Service) -> Iterator[Finding]:
             else f"{title} does not know the name and ignores it silently."
         )
         meant = _meant(name)
+        if consumer.pod_security and meant is not None and name.upper() == meant.name:
+            why = f"{title} ignores it silently, but `podman kube play` grants it."
         yield service.finding(
             "ignored-name",
             name,
@@ -229,24 +231,11 @@ def _escalation(service: Service) -> Iterator[Finding]:
 
 
 def _rejected(service: Service) -> Iterator[Finding]:
-    """The combinations that the consumer refuses, as its language says; for Kubernetes, those of
-    the API server (ValidateSecurityContext)."""
-    declared = service.declared
-    for what, why in declared.refused:
+    """The combinations that the consumer refuses, as its language says."""
+    for what, why in service.declared.refused:
         yield service.finding(
             "rejected", what, f"{printable(what)} is refused", why, f"Remove {printable(what)}."
         )
-    if not service.consumer.pod_security or not declared.no_new_privileges:
-        return
-    for at in [*["privileged"] * declared.privileged, *declared.add]:
-        if at in ("privileged", "CAP_SYS_ADMIN"):
-            yield service.finding(
-                "rejected",
-                at,
-                f"{at} together with allowPrivilegeEscalation: false",
-                "Kubernetes refuses the pod.",
-                f"Remove {at}.",
-            )
 
 
 def _duplicates(service: Service) -> Iterator[Finding]:
@@ -321,15 +310,16 @@ def _risky_capabilities(service: Service) -> Iterator[Finding]:
         attack = f" An attacker could: {_lower(there.possible[0].what)}" if there.possible else ""
         remedy = f"`capadvise explain {cap.short}` shows what to do instead, for each of its uses."
         suffix = ", which its report shows a need for" if needed else ""
-        if there.risk is Risk.ROOT:
-            only_here = service.consumer.on_host and _by_processes(entry, circumstances)
+        makes = _makes_root(service, cap)
+        if there.risk is Risk.ROOT or makes:
             yield service.finding(
                 "root-equivalent",
                 name,
                 f"it adds {cap.short}{suffix}",
-                f"Root-equivalent on the host. {there.because}{attack}",
+                f"Root-equivalent on the host. {makes or there.because + attack}",
                 remedy,
-                severity=_WARNING if needed or only_here else _ERROR,
+                severity=_root_severity(service, entry, circumstances),
+                since="" if there.risk is Risk.ROOT else NEW,
             )
         elif cap in service.usual:
             continue
@@ -347,11 +337,24 @@ def _risky_capabilities(service: Service) -> Iterator[Finding]:
     yield from _beyond_default(service, rest)
 
 
-def _by_processes(entry: Entry, circumstances: Known) -> bool:
-    """True if it is root-equivalent only since a unit sees the host's processes, as each one does;
-    of its network, the unit can say otherwise."""
-    unseen = {**circumstances, Circumstance.HOST_PROCESSES: False}
-    return remaining(entry, unseen).risk is not Risk.ROOT
+def _makes_root(service: Service, cap: Cap) -> str:
+    """A sentence if a unit gives another user than root what makes that user root."""
+    ambient = map(service.consumer.parse, service.declared.ambient or ())
+    other = service.consumer.on_host and not may_be_root(service.declared.user)
+    if not other or cap not in ambient or not makes_root(cap, service.catalog):
+        return ""
+    return f"In the ambient set it makes the user {printable(service.uid)} root."
+
+
+def _root_severity(service: Service, entry: Entry, circumstances: Known) -> Severity:
+    """A warning if its report needs it, or if it is root-equivalent only since a unit sees the
+    host's processes, as each one does. (It can have a network of its own.)"""
+    there, unseen = (
+        remaining(entry, {**circumstances, **more}).risk
+        for more in ({}, {Circumstance.HOST_PROCESSES: False})
+    )
+    only_here = service.consumer.on_host and there is Risk.ROOT and unseen is not Risk.ROOT
+    return _WARNING if only_here or entry.cap in service.needed else _ERROR
 
 
 def _beyond_default(service: Service, rest: list[tuple[str, Cap]]) -> Iterator[Finding]:
@@ -391,6 +394,7 @@ def _exposures(service: Service) -> Iterator[Finding]:
             *(fact.why, fact.remedy),
             severity=_severity(service, item, Severity(fact.severity)),
             line=item.line,
+            since=item.since or fact.since,
         )
 
 

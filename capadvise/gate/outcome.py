@@ -162,6 +162,10 @@ class Demands:
     """A service without a report is only noted."""
     require: Level | None = None
     """The Pod Security level that each service has to reach."""
+    platform: str = ""
+    """The platform on which each service has to run."""
+    as_of: str = ""
+    """The version whose rules count; empty for today's."""
     claims: Mapping[str, Claim] = field(default_factory=dict)
     """The claims in the labels of images, by their names in the file."""
 
@@ -208,6 +212,7 @@ def _judge(
         findings += _known(service, source, policy.claims)
         if baseline is not None:
             findings.append(_no_report(service, allowed=policy.allow_unknown))
+    findings = [item.as_of(policy.as_of) if policy.as_of else item for item in findings]
     findings.sort(key=lambda item: (item.severity.rank, item.path, item.line))
     at = str(path) if path else None
     return JudgedService(
@@ -273,6 +278,10 @@ def _compared(
 
 def _required(service: Service, source: Source, policy: Demands) -> Iterator[Finding]:
     """A finding if a service that is in no pod does not reach the level."""
+    if policy.platform:
+        from capadvise.gate.platforms import refusal
+
+        yield from refusal(service, source.pods, policy.platform)
     if policy.require is None or source.language.pods:
         return
     from capadvise.gate.pod_security import service_level  # where a level is asked for

@@ -146,7 +146,9 @@ def _added(pod: Pod, allowed: frozenset[str]) -> Iterator[Fault]:
 def _host_paths(pod: Pod) -> Iterator[Fault]:
     for keys, at in _volumes(pod):
         if (node := keys.get("hostPath")) is not None and not is_null(node):
-            yield f"volume {optional_text(keys.get('name'), 'name')} is a hostPath", at
+            path = optional_text(pod.inner(keys, "hostPath").get("path"), "path")
+            name = optional_text(keys.get("name"), "name")
+            yield f"volume {name} is the hostPath {path}", at
 
 
 def _volumes(pod: Pod) -> Iterator[tuple[Entries, int]]:
@@ -331,7 +333,7 @@ def service_level(declared: Declared, consumer: Consumer, catalog: Catalog) -> R
     return Reached.by(declared.service, declared.line, violations)
 
 
-def _adds(declared: Declared, consumer: Consumer) -> Iterator[tuple[str, str]]:
+def adds(declared: Declared, consumer: Consumer) -> Iterator[tuple[str, str]]:
     """Yield (short name, name as written) of each addition."""
     for name in declared.add:
         cap = consumer.parse(name)
@@ -344,7 +346,7 @@ def _of_baseline(declared: Declared, consumer: Consumer, catalog: Catalog) -> It
         at = lines.get("privileged", declared.line)
         yield Violation(Level.BASELINE, "Privileged Containers", "privileged", at)
     allowed = {cap.short for cap in catalog.pod_addable["baseline"]}
-    for short, name in _adds(declared, consumer):
+    for short, name in adds(declared, consumer):
         if short not in allowed:
             at = lines.get(name, declared.line)
             yield Violation(Level.BASELINE, "Capabilities", f"adds {name}", at)
@@ -362,7 +364,7 @@ def _of_restricted(declared: Declared, consumer: Consumer, catalog: Catalog) -> 
         yield violation("Capabilities", "does not drop ALL")
     beyond = catalog.pod_addable["baseline"] - catalog.pod_addable["restricted"]
     forbidden = {cap.short for cap in beyond}
-    for short, name in _adds(declared, consumer):
+    for short, name in adds(declared, consumer):
         if short in forbidden:
             yield violation("Capabilities", f"adds {name}")
     if declared.no_new_privileges is not True:

@@ -80,6 +80,11 @@ def ambient_refused(caps: Iterable[Cap], catalog: Catalog) -> list[Cap]:
     return [cap for cap in sorted(caps) if grant_harm(cap, HOST, catalog, root=False)]
 
 
+def makes_root(cap: Cap, catalog: Catalog) -> bool:
+    """True if a user of the machine who has it in an ambient set can become root."""
+    return cap in _OF_OWNERS or grant_harm(cap, HOST, catalog, root=False) is not None
+
+
 def file_capabilities_refused(
     caps: CapSet, programs: Sequence[str], catalog: Catalog, *, image: bool
 ) -> str | None:

@@ -44,7 +44,9 @@ def command(args: argparse.Namespace) -> int:
         fix(gathered.sources, baseline)
         gathered = gather(args.files, catalog, AskingConsumers(always=args.resolve))
     claims = _claims(gathered) if args.images else {}
-    policy = Demands(args.allow_unknown, Level(args.require) if args.require else None, claims)
+    level = Level(args.require) if args.require in list(Level) else None
+    platform = args.require if args.require and level is None else ""
+    policy = Demands(args.allow_unknown, level, platform, args.as_of or "", claims)
     files = tuple(examine(source, catalog, baseline, policy) for source in gathered.sources)
     files = _accept(files, gathered, args)
     unusable, skipped = tuple(gathered.unusable), gathered.skipped

@@ -8,8 +8,15 @@ from collections.abc import Mapping as Mapping_
 from dataclasses import dataclass, field, replace
 
 from capadvise.config import engine, host_paths
+from capadvise.config import keys as key_facts
 from capadvise.config.declared import Declared, Exposure, ExposureAt
-from capadvise.config.run.flags import forbids_gain, joined, profiles, security_option
+from capadvise.config.run.flags import (
+    annotation,
+    forbids_gain,
+    joined,
+    profiles,
+    security_option,
+)
 from capadvise.config.snippet import Snippet
 from capadvise.config.yaml.reader import (
     Dialect,
@@ -267,23 +274,74 @@ def _named(documents: Documents, top: Entries, group: str) -> Iterator[tuple[str
 def _exposed(documents: Documents, keys: Entries, project: Project) -> Iterator[ExposureAt]:
     for key, exposure in _NAMESPACES.items():
         said = host_paths.expand_variables(text_at(keys, key)).strip().lower()
-        if said == "host":
-            yield ExposureAt(exposure, f"{key}: host", line(keys[key]))
+        if said.partition(":")[0] in ("host", "ns"):
+            yield ExposureAt(exposure, f"{key}: {said}", line(keys[key]))
         elif key == "pid" and said:
             yield ExposureAt(Exposure.SHARED_PROCESSES, f"pid: {said}", line(keys[key]))
     for option, at in documents.texts(keys.get("security_opt"), "security_opt"):
         yield from security_option(option, at)
+    for key, said, at in _annotations(documents, keys):
+        yield from annotation(key, said, at)
     yield from _networks(documents, keys, project)
     for source, at, writable in _sources(documents, keys, project):
         yield from project.mounted(source, at, writable=writable)
     for node in documents.items(keys.get("devices"), "devices"):
         yield from host_paths.device(_device(documents, node), line(node))
+    for key, said, at in _settings(documents, keys):
+        yield from key_facts.reached("compose", key, said, at)
+    for driver, name, at in _reservations(documents, keys):
+        yield from key_facts.reached("compose", "driver", driver, at)
+        yield from host_paths.device(name, at) if driver == "cdi" else ()
     rules = documents.texts(keys.get("device_cgroup_rules"), "device_cgroup_rules")
     for rule, at in rules:
         yield from host_paths.device_rule(rule, at)
     yield from _privileged_commands(documents, keys)
     if _is_on(keys.get("use_api_socket")):
         yield ExposureAt(Exposure.CONTROL_SOCKET, "use_api_socket", line(keys["use_api_socket"]))
+
+
+_OF_FILES = ("env_file", "label_file", "build.context", "build.additional_contexts", "build.ssh")
+
+
+def _settings(documents: Documents, keys: Entries) -> Iterator[tuple[str, str, int]]:
+    """(key, value, line) of all keys of a service, and of those of its build that name folders."""
+    built = _built(documents, keys)
+    each = keys | {f"build.{key}": node for key, node in built.items()}
+    for key, node in each.items():
+        for item in walk(node) if key in _OF_FILES else [node] if key in keys else []:
+            said = (any_text(item) or "").split("=")[-1]
+            yield key, said, line(item)
+
+
+def _built(documents: Documents, keys: Entries) -> Entries:
+    """The entries of ``build``, which can be a folder alone."""
+    build = keys.get("build")
+    if isinstance(build, Mapping):
+        return documents.mapping(build, "build")
+    return {} if build is None else {"context": build}
+
+
+def _reservations(documents: Documents, keys: Entries) -> Iterator[tuple[str, str, int]]:
+    """(driver, device, line) of devices that drivers of the engine bring in."""
+    reserved = documents.inner(keys, "deploy", "resources", "reservations").get("devices")
+    for group in (keys.get("gpus"), reserved):
+        for node in documents.items(group, "devices") if isinstance(group, Sequence) else ():
+            inner = documents.mapping(node, "a device")
+            names = documents.texts(inner.get("device_ids"), "device_ids")
+            for name, at in [*names, ("", line(node))]:
+                yield text_at(inner, "driver"), name, at
+
+
+def _annotations(documents: Documents, keys: Entries) -> Iterator[tuple[str, str, int]]:
+    """(key, value, line) of each, in a mapping or in a list."""
+    node = keys.get("annotations")
+    if isinstance(node, Mapping):
+        pairs = documents.mapping(node, "annotations").items()
+        yield from ((key, any_text(value) or "", line(value)) for key, value in pairs)
+    else:
+        for pair, at in documents.texts(node, "annotations"):
+            key, _, said = pair.partition("=")
+            yield key, said, at
 
 
 def _joined(keys: Entries) -> Iterator[tuple[str, str, int]]:
@@ -317,8 +375,7 @@ def _sources(
     for node in documents.items(keys.get("volumes"), "volumes"):
         source, writable = _source(documents, node, "a volume")
         yield source, line(node), writable
-    build = keys.get("build")
-    built = documents.mapping(build, "build") if isinstance(build, Mapping) else {}
+    built = _built(documents, keys)
     for group, within in (("secrets", keys), ("configs", keys), ("secrets", built)):
         for node in documents.items(within.get(group), group):
             if isinstance(node, Mapping):
@@ -396,6 +453,8 @@ def _unjudged(documents: Documents, keys: Entries) -> Iterator[tuple[str, int]]:
     for node in documents.items(keys.get("devices"), "devices"):
         if host_paths.has_variable(_device(documents, node)):
             yield "which device it gets depends on a variable", line(node)
+    if text_at(_built(documents, keys), "network") == "host":
+        yield "its build has the host's network", line(keys["build"])
     if "provider" in keys:
         yield "a provider on the host starts it", line(keys["provider"])
     for key in (key for key in _SWITCHES if key in keys):

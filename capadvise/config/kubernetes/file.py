@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from capadvise.catalog import default
-from capadvise.config import engine, host_paths
+from capadvise.config import engine, host_paths, keys
 from capadvise.config.declared import Declared, Exposure, ExposureAt
 from capadvise.config.kubernetes.manifests import (
     DIALECT,
@@ -20,6 +20,8 @@ from capadvise.config.kubernetes.manifests import (
     check_separators,
     objects,
 )
+from capadvise.config.kubernetes.validation import validated
+from capadvise.config.run.flags import annotation
 from capadvise.config.snippet import YAML_WORDS, Snippet
 from capadvise.config.yaml.reader import (
     Documents,
@@ -166,12 +168,28 @@ def _judged(documents: Documents, of: ManifestObject, container: ManifestContain
     part = Declared(container.service, container.line, ("ALL",), unjudged=container.unjudged)
     try:
         if container.whole:
-            return _declared(documents, container)
+            one = _declared(documents, container)
+            is_pod = of.kind.rpartition("/")[2] in POD_SPEC
+            if not is_pod:
+                return one
+            exposed = (*one.exposed, *_of_pod(documents, container))
+            return validated(documents, container, replace(one, exposed=exposed))
         return replace(part, exposed=tuple(_folders(documents, container)))
     except WrongType as error:
         if of.kind.rpartition("/")[2] in POD_SPEC:
             raise
         return replace(part, unjudged=((str(error), container.line),))
+
+
+def _of_pod(documents: Documents, container: ManifestContainer) -> Iterator[ExposureAt]:
+    """The volumes and the runtime of a pod that can give it anything."""
+    for node in documents.items(container.pod.get("volumes"), "volumes"):
+        for key, value in documents.mapping(node, "an item of volumes").items():
+            driver = documents.inner({key: value}, key) if isinstance(value, Mapping) else {}
+            yield from keys.reached("volume", key, text_at(driver, "driver"), line(value))
+    if runtime := text_at(container.pod, "runtimeClassName"):
+        at = line(container.pod["runtimeClassName"])
+        yield from keys.reached("pod", "runtimeClassName", runtime, at)
 
 
 def _declared(documents: Documents, container: ManifestContainer) -> Declared:
@@ -216,7 +234,9 @@ _HOST = {
     "hostIPC": Exposure.HOST_IPC,
     "shareProcessNamespace": Exposure.SHARED_PROCESSES,
 }
-_APPARMOR = "container.apparmor.security.beta.kubernetes.io/"
+_OF_CONTAINER = ("container.", "io.podman.annotations.")
+"""Annotations that begin so end with the name of the container that they are for, behind a slash.
+"""
 _FREE_TYPES = ("spc_t", "unconfined_t", "container_runtime_t")
 _PROFILES = {
     "seccompProfile": Exposure.UNFILTERED,
@@ -252,9 +272,11 @@ def _labels(documents: Documents, own: ManifestContainer, context: Entries) -> I
         kind = optional_text(documents.mapping(selinux, "seLinuxOptions").get("type"), "type")
         if kind in _FREE_TYPES:
             yield ExposureAt(Exposure.UNCONFINED, f"seLinuxOptions: {kind}", line(selinux))
-    annotation = own.annotations.get(f"{_APPARMOR}{own.service.rpartition('/')[2]}")
-    if annotation is not None and optional_text(annotation, _APPARMOR) == "unconfined":
-        yield ExposureAt(Exposure.UNCONFINED, "AppArmor: unconfined", line(annotation))
+    name = own.service.rpartition("/")[2]
+    for key, said in own.annotations.items():
+        of = key.partition("/")[2] if key.startswith(_OF_CONTAINER) else ""
+        if of in ("", "pod", name):
+            yield from annotation(key, any_text(said) or "", line(said))
     whole = documents.mapping(own.pod.get("securityContext"), "securityContext")
     for place in (own.context, whole):
         options = place.get("windowsOptions")
@@ -266,7 +288,7 @@ def _labels(documents: Documents, own: ManifestContainer, context: Entries) -> I
 
 def _folders(documents: Documents, container: ManifestContainer) -> Iterator[ExposureAt]:
     paths = _host_paths(documents, container.pod)
-    mounts = container.keys.get("volumeMounts")
+    mounts = container.keys.get("volumeMounts", container.keys.get("volumeDevices"))
     unsaid = "volumes" in container.keys and not isinstance(mounts, Sequence)
     if container.keys is container.pod or unsaid:  # nobody says who mounts them
         for path, at in paths.values():

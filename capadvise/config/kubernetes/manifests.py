@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 
+from capadvise.config.host_paths import Volume
 from capadvise.config.yaml.reader import (
     Dialect,
     Documents,
@@ -19,6 +20,7 @@ from capadvise.config.yaml.reader import (
     is_null,
     line,
     optional_text,
+    text_at,
     wrong,
 )
 from capadvise.config.yaml.tree import Mapping, Node, Scalar, Sequence, ambiguous
@@ -192,6 +194,8 @@ class ContainerFinder:
             for item in self.listed(key, value):
                 if id(item) not in self.taken:
                     self.take(item, keys, any_text(keys.get("name")) or key)
+            if key == "adminAccess" and _is_on(value):
+                self.leave(value, called, "adminAccess, which gives devices that others use")
             if isinstance(value, Scalar) and value.value and re.search(_TEXT, key):
                 self._take_text(value, key)
         if id(node) not in self.taken:
@@ -383,15 +387,26 @@ def _pod(documents: Documents, kind: str, keys: Entries) -> ManifestPod | None:
     return ManifestPod(holder, spec) if kind in POD_SPEC or "containers" in spec else None
 
 
-def host_volumes(documents: Documents) -> Iterator[tuple[str, str, int]]:
-    """(name, folder of a node, line) of the PersistentVolumes that stand for one."""
+def host_volumes(documents: Documents) -> Iterator[tuple[str, Volume, int]]:
+    """(title, volume, line) of the PersistentVolumes that stand for a folder of a node, and of the
+    claims from whose annotations podman makes a volume."""
     for each in objects(documents):
-        if each.kind == "PersistentVolume":
-            spec = documents.mapping(each.keys.get("spec"), "spec")
-            for key in ("hostPath", "local"):
-                place = documents.mapping(spec.get(key), key)
-                if path := optional_text(place.get("path"), "path"):
-                    yield each.name, path, line(spec[key])
+        spec, annotations = (
+            documents.inner(each.keys, *path) for path in (("spec",), ("metadata", "annotations"))
+        )
+        for key in ("hostPath", "local") if each.kind.endswith("PersistentVolume") else ():
+            place = documents.mapping(spec.get(key), key)
+            if path := optional_text(place.get("path"), "path"):
+                yield each.title, Volume(device=path), line(spec[key])
+        if "flexVolume" in spec:
+            flex = documents.mapping(spec["flexVolume"], "flexVolume")
+            yield each.title, Volume(text_at(flex, "driver")), line(spec["flexVolume"])
+        if each.kind.endswith("PersistentVolumeClaim"):
+            driver, kind, device, options = (
+                any_text(annotations.get(f"volume.podman.io/{key}")) or ""
+                for key in ("driver", "type", "device", "mount-options")
+            )
+            yield each.title, Volume(driver, kind, device, options), each.line
 
 
 _NAME = r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?"

@@ -9,15 +9,16 @@ from pathlib import PurePath
 from typing import Any
 
 from capadvise.catalog import default
-from capadvise.config import host_paths
+from capadvise.config import host_paths, keys
 from capadvise.config.declared import Declared, Exposure, ExposureAt
+from capadvise.config.run.flags import annotation
 from capadvise.config.snippet import Snippet
 from capadvise.config.yaml.tree import ambiguous
 from capadvise.model.errors import BadInput
 
 MAX_LENGTH = 4 << 20
 """A longer text is no bundle's configuration."""
-_OBJECTS = ("process", "capabilities", "user", "linux", "hooks", "resources")
+_OBJECTS = ("process", "capabilities", "user", "linux", "hooks", "resources", "annotations")
 _LISTS = ("mounts", "namespaces", "devices")
 _KEYS = frozenset(
     (
@@ -175,6 +176,10 @@ def _exposed(config: dict[str, Any]) -> Iterator[ExposureAt]:
     label = str(process.get("selinuxLabel") or "")
     if {"spc_t", "unconfined_t", "container_runtime_t"} & set(label.split(":")):
         yield ExposureAt(Exposure.UNCONFINED, f"selinuxLabel: {label}", 1)
+    for key in linux:
+        yield from keys.reached("linux", key, "", 1)
+    for key, said in (config.get("annotations") or {}).items():
+        yield from annotation(key, str(said), 1)
     for kind, hooks in (config.get("hooks") or {}).items():
         for hook in _objects(hooks):
             yield ExposureAt(Exposure.HOST_COMMAND, f"{kind} hook {hook.get('path', '')}", 1)
@@ -186,6 +191,8 @@ def _isolation(linux: dict[str, Any]) -> Iterator[ExposureAt]:
     for name, exposure in _NAMESPACES.items():
         if name not in own:
             yield ExposureAt(exposure, f"no {name} namespace of its own", 1)
+    if "mount" not in own:
+        yield ExposureAt(Exposure.SYSTEM_FOLDER, "the mounts", 1)
     if "user" in own:
         yield ExposureAt(Exposure.OWN_USERS, "a user namespace of its own", 1)
     yield from filtered(linux.get("seccomp"), "seccomp", 1)

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import PurePath
 
 from capadvise.catalog import default
-from capadvise.config import host_paths
+from capadvise.config import host_paths, keys
 from capadvise.config.declared import Declared, Exposure, ExposureAt
 from capadvise.config.run import flags
 from capadvise.config.run.flags import profiles, security_option
@@ -157,6 +157,7 @@ def _caps(container: Section, key: str) -> list[tuple[str, int]]:
 
 _OPTIONS = {
     "AddDevice": "device",
+    "Annotation": "annotation",
     "LogOpt": "log-opt",
     "Mount": "mount",
     "Network": "network",
@@ -171,7 +172,7 @@ def _exposed(container: Section) -> Iterator[ExposureAt]:
         items = container.values(key)
         for item in items[-1:] if key == "UserNS" else items:
             values = [item.value]
-            if key in ("AddDevice", "Mount"):
+            if key in ("AddDevice", "Annotation", "Mount"):
                 escapes: Escapes = "c" if key == "Mount" else "keep"
                 values = split(item.value, item.line, escapes)
             for value in values:
@@ -179,16 +180,24 @@ def _exposed(container: Section) -> Iterator[ExposureAt]:
     for item in container.values("Rootfs"):
         folder = item.value.strip('"').partition(":")[0]
         yield from host_paths.mounted(folder, item.line, writable=True)
-    for item in container.values("SecurityLabelType"):
-        yield from security_option(f"label=type:{item.value}", item.line)
     for key, option in (("SeccompProfile", "seccomp"), ("AppArmor", "apparmor")):
         if (profile := container.last(key)) and profile.value == "unconfined":
             opened = next(security_option(f"{option}=unconfined", profile.line))
             yield replace(opened, what=f"{key}=unconfined")
-    if (label := container.last("SecurityLabelDisable")) and flag_of(label.value):
-        yield ExposureAt(Exposure.UNCONFINED, "SecurityLabelDisable=true", label.line)
+    yield from _labels(container)
+    for item in container.assignments:
+        yield from keys.reached("quadlet", item.key, item.value, item.line)
     for item in container.values("Unmask"):
         yield ExposureAt(Exposure.UNMASKED, f"Unmask={item.value}", item.line)
+
+
+def _labels(container: Section) -> Iterator[ExposureAt]:
+    for item in container.values("SecurityLabelType"):
+        yield from security_option(f"label=type:{item.value}", item.line)
+    for key, option in (("SecurityLabelDisable", "disable"), ("SecurityLabelNested", "nested")):
+        if (label := container.last(key)) and flag_of(label.value):
+            opened = next(security_option(f"label={option}", label.line))
+            yield replace(opened, what=f"{key}=true")
 
 
 _WITH_SPECIFIERS = (

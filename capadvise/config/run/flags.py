@@ -8,8 +8,8 @@ from fnmatch import fnmatchcase
 
 from capadvise.catalog import default
 from capadvise.catalog.host import HARMLESS
-from capadvise.config import engine, host_paths
-from capadvise.config.declared import Declared, Exposure, ExposureAt
+from capadvise.config import engine, host_paths, keys
+from capadvise.config.declared import NEW, Declared, Exposure, ExposureAt
 from capadvise.config.run.pflag import Grammar, Option, is_on, value_of
 from capadvise.config.snippet import Snippet, comment
 
@@ -21,7 +21,8 @@ _NAMESPACES = {
     "net": Exposure.HOST_NETWORK,
     "cgroupns": Exposure.HOST_CGROUP,
 }
-_OWN_USERS = ("auto", "keep-id", "nomap")
+_OWN_USERS = ("auto", "nomap")
+"""(For root, podman's keep-id is the host's user namespace.)"""
 _ON = ("", "1", "t", "true")
 """True for Go (strconv.ParseBool), in lower case; nothing is an option without a value."""
 _ELSEWHERE = {
@@ -52,6 +53,9 @@ def of_option(name: str, value: str, line: int) -> Iterator[ExposureAt]:
         yield ExposureAt(Exposure.CONTROL_SOCKET, "--use-api-socket", line)
     elif name == "security-opt":
         yield from security_option(value, line)
+    elif name == "annotation":
+        key, _, said = value.partition("=")
+        yield from annotation(key, said, line)
     else:
         yield from _of_path(name, value, line)
 
@@ -72,6 +76,7 @@ def _of_path(name: str, value: str, line: int) -> Iterator[ExposureAt]:
         yield from host_paths.mounted(value.removeprefix("path="), line, writable=True)
     elif name == "volume-driver":
         yield from host_paths.Volume(value).exposed(line, writable=True)
+    yield from keys.reached("run", name, value, line)
 
 
 def fields_of(value: str) -> list[str]:
@@ -121,6 +126,23 @@ def security_option(option: str, at: int) -> Iterator[ExposureAt]:
     kind = next((kind for kind, each in known if any(fnmatchcase(said, one) for one in each)), "")
     if kind not in ("", HARMLESS):
         yield ExposureAt(Exposure(kind), option, at)
+
+
+def annotation(key: str, value: str, at: int) -> Iterator[ExposureAt]:
+    """The exposure of an annotation that a runtime reads as a setting."""
+    facts, said = default().host.lists["annotations"], f"{key}={value}"
+
+    def among(text: str, patterns: Iterable[str]) -> bool:
+        return any(fnmatchcase(text, pattern) for pattern in patterns)
+
+    option = next((name for name, keys in facts["options"].items() if among(key, keys)), "")
+    opened = [*security_option(f"{option}={value}", at)] if option else []
+    since = "" if key.startswith("container.apparmor.") else NEW
+    yield from (ExposureAt(item.kind, said, at, since) for item in opened)
+    if option and value and not opened and not among(f"{option}={value}", facts["harmless"]):
+        yield ExposureAt(Exposure.UNKNOWN, said, at)
+    if not option and among(key, facts["runtimes"]) and not among(key, facts["harmless-keys"]):
+        yield ExposureAt(Exposure.UNKNOWN, said, at)
 
 
 def forbids_gain(option: str) -> bool | None:

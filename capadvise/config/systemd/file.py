@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 
 from capadvise.catalog import default
-from capadvise.config import host_paths
+from capadvise.config import host_paths, keys
 from capadvise.config.consumer import capability_number
 from capadvise.config.declared import Declared, Exposure, ExposureAt, is_root
 from capadvise.config.snippet import Snippet, comment
 from capadvise.config.units.file import Assignment, Section, flag_of, parse, split, together, words
-from capadvise.config.units.names import dropped_in, unit_section, unit_suffix
+from capadvise.config.units.names import dropped_in, unit_of, unit_section, unit_suffix
 from capadvise.config.units.names import service_name as service_name
 from capadvise.config.units.specifiers import specified
 from capadvise.judgement.harm import ambient_refused
@@ -96,7 +97,7 @@ def declared(service: Section, path: str) -> Declared:
     ambient = _ambient(service)
     bounding = {name for name, _ in places}
     named = [(cap, line) for cap, line in ambient if cap not in bounding]
-    return Declared(
+    one = Declared(
         service="service",
         line=service.line,
         drop=drop,
@@ -107,8 +108,42 @@ def declared(service: Section, path: str) -> Declared:
         groups=any(map(service.values, ("Group", "SupplementaryGroups"))),
         no_new_privileges=service.flag("DynamicUser") or service.flag("NoNewPrivileges"),
         lines=(*([("user", user.line)] if user else []), *places, *named),
-        exposed=(*_exposed(service), *(_as_root(service, path) if other else ())),
+        exposed=(*_exposed(service, path), *(_as_root(service, path) if other else ())),
         withheld=tuple(_withheld(service)),
+    )
+    return _of_user(one, service) if is_of_user(path) else one
+
+
+_NO_CAPABILITIES = (
+    "It is a unit of a user's manager, which has no capabilities: its start fails with "
+    "218/CAPABILITIES."
+)
+
+
+def is_of_user(path: str) -> bool:
+    """True if a unit lies where the manager of a user looks for its units."""
+    return PurePath(os.path.abspath(unit_of(path))).parent.parts[-2:] == ("systemd", "user")
+
+
+def _of_user(one: Declared, service: Section) -> Declared:
+    """A unit without rights of its own, and the sets that its manager cannot give to it, unless
+    some setting makes a user namespace."""
+    settings = map(service.last, default().host.lists["own-users-by"])
+    said: dict[str, object] = {
+        "CapabilityBoundingSet": one.drop,
+        "AmbientCapabilities": one.ambient,
+    }
+    places = [
+        (f"{key}=", service.all(key)[-1].line) for key in said if said[key] and service.all(key)
+    ]
+    if any(item and flag_of(item.value) is not False for item in settings):
+        places = []
+    return replace(
+        one,
+        drop=one.drop or ("ALL",),
+        user=one.user or "of the manager",
+        lines=(*one.lines, *places),
+        refused=tuple((what, _NO_CAPABILITIES) for what, _ in places),
     )
 
 
@@ -210,9 +245,11 @@ def _withheld(service: Section) -> Iterator[tuple[str, str]]:
             yield from ((cap, key) for cap in caps)
 
 
-def _exposed(service: Section) -> Iterator[ExposureAt]:
-    """Commands with all capabilities, groups that control an engine or a disk, and whether it has
-    a user namespace of its own."""
+def _exposed(service: Section, path: str) -> Iterator[ExposureAt]:
+    """Commands with all capabilities, groups that control an engine or a disk, whether it has
+    a user namespace of its own, and keys that nobody knows."""
+    for item in service.assignments if unit_suffix(path) in ("", ".service") else ():
+        yield from keys.reached("systemd", item.key, item.value, item.line) if item.value else ()
     unrestrained = service.flag("PermissionsStartOnly") is True
     for key in dict.fromkeys(item.key for item in service.assignments):
         if not key.startswith("Exec"):
@@ -222,6 +259,7 @@ def _exposed(service: Section) -> Iterator[ExposureAt]:
                 yield ExposureAt(Exposure.PRIVILEGED_COMMAND, f"{key}={item.value}", item.line)
     yield from _own_users(service)
     yield from _own_namespaces(service)
+    yield from _listening(service)
     for key in ("Group", "SupplementaryGroups"):
         for group, line in words(service.values(key)):
             if (kind := _group(group)) is not None:
@@ -254,6 +292,22 @@ def _as_root(service: Section, path: str) -> Iterator[ExposureAt]:
                 yield ExposureAt(kind, said, line)
 
 
+def _listening(service: Section) -> Iterator[ExposureAt]:
+    """Places where systemd makes a socket or a FIFO, or a link to one: outside of /run, programs
+    that run as root can read what is written there."""
+    listening = (
+        "ListenStream",
+        "ListenDatagram",
+        "ListenSequentialPacket",
+        "ListenFIFO",
+        "Symlinks",
+    )
+    for place, at in words([item for key in listening for item in service.values(key)]):
+        for item in host_paths.mounted(place, at, writable=True):
+            if item.kind is Exposure.SYSTEM_FOLDER and not place.startswith(("/run/", "/var/run/")):
+                yield item
+
+
 def _letters(name: str) -> str:
     return re.sub("[^a-z]", "", name.lower())
 
@@ -277,11 +331,13 @@ def _opened(service: Section) -> Iterator[tuple[str, str, bool, int]]:
             how, _, place = item.value.partition(":")
             if how in ("file", "append", "truncate"):
                 yield f"{key}={item.value}", place, key != "StandardInput", item.line
-    credentials = (service.values(key) for key in ("LoadCredential", "LoadCredentialEncrypted"))
-    for item in (item for each in credentials for item in each):
-        place = item.value.partition(":")[2]
-        if not place.startswith(tuple(default().host.lists["credentials"])):
-            yield f"LoadCredential={item.value}", place, False, item.line
+    credentials = tuple(default().host.lists["credentials"])
+    for key in ("LoadCredential", "LoadCredentialEncrypted", "EnvironmentFile"):
+        meant = (*credentials, "/run/") if key == "EnvironmentFile" else credentials
+        for item in service.values(key):
+            place = default().host.followed(f"/{item.value.partition('/')[2]}")
+            if "/" in item.value and not place.startswith(meant):
+                yield f"{key}={item.value}", place, False, item.line
 
 
 def _own_namespaces(service: Section) -> Iterator[ExposureAt]:

@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from capadvise.cli import main
 
@@ -47,3 +48,26 @@ def test_at_most_one_line_in_ten_is_noise(capsys: pytest.CaptureFixture[str]) ->
 @pytest.mark.parametrize("file", [file for file in FILES if agreed(file)])
 def test_what_an_author_agrees_with_is_said(file: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert agreed(file) <= said(file, capsys)
+
+
+FEATURES = {
+    (file, name): text
+    for file, each in yaml.safe_load((FOLDER.parent / "honest-features.yaml").read_text()).items()
+    for name, text in each.items()
+}
+
+
+@pytest.mark.parametrize(("file", "name"), FEATURES)
+def test_features_as_people_use_them_are_quiet(
+    file: str, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert len(FEATURES) >= 30
+    path = tmp_path / file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(FEATURES[file, name])
+    main(["check", "--format", "json", str(path)])
+    files = json.loads(capsys.readouterr().out)["files"]
+    every = [x for each in files for service in each["services"] for x in service["findings"]]
+    every += [x for each in files for x in each["findings"]]
+    noise = (*REACH, "rejected", "root-equivalent", "ignored-name")
+    assert [(x["rule"], x["what"]) for x in every if x["rule"] in noise] == []

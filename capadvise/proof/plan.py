@@ -25,6 +25,7 @@ from capadvise.judgement.proven import (
 )
 from capadvise.model.caps import Cap, CapSet
 from capadvise.model.companion import Companion, Pairs
+from capadvise.model.recording import Difference, SecondRun
 from capadvise.model.wording import set_text
 from capadvise.proof.attempts import Attempt, LikelyAttempts
 
@@ -122,6 +123,24 @@ def prove(
         task.untried,
         search.cautions(minimal),
         logs=search.logs,
+        compared=search.comparisons.compared(task.isolation),
+    )
+
+
+def settle(
+    task: SearchTask, refused: CapSet, run_trial: RunTrial, *, say: Say = lambda _: None
+) -> SecondRun:
+    """Run the workload with the recommended set, without the capabilities in doubt: ``refused``,
+    and others that the trial with everything did not use. If that makes a difference, find out
+    which of them made it, one by one."""
+    attempts = LikelyAttempts(task.proposal, task.everything, task.removal_order)
+    search = _Search(task, attempts, run_trial, say, lambda _: None, _NOTHING_BESIDE)
+    caps, differed = search.without_doubtful(refused)
+    return SecondRun(
+        settled=caps is not None and not search.flaky,
+        refused=refused,
+        needed=(caps or frozenset()) & refused,
+        differed=tuple(differed),
         compared=search.comparisons.compared(task.isolation),
     )
 
@@ -332,6 +351,32 @@ class _Search:
                 if self.flaky:
                     break
         return caps
+
+    def without_doubtful(self, refused: CapSet) -> tuple[CapSet | None, list[Difference]]:
+        """The smallest set that makes no difference, and the differences of others. No set: the capabilities in
+        doubt do not explain it."""
+        caps = self.attempts.recommended - self.task.proposal.in_doubt
+        if not (lost := self._lost_with(caps)):
+            return caps, []
+        self._again(caps, None)
+        if not self.flaky and not (lost := self._lost_with(caps)):
+            return caps, []
+        differed, least = [Difference(None, tuple(lost))], caps
+        caps = caps | refused
+        if caps == least or self.flaky or self._lost_with(caps):
+            return None, differed
+        for cap in self.attempts.by_power(refused):
+            if lost := self._lost_with(caps - {cap}, cap):
+                differed.append(Difference(cap, tuple(lost)))
+            else:
+                caps = caps - {cap}
+        return caps, differed
+
+    def _lost_with(self, caps: CapSet, without: Cap | None = None) -> list[str]:
+        """The differences to the trial with everything."""
+        if not self.passes(caps, without):
+            return [self.outcomes[caps].why]
+        return self.comparisons.lost(self.task.first.observed, self.outcomes[caps].observed)
 
     def _removals(self, caps: CapSet, order: Sequence[Cap], at: int) -> list[Attempt]:
         """The next removals: the remaining members, then the others again if one has gone; and the

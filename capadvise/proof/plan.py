@@ -353,8 +353,8 @@ class _Search:
         return caps
 
     def without_doubtful(self, refused: CapSet) -> tuple[CapSet | None, list[Difference]]:
-        """The smallest set that makes no difference, and the differences of others. No set: the capabilities in
-        doubt do not explain it."""
+        """The smallest set that makes no difference, and the differences of others. No set: the
+        doubts do not explain them."""
         caps = self.attempts.recommended - self.task.proposal.in_doubt
         if not (lost := self._lost_with(caps)):
             return caps, []

@@ -425,6 +425,9 @@ def _uncertain(report: Report, failed: int) -> str | None:
     recommended = report.proposal.recommended
     if doubts := doubts_of(report):
         return f"{_named(doubts)} may be needed"
+    again = [run.second_run for run in report.recordings if run.second_run]
+    if lost := [one for run in again if not run.settled for one in run.differed]:
+        return f"run again with this set, it differed: {examples(lost[0].lost)}"
     if failed:
         return f"{failed} of {len(report.recordings)} runs failed"
     if report.showed_nothing:

@@ -163,11 +163,6 @@ class Proposal:
         )
 
     @property
-    def doubtful(self) -> bool:
-        """True if a second run could tell more."""
-        return bool(self.in_doubt or self.set_readers)
-
-    @property
     def in_doubt(self) -> CapSet:
         """The capabilities that a second run is refused: those that may be needed, and members of
         the set that may not be, unless the program drops privileges with them."""
@@ -302,7 +297,7 @@ def _settled(cap: Cap, judged: Judged, again: SecondRun | None) -> Judged:
     """Settle a doubt by a second run without the capability."""
     if again is None or not again.settles(cap):
         return judged
-    if cap in again.needed and judged.uncertain:
+    if cap in again.needed and (judged.uncertain or judged.check.granted):
         return replace(
             judged,
             effect=Effect.NEEDED,

@@ -131,18 +131,11 @@ def settle(
     task: SearchTask, refused: CapSet, run_trial: RunTrial, *, say: Say = lambda _: None
 ) -> SecondRun:
     """Run the workload with the recommended set, without the capabilities in doubt: ``refused``,
-    and others that the trial with everything did not use. If that makes a difference, find out
-    which of them made it, one by one."""
+    and others that the trial with everything did not use. If that makes a difference, find out by
+    which of them, or else by which of those that were checked and seemed incidental."""
     attempts = LikelyAttempts(task.proposal, task.everything, task.removal_order)
     search = _Search(task, attempts, run_trial, say, lambda _: None, _NOTHING_BESIDE)
-    caps, differed = search.without_doubtful(refused)
-    return SecondRun(
-        settled=caps is not None and not search.flaky,
-        refused=refused,
-        needed=(caps or frozenset()) & refused,
-        differed=tuple(differed),
-        compared=search.comparisons.compared(task.isolation),
-    )
+    return search.settle(refused)
 
 
 @dataclass
@@ -352,25 +345,36 @@ class _Search:
                     break
         return caps
 
-    def without_doubtful(self, refused: CapSet) -> tuple[CapSet | None, list[Difference]]:
-        """The smallest set that makes no difference, and the differences of others. No set: the
-        doubts do not explain them."""
-        caps = self.attempts.recommended - self.task.proposal.in_doubt
-        if not (lost := self._lost_with(caps)):
-            return caps, []
-        self._again(caps, None)
-        if not self.flaky and not (lost := self._lost_with(caps)):
-            return caps, []
-        differed, least = [Difference(None, tuple(lost))], caps
-        caps = caps | refused
-        if caps == least or self.flaky or self._lost_with(caps):
-            return None, differed
-        for cap in self.attempts.by_power(refused):
-            if lost := self._lost_with(caps - {cap}, cap):
-                differed.append(Difference(cap, tuple(lost)))
-            else:
-                caps = caps - {cap}
-        return caps, differed
+    def settle(self, refused: CapSet) -> SecondRun:
+        """Find the capabilities without which something differs."""
+        least = self.attempts.recommended - self.task.proposal.in_doubt
+        lost = self._lost_with(least)
+        if lost:
+            self._again(least, None)
+            lost = self._lost_with(least)
+        differed = [Difference(None, tuple(lost))] * bool(lost or self.flaky)
+        needed = frozenset[Cap]() if not differed else None
+        for more in (refused, refused | self._incidental()) if lost else ():
+            if more and needed is None and not self._lost_with(least | more):
+                needed, refused = more, more
+                for cap in self.attempts.by_power(more):
+                    if lost := self._lost_with(least | needed - {cap}, cap):
+                        differed.append(Difference(cap, tuple(lost)))
+                    else:
+                        needed = needed - {cap}
+        compared = self.comparisons.compared(self.task.isolation)
+        if needed is None or self.flaky:
+            return SecondRun(False, refused, differed=tuple(differed), compared=compared)
+        return SecondRun(True, refused, needed, differed=tuple(differed), compared=compared)
+
+    def _incidental(self) -> CapSet:
+        """Capabilities that were granted, and whose checks seemed to be incidental."""
+        return self.task.everything & {
+            need.cap
+            for need in self.task.proposal.needs
+            if need.verdict is Verdict.INCIDENTAL
+            and any(item.check.granted for item in need.evidence)
+        }
 
     def _lost_with(self, caps: CapSet, without: Cap | None = None) -> list[str]:
         """The differences to the trial with everything."""

@@ -61,7 +61,7 @@ def second_runs(report: Report) -> Iterator[str]:
     for run in report.recordings:
         if (again := run.second_run) is None:
             continue
-        what = f"without {set_text(again.refused)}" if again.refused else "with the set"
+        what = f"without {set_text(again.refused)}" if again.refused else "with this set"
         if not again.differed:
             compared = f" ({printable(', '.join(again.compared))})" if again.compared else ""
             yield f"Run again, isolated, {what}: nothing differed{compared}."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -69,10 +70,28 @@ def test_it_writes_only_once(run: Run, work: Path) -> None:
     assert (work / "out").read_text() == "once\n"
 
 
-def test_without_a_doubt_it_is_not_run_again(run: Run) -> None:
+START_ADDRESSES = """import os, sys
+foreign = sys.argv[1]
+states = {pid: open(f"/proc/{pid}/stat").read() for pid in os.listdir("/proc") if pid == foreign}
+raise SystemExit(states[foreign].rpartition(")")[2].split()[23] == "1")
+"""
+
+
+def test_what_seemed_incidental_is_found_by_its_difference(run: Run, foreign: int) -> None:
+    """Like ps, it reads the state of all processes; unlike ps, it cannot do without an address."""
+    argv = [sys.executable, "-c", START_ADDRESSES, str(foreign)]
+    once = run(*argv)
+    assert once.report["conclusion"]["standing"] == "recorded"
+    assert once.recommended == set()
+    result = run(*argv, options=["--twice"])
+    assert result.recommended == {"SYS_PTRACE"}, result.stderr
+
+
+def test_without_a_doubt_the_set_is_tried(run: Run) -> None:
     result = run("true", options=["--twice"])
-    assert result.report["recordings"][0]["second_run"] is None
-    assert "not run again" in result.stderr
+    again = result.report["recordings"][0]["second_run"]
+    assert (again["settled"], again["refused"], again["differed"]) == (True, [], [])
+    assert "with this set: nothing differed" in " ".join(result.stderr.split())
 
 
 def test_what_does_not_work_in_isolation_stays_in_doubt(run: Run, work: Path) -> None:

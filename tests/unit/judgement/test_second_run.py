@@ -96,6 +96,20 @@ def test_otherwise_the_doubt_stays(second: SecondRun) -> None:
     assert standing_of(judged)[0] is Standing.LIKELY
 
 
+def test_a_difference_that_nothing_explains_is_a_doubt_of_its_own() -> None:
+    judged = again(second=SecondRun(False, frozenset(), differed=(FAILS,)))
+    said = "run again with this set, it differed: exited with 1 instead of 0"
+    assert standing_of(judged) == (Standing.LIKELY, said)
+
+
+def test_what_seemed_incidental_joins_if_it_made_a_difference() -> None:
+    state = check("SYS_PTRACE", "ns_capable ptrace_may_access do_task_stat", "read")
+    assert report_of(state).proposal.in_doubt == frozenset()
+    cap = caps("SYS_PTRACE")
+    judged = again(state, second=SecondRun(True, cap, cap, differed=(FAILS,)))
+    assert judged.proposal.recommended == cap
+
+
 def test_another_run_that_was_not_repeated_keeps_its_doubt() -> None:
     settled = again(SIGNAL_0, second=SecondRun(True, caps("KILL"))).recording
     other = replace(settled, second_run=None)

@@ -12,6 +12,7 @@ from capadvise.model.caps import CapSet
 from capadvise.model.recording import SecondRun
 from capadvise.proof.plan import SearchTask, settle
 from tests.support.known_needs import EVERYTHING, ORDER, KnownWorkload, caps, needing, proposal
+from tests.support.recordings import check, report_of
 
 
 def doubting(needed: str, doubtful: str) -> Proposal:
@@ -64,6 +65,12 @@ def test_a_difference_that_the_doubts_do_not_explain_settles_nothing() -> None:
     again = settled(KnownWorkload(needing("CHOWN SYS_TIME")), doubting("CHOWN", "KILL"))
     assert not again.settled
     assert again.differed[0].lost == ("it failed",)
+
+
+def test_what_seemed_incidental_is_tried_after_what_is_in_doubt() -> None:
+    state = check("SYS_PTRACE", "ns_capable ptrace_may_access do_task_stat", "read")
+    known = report_of(state).proposal
+    assert settled(KnownWorkload(needing("SYS_PTRACE")), known).needed == caps("SYS_PTRACE")
 
 
 def test_what_was_not_used_again_is_not_settled() -> None:

@@ -393,7 +393,8 @@ class Recording:
     still_running: frozenset[str] = frozenset()
     """The names of its processes when its stop began; empty if it had ended by itself."""
     serving: bool = False
-    """It listened at a port when its stop began."""
+    """It listened at a port or a local socket, or waited for events without a time limit, when its
+    stop began."""
     own_set_readers: tuple[tuple[str, CapSet], ...] = ()
     """(program, capabilities) for programs that looked if they hold these, and did not change their
     sets; none: they read the whole sets."""

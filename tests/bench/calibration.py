@@ -134,13 +134,17 @@ def odd_answers(names: Iterable[str], jobs: int, options: Sequence[str]) -> Iter
 def workload_answers(
     oracle: str, names: Iterable[str], jobs: int, options: Sequence[str]
 ) -> Iterator[Answer]:
-    """The answers on an oracle's workloads, which it judges by its own trials."""
+    """The answers on an oracle's workloads, which it judges by its own trials: those of now, or
+    those by which it has found the minimal set (``truth/NAME.json``)."""
     wanted = set(names)
     chosen = [name for name in names_of(oracle) if not wanted or name in wanted]
     kind = Path(oracle).resolve().parent.name
     with tempfile.TemporaryDirectory() as folder:
         reports = {name: record(oracle, name, Path(folder), options) for name in chosen}
         answers = [answer_of(n, kind, report) for n, report in reports.items() if report]
+        right = [answer for answer in answers if answer.recommended == minimal(oracle, answer.name)]
+        yield from (judged(answer, (), []) for answer in right)
+        answers = [answer for answer in answers if answer not in right]
         sets = {answer.name: list(answer.recommended) for answer in answers}
         if not sets:
             return
@@ -161,6 +165,14 @@ def workload_answers(
             [cap.removeprefix("CAP_") for cap in row[key]] for key in ("missing", "excess")
         )
         yield judged(answer, missing, excess if row["sound"] else None)
+
+
+def minimal(oracle: str, name: str) -> tuple[str, ...] | None:
+    """The set that the oracle's trials have found before; None: it was never asked."""
+    path = Path(oracle).resolve().parent / "truth" / f"{name}.json"
+    if not path.exists():
+        return None
+    return tuple(cap.removeprefix("CAP_") for cap in json.loads(path.read_text())["minimal"])
 
 
 def table(answers: list[Answer]) -> Iterator[str]:

@@ -123,6 +123,8 @@ class Conclusion:
     """One clause: what could be wrong, or what failed."""
     trials: int
     runs: int
+    run_again: bool
+    """A second run settled what was in doubt, or a part of it."""
     date: str
     """``2026-11-30``: of the trials, or of the first recording."""
     next: NextStep
@@ -148,7 +150,7 @@ class Conclusion:
             text += " in a user namespace" * self.in_user_namespace
         elif self.standing in (Standing.RECORDED, Standing.LIKELY):
             runs = "once" if self.runs == 1 else f"{self.runs} times"
-            text = f"recorded {runs}, not proven"
+            text = f"recorded {runs}{' and run again' * self.run_again}, not proven"
         return f"{text}: {self.doubt}" if self.doubt else text
 
     @property
@@ -219,6 +221,7 @@ def conclude_report(
         doubt=doubt,
         trials=len(proven.trials) if proven else 0,
         runs=len(report.recordings),
+        run_again=any(run.second_run and run.second_run.settled for run in report.recordings),
         date=(proven.date if proven and proven.date else report.recording.started)[:10],
         next=_next(report, standing),
         also_passed=tuple(_also_passed(report)),
@@ -422,6 +425,9 @@ def _uncertain(report: Report, failed: int) -> str | None:
     recommended = report.proposal.recommended
     if doubts := doubts_of(report):
         return f"{_named(doubts)} may be needed"
+    again = [run.second_run for run in report.recordings if run.second_run]
+    if lost := [one for run in again if not run.settled for one in run.differed]:
+        return f"run again with this set, it differed: {examples(lost[0].lost)}"
     if failed:
         return f"{failed} of {len(report.recordings)} runs failed"
     if report.showed_nothing:

@@ -15,9 +15,17 @@ from enum import StrEnum
 from capadvise.catalog import Catalog
 from capadvise.judgement import remediation
 from capadvise.judgement.behaviour import Context
+from capadvise.judgement.differences import examples
 from capadvise.judgement.judge import UNKNOWN_SITE, Effect, Judged, implied, judge, one_question
 from capadvise.model.caps import SYS_ADMIN, Cap, CapSet
-from capadvise.model.recording import ImageFile, Namespace, Phase, Recording, Retried
+from capadvise.model.recording import (
+    ImageFile,
+    Namespace,
+    Phase,
+    Recording,
+    Retried,
+    SecondRun,
+)
 from capadvise.model.wording import counted
 
 
@@ -154,6 +162,17 @@ class Proposal:
             *(Doubt(None, f"{name} reads its own sets", _READS_SETS) for name in self.set_readers),
         )
 
+    @property
+    def in_doubt(self) -> CapSet:
+        """The capabilities that a second run is refused: those that may be needed, and members of
+        the set that may not be, unless the program drops privileges with them."""
+        outside = {doubt.cap for doubt in self.doubts if doubt.cap is not None}
+        return frozenset(outside) | {
+            need.cap
+            for need in self.needs
+            if need.cap in self.recommended and need.uncertain and not need.self_restricting
+        }
+
     def need(self, cap: Cap) -> Need:
         """The need for one capability; it is not checked if no need names it."""
         return next((need for need in self.needs if need.cap == cap), _not_checked(cap))
@@ -193,6 +212,7 @@ def decide_all(recordings: Sequence[Recording], catalog: Catalog) -> Proposal:
                 for item in recordings
                 for program, caps in item.own_set_readers
                 if not caps and item.held.permitted > chosen
+                if item.second_run is None or not item.second_run.own_sets
             )
         ),
     )
@@ -251,10 +271,11 @@ def _needs(
         if known is None or not (_is_needed(known) and known.evidence):
             known = Need(cap, Verdict.NEEDED, Proof.CALL_SITE, "")
         needs[cap] = _with_files(known, files)
-    for cap, why in unseen(recordings):
-        known = needs.get(cap) or _not_checked(cap)
-        if not _is_needed(known):
-            needs[cap] = replace(known, uncertain=why)
+    for recording in recordings:
+        for cap, why in unseen(recording):
+            known = needs.get(cap) or _not_checked(cap)
+            if not _is_needed(known):
+                needs[cap] = _settled_need(known, why, recording.second_run)
     return needs, seen
 
 
@@ -265,12 +286,39 @@ def _judged(recording: Recording, catalog: Catalog) -> Iterable[tuple[Cap, Judge
     for check in recording.checks:
         rule = catalog.sites.match(check.cap, check.place, own_mounts=context.own_mounts)
         judged.append(judge(check, rule, context))
+    again = recording.second_run
     for item in one_question(judged):
-        item = replace(item, start=recording.start)
-        check, rule = item.check, item.rule
-        yield check.cap, item
-        for cap, also in implied(check, rule, context):
-            yield cap, replace(also, start=recording.start)
+        check = item.check
+        for cap, one in ((check.cap, item), *implied(check, item.rule, context)):
+            yield cap, _settled(cap, replace(one, start=recording.start), again)
+
+
+def _settled(cap: Cap, judged: Judged, again: SecondRun | None) -> Judged:
+    """Settle a doubt by a second run without the capability."""
+    if again is None or not again.settles(cap):
+        return judged
+    if cap in again.needed and (judged.uncertain or judged.check.granted):
+        return replace(
+            judged,
+            effect=Effect.NEEDED,
+            alternatives=(),
+            uncertain=None,
+            lost=examples(again.lost(cap)),
+            likely_optional=False,
+            by_trial=True,
+        )
+    optional = judged.effect is Effect.NEEDED and again.rules_out(cap)
+    return replace(judged, effect=Effect.OPTIONAL if optional else judged.effect, uncertain=None)
+
+
+def _settled_need(known: Need, why: str, again: SecondRun | None) -> Need:
+    """The same for a capability whose checks were not observed, which is why it is in doubt."""
+    if again is None or not again.settles(known.cap):
+        return replace(known, uncertain=why)
+    if again.rules_out(known.cap):
+        return known
+    lost = examples(again.lost(known.cap))
+    return Need(known.cap, Verdict.NEEDED, Proof.TRIAL, why, lost_without=lost)
 
 
 # ------------------------------------------------------------------------------ one capability
@@ -314,6 +362,8 @@ def _doubt(effect: Effect, judged: Sequence[Judged]) -> str | None:
 
 
 def _proof(deciding: Sequence[Judged]) -> Proof:
+    if any(item.by_trial for item in deciding):
+        return Proof.TRIAL
     ways = {item.check.retried for item in deciding}
     if all(item.uncertain == UNKNOWN_SITE for item in deciding):
         return Proof.NONE
@@ -340,7 +390,13 @@ def _fixed_capsets(recordings: Sequence[Recording]) -> Iterable[Need]:
     capset fails as a whole if one of them is not permitted, and only permitted ones can become
     ambient."""
     for cap in sorted(
-        {cap for item in recordings for _, kept in item.fixed_capsets for cap in kept}
+        {
+            cap
+            for item in recordings
+            for _, kept in item.fixed_capsets
+            for cap in kept
+            if item.second_run is None or not item.second_run.rules_out(cap)
+        }
     ):
         yield Need(
             cap,
@@ -464,21 +520,20 @@ _MOST_NUMBERS = 5
 """A sentence lists the numbers of up to so many runs; it counts more."""
 
 
-def unseen(recordings: Sequence[Recording]) -> Iterable[tuple[Cap, str]]:
-    """Capabilities whose checks may have escaped the recordings, and why."""
-    if any(recording.io_uring for recording in recordings):
+def unseen(recording: Recording) -> Iterable[tuple[Cap, str]]:
+    """Capabilities whose checks may have escaped the recording, and why."""
+    if recording.io_uring:
         for name in _IO_URING:
             yield (
                 Cap.parse(name),
                 "io_uring was used: the checks of its worker threads were not observed",
             )
-    for recording in recordings:
-        for program, caps in recording.own_set_readers:
-            for cap in sorted(caps & recording.held.bounding):
-                yield cap, f"{program} looks whether it holds it, and may end if not"
-    if any(recording.lost.sys_admin for recording in recordings):
+    for program, caps in recording.own_set_readers:
+        for cap in sorted(caps & recording.held.bounding):
+            yield cap, f"{program} looks whether it holds it, and may end if not"
+    if recording.lost.sys_admin:
         yield SYS_ADMIN, "events were dropped"
-    if any(recording.lost.lookups for recording in recordings):
+    if recording.lost.lookups:
         yield _SYS_PTRACE, "events were dropped"
 
 

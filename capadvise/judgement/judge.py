@@ -45,6 +45,8 @@ class Judged:
     """Judging by one run, the program would have worked without; ``uncertain`` says why."""
     start: int = 1
     """The number of the recording's start in a lifecycle."""
+    by_trial: bool = False
+    """A second run without the capability lost something."""
 
     @property
     def about(self) -> str:

@@ -309,6 +309,46 @@ class CapableFile:
 
 
 @dataclass(frozen=True, slots=True)
+class Difference:
+    """The effects that were lost in a second run."""
+
+    cap: Cap | None
+    """The capability that it lacked; None: all that were in doubt."""
+    lost: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SecondRun:
+    """The comparison of two more runs, both isolated: one with every capability, and one without
+    those that were in doubt after the first run. If they differed, others followed."""
+
+    settled: bool
+    """It is known which of the capabilities in doubt made the difference, if there was one."""
+    refused: CapSet
+    """The capabilities in doubt that the run with every capability used again."""
+    needed: CapSet = frozenset()
+    """Those of them without which something differed."""
+    own_sets: bool = False
+    """The programs that read their own sets did so again, and that made no difference."""
+    differed: tuple[Difference, ...] = ()
+    compared: tuple[str, ...] = ()
+    """The traces that were compared: ``stdout``."""
+
+    def settles(self, cap: Cap) -> bool:
+        """True if it shows whether this capability is needed."""
+        return self.settled and cap in self.refused
+
+    def rules_out(self, cap: Cap) -> bool:
+        """True if it shows that this capability is not needed."""
+        return self.settles(cap) and cap not in self.needed
+
+    def lost(self, cap: Cap) -> tuple[str, ...]:
+        """The losses without this capability alone, or else without all."""
+        each = {one.cap: one.lost for one in self.differed}
+        return each.get(cap) or each.get(None) or ()
+
+
+@dataclass(frozen=True, slots=True)
 class Recording:
     """One run."""
 
@@ -353,7 +393,8 @@ class Recording:
     still_running: frozenset[str] = frozenset()
     """The names of its processes when its stop began; empty if it had ended by itself."""
     serving: bool = False
-    """It listened at a port when its stop began."""
+    """It listened at a port or a local socket, or waited for events without a time limit, when its
+    stop began."""
     own_set_readers: tuple[tuple[str, CapSet], ...] = ()
     """(program, capabilities) for programs that looked if they hold these, and did not change their
     sets; none: they read the whole sets."""
@@ -367,3 +408,5 @@ class Recording:
     """Its name, if a workload of a cluster was recorded."""
     program: str = ""
     """The last program that its first process executed; empty if that was not seen."""
+    second_run: SecondRun | None = None
+    """None: it was not run again."""

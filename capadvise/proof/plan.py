@@ -25,6 +25,7 @@ from capadvise.judgement.proven import (
 )
 from capadvise.model.caps import Cap, CapSet
 from capadvise.model.companion import Companion, Pairs
+from capadvise.model.recording import Difference, SecondRun
 from capadvise.model.wording import set_text
 from capadvise.proof.attempts import Attempt, LikelyAttempts
 
@@ -124,6 +125,17 @@ def prove(
         logs=search.logs,
         compared=search.comparisons.compared(task.isolation),
     )
+
+
+def settle(
+    task: SearchTask, refused: CapSet, run_trial: RunTrial, *, say: Say = lambda _: None
+) -> SecondRun:
+    """Run the workload with the recommended set, without the capabilities in doubt: ``refused``,
+    and others that the trial with everything did not use. If that makes a difference, find out by
+    which of them, or else by which of those that were checked and seemed incidental."""
+    attempts = LikelyAttempts(task.proposal, task.everything, task.removal_order)
+    search = _Search(task, attempts, run_trial, say, lambda _: None, _NOTHING_BESIDE)
+    return search.settle(refused)
 
 
 @dataclass
@@ -332,6 +344,43 @@ class _Search:
                 if self.flaky:
                     break
         return caps
+
+    def settle(self, refused: CapSet) -> SecondRun:
+        """Find the capabilities without which something differs."""
+        least = self.attempts.recommended - self.task.proposal.in_doubt
+        lost = self._lost_with(least)
+        if lost:
+            self._again(least, None)
+            lost = self._lost_with(least)
+        differed = [Difference(None, tuple(lost))] * bool(lost or self.flaky)
+        needed = frozenset[Cap]() if not differed else None
+        for more in (refused, refused | self._incidental()) if lost else ():
+            if more and needed is None and not self._lost_with(least | more):
+                needed, refused = more, more
+                for cap in self.attempts.by_power(more):
+                    if lost := self._lost_with(least | needed - {cap}, cap):
+                        differed.append(Difference(cap, tuple(lost)))
+                    else:
+                        needed = needed - {cap}
+        compared = self.comparisons.compared(self.task.isolation)
+        if needed is None or self.flaky:
+            return SecondRun(False, refused, differed=tuple(differed), compared=compared)
+        return SecondRun(True, refused, needed, differed=tuple(differed), compared=compared)
+
+    def _incidental(self) -> CapSet:
+        """Capabilities that were granted, and whose checks seemed to be incidental."""
+        return self.task.everything & {
+            need.cap
+            for need in self.task.proposal.needs
+            if need.verdict is Verdict.INCIDENTAL
+            and any(item.check.granted for item in need.evidence)
+        }
+
+    def _lost_with(self, caps: CapSet, without: Cap | None = None) -> list[str]:
+        """The differences to the trial with everything."""
+        if not self.passes(caps, without):
+            return [self.outcomes[caps].why]
+        return self.comparisons.lost(self.task.first.observed, self.outcomes[caps].observed)
 
     def _removals(self, caps: CapSet, order: Sequence[Cap], at: int) -> list[Attempt]:
         """The next removals: the remaining members, then the others again if one has gone; and the

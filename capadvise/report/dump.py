@@ -140,7 +140,7 @@ def dump_recording(
         "capable_files": as_json(recording.capable_files),
         **part(recording, "serving", "still_running", "cautions", "started_containers", "start"),
         **({} if recording.pod is None else {"pod": recording.pod}),
-        "program": recording.program,
+        **part(recording, "program", "second_run"),
         "checks": [_check(check, catalog, own_mounts) for check in recording.checks],
         "refusals": as_json(refusals(recording, catalog, mac)),
         **part(recording, "refused_calls", "audit"),

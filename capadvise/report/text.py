@@ -43,6 +43,7 @@ from capadvise.report.words import (
     limits_of_proof,
     passed_sentence,
     proof_lines,
+    second_runs,
     without,
 )
 
@@ -90,6 +91,7 @@ def proposal_text(
         yield from ("", *table(needs, conclusion.risks, columns))
     yield ""
     yield from wrapped(f"{_seen(report, conclusion.doubt)} {printable(check_said or '')}".rstrip())
+    yield from (line for text in second_runs(report) for line in wrapped(text))
     more = _all_lines if verbose else _few_lines
     for text in more(report, catalog, conclusion):
         yield from wrapped(text)

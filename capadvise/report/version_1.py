@@ -18,7 +18,7 @@ _VERDICTS = {
 _TARGET_OF_2 = ("granted",)
 _PROOF_OF_2 = ("date", "compared")
 _LOST_OF_2 = ("gaps",)
-_RECORDING_OF_2 = ("own_set_readers", "serving", "proc_seekers", "capable_files")
+_RECORDING_OF_2 = ("own_set_readers", "serving", "proc_seekers", "capable_files", "second_run")
 
 
 def upgraded(raw: Mapping[str, Any]) -> dict[str, Any]:

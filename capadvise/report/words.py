@@ -56,6 +56,25 @@ def doubts(proposal: Proposal, among: CapSet | None = None) -> Iterator[str]:
         yield f"{', '.join(caps)}{call}: {printable(why)}"
 
 
+def second_runs(report: Report) -> Iterator[str]:
+    """The results of second runs, a sentence each."""
+    for run in report.recordings:
+        if (again := run.second_run) is None:
+            continue
+        what = f"without {set_text(again.refused)}" if again.refused else "with this set"
+        if not again.differed:
+            compared = f" ({printable(', '.join(again.compared))})" if again.compared else ""
+            yield f"Run again, isolated, {what}: nothing differed{compared}."
+        elif not again.settled:
+            lost = printable(examples(again.differed[0].lost))
+            yield f"Run again, isolated, {what}: {lost}, which the doubts do not explain."
+        else:
+            others = again.refused - again.needed
+            but = f", and nothing without {set_text(others)}" if others else ""
+            needed = set_text(again.needed)
+            yield f"Run again, isolated: something differed without {needed}{but}."
+
+
 def passed_text(one: PassedSet) -> str:
     """A set that passed a trial, and what stood beside it."""
     caps = set_text(one.caps) if one.caps else "no capability,"

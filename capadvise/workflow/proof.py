@@ -13,6 +13,7 @@ from capadvise.judgement.decide import Proposal, decide_all
 from capadvise.judgement.flags import written_by
 from capadvise.judgement.proven import (
     ENDED_EARLY,
+    Interrupted,
     Proven,
     Trial,
     TrialOutcome,
@@ -27,7 +28,7 @@ from capadvise.model.companion import KNOWN, Companion, Pairs, is_plain
 from capadvise.model.recording import Recording
 from capadvise.model.workload import ONE_START, TWO_RUNS, only_greets, only_listens, only_refuses
 from capadvise.proof.attempts import Attempt, LikelyAttempts
-from capadvise.proof.plan import Beside, SearchTask, fewest, prove
+from capadvise.proof.plan import Beside, SearchTask, fewest, prove, settle
 from capadvise.proof.trials import choices, groups, runner
 from capadvise.proof.trials.runner import Part, SoFar
 from capadvise.proof.trials.stop import Stop
@@ -65,15 +66,17 @@ def prove_job(
     workers: int = 1,
     *,
     so_far: Callable[[Report], object] = lambda _: None,
+    twice: bool = False,
 ) -> Report:
     """Run the trials of one workload, ``workers`` of them side by side; return the report with the
-    result. ``so_far`` gets the report so far after each trial.
+    result. ``so_far`` gets the report so far after each trial. ``twice``: only those that settle
+    the doubts of its recording.
 
     Raises BrokenTrial if no trial could be made.
     """
     proof = _Proof(candidate, stop, listener, workers, so_far)
     with proof.trials:
-        return proof.report()
+        return proof.run_again() if twice else proof.report()
 
 
 class _Proof:
@@ -170,6 +173,41 @@ class _Proof:
             leaves_nothing=stop is not None and stop.leaves_nothing,
         )
         return replace(report, proposal=conclude(report.proposal, proven), proven=proven)
+
+    def run_again(self) -> Report:
+        """Settle the doubts of the recording: run the command without what is in doubt, beside a
+        run with everything, which shows what is to be compared."""
+        report = self._candidate.known
+        assert report is not None
+        doubtful, everything = report.proposal.in_doubt, runner.everything(self._job)
+        less = (report.proposal.recommended - doubtful) & everything
+        self.trials.ahead([Attempt(less)])
+        reference = first_trial(
+            self._job, self._stop, self._listener.starting, sharing=self._listener.sharing
+        )
+        outcome = reference.outcome
+        if not outcome.passed:
+            self._listener.hopeless(outcome.why, reference.evidence.output)
+            raise runner.BrokenTrial("isolated, it fails even with every capability")
+        if reference.job.shared != self._job.shared:  # the other run lacked these
+            self.trials.ahead(())
+        self._job = reference.job
+        seen = decide_all(reference.evidence.recordings, default())
+        task = SearchTask(
+            *(report.proposal, everything, outcome, self._job.isolation),
+            default().removal_order,
+        )
+        refused = doubtful & everything & (seen.in_doubt | seen.recommended)
+        try:
+            again = settle(task, refused, self.trials, say=self._listener.ended)
+        except Interrupted as error:
+            raise (
+                runner.BrokenTrial(self.trials.broken) if self.trials.broken else error
+            ) from None
+        readers = {*report.proposal.set_readers} <= {*seen.set_readers}
+        again = replace(again, own_sets=again.settled and readers)
+        recordings = (replace(report.recording, second_run=again), *report.recordings[1:])
+        return replace(report, recordings=recordings, proposal=decide_all(recordings, default()))
 
     def _search(self, report: Report, reference: Reference) -> Proven:
         made: list[Trial] = []

@@ -86,11 +86,13 @@ def prove_report(
     path: Path | None,
     before: Mapping[str, str] | None = None,
     stages: Stages | None = None,
+    *,
+    twice: bool = False,
 ) -> tuple[Report, bool]:
     """Prove a report that was just recorded and saved. Returns the report, and True if Ctrl-C ended
     the trials; it keeps the best set. If trials are not possible, it prints why, and the report is
     the same as before. ``before``: the data that was kept before the recording; ``stages``: the
-    places for trials, if they have been prepared."""
+    places for trials, if they have been prepared. ``twice``: only settle its doubts."""
     name, stop = report.target.name, Stop(stages)
     try:
         with stop:
@@ -99,12 +101,13 @@ def prove_report(
                 *(Candidate(name, job_of(report, before=before), report), stop),
                 *(_on_stderr(name), os.cpu_count() or 1),
                 so_far=partial(keep_so_far, path),
+                twice=twice,
             )
             report = until_interrupted([call], stop, 1)[0].result()
     except Interrupted:
         notice("interrupted before the first trial ended")
     except CapadviseError as error:
-        failure("not proven", error)
+        failure("its doubts are not settled" if twice else "not proven", error)
     return report, stop.asked
 
 

@@ -42,6 +42,8 @@ class Wishes:
 
     output: str | None = None
     prove: bool = False
+    twice: bool = False
+    """Run a command that ends by itself once more if something is in doubt."""
     harden: bool = False
     """Try options of systemd for a unit, too."""
     replace: bool = False
@@ -49,6 +51,11 @@ class Wishes:
     quiet: bool = False
     screens: ShowLive | None = None
     """Shows the recording, if there is a terminal for it."""
+
+    @property
+    def trials(self) -> bool:
+        """Trials may follow."""
+        return self.prove or self.twice
 
     @property
     def on_screen(self) -> ShowLive | None:
@@ -97,12 +104,13 @@ def record_command(command: Command, wishes: Wishes) -> Over:
         if show_live:
             return _command_on_screen(command, wishes, before, show_live)
         meanwhile = partial(preload, shown=not wishes.quiet)
-        command = replace(command, settings_count=wishes.prove)
+        command = replace(command, settings_count=wishes.trials)
         seen = observe(command, meanwhile=meanwhile, table=table)
         over = over_of(seen, wishes)
         if before is None:
             return over
-        return proven_over(over, before | {"changed": "\n".join(seen.changed)})
+        before |= {"changed": "\n".join(seen.changed)}
+        return proven_over(over, before, twice=not wishes.prove)
 
 
 @contextmanager
@@ -110,7 +118,7 @@ def _kept(
     wishes: Wishes, keep: Callable[[Path], dict[str, str]]
 ) -> Iterator[dict[str, str] | None]:
     """Keep data as it is now, so that trials begin with it; None if there will be no trials."""
-    if not wishes.prove:
+    if not wishes.trials:
         yield None
         return
     from capadvise.kernel import own_streams
@@ -172,10 +180,16 @@ def over_of(
     return Over(report, path, observation.check_passed, observation.check_said)
 
 
-def proven_over(over: Over, before: dict[str, str] | None, stages: Stages | None = None) -> Over:
+def proven_over(
+    over: Over,
+    before: dict[str, str] | None,
+    stages: Stages | None = None,
+    *,
+    twice: bool = False,
+) -> Over:
     from capadvise.workflow.prove import prove_report
 
-    report, interrupted = prove_report(over.report, over.path, before, stages)
+    report, interrupted = prove_report(over.report, over.path, before, stages, twice=twice)
     path = over.path and keep(over.path, report)
     return replace(over, report=report, path=path, interrupted=interrupted)
 

@@ -1,9 +1,9 @@
 """How far can the word of one run be trusted? Its standings next to what trials say.
 
-Usage: calibration.py [-j N] [--only NAMES] [--json FILE] [ORACLE …]
+Usage: calibration.py [-j N] [--twice] [--only NAMES] [--json FILE] [ORACLE …]
 As root. Each odd program (tests/support/odd_programs.py), and with ORACLE (workloads/oracle.py)
-each workload beside it, is recorded once with everything allowed. Then trials, in which capadvise
-has no part, judge the recommended set:
+each workload beside it, is recorded once with everything allowed; with --twice, doubts are settled
+by a second run. Then trials, in which capadvise has no part, judge the recommended set:
 
   right    it passes, and fails without any one member
   excess   it passes, and some member is not needed
@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -82,11 +82,11 @@ def judged(answer: Answer, missing: Iterable[str], excess: list[str] | None) -> 
     return Answer(**asdict(answer) | {"verdict": verdict, "fault": fault.get(verdict, "")})
 
 
-def recorded(program: OddProgram) -> Answer | None:
+def recorded(program: OddProgram, options: Sequence[str]) -> Answer | None:
     """One run of an odd program under capadvise."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "report.json"
-        tool = [str(CAPADVISE), "run", "-q", "--no-tui", "-o", str(path)]
+        tool = [str(CAPADVISE), "run", "-q", "--no-tui", *options, "-o", str(path)]
         if program.stop_after is not None:
             tool += ["--for", str(program.stop_after)]
         output = run(program, [*tool, "--"], tool=True).output
@@ -96,10 +96,12 @@ def recorded(program: OddProgram) -> Answer | None:
     return None
 
 
-def judge_odd(known: Known, program: OddProgram) -> tuple[Answer | None, JudgedSet | None]:
+def judge_odd(
+    known: Known, options: Sequence[str], program: OddProgram
+) -> tuple[Answer | None, JudgedSet | None]:
     """The answer, and the set that had to be tried for it."""
     try:
-        answer = recorded(program)
+        answer = recorded(program, options)
         if answer is None:
             return None, None
         minimal, caps, tried = known.minimal[program.name], list(answer.recommended), None
@@ -117,26 +119,32 @@ def judge_odd(known: Known, program: OddProgram) -> tuple[Answer | None, JudgedS
         return None, None
 
 
-def odd_answers(names: Iterable[str], jobs: int) -> Iterator[Answer]:
+def odd_answers(names: Iterable[str], jobs: int, options: Sequence[str]) -> Iterator[Answer]:
     """The answers on the odd programs whose sets are known."""
     known = Known.load()
     programs = [program for program in by_name(names) if program.name in known.minimal]
     with ProcessPoolExecutor(jobs) as pool:
-        for answer, tried in pool.map(partial(judge_odd, known), programs):
+        for answer, tried in pool.map(partial(judge_odd, known, options), programs):
             if tried is not None:
                 Known.add(Known({}, {tried.name: {" ".join(tried.caps): tried.excess}}))
             if answer is not None:
                 yield answer
 
 
-def workload_answers(oracle: str, names: Iterable[str], jobs: int) -> Iterator[Answer]:
-    """The answers on an oracle's workloads, which it judges by its own trials."""
+def workload_answers(
+    oracle: str, names: Iterable[str], jobs: int, options: Sequence[str]
+) -> Iterator[Answer]:
+    """The answers on an oracle's workloads, which it judges by its own trials: those of now, or
+    those by which it has found the minimal set (``truth/NAME.json``)."""
     wanted = set(names)
     chosen = [name for name in names_of(oracle) if not wanted or name in wanted]
     kind = Path(oracle).resolve().parent.name
     with tempfile.TemporaryDirectory() as folder:
-        reports = {name: record(oracle, name, Path(folder)) for name in chosen}
+        reports = {name: record(oracle, name, Path(folder), options) for name in chosen}
         answers = [answer_of(n, kind, report) for n, report in reports.items() if report]
+        right = [answer for answer in answers if answer.recommended == minimal(oracle, answer.name)]
+        yield from (judged(answer, (), []) for answer in right)
+        answers = [answer for answer in answers if answer not in right]
         sets = {answer.name: list(answer.recommended) for answer in answers}
         if not sets:
             return
@@ -157,6 +165,14 @@ def workload_answers(oracle: str, names: Iterable[str], jobs: int) -> Iterator[A
             [cap.removeprefix("CAP_") for cap in row[key]] for key in ("missing", "excess")
         )
         yield judged(answer, missing, excess if row["sound"] else None)
+
+
+def minimal(oracle: str, name: str) -> tuple[str, ...] | None:
+    """The set that the oracle's trials have found before; None: it was never asked."""
+    path = Path(oracle).resolve().parent / "truth" / f"{name}.json"
+    if not path.exists():
+        return None
+    return tuple(cap.removeprefix("CAP_") for cap in json.loads(path.read_text())["minimal"])
 
 
 def table(answers: list[Answer]) -> Iterator[str]:
@@ -186,13 +202,15 @@ def main() -> int:
     )
     parser.add_argument("-j", "--jobs", type=int, default=2)
     parser.add_argument("--only", nargs="+", default=(), metavar="NAME")
+    parser.add_argument("--twice", action="store_true", help="settle doubts by a second run")
     parser.add_argument("--no-odd", action="store_true", help="leave out the odd programs")
     parser.add_argument("--json", type=Path, help="write the answers into this file, too")
     parser.add_argument("oracles", nargs="*", metavar="ORACLE")
     args = parser.parse_args()
-    answers = [] if args.no_odd else list(odd_answers(args.only, args.jobs))
+    options = ["--twice"] * args.twice
+    answers = [] if args.no_odd else list(odd_answers(args.only, args.jobs, options))
     for oracle in args.oracles:
-        answers += workload_answers(oracle, args.only, args.jobs)
+        answers += workload_answers(oracle, args.only, args.jobs, options)
     if args.json:
         args.json.write_text(json.dumps([asdict(answer) for answer in answers], indent=1))
     for kind in sorted({answer.kind for answer in answers}):

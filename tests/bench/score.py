@@ -19,6 +19,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +35,12 @@ ALONE = ["env", "CAPADVISE_OBSERVER=retry"] * ("--alone" in sys.argv)
 CAPADVISE = Path(sys.executable).with_name("capadvise")
 
 
-def record(oracle: str, name: str, folder: Path) -> dict[str, Any] | None:
+def record(
+    oracle: str, name: str, folder: Path, options: Sequence[str] = RETRY
+) -> dict[str, Any] | None:
     """The report on one workload; None when capadvise gave none."""
     report = folder / f"{name}.json"
-    tool = [*ALONE, str(CAPADVISE), "run", "-q", *RETRY, "-o", str(report)]
+    tool = [*ALONE, str(CAPADVISE), "run", "-q", *options, "-o", str(report)]
     done = subprocess.run(
         [sys.executable, oracle, "wrap", "-o", "/dev/null", name, "--", *tool, "--"],
         capture_output=True,

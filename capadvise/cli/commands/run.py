@@ -46,10 +46,11 @@ def command(args: argparse.Namespace) -> int:
     wishes = Wishes(
         args.output,
         prove=args.prove or args.harden,
+        twice=args.twice,
         harden=args.harden,
         replace=args.replace,
         quiet=args.quiet,
-        screens=None if args.no_tui or args.quiet or args.json else show_live,
+        screens=None if args.no_tui or args.quiet or args.json or args.twice else show_live,
     )
     show = partial(show_proposal, quiet=args.quiet, verbose=args.verbose)
     if order is not None:
@@ -87,6 +88,7 @@ def _refuse_for_units(args: argparse.Namespace) -> None:
         (args.user, "--user"),
         (args.retry, "--retry"),
         (args.replace, "--replace"),
+        (args.twice, "--twice"),
     ):
         if given:
             raise BadInput(f"{option} is not for units", hint="its manager starts it, as it says")
@@ -117,6 +119,8 @@ def _refuse_what_does_not_fit(args: argparse.Namespace, invocation: Invocation |
             hint=f"{invocation.engine} run --user USER …, or for the podman of that user: "
             f"capadvise run -- sudo -u {args.user} podman run …",
         )
+    if args.twice:
+        raise BadInput("--twice is for commands", hint="--prove tries containers again")
     if args.retry:
         raise BadInput("--retry is for commands: a container's processes are the engine's")
 
@@ -127,7 +131,7 @@ def _target(argv: tuple[str, ...], args: argparse.Namespace) -> Command:
         user=args.user,
         stdout_to_stderr=bool(args.json),
         retry=args.retry,
-        linger=ANOTHER_FOLLOWS if args.prove else 0.0,
+        linger=ANOTHER_FOLLOWS if args.prove or args.twice else 0.0,
     )
 
 

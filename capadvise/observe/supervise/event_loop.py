@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from capadvise.kernel import procfs
 from capadvise.kernel.own_streams import replace_dead_streams
-from capadvise.kernel.serving import listening_anywhere
+from capadvise.kernel.serving import listening_anywhere, waits_for_work
 from capadvise.model.caps import Credentials
 from capadvise.model.health import Health
 from capadvise.model.recording import Held, Host, Recording, Tally
@@ -283,7 +283,7 @@ class EventLoop:
             scope = self.sources.tracker.scope_of(pid)
             alive.setdefault(scope, []).append(pid)
             self._running.add((scope, procfs.comm(pid)))
-        self._serving |= {scope for scope, pids in alive.items() if listening_anywhere(pids)}
+        self._serving |= {scope for scope, pids in alive.items() if waits_for_work(pids)}
         self.subject.note_ending()
 
     def _forget_ending(self) -> None:

@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 from capadvise.catalog import values
 from capadvise.model import strict
 from capadvise.model.caps import Cap, CapSet
 from capadvise.model.errors import BadInput
 
+_T = TypeVar("_T")
 RUNTIMES = ("docker", "podman", "containerd", "cri-o")
 FILES = (*RUNTIMES, "pod-security")
 ENGINES = ("docker", "podman")
@@ -34,6 +35,7 @@ class Runtime:
 class PodSecurity:
     """The capabilities that a pod may add, by level of the Kubernetes Pod Security Standards."""
 
+    name: str
     baseline_addable: CapSet
     restricted_addable: CapSet
     notes: tuple[str, ...]
@@ -68,34 +70,20 @@ def baselines_of(folder: Path, raw: Mapping[str, Any]) -> Baselines:
 
 def runtime_of(path: Path, raw: Any) -> Runtime:
     """Check one runtime's file; its name must be that of the file."""
-    strict.keys(path, raw, required=("name", "grants", "notes", "source"))
-    _name(path, raw)
-    return Runtime(
-        name=raw["name"],
-        grants=frozenset(values.caps(path, raw, "grants")),
-        notes=values.texts(path, raw, "notes"),
-        source=values.text(path, raw, "source"),
-    )
+    return _named(path, values.record(Runtime, path, raw), raw)
 
 
 def pod_security_of(path: Path, raw: Any) -> PodSecurity:
     """Check ``pod-security.yaml``."""
-    sets = ("baseline_addable", "restricted_addable")
-    strict.keys(path, raw, required=("name", *sets, "notes", "source"))
-    _name(path, raw)
-    return PodSecurity(
-        baseline_addable=frozenset(values.caps(path, raw, "baseline_addable")),
-        restricted_addable=frozenset(values.caps(path, raw, "restricted_addable")),
-        notes=values.texts(path, raw, "notes"),
-        source=values.text(path, raw, "source"),
-    )
+    return _named(path, values.record(PodSecurity, path, raw), raw)
 
 
-def _name(path: Path, raw: dict[str, object]) -> None:
+def _named(path: Path, facts: _T, raw: Any) -> _T:
     if raw["name"] != path.stem:
         raise BadInput(
             f"{strict.place(path, raw, 'name')}: name {raw['name']!r} is not that of the file"
         )
+    return facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,21 +108,16 @@ def profiles_of(path: Path, raw: Any) -> Mapping[str, Profile]:
 
 
 def _profile(path: Path, raw: Any) -> Profile:
-    strict.keys(path, raw, required=("opens", "never", "notes", "source"))
-    opens = raw["opens"]
+    return values.record(Profile, path, raw, own={"opens": _opens})
+
+
+def _opens(path: Path, raw: Any, key: str) -> Mapping[Cap, tuple[str, ...]]:
+    opens = raw[key]
     if not isinstance(opens, Mapping):
         raise BadInput(
-            f"{strict.place(path, raw, 'opens')}: 'opens' must map capabilities to system calls"
+            f"{strict.place(path, raw, key)}: {key!r} must map capabilities to system calls"
         )
-    return Profile(
-        opens=MappingProxyType(
-            {
-                values.cap(path, opens, name): values.texts(path, opens, name)
-                for name in opens
-                if name != strict.LINE
-            }
-        ),
-        never=values.texts(path, raw, "never"),
-        notes=values.texts(path, raw, "notes"),
-        source=values.text(path, raw, "source"),
+    names = [name for name in opens if name != strict.LINE]
+    return MappingProxyType(
+        {values.cap(path, opens, name): values.texts(path, opens, name) for name in names}
     )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -71,10 +72,19 @@ class Use:
 
 
 @dataclass(frozen=True, slots=True)
+class Example:
+    """A command that needs the capability, and one that does the same without it."""
+
+    needs: str
+    without: str
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """The content of one file. ``catalog/README.md`` explains the fields."""
 
     cap: Cap
+    number: int
     since: str
     summary: str
     allows: tuple[str, ...]
@@ -85,21 +95,12 @@ class Entry:
     user_namespace: str
     risk: Risk
     risk_reason: str
-    risk_conditions: tuple[Condition, ...]
     attack: tuple[Attack, ...]
     remediation: tuple[Remediation, ...]
-    example_needs: str
-    example_without: str
+    example: Example
     references: tuple[str, ...]
-    uses: tuple[Use, ...]
-
-
-_TEXTS = ("since", "summary", "user_namespace", "risk_reason")
-_LISTS = ("allows", "syscalls", "errno", "silent", "references")
-_OTHERS = ("name", "number", "alternatives", "risk", "attack", "remediation", "example")
-_OPTIONAL = ("risk_conditions", "uses")
-_OF_USE = ("name", "what", "functions", "narrower", "remediation", "gains", "namespace")
-_ALSO_OF_USE = ("edits", "covers", "opens")
+    risk_conditions: tuple[Condition, ...] = ()
+    uses: tuple[Use, ...] = ()
 
 
 def file_name(cap: Cap) -> str:
@@ -118,78 +119,29 @@ def raw_entry(folder: Path, cap: Cap) -> Any:
 
 def entry_of(path: Path, raw: Any) -> Entry:
     """Check the content of one capability's file."""
-    strict.keys(path, raw, required=(*_TEXTS, *_LISTS, *_OTHERS), optional=_OPTIONAL)
-    cap = values.cap(path, raw, raw["name"])
-    if cap != raw["number"] or path.name != file_name(cap):
+    entry = values.record(Entry, path, raw, own=_OF_ENTRY, keys={"cap": "name"})
+    if entry.cap != entry.number or path.name != file_name(entry.cap):
         raise BadInput(f"{path}: name {raw['name']}, number {raw['number']} and file do not agree")
-    strict.keys(path, raw["example"], required=("needs", "without"))
-    facts: dict[str, Any] = {key: values.text(path, raw, key) for key in _TEXTS}
-    facts |= {key: values.texts(path, raw, key) for key in _LISTS}
-    return Entry(
-        cap=cap,
-        alternatives=tuple(
-            (values.caps(path, item, "caps"), values.text(path, item, "for"))
-            for item in _items(path, raw, "alternatives", ("caps", "for"))
-        ),
-        risk=_risk(path, raw),
-        risk_conditions=tuple(
-            Condition(
-                values.text(path, item, "when"),
-                _risk(path, item),
-                values.text(path, item, "reason"),
-                parse_where(path, item),
-            )
-            for item in _items(path, raw, "risk_conditions", ("when", "risk", "reason", "where"))
-        ),
-        attack=tuple(
-            Attack(
-                values.text(path, item, "what"),
-                values.text(path, item, "reference"),
-                parse_where(path, item),
-            )
-            for item in _items(path, raw, "attack", ("what", "reference"), ("where",))
-        ),
-        remediation=tuple(_remediations(path, raw)),
-        example_needs=values.text(path, raw["example"], "needs"),
-        example_without=values.text(path, raw["example"], "without"),
-        uses=tuple(_use(path, item) for item in _items(path, raw, "uses", _OF_USE, _ALSO_OF_USE)),
-        **facts,
-    )
+    return entry
 
 
-def _use(path: Path, raw: Any) -> Use:
-    namespace = values.text(path, raw, "namespace")
+def _initial_only(path: Path, raw: Any, key: str) -> bool:
+    namespace = values.text(path, raw, key)
     if namespace not in ("owner", "initial"):
-        at = strict.place(path, raw, "namespace")
+        at = strict.place(path, raw, key)
         raise BadInput(f"{at}: namespace {namespace!r} is neither owner nor initial")
-    return Use(
-        values.text(path, raw, "name"),
-        values.text(path, raw, "what"),
-        values.texts(path, raw, "functions"),
-        values.caps(path, raw, "narrower"),
-        _with_harm(path, raw, "remediation"),
-        values.text(path, raw, "gains"),
-        namespace == "initial",
-        _parse_edits(path, raw),
-        values.texts(path, raw, "covers") if "covers" in raw else (),
-    )
+    return namespace == "initial"
 
 
-def _items(
-    path: Path, raw: Any, key: str, required: tuple[str, ...], optional: tuple[str, ...] = ()
-) -> list[Any]:
-    value = raw.get(key, [])
-    if not isinstance(value, list):
-        raise BadInput(f"{strict.place(path, raw, key)}: {key!r} must be a list")
-    for item in value:
-        strict.keys(path, item, required=required, optional=optional)
-    return value
+def _alternative(path: Path, raw: Any) -> tuple[tuple[Cap, ...], str]:
+    strict.keys(path, raw, required=("caps", "for"))
+    return values.caps(path, raw, "caps"), values.text(path, raw, "for")
 
 
-def _risk(path: Path, raw: Any) -> Risk:
-    value = raw.get("risk")
+def _risk(path: Path, raw: Any, key: str) -> Risk:
+    value = raw[key]
     if value not in {str(risk) for risk in Risk}:
-        at = strict.place(path, raw, "risk")
+        at = strict.place(path, raw, key)
         raise BadInput(f"{at}: risk {value!r} is none of {', '.join(map(str, Risk))}")
     return Risk[str(value).upper()]
 
@@ -249,21 +201,22 @@ class Remediation:
 
     need: str
     do: str
-    sites: tuple[str, ...] | None
+    sites: tuple[str, ...] | None = None
     """The site rules (globs over their ids) of the uses that this answers: None is every use, and
     an empty list is advice for something that was not seen."""
     edits: Edits = ()
 
 
-def _remediations(path: Path, raw: Any) -> Iterator[Remediation]:
-    """The list ``remediation``. An advice with ``opens`` is never the first."""
-    for number, item in enumerate(
-        _items(path, raw, "remediation", ("need", "do"), ("sites", "edits", "opens"))
-    ):
-        if "opens" in item and number == 0:
-            at = strict.place(path, item, "opens")
-            raise BadInput(f"{at}: the first remediation must not open anything")
-        yield _parse_remediation(path, item)
+def _remediations(path: Path, raw: Any, key: str) -> tuple[Remediation, ...]:
+    """An advice with ``opens`` is never the first."""
+    own = {"do": _with_harm, "sites": values.texts, "edits": _parse_edits}
+    remediations: tuple[Remediation, ...] = _list_of(Remediation, own, beside=("opens",))(
+        path, raw, key
+    )
+    if remediations and "opens" in raw[key][0]:
+        at = strict.place(path, raw[key][0], "opens")
+        raise BadInput(f"{at}: the first remediation must not open anything")
+    return remediations
 
 
 def _with_harm(path: Path, raw: Any, key: str) -> str:
@@ -272,22 +225,29 @@ def _with_harm(path: Path, raw: Any, key: str) -> str:
     return f"{values.text(path, raw, key)}{opens}"
 
 
-def _parse_remediation(path: Path, raw: Any) -> Remediation:
-    """One entry of the list ``remediation``."""
-    return Remediation(
-        values.text(path, raw, "need"),
-        _with_harm(path, raw, "do"),
-        values.texts(path, raw, "sites") if "sites" in raw else None,
-        _parse_edits(path, raw),
-    )
-
-
-def _parse_edits(path: Path, raw: Any) -> Edits:
-    """The mapping ``edits``, sorted by place; empty if it is missing."""
-    edits = raw.get("edits", {})
+def _parse_edits(path: Path, raw: Any, key: str) -> Edits:
+    """The mapping ``edits``, sorted by place."""
+    edits = raw[key]
     keys = [place.key for place in EditPlace]
     strict.keys(path, edits, required=(), optional=keys)
     for key in edits:
         if key != strict.LINE and not (isinstance(edits[key], str) and edits[key].strip()):
             raise BadInput(f"{strict.place(path, edits, key)}: {key!r} must be a text")
     return tuple((place, edits[place.key].strip("\n")) for place in EditPlace if place.key in edits)
+
+
+def _list_of(kind: Callable[..., Any], own: Mapping[str, values.Read], **more: Any) -> values.Read:
+    read = partial(values.record, kind, own=own, **more)
+    return lambda path, raw, key: values.items(path, raw, key, read)
+
+
+_OF_USE = {"remediation": _with_harm, "initial_only": _initial_only, "edits": _parse_edits}
+_OF_ENTRY: Mapping[str, values.Read] = {
+    "alternatives": lambda path, raw, key: values.items(path, raw, key, _alternative),
+    "risk": _risk,
+    "risk_conditions": _list_of(Condition, {"risk": _risk, "where": parse_where}),
+    "attack": _list_of(Attack, {"where": parse_where}),
+    "remediation": _remediations,
+    "uses": _list_of(Use, _OF_USE, keys={"initial_only": "namespace"}, beside=("opens",)),
+}
+"""How the fields of an entry are read whose types do not say it."""

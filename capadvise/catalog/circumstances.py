@@ -61,11 +61,9 @@ def agrees(circumstance: Circumstance, wanted: bool, known: Known) -> bool | Non
     return None if is_so is None else is_so is wanted
 
 
-def parse_where(path: Path, raw: Any) -> Where:
-    """Read ``[host-network, not host-user]`` under the key ``where``; empty if it is missing."""
-    if "where" not in raw:
-        return ()
-    return tuple(_one(path, raw, item) for item in values.texts(path, raw, "where"))
+def parse_where(path: Path, raw: Any, key: str) -> Where:
+    """Read ``[host-network, not host-user]`` under the key ``where``."""
+    return tuple(_one(path, raw, item) for item in values.texts(path, raw, key))
 
 
 def _one(path: Path, raw: Any, text: str) -> tuple[Circumstance, bool]:

@@ -31,14 +31,5 @@ class ExposureFact:
 def exposures_of(path: Path, raw: Any) -> Mapping[str, ExposureFact]:
     """Check the file and return its facts by kind; ``path`` is for messages. Raises BadInput with
     file and line."""
-    facts = {}
-    for kind in raw.keys() - {strict.LINE}:
-        strict.keys(
-            path,
-            raw[kind],
-            required=("rule", "severity", "says", "why", "remedy"),
-            optional=("control", "since"),
-        )
-        keys = raw[kind].keys() - {strict.LINE}
-        facts[kind] = ExposureFact(**{key: values.text(path, raw[kind], key) for key in keys})
-    return facts
+    kinds = raw.keys() - {strict.LINE}
+    return {kind: values.record(ExposureFact, path, raw[kind]) for kind in kinds}

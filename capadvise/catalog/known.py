@@ -6,8 +6,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -62,10 +62,21 @@ class Published:
     """The publisher and the place: ``memcached.service of Debian``."""
     caps: CapSet
     source: str
-    difference: str
+    difference: str = ""
     """The reason for a difference to the variant's set; empty if they are equal."""
     variant: str = ""
     """The variant to compare with; empty: the nearest one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """The circumstances of a proof."""
+
+    capadvise: str
+    """The version."""
+    kernel: str
+    system: str
+    date: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +95,10 @@ class KnownProgram:
     """The same, of images that start it as another user."""
     units: tuple[str, ...]
     """Names of its systemd units, without their ending."""
-    commands: tuple[str, ...]
-    """Names of its executables."""
-    capadvise: str
-    kernel: str
-    system: str
-    date: str
+    made: Made
     variants: tuple[Variant, ...]
+    commands: tuple[str, ...] = ()
+    """Names of its executables."""
     published: tuple[Published, ...] = ()
 
     def beside(self, one: Published) -> Variant:
@@ -164,82 +172,22 @@ class Known:
         return self.program(name) if name else None
 
 
-_PROGRAM = (
-    *("name", "what", "package", "version", "images", "images_of_users", "units"),
-    *("made", "variants"),
-)
-_MADE = ("capadvise", "kernel", "system", "date")
-_VARIANT = (
-    *("name", "workload", "command", "check", "recommended", "minimal", "trials"),
-    *("no_new_privileges", "user_namespace", "needs"),
-)
-
-
 def parse_program(path: Path, text: str) -> KnownProgram:
     """The text of one file; ``path`` is for messages. Raises BadInput with file and line."""
     raw = strict.load(path, text)
-    strict.keys(path, raw, required=_PROGRAM, optional=("commands", "upstream"))
-    if raw["name"] != path.stem:
+    own = {"variants": _variants, "published": _published}
+    program = values.record(KnownProgram, path, raw, own=own, keys={"published": "upstream"})
+    if program.name != path.stem:
         raise BadInput(f"{strict.place(path, raw, 'name')}: the name must be that of the file")
-    made, variants = raw["made"], raw["variants"]
-    strict.keys(path, made, required=_MADE)
-    if not isinstance(variants, list) or not variants:
+    if not program.variants:
         raise BadInput(f"{strict.place(path, raw, 'variants')}: 'variants' must be a list")
-    return KnownProgram(
-        name=values.text(path, raw, "name"),
-        what=values.text(path, raw, "what"),
-        package=values.text(path, raw, "package"),
-        version=values.text(path, raw, "version"),
-        images=values.texts(path, raw, "images"),
-        images_of_users=values.texts(path, raw, "images_of_users"),
-        units=values.texts(path, raw, "units"),
-        commands=values.texts(path, raw, "commands") if "commands" in raw else (),
-        **{key: values.text(path, made, key) for key in _MADE},
-        variants=tuple(_variant(path, each) for each in variants),
-        published=tuple(_published(path, raw.get("upstream", ()))),
-    )
+    return program
 
 
-_OF_PUBLISHED = ("difference", "variant")
+def _variants(path: Path, raw: Any, key: str) -> tuple[Variant, ...]:
+    scripts = {"command": values.script, "check": values.script}
+    return values.items(path, raw, key, partial(values.record, Variant, own=scripts))
 
 
-def _published(path: Path, raw: Any) -> Iterator[Published]:
-    for each in raw:
-        strict.keys(path, each, required=("what", "set", "source"), optional=_OF_PUBLISHED)
-        yield Published(
-            values.text(path, each, "what"),
-            frozenset(values.caps(path, each, "set")),
-            values.text(path, each, "source"),
-            *(values.text(path, each, key) if key in each else "" for key in _OF_PUBLISHED),
-        )
-
-
-def _variant(path: Path, raw: Any) -> Variant:
-    strict.keys(path, raw, required=_VARIANT, optional=("user",))
-    trials, set_id = raw["trials"], raw["no_new_privileges"]
-    if not isinstance(trials, int) or not isinstance(set_id, bool):
-        raise BadInput(f"{strict.place(path, raw, 'trials')}: 'trials' must be a number")
-    return Variant(
-        name=values.text(path, raw, "name"),
-        workload=values.text(path, raw, "workload"),
-        command=values.script(path, raw, "command"),
-        check=values.script(path, raw, "check"),
-        recommended=frozenset(values.caps(path, raw, "recommended")),
-        minimal=frozenset(values.caps(path, raw, "minimal")),
-        trials=trials,
-        no_new_privileges=set_id,
-        user_namespace=values.text(path, raw, "user_namespace"),
-        needs=tuple(_needs(path, raw["needs"])),
-        user=values.text(path, raw, "user") if "user" in raw else "root",
-    )
-
-
-def _needs(path: Path, raw: Any) -> Iterator[KnownNeed]:
-    for each in raw:
-        strict.keys(path, each, required=("cap", "why", "without"), optional=("when",))
-        yield KnownNeed(
-            values.cap(path, each, each["cap"]),
-            values.text(path, each, "why"),
-            values.text(path, each, "without"),
-            values.text(path, each, "when") if "when" in each else "",
-        )
+def _published(path: Path, raw: Any, key: str) -> tuple[Published, ...]:
+    return values.items(path, raw, key, partial(values.record, Published, keys={"caps": "set"}))

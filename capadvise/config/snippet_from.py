@@ -191,7 +191,7 @@ def known_snippet(
     caps = variant.minimal if set_name == "minimal" else variant.recommended
     needs = [need for need in variant.needs if need.cap in caps]
     reasons = (need.why.partition(" (")[0].partition(";")[0] for need in needs)
-    proven = f"{program.name} {program.upstream}, {variant.name}: proven on {program.date}"
+    proven = f"{program.name} {program.upstream}, {variant.name}: proven on {program.made.date}"
     return Snippet(
         name=program.name,
         caps=tuple(zip((need.cap for need in needs), map(one_line, reasons), strict=True)),

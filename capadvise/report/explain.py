@@ -62,8 +62,8 @@ def capability_text(cap: Cap, catalog: Catalog, *, whole: bool = False) -> Itera
         yield from bullet(text)
     yield from ("", "In its own user namespace (rootless engines, userns-remap)")
     yield from paragraph(entry.user_namespace)
-    yield from ("", "A command that needs it", f"  $ {entry.example_needs}")
-    yield from ("and one that works without it", f"  $ {entry.example_without}", "")
+    yield from ("", "A command that needs it", f"  $ {entry.example.needs}")
+    yield from ("and one that works without it", f"  $ {entry.example.without}", "")
     if whole:
         yield from paragraph(WHERE_TO, "")
         yield ""

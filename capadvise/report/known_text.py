@@ -36,12 +36,12 @@ def known_text(
     standing = "proven minimal" if caps == first.minimal else "proven"
     yield from paragraph(
         f"{program.name} needs {needs}docker grants {len(usual)}) · {standing}, {first.trials} "
-        f"trials, {program.date}: {first.name}",
+        f"trials, {program.made.date}: {first.name}",
         "",
     )
     made = (
-        f"{program.what}: Debian's {program.package} {program.version} (Linux {program.kernel}, "
-        f"capadvise {program.capadvise})."
+        f"{program.what}: Debian's {program.package} {program.version} "
+        f"(Linux {program.made.kernel}, capadvise {program.made.capadvise})."
     )
     yield from paragraph(sentence(made))
     if catalog.known_index.namesake(word) and catalog.known.find(word) is None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from capadvise.catalog import default
-from capadvise.catalog.known import KnownNeed, KnownProgram, Variant
+from capadvise.catalog.known import KnownNeed, KnownProgram, Made, Variant
 from capadvise.catalog.known_index import KnownIndex
 
 _SET = ["CAP_CHOWN", "CAP_SETGID", "CAP_SETUID", "CAP_NET_BIND_SERVICE"]
@@ -59,10 +59,7 @@ def _program(index: KnownIndex) -> KnownProgram:
         images=("nginx",),
         images_of_users=(),
         units=("nginx", "web@"),
-        commands=("nginx",),
-        capadvise="0",
-        kernel="6",
-        system="Debian",
-        date="2026-01-01",
+        made=Made(capadvise="0", kernel="6", system="Debian", date="2026-01-01"),
         variants=variants,
+        commands=("nginx",),
     )

@@ -106,6 +106,8 @@ class Profile:
     """The calls that adding a capability opens; most open none and are not listed."""
     never: tuple[str, ...]
     """Calls that stay closed whatever is added."""
+    apparmor: tuple[str, ...]
+    """Calls that the engine's AppArmor profile refuses."""
     notes: tuple[str, ...]
     source: str
 
@@ -120,7 +122,7 @@ def profiles_of(path: Path, raw: Any) -> Mapping[str, Profile]:
 
 
 def _profile(path: Path, raw: Any) -> Profile:
-    strict.keys(path, raw, required=("opens", "never", "notes", "source"))
+    strict.keys(path, raw, required=("opens", "never", "apparmor", "notes", "source"))
     opens = raw["opens"]
     if not isinstance(opens, Mapping):
         raise BadInput(
@@ -135,6 +137,7 @@ def _profile(path: Path, raw: Any) -> Profile:
             }
         ),
         never=values.texts(path, raw, "never"),
+        apparmor=values.texts(path, raw, "apparmor"),
         notes=values.texts(path, raw, "notes"),
         source=values.text(path, raw, "source"),
     )

@@ -15,6 +15,7 @@ from capadvise.judgement.conclusion import Conclusion, conclude_report, not_test
 from capadvise.judgement.decide import Need
 from capadvise.judgement.flags import default_seccomp, no_new_privs
 from capadvise.judgement.hardening import Hardening
+from capadvise.judgement.opening import Opening
 from capadvise.judgement.proven import Proven
 from capadvise.judgement.refusals import refusals
 from capadvise.judgement.report import SCHEMA, Report
@@ -88,13 +89,14 @@ def _with(beside: tuple[str, ...]) -> dict[str, Any]:
     """The companions of a set that passed, by their kinds."""
     companions = [Companion.parse(word) for word in beside]
     kinds = in_plan(companions)
-    pairs = [word.partition("=")[::2] for word in kinds[CompanionKind.SYSCTL.value]]
+    keys = [*kinds[CompanionKind.SYSCTL.value], *kinds[CompanionKind.UNMASKED.value]]
+    pairs = [word.partition("=")[::2] for word in keys]
     return {
         "without_file_capabilities": kinds[CompanionKind.FILE_CAPS.value],
         "sysctls": {name: value for name, value in pairs if "." in name},
         "groups": [name for one in kinds[CompanionKind.GROUPS.value] for name in one.split(",")],
         "keys": {name: value for name, value in pairs if "." not in name},
-        "seccomp": None,
+        "seccomp": kinds[CompanionKind.OPENING.value] or None,
     }
 
 
@@ -180,6 +182,7 @@ def _proof(proven: Proven) -> dict[str, Any]:
         **part(proven, "isolation", "user_namespace", "leaves_nothing", "flaky", "complete"),
         **part(proven, "untried", "cautions", "logs", "date", "compared"),
         "hardening": None if proven.hardening is None else _hardening(proven.hardening),
+        "opening": None if proven.opening is None else _opening(proven.opening),
         "recommended": {"sound": proven.recommended_sound},
         "minimal": None
         if proven.minimal is None
@@ -200,6 +203,17 @@ def _hardening(hardening: Hardening) -> dict[str, Any]:
         "left_out": [{"option": line, "why": why} for line, why in hardening.left_out],
         "trials": hardening.trials,
         "exposure": None if exposure is None else {"before": exposure[0], "after": exposure[1]},
+    }
+
+
+def _opening(opening: Opening) -> dict[str, Any]:
+    return {
+        **part(opening, "without", "caps", "unmasked", "engine", "forbidden", "refused_by_mac"),
+        "calls": list(map(str, opening.calls)),
+        "profile": None if opening.profile is None else opening.profile.as_json(),
+        "needed": [{"member": member, "why": why} for member, why in opening.needed],
+        "settings": dict(opening.settings),
+        "trials": opening.trials,
     }
 
 

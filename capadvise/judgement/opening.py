@@ -5,6 +5,7 @@ it that the kernel allows everybody in a user namespace of their own. Pure."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ from capadvise.judgement.refusals import refusals
 from capadvise.model.caps import Cap, CapSet
 from capadvise.model.clone_flags import CLONE_NEWUSER, NAMES
 from capadvise.model.companion import UNMASKED, Companion
+from capadvise.model.errors import BadInput
 from capadvise.model.posture import Mac
 from capadvise.model.recording import Check, Namespace, Recording, RefusedBy
 from capadvise.model.seccomp_profile import (
@@ -21,6 +23,7 @@ from capadvise.model.seccomp_profile import (
     SeccompProfile,
     profile_name,
 )
+from capadvise.model.wording import counted, set_text
 
 
 class Additions(NamedTuple):
@@ -98,6 +101,21 @@ class Opening:
         return tuple(one.words for one in self.additions.companions)
 
     @property
+    def added(self) -> tuple[str, ...]:
+        """Each member in words, and nothing of the default."""
+        return (*map(str, self.calls), *([UNMASKED.words] if self.unmasked else []))
+
+    @property
+    def sentence(self) -> str:
+        """The answer in a sentence."""
+        name, left = self.without.short, set_text(self.caps) if self.caps else "no capability"
+        if self.profile is None:
+            return f"It does not work without {name}: {self.forbidden}."
+        text = f"Without {name} it needs {left}, if {self.engine}'s default also allows "
+        text += f"{', '.join(self.added) or 'nothing more'}: {counted(self.trials, 'trial')}"
+        return f"{text}."
+
+    @property
     def doubt(self) -> str | None:
         """The reason why it may fail on other hosts."""
         calls = ", ".join(self.refused_by_mac)
@@ -114,6 +132,17 @@ class Opening:
         """The whole profile: the default with the calls."""
         assert self.profile is not None
         return self.profile.opened(self.calls)
+
+    def is_in(self, filters: Iterable[object]) -> bool:
+        """True if one of these profiles, as files have them, allows all that this one does."""
+        if self.profile is None:
+            return False
+        for raw in filters:
+            with suppress(BadInput):
+                allowed = SeccompProfile.parse(raw).allowed()
+                mine = self.filter.allowed().items()
+                return all(ways <= allowed.get(call, frozenset()) for call, ways in mine)
+        return False
 
 
 _APPARMOR = {"docker": "docker-default", "podman": "containers-default"}

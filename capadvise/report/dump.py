@@ -89,14 +89,13 @@ def _with(beside: tuple[str, ...]) -> dict[str, Any]:
     """The companions of a set that passed, by their kinds."""
     companions = [Companion.parse(word) for word in beside]
     kinds = in_plan(companions)
-    keys = [*kinds[CompanionKind.SYSCTL.value], *kinds[CompanionKind.UNMASKED.value]]
-    pairs = [word.partition("=")[::2] for word in keys]
+    pairs = [word.partition("=")[::2] for word in kinds[CompanionKind.SYSCTL.value]]
     return {
         "without_file_capabilities": kinds[CompanionKind.FILE_CAPS.value],
         "sysctls": {name: value for name, value in pairs if "." in name},
         "groups": [name for one in kinds[CompanionKind.GROUPS.value] for name in one.split(",")],
         "keys": {name: value for name, value in pairs if "." not in name},
-        "seccomp": kinds[CompanionKind.OPENING.value] or None,
+        "seccomp": None,
     }
 
 

@@ -17,7 +17,7 @@ from capadvise.judgement.opening import (
     made_namespaces,
     recorded_calls,
 )
-from capadvise.judgement.proven import Interrupted, Trial, TrialOutcome
+from capadvise.judgement.proven import Interrupted, TrialOutcome
 from capadvise.judgement.report import Report
 from capadvise.kernel import procfs
 from capadvise.model.caps import Cap, CapSet
@@ -64,16 +64,13 @@ def opened(cap: Cap, report: Report, job: runner.Job | None = None) -> Report:
     try:
         with Stop() as stop:
             trials = _Trials(report, cap, job or job_of(report), stop)
-            opening, passed = until_interrupted([trials.opening], stop, 1)[0].result()
+            opening = until_interrupted([trials.opening], stop, 1)[0].result()
     except Interrupted:
         notice(f"not tried without {cap.short}: interrupted")
     except CapadviseError as error:
         failure(f"not tried without {cap.short}", error)
     else:
-        trial = () if passed is None else (passed,)
-        return replace(
-            report, proven=replace(proven, opening=opening, trials=(*proven.trials, *trial))
-        )
+        return replace(report, proven=replace(proven, opening=opening))
     return report
 
 
@@ -84,7 +81,7 @@ class _Trials:
         self._evidence: runner.TrialEvidence | None = None
         """The evidence of the latest trial that looks for calls."""
 
-    def opening(self) -> tuple[Opening, Trial | None]:
+    def opening(self) -> Opening:
         """Make all trials."""
         report, cap = self._report, self._cap
         minimal = report.proposal.minimal
@@ -108,8 +105,7 @@ class _Trials:
                 return self._smallest(caps, whole, engine, profile)
         mac, seen = report.posture.mac, self._evidence.recordings if self._evidence else ()
         why = forbidding_use(seen, cap, default(), mac) or "the trials do not tell which use"
-        failed = Opening(cap, rest, (), False, engine, None, forbidden=why, trials=self._made)
-        return failed, None
+        return Opening(cap, rest, (), False, engine, None, forbidden=why, trials=self._made)
 
     def _profiles(self, caps: CapSet) -> tuple[str, SeccompProfile, frozenset[str]]:
         """The engine, its default profile for this set, and the calls that the capability opens."""
@@ -136,7 +132,7 @@ class _Trials:
 
     def _smallest(
         self, caps: CapSet, whole: Additions, engine: str, profile: SeccompProfile
-    ) -> tuple[Opening, Trial]:
+    ) -> Opening:
         first = self._tried(caps, whole)[0]
         if not first.passed:
             raise runner.BrokenTrial(f"the same trial passed and failed: {first.why}")
@@ -172,16 +168,12 @@ class _Trials:
                 raise runner.BrokenTrial(trials.broken) from None
         if not outcome.passed:
             raise runner.BrokenTrial(f"the smallest opening passed and failed: {outcome.why}")
-        opening = Opening(
+        return Opening(
             *(self._cap, caps, tuple(sorted(smallest.calls)), smallest.unmasked, engine, profile),
             needed,
             refused_by_mac=self._refused_by_mac(smallest, engine.partition(" ")[0]),
             settings=tuple(_settings()),
             trials=self._made,
-        )
-        return opening, Trial(
-            *(caps, True, outcome.seconds, self._cap),
-            instead=opening.beside,
         )
 
     def _refused_by_mac(self, more: Additions, engine: str) -> tuple[str, ...]:

@@ -73,7 +73,6 @@ def test_unshare_needs_two_calls_and_no_capability(tmp_path: Path) -> None:
     assert (opening["caps"], opening["unmasked"], opening["forbidden"]) == ([], False, "")
     members = {one["member"] for one in opening["needed"]}
     assert members == {"mount", "unshare", "unshare CLONE_NEWNS", "unshare CLONE_NEWUSER"}
-    assert report["proof"]["trials"][-1]["passed"]
 
 
 def test_bubblewrap_runs_with_calls_that_no_capability_opens(tmp_path: Path) -> None:

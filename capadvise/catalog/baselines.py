@@ -94,6 +94,8 @@ class Profile:
     """The calls that adding a capability opens; most open none and are not listed."""
     never: tuple[str, ...]
     """Calls that stay closed whatever is added."""
+    apparmor: tuple[str, ...]
+    """Calls that the engine's AppArmor profile refuses."""
     notes: tuple[str, ...]
     source: str
 

@@ -125,6 +125,8 @@ class Declared:
     """(sentence, line) of what may give more and cannot be judged from the file."""
     profiles: tuple[tuple[str, int], ...] = ()
     """(path, line) of seccomp filters that stand in files of their own."""
+    filters: tuple[object, ...] = field(default=(), compare=False)
+    """The content of these files: JSON values."""
     variables: tuple[tuple[str, int], ...] = ()
     """(source, line) of volumes that a variable settles."""
     withheld: tuple[tuple[str, str], ...] = ()

@@ -22,6 +22,14 @@ def no_new_privileges(snippet: Snippet) -> bool:
     return bool(snippet.no_new_privileges) and way_without
 
 
+def opened(snippet: Snippet, unmasked: str = "systempaths=unconfined") -> list[str]:
+    """The security options of an opening. ``unmasked``: how the engine calls that."""
+    if (opening := snippet.opening) is None:
+        return []
+    profile = [f"seccomp=./{snippet.profile_name}"] if opening.calls else []
+    return [*profile, *([unmasked] if opening.unmasked else [])]
+
+
 def sysctls(snippet: Snippet) -> dict[str, str]:
     """Sysctls that replace a capability which has no effect for this user, and those that stand
     beside the set."""
@@ -39,7 +47,7 @@ _FREE = {
 
 def notes(snippet: Snippet, consumer: str = "docker") -> Iterator[str]:
     """Conditions under which the snippet works, for what reads the file."""
-    if consumer == "kubernetes" and snippet.seccomp_note:
+    if consumer == "kubernetes" and snippet.seccomp_note and not snippet.opening:
         yield f"seccompProfile left out: {snippet.seccomp_note}"
     if not snippet.caps:
         return

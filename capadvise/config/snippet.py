@@ -9,6 +9,7 @@ from capadvise.model.caps import Cap, CapSet, parse_set, setcap_words
 from capadvise.model.escape import printable
 
 if TYPE_CHECKING:
+    from capadvise.judgement.opening import Opening
     from capadvise.judgement.report import Report
 
 
@@ -67,6 +68,8 @@ class Snippet:
     """``sha256:…`` of the report's file; empty where a format has no use for it."""
     sysctls: tuple[tuple[str, str], ...] = ()
     """Settings that stand beside the set: it passed its trial with them."""
+    opening: Opening | None = None
+    """The additions to the engine's seccomp profile that stand beside the set."""
     variant: str = ""
     """The way in which a known program is started."""
     report: Report | None = field(default=None, compare=False)
@@ -75,12 +78,18 @@ class Snippet:
     @property
     def set_title(self) -> str:
         """``the minimal set``, ``the recommended set``."""
-        return f"the {self.set_name} set"
+        without = self.opening and self.opening.without.short
+        return f"the set without {without}" if without else f"the {self.set_name} set"
 
     @property
     def provenance(self) -> str:
         """Which set it is, who says so, and how it is known: the first comment of each file."""
         return f"capadvise: {self.set_title}{f': {self.rests_on}' if self.rests_on else ''}"
+
+    @property
+    def profile_name(self) -> str:
+        """The name of the file with the opened seccomp profile."""
+        return f"{self.name}.seccomp.json"
 
     @property
     def root(self) -> bool:

@@ -14,6 +14,7 @@ from capadvise.config.snippet import PORT_START, YAML_WORDS, Snippet, one_line
 from capadvise.judgement.conclusion import conclude_report
 from capadvise.judgement.decide import Need
 from capadvise.judgement.flags import Flag, default_seccomp, fits_default_seccomp, no_new_privs
+from capadvise.judgement.opening import Opening
 from capadvise.judgement.report import Report
 from capadvise.model.caps import CapSet, parse_set
 from capadvise.model.errors import BadInput
@@ -44,12 +45,13 @@ def snippet_of(
     user = report.target.user or "0:0"
     if not is_user(user):
         raise BadInput(f"the report's user {user!r:.60} is not of the form uid:gid")
+    opening = report.proven.opening if report.proven and beside else None
     needs = [report.proposal.need(cap) for cap in sorted(caps)]
     forbids, seccomp = no_new_privs(report, caps), default_seccomp(report, caps, catalog)
     return Snippet(
         name=safe_name(report.target.name),
         caps=tuple((need.cap, short_reason(need)) for need in needs),
-        notes=tuple(map(one_line, (*_on_beside(beside), *_notes(report, caps, forbids)))),
+        notes=tuple(map(one_line, (*_on_beside(beside, opening), *_notes(report, caps, forbids)))),
         seccomp_note=one_line(seccomp.why),
         cautions=tuple(map(one_line, _cautions(report, caps))),
         user=user,
@@ -68,10 +70,15 @@ def snippet_of(
         owner=_owner(report),
         minimal=report.proposal.minimal,
         sysctls=tuple(_sysctls(beside)),
+        opening=opening,
         report=report,
     )
 
 
+_USERS = (
+    "the price: everybody in the container can make user namespaces, and reach kernel code "
+    "(netfilter, file systems) that has had exploitable defects; SYS_ADMIN gives the same and more"
+)
 _SYSCTL = re.compile(r"([a-z][a-z0-9_.]{2,80})=([0-9]{1,10})")
 """Written into a file: no other text of a report is."""
 
@@ -82,8 +89,14 @@ def _sysctls(beside: Iterable[str]) -> Iterator[tuple[str, str]]:
             yield said[1], said[2]
 
 
-def _on_beside(beside: tuple[str, ...]) -> Iterator[str]:
-    if beside:
+def _on_beside(beside: tuple[str, ...], opening: Opening | None) -> Iterator[str]:
+    if opening:
+        yield opening.sentence
+        if opening.makes_users:
+            yield _USERS
+            there = ", ".join(f"{name}={value}" for name, value in opening.settings)
+            yield f"tried where {there}; a host that forbids user namespaces refuses it"
+    elif beside:
         yield f"this set passed its trial together with {', '.join(beside)}, and needs it"
 
 

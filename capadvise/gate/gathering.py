@@ -339,7 +339,8 @@ def _with_profiles(declared: Declared, folder: str) -> Declared:
             declared = replace(declared, unjudged=(*declared.unjudged, unread))
             continue
         opened = filtered(profile, f"seccomp={path}", line)
-        declared = replace(declared, exposed=(*declared.exposed, *opened))
+        filters = (*declared.filters, profile)
+        declared = replace(declared, exposed=(*declared.exposed, *opened), filters=filters)
     return declared
 
 

@@ -266,9 +266,10 @@ def _compared(
     )
     enough = conclusion.standing in SHOWS_ENOUGH  # a wrong report must not open the gate
     conclusion = of_another(conclusion, other) if other else conclusion
-    compared = list(
-        against(service, report.proposal, path, conclusion.standing_words, enough=enough)
-    )
+    opening, proposal = conclusion.opening, report.proposal
+    if opening is not None and opening.is_in(declared.filters):
+        proposal = replace(proposal, recommended=opening.caps, minimal=opening.caps)
+    compared = list(against(service, proposal, path, conclusion.standing_words, enough=enough))
     compared += own_users(service, report, path)
     if any(finding.rule == "over-permissioned" for finding in compared):
         # The comparison says the same in more detail.

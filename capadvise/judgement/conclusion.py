@@ -20,6 +20,7 @@ from capadvise.judgement.decide import (
 )
 from capadvise.judgement.differences import examples
 from capadvise.judgement.judge import WHILE_STOPPED
+from capadvise.judgement.opening import Opening
 from capadvise.judgement.proven import Proven, Trial
 from capadvise.judgement.report import Report
 from capadvise.judgement.risk import Risks, RisksHere, worst
@@ -59,6 +60,7 @@ class Standing(StrEnum):
         return "recorded in part" if self is Standing.PARTIAL else self.replace("-", " ")
 
 
+_SYS_ADMIN = Cap.parse("SYS_ADMIN")
 PASSED = frozenset({Standing.PROVEN_MINIMAL, Standing.PROVEN})
 SHOWS_ENOUGH = PASSED | {Standing.RECORDED, Standing.LIKELY}
 """The target most likely needs no capability that the set does not name."""
@@ -135,6 +137,8 @@ class Conclusion:
     """Capabilities that may be needed in addition to the recommended set."""
     compared: tuple[str, ...] = ()
     """The traces of trials that were compared, for what is lost without a capability."""
+    opening: Opening | None = None
+    """The result of trials without a capability whose calls were opened."""
 
     @property
     def has_set(self) -> bool:
@@ -148,7 +152,7 @@ class Conclusion:
         if self.standing in PASSED:
             text += f", {counted(self.trials, 'trial')}"
             text += " in a user namespace" * self.in_user_namespace
-        elif self.standing in (Standing.RECORDED, Standing.LIKELY):
+        elif self.standing in (Standing.RECORDED, Standing.LIKELY) and not self.beside:
             runs = "once" if self.runs == 1 else f"{self.runs} times"
             text = f"recorded {runs}{' and run again' * self.run_again}, not proven"
         return f"{text}: {self.doubt}" if self.doubt else text
@@ -185,12 +189,16 @@ class Conclusion:
         needs = {Standing.PARTIAL: "needs at least", Standing.LIKELY: "most likely needs"}.get(
             self.standing, "needs"
         )
+        without = ""
+        if self.opening and self.opening.profile and not self.beside:
+            how = "likely" if self.opening.doubt else "proven"
+            without = f" · without {self.opening.without.short}: {how}, see below"
         if names:
             said = f"{name} {needs} {names} ({len(self.caps)}; {self.baseline.words})"
             said += f" · {self.risk_after} · {self.standing_words}"
             if self.standing is Standing.CONTRADICTED and self.minimal is not None:
                 said += f" · the minimal set passed: {set_text(self.minimal)}"
-            return said
+            return said + without
         if self.standing is Standing.PARTIAL:
             return f"{name}: no need was seen ({self.baseline.words}) · {self.standing_words}"
         needs = needs.replace("needs", "needs no capability")
@@ -209,6 +217,9 @@ def conclude_report(
     companions; ``risks``: those of this report, if the caller has them."""
     proposal, proven = report.proposal, report.proven
     chosen = proposal.recommended if caps is None else caps
+    opening = proven.opening if proven else None
+    if caps is None and opening and opening.profile and proven and proven.minimal is None:
+        chosen, beside = opening.caps, opening.beside  # the defaults refuse it whatever it has
     standing, doubt = standing_of(report, chosen, beside)
     return Conclusion(
         standing=standing,
@@ -228,6 +239,7 @@ def conclude_report(
         doubts=() if standing in PASSED else doubts_of(report),
         in_user_namespace=proven is not None and proven.user_namespace,
         compared=proven.compared if proven else (),
+        opening=opening,
     )
 
 
@@ -279,6 +291,9 @@ def standing_of(
 ) -> _Judged:
     """How far a set can be trusted; the recommended one by default. ``beside``: its companions."""
     chosen = PassedSet(report.proposal.recommended if caps is None else caps, beside)
+    opening = report.proven and report.proven.opening
+    if opening and opening.profile and chosen == PassedSet(opening.caps, opening.beside):
+        return (Standing.LIKELY if opening.doubt else Standing.PROVEN), opening.doubt
     if report.proven is not None and (by_trial := _by_trial(report.proven, report, chosen)):
         return by_trial
     by_recording = _by_recording(report)
@@ -494,6 +509,8 @@ def _many(caps: CapSet, every: CapSet) -> str:
 
 
 def _next(report: Report, standing: Standing) -> NextStep:
+    if report.target.kind == "container" and (step := _without(report, standing)):
+        return step
     if standing in PASSED:
         return _emit(report)
     if standing is Standing.CONTRADICTED and _minimal(report.proven) is not None:
@@ -503,6 +520,19 @@ def _next(report: Report, standing: Standing) -> NextStep:
     if standing in ADDS_ONLY:
         return _see_more(report)
     return _prove(report)
+
+
+def _without(report: Report, standing: Standing) -> NextStep | None:
+    """Write what works without SYS_ADMIN, or try it: the seccomp profile can be all it is for."""
+    proven = report.proven
+    if proven is None or not proven.complete or proven.flaky:
+        return None
+    if proven.opening is not None:
+        works = proven.opening.profile is not None
+        return _emit(report, "--without", proven.opening.without.short) if works else None
+    fails = standing is Standing.NOT_PROVEN and proven.minimal is None
+    is_for_it = fails or _SYS_ADMIN in (proven.minimal or ())
+    return _prove(report, "--without", _SYS_ADMIN.short) if is_for_it else None
 
 
 def _emit(report: Report, *options: str) -> NextStep:

@@ -11,6 +11,7 @@ from capadvise.judgement.decide import Need, Proof, Proposal, Verdict
 from capadvise.judgement.differences import Observed, examples
 from capadvise.judgement.hardening import Hardening
 from capadvise.judgement.judge import WHILE_STOPPED, Effect, Judged
+from capadvise.judgement.opening import Opening
 from capadvise.model.caps import Cap, CapSet
 from capadvise.model.companion import Companion, CompanionKind
 from capadvise.model.recording import Phase
@@ -72,6 +73,8 @@ class Proven:
     """The options with which a unit also works; None: no option was tried."""
     compared: tuple[str, ...] = ()
     """The traces of trials that were compared: ``stdout``; empty in older reports."""
+    opening: Opening | None = None
+    """The replacement of a capability that only the seccomp profile asks for; None: not tried."""
 
     def alternatives(self, cap: Cap) -> tuple[Trial, ...]:
         """The trials with something else in its place: a companion can replace several."""

@@ -29,6 +29,7 @@ from capadvise.model.recording import (
     RefusedBy,
     RefusedCall,
 )
+from capadvise.model.seccomp_profile import KERNEL_NAMES
 
 _OF_FILES = parse_set(["DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER"])
 """Capabilities that override modes and owners of files."""
@@ -75,8 +76,6 @@ _CONFINING = frozenset({"enforce", "kill"})
 _CURE = "without them (setcap -r) it can be executed"
 _COMM = 15
 """Bytes of a program's name in an audit record: TASK_COMM_LEN."""
-_KERNEL_NAMES = {"umount2": "umount"}
-"""Names of calls that differ in the kernel's trace."""
 _MOST = 4096
 """The most times that one record is counted: as many as a recorder keeps."""
 
@@ -269,7 +268,7 @@ def _order(item: Refusal) -> tuple[str, str, str]:
 
 
 def _count(counts: Counter[Refusal], denial: AuditDenial) -> None:
-    call = _KERNEL_NAMES.get(denial.syscall, denial.syscall)
+    call = KERNEL_NAMES.get(denial.syscall, denial.syscall)
     same = [item for item in counts if counts[item] > 0 and _matches(item, denial, call)]
     known = [item for item in same if item.by is denial.by and item.syscall == call]
     if known and denial.by is RefusedBy.SECCOMP:

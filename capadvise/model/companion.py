@@ -32,9 +32,14 @@ class CompanionKind(StrEnum):
     """The engine's default seccomp profile."""
     FILE_CAPS = "uncapped"
     """``setcap -r FILE``: program files without their file capabilities."""
+    OPENING = "opened"
+    """``seccomp=default+CALL+…``: the engine's default seccomp profile with more calls."""
+    UNMASKED = "unmasked"
+    """``systempaths=unconfined``: no part of /proc and /sys is hidden or read-only."""
 
 
 _GROUP, _SETCAP = "group=", "setcap -r "
+_OPENING = "seccomp=default+"
 _SAFE_PATH = r"(\$W)?(/[\w.+@-]+)+"
 """It goes into options of engines and units."""
 
@@ -55,6 +60,8 @@ class Companion:
     @property
     def arguments(self) -> list[str]:
         """Its words in the plan of a trial; a report's words can be anything."""
+        if self.kind is CompanionKind.OPENING:
+            return [*filter(None, self.words.removeprefix(_OPENING).split("+"))]
         if self.kind is not CompanionKind.FILE_CAPS:
             return [self.words.removeprefix(_GROUP)]
         with suppress(ValueError):
@@ -78,11 +85,20 @@ class Companion:
         return cls(CompanionKind.GROUPS, _GROUP + ",".join(names))
 
     @classmethod
+    def of_calls(cls, calls: Iterable[object]) -> Companion:
+        """Make a companion of these calls: ``clone(NEWUSER)``, ``mount``."""
+        return cls(CompanionKind.OPENING, _OPENING + "+".join(map(str, calls)))
+
+    @classmethod
     def parse(cls, words: str) -> Companion:
         """Read the companion that a report names."""
-        if flag := _FLAGS.get(words):
-            return flag
-        kinds = {_GROUP: CompanionKind.GROUPS, _SETCAP: CompanionKind.FILE_CAPS}
+        if known := _KNOWN_WORDS.get(words):
+            return known
+        kinds = {
+            _GROUP: CompanionKind.GROUPS,
+            _SETCAP: CompanionKind.FILE_CAPS,
+            _OPENING: CompanionKind.OPENING,
+        }
         named = (kind for start, kind in kinds.items() if words.startswith(start))
         return cls(next(named, CompanionKind.SYSCTL), words)
 
@@ -94,7 +110,9 @@ def is_plain(path: str) -> bool:
 
 NO_NEW_PRIVS = Companion(CompanionKind.NO_NEW_PRIVS, "no_new_privs=1")
 DEFAULT_SECCOMP = Companion(CompanionKind.SECCOMP, "seccomp=default")
+UNMASKED = Companion(CompanionKind.UNMASKED, "systempaths=unconfined")
 _FLAGS = {one.words: one for one in (NO_NEW_PRIVS, DEFAULT_SECCOMP)}
+_KNOWN_WORDS = {**_FLAGS, UNMASKED.words: UNMASKED}
 Pairs = Sequence[tuple[CapSet, Companion]]
 """(capabilities, companion that may replace them all)."""
 KNOWN: Pairs = (

@@ -15,6 +15,7 @@ from capadvise.judgement.conclusion import Conclusion, conclude_report, not_test
 from capadvise.judgement.decide import Need
 from capadvise.judgement.flags import default_seccomp, no_new_privs
 from capadvise.judgement.hardening import Hardening
+from capadvise.judgement.opening import Opening
 from capadvise.judgement.proven import Proven
 from capadvise.judgement.refusals import refusals
 from capadvise.judgement.report import SCHEMA, Report
@@ -180,6 +181,7 @@ def _proof(proven: Proven) -> dict[str, Any]:
         **part(proven, "isolation", "user_namespace", "leaves_nothing", "flaky", "complete"),
         **part(proven, "untried", "cautions", "logs", "date", "compared"),
         "hardening": None if proven.hardening is None else _hardening(proven.hardening),
+        "opening": None if proven.opening is None else _opening(proven.opening),
         "recommended": {"sound": proven.recommended_sound},
         "minimal": None
         if proven.minimal is None
@@ -200,6 +202,17 @@ def _hardening(hardening: Hardening) -> dict[str, Any]:
         "left_out": [{"option": line, "why": why} for line, why in hardening.left_out],
         "trials": hardening.trials,
         "exposure": None if exposure is None else {"before": exposure[0], "after": exposure[1]},
+    }
+
+
+def _opening(opening: Opening) -> dict[str, Any]:
+    return {
+        **part(opening, "without", "caps", "unmasked", "engine", "forbidden", "refused_by_mac"),
+        "calls": list(map(str, opening.calls)),
+        "profile": None if opening.profile is None else opening.profile.as_json(),
+        "needed": [{"member": member, "why": why} for member, why in opening.needed],
+        "settings": dict(opening.settings),
+        "trials": opening.trials,
     }
 
 

@@ -15,6 +15,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 from capadvise.catalog import Catalog
 from capadvise.judgement.decide import decide_all
 from capadvise.judgement.hardening import LINES, Hardening
+from capadvise.judgement.opening import Opening
 from capadvise.judgement.proven import Proven, conclude
 from capadvise.judgement.report import SCHEMA, Report
 from capadvise.model.caps import Cap, CapSet, parse_set
@@ -30,6 +31,7 @@ from capadvise.model.recording import (
     RefusedCall,
     Told,
 )
+from capadvise.model.seccomp_profile import OpenedCall, SeccompProfile
 from capadvise.model.target import Target, is_user
 from capadvise.model.workload import Act, Step, Workload
 from capadvise.report import version_1
@@ -133,6 +135,7 @@ def _load_proof(raw: Any) -> Proven:
         "minimal": None if minimal is None else _caps(minimal["caps"]),
         "recommended_sound": _optional(raw["recommended"]["sound"], bool),
         "hardening": _load_hardening(raw.get("hardening")),
+        "opening": _load_opening(raw.get("opening")),
     }
     return value_of(Proven, raw, own)
 
@@ -150,6 +153,21 @@ def _load_hardening(raw: Any) -> Hardening | None:
         trials=int(raw["trials"]),
         exposure=exposure and (_text(exposure["before"]), _text(exposure["after"])),
     )
+
+
+def _load_opening(raw: Any) -> Opening | None:
+    if raw is None:
+        return None
+    profile, forbidden = raw["profile"], _text(raw["forbidden"])
+    own = {
+        "calls": tuple(map(OpenedCall.parse, _texts(raw["calls"]))),  # they go into files
+        "profile": None if profile is None else SeccompProfile.parse(profile),
+        "needed": tuple((_text(one["member"]), _text(one["why"])) for one in raw["needed"]),
+        "settings": tuple((_text(name), _text(value)) for name, value in raw["settings"].items()),
+    }
+    if (profile is None) != bool(forbidden):
+        raise BadInput("its opening has a profile and a use that forbids it, or neither")
+    return value_of(Opening, raw, own)
 
 
 def load_recording(raw: Any) -> Recording:

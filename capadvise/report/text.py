@@ -194,6 +194,9 @@ def _flags_line(report: Report, catalog: Catalog, caps: CapSet) -> Iterator[str]
 
 def _also_passed(conclusion: Conclusion) -> Iterator[str]:
     yield from map(passed_sentence, conclusion.also_passed[:2])
+    if (opening := conclusion.opening) is not None:
+        doubt = f" It was {opening.doubt}." if opening.doubt and not conclusion.beside else ""
+        yield opening.sentence + doubt
 
 
 def _sets(report: Report, conclusion: Conclusion) -> Iterator[str]:

@@ -16,7 +16,7 @@ _VERDICTS = {
     "not-checked": "unused",
 }
 _TARGET_OF_2 = ("granted",)
-_PROOF_OF_2 = ("date", "compared")
+_PROOF_OF_2 = ("date", "compared", "opening")
 _LOST_OF_2 = ("gaps",)
 _RECORDING_OF_2 = ("own_set_readers", "serving", "proc_seekers", "capable_files", "second_run")
 

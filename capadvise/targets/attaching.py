@@ -22,6 +22,7 @@ from capadvise.model import clone_flags
 from capadvise.model.caps import Cap, CapSet, Sets
 from capadvise.model.errors import CannotObserve
 from capadvise.model.recording import Held
+from capadvise.model.seccomp_profile import KERNEL_NAMES
 from capadvise.observe.ftrace.instances import Buffers
 from capadvise.observe.supervise.event_loop import EventLoop, Onlooker, TargetSoFar
 from capadvise.observe.tracking.tasks import Scope
@@ -161,9 +162,6 @@ class ExecWatcher:
 
 # ------------------------------------------------------------ what a seccomp filter refuses
 
-_KERNEL_NAMES = {"umount2": "umount", "clock_settime64": "clock_settime"}
-"""The kernel's names of calls that the profiles call otherwise."""
-
 
 def opened_by(engine: str, missing: CapSet) -> dict[str, Cap]:
     """The calls that an engine's default seccomp filter would let through with another capability,
@@ -172,7 +170,7 @@ def opened_by(engine: str, missing: CapSet) -> dict[str, Cap]:
     opens = catalog.seccomp.get(engine, catalog.seccomp["docker"]).opens
     opened: dict[str, Cap] = {}
     for cap in sorted(missing & set(opens), key=lambda cap: (-catalog.rank(cap), -cap)):
-        opened |= {_KERNEL_NAMES.get(call, call): cap for call in opens[cap]}
+        opened |= {KERNEL_NAMES.get(call, call): cap for call in opens[cap]}
     return opened
 
 

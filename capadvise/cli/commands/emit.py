@@ -16,7 +16,9 @@ from capadvise.config.snippet import Snippet
 from capadvise.config.snippet_from import snippet_of
 from capadvise.config.systemd import SYSTEMD
 from capadvise.judgement.conclusion import Standing, conclude_report, standing_of
+from capadvise.judgement.opening import Opening
 from capadvise.judgement.report import Report
+from capadvise.model.caps import Cap
 from capadvise.model.errors import BadInput, Exit
 from capadvise.report.load import load
 from capadvise.report.pages import FORMATS
@@ -25,6 +27,8 @@ from capadvise.workflow.notice import answer, notice
 
 def command(args: argparse.Namespace) -> int:
     """Print a snippet, write it to a file, or patch one with it."""
+    if args.without or args.delta:
+        return _without(args)
     _check(args)
     report = load(Path(args.report), default())
     if args.drop_in:
@@ -51,6 +55,43 @@ def command(args: argparse.Namespace) -> int:
     text = FORMATS[args.format].render(snippet) if args.key is None else _values(snippet, args)
     answer(text, args.output)
     return Exit.OK
+
+
+_OPENED = {
+    **dict.fromkeys(("compose", "kubernetes", "oci"), ("docker", "podman")),
+    **{"docker": ("docker",), "podman": ("podman",), "quadlet": ("podman",)},
+}
+"""Format → the engines whose default profile, opened, it can name."""
+
+
+def _without(args: argparse.Namespace) -> int:
+    """Print the set that works without a capability, and write the seccomp profile beside it."""
+    if not args.without or args.into is not None or args.drop_in or args.key is not None:
+        raise BadInput("--without CAPABILITY writes a file of its own: leave --into out")
+    opening = _opening(args.report, report := load(Path(args.report), default()), args.without)
+    if args.delta:
+        answer("".join(f"{word}\n" for word in opening.added), args.output)
+        return Exit.OK
+    if opening.engine.partition(" ")[0] not in _OPENED.get(args.format, ()):
+        raise BadInput(f"--format {args.format}: it does not take {opening.engine}'s profile")
+    snippet = snippet_of(report, opening.caps, default(), beside=opening.beside)
+    answer(FORMATS[args.format].render(snippet), args.output)
+    if opening.calls and args.format != "oci":  # which has it inside
+        path = Path(args.output or "x").with_name(snippet.profile_name)
+        answer(opening.filter.text(), str(path))
+        notice(f"{path}: the seccomp profile, written")
+    return Exit.OK
+
+
+def _opening(path: str, report: Report, name: str) -> Opening:
+    """The opening of a report. Raises BadInput if it has none for this capability."""
+    opening, cap = report.proven and report.proven.opening, Cap.parse(name)
+    if not isinstance(opening, Opening) or opening.without != cap:
+        hint = f"capadvise prove --without {cap.short} {shlex.quote(path)}"
+        raise BadInput(f"{path}: no trial was made without {cap.short}", hint=hint)
+    if opening.profile is None:
+        raise BadInput(f"{path}: {opening.sentence}")
+    return opening
 
 
 def _require_judged(path: str, report: Report) -> None:

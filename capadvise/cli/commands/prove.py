@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from capadvise.judgement.report import Report
+from capadvise.model.caps import Cap
 from capadvise.model.errors import Exit
 from capadvise.observe.ftrace.instances import require
-from capadvise.proof.trials.runner import BrokenTrial
+from capadvise.proof.trials.runner import BrokenTrial, Job
 from capadvise.proof.trials.stop import Stop
 from capadvise.workflow.harden import hardened, require_units
 from capadvise.workflow.jobs import Candidate, Ways, candidates
 from capadvise.workflow.notice import failure
+from capadvise.workflow.opening import needs_proof, opened, require_containers
 from capadvise.workflow.prove import exit_code, prove_all
 from capadvise.workflow.reports import check_writable, keep, print_json, print_proposal, report_path
 
@@ -31,12 +34,17 @@ def command(args: argparse.Namespace) -> int:
     several = len(chosen) != 1
     if args.output:
         check_writable(Path(args.output), folder=several)
+    more: Callable[[Report, Job], Report] | None = None
     if args.harden:
         require_units(one.job for one in chosen)
+        more = hardened
+    elif args.without:
+        more = partial(opened, Cap.parse(args.without))
+        require_containers(one.job for one in chosen)
     with Stop() as stop:
-        results = prove_all(chosen, args.output, stop, args.jobs)
-    if args.harden:
-        results = _hardened(chosen, results, args.output)
+        results = _proven(chosen, args, stop)
+    if more is not None:
+        results = _with_more(chosen, results, args.output, more)
     reports = [result for result in results if isinstance(result, Report)]
     _print_results(chosen, results, args)
     if stop.asked:
@@ -45,18 +53,28 @@ def command(args: argparse.Namespace) -> int:
     return Exit.FAILED if code is Exit.OK and len(reports) != len(chosen) else code
 
 
-def _hardened(
-    chosen: Sequence[Candidate], results: Sequence[Report | BrokenTrial], output: str | None
+def _proven(
+    chosen: Sequence[Candidate], args: argparse.Namespace, stop: Stop
 ) -> list[Report | BrokenTrial]:
-    """Find the options of systemd that each proven unit works with, and save them in its report."""
+    """Prove each; to do without a capability of a set, one that is proven is not proven again."""
+    if args.without and not any(needs_proof(one.known) for one in chosen):
+        return [one.known for one in chosen if one.known]
+    return prove_all(chosen, args.output, stop, args.jobs)
+
+
+def _with_more(
+    chosen: Sequence[Candidate],
+    results: Sequence[Report | BrokenTrial],
+    output: str | None,
+    more: Callable[[Report, Job], Report],
+) -> list[Report | BrokenTrial]:
+    """Make more trials with each proven set, and save the reports."""
     done: list[Report | BrokenTrial] = []
     for one, result in zip(chosen, results, strict=True):
         if isinstance(result, Report):
-            report = hardened(result, one.job)
-            keep(report_path(output, one.name, several=len(chosen) != 1), report)
-            done.append(report)
-        else:
-            done.append(result)
+            result = more(result, one.job)
+            keep(report_path(output, one.name, several=len(chosen) != 1), result)
+        done.append(result)
     return done
 
 

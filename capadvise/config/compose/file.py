@@ -67,8 +67,10 @@ def render(snippet: Snippet) -> str:
     if snippet.caps:
         lines.append("    cap_add:\n")
         lines += [f"      - {cap.short} # {reason}\n" for cap, reason in snippet.caps]
-    if engine.no_new_privileges(snippet):
-        lines.append("    security_opt:\n      - no-new-privileges:true\n")
+    forbids = ["no-new-privileges:true"] if engine.no_new_privileges(snippet) else []
+    if options := [*forbids, *engine.opened(snippet)]:
+        lines.append("    security_opt:\n")
+        lines += [f"      - {option}\n" for option in options]
     if values := engine.sysctls(snippet):
         lines.append("    sysctls:\n")
         lines += [f"      {key}: {value}\n" for key, value in values.items()]

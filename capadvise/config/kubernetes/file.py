@@ -113,7 +113,13 @@ def _security_context(snippet: Snippet) -> Iterator[str]:
         yield "privileged: false # devices of the host then need a device plugin"
     if forbids_escalation(snippet):
         yield "allowPrivilegeEscalation: false"
-    if snippet.default_seccomp:
+    if (opening := snippet.opening) is not None:
+        yield "# each node needs it as /var/lib/kubelet/seccomp/" + snippet.profile_name
+        yield from ("seccompProfile:", "  type: Localhost")
+        yield f"  localhostProfile: {snippet.profile_name}"
+        if opening.unmasked:
+            yield "procMount: Unmasked"
+    elif snippet.default_seccomp:
         yield "seccompProfile:"
         yield "  type: RuntimeDefault"
     yield from ("capabilities:", "  drop:", "    - ALL")

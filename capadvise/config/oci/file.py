@@ -104,7 +104,11 @@ def render(snippet: Snippet) -> str:
     annotations = {"capadvise.set": snippet.set_name, "capadvise.user": snippet.user}
     annotations |= {f"capadvise.{cap.name}": reason for cap, reason in snippet.caps}
     annotations |= {f"capadvise.note.{n}": note for n, note in enumerate(snippet.notes, 1)}
-    settings = {"linux": {"sysctl": dict(snippet.sysctls)}} if snippet.sysctls else {}
+    linux: dict[str, Any] = {"sysctl": dict(snippet.sysctls)} if snippet.sysctls else {}
+    if (opening := snippet.opening) is not None:
+        linux["seccomp"] = opening.filter.as_json()
+        linux |= {"maskedPaths": [], "readonlyPaths": []} if opening.unmasked else {}
+    settings = {"linux": linux} if linux else {}
     config = {"process": process, **settings, "annotations": annotations}
     return json.dumps(config, indent=2) + "\n"
 

@@ -46,6 +46,9 @@ def render(snippet: Snippet) -> str:
         lines.append(f"User={user}\n" + (f"Group={group}\n" if group else ""))
     if snippet.no_new_privileges:
         lines.append("NoNewPrivileges=true\n")
+    if (opening := snippet.opening) is not None:
+        lines.append(f"SeccompProfile=/etc/containers/systemd/{snippet.profile_name}\n")
+        lines += ["Unmask=ALL\n"] if opening.unmasked else []
     lines += [f"Sysctl={key}={value}\n" for key, value in snippet.sysctls]
     return "".join(lines)
 

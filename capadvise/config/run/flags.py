@@ -168,6 +168,8 @@ def render(snippet: Snippet, *, ambient: bool) -> str:
         words.append(f"--user={snippet.user}")
     if forbids:
         words.append("--security-opt=no-new-privileges")
+    unmasked = "unmask=ALL" if ambient else "systempaths=unconfined"
+    words += [f"--security-opt={option}" for option in engine.opened(snippet, unmasked)]
     sysctls = dict(snippet.sysctls) if ambient else engine.sysctls(snippet)
     words += [f"--sysctl={key}={value}" for key, value in sysctls.items()]
     reasons = [comment(f"{cap.short}: {reason}") for cap, reason in snippet.caps]

@@ -137,6 +137,10 @@ class Job:
     """In a user namespace, with one-to-one ids."""
     shared: tuple[str, ...] = ()
     """Sockets of the machine that it can reach."""
+    profile: str = ""
+    """The engine's default seccomp profile, if companions open it: JSON."""
+    closable: tuple[str, ...] = ()
+    """Calls of which refusals by the seccomp profile are recorded."""
     stop: StopSeen | None = None
     """Its stop with every capability; None: unknown yet, and no stop is judged."""
 
@@ -259,6 +263,8 @@ def _plan(job: Job, caps: CapSet, top: Path) -> dict[str, Any]:
         "memory": job.memory,
         "userns": job.userns,
         "shared": list(job.shared),
+        "profile": job.profile,
+        "closable": list(job.closable),
         "observed": job.observed or job.isolation == "unit",
         **in_plan(job.beside),
         "retry": job.retry,

@@ -12,7 +12,7 @@ from typing import Any
 from capadvise.catalog import default
 from capadvise.config.run.pflag import Option, is_on, value_of
 from capadvise.kernel import procfs
-from capadvise.model.caps import CapSet
+from capadvise.model.caps import Cap, CapSet
 from capadvise.targets.client.client import RECORDING_LABEL, STOPPED_LABEL, TRIAL_LABEL, Client
 from capadvise.targets.client.container import Container
 from capadvise.targets.client.invocation import Invocation
@@ -53,6 +53,11 @@ class Start:
     """The set that the user's own configuration grants each service; ``run`` has an empty name."""
     stopped: tuple[Container, ...] = ()
     """The containers that are stopped before, and started again afterwards."""
+    closed: Mapping[str, Cap] = field(default_factory=dict)
+    """The calls that the engine's default seccomp profile refuses in a trial, and would allow with
+    this capability."""
+    closable: frozenset[str] = frozenset()
+    """All calls that it may refuse, as far as these are of interest."""
 
 
 def for_recording(

@@ -213,7 +213,8 @@ def _removed(start: Start, roster: Roster) -> tuple[str, ...]:
 def _tracing(start: Start, command: Command) -> Tracing:
     missing = everything() if command.caps is None else everything() - command.caps
     ancestors = ENGINES[start.client.engine].ancestors(start.client)
-    return Tracing(missing=missing, also=ancestors, containers=True)
+    closable = start.closable.union(start.closed)
+    return Tracing(missing=missing, closable=closable, also=ancestors, containers=True)
 
 
 def _run(
@@ -240,19 +241,20 @@ def _run(
     limits = Limits(
         *(command.kind, command.seconds, command.patience, stop_patience), ends_by_interrupt=True
     )
-    sources = Sources(ready.buffers, _tracker(ready, roster.starts), AuditListener.open())
+    sources = Sources(ready.buffers, _tracker(ready, start, roster.starts), AuditListener.open())
     asked = replace(command, check=_reaching(start, command.check))
     loop = EventLoop(subject, sources, ready.signals, asked, limits)
     return Run(start, loop, subject, command)
 
 
-def _tracker(ready: Session, starts: ContainerStarts) -> CheckTracker:
+def _tracker(ready: Session, start: Start, starts: ContainerStarts) -> CheckTracker:
     if (trace := ready.trace) is None:
         return NoTracker(None)
     starts.container_of = trace.buffers.pointers.container_of
     return Tracker(
         *(trace.buffers.types, trace.symbols, starts, ready.held, 0, 0),
         early=starts.sighted,
+        opened_by=start.closed,
         pointers=trace.buffers.pointers,
     )
 

@@ -3,6 +3,7 @@ started again for each further round."""
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,12 +18,15 @@ from capadvise.kernel import procfs
 from capadvise.kernel.folders import copy_plain
 from capadvise.kernel.posture.mounts import Mount, parse_mounts
 from capadvise.model.caps import Cap, CapSet
-from capadvise.model.companion import CompanionKind
+from capadvise.model.companion import UNMASKED, CompanionKind
 from capadvise.model.errors import BadInput
 from capadvise.model.recording import Recording
+from capadvise.model.seccomp_profile import OpenedCall, SeccompProfile
 from capadvise.observe.supervise.command import Command
 from capadvise.observe.supervise.event_loop import EventLoop, Onlooker, StandingStill, TargetSoFar
 from capadvise.observe.supervise.observation import Observation
+from capadvise.observe.supervise.session import everything
+from capadvise.targets.attaching import opened_by
 from capadvise.targets.client.client import TRIAL_LABEL, Client, EngineError, made_for
 from capadvise.targets.client.container import Container
 from capadvise.targets.client.invocation import Invocation, recognize
@@ -273,6 +277,26 @@ def _flags(plan: dict[str, Any]) -> list[CompanionKind]:
     return [kind for kind in grant.FLAGS if plan[kind.value]]
 
 
+def _opened(client: Client, plan: dict[str, Any], top: Path) -> list[str]:
+    """The security options of companions that open the engine's defaults."""
+    options = []
+    if plan["profile"]:
+        profile = SeccompProfile.parse(json.loads(plan["profile"]))
+        path = top / "seccomp.json"
+        path.write_text(profile.opened(map(OpenedCall.parse, plan["opened"])).text())
+        options.append(f"seccomp={path}")
+    if plan["unmasked"]:
+        options.append("unmask=ALL" if client.engine == "podman" else UNMASKED.words)
+    return options
+
+
+def _watched(client: Client, caps: CapSet, plan: dict[str, Any]) -> dict[str, Any]:
+    """The calls that the seccomp profile of a trial may refuse. For one of ours, capabilities open
+    none."""
+    closed = {} if plan["profile"] else opened_by(client.engine, everything() - caps)
+    return {"closed": closed, "closable": frozenset(plan["closable"])}
+
+
 def _programs(
     client: Client, image: str | None, plan: dict[str, Any], top: Path, label: str
 ) -> list[tuple[str, str]]:
@@ -300,6 +324,8 @@ def _start(
     caps: CapSet = frozenset(Cap.parse(name) for name in plan["caps"])
     label = f"{TRIAL_LABEL}={procfs.mark()}"
     reuse, ports = plan["reuse_volumes"], FreePorts(always=True)
+    opened = _opened(client, plan, top)
+    watched = _watched(client, caps, plan)
     if invocation.verb == "run":
         kept = [o for o in invocation.options if o.name in ("volume", "mount")]
         options = kept if reuse else volumes.of_options(invocation.options, data)
@@ -308,14 +334,16 @@ def _start(
         published = beside.options(given, ports, local=True)
         programs = _programs(client, invocation.image, plan, top, label)
         options += map(_as_option, programs)
-        ours = grant.tried(invocation, caps, top.name, label, [*options, *published], _flags(plan))
-        return Start(invocation, client, ours.argv(), label, ports=tuple(ports.changed.items()))
+        options += published
+        ours = grant.tried(invocation, caps, top.name, label, options, _flags(plan), opened)
+        moved = tuple(ports.changed.items())
+        return Start(invocation, client, ours.argv(), label, ports=moved, **watched)
     service = plan["service"]
     resolved = _resolved(invocation, plan)
     data.project = resolved
     services = {
         name: grant.in_trial(
-            grant.tried_service(one, caps, _flags(plan)) if name == service else one,
+            grant.tried_service(one, caps, _flags(plan), opened) if name == service else one,
             one.get("image") or f"{resolved['name']}-{name}",
             label,
             list(one.get("volumes") or ()) if reuse else volumes.of_service(one, data),
@@ -337,4 +365,5 @@ def _start(
         compose=top.name,
         names=tuple(resolved["services"]),
         ports=tuple(ports.changed.items()),
+        **watched,
     )

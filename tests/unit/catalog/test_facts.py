@@ -31,7 +31,9 @@ PODS = (
     "name: pod-security\nbaseline_addable: [CAP_CHOWN]\nrestricted_addable: []\n"
     "notes: []\nsource: s\n"
 )
-PROFILE = ":\n  opens:\n    CAP_BPF: [bpf]\n  never: [swapon]\n  notes: []\n  source: s\n"
+PROFILE = (
+    ":\n  opens:\n    CAP_BPF: [bpf]\n  never: [swapon]\n  apparmor: []\n  notes: []\n  source: s\n"
+)
 SECCOMP = f"docker{PROFILE}podman{PROFILE}"
 EXPOSURE = "disk:\n  rule: r\n  severity: error\n  says: 'it gets {}'\n  why: w\n  remedy: m\n"
 SIGNS = (CATALOG.folder / "signs.yaml").read_text()
@@ -87,7 +89,7 @@ def test_a_whole_file_is_read(name: str) -> None:
         ("signs.yaml", ("CLONE_NEWNET", "CLONE_FILES"), "'CLONE_FILES' makes no namespace"),
         ("signs.yaml", ("[ENOENT,", "[ENONE,"), "'ENONE' is not the name of an error"),
         ("seccomp.yaml", ("[swapon]", "[a, a]"), "line 4: 'a' appears twice in 'never'"),
-        ("seccomp.yaml", ("podman", "lxc"), "line 7: unknown key 'lxc'"),
+        ("seccomp.yaml", ("podman", "lxc"), "line 8: unknown key 'lxc'"),
         ("seccomp.yaml", ("CAP_BPF", "CAP_EBPF"), "line 3: 'CAP_EBPF' is not the name"),
         ("seccomp.yaml", ("    CAP_BPF: [bpf]\n", "    - bpf\n"), "line 2: 'opens' must map"),
         ("seccomp.yaml", ("[bpf]", "[bpf]\n    CAP_BPF: [bpf]"), "line 4: key 'CAP_BPF' appears"),

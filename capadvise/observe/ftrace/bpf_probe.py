@@ -210,7 +210,7 @@ class ProbeProgram(Assembler):
         self.load(2, 2, FRAME, to - self._size)
         self.jump_if(2, "!=", socket.AF_UNIX, "end")
         self.load(8, 3, _EVENT, argument)
-        self.add(3, 2)  # sun_path
+        self.change(3, "+", 2)  # sun_path
         self._read(to, length, text=True)
 
     def follow(self, pointer: int, to: int, length: int) -> None:
@@ -232,7 +232,7 @@ class ProbeProgram(Assembler):
         """End unless the record has these bytes, 8 at most, at this place."""
         unused = 8 * (8 - len(prefix))
         self.load(8, 2, FRAME, at - self._size)
-        self.shift_left(2, unused)
+        self.change(2, "<<", unused)
         self.set_wide(3, int.from_bytes(prefix, "little") << unused)
         self.jump_if_register(2, "!=", 3, "end")
 
@@ -261,7 +261,7 @@ class ProbeProgram(Assembler):
     def end_unless_lacks(self, argument: int, flag: int) -> None:
         """End if an argument has this flag."""
         self.load(8, 2, _EVENT, argument)
-        self.keep_bits(2, flag)
+        self.change(2, "&", flag)
         self.jump_if(2, "!=", 0, "end")
 
     def end_unless_followed(self, table: int) -> None:
@@ -287,11 +287,11 @@ class ProbeProgram(Assembler):
         """Write the group of a thread into register 0, 0 if there is none, and where the thread is
         in it into its own. Uses the place below the record."""
         self.move(1, _THREAD)
-        self.shift_right(1, _GROUP.bit_length() - 1)
+        self.change(1, ">>", _GROUP.bit_length() - 1)
         self.store(4, FRAME, -self._size - 8, 1)
         self._pass(table, -8)
         self.call(_MAP_LOOKUP)
-        self.keep_bits(_THREAD, _GROUP - 1)
+        self.change(_THREAD, "&", _GROUP - 1)
 
     def push(self, maps: Maps) -> None:
         """Put the record into the queue, or count it as lost if the queue is full."""

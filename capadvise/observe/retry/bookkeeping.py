@@ -76,12 +76,11 @@ def note(
 ) -> int:
     """Note one fact about a thread's present call; returns how often it was seen. ``without``: the
     error without the capability. ``changes``: see ``changes_nothing``."""
-    assert thread.call is not None
     return evidence.note(
         how,
         cap,
         thread.program,
-        thread.call.name,
+        thread.present.name,
         about,
         errno=without,
         result=result,
@@ -127,8 +126,7 @@ class Bookkeeping:
 
     def succeeded(self, thread: Thread, result: int) -> None:
         """Note the changes that a call made."""
-        assert thread.call is not None
-        if (after := self._after.get(thread.call.handling)) is not None:
+        if (after := self._after.get(thread.present.handling)) is not None:
             after(thread, result)
 
     def _infer(self, thread: Thread, cap: int, about: str | None) -> None:
@@ -192,8 +190,7 @@ class Bookkeeping:
             self._infer(thread, NAMES.index(wanted[0]), wanted[1])
 
     def _full(self, thread: Thread, result: int) -> None:
-        assert thread.call is not None
-        name = thread.call.name
+        name = thread.present.name
         if name.startswith("io_uring"):
             self.evidence.send_once(io_uring=True)
         elif name.startswith("setfs"):
@@ -205,21 +202,19 @@ class Bookkeeping:
                 self._infer(thread, cap, detail(name, thread.args, thread.process.proc))
 
     def _namespace(self, thread: Thread, _: int) -> None:
-        assert thread.call is not None
         if not makes_namespace(thread):
             return
-        if thread.uid == 0 and thread.call.name != "setns":
+        if thread.uid == 0 and thread.present.name != "setns":
             self._infer(thread, SETFCAP, "a user namespace, to map root into it")
-        if thread.call.name in ("unshare", "setns"):
+        if thread.present.name in ("unshare", "setns"):
             there = thread.process.proc.user_namespace(thread.tid)
             thread.followed = there == self.tree.home
 
     def _filtered(self, thread: Thread, _: int) -> None:
         """Note that it has a filter of its own now; with TSYNC all threads of its process have."""
-        assert thread.call is not None
         if not installs_filter(thread):
             return
-        everyone = thread.call.name == "seccomp" and thread.args[1] & 1
+        everyone = thread.present.name == "seccomp" and thread.args[1] & 1
         if makes_listener(thread):
             self.evidence.send_once(listener=thread.program)
         for other in self.tree.threads.values():

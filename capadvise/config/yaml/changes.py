@@ -233,13 +233,10 @@ def _spans(node: Sequence | Mapping) -> list[Span]:
     return [(key.start, value.end) for key, value in node.pairs]
 
 
-def _quote_of(node: Node) -> str:
+def _quote_of(node: Sequence | Mapping) -> str:
     """The quotes that its keys or items stand in."""
-    first: Node | None = None
-    if isinstance(node, Sequence) and node.items:
-        first = node.items[0]
-    if isinstance(node, Mapping) and node.pairs:
-        first = node.pairs[0][0]
+    each = node.items if isinstance(node, Sequence) else [key for key, _ in node.pairs]
+    first = next(iter(each), None)
     return first.style if isinstance(first, Scalar) and first.style in ("'", '"') else ""
 
 

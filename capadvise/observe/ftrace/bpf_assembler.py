@@ -16,6 +16,10 @@ _CHANGES = {"+": 0x07, "|": 0x47, "&": 0x57, "<<": 0x67, ">>": 0x77, "signed >>"
 _JUMPS = {"==": 0x15, "!=": 0x55, "&": 0x45, ">": 0x25, "signed >=": 0x75}
 _JUMPS_BY_REGISTER = {"==": 0x1D, "!=": 0x5D}
 _MAP = 1
+GROUP = 64
+"""Threads that share an entry of a table: each has a place in it, which is set without a lock."""
+MAP_LOOKUP = 1
+"""BPF_FUNC_map_lookup_elem, linux/bpf.h."""
 
 
 def _instruction(code: int, to: int = 0, source: int = 0, offset: int = 0, value: int = 0) -> bytes:
@@ -112,6 +116,17 @@ class Assembler:
     def jump_if_register(self, register: int, how: str, other: int, label: str) -> None:
         """Go on at a label if a register compares so with another one."""
         self._add(_JUMPS_BY_REGISTER[how], register, other, label)
+
+    def find_thread(self, thread: int, table: int, at: int) -> None:
+        """Write the group of a thread into register 0, 0 if there is none, and where the thread is
+        in it into its own. ``at``: a free place on the stack."""
+        self.move(1, thread)
+        self.change(1, ">>", GROUP.bit_length() - 1)
+        self.store(4, FRAME, at, 1)
+        self.map(1, table)
+        self.point(2, FRAME, at)
+        self.call(MAP_LOOKUP)
+        self.change(thread, "&", GROUP - 1)
 
     def exit(self) -> None:
         """End the program."""

@@ -5,7 +5,8 @@ Pure: /proc is read through ``Process.proc``."""
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from capadvise.kernel.uapi import LINUX_CAPABILITY_VERSION_1
 from capadvise.model.caps import NAMES
@@ -63,32 +64,11 @@ _SOCKETS = 4096
 
 
 def note(
-    evidence: EvidenceLog,
-    how: str,
-    cap: int,
-    thread: Thread,
-    about: str | None,
-    without: str | None,
-    result: int,
-    others: Sequence[int],
-    *,
-    changes: bool = True,
+    evidence: EvidenceLog, how: str, cap: int, thread: Thread, about: str | None, **more: Any
 ) -> int:
-    """Note one fact about a thread's present call; returns how often it was seen. ``without``: the
-    error without the capability. ``changes``: see ``changes_nothing``."""
-    return evidence.note(
-        how,
-        cap,
-        thread.program,
-        thread.present.name,
-        about,
-        errno=without,
-        result=result,
-        together=list(others),
-        changes=changes,
-        pid=thread.process.pid,
-        uid=thread.uid,
-    )
+    """Note one fact about a thread's present call, as ``EvidenceLog.note`` does."""
+    ids = {"pid": thread.process.pid, "uid": thread.uid}
+    return evidence.note(how, cap, thread.program, thread.present.name, about, **more, **ids)
 
 
 class Bookkeeping:
@@ -132,7 +112,8 @@ class Bookkeeping:
     def _infer(self, thread: Thread, cap: int, about: str | None) -> None:
         """Note a need that only the arguments show, since no call fails."""
         if self.alone and thread.virtual >> cap & 1:
-            note(self.evidence, "asked", cap, thread, about, None, 0, [])
+            more: dict[str, Any] = {"errno": None, "result": 0, "together": [], "changes": True}
+            note(self.evidence, "asked", cap, thread, about, **more)
 
     def _opened(self, thread: Thread, result: int) -> None:
         if opens_pseudo(thread):

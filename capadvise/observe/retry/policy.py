@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from capadvise.observe.retry.arguments import (
     ATTACH,
@@ -283,8 +284,8 @@ class Policy:
         for cap, code in caps:
             without = errno.errorcode.get(code) if code else None
             others = [other for other, _ in caps if other != cap]
-            fact = (how, cap, thread, about, without, min(result, 0), others)
-            seen = note(self.evidence, *fact, changes=attempts.changes)
+            more: dict[str, Any] = {"errno": without, "result": min(result, 0), "together": others}
+            seen = note(*(self.evidence, how, cap, thread, about), **more, changes=attempts.changes)
             if seen >= ENOUGH and how == "shown":
                 self._keep_raised(thread, bit(cap), changes=attempts.changes)
         if not caps:
@@ -313,7 +314,13 @@ class Policy:
         if self.in_namespace and attempts.candidates and attempts.error in _PERMISSION:
             about = detail(thread.present.name, thread.args, thread.process.proc)
             first, *others = attempts.candidates
-            note(self.evidence, "refused", first, thread, about, name, -attempts.error, others)
+            more: dict[str, Any] = {
+                "errno": name,
+                "result": -attempts.error,
+                "together": others,
+                "changes": True,
+            }
+            note(self.evidence, "refused", first, thread, about, **more)
 
     # ------------------------------------------------------------------ set-gid bits
 

@@ -22,9 +22,9 @@ from capadvise.model.recording import RefusedBy
 from capadvise.model.wording import counted
 from capadvise.report.lamps import SIGNS, Light
 from capadvise.report.watch import call_text, cure, refuser_text
+from capadvise.tui.dialogs import HelpScreen
 from capadvise.tui.driver import TerminalApp, gone
 from capadvise.tui.early import EarlyKeys
-from capadvise.tui.helpscreen import HelpScreen
 from capadvise.tui.page import Page, Wrapped
 from capadvise.tui.widgets import Fitting, KeyedList, KeyedScroll, Keys
 from capadvise.workflow.protocols import WatchSource

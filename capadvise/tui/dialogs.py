@@ -1,7 +1,5 @@
 """The screens over the main one: the help, and the commands that a saved report would run."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar

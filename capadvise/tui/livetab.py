@@ -3,8 +3,6 @@
 It shows what its screen hands down, and never looks at a recorder itself.
 """
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass

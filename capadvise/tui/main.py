@@ -4,8 +4,6 @@ It looks at a recorder (``protocols``) and shows what it saw. Nothing that happe
 recording.
 """
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """The Review tab: the capabilities, and beside them why, the evidence and the snippet."""
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The screen of ``watch``: the calls that are refused on this machine, by owner."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass

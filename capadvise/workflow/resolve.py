@@ -1,7 +1,5 @@
 """Ask consumers what they make of files: docker compose, kubectl, helm, podman and systemd."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path

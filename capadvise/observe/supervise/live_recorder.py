@@ -9,8 +9,6 @@ On the pipes: single bytes to the recorder (``g``: go, ``s``: stop; again: kill)
 values from it, recordings to the judge, proposals from it.
 """
 
-from __future__ import annotations
-
 import contextlib
 import fcntl
 import gc

@@ -1,8 +1,6 @@
 """podman-compose: docker compose, which knows all forms of its files, resolves them, and the result
 is written in the forms that podman-compose reads. Tried with 1.3."""
 
-from __future__ import annotations
-
 import os
 import shlex
 from collections.abc import Callable, Iterable, Mapping

@@ -1,8 +1,6 @@
 """Noticing that a container without a health check has started: what listens and runs in it no
 longer changes. Each trial must run the same."""
 
-from __future__ import annotations
-
 import os
 import shlex
 import struct

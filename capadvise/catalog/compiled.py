@@ -5,8 +5,6 @@
 files are read instead.
 """
 
-from __future__ import annotations
-
 import json
 import zlib
 from contextlib import suppress

@@ -3,8 +3,6 @@
 A run reads that file instead: this module, and the readers of single files, are not imported then.
 """
 
-from __future__ import annotations
-
 import errno
 import fnmatch
 import json

@@ -1,7 +1,5 @@
 """The result of a patch, and how the thing to patch is named."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """Snippets of reports, of known programs, and of the labels of an image."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import PurePath

@@ -2,8 +2,6 @@
 exceptions. The outputs count and show accepted findings; an exception that accepts nothing is a
 finding itself. Pure."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace

@@ -3,8 +3,6 @@
 ``plan`` touches nothing; ``Change.write`` touches the one file, if it is still what was read.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import stat

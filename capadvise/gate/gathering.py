@@ -1,7 +1,5 @@
 """Turn the arguments of ``check`` into sources: find, read and resolve files, or report why not."""
 
-from __future__ import annotations
-
 import json
 import os
 import stat

@@ -1,7 +1,5 @@
 """The rules that judge one service without a report. Pure; one function for each rule."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterator
 

@@ -1,7 +1,5 @@
 """The outcome for machines: JSON in our own schema, SARIF 2.1.0, and GitHub's workflow commands."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Iterator

@@ -1,8 +1,6 @@
 """The one conclusion of a report: what the target is granted today, what it needs, how far that can
 be trusted, and what to do next. Pure; every surface renders it, and none concludes by itself."""
 
-from __future__ import annotations
-
 import re
 import signal
 from collections.abc import Iterator, Sequence

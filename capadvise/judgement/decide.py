@@ -5,8 +5,6 @@ and the call's result. The effects of one capability make its need. ``choose`` s
 questions last, over all capabilities together.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace

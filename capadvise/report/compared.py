@@ -4,8 +4,6 @@ A known set is that of one version, run in one way: a difference is a hint where
 defect of either.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath

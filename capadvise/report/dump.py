@@ -1,7 +1,5 @@
 """The report as JSON values, in the full shape of ``schema.json``."""
 
-from __future__ import annotations
-
 import shlex
 from dataclasses import fields, is_dataclass
 from enum import Enum

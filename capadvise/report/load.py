@@ -1,7 +1,5 @@
 """Reading a report file. It is judged again: the recording is the truth, a verdict only a view."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass

@@ -1,7 +1,5 @@
 """Words for verdicts, sets, trials and proofs (the JSON of a report has its own)."""
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Iterator
 

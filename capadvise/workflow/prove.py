@@ -1,7 +1,5 @@
 """Prove workloads: run each under one set after the other, and save the conclusion."""
 
-from __future__ import annotations
-
 import os
 import signal
 import sys

@@ -1,7 +1,5 @@
 """Make trials for the screens, and save their results in the report file."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """``capadvise emit``: the answer in the language of a runtime."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import shlex

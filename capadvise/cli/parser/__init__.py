@@ -9,8 +9,6 @@ A text stands for one of ``common``, and of ``either`` only one may be given.
 For others: ``build_parser``, ``subcommands``, ``COMMANDS``; and ``base``, ``hints``.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

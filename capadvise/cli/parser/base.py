@@ -1,7 +1,5 @@
 """The base of all subcommands' parsers."""
 
-from __future__ import annotations
-
 import argparse
 import math
 import os

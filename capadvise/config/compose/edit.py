@@ -1,7 +1,5 @@
 """Patching a compose file: ``cap_drop``, ``cap_add`` and ``privileged`` of one service."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any

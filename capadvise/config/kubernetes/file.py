@@ -1,7 +1,5 @@
 """Kubernetes: the ``securityContext`` of a container."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterable, Iterator

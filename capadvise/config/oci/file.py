@@ -1,7 +1,5 @@
 """OCI runtimes (runc, crun): ``process`` of a bundle's ``config.json``."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """The configuration files of bundles."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from capadvise.config.language import UnknownFile

@@ -1,7 +1,5 @@
 """quadlet: the ``[Container]`` section from which podman makes a systemd service."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace

@@ -5,8 +5,6 @@ Sections, repeated keys, lines that go on, words with quotes and escapes. After 
 versions of these could read differently is refused as ambiguous.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -1,8 +1,6 @@
 """The names of unit files and their drop-ins, and the places where systemd and podman look for
 them."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,5 @@
 """The specifiers of units, as far as the name of a unit settles them."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import replace
 

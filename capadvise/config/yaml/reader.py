@@ -5,8 +5,6 @@ text stays a text. A value that two readers could read differently is refused as
 line: tags, keys that are no plain texts, merge keys where readers disagree about the winner.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache

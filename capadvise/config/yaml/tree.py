@@ -6,8 +6,6 @@ keeps every byte that need not change. The text is hostile: its size is bounded,
 expansion of its aliases.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterator
 from collections.abc import Mapping as Mapping_

@@ -3,8 +3,6 @@
 It is read while a command is held; parsing it takes longer, and no target waits for that.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

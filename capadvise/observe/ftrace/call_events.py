@@ -1,7 +1,5 @@
 """The system calls that are recorded: their events, filters and numbers in a trace instance."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 from collections.abc import Iterable

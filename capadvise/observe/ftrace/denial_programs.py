@@ -10,8 +10,6 @@ wanted: they see all that fails with EPERM, EACCES or EROFS. A filter runs befor
 the begin of a call is seen: a filter answered a call that has an end and no begin.
 """
 
-from __future__ import annotations
-
 import errno
 import signal
 from collections.abc import Iterable

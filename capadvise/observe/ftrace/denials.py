@@ -5,8 +5,6 @@ ends the programs with their descriptors.
 It takes Linux 5.15, BPF, BTF and the kernel's symbols.
 """
 
-from __future__ import annotations
-
 import mmap
 import os
 import struct

@@ -4,8 +4,6 @@ For some needs, the kernel makes no check at all; for the others, only once the 
 than now.
 """
 
-from __future__ import annotations
-
 import errno
 import os
 import re

@@ -291,23 +291,17 @@ class Task:
             task = self if other == 0 else known(other)
             args["foreign"] = int(task is None)
             if args.get("signal") == signal.SIGCONT:
-                args["same_session"] = int(task is not None and self.shares_session(task))
+                session = task and task.session
+                args["same_session"] = int(session is not None and session == self.session)
         return args
-
-    def shares_session(self, other: Task) -> bool:
-        """True if both are known to be in one session."""
-        return self.session is not None and self.session == other.session
-
-    def may_share_process(self, other: Task) -> bool:
-        """True if both may be threads of one process: neither has executed a program since."""
-        return other.scope is self.scope and other.program == self.program
 
     def leads_session(self, thread: int, leader: Task | None, others: Iterable[Task]) -> None:
         """This thread has made a session. ``leader``: the thread of the returned number, which is
         the first thread of the process, or another one in a pid namespace of the target's.
         ``others``: among them are its other threads, which are in that session now, too."""
         for other in others:
-            other.session = None if self.may_share_process(other) else other.session
+            if other.scope is self.scope and other.program == self.program:
+                other.session = None  # no exec since, so it may be a thread of this process
         self.session = thread if leader is self else None
         if leader is not None and leader is not self:
             leader.session = None

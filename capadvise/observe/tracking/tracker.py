@@ -1,7 +1,5 @@
 """From single events to distinct checks: the thread that was checked, its call, its target."""
 
-from __future__ import annotations
-
 import errno
 import os
 import struct

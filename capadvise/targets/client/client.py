@@ -1,7 +1,5 @@
 """Calling an engine through its own command line, which knows its contexts and its credentials."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import subprocess

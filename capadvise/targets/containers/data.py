@@ -5,8 +5,6 @@ before the recording. Only single files are copied: an overlay is mounted over a
 container gets the overlay. A recording beside running containers gets private copies.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import stat

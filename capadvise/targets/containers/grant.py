@@ -1,8 +1,6 @@
 """A container's capabilities, changed in its command line or its service. The rest stays as the
 user wrote it. Pure, but ``with_user_namespace`` asks docker."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any

@@ -19,6 +19,7 @@ from capadvise.observe.supervise.command import Command
 from capadvise.observe.supervise.event_loop import EventLoop, TargetSoFar
 from capadvise.observe.supervise.observation import Observation, working_directory
 from capadvise.observe.tracking.tasks import Scope
+from capadvise.targets.attaching import held_by
 from capadvise.targets.client.container import Container
 from capadvise.targets.containers.container_starts import StartedContainer
 from capadvise.targets.containers.container_subject import ContainerSubject
@@ -80,10 +81,8 @@ def _recording(run: Run, entry: ContainerState, place: StartedContainer) -> Reco
 def _recording_so_far(run: Run, entry: ContainerState, place: StartedContainer) -> Recording:
     assert place.scope is not None
     status = entry.exit_status if entry.exit_status is not None else run.subject.status
-    sets = place.sets
-    bounding = sets.bounding if sets else procfs.capability_sets().bounding
-    permitted = bounding if place.user[0] == 0 else sets.permitted if sets else frozenset()
-    held = Held(bounding, permitted, sets.ambient if sets else frozenset())
+    bounding = place.sets.bounding if place.sets else procfs.capability_sets().bounding
+    held = held_by("{}:{}".format(*place.user), bounding, place.sets)
     healthy = entry.healthy or run.subject.implicit_check(entry) is not None
     recording = run.loop.recording(place.scope, held, status, healthy=healthy)
     if recording.succeeded or entry.exit_status is None or entry.id in run.subject.ended_by_us:

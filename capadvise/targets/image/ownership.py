@@ -4,8 +4,6 @@ overlayfs copies such a file up, so that the container's own layer has what it b
 image's layers what it was. All of it is hostile: nothing is followed, nothing is read.
 """
 
-from __future__ import annotations
-
 import os
 import stat
 from collections.abc import Iterator, Sequence

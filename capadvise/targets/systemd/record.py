@@ -1,7 +1,5 @@
 """Observing a unit that ``systemctl`` starts: it ends, not systemctl, and its manager stops it."""
 
-from __future__ import annotations
-
 import shlex
 import signal
 import time

@@ -1,7 +1,5 @@
 """The output of ``systemctl show`` for a unit, taken apart. Pure."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 

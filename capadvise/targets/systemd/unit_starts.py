@@ -6,8 +6,6 @@ command is known by its program, in the order in which the manager executes them
 process still lives when its exec is reported, by its control group and its words.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from contextlib import suppress
 from itertools import takewhile

@@ -1,7 +1,5 @@
 """Ask the server whether it takes a workload with other sets. Nothing is changed."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

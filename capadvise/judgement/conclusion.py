@@ -359,7 +359,8 @@ def _by_recording(report: Report) -> _Judged:
     runs = report.recordings
     if not report.proposal.recommended and (blind := _blind(report)):
         return Standing.NOT_JUDGED, blind
-    failed = [run for run in runs if run.succeeded is False and not run.interrupted]
+    checked = report.workload.check is not None
+    failed = [run for run in runs if run.succeeded is False and (checked or not run.interrupted)]
     if len(failed) == len(runs):
         return _failed(report, failed[0])
     if doubt := _unseen(report):
@@ -383,9 +384,9 @@ def _blind(report: Report) -> str | None:
 
 def _failed(report: Report, run: Recording) -> _Judged:
     ended = how_it_ended(run.exit_status)
-    checked = report.workload.check is not None
-    if checked and (run.still_running or run.exit_status in (None, 0)):
-        how = "" if run.still_running else f" after the program {ended}"
+    stopped = run.still_running or run.interrupted
+    if report.workload.check is not None and (stopped or run.exit_status in (None, 0)):
+        how = "" if stopped else f" after the program {ended}"
         return Standing.CHECK_FAILED, f"the health check did not pass{how}"
     return Standing.RUN_FAILED, ended.removeprefix("was ")
 

@@ -27,6 +27,7 @@ from capadvise.judgement.proven import Trial
 from capadvise.judgement.report import Report
 from capadvise.model.caps import Cap, parse_set
 from capadvise.model.recording import Lost
+from capadvise.model.workload import Workload
 from capadvise.report.diff import diff, diff_text
 from capadvise.report.dump import dump
 from capadvise.report.explain_report import report_text
@@ -228,6 +229,17 @@ def test_a_container_that_runs_already_is_granted_what_it_holds() -> None:
     target = replace(report.target, kind="container", engine="docker")
     baseline = baseline_of(replace(report, target=target, recordings=runs), CATALOG)
     assert (baseline.source, len(baseline.caps)) == ("container", 1)
+
+
+@pytest.mark.parametrize("needs", [True, False])
+def test_a_check_that_never_passed_has_failed_whoever_stopped_the_program(needs: bool) -> None:
+    """Ctrl-C in front of a check that cannot pass was "recorded once"."""
+    report = report_with(Standing.CHECK_FAILED, needs=needs)
+    stopped = tuple(replace(run, interrupted=True, exit_status=130) for run in report.recordings)
+    conclusion = conclude_report(replace(report, recordings=stopped), CATALOG)
+    assert conclusion.standing is Standing.CHECK_FAILED
+    unchecked = replace(report, recordings=stopped, workload=Workload())
+    assert conclude_report(unchecked, CATALOG).standing is not Standing.RUN_FAILED
 
 
 # ------------------------------------------------------------------------------- the headline

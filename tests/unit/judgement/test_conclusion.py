@@ -242,6 +242,31 @@ def test_a_check_that_never_passed_has_failed_whoever_stopped_the_program(needs:
     assert conclude_report(unchecked, CATALOG).standing is not Standing.RUN_FAILED
 
 
+@pytest.mark.parametrize(
+    ("program", "check", "unseen"),
+    [
+        ("cron", None, True),
+        ("crond", "$CAPADVISE_CHECK crond@0", True),  # it is there, and asleep
+        ("cron", "test -e /backup/done", False),  # the user's own check can tell
+        ("web", "$CAPADVISE_CHECK web@0", False),
+    ],
+)
+@pytest.mark.parametrize("standing", [Standing.RECORDED, Standing.PROVEN_MINIMAL, Standing.PROVEN])
+def test_jobs_that_were_not_due_are_a_doubt(
+    program: str, check: str | None, unseen: bool, standing: Standing
+) -> None:
+    report = report_with(standing, needs=True)
+    runs = tuple(replace(run, program=program) for run in report.recordings)
+    report = replace(report, recordings=runs, workload=Workload("daemon", check=check))
+    conclusion = conclude_report(report, CATALOG)
+    assert (conclusion.standing is Standing.LIKELY) is unseen
+    if unseen:
+        line = conclusion.headline("web")
+        assert line.endswith(f": jobs of {program} that were not due were not seen")
+        assert ("not proven" in line) is (standing is Standing.RECORDED)
+        assert "test -e FILE-THAT-A-JOB-MAKES" in conclusion.next.words
+
+
 # ------------------------------------------------------------------------------- the headline
 
 

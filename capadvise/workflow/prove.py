@@ -94,9 +94,12 @@ def prove_report(
     name, stop = report.target.name, Stop(stages)
     try:
         with stop:
+            candidate = Candidate(name, job_of(report, before=before), report)
+            if report.recording.interrupted:
+                notice("the recording has ended, and its trials follow; Ctrl-C again leaves them")
             call = partial(
                 prove_job,
-                *(Candidate(name, job_of(report, before=before), report), stop),
+                *(candidate, stop),
                 *(_on_stderr(name), os.cpu_count() or 1),
                 so_far=partial(keep_so_far, path),
                 twice=twice,

@@ -9,7 +9,6 @@ from functools import partial
 from capadvise.catalog import default
 from capadvise.judgement.differences import Comparisons, Observed, examples
 from capadvise.judgement.opening import (
-    SETTINGS,
     Additions,
     Opening,
     filtered_calls,
@@ -17,11 +16,10 @@ from capadvise.judgement.opening import (
     made_namespaces,
     recorded_calls,
 )
-from capadvise.judgement.proven import Interrupted, TrialOutcome
+from capadvise.judgement.proven import Interrupted, Proven, TrialOutcome
 from capadvise.judgement.report import Report
-from capadvise.kernel import procfs
 from capadvise.model.caps import Cap, CapSet
-from capadvise.model.errors import BadInput, CapadviseError
+from capadvise.model.errors import BadInput
 from capadvise.model.seccomp_profile import UNFILTERED, SeccompProfile
 from capadvise.proof.attempts import Attempt
 from capadvise.proof.opening import OpeningTrial, grown, shrunk
@@ -30,9 +28,9 @@ from capadvise.proof.trials.stop import Stop
 from capadvise.targets.client.invocation import recognize
 from capadvise.targets.containers.default_profile import default_profiles
 from capadvise.workflow.jobs import job_of
-from capadvise.workflow.notice import failure, notice, progress
+from capadvise.workflow.notice import notice, progress
 from capadvise.workflow.proof import first_trial
-from capadvise.workflow.prove import until_interrupted
+from capadvise.workflow.prove import with_more
 from capadvise.workflow.side_by_side import SideBySide
 
 _SIDE_BY_SIDE = 4
@@ -61,17 +59,12 @@ def opened(cap: Cap, report: Report, job: runner.Job | None = None) -> Report:
     if proven.minimal is not None and cap not in proven.minimal:
         notice(f"{report.target.name} works without {cap.short} as it is")
         return report
-    try:
-        with Stop() as stop:
-            trials = _Trials(report, cap, job or job_of(report), stop)
-            opening = until_interrupted([trials.opening], stop, 1)[0].result()
-    except Interrupted:
-        notice(f"not tried without {cap.short}: interrupted")
-    except CapadviseError as error:
-        failure(f"not tried without {cap.short}", error)
-    else:
-        return replace(report, proven=replace(proven, opening=opening))
-    return report
+
+    def prove(stop: Stop) -> Proven:
+        trials = _Trials(report, cap, job or job_of(report), stop)
+        return replace(proven, opening=trials.opening())
+
+    return with_more(report, f"not tried without {cap.short}", prove)
 
 
 class _Trials:
@@ -172,7 +165,6 @@ class _Trials:
             *(self._cap, caps, tuple(sorted(smallest.calls)), smallest.unmasked, engine, profile),
             needed,
             refused_by_mac=self._refused_by_mac(smallest, engine.partition(" ")[0]),
-            settings=tuple(_settings()),
             trials=self._made,
         )
 
@@ -181,11 +173,6 @@ class _Trials:
         if "apparmor" in self._report.recording.host.lsm:
             return ()
         return tuple(sorted(more.names.intersection(default().seccomp[engine].apparmor)))
-
-
-def _settings() -> list[tuple[str, str]]:
-    values = ((name, procfs.sysctl(name)) for name in SETTINGS)
-    return [(name, value.strip()) for name, value in values if value is not None]
 
 
 def _line(more: Additions, outcome: TrialOutcome) -> str:

@@ -27,7 +27,7 @@ from capadvise.workflow.notice import answer, notice
 
 def command(args: argparse.Namespace) -> int:
     """Print a snippet, write it to a file, or patch one with it."""
-    if args.without or args.delta:
+    if args.without is not None or args.delta:
         return _without(args)
     _check(args)
     report = load(Path(args.report), default())
@@ -66,7 +66,7 @@ _OPENED = {
 
 def _without(args: argparse.Namespace) -> int:
     """Print the set that works without a capability, and write the seccomp profile beside it."""
-    if not args.without or args.into is not None or args.drop_in or args.key is not None:
+    if args.without is None or args.into is not None or args.drop_in or args.key is not None:
         raise BadInput("--without CAPABILITY writes a file of its own: leave --into out")
     opening = _opening(args.report, report := load(Path(args.report), default()), args.without)
     if args.delta:
@@ -83,10 +83,10 @@ def _without(args: argparse.Namespace) -> int:
     return Exit.OK
 
 
-def _opening(path: str, report: Report, name: str) -> Opening:
+def _opening(path: str, report: Report, cap: Cap) -> Opening:
     """The opening of a report. Raises BadInput if it has none for this capability."""
-    opening, cap = report.proven and report.proven.opening, Cap.parse(name)
-    if not isinstance(opening, Opening) or opening.without != cap:
+    opening = report.proven.opening if report.proven else None
+    if opening is None or opening.without != cap:
         hint = f"capadvise prove --without {cap.short} {shlex.quote(path)}"
         raise BadInput(f"{path}: no trial was made without {cap.short}", hint=hint)
     if opening.profile is None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from capadvise.cli import main
 from capadvise.judgement.conclusion import Standing, conclude_report, standing_of
@@ -125,6 +126,31 @@ def test_podman_and_quadlet_take_the_profile_of_podman_alone(emit: Emit) -> None
     assert emit(by_podman, "--without", "SYS_ADMIN", "--format", "docker")[0] == 2
 
 
+def test_a_compose_file_is_patched_with_the_profile_in_the_place_of_the_capability(
+    emit: Emit,
+) -> None:
+    file = Path("compose.yaml")
+    file.write_text(
+        "services:\n  web:\n    image: web\n    cap_add: [SYS_ADMIN] # for the sandbox\n"
+        "    security_opt:\n      - seccomp=unconfined\n      - label=disable\n  db: {image: db}\n"
+    )
+    words = ("--without", "SYS_ADMIN", "--format", "compose", "--into", "compose.yaml")
+    _, _, said = emit(WORKS, *words, "--service", "web", "--dry-run")
+    assert not Path("web.seccomp.json").exists(), said
+    code, _, said = emit(WORKS, *words, "--service", "web")
+    assert code == 0, said
+    services = yaml.safe_load(file.read_text())["services"]
+    assert services["db"] == {"image": "db"}
+    assert "cap_add" not in services["web"]
+    assert services["web"]["security_opt"] == [
+        "label=disable",
+        "seccomp=./web.seccomp.json",
+        "systempaths=unconfined",
+    ]
+    assert Path("web.seccomp.json").exists()
+    assert emit(WORKS, "--without", "SYS_ADMIN", "--format", "kubernetes", "--into", "x")[0] == 2
+
+
 def test_an_oci_configuration_holds_the_profile(emit: Emit) -> None:
     _, text, _ = emit(WORKS, "--without", "SYS_ADMIN", "--format", "oci")
     linux = json.loads(text)["linux"]
@@ -153,7 +179,7 @@ def test_delta_prints_only_what_was_added(emit: Emit) -> None:
         (WORKS, ("SYS_PTRACE",), "no trial was made without SYS_PTRACE"),
         (WORKS, ("SYS_ADMIM",), "is not the name of a capability"),
         (FAILS, ("SYS_ADMIN",), "mount calls mount: mounting a file system"),
-        (WORKS, ("SYS_ADMIN", "--into", "x.yaml"), "leave --into out"),
+        (WORKS, ("SYS_ADMIN", "--drop-in"), "takes no --drop-in"),
     ],
 )
 def test_what_was_not_shown_is_not_emitted(

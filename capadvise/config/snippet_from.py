@@ -81,6 +81,7 @@ _USERS = (
     "the price: everybody in the container can make user namespaces, and reach kernel code "
     "(netfilter, file systems) that has had exploitable defects; SYS_ADMIN gives the same and more"
 )
+_ON_USERS = re.compile("userns|user_namespaces")
 _SYSCTL = re.compile(r"([a-z][a-z0-9_.]{2,80})=([0-9]{1,10})")
 """Written into a file: no other text of a report is."""
 
@@ -97,7 +98,7 @@ def _on_beside(report: Report, beside: tuple[str, ...], opening: Opening | None)
         if opening.makes_users:
             yield _USERS
             said = report.posture.sysctls.items()
-            there = ", ".join(f"{name}={value}" for name, value in said if "user" in name)
+            there = ", ".join(f"{name}={value}" for name, value in said if _ON_USERS.search(name))
             yield f"recorded where {there}: a host that forbids user namespaces refuses it"
     elif beside:
         yield f"this set passed its trial together with {', '.join(beside)}, and needs it"

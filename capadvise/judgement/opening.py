@@ -100,6 +100,13 @@ class Opening:
         return (*map(str, self.calls), *([UNMASKED.words] if self.unmasked else []))
 
     @property
+    def headline(self) -> str:
+        """``no capability with 2 calls opened (likely)``."""
+        left = set_text(self.caps) if self.caps else "no capability"
+        how = "likely" if self.doubt else "proven"
+        return f"{left} with {counted(len(self.calls), 'call')} opened ({how})"
+
+    @property
     def sentence(self) -> str:
         """The answer in a sentence."""
         name, left = self.without.short, set_text(self.caps) if self.caps else "no capability"

@@ -53,7 +53,7 @@ def opened(cap: Cap, report: Report, job: runner.Job | None = None) -> Report:
     same report if nothing can be tried. ``job``: the container's trials, if they differ from those
     that the report leads to."""
     proven = report.proven
-    if proven is None or proven.flaky or not proven.complete:
+    if proven is None or needs_proof(report):
         notice(f"not tried without {cap.short}: that takes a proven set")
         return report
     if proven.minimal is not None and cap not in proven.minimal:
@@ -77,8 +77,7 @@ class _Trials:
     def opening(self) -> Opening:
         """Make all trials."""
         report, cap = self._report, self._cap
-        minimal = report.proposal.minimal
-        rest = (report.proposal.recommended if minimal is None else minimal) - {cap}
+        caps = report.proposal.recommended - {cap}
         progress(f"{report.target.name}: trying without {cap.short}")
         open_to_all = Additions(unmasked=True).companions
         unfiltered = replace(self._job, profile=UNFILTERED.text(), beside=open_to_all)
@@ -86,19 +85,15 @@ class _Trials:
         if not reference.outcome.passed:
             why = reference.outcome.why
             raise runner.BrokenTrial(f"it fails even with every capability and call: {why}")
-        self._job = reference.job
-        engine = ""
-        for caps in dict.fromkeys((frozenset[Cap](), rest)):
-            engine, profile, more = self._profiles(caps)
-            closed = filter(profile.refuses, default().syscalls.numbers["x86_64"])
-            self._job = replace(self._job, profile=profile.text(), closable=tuple(closed))
-            first = Additions().plus(recorded_calls(report.recordings, profile))
-            everything = Additions().plus(more)
-            if whole := grown(first, everything, partial(self._grow, caps)):
-                return self._smallest(caps, whole, engine, profile)
+        engine, profile, more = self._profiles(caps)
+        closed = tuple(filter(profile.refuses, default().syscalls.numbers["x86_64"]))
+        self._job = replace(reference.job, profile=profile.text(), closable=closed)
+        first = Additions().plus(recorded_calls(report.recordings, profile))
+        if whole := grown(first, Additions().plus(more), partial(self._grow, caps)):
+            return self._smallest(caps, whole, engine, profile)
         mac, seen = report.posture.mac, self._evidence.recordings if self._evidence else ()
         why = forbidding_use(seen, cap, default(), mac) or "the trials do not tell which use"
-        return Opening(cap, rest, (), False, engine, None, forbidden=why, trials=self._made)
+        return Opening(cap, caps, (), False, engine, None, forbidden=why, trials=self._made)
 
     def _profiles(self, caps: CapSet) -> tuple[str, SeccompProfile, frozenset[str]]:
         """The engine, its default profile for this set, and the calls that the capability opens."""
@@ -161,18 +156,16 @@ class _Trials:
                 raise runner.BrokenTrial(trials.broken) from None
         if not outcome.passed:
             raise runner.BrokenTrial(f"the smallest opening passed and failed: {outcome.why}")
+        refused: Iterable[str] = ()
+        if "apparmor" not in self._report.recording.host.lsm:
+            known = default().seccomp
+            refused = known.get(engine.partition(" ")[0], known["docker"]).apparmor
         return Opening(
             *(self._cap, caps, tuple(sorted(smallest.calls)), smallest.unmasked, engine, profile),
             needed,
-            refused_by_mac=self._refused_by_mac(smallest, engine.partition(" ")[0]),
+            refused_by_mac=tuple(sorted(smallest.names.intersection(refused))),
             trials=self._made,
         )
-
-    def _refused_by_mac(self, more: Additions, engine: str) -> tuple[str, ...]:
-        """Known from the template of its profile, where this host does not have AppArmor."""
-        if "apparmor" in self._report.recording.host.lsm:
-            return ()
-        return tuple(sorted(more.names.intersection(default().seccomp[engine].apparmor)))
 
 
 def _line(more: Additions, outcome: TrialOutcome) -> str:

@@ -191,8 +191,7 @@ class Conclusion:
         )
         without = ""
         if self.opening and self.opening.profile and not self.beside:
-            how = "likely" if self.opening.doubt else "proven"
-            without = f" · without {self.opening.without.short}: {how}, see below"
+            without = f" · or {self.opening.headline}"
         if names:
             said = f"{name} {needs} {names} ({len(self.caps)}; {self.baseline.words})"
             said += f" · {self.risk_after} · {self.standing_words}"

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -133,6 +134,21 @@ def until_interrupted(
     with ThreadPoolExecutor(max(1, workers)) as pool:
         futures = [pool.submit(call) for call in calls]
     return futures
+
+
+def with_more(report: Report, failed: str, prove: Callable[[Stop], Proven]) -> Report:
+    """The report with the result of more trials; the same report if they fail, or Ctrl-C ends them.
+    ``failed``: ``not hardened``."""
+    try:
+        with Stop() as stop:
+            proven = until_interrupted([partial(prove, stop)], stop, 1)[0].result()
+    except Interrupted:
+        notice(f"{failed}: interrupted")
+    except CapadviseError as error:
+        failure(failed, error)
+    else:
+        return replace(report, proven=proven)
+    return report
 
 
 def _on_stderr(name: str) -> TrialListener:

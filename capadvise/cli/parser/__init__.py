@@ -16,12 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from capadvise import __version__
-from capadvise.cli.parser.base import Help, Parser, seconds, set_name
+from capadvise.cli.parser.base import Help, Parser, capability, seconds, set_name
 
 _TABLE = json.loads(Path(__file__).with_name("commands.json").read_text(encoding="utf-8"))
 COMMANDS: Mapping[str, Mapping[str, Any]] = _TABLE["commands"]
 """The subcommands, in the order of the help."""
-_TYPES: dict[str, Callable[[str], object]] = {"int": int, "seconds": seconds, "set": set_name}
+_TYPES: dict[str, Callable[[str], object]] = {
+    **{"int": int, "seconds": seconds, "set": set_name, "cap": capability}
+}
 
 
 def build_parser(only: str = "") -> argparse.ArgumentParser:

@@ -18,6 +18,9 @@ SYSCTLS = (
     "kernel.yama.ptrace_scope",
     "vm.overcommit_memory",
     "vm.unprivileged_userfaultfd",
+    "kernel.unprivileged_userns_clone",
+    "kernel.apparmor_restrict_unprivileged_userns",
+    "user.max_user_namespaces",
 )
 """Settings that decide what a program needs."""
 

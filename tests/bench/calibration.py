@@ -3,7 +3,7 @@
 Usage: calibration.py [-j N] [--twice] [--lots] [--only NAMES] [--json FILE] [ORACLE …]
 As root. Each odd program (tests/support/odd_programs.py), and with ORACLE (workloads/oracle.py)
 each workload beside it, is recorded once with everything allowed; with --twice, doubts are settled
-by a second run; with --lots, ORACLE also judges the blind lots (tests/bench/workloads). Then trials,
+by a second run; with --lots, also those of the blind lots (tests/bench/workloads). Then trials,
 in which capadvise has no part, judge the recommended set:
 
   right    it passes, and fails without any one member

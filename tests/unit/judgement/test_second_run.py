@@ -63,6 +63,26 @@ def test_a_member_that_may_not_be_needed_leaves_the_set_if_nothing_is_lost_witho
     assert standing_of(kept) == (Standing.RECORDED, None)
 
 
+@pytest.mark.parametrize(
+    ("seen", "fields"),
+    [
+        (
+            check("FOWNER", "ns_capable may_open path_openat", "openat"),
+            {"access_time_keepers": frozenset({"nginx"})},
+        ),
+        (check("IPC_LOCK", "capable do_mmap vm_mmap_pgoff ksys_mmap_pgoff", "mmap"), {}),
+    ],
+    ids=["access times", "locked memory"],
+)
+def test_a_member_whose_loss_leaves_no_trace_is_not_refused(
+    seen: Check, fields: dict[str, Any]
+) -> None:
+    judged = report_of(seen, **fields).proposal
+    assert judged.recommended == {seen.cap}
+    assert judged.need(seen.cap).uncertain
+    assert judged.in_doubt == frozenset()
+
+
 def test_a_fixed_set_shrinks_to_what_made_a_difference() -> None:
     kept = caps("SYS_TIME SYS_NICE")
     fixed = {"fixed_capsets": (("ntpd", kept),)}

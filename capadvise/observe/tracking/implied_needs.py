@@ -142,13 +142,15 @@ class ImpliedNeeds:
 
     def executed(self, pid: int, task: Task, scope: Scope, path: str) -> None:
         """Note the changes to a task by the file that it executes."""
-        places = self._places(task.parent, scope.root)
+        places = self._places(task.parent, scope.root, scope.manager)
         handle, surely = executables.open_executed(pid, path, places)
         gain = executables.Gain()
         if handle is not None:
             gain = executables.gain_of(handle, in_user_namespace=bool(scope.namespace))
             self._note_imports(handle, os.path.basename(path), scope)
             os.close(handle)
+        elif not task.nested:
+            scope.note_unread(path)
         if gain.changes or not (surely or scope.setid_exec):
             scope.setid_exec = gain.changes or None
         if scope.proc_scanners is None and self._scans_told:
@@ -157,7 +159,7 @@ class ImpliedNeeds:
         if not task.nested:
             if gain.user is not None:
                 task.uids = syscalls.Ids(task.uids.real, gain.user, gain.user)
-            _note_capable(scope, CapableFile(gain.path, gain.demanded))
+            scope.note_capable(CapableFile(gain.path, gain.demanded))
 
     def _places(self, *pids: int) -> list[str]:
         """Processes that find a path as the target does."""
@@ -174,13 +176,16 @@ class ImpliedNeeds:
         for pid, task in refused:
             if (scope := task.scope) is None or pid not in self._executing:
                 continue
-            places = self._places(pid, task.parent, scope.root)
-            handle, _ = executables.open_named(text(self._executing[pid]), places)
-            if handle is not None:
+            places = self._places(pid, task.parent, scope.root, scope.manager)
+            path = text(self._executing[pid])
+            handle, _ = executables.open_named(path, places)
+            if handle is None:
+                scope.note_unread(path, task.program)
+            else:
                 gain = executables.gain_of(handle, in_user_namespace=bool(scope.namespace))
                 os.close(handle)
                 if gain.demanded - _bounding(pid, task.parent, scope.root):
-                    _note_capable(scope, CapableFile(gain.path, gain.demanded, task.program))
+                    scope.note_capable(CapableFile(gain.path, gain.demanded, task.program))
 
     def _note_imports(self, handle: int, program: str, scope: Scope) -> None:
         file = os.fstat(handle)
@@ -395,11 +400,6 @@ def _note_own_sets(task: Task, call: str) -> None:
         task.note_own_sets(AMBIENT)
     elif call == "prctl" and task.values[0] == uapi.PR_CAPBSET_DROP and task.scope is not None:
         task.scope.set_changers.add(task.program)
-
-
-def _note_capable(scope: Scope, file: CapableFile) -> None:
-    if file.caps and len(scope.capable_files) < _OWN_SETS:
-        scope.capable_files[file] = None
 
 
 def _bounding(*pids: int) -> CapSet:

@@ -88,6 +88,16 @@ class Client:
         except ValueError as error:
             raise EngineError(f"its answer is no JSON: {text:.80}") from error
 
+    def layers_of(self, image: str) -> list[Path]:
+        """The layers of an image on this machine, the topmost first; none of a storage that is no
+        overlay."""
+        with suppress(EngineError, AttributeError, KeyError, TypeError):
+            storage = self.storage_of(image)
+            upper, lower = storage.get("UpperDir"), storage.get("LowerDir")
+            paths = ":".join(filter(None, (upper, lower))).split(":")
+            return [Path(path) for path in paths if path]
+        return []
+
     def place_of(self, volume: str) -> str:
         """The folder of a volume on this machine. Raises EngineError if it is not there."""
         return self.call("volume", "inspect", "--format", "{{.Mountpoint}}", volume).strip()

@@ -19,6 +19,8 @@ from capadvise.targets.client.container import Container
 
 _MOST_LOOKED_AT = 20_000
 _MOST_KEPT = 20
+_MOST_LINKS = 40
+"""MAXSYMLINKS of the kernel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +174,27 @@ def _in_image(layers: Sequence[Path], path: str) -> _Found | None:
     for number, layer in zip(range(len(layers), 0, -1), layers, strict=True):
         if (status := status_below(layer, path)) is not None:
             return _Found(status, number)
+    return None
+
+
+def file_in_image(layers: Sequence[Path], path: str) -> tuple[str, Path] | None:
+    """The path of a file in an image without links, and the file on this machine; None if it is not
+    there."""
+    wanted = os.path.normpath(f"/{path.lstrip('/')}")
+    for _ in range(_MOST_LINKS):
+        parts, place = Path(wanted).parts[1:], layers[0] if layers else Path()
+        for number in range(1, len(parts) + 1):
+            at = "/".join(parts[:number])
+            found = _in_image(layers, at)
+            if found is None or is_whiteout(found.status):
+                return None
+            place = layers[len(layers) - found.layer] / at
+            if stat.S_ISLNK(found.status.st_mode):
+                rest = os.path.join(os.readlink(place), *parts[number:])
+                wanted = os.path.normpath(os.path.join("/", *parts[: number - 1], rest))
+                break
+        else:
+            return wanted, place
     return None
 
 

@@ -304,7 +304,8 @@ def watched() -> Iterator[list[dict[str, Any]]]:
 
 
 def watch_names_the_cure() -> None:
-    """Of a capability that an ordinary user lacks, of a file's mode, of a seccomp filter."""
+    """Of a capability that an ordinary user lacks, of a file's mode, of a seccomp filter, of a file
+    that cannot be executed."""
     fresh()
     since = {("x86_64", "5.10"): "Linux 5.15", ("aarch64", "6.1"): "Linux 6.4"}
     if needed := since.get((os.uname().machine, RELEASE)):
@@ -319,6 +320,10 @@ def watch_names_the_cure() -> None:
     with watched() as rows:
         subprocess.run([PYTHON, "-S", "-c", BOTH.format(become=become)], check=True)
         assert subprocess.run(filtered).returncode == -signal.SIGSYS
+        shutil.copy("/bin/true", WORK / "fcap")
+        subprocess.run(["setcap", "cap_net_bind_service=ep", WORK / "fcap"], check=True)
+        lacking = ["setpriv", "--bounding-set=-net_bind_service", WORK / "fcap"]
+        assert subprocess.run(lacking).returncode == 126
     told = {(row["syscall"], row["errno"], row["by"], row["uid"]): row["cure"] for row in rows}
     wanted = {
         (CHOWN, "EPERM", "capability", 1000): "chown /tmp/w/f once, beforehand; or start it as a"
@@ -328,6 +333,9 @@ def watch_names_the_cure() -> None:
         ("sethostname", "SIGSYS", "seccomp", 0): "its seccomp filter has to allow sethostname",
     }
     assert wanted.items() <= told.items(), told
+    (row,) = [row for row in rows if row["syscall"] == "execve" and row["program"] == "setpriv"]
+    assert (row["by"], row["caps"]) == ("capability", ["CAP_NET_BIND_SERVICE"]), row
+    assert "/tmp/w/fcap has file capabilities cap_net_bind_service=ep" in row["evidence"], row
 
 
 USER_ROWS = {

@@ -53,7 +53,7 @@ def main() -> int:
     if args.quick:
         args.kernel, args.only = QUICK, QUICK_ROWS
     if args.unchecked:
-        args.only = UNCHECKED
+        args.only = args.only or UNCHECKED
     options = ""
     if args.selinux:
         options, args.only = "security=selinux selinux=1", args.only or "selinux|watch names"

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Generic, TypeVar
 
 from capadvise.kernel import executables, procfs, syscalls, uapi
@@ -100,7 +101,7 @@ _FILES = 4096
 _ENTERED = 4096
 """The most threads that went into /proc that are remembered."""
 _ROUNDS = 3
-_TRACE, _SETPCAP = Cap.parse("SYS_PTRACE"), Cap.parse("SETPCAP")
+_TRACE, _SETPCAP, _RAWIO = map(Cap.parse, ("SYS_PTRACE", "SETPCAP", "SYS_RAWIO"))
 _PROCESSES = 4096
 
 
@@ -149,8 +150,8 @@ class ImpliedNeeds:
             gain = executables.gain_of(handle, in_user_namespace=bool(scope.namespace))
             self._note_imports(handle, os.path.basename(path), scope)
             os.close(handle)
-        elif not task.nested:
-            scope.note_unread(path)
+        elif not task.nested and len(scope.unread_files) < _FILES:
+            scope.unread_files[path] = None
         if gain.changes or not (surely or scope.setid_exec):
             scope.setid_exec = gain.changes or None
         if scope.proc_scanners is None and self._scans_told:
@@ -177,11 +178,8 @@ class ImpliedNeeds:
             if (scope := task.scope) is None or pid not in self._executing:
                 continue
             places = self._places(pid, task.parent, scope.root, scope.manager)
-            path = text(self._executing[pid])
-            handle, _ = executables.open_named(path, places)
-            if handle is None:
-                scope.note_unread(path, task.program)
-            else:
+            handle, _ = executables.open_named(text(self._executing[pid]), places)
+            if handle is not None:
                 gain = executables.gain_of(handle, in_user_namespace=bool(scope.namespace))
                 os.close(handle)
                 if gain.demanded - _bounding(pid, task.parent, scope.root):
@@ -218,6 +216,12 @@ class ImpliedNeeds:
         _must_hold(task, scope, syscalls.made_ambient(task.values))
         if not self._copies_told and task.values[0] == uapi.PR_SET_SECUREBITS:
             self._counts.add_copied(time, pid, task, "prctl", _SETPCAP, phase)
+
+    def maps_low(self, time: int, pid: int, task: Task, phase: Phase) -> None:
+        """It maps memory at a low address: cap_mmap_addr() has a copy of the check, too."""
+        lowest = int(Path("/proc/sys/vm/mmap_min_addr").read_text())
+        if not self._copies_told and task.scope and task.values[0] < lowest:
+            self._counts.add_copied(time, pid, task, "mmap", _RAWIO, phase)
 
     def _capset(self, pid: int, task: Task, result: int) -> None:
         # each call is read once: not only those that count

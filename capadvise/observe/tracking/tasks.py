@@ -99,9 +99,8 @@ class Scope:
     set_changers: set[str] = field(default_factory=set)
     """Programs that changed their own capabilities: they read them for that."""
     capable_files: dict[CapableFile, None] = field(default_factory=dict)
-    unread_files: dict[str, str | None] = field(default_factory=dict)
-    """The paths of executed files that could not be looked at, with ``CapableFile.refused_to``: no
-    process was left that finds them."""
+    unread_files: dict[str, None] = field(default_factory=dict)
+    """The paths of executed files that no process was left to find."""
     refusals: Counter[RawRefusal] = field(default_factory=Counter)
 
     def own_set_readers(self, last_cap: int) -> tuple[tuple[str, CapSet], ...]:
@@ -128,11 +127,6 @@ class Scope:
         """Note a program file that has capabilities, if it demands some."""
         if file.caps and len(self.capable_files) < _FILES:
             self.capable_files[file] = None
-
-    def note_unread(self, path: str, refused_to: str | None = None) -> None:
-        """Note a file for ``unread_files``."""
-        if len(self.unread_files) < _FILES:
-            self.unread_files[path] = refused_to
 
     def note_passed(self, program: str, pid: int, *, looks: bool) -> None:
         """Note that a program that lists all processes saw one, and whether it looked into it."""

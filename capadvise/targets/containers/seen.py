@@ -77,9 +77,9 @@ def _recording(run: Run, entry: ContainerState, place: StartedContainer) -> Reco
         _read_files(run, entry, place.scope)
     recording = _recording_so_far(run, entry, place)
     files, container = entry.look_at_files(place.root), entry.container
-    foreign = foreign_folders(container, place.user, place.root) if container else ()
+    seen = foreign_folders(container, place.user, place.root) if container else ()
     originals = run.start.originals
-    foreign = tuple(replace(one, source=originals.get(one.source, one.source)) for one in foreign)
+    foreign = tuple(replace(one, source=originals.get(one.source, one.source)) for one in seen)
     return replace(recording, image_files=files, foreign_folders=foreign)
 
 
@@ -88,7 +88,7 @@ def _read_files(run: Run, entry: ContainerState, scope: Scope) -> None:
     image = entry.image or run.start.invocation.image
     layers = run.start.client.layers_of(image) if image and scope.unread_files else []
     config = entry.container.raw.get("Config") if entry.container else None
-    for path, refused_to in scope.unread_files.items():
+    for path in scope.unread_files:
         named = os.path.join((config or {}).get("WorkingDir") or "/", path)
         with suppress(OSError):
             if (found := file_in_image(layers, named)) is None:
@@ -96,9 +96,8 @@ def _read_files(run: Run, entry: ContainerState, scope: Scope) -> None:
             handle = os.open(found[1], os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
             gain = gain_of(handle, in_user_namespace=bool(scope.namespace))
             os.close(handle)
-            if gain.changes and refused_to is None:
-                scope.setid_exec = True
-            scope.note_capable(CapableFile(found[0], gain.demanded, refused_to))
+            scope.setid_exec = gain.changes or scope.setid_exec
+            scope.note_capable(CapableFile(found[0], gain.demanded))
 
 
 def _recording_so_far(run: Run, entry: ContainerState, place: StartedContainer) -> Recording:
@@ -173,17 +172,13 @@ def image_name(image: str) -> str:
 
 def foreign_folders(
     container: Container, user: tuple[int, int], pid: int
-) -> tuple[ForeignFolder, ...]:
+) -> Iterator[ForeignFolder]:
     """The folders of the host that a container's user may not write to, as their owner and mode
     say. None for a container of root, and none where users have other numbers on the host.
     ``pid``: its first process, which may be gone."""
     own = procfs.namespace(pid, "user")
     if user[0] == 0 or own not in (None, procfs.namespace(os.getpid(), "user")):
-        return ()
-    return tuple(_foreign(container, user))
-
-
-def _foreign(container: Container, user: tuple[int, int]) -> Iterator[ForeignFolder]:
+        return
     uid, gid = user
     added = (container.raw.get("HostConfig") or {}).get("GroupAdd") or ()
     groups = {gid, *(int(one) for one in added if str(one).isdecimal())}

@@ -28,6 +28,7 @@ class _Found:
     status: os.stat_result
     layer: int
     """From 1 at the bottom of the image."""
+    place: Path
 
 
 def changed_files(container: Container, pid: int) -> tuple[ImageFile, ...]:
@@ -109,7 +110,7 @@ class WrittenFolder:
         original = _in_image(self.layers, path)
         if original is None or is_whiteout(original.status):
             return None
-        return f"{self.layers[len(self.layers) - original.layer]}/{path or '.'}"
+        return str(original.place)
 
 
 def is_whiteout(status: os.stat_result) -> bool:
@@ -173,7 +174,7 @@ def _made_where_it_may_not(
 def _in_image(layers: Sequence[Path], path: str) -> _Found | None:
     for number, layer in zip(range(len(layers), 0, -1), layers, strict=True):
         if (status := status_below(layer, path)) is not None:
-            return _Found(status, number)
+            return _Found(status, number, layer / path)
     return None
 
 
@@ -182,19 +183,17 @@ def file_in_image(layers: Sequence[Path], path: str) -> tuple[str, Path] | None:
     there."""
     wanted = os.path.normpath(f"/{path.lstrip('/')}")
     for _ in range(_MOST_LINKS):
-        parts, place = Path(wanted).parts[1:], layers[0] if layers else Path()
+        parts, found = Path(wanted).parts[1:], None
         for number in range(1, len(parts) + 1):
-            at = "/".join(parts[:number])
-            found = _in_image(layers, at)
+            found = _in_image(layers, "/".join(parts[:number]))
             if found is None or is_whiteout(found.status):
                 return None
-            place = layers[len(layers) - found.layer] / at
             if stat.S_ISLNK(found.status.st_mode):
-                rest = os.path.join(os.readlink(place), *parts[number:])
+                rest = os.path.join(os.readlink(found.place), *parts[number:])
                 wanted = os.path.normpath(os.path.join("/", *parts[: number - 1], rest))
                 break
         else:
-            return wanted, place
+            return (wanted, found.place) if found else None
     return None
 
 

@@ -38,7 +38,7 @@ class RawRefusal(NamedTuple):
 
 
 WHOLE_SETS, AMBIENT = -1, -2
-_LAST_CAP, _READERS, _PROCESSES = 63, 64, 4096
+_LAST_CAP, _READERS, _PROCESSES, _FILES = 63, 64, 4096, 64
 
 
 def _searched(last_cap: int) -> set[int]:
@@ -63,6 +63,8 @@ class Scope:
     """The kernel's pointer of the user namespace that it was in at its exec; 0: the initial one."""
     above: frozenset[int] = frozenset()
     """The pointers of the namespaces above that one, except the initial one, as far as known."""
+    manager: int = 0
+    """A process outside that has the same root and outlives its processes; 0: none."""
     program: str = ""
     """The program that its first process executed last."""
     io_uring: bool = False
@@ -97,6 +99,8 @@ class Scope:
     set_changers: set[str] = field(default_factory=set)
     """Programs that changed their own capabilities: they read them for that."""
     capable_files: dict[CapableFile, None] = field(default_factory=dict)
+    unread_files: dict[str, None] = field(default_factory=dict)
+    """The paths of executed files that no process was left to find."""
     refusals: Counter[RawRefusal] = field(default_factory=Counter)
 
     def own_set_readers(self, last_cap: int) -> tuple[tuple[str, CapSet], ...]:
@@ -118,6 +122,11 @@ class Scope:
             elif caps:
                 readers.append((program, frozenset(map(Cap, caps))))
         return tuple(sorted(readers))
+
+    def note_capable(self, file: CapableFile) -> None:
+        """Note a program file that has capabilities, if it demands some."""
+        if file.caps and len(self.capable_files) < _FILES:
+            self.capable_files[file] = None
 
     def note_passed(self, program: str, pid: int, *, looks: bool) -> None:
         """Note that a program that lists all processes saw one, and whether it looked into it."""

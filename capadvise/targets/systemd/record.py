@@ -246,7 +246,7 @@ def run_unit(
         sweep=sweep,
         meanwhile=meanwhile,
     ) as ready:
-        starts = UnitStarts(unit)
+        starts = UnitStarts(unit, manager=manager_pid)
         loop, subject = _loop(ready, command, unit, starts)
 
         def recordings() -> tuple[Recording, ...]:

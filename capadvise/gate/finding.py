@@ -67,13 +67,8 @@ class Finding:
     def as_of(self, version: str) -> Finding:
         """The finding for somebody who asks for the rules of a version: a note if they had none
         of it."""
-        new = bool(self.since) and _number(self.since) > _number(version)
         what = f"{self.what}, which {version} did not find"
-        return replace(self, severity=Severity.NOTE, what=what) if new else self
-
-
-def _number(version: str) -> tuple[int, ...]:
-    return tuple(map(int, version.split(".")))
+        return replace(self, severity=Severity.NOTE, what=what) if self.since > version else self
 
 
 class Level(_Ranked):

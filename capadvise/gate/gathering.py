@@ -348,10 +348,10 @@ def left_out(
     """Yield a remark for each override or drop-in beside the files that nobody named, and for each
     file that these or ``.env`` name and that could not be read. ``known``: the normalized paths of
     all files that were read."""
-    seen = set(known)
+    seen: set[str] = set()  # of its own: a copy of all known files for each would be quadratic
     for path in group:
         for beside, why in language.unasked(path):
-            if (place := normpath(beside)) not in seen:
+            if (place := normpath(beside)) not in seen and place not in known:
                 seen.add(place)
                 yield Remark(path, 1, f"{beside} was not named: {why}")
         for used in language.used_by(path, texts[path]):

@@ -29,6 +29,7 @@ def digest(folder: Path) -> str:
         folder / "errnos.yaml",
         folder / "exposures.yaml",
         folder / "host.yaml",
+        folder / "foreign.yaml",
         folder / "clients.yaml",
         folder / "names.yaml",
         folder / "texts.yaml",

@@ -222,6 +222,8 @@ def _unit(source: Source) -> str:
 
 def _known(service: Service, source: Source, claims: Mapping[str, Claim]) -> Iterator[Finding]:
     """Compare with the labels of its image, and with what was proven of its program before."""
+    if service.consumer.keeps_defaults:
+        return
     if claim := claims.get(service.declared.image or ""):
         from capadvise.gate.known_needs import claimed_needs
 

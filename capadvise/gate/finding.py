@@ -75,8 +75,11 @@ RULES: dict[str, Rule] = {
     "variable": Rule(_W, "The verdict depends on a variable."),
     "no-report": Rule(_E, "No report says what the service needs."),
     "pod-security": Rule(_E, "A pod or a service does not reach the level that is required."),
-    "unused-exception": Rule(_W, "An exception has expired, or accepts nothing."),
+    "unused-exception": Rule(_W, "An exception has expired, accepts nothing, or names no thing."),
 }
+
+
+_SEVERAL = ("over-permissioned", "useless-add", "beyond-default", "variable", "user-namespace")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,15 @@ class Finding:
     """Lines to paste; empty if no report says what is needed."""
     accepted: str = ""
     """The reason why it is accepted; empty if it is not."""
+    at: str = ""
+    """The capability, path or key that it is about, or the first of several."""
+
+    @property
+    def thing(self) -> str:
+        """The one thing that an exception accepts: a finding that is milder than usual is another,
+        and so are several capabilities when one is added to them."""
+        milder = "" if self.severity is RULES[self.rule].severity else f" ({self.severity})"
+        return (self.what if self.rule in _SEVERAL else self.at or self.what) + milder
 
 
 class Level(_Ranked):

@@ -137,6 +137,5 @@ class Service:
         """A finding at the place of ``at``, with the usual severity of its rule or another."""
         path, line = self.place(at, line)
         usual = RULES[rule].severity
-        return Finding(
-            rule, severity or usual, self.declared.service, path, line, what, why, remedy
-        )
+        place = (self.declared.service, path, line)
+        return Finding(rule, severity or usual, *place, what, why, remedy, at=at)

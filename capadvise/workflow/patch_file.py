@@ -10,6 +10,7 @@ from capadvise.catalog import default
 from capadvise.config.declared import Declared
 from capadvise.config.granted import granted
 from capadvise.config.language import Language
+from capadvise.config.patched import Patched
 from capadvise.config.snippet import Snippet
 from capadvise.config.snippet_from import snippet_of
 from capadvise.gate.baseline import ReportFolder
@@ -54,6 +55,11 @@ def patch_file(
     change.write()
     notice(f"{what}: written")
     return True
+
+
+def write_text(path: Path, old: str, new: str) -> None:
+    """Write a file of ours as a user's own one is: whole or not at all."""
+    Change(path, old.encode() if old else None, Patched(new, "")).write()
 
 
 def fix(sources: Sequence[Source], baseline: ReportFolder) -> None:

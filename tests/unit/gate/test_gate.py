@@ -232,7 +232,11 @@ EXCEPTIONS = """exceptions:
 @pytest.mark.parametrize(
     ("expires", "status", "found"),
     [
-        ("2999-01-01", 0, [("privileged", "it starts containers")]),
+        (
+            "2999-01-01",
+            1,
+            [("privileged", "it starts containers"), ("unused-exception", None)],
+        ),
         ("2020-01-01", 1, [("privileged", None), ("unused-exception", None)]),
     ],
 )

@@ -52,7 +52,7 @@ def command(args: argparse.Namespace) -> int:
     unusable, skipped = tuple(gathered.unusable), gathered.skipped
     outcome = Outcome(files, strict=args.strict, unusable=unusable, skipped=skipped)
     _check_single(args, baseline, outcome)
-    lines = _findings(outcome, wanted, installed=args.installed)
+    lines = _findings(outcome, wanted, gathered, baseline, installed=args.installed)
     answer("".join(f"{line}\n" for line in lines), args.output)
     if unusable:
         return Exit.USAGE
@@ -182,18 +182,32 @@ def _write_exceptions(outcome: Outcome, args: argparse.Namespace) -> int:
     return Exit.OK
 
 
-def _findings(outcome: Outcome, wanted: str, *, installed: bool) -> Iterable[str]:
+def _findings(
+    outcome: Outcome,
+    wanted: str,
+    gathered: Gathered,
+    baseline: ReportFolder | None,
+    *,
+    installed: bool,
+) -> Iterable[str]:
     """The findings in a format, line by line."""
     if wanted == "text":
         from capadvise.gate.text import installed_text, outcome_text
 
         return installed_text(outcome) if installed else outcome_text(outcome)
-    from capadvise.gate import machine
+    from capadvise.gate import gitlab, machine
 
     match wanted:
         case "json":
             return (machine.outcome_json(outcome),)
         case "sarif":
-            return (machine.outcome_sarif(outcome),)
+            from capadvise.workflow.patch_file import planned_edits
+
+            edits = planned_edits(gathered.sources, baseline) if baseline else {}
+            return (machine.outcome_sarif(outcome, edits),)
+        case "gitlab-code-quality":
+            return (gitlab.code_quality(outcome),)
+        case "gitlab-sast":
+            return (gitlab.sast(outcome),)
         case _:
             return machine.outcome_github(outcome)

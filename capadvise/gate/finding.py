@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from capadvise.catalog import default
+
 
 class _Ranked(StrEnum):
     @property
@@ -32,53 +34,10 @@ class Rule:
     """One sentence, for a list of rules."""
 
 
-_E, _W, _N = Severity
 RULES: dict[str, Rule] = {
-    "privileged": Rule(_E, "A privileged container is root on the host."),
-    "add-all": Rule(_E, "Every capability is added."),
-    "root-equivalent": Rule(_E, "A capability is added that is root-equivalent in this place."),
-    "control-socket": Rule(_E, "A socket that controls the host is mounted."),
-    "host-folder": Rule(_E, "A folder with programs, settings or secrets of the host is mounted."),
-    "host-device": Rule(_E, "A disk or the memory of the host is passed in."),
-    "privileged-command": Rule(_E, "A further command of the service runs with all capabilities."),
-    "ignored-name": Rule(_E, "A capability name is unknown to the runtime: ignored or refused."),
-    "add-and-drop": Rule(_E, "The same capability is added and dropped."),
-    "rejected": Rule(_E, "The program that reads the file refuses this."),
-    "over-permissioned": Rule(
-        _E, "The service holds a capability that its report shows no need for."
-    ),
-    "under-permissioned": Rule(
-        _E, "The service lacks a capability that its report shows a need for."
-    ),
-    "spelling": Rule(_W, "Pod Security Admission does not match this spelling of the name."),
-    "high-risk": Rule(_W, "A capability of high risk is added."),
-    "host-namespace": Rule(_W, "A namespace of the host is shared."),
-    "unconfined": Rule(_W, "seccomp, AppArmor, SELinux or the masks of /proc are switched off."),
-    "host-command": Rule(_W, "A command of the file runs on the host, outside of the container."),
-    "withheld": Rule(_W, "Another setting of the unit takes away a capability that it adds."),
-    "not-judged": Rule(_W, "Something that may grant more could not be judged."),
-    "beyond-default": Rule(_N, "A capability is added that engines do not grant by default."),
-    "known-needs": Rule(
-        _N, "The service's set differs from the set that was proven for its program."
-    ),
-    "label-needs": Rule(
-        _N, "The service holds more than a label of its image says, or a label cannot be read."
-    ),
-    "user-namespace": Rule(
-        _N, "The service would also run in a user namespace of its own, where the risk is lower."
-    ),
-    "no-drop-all": Rule(_W, "The runtime's default set is kept instead of dropping ALL."),
-    "useless-add": Rule(_W, "A capability is added, but the user does not get it."),
-    "escalation": Rule(_W, "Programs may gain capabilities after their start."),
-    "duplicate": Rule(_W, "The same capability is listed twice."),
-    "unresolved": Rule(_E, "A value could not be judged: docker compose did not resolve it."),
-    "variable": Rule(_W, "The verdict depends on a variable."),
-    "no-report": Rule(_E, "No report says what the service needs."),
-    "pod-security": Rule(_E, "A pod or a service does not reach the level that is required."),
-    "unused-exception": Rule(_W, "An exception has expired, accepts nothing, or names no thing."),
+    name: Rule(Severity(said.partition(" ")[0]), said.partition(" ")[2])
+    for name, said in default().texts["rules"].items()
 }
-
-
 _SEVERAL = ("over-permissioned", "useless-add", "beyond-default", "variable", "user-namespace")
 
 

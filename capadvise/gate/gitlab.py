@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Any
 
 from capadvise import __version__
 from capadvise.gate.finding import RULES, Finding, Severity
@@ -24,24 +23,31 @@ _SECURITY = {Severity.ERROR: "Critical", Severity.WARNING: "Medium", Severity.NO
 def code_quality(outcome: Outcome) -> str:
     """Each finding that nobody accepts, and each file that could not be judged."""
     issues = [
-        _issue(finding.rule, _QUALITY[finding.severity], message(finding), name, finding)
+        (
+            _QUALITY[finding.severity],
+            finding.rule,
+            message(finding),
+            finding.path,
+            finding.line,
+            name,
+        )
         for name, finding in _named(outcome)
     ]
-    for item in outcome.unusable:
-        name = sha256(item.path.encode(errors="replace")).hexdigest()
-        place = Finding("", Severity.ERROR, "", item.path, 1, "", "", "")
-        issues.append(_issue("not-judged", "blocker", printable(item.message), name, place))
-    return json.dumps(issues, indent=1)
-
-
-def _issue(rule: str, severity: str, text: str, name: str, at: Finding) -> dict[str, Any]:
-    return {
-        "description": text,
-        "check_name": rule,
-        "fingerprint": name,
-        "severity": severity,
-        "location": {"path": relative(at.path), "lines": {"begin": at.line}},
-    }
+    issues += [
+        ("blocker", "not-judged", printable(item.message), item.path, 1, _hash("", item.path))
+        for item in outcome.unusable
+    ]
+    return json.dumps(
+        [
+            {
+                **{"description": text, "check_name": rule, "severity": severity},
+                "fingerprint": name,
+                "location": {"path": relative(path), "lines": {"begin": line}},
+            }
+            for severity, rule, text, path, line, name in issues
+        ],
+        indent=1,
+    )
 
 
 def sast(outcome: Outcome) -> str:
@@ -84,5 +90,8 @@ def _named(outcome: Outcome) -> Iterator[tuple[str, Finding]]:
         key = (relative(each.path), each.service, each.rule, each.thing)
         count[key] += 1
         if not each.accepted:
-            text = "\0".join((*key, str(count[key])))
-            yield sha256(text.encode(errors="replace")).hexdigest(), each
+            yield _hash(*key, str(count[key])), each
+
+
+def _hash(*texts: str) -> str:
+    return sha256("\0".join(texts).encode(errors="replace")).hexdigest()

@@ -15,7 +15,6 @@ from os.path import dirname, join
 from typing import Any
 
 from capadvise.catalog import default
-from capadvise.config import host_paths
 from capadvise.config.declared import Declared, Exposure, ExposureAt
 from capadvise.config.foreign.trees import EXPRESSION, Pairs, mapping, roots, scalar, sequence
 from capadvise.config.kubernetes.file import declared_in
@@ -291,7 +290,9 @@ def _option(option: str, key: str, node: Node) -> Iterator[Declared]:
         yield from _of_mapping(option, key, node)
     elif said in ("", "null") or (option == "network" and "docker_network." in said):
         return  # a network of Terraform's own
-    elif node.tag == EXPRESSION or (_computed(said) and not is_path):
+    elif node.tag == EXPRESSION or (
+        _pattern("computed").search(_known(said, "{{")) and not is_path
+    ):
         if option in ("network", "uts", "user", "volume", "mount"):
             yield Declared("", variables=((said, node.line),))
         else:
@@ -306,13 +307,13 @@ def _option(option: str, key: str, node: Node) -> Iterator[Declared]:
 
 def _of_mapping(option: str, key: str, node: Mapping) -> Iterator[Declared]:
     """Capabilities, a network, a mount or a device in the form of keys and values."""
-    inner = {"cap-add": ("add", "drop"), "network": ("name", "mode")}.get(option, ())
-    for name in inner:
+    inner = {"cap-add": ("add", "drop"), "network": ("name", "mode"), "user": ()}.get(option)
+    for name in inner or ():
         for item in _values(node, name):
             yield from _option("cap-drop" if name == "drop" else option, f"{key}.{name}", item)
     if option in ("volume", "mount", "device"):
-        yield from _of_host(option, key, node)
-    elif not inner and option != "user" and node.pairs:
+        yield from _of_host("device" if option == "device" else "mount", key, node)
+    elif inner is None and node.pairs:
         yield _unjudged(f"{key}: keys and values", node.line)
 
 
@@ -320,18 +321,19 @@ def _of_host(option: str, key: str, node: Mapping) -> Iterator[Declared]:
     for each in walk(node):
         for item in _values(each, "fromcontainer", "driverconfig", "driveroptions"):
             yield _unjudged(f"{key}: something else decides what it mounts", item.line)
-    writable = not any(map(is_on, _values(node, "readonly", "ro")))
-    for item in _values(node, "hostpath", "source", "src", "pathonhost"):
-        source, line = _known(text_of(item) or ""), item.line
+    read_only = ",ro" if any(map(is_on, _values(node, "readonly", "ro"))) else ""
+    is_none = option == "mount" and _text(node, "type") in ("volume", "tmpfs", "npipe")
+    for item in () if is_none else _values(node, "hostpath", "source", "src", "pathonhost"):
+        said = text_of(item) or ""
         if isinstance(item, Mapping):
             yield from _of_host(option, key, item)
-        elif item.tag == EXPRESSION or source.startswith("$"):
-            yield Declared("", variables=((source, line),))
-        elif option == "device":
-            yield Declared("", exposed=tuple(host_paths.device(source, line)))
-        elif _text(node, "type") not in ("volume", "tmpfs", "npipe"):
-            exposed = host_paths.mounted(source, line, writable=writable)
-            yield Declared("", exposed=tuple(exposed))
+        elif option == "mount" and said:  # a line of CSV, as `docker run --mount` takes it
+            quoted = said.replace('"', '""')
+            yield from _option(
+                option, key, scalar(f'"source={quoted}"{read_only}', item.line, item.tag)
+            )
+        else:
+            yield from _option(option, key, item)
 
 
 def _known(text: str, computed: str = "$X") -> str:
@@ -341,7 +343,7 @@ def _known(text: str, computed: str = "$X") -> str:
     return _pattern("template").sub(computed, text)
 
 
-def _computed(text: str) -> bool:
+def _is_computed(text: str) -> bool:
     return _pattern("computed").search(_known(text, "{{")) is not None
 
 
@@ -421,7 +423,7 @@ def _manifest(node: Node, name: str) -> Iterator[Declared]:
     try:
         whole: tuple[Node, ...] = (node,)
         if isinstance(node, Scalar):
-            if node.tag == EXPRESSION or _computed(node.value):
+            if node.tag == EXPRESSION or _is_computed(node.value):
                 raise BadInput(f"line {node.line}: a manifest that its tool fills in")
             above = node.line - (node.style not in ("|", ">"))
             whole = tree.documents("\n" * above + node.value)

@@ -28,6 +28,7 @@ def digest(folder: Path) -> str:
         folder / "exposures.yaml",
         folder / "host.yaml",
         folder / "platforms.yaml",
+        folder / "foreign.yaml",
         folder / "clients.yaml",
         folder / "names.yaml",
         folder / "texts.yaml",

@@ -40,6 +40,7 @@ def _rule(said: str) -> Rule:
 
 
 RULES = {name: _rule(said) for name, said in default().texts["gate-rules"].items()}
+_SEVERAL = ("over-permissioned", "useless-add", "beyond-default", "variable", "user-namespace")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +64,21 @@ class Finding:
     """The reason why it is accepted; empty if it is not."""
     since: str = ""
     """The version of capadvise that finds it first; empty: all do."""
+    at: str = ""
+    """The capability, path or key that it is about, or the first of several."""
 
     def as_of(self, version: str) -> Finding:
         """The finding for somebody who asks for the rules of a version: a note if they had none
         of it."""
         what = f"{self.what}, which {version} did not find"
         return replace(self, severity=Severity.NOTE, what=what) if self.since > version else self
+
+    @property
+    def thing(self) -> str:
+        """The one thing that an exception accepts: a finding that is milder than usual is another,
+        and so are several capabilities when one is added to them."""
+        milder = "" if self.severity is RULES[self.rule].severity else f" ({self.severity})"
+        return (self.what if self.rule in _SEVERAL else self.at or self.what) + milder
 
 
 class Level(_Ranked):

@@ -66,7 +66,8 @@ class _Read:
             language = self._language(path, text, in_folder=in_folder)
             more: list[str] = []
             if language is not None:
-                more += [*language.together(path), *language.used_by(path, text)]
+                with _in(path, text):
+                    more += [*language.together(path), *language.used_by(path, text)]
         except BadInput as error:
             hint = error.hint or (_OF_STDIN if path == STDIN else None)
             self.gathered.unusable.append(Unusable(path, str(error), hint))
@@ -94,8 +95,8 @@ class _Read:
                     self.templates.add(path)  # what readers disagree about has another hint
                     return KUBERNETES
                 raise
-        if in_folder:
-            return language if language is not None and language.meant(path, text) else None
+            if in_folder:
+                return language if language is not None and language.meant(path, text) else None
         if language is None:
             *titles, last = (each.title for each in languages("read"))
             raise BadInput(

@@ -19,9 +19,10 @@ _ERROR, _WARNING, _NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
 
 
 def lint(service: Service) -> tuple[Finding, ...]:
-    """All findings, rule by rule. Windows has no capabilities to drop, so that rule is left out for
-    a service that runs there."""
-    rules = [rule for rule in LINTS if rule is not _no_drop_all or not service.declared.windows]
+    """All findings, rule by rule. Windows has no capabilities to drop, and some files have no usual
+    place for a set: that rule is left out there."""
+    keeps = service.declared.windows or service.consumer.keeps_defaults
+    rules = [rule for rule in LINTS if rule is not _no_drop_all or not keeps]
     return tuple(item for rule in rules for item in rule(service))
 
 

@@ -101,9 +101,9 @@ def _choices(what: str) -> Sequence[str]:
         from capadvise.report.pages import FORMATS
 
         return tuple(FORMATS)
-    from capadvise.config import LANGUAGES
+    from capadvise.config import RENDERED
 
-    return tuple(name for name, each in LANGUAGES.items() if not each.for_command)
+    return tuple(name for name, each in RENDERED.items() if not each.for_command)
 
 
 def _files() -> str:

@@ -199,6 +199,12 @@ class Catalog:
         clients: Mapping[str, Mapping[str, Any]] = self._compiled["clients"]
         return clients
 
+    @property
+    def foreign(self) -> Mapping[str, Any]:
+        """The places of containers in files of other tools, and their keys (``foreign.yaml``)."""
+        foreign: Mapping[str, Any] = self._compiled["foreign"]
+        return foreign
+
     @cached_property
     def known_index(self) -> KnownIndex:
         """The names of known programs, and their sets."""

@@ -6,8 +6,6 @@ the names of functions in a stack. A row says which user namespace is checked; i
 covers the function, it also says what a refusal means.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum

@@ -1,8 +1,6 @@
 """Defaults of engines and clusters: the capabilities that they grant or allow, and the system calls
 that their seccomp profiles open with one: ``catalog/baselines/*.yaml`` and ``seccomp.yaml``."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path

@@ -4,8 +4,6 @@ The catalog ties risks, attacks and uses to these; ``judgement.risk`` derives th
 circumstance holds, does not hold, or is unknown (None).
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path

@@ -5,8 +5,6 @@
 files are read instead.
 """
 
-from __future__ import annotations
-
 import json
 import zlib
 from contextlib import suppress
@@ -30,6 +28,7 @@ def digest(folder: Path) -> str:
         folder / "exposures.yaml",
         folder / "host.yaml",
         folder / "platforms.yaml",
+        folder / "foreign.yaml",
         folder / "clients.yaml",
         folder / "names.yaml",
         folder / "texts.yaml",

@@ -3,8 +3,6 @@
 A run reads that file instead: this module, and the readers of single files, are not imported then.
 """
 
-from __future__ import annotations
-
 import errno
 import fnmatch
 import json
@@ -48,7 +46,9 @@ def compiled(folder: Path) -> dict[str, Any]:
         baselines_of(usual, raw_baselines)
         raw_exposures, raw_texts, raw_clients = map(_raw, (exposures, texts, clients))
         exposures_of(exposures, raw_exposures)
-        raw_host, raw_platforms = (_raw(folder / f"{name}.yaml") for name in ("host", "platforms"))
+        raw_host, raw_platforms, raw_foreign = (
+            _raw(folder / f"{name}.yaml") for name in ("host", "platforms", "foreign")
+        )
         errnos = parse_errnos(errors, errors.read_text(encoding="utf-8"))
         signs = parse_signs(places, places.read_text(encoding="utf-8"))
         askers = parse_askers(rows_of, rows_of.read_text(encoding="utf-8"))
@@ -73,6 +73,7 @@ def compiled(folder: Path) -> dict[str, Any]:
         "exposures": _without_lines(raw_exposures),
         "host": _without_lines(raw_host),
         "platforms": _without_lines(raw_platforms),
+        "foreign": _without_lines(raw_foreign),
         "texts": {key: _texts(texts, raw_texts[key]) for key in raw_texts if key != strict.LINE},
         "clients": {
             key: {

@@ -1,8 +1,6 @@
 """What ``check`` says of a setting that gives a service a part of the host:
 ``catalog/exposures.yaml``."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from fnmatch import fnmatchcase, translate
+from functools import cached_property
 from typing import Any
 
 HARMLESS, UNKNOWN = "harmless", "unknown"
@@ -75,9 +77,13 @@ class HostFacts:
 
     def is_former(self, path: str) -> bool:
         """True if version 0.2 had findings of a path."""
-        trees = self.lists["former"]["trees"]
-        within = (fnmatchcase(path, each) for tree in trees for each in (tree, f"{tree}/*"))
-        return any(within) or any(fnmatchcase(path, x) for x in self.lists["former"]["places"])
+        return self._former.match(path) is not None
+
+    @cached_property
+    def _former(self) -> re.Pattern[str]:
+        former = self.lists["former"]
+        patterns = [*former["places"], *former["trees"], *(f"{x}/*" for x in former["trees"])]
+        return re.compile("|".join(map(translate, patterns)))
 
     def is_named(self, path: str, names: str) -> bool:
         """True if the last parts of a path match one of these names."""

@@ -4,8 +4,6 @@
 others: each run reads only this one, at its end.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Mapping

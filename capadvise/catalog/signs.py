@@ -4,8 +4,6 @@ The file holds names of kernel functions and system calls, and the counts from w
 evidence. The code asks by role; the catalog says which functions have the role.
 """
 
-from __future__ import annotations
-
 import errno
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

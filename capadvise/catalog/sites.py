@@ -166,11 +166,6 @@ class Sites:
         self._match = lru_cache(maxsize=1 << 14)(self._first_match)
         self._of_asker = lru_cache(maxsize=4096)(self._rules_of_asker)
 
-    @classmethod
-    def of(cls, rules: Sequence[SiteRule]) -> Sites:
-        """Make a collection of rules that exist already."""
-        return cls([rule.at for rule in rules], rules.__getitem__)
-
     @cached_property
     def rules(self) -> tuple[SiteRule, ...]:
         """All of them."""
@@ -202,7 +197,8 @@ class Sites:
             if rule.matches(cap, inner) and not (own_mounts and foreign):
                 return rule
         rows = self._askers(inner[0]) if inner else ()
-        return next((rule_of_asker(row) for row in rows if _speaks(row, cap)), None)
+        judged = (row for row in rows if row.meaning and row.cap in (cap, None))
+        return next(map(rule_of_asker, judged), None)
 
     def _rules_of_asker(self, name: str) -> tuple[SiteRule, ...]:
         """The rules that can cover the checks of one function: there are far fewer functions than
@@ -237,10 +233,6 @@ _OPTIONAL = (
 )
 KEYS = (*_REQUIRED, *_OPTIONAL)
 """The keys of a rule; ``capadvise help contributing`` explains them."""
-
-
-def _speaks(row: Asker, cap: Cap) -> bool:
-    return bool(row.meaning) and row.cap in (cap, None)
 
 
 def rule_of_asker(row: Asker) -> SiteRule:

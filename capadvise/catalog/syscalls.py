@@ -1,7 +1,5 @@
 """Names and numbers of system calls: ``catalog/syscalls.tsv``."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

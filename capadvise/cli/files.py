@@ -1,8 +1,6 @@
 """The kind of a file that a command cannot use, and the command to type instead. Only errors load
 this."""
 
-from __future__ import annotations
-
 import os
 import re
 import shlex

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from capadvise.config.compose import COMPOSE
 from capadvise.config.ecs import ECS
+from capadvise.config.foreign import FOREIGN
 from capadvise.config.kubernetes import KUBERNETES
 from capadvise.config.language import Language, UnknownFile
 from capadvise.config.oci import OCI
@@ -28,6 +29,7 @@ LANGUAGES: dict[str, Language] = {
         SYSTEMD,
         ECS,
         OCI,
+        FOREIGN,
         LABEL,
         SETCAP,
         SETPRIV,
@@ -41,6 +43,10 @@ def languages(question: str) -> tuple[Language, ...]:
     return tuple(language for language in LANGUAGES.values() if language.can(question))
 
 
+RENDERED = {language.name: language for language in languages("render")}
+"""Those that ``emit`` writes."""
+
+
 def recognise(path: str, text: str) -> Language | None:
     """The language of a file, by name and content; None for a file of none. Raises BadInput, with
     the line, for what is not YAML, and for what two languages claim."""
@@ -51,7 +57,10 @@ def recognise(path: str, text: str) -> Language | None:
 
     file = UnknownFile(path, text)
     odd = _odd_key(file)  # it reads the file: what is no YAML is refused here
-    claiming = [language for language in LANGUAGES.values() if language.claims(file)]
+    others = (language for language in LANGUAGES.values() if language is not FOREIGN)
+    claiming = [language for language in others if language.claims(file)]
+    if not claiming and FOREIGN.claims(file):  # its kinds have few keys of their own
+        return FOREIGN
     if len(claiming) > 1:
         names = " and ".join(sorted(language.name for language in claiming))
         raise BadInput(

@@ -74,6 +74,9 @@ class Consumer:
     it, and Pod Security Admission compares names exactly."""
     no_gain: str = "no-new-privileges:true"
     """How a service forbids its programs to gain privileges."""
+    keeps_defaults: bool = False
+    """Its files have no usual place for a set: that a container keeps the default one is no news.
+    """
     own_users: str = ""
     """How a service gets a user namespace of its own; empty: not by its file."""
 

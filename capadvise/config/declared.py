@@ -1,7 +1,5 @@
 """The declaration of one service in a configuration file: every language's ``read`` returns it."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass, field
 from enum import StrEnum

@@ -1,7 +1,5 @@
 """The capabilities that a file grants a service, as the consumer of the file reads it. Pure."""
 
-from __future__ import annotations
-
 from capadvise.catalog import Catalog
 from capadvise.config.consumer import ALL, Consumer, Winner
 from capadvise.config.declared import Declared, may_be_root

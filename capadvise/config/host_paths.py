@@ -1,8 +1,6 @@
 """The power that files, devices, file systems and keys give to a service. The facts are in
 ``catalog/host.yaml``: what is not known to be harmless is a finding, or not judged."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass

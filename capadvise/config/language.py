@@ -10,7 +10,8 @@ loads it. The other modules of the folder are loaded when somebody asks them:
 - the module that ``files`` names knows which files are of the language: ``claims(file)``, and
   ``meant(path, text)`` if the language ``has_doubles``; and which files the consumer reads with
   one: ``unasked(path)`` if it ``joins`` files or has ``drop_ins``, ``together(path)`` and
-  ``beside`` if it ``joins`` files, ``used_by(path, text)`` if it has ``drop_ins``.
+  ``beside`` if it ``joins`` files, ``used_by(path, text)`` if it has ``drop_ins`` or is known
+  ``by_name``.
 """
 
 from __future__ import annotations
@@ -124,6 +125,8 @@ class Language:
     service: str = ""
     """The name that ``read`` gives to the only service of a file. Empty: a file has several
     services, each with its own name."""
+    by_name: bool = False
+    """The names of some files show it, as ``named(path)`` tells; its files name others."""
     has_doubles: bool = False
     """Files of other programs look the same."""
     drop_ins: bool = False
@@ -174,6 +177,8 @@ class Language:
 
     def named(self, path: str) -> bool:
         """True if the name of a file alone shows this language, as that of a unit does."""
+        if self.by_name:
+            return bool(self._files.named(path))
         if not self.drop_ins:
             return False
         from capadvise.config.units.names import dropped_in, unit_suffix
@@ -235,12 +240,15 @@ class Language:
 
     def used_by(self, path: str, text: str) -> tuple[str, ...]:
         """Files that a file names. Raises BadInput."""
-        return tuple(self._files.used_by(path, text)) if self.drop_ins else ()
+        names_others = self.drop_ins or self.by_name
+        return tuple(self._files.used_by(path, text)) if names_others else ()
 
     # -------------------------------------------------------------------------- writing
 
     def render(self, snippet: Snippet) -> str:
         """The snippet in this language, ending with a line end."""
+        if reason := self.cannot.get("render"):
+            raise BadInput(f"{self.name} cannot be written: {reason}")
         text: str = self._file.render(snippet)
         return text
 

@@ -1,7 +1,5 @@
 """The result of a patch, and how the thing to patch is named."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -148,6 +146,8 @@ def _restrained(editor: Editor, patched: Patched, declared: Declared, snippet: S
             normalized.body, patched.service, declared, replace(snippet, user=user)
         )
     except CannotPatch as error:
+        if snippet.opening:  # without its profile the set is not enough
+            raise
         note = f"no more than capabilities was changed: {error}"
         return replace(patched, notes=(*patched.notes, note))
     return replace(patched, text=normalized.restore(new))

@@ -1,7 +1,5 @@
 """Words of a traced process in a command line that can be pasted."""
 
-from __future__ import annotations
-
 import os
 import shlex
 from collections.abc import Iterable

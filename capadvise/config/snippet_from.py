@@ -1,7 +1,5 @@
 """Snippets of reports, of known programs, and of the labels of an image."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import PurePath
@@ -51,7 +49,9 @@ def snippet_of(
     return Snippet(
         name=safe_name(report.target.name),
         caps=tuple((need.cap, short_reason(need)) for need in needs),
-        notes=tuple(map(one_line, (*_on_beside(beside, opening), *_notes(report, caps, forbids)))),
+        notes=tuple(
+            map(one_line, (*_on_beside(report, beside, opening), *_notes(report, caps, forbids)))
+        ),
         seccomp_note=one_line(seccomp.why),
         cautions=tuple(map(one_line, _cautions(report, caps))),
         user=user,
@@ -79,6 +79,7 @@ _USERS = (
     "the price: everybody in the container can make user namespaces, and reach kernel code "
     "(netfilter, file systems) that has had exploitable defects; SYS_ADMIN gives the same and more"
 )
+_ON_USERS = re.compile("userns|user_namespaces")
 _SYSCTL = re.compile(r"([a-z][a-z0-9_.]{2,80})=([0-9]{1,10})")
 """Written into a file: no other text of a report is."""
 
@@ -89,13 +90,14 @@ def _sysctls(beside: Iterable[str]) -> Iterator[tuple[str, str]]:
             yield said[1], said[2]
 
 
-def _on_beside(beside: tuple[str, ...], opening: Opening | None) -> Iterator[str]:
+def _on_beside(report: Report, beside: tuple[str, ...], opening: Opening | None) -> Iterator[str]:
     if opening:
         yield opening.sentence
         if opening.makes_users:
             yield _USERS
-            there = ", ".join(f"{name}={value}" for name, value in opening.settings)
-            yield f"tried where {there}; a host that forbids user namespaces refuses it"
+            said = report.posture.sysctls.items()
+            there = ", ".join(f"{name}={value}" for name, value in said if _ON_USERS.search(name))
+            yield f"recorded where {there}: a host that forbids user namespaces refuses it"
     elif beside:
         yield f"this set passed its trial together with {', '.join(beside)}, and needs it"
 

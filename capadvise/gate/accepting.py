@@ -2,27 +2,34 @@
 exceptions. The outputs count and show accepted findings; an exception that accepts nothing is a
 finding itself. Pure."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
 from fnmatch import fnmatchcase
 from glob import escape
 from pathlib import Path
 from posixpath import normpath
 from typing import Any
 
+from capadvise.config.yaml.reader import walk
+from capadvise.config.yaml.tree import Scalar, documents
 from capadvise.gate.finding import RULES, Finding
 from capadvise.model import strict
 from capadvise.model.errors import BadInput
+from capadvise.model.escape import printable
 
 _COMMENT = (
     r"(?:^|\s)[#;]\s*capadvise:\s*accept\s+(?P<rules>[a-z-]+(?:\s*,\s*[a-z-]+)*?)"
-    r"(?:\s*,\s*until:\s*(?P<until>\d{4}-\d\d-\d\d))?\s*,\s*reason:\s*(?P<reason>\S.*?)\s*$"
+    r"(?:\s*,\s*what:\s*(?P<what>\S.*?))??(?:\s*,\s*until:\s*(?P<until>\d{4}-\d\d-\d\d))?\s*,\s*reason:\s*(?P<reason>\S.*?)\s*$"
 )
-_ATTEMPT = r"(?:^|\s)[#;]\s*capadvise:\s*accept\b"
+_ATTEMPT = r"(?:^|\s)(?P<sign>[#;])[ \t]*capadvise:\s*accept\b"
+_HASH, _OWN_LINE = re.compile(r"(?m)(?:^|(?<=\s))#"), re.compile(r"(?m)^[ \t]*[#;]")
+_TEXT_OR_COMMENT = (
+    r"(?sm)(?P<comment>#[^\n]*)|\"{3}.*?(?:\"{3}|\Z)|'{3}.*?(?:'{3}|\Z)|/\*.*?(?:\*/|\Z)"
+    r"""|"(?:[^"\\\n]|\\.)*+"?|'[^'\n]*'?|<<-?(\w+)\n.*?(?:^\s*\2\s*$|\Z)"""
+)
+"""Of HCL and TOML."""
 EXAMPLE = "# capadvise: accept privileged, reason: it starts containers"
 
 
@@ -42,15 +49,25 @@ class Acceptance:
     expires: date | None = None
     written: tuple[str, int] = ("", 1)
     """(file, line) of the exception itself."""
+    what: str = ""
+    """The thing that it accepts; empty if it does not say."""
 
     def covers(self, finding: Finding) -> bool:
         """True if the finding has one of its rules and lies in its place."""
         return (
             finding.rule in self.rules
+            and self.what in ("", finding.thing)
             and fnmatchcase(normpath(finding.path), normpath(self.path))
             and fnmatchcase(finding.service, self.service)
             and (not self.lines or finding.line in self.lines)
         )
+
+    def is_open(self, findings: Iterable[Finding]) -> bool:
+        """True for a comment that names no thing, where findings of a rule are about several."""
+        if self.what or self.owner:
+            return False
+        things = {(finding.rule, finding.thing) for finding in findings if self.covers(finding)}
+        return len(things) > len({rule for rule, _ in things})
 
     def has_expired(self, today: date) -> bool:
         """True if its last day is over."""
@@ -63,9 +80,12 @@ def comments(path: str, text: str) -> Iterator[Acceptance]:
     if "capadvise:" not in text:
         return
     lines = text.split("\n")
-    for number, line in enumerate(lines, 1):
-        if not re.search(_ATTEMPT, line):
+    places = set(_comment_places(path, text))
+    for attempt in re.finditer(_ATTEMPT, text, re.MULTILINE):
+        if attempt.start("sign") not in places:
             continue
+        number = text.count("\n", 0, attempt.start("sign")) + 1
+        line = lines[number - 1]
         said = re.search(_COMMENT, line)
         if said is None:
             raise BadInput(f"{path}: line {number}: this comment accepts nothing", hint=EXAMPLE)
@@ -79,7 +99,25 @@ def comments(path: str, text: str) -> Iterator[Acceptance]:
             covered or (number, _next(lines, number)),
             expires=_date(f"{path}: line {number}", said["until"]) if said["until"] else None,
             written=(path, number),
+            what=said["what"] or "",
         )
+
+
+def _comment_places(path: str, text: str) -> Iterator[int]:
+    """Where comments begin, as the reader of the file sees them: not in its texts."""
+    if path.endswith((".tf", ".tofu", ".hcl", ".nomad", ".toml")):
+        yield from (at.start("comment") for at in re.finditer(_TEXT_OR_COMMENT, text) if at[1])
+        return
+    try:
+        nodes = [node for root in documents(text) for node in walk(root)]
+    except BadInput:  # a unit: its comments have lines of their own
+        yield from (at.end() - 1 for at in _OWN_LINE.finditer(text))
+        return
+    spans = sorted((node.start, node.end) for node in nodes if isinstance(node, Scalar))
+    end = 0
+    for start, after in (*spans, (len(text), len(text))):
+        yield from (at.end() - 1 for at in _HASH.finditer(text, end, max(end, start)))
+        end = max(end, after)
 
 
 def _next(lines: Sequence[str], number: int) -> int:
@@ -90,30 +128,82 @@ def _next(lines: Sequence[str], number: int) -> int:
 
 
 _REQUIRED = ("rule", "path", "owner", "reason", "expires")
+_LONGEST = timedelta(days=366)
 
 
-def load(path: Path, text: str) -> tuple[Acceptance, ...]:
+def load(path: Path, text: str, today: date) -> tuple[Acceptance, ...]:
     """Read a file of exceptions. Raises BadInput with file and line."""
     raw = strict.load(path, text)
     strict.keys(path, raw, required=("exceptions",))
-    return tuple(_exception(path, item) for item in raw["exceptions"] or ())
+    return tuple(_exception(path, item, today) for item in raw["exceptions"] or ())
 
 
-def _exception(path: Path, raw: Any) -> Acceptance:
-    strict.keys(path, raw, required=_REQUIRED, optional=("service",))
+def _exception(path: Path, raw: Any, today: date) -> Acceptance:
+    strict.keys(path, raw, required=_REQUIRED, optional=("service", "what"))
     line = raw[strict.LINE]
     at = f"{path}: line {line}"
     rules = tuple(str(raw["rule"]).split())
     _check_rules(at, rules)
+    texts = {key: str(raw[key]).strip() for key in ("owner", "reason", "what") if key in raw}
+    if empty := [key for key, value in texts.items() if not value]:
+        raise BadInput(f"{at}: {empty[0]} is empty")
+    expires = raw["expires"] if type(raw["expires"]) is date else _date(at, str(raw["expires"]))
+    if "what" in texts and expires > today + _LONGEST:
+        raise BadInput(f"{at}: expires in more than a year", hint="renew it when it has expired")
     return Acceptance(
         rules,
-        str(raw["reason"]),
+        texts["reason"],
         str(raw["path"]),
         service=str(raw.get("service", "*")),
-        owner=str(raw["owner"]),
-        expires=raw["expires"] if type(raw["expires"]) is date else _date(at, str(raw["expires"])),
+        owner=texts["owner"],
+        expires=expires,
         written=(str(path), line),
+        what=texts.get("what", ""),
     )
+
+
+def for_findings(
+    findings: Iterable[Finding], owner: str, reason: str, today: date
+) -> Iterator[Acceptance]:
+    """Yield an exception for the thing of each finding."""
+    for each in findings:
+        yield Acceptance(
+            (each.rule,),
+            reason,
+            escape(normpath(each.path)),
+            service=escape(each.service),
+            owner=owner,
+            expires=today + _LONGEST,
+            what=each.thing,
+        )
+
+
+def upgraded(
+    exceptions: Iterable[Acceptance], findings: Sequence[Finding], today: date
+) -> Iterator[Acceptance]:
+    """Yield the exceptions, with one for each thing that an older one covers today."""
+    for item in exceptions:
+        covered = [each for each in findings if item.covers(each) and not item.has_expired(today)]
+        if item.what or not covered:
+            yield item
+            continue
+        expires = min(item.expires or date.max, today + _LONGEST)
+        for rule, what in dict.fromkeys((each.rule, each.thing) for each in covered):
+            yield replace(item, rules=(rule,), what=what, expires=expires)
+
+
+def rendered(exceptions: Iterable[Acceptance]) -> str:
+    """A file of exceptions; each once."""
+    import yaml  # only who writes one waits for it
+
+    entries: list[dict[str, Any]] = []
+    for item in exceptions:
+        entry: dict[str, Any] = {"rule": " ".join(item.rules)}
+        entry |= {"what": item.what} if item.what else {}
+        entry |= {"path": item.path, "service": item.service, "owner": item.owner}
+        entry |= {"reason": item.reason, "expires": item.expires}
+        entries += [] if entry in entries else [entry]
+    return yaml.safe_dump({"exceptions": entries}, sort_keys=False)
 
 
 def _check_rules(at: str, rules: Iterable[str]) -> None:
@@ -140,21 +230,37 @@ def accepted(
     )
 
 
+_GROWS = (
+    "names no thing: it accepts whatever is added there",
+    "`check --write-exceptions --upgrade` writes what it accepts today.",
+)
+
+
 def left_over(
     findings: Sequence[Finding], acceptances: Iterable[Acceptance], today: date
 ) -> Iterator[Finding]:
-    """Yield a finding for each acceptance that has expired or accepts nothing."""
+    """Yield a finding for each acceptance that has expired, accepts nothing, or names no thing."""
     for item in acceptances:
-        used = any(item.covers(finding) for finding in findings)
-        if used and not item.has_expired(today):
+        covered = [finding for finding in findings if item.covers(finding)]
+        several = sorted({finding.thing for finding in covered})
+        if item.has_expired(today):
+            state, remedy = f"expired on {item.expires}", "Remove it, or renew it."
+        elif not covered:
+            state, remedy = "accepts nothing", "Remove it."
+        elif item.owner and not item.what:
+            state, remedy = _GROWS
+        elif item.is_open(findings):
+            names = " and ".join(printable(each)[:60] for each in several)
+            state = f"accepts nothing: it could mean {names}"
+            remedy = "Write a comment for each, with what: and the thing."
+        else:
             continue
-        state = f"expired on {item.expires}" if item.has_expired(today) else "accepts nothing"
         yield Finding(
             "unused-exception",
             RULES["unused-exception"].severity,
             "",
             *item.written,
             f"the exception for {', '.join(item.rules)} {state}",
-            "An exception that nobody needs can hide a later finding.",
-            "Remove it, or renew it." if item.has_expired(today) else "Remove it.",
+            "Such an exception can hide a later finding.",
+            remedy,
         )

@@ -1,7 +1,5 @@
 """Compare what a service is granted with what its report shows that it needs. Pure."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 
 from capadvise.catalog.circumstances import Circumstance

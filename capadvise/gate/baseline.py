@@ -5,8 +5,6 @@ else when its target is. A Kubernetes container may be called by any end of its 
 ``Deployment.web.app``, ``web.app``, ``app``; the longest that fits counts.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from capadvise.catalog import Catalog

@@ -3,8 +3,6 @@
 ``plan`` touches nothing; ``Change.write`` touches the one file, if it is still what was read.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import stat
@@ -57,6 +55,14 @@ class Change:
         name = printable(str(self.path))
         names = ("/dev/null" if self.before is None else name, name)
         return "".join(map(_shown, unified(_lines(old), _lines(new), names)))
+
+    def edits(self) -> Iterator[tuple[int, int, str]]:
+        """Yield (first line, line after, text instead) of each change, lines counted from 1."""
+        old = (self.before or b"").decode().splitlines(keepends=True)
+        new = self.patched.text.splitlines(keepends=True)
+        for kind, a, b, c, d in _Least(old, new).get_opcodes():
+            if kind != "equal":
+                yield a + 1, b + 1, "".join(new[c:d])
 
     def write(self) -> None:
         """Replace the old text by the new one, and keep mode and owner. Raises CannotPatch if the

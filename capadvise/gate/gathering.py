@@ -1,7 +1,5 @@
 """Turn the arguments of ``check`` into sources: find, read and resolve files, or report why not."""
 
-from __future__ import annotations
-
 import json
 import os
 import stat
@@ -68,7 +66,8 @@ class _Read:
             language = self._language(path, text, in_folder=in_folder)
             more: list[str] = []
             if language is not None:
-                more += [*language.together(path), *language.used_by(path, text)]
+                with _in(path, text):
+                    more += [*language.together(path), *language.used_by(path, text)]
         except BadInput as error:
             hint = error.hint or (_OF_STDIN if path == STDIN else None)
             self.gathered.unusable.append(Unusable(path, str(error), hint))
@@ -96,8 +95,8 @@ class _Read:
                     self.templates.add(path)  # what readers disagree about has another hint
                     return KUBERNETES
                 raise
-        if in_folder:
-            return language if language is not None and language.meant(path, text) else None
+            if in_folder:
+                return language if language is not None and language.meant(path, text) else None
         if language is None:
             *titles, last = (each.title for each in languages("read"))
             raise BadInput(
@@ -350,10 +349,10 @@ def left_out(
     """Yield a remark for each override or drop-in beside the files that nobody named, and for each
     file that these or ``.env`` name and that could not be read. ``known``: the normalized paths of
     all files that were read."""
-    seen = set(known)
+    seen: set[str] = set()  # of its own: a copy of all known files for each would be quadratic
     for path in group:
         for beside, why in language.unasked(path):
-            if (place := normpath(beside)) not in seen:
+            if (place := normpath(beside)) not in seen and place not in known:
                 seen.add(place)
                 yield Remark(path, 1, f"{beside} was not named: {why}")
         for used in language.used_by(path, texts[path]):

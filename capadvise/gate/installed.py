@@ -1,7 +1,5 @@
 """The services of this machine: their unit files, in the order in which systemd looks for them."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import PurePath

@@ -3,8 +3,6 @@
 This is weaker than a report: another version, configuration or entrypoint can need something else.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from capadvise.catalog.known import Known, KnownProgram

@@ -1,7 +1,5 @@
 """The rules that judge one service without a report. Pure; one function for each rule."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterator
 
@@ -21,9 +19,10 @@ _ERROR, _WARNING, _NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
 
 
 def lint(service: Service) -> tuple[Finding, ...]:
-    """All findings, rule by rule. Windows has no capabilities to drop, so that rule is left out for
-    a service that runs there."""
-    rules = [rule for rule in LINTS if rule is not _no_drop_all or not service.declared.windows]
+    """All findings, rule by rule. Windows has no capabilities to drop, and some files have no usual
+    place for a set: that rule is left out there."""
+    keeps = service.declared.windows or service.consumer.keeps_defaults
+    rules = [rule for rule in LINTS if rule is not _no_drop_all or not keeps]
     return tuple(item for rule in rules for item in rule(service))
 
 

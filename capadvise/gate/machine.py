@@ -1,10 +1,8 @@
 """The outcome for machines: JSON in our own schema, SARIF 2.1.0, and GitHub's workflow commands."""
 
-from __future__ import annotations
-
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -16,6 +14,10 @@ from capadvise.model.escape import printable
 from capadvise.report import sarif_log
 
 SCHEMA = "capadvise.check/1"
+Changes = Mapping[str, tuple[str, Sequence[tuple[int, int, str]]]]
+"""Service → its file, and (first line, line after, text instead) of what ``--fix`` would write."""
+FIXED = ("privileged", "add-all", "no-drop-all", "over-permissioned", "under-permissioned")
+"""Rules whose finding a set of capabilities answers."""
 
 
 def outcome_json(outcome: Outcome) -> str:
@@ -92,13 +94,13 @@ def _pod(pod: Reached) -> dict[str, Any]:
 # ------------------------------------------------------------------------------ SARIF
 
 
-def outcome_sarif(outcome: Outcome) -> str:
+def outcome_sarif(outcome: Outcome, changes: Changes) -> str:
     """For code scanning. With a file that could not be judged, the run did not succeed."""
     ids = list(RULES)
     log = sarif_log.log(
         (sarif_log.rule(name, rule.summary, rule.severity) for name, rule in RULES.items()),
         (
-            _result(finding, ids.index(finding.rule))
+            _result(finding, ids.index(finding.rule), changes)
             for finding in (*outcome.findings, *_levels(outcome))
         ),
         (("error", printable(item.message)) for item in outcome.unusable),
@@ -107,7 +109,7 @@ def outcome_sarif(outcome: Outcome) -> str:
     return json.dumps(log, indent=1)
 
 
-def _result(finding: Finding, index: int) -> sarif_log.Json:
+def _result(finding: Finding, index: int, changes: Changes) -> sarif_log.Json:
     place = {
         "physicalLocation": {
             "artifactLocation": {"uri": _uri(finding.path)},
@@ -116,11 +118,30 @@ def _result(finding: Finding, index: int) -> sarif_log.Json:
         "logicalLocations": [{"name": printable(finding.service)}],
     }
     more: sarif_log.Json = {}
+    path, edits = changes.get(finding.service, ("", ()))
+    if edits and finding.rule in FIXED:
+        more["fixes"] = [_fix(path, edits)]
     if finding.accepted:
         suppression = {"kind": "external", "justification": printable(finding.accepted)}
         more["suppressions"] = [suppression]
     level = str(finding.severity)
-    return sarif_log.result(finding.rule, index, level, _message(finding), place, **more)
+    return sarif_log.result(finding.rule, index, level, message(finding), place, **more)
+
+
+_REGION = ("startLine", "startColumn", "endLine", "endColumn")
+
+
+def _fix(path: str, edits: Sequence[tuple[int, int, str]]) -> sarif_log.Json:
+    replacements = [
+        {
+            "deletedRegion": dict(zip(_REGION, (start, 1, end, 1), strict=True)),
+            "insertedContent": {"text": text},
+        }
+        for start, end, text in edits
+    ]
+    change = {"artifactLocation": {"uri": _uri(path)}, "replacements": replacements}
+    said = "Give the service the set that its report recommends."
+    return {"description": {"text": said}, "artifactChanges": [change]}
 
 
 def _levels(outcome: Outcome) -> Iterator[Finding]:
@@ -146,20 +167,24 @@ def _obstacles(pod: Reached) -> str:
     return f"For the next level, change: {what}." if what else "It is the strictest."
 
 
-def _message(finding: Finding) -> str:
+def message(finding: Finding) -> str:
+    """All of a finding, in sentences."""
     of = f"{printable(finding.service)}: " if finding.service else ""
     return f"{of}{finding.what}. {finding.why} {finding.remedy}"
 
 
-def _uri(path: str) -> str:
-    """Relative to the working directory if it lies below, as code scanning wants it."""
+def relative(path: str) -> str:
+    """A path, relative to the working directory if it lies below, as code scanning wants it."""
     place = Path(path)
-    if place.is_absolute():
-        try:
-            place = place.relative_to(Path.cwd())
-        except ValueError:
-            return place.as_uri()
-    return quote(os.fsencode(place))
+    below = place.is_absolute() and place.is_relative_to(Path.cwd())
+    return printable(str(place.relative_to(Path.cwd()) if below else place))
+
+
+def _uri(path: str) -> str:
+    place = Path(path)
+    if place.is_absolute() and not place.is_relative_to(Path.cwd()):
+        return place.as_uri()
+    return quote(os.fsencode(place.relative_to(Path.cwd()) if place.is_absolute() else place))
 
 
 # ------------------------------------------------------------------------------ GitHub
@@ -175,7 +200,7 @@ def outcome_github(outcome: Outcome) -> Iterator[str]:
         place = f"file={_property(finding.path)},line={finding.line}"
         title = f"title={_property(f'capadvise {finding.rule}')}"
         level = "notice" if finding.severity is Severity.NOTE else finding.severity
-        yield f"::{level} {place},{title}::{_data(_message(finding))}"
+        yield f"::{level} {place},{title}::{_data(message(finding))}"
 
 
 def _data(text: str) -> str:

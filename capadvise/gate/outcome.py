@@ -148,10 +148,15 @@ class Outcome:
         return tuple(finding for finding in self.findings if finding.accepted)
 
     @property
+    def failing(self) -> tuple[Finding, ...]:
+        """The findings that fail the gate."""
+        severities = (Severity.ERROR, Severity.WARNING) if self.strict else (Severity.ERROR,)
+        return tuple(f for f in self.findings if f.severity in severities and not f.accepted)
+
+    @property
     def passed(self) -> bool:
         """True if the gate passes."""
-        failing = (Severity.ERROR, Severity.WARNING) if self.strict else (Severity.ERROR,)
-        return not any(map(self.count, failing)) and not self.unusable
+        return not self.failing and not self.unusable
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +232,8 @@ def _unit(source: Source) -> str:
 
 def _known(service: Service, source: Source, claims: Mapping[str, Claim]) -> Iterator[Finding]:
     """Compare with the labels of its image, and with what was proven of its program before."""
+    if service.consumer.keeps_defaults:
+        return
     if claim := claims.get(service.declared.image or ""):
         from capadvise.gate.known_needs import claimed_needs
 

@@ -1,8 +1,6 @@
 """Plan a patch of the user's own file, with a view to the other files of the service. Every change
 of such a file is planned here: by ``emit --into``, ``check --fix`` and the screens."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path

@@ -6,8 +6,6 @@ Baseline and restricted are cumulative. The file does not show what an admission
 a namespace exempts, so that is not judged.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 

@@ -139,4 +139,4 @@ class Service:
         path, line = self.place(at, line)
         usual = RULES[rule].severity
         place = (self.declared.service, path, line)
-        return Finding(rule, severity or usual, *place, what, why, remedy, since=since)
+        return Finding(*(rule, severity or usual, *place, what, why, remedy), since=since, at=at)

@@ -1,8 +1,6 @@
 """The outcome for people, without colour: findings by file, the worst first, at 80 columns; or the
 services of a machine, a line each."""
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import PurePath

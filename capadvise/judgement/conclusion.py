@@ -1,15 +1,13 @@
 """The one conclusion of a report: what the target is granted today, what it needs, how far that can
 be trusted, and what to do next. Pure; every surface renders it, and none concludes by itself."""
 
-from __future__ import annotations
-
 import re
 import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from capadvise.catalog import Catalog
+from capadvise.catalog import Catalog, default
 from capadvise.judgement.decide import (
     ALREADY_RUNNING,
     RUN_FAILED,
@@ -27,7 +25,7 @@ from capadvise.judgement.risk import Risks, RisksHere, worst
 from capadvise.model.caps import Cap, CapSet
 from capadvise.model.recording import Recording
 from capadvise.model.wording import counted, set_text
-from capadvise.model.workload import Act, still_running
+from capadvise.model.workload import Act, implicit_check, still_running
 
 
 class Standing(StrEnum):
@@ -152,6 +150,8 @@ class Conclusion:
         if self.standing in PASSED:
             text += f", {counted(self.trials, 'trial')}"
             text += " in a user namespace" * self.in_user_namespace
+        elif self.standing is Standing.LIKELY and self.trials and not self.beside:
+            text += f", {counted(self.trials, 'trial')}"
         elif self.standing in (Standing.RECORDED, Standing.LIKELY) and not self.beside:
             runs = "once" if self.runs == 1 else f"{self.runs} times"
             text = f"recorded {runs}{' and run again' * self.run_again}, not proven"
@@ -191,8 +191,7 @@ class Conclusion:
         )
         without = ""
         if self.opening and self.opening.profile and not self.beside:
-            how = "likely" if self.opening.doubt else "proven"
-            without = f" · without {self.opening.without.short}: {how}, see below"
+            without = f" · or {self.opening.headline}"
         if names:
             said = f"{name} {needs} {names} ({len(self.caps)}; {self.baseline.words})"
             said += f" · {self.risk_after} · {self.standing_words}"
@@ -295,7 +294,8 @@ def standing_of(
     if opening and opening.profile and chosen == PassedSet(opening.caps, opening.beside):
         return (Standing.LIKELY if opening.doubt else Standing.PROVEN), opening.doubt
     if report.proven is not None and (by_trial := _by_trial(report.proven, report, chosen)):
-        return by_trial
+        unseen = jobs_unseen(report) if by_trial[0] in PASSED else None
+        return (Standing.LIKELY, unseen) if unseen else by_trial
     by_recording = _by_recording(report)
     if chosen.caps != report.proposal.recommended and by_recording[0] not in WITHOUT_SET:
         return _NO_TRIAL
@@ -359,7 +359,8 @@ def _by_recording(report: Report) -> _Judged:
     runs = report.recordings
     if not report.proposal.recommended and (blind := _blind(report)):
         return Standing.NOT_JUDGED, blind
-    failed = [run for run in runs if run.succeeded is False and not run.interrupted]
+    checked = report.workload.check is not None
+    failed = [run for run in runs if run.succeeded is False and (checked or not run.interrupted)]
     if len(failed) == len(runs):
         return _failed(report, failed[0])
     if doubt := _unseen(report):
@@ -383,9 +384,9 @@ def _blind(report: Report) -> str | None:
 
 def _failed(report: Report, run: Recording) -> _Judged:
     ended = how_it_ended(run.exit_status)
-    checked = report.workload.check is not None
-    if checked and (run.still_running or run.exit_status in (None, 0)):
-        how = "" if run.still_running else f" after the program {ended}"
+    stopped = run.still_running or run.interrupted
+    if report.workload.check is not None and (stopped or run.exit_status in (None, 0)):
+        how = "" if stopped else f" after the program {ended}"
         return Standing.CHECK_FAILED, f"the health check did not pass{how}"
     return Standing.RUN_FAILED, ended.removeprefix("was ")
 
@@ -447,8 +448,22 @@ def _uncertain(report: Report, failed: int) -> str | None:
         return f"{failed} of {len(report.recordings)} runs failed"
     if report.showed_nothing:
         return _STOPPED
+    if unseen := jobs_unseen(report):
+        return unseen
     inside = [need for need in report.proposal.needs if need.cap in recommended and need.uncertain]
     return f"{_shorts(inside)} may not be needed" if inside else None
+
+
+def jobs_unseen(report: Report) -> str | None:
+    """The doubt about a program that starts jobs at set times, unless the user's own check can tell
+    whether they work: asleep, it passes with nothing."""
+    check = report.workload.check
+    if check is not None and implicit_check(check) is None:
+        return None
+    programs = {run.program for run in report.recordings}
+    programs |= {check.program for run in report.recordings for check in run.checks}
+    waiting = sorted(programs & default().names["schedulers"])
+    return f"jobs of {waiting[0]} that were not due were not seen" if waiting else None
 
 
 def _named(doubts: Sequence[Doubt]) -> str:
@@ -513,6 +528,8 @@ def _next(report: Report, standing: Standing) -> NextStep:
         return step
     if standing in PASSED:
         return _emit(report)
+    if standing is Standing.LIKELY and jobs_unseen(report):
+        return NextStep(("capadvise", "prove", "--check", _OF_A_JOB, REPORT), as_root=True)
     if standing is Standing.CONTRADICTED and _minimal(report.proven) is not None:
         return _emit(report, "--set", "minimal")
     if standing is Standing.NOT_PROVEN:
@@ -578,6 +595,7 @@ def _see_more(report: Report) -> NextStep:
     return NextStep(("capadvise", "run", *options, "--", *target.argv), as_root=True)
 
 
+_OF_A_JOB = "test -e FILE-THAT-A-JOB-MAKES"
 _EXPLAIN = NextStep(("capadvise", "explain", REPORT))
 
 

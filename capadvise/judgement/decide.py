@@ -5,8 +5,6 @@ and the call's result. The effects of one capability make its need. ``choose`` s
 questions last, over all capabilities together.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -165,12 +163,14 @@ class Proposal:
     @property
     def in_doubt(self) -> CapSet:
         """The capabilities that a second run is refused: those that may be needed, and members of
-        the set that may not be, unless the program drops privileges with them."""
+        the set that may not be. Not those with which the program drops privileges, or whose loss
+        leaves no trace that is compared: an entry of the audit log, a time of access."""
         outside = {doubt.cap for doubt in self.doubts if doubt.cap is not None}
         return frozenset(outside) | {
             need.cap
             for need in self.needs
             if need.cap in self.recommended and need.uncertain and not need.self_restricting
+            if not any(item.lost or (item.rule and item.rule.doubt) for item in need.evidence)
         }
 
     def need(self, cap: Cap) -> Need:

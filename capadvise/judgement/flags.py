@@ -1,8 +1,6 @@
 """The flags that files write beside a set, no_new_privs and the default seccomp profile: whether
 trials ran with them. Pure."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from enum import StrEnum
 

@@ -5,8 +5,6 @@ The table says which capabilities each option takes away or makes useless, and w
 refuses: an option that contradicts the recording is not proposed. Trials decide about the rest.
 """
 
-from __future__ import annotations
-
 import functools
 import json
 from collections.abc import Callable, Iterable, Sequence

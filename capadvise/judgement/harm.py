@@ -5,8 +5,6 @@ One that gives the system away is never suggested: a system file that another us
 rights for every user who starts a program.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 A set that was proven for one program and user says nothing about others.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from pathlib import PurePosixPath

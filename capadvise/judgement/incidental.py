@@ -2,8 +2,6 @@
 something else, and does the program work without what was refused? Pure.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from capadvise.catalog.signs import ImportSign, Sign

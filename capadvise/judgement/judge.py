@@ -1,7 +1,5 @@
 """Judges one check, by the table from call sites to verdicts. Pure."""
 
-from __future__ import annotations
-
 import errno
 from collections import Counter
 from collections.abc import Iterable, Sequence

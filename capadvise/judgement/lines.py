@@ -5,8 +5,6 @@ that differ vary, the others do not: ``pid 17: 104 files`` and ``pid 23: 104 fil
 104 files``. Order and repetition do not count.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace

@@ -86,24 +86,25 @@ class Opening:
     """The use that forbids it, in a sentence; empty if it works."""
     refused_by_mac: tuple[str, ...] = ()
     """Calls that the engine's AppArmor profile refuses, on hosts that have it: this one has not."""
-    settings: tuple[tuple[str, str], ...] = ()
-    """Sysctls of the host that decide who may make user namespaces, as they are here."""
     trials: int = 0
-
-    @property
-    def additions(self) -> Additions:
-        """Its parts that are not the engine's default."""
-        return Additions(frozenset(self.calls), self.unmasked)
 
     @property
     def beside(self) -> tuple[str, ...]:
         """The companions of its set, as trials name them."""
-        return tuple(one.words for one in self.additions.companions)
+        more = Additions(frozenset(self.calls), self.unmasked)
+        return tuple(one.words for one in more.companions)
 
     @property
     def added(self) -> tuple[str, ...]:
         """Each member in words, and nothing of the default."""
         return (*map(str, self.calls), *([UNMASKED.words] if self.unmasked else []))
+
+    @property
+    def headline(self) -> str:
+        """``no capability with 2 calls opened (likely)``."""
+        left = set_text(self.caps) if self.caps else "no capability"
+        how = "likely" if self.doubt else "proven"
+        return f"{left} with {counted(len(self.calls), 'call')} opened ({how})"
 
     @property
     def sentence(self) -> str:
@@ -146,12 +147,6 @@ class Opening:
 
 
 _APPARMOR = {"docker": "docker-default", "podman": "containers-default"}
-SETTINGS = (
-    "kernel.unprivileged_userns_clone",
-    "user.max_user_namespaces",
-    "kernel.apparmor_restrict_unprivileged_userns",
-)
-"""Sysctls that decide who may make user namespaces; the first is Debian's, the last Ubuntu's."""
 
 
 def recorded_calls(recordings: Iterable[Recording], profile: SeccompProfile) -> frozenset[str]:

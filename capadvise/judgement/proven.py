@@ -1,7 +1,5 @@
 """The results of trials, and the proposal that follows from them. Pure."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace

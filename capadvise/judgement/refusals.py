@@ -5,8 +5,6 @@ call's end but not its beginning. Then come the plain file modes, whose refusal 
 capability check. Then come the security modules, which leave only an audit record.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace

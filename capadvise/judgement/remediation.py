@@ -4,8 +4,6 @@ An image can be built with other owners and modes. A folder of the host can be g
 the container, to whom an engine gives no capability.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 
 from capadvise.judgement.harm import owner_of_path

@@ -1,7 +1,5 @@
 """The content of a report, as a value."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from capadvise.judgement.decide import Proposal

@@ -7,8 +7,6 @@ namespace of the container or of the host); and the arguments of the call (a fil
 option, an id). A trial there says more: ``capadvise prove --userns``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum

@@ -1,8 +1,6 @@
 """Judges the refusals of a whole machine: the owner of the call, what refused it, and its
 importance. Pure."""
 
-from __future__ import annotations
-
 from collections import OrderedDict
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, replace

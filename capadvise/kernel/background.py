@@ -1,7 +1,5 @@
 """A call in a thread of its own. concurrent.futures does more, and costs 6 ms to import."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar

@@ -3,8 +3,6 @@
 Reference: Documentation/bpf/btf.rst of the kernel.
 """
 
-from __future__ import annotations
-
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

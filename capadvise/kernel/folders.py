@@ -5,8 +5,6 @@ that, else by copy, up to a limit for the whole folder. A file above the limit k
 content, with the owner and mode that it had.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -4,8 +4,6 @@ A writer cannot fill our memory: only the beginning of an overlong line is kept,
 JSON, and one read takes no more than a pipe can hold.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

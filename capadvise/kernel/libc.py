@@ -4,8 +4,6 @@ The one place that loads libc. The standard library alone, since the guardian, t
 retries and the processes that they fork call it.
 """
 
-from __future__ import annotations
-
 import ctypes
 import errno
 import fcntl

@@ -1,7 +1,5 @@
 """Mounts of trials: a mount namespace whose mounts do not spread, and overlays over folders."""
 
-from __future__ import annotations
-
 import errno
 import os
 import stat

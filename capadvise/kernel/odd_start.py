@@ -1,8 +1,6 @@
 """Standard streams, descriptors and memory that a caller may have withheld from us. We work around
 that, and restore it for the target. Imports the standard library alone, for the launcher's sake."""
 
-from __future__ import annotations
-
 import os
 import resource
 import sys

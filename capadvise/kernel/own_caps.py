@@ -10,8 +10,6 @@ again, which check scripts, trials and engine clients need. It takes power from 
 single system calls that somebody tricks it into, not from code that runs in it.
 """
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Iterable

@@ -4,8 +4,6 @@ Input from a pipe is gone once it is read, and reading ahead would take it from 
 report only says that trials did not have it.
 """
 
-from __future__ import annotations
-
 import fcntl
 import os
 import select

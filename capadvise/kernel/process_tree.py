@@ -1,8 +1,6 @@
 """Killing a whole tree of processes, and removing containers: by the guardian, or by the supervisor
 if the guardian is gone. The standard library alone, for the launcher's sake."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal

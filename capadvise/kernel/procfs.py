@@ -1,7 +1,5 @@
 """Readers of /proc. Each takes the root folder as a parameter, for tests."""
 
-from __future__ import annotations
-
 import math
 import os
 import re

@@ -1,7 +1,5 @@
 """Folders of ours below /tmp or /var/tmp, and those that a killed capadvise left there."""
 
-from __future__ import annotations
-
 import os
 import secrets
 import shutil

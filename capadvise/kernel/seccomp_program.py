@@ -4,8 +4,6 @@ Pure: from call numbers to the bytes of a BPF program (linux/filter.h, linux/sec
 keeps a bitmap of the calls that are always allowed, so that the length of the list costs nothing.
 """
 
-from __future__ import annotations
-
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

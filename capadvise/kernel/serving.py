@@ -98,7 +98,7 @@ def _waits(pid: int, call: Sequence[str]) -> bool:
 
 
 _MASK = 0xFFFFFFFF
-"""Of an int. No time limit: -1 milliseconds, or a null pointer."""
+"""The bits of an int: a limit of -1 milliseconds, and a null pointer, stand for none."""
 
 
 class RunningProgram(NamedTuple):

@@ -1,7 +1,5 @@
 """How capadvise is called as root: in words, for hints."""
 
-from __future__ import annotations
-
 import os
 import sys
 

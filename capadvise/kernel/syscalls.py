@@ -123,6 +123,8 @@ FILTERS: dict[str, str] = {
     + " && cmd != 21585",
     # each fork is one; only those that make namespaces
     "clone": f"clone_flags & {clone_flags.ALL:#x}",
+    # only those at a fixed low address: MAP_FIXED, MAP_FIXED_NOREPLACE
+    "mmap": "addr < 65536 && flags & 0x100010",
 }
 """Filters for calls that are frequent but for the most part never checked."""
 

@@ -1,7 +1,5 @@
 """Numbers of the kernel's headers, by the names that they have there. Nothing but numbers."""
 
-from __future__ import annotations
-
 # linux/mount.h
 MS_RDONLY = 1
 MS_NOSUID = 2

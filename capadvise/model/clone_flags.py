@@ -1,7 +1,5 @@
 """The flags of clone(2), unshare(2) and setns(2) that name kinds of namespaces (linux/sched.h)."""
 
-from __future__ import annotations
-
 CLONE_NEWTIME = 0x00000080
 CLONE_NEWNS = 0x00020000
 CLONE_NEWCGROUP = 0x02000000

@@ -1,7 +1,5 @@
 """Errors, each with the thing, the cause and a hint."""
 
-from __future__ import annotations
-
 from enum import IntEnum
 
 

@@ -1,7 +1,5 @@
 """Text that came from a traced process, made safe to show. Names and paths are hostile input."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 

@@ -4,8 +4,6 @@ The names of the labels are public: ``capadvise help known`` explains them. A la
 the maker of an image writes what they like, and all text read here is hostile.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 ``None`` means everywhere: it could not be read.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from enum import StrEnum
 

@@ -1,7 +1,5 @@
 """Strict YAML: duplicate, unknown and missing keys are errors with file and line."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Targets of a recording: a command, a container, a unit, the pods of a workload."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass

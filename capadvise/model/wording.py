@@ -1,7 +1,5 @@
 """Words for numbers and sets, in generated sentences."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sized
 
 from capadvise.model.caps import Cap

@@ -3,8 +3,6 @@
 The format is public: ``capadvise help workloads`` describes it.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field

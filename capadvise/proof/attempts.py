@@ -1,7 +1,5 @@
 """The trials that are likely to be made, and their input. Pure."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple

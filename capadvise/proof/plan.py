@@ -7,8 +7,6 @@ alternatives that the catalog names, and only then halves the rest: some needs n
 that an observer could see.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol

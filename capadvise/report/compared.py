@@ -4,8 +4,6 @@ A known set is that of one version, run in one way: a difference is a hint where
 defect of either.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -101,18 +99,23 @@ def compared_lines(report: Report, index: KnownIndex) -> Iterator[str]:
         text = f"Known for {name}: the {which} set is {set_text(caps) if caps else 'empty'}."
         if comparison.more:
             text += f" Here also needed: {set_text(comparison.more)}."
-        if comparison.less:
-            not_ = "Not needed here" if comparison.minimal else "Not observed here"
-            text += f" {not_}: {set_text(comparison.less)}{_open_ports(report, comparison)}."
+        checked = {need.cap for need in report.proposal.needs}
+        tried = comparison.less & checked if comparison.minimal else frozenset[Cap]()
+        for named, not_ in (
+            (tried, "Not needed here"),
+            (comparison.less - tried, "Not observed here"),
+        ):
+            if named:
+                text += f" {not_}: {set_text(named)}{_open_ports(report, named)}."
         text += f" `capadvise known {program.name}` shows why."
     yield printable(f"{text} {comparison.other}" if comparison.other else text)
 
 
-def _open_ports(report: Report, comparison: Comparison) -> str:
+def _open_ports(report: Report, less: CapSet) -> str:
     """docker's own networks let everybody bind low ports: that is no difference of the program."""
     start = report.posture.sysctls.get(PORT_START, "")
     opened = start.isdecimal() and int(start) < 1024
-    return f" ({PORT_START} is {start})" if opened and _BIND in comparison.less else ""
+    return f" ({PORT_START} is {start})" if opened and _BIND in less else ""
 
 
 _BIND = Cap.parse("NET_BIND_SERVICE")

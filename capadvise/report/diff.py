@@ -1,7 +1,5 @@
 """The changes between two reports. Pure."""
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The report as JSON values, in the full shape of ``schema.json``."""
 
-from __future__ import annotations
-
 import shlex
 from dataclasses import fields, is_dataclass
 from enum import Enum
@@ -209,9 +207,8 @@ def _opening(opening: Opening) -> dict[str, Any]:
     return {
         **part(opening, "without", "caps", "unmasked", "engine", "forbidden", "refused_by_mac"),
         "calls": list(map(str, opening.calls)),
-        "profile": None if opening.profile is None else opening.profile.as_json(),
+        "profile": None if opening.profile is None else opening.profile.raw,
         "needed": [{"member": member, "why": why} for member, why in opening.needed],
-        "settings": dict(opening.settings),
         "trials": opening.trials,
     }
 

@@ -1,8 +1,6 @@
 """Explanations for people who have never heard of capabilities, at 80 columns: one capability, or
 the kernel function that asks for one (``explain --site``)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from functools import lru_cache

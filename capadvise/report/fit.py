@@ -1,7 +1,5 @@
 """The fit of a recommended set into a user namespace of its own."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """A workload's reports as one for each container and image, and what they cover. Pure."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import replace

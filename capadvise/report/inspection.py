@@ -1,7 +1,5 @@
 """A process, many of them, or an image, for people and for programs: ``inspect``. Pure."""
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass

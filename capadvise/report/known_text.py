@@ -1,7 +1,5 @@
 """The known sets of a program, for people: ``capadvise known``."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 
 from capadvise.catalog import Catalog

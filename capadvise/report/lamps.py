@@ -1,8 +1,6 @@
 """All capabilities as a row of lamps, and the score of a set. Pure: the screens and the exported
 pages draw them."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Collection
 from dataclasses import dataclass

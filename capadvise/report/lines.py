@@ -1,7 +1,5 @@
 """Lines of at most 80 columns, for explanations."""
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Iterator, Sequence
 

@@ -1,7 +1,5 @@
 """Reading a report file. It is judged again: the recording is the truth, a verdict only a view."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
@@ -163,7 +161,6 @@ def _load_opening(raw: Any) -> Opening | None:
         "calls": tuple(map(OpenedCall.parse, _texts(raw["calls"]))),  # they go into files
         "profile": None if profile is None else SeccompProfile.parse(profile),
         "needed": tuple((_text(one["member"]), _text(one["why"])) for one in raw["needed"]),
-        "settings": tuple((_text(name), _text(value)) for name, value in raw["settings"].items()),
     }
     if (profile is None) != bool(forbidden):
         raise BadInput("its opening has a profile and a use that forbids it, or neither")

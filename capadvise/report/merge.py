@@ -1,7 +1,5 @@
 """Several reports of one target as one: all their recordings, judged together. Pure."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any

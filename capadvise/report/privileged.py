@@ -1,8 +1,6 @@
 """The powers of a privileged container other than capabilities, and the needs for them in a
 recording."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from capadvise.catalog import Catalog

@@ -1,8 +1,6 @@
 """The log of one run in SARIF 2.1.0: https://docs.oasis-open.org/sarif/sarif/v2.1.0/. Pages of
 reports and results of the gate are both written as one."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The report for people: what is needed and why, what is not, and what to do next."""
 
-from __future__ import annotations
-
 import shlex
 import textwrap
 from collections import Counter

@@ -1,8 +1,6 @@
 """Version 1 of the report's JSON: read as version 2, and written for ``--json=1`` until December
 2027. It has other words for some things, and no conclusion. Pure."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

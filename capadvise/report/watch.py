@@ -1,8 +1,6 @@
 """The output of ``watch``: a line or a JSON object for each new finding, with a cure; a summary;
 and counters for Prometheus."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections import Counter

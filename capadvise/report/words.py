@@ -1,7 +1,5 @@
 """Words for verdicts, sets, trials and proofs (the JSON of a report has its own)."""
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Iterator
 
@@ -58,21 +56,16 @@ def doubts(proposal: Proposal, among: CapSet | None = None) -> Iterator[str]:
 
 def second_runs(report: Report) -> Iterator[str]:
     """The results of second runs, a sentence each."""
-    for run in report.recordings:
-        if (again := run.second_run) is None:
-            continue
-        what = f"without {set_text(again.refused)}" if again.refused else "with this set"
-        if not again.differed:
-            compared = f" ({printable(', '.join(again.compared))})" if again.compared else ""
-            yield f"Run again, isolated, {what}: nothing differed{compared}."
-        elif not again.settled:
-            lost = printable(examples(again.differed[0].lost))
-            yield f"Run again, isolated, {what}: {lost}, which the doubts do not explain."
-        else:
-            others = again.refused - again.needed
-            but = f", and nothing without {set_text(others)}" if others else ""
-            needed = set_text(again.needed)
-            yield f"Run again, isolated: something differed without {needed}{but}."
+    for again in (run.second_run for run in report.recordings if run.second_run):
+        others = again.refused - again.needed
+        without = f"without {set_text(others)}" if others else "with this set"
+        said = [f"something differed without {set_text(again.needed)}"] * bool(again.needed)
+        if not again.settled:
+            said = [f"something differed {without}, which no doubt explains"]
+        elif others or not said:
+            said.append(f"nothing differed {without}")
+        compared = f" (compared: {', '.join(again.compared)})" if again.compared else ""
+        yield f"Run again, isolated: {', '.join(said)}{printable(compared)}."
 
 
 def passed_text(one: PassedSet) -> str:

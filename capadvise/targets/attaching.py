@@ -5,8 +5,6 @@ follows what enters a container; ``opened_by`` and ``note_namespaces`` explain w
 reports.
 """
 
-from __future__ import annotations
-
 import fcntl
 import os
 import select

@@ -3,8 +3,6 @@
 An image is read from its archive while the engine saves it, or from a folder in OCI's layout.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import subprocess

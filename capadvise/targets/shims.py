@@ -1,7 +1,5 @@
 """The processes that start containers and keep them: their names, and whose container it is."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import pairwise
 

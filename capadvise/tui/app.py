@@ -1,7 +1,5 @@
 """The application: its theme, its signals and the command palette. The screen does the rest."""
 
-from __future__ import annotations
-
 import gc
 import os
 import signal

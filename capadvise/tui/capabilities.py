@@ -1,8 +1,6 @@
 """The list of capabilities, for a recording and for its review. It is redrawn in place: nothing
 jumps while it is read."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 

@@ -6,8 +6,6 @@ suspension. It also takes a key right behind Escape for Alt with that key, or fo
 although a program in the pane wants both.
 """
 
-from __future__ import annotations
-
 import asyncio
 import codecs
 import contextlib

@@ -1,7 +1,5 @@
 """The terminal before an app has it: keys that the user presses early go to the app."""
 
-from __future__ import annotations
-
 import os
 import re
 import select

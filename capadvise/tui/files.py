@@ -1,8 +1,6 @@
 """The user's own files: which of those here could hold a set of capabilities, and in which language
 they are written. Names are looked at before contents."""
 
-from __future__ import annotations
-
 import os
 import time
 from collections.abc import Iterator

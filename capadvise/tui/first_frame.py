@@ -4,8 +4,6 @@ It takes a fraction of the time that the app takes for its first frame; the app 
 Nothing here imports Textual.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence

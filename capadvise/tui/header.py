@@ -1,7 +1,5 @@
 """The top of the screen: the tabs, the lamps, the score of the chosen set, and the status."""
 
-from __future__ import annotations
-
 import shlex
 import signal
 from collections import Counter

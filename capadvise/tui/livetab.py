@@ -3,10 +3,9 @@
 It shows what its screen hands down, and never looks at a recorder itself.
 """
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from textual import on
 from textual.app import ComposeResult
@@ -97,12 +96,11 @@ class LiveTab(CapsTab):
     class Chosen(Message):
         """The user pressed Enter on a capability, or clicked it."""
 
+    @dataclass
     class ServiceChosen(Message):
         """Another target is highlighted."""
 
-        def __init__(self, number: int) -> None:
-            super().__init__()
-            self.number = number
+        number: int
 
     def __init__(self, name: str, opened: Opened) -> None:
         super().__init__(name, opened)

@@ -1,7 +1,5 @@
 """Signs, words and colours that all tabs share."""
 
-from __future__ import annotations
-
 import signal
 
 from textual.content import Content

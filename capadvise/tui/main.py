@@ -4,8 +4,6 @@ It looks at a recorder (``protocols``) and shows what it saw. Nothing that happe
 recording.
 """
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -32,9 +30,9 @@ from capadvise.model.escape import printable
 from capadvise.report.pages import ON_TERMINAL
 from capadvise.tui.capabilities import Capabilities
 from capadvise.tui.choice import Choice
+from capadvise.tui.dialogs import HelpScreen, OrderScreen
 from capadvise.tui.files import might_apply, nearest
 from capadvise.tui.header import Board, Lamps, Tabs, doing, next_step, shape_of
-from capadvise.tui.helpscreen import HelpScreen
 from capadvise.tui.livetab import LONGEST, LiveTab
 from capadvise.tui.output import Output
 from capadvise.tui.palette import BINDINGS, COMMANDS, acts, described
@@ -599,7 +597,6 @@ class Main(Fitting, Screen[None]):
         if not order or order == self.state.agreed:
             begin()
             return
-        from capadvise.tui.orderscreen import OrderScreen
 
         def answered(agreed: bool | None) -> None:
             if agreed:

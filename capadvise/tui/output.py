@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -91,22 +92,21 @@ class Output(ScrollView, can_focus=True):
 
     BINDINGS: ClassVar = SCROLLING
 
+    @dataclass
     class Typed(Message):
         """Keys for the target."""
 
-        def __init__(self, data: bytes) -> None:
-            super().__init__()
-            self.data = data
+        data: bytes
 
     class CopyWanted(Message):
         """Ctrl-C was pressed on selected text: it is not for the target."""
 
+    @dataclass
     class Room(Message):
         """The pane has another size."""
 
-        def __init__(self, columns: int, rows: int) -> None:
-            super().__init__()
-            self.columns, self.rows = columns, rows
+        columns: int
+        rows: int
 
     typing = reactive(False, init=False, bindings=True)
     """The keyboard is the target's."""

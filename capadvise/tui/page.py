@@ -1,7 +1,5 @@
 """Texts that wrap themselves to whatever width they are drawn with."""
 
-from __future__ import annotations
-
 import textwrap
 from abc import abstractmethod
 

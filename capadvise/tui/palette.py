@@ -1,7 +1,5 @@
 """The actions: the key of each, its name in the command palette, and when it does something."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The list of saved reports, from which the user chooses one to review. The latest comes first."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Sequence
 from pathlib import Path

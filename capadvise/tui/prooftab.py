@@ -1,7 +1,5 @@
 """The Proof tab: the trials as they end, the differences that each made, and why one failed."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

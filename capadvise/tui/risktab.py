@@ -1,8 +1,6 @@
 """The Risk tab: the attacks that exactly the chosen set allows, and those that each dropped
 capability takes away."""
 
-from __future__ import annotations
-
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal

@@ -1,8 +1,6 @@
 """The screen that writes files: format, set and file, with a preview. A format can also be a page,
 such as a picture or a table for a pull request."""
 
-from __future__ import annotations
-
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,8 +1,6 @@
 """The chosen set in a configuration language. Apart from ``save``, whose modules that read and
 change files are loaded when the user saves."""
 
-from __future__ import annotations
-
 from capadvise.catalog import Catalog
 from capadvise.config.snippet import Snippet
 from capadvise.config.snippet_from import snippet_of

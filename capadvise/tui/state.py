@@ -1,7 +1,5 @@
 """One target from its recording to its review: the state that all tabs show. No widget here."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace

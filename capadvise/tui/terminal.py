@@ -5,8 +5,6 @@ strings, prints the parameters of sequences that it does not expect, has no seco
 at characters without a width. Nothing that the target writes ever reaches the real terminal.
 """
 
-from __future__ import annotations
-
 import codecs
 import re
 import time

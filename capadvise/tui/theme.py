@@ -1,8 +1,6 @@
 """The theme: one that follows the terminal (background, depth of colour, light or dark), or the one
 that the user chose some other time, which a small file keeps with keys of their own."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -1,7 +1,5 @@
 """The screen of ``watch``: the calls that are refused on this machine, by owner."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
@@ -22,9 +20,9 @@ from capadvise.model.recording import RefusedBy
 from capadvise.model.wording import counted
 from capadvise.report.lamps import SIGNS, Light
 from capadvise.report.watch import call_text, cure, refuser_text
+from capadvise.tui.dialogs import HelpScreen
 from capadvise.tui.driver import TerminalApp, gone
 from capadvise.tui.early import EarlyKeys
-from capadvise.tui.helpscreen import HelpScreen
 from capadvise.tui.page import Page, Wrapped
 from capadvise.tui.widgets import Fitting, KeyedList, KeyedScroll, Keys
 from capadvise.workflow.protocols import WatchSource

@@ -1,7 +1,5 @@
 """The text on one capability: why it is needed, its risk, and the remediation."""
 
-from __future__ import annotations
-
 from textual.content import Content
 
 from capadvise.catalog import Catalog

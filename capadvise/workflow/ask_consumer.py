@@ -1,8 +1,6 @@
 """Ask the consumer of a file (podman, systemd, helm …) what it reads from it. The answer is None if
 the program is not installed or refuses the file."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import tempfile

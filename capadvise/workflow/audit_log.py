@@ -1,7 +1,5 @@
 """Build a report from an audit log: choose the program and judge its refusals."""
 
-from __future__ import annotations
-
 import io
 import os
 import sys

@@ -1,7 +1,5 @@
 """``doctor``: what capadvise can observe on this machine, and how to get more; one probe a line."""
 
-from __future__ import annotations
-
 import importlib.util
 import os
 import platform

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from functools import partial
 
 from capadvise.judgement.flags import gains_nothing
 from capadvise.judgement.hardening import OPTION_KEYS, Hardening, largest, propose
-from capadvise.judgement.proven import Interrupted, TrialOutcome
+from capadvise.judgement.proven import Proven, TrialOutcome
 from capadvise.judgement.report import Report
 from capadvise.model.companion import Companion, CompanionKind
-from capadvise.model.errors import BadInput, CapadviseError
+from capadvise.model.errors import BadInput
 from capadvise.model.wording import counted
 from capadvise.proof.trials import runner
 from capadvise.proof.trials.stop import Stop
 from capadvise.targets.systemd import manager
 from capadvise.workflow.jobs import job_of
-from capadvise.workflow.notice import failure, notice, progress
-from capadvise.workflow.prove import until_interrupted
+from capadvise.workflow.notice import notice, progress
+from capadvise.workflow.prove import with_more
 
 
 def for_units_only() -> BadInput:
@@ -43,17 +42,11 @@ def hardened(report: Report, job: runner.Job | None = None) -> Report:
     if proven is None or proven.minimal is None or not proven.complete or proven.flaky:
         notice("not hardened: options are only tried with a set that is proven")
         return report
-    try:
-        with Stop() as stop:
-            call = partial(_hardening, report, job or job_of(report), stop)
-            hardening = until_interrupted([call], stop, 1)[0].result()
-    except Interrupted:
-        notice("not hardened: interrupted")
-    except CapadviseError as error:
-        failure("not hardened", error)
-    else:
-        return replace(report, proven=replace(proven, hardening=hardening))
-    return report
+
+    def harden(stop: Stop) -> Proven:
+        return replace(proven, hardening=_hardening(report, job or job_of(report), stop))
+
+    return with_more(report, "not hardened", harden)
 
 
 def _hardening(report: Report, job: runner.Job, stop: Stop) -> Hardening:

@@ -1,7 +1,5 @@
 """Make the jobs of trials: from the workloads of a file, or from the command of a report."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """The recording that a live screen shows."""
 
-from __future__ import annotations
-
 import contextlib
 import fcntl
 import os

@@ -1,7 +1,5 @@
 """The user's terminal: lines on stderr, questions, its width, and whether it can show screens."""
 
-from __future__ import annotations
-
 import os
 import sys
 from pathlib import Path

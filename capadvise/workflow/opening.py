@@ -9,7 +9,6 @@ from functools import partial
 from capadvise.catalog import default
 from capadvise.judgement.differences import Comparisons, Observed, examples
 from capadvise.judgement.opening import (
-    SETTINGS,
     Additions,
     Opening,
     filtered_calls,
@@ -17,11 +16,10 @@ from capadvise.judgement.opening import (
     made_namespaces,
     recorded_calls,
 )
-from capadvise.judgement.proven import Interrupted, TrialOutcome
+from capadvise.judgement.proven import Interrupted, Proven, TrialOutcome
 from capadvise.judgement.report import Report
-from capadvise.kernel import procfs
 from capadvise.model.caps import Cap, CapSet
-from capadvise.model.errors import BadInput, CapadviseError
+from capadvise.model.errors import BadInput
 from capadvise.model.seccomp_profile import UNFILTERED, SeccompProfile
 from capadvise.proof.attempts import Attempt
 from capadvise.proof.opening import OpeningTrial, grown, shrunk
@@ -30,9 +28,9 @@ from capadvise.proof.trials.stop import Stop
 from capadvise.targets.client.invocation import recognize
 from capadvise.targets.containers.default_profile import default_profiles
 from capadvise.workflow.jobs import job_of
-from capadvise.workflow.notice import failure, notice, progress
+from capadvise.workflow.notice import notice, progress
 from capadvise.workflow.proof import first_trial
-from capadvise.workflow.prove import until_interrupted
+from capadvise.workflow.prove import with_more
 from capadvise.workflow.side_by_side import SideBySide
 
 _SIDE_BY_SIDE = 4
@@ -55,23 +53,18 @@ def opened(cap: Cap, report: Report, job: runner.Job | None = None) -> Report:
     same report if nothing can be tried. ``job``: the container's trials, if they differ from those
     that the report leads to."""
     proven = report.proven
-    if proven is None or proven.flaky or not proven.complete:
+    if proven is None or needs_proof(report):
         notice(f"not tried without {cap.short}: that takes a proven set")
         return report
     if proven.minimal is not None and cap not in proven.minimal:
         notice(f"{report.target.name} works without {cap.short} as it is")
         return report
-    try:
-        with Stop() as stop:
-            trials = _Trials(report, cap, job or job_of(report), stop)
-            opening = until_interrupted([trials.opening], stop, 1)[0].result()
-    except Interrupted:
-        notice(f"not tried without {cap.short}: interrupted")
-    except CapadviseError as error:
-        failure(f"not tried without {cap.short}", error)
-    else:
-        return replace(report, proven=replace(proven, opening=opening))
-    return report
+
+    def prove(stop: Stop) -> Proven:
+        trials = _Trials(report, cap, job or job_of(report), stop)
+        return replace(proven, opening=trials.opening())
+
+    return with_more(report, f"not tried without {cap.short}", prove)
 
 
 class _Trials:
@@ -84,8 +77,7 @@ class _Trials:
     def opening(self) -> Opening:
         """Make all trials."""
         report, cap = self._report, self._cap
-        minimal = report.proposal.minimal
-        rest = (report.proposal.recommended if minimal is None else minimal) - {cap}
+        caps = report.proposal.recommended - {cap}
         progress(f"{report.target.name}: trying without {cap.short}")
         open_to_all = Additions(unmasked=True).companions
         unfiltered = replace(self._job, profile=UNFILTERED.text(), beside=open_to_all)
@@ -93,19 +85,15 @@ class _Trials:
         if not reference.outcome.passed:
             why = reference.outcome.why
             raise runner.BrokenTrial(f"it fails even with every capability and call: {why}")
-        self._job = reference.job
-        engine = ""
-        for caps in dict.fromkeys((frozenset[Cap](), rest)):
-            engine, profile, more = self._profiles(caps)
-            closed = filter(profile.refuses, default().syscalls.numbers["x86_64"])
-            self._job = replace(self._job, profile=profile.text(), closable=tuple(closed))
-            first = Additions().plus(recorded_calls(report.recordings, profile))
-            everything = Additions().plus(more)
-            if whole := grown(first, everything, partial(self._grow, caps)):
-                return self._smallest(caps, whole, engine, profile)
+        engine, profile, more = self._profiles(caps)
+        closed = tuple(filter(profile.refuses, default().syscalls.numbers["x86_64"]))
+        self._job = replace(reference.job, profile=profile.text(), closable=closed)
+        first = Additions().plus(recorded_calls(report.recordings, profile))
+        if whole := grown(first, Additions().plus(more), partial(self._grow, caps)):
+            return self._smallest(caps, whole, engine, profile)
         mac, seen = report.posture.mac, self._evidence.recordings if self._evidence else ()
         why = forbidding_use(seen, cap, default(), mac) or "the trials do not tell which use"
-        return Opening(cap, rest, (), False, engine, None, forbidden=why, trials=self._made)
+        return Opening(cap, caps, (), False, engine, None, forbidden=why, trials=self._made)
 
     def _profiles(self, caps: CapSet) -> tuple[str, SeccompProfile, frozenset[str]]:
         """The engine, its default profile for this set, and the calls that the capability opens."""
@@ -168,24 +156,16 @@ class _Trials:
                 raise runner.BrokenTrial(trials.broken) from None
         if not outcome.passed:
             raise runner.BrokenTrial(f"the smallest opening passed and failed: {outcome.why}")
+        refused: Iterable[str] = ()
+        if "apparmor" not in self._report.recording.host.lsm:
+            known = default().seccomp
+            refused = known.get(engine.partition(" ")[0], known["docker"]).apparmor
         return Opening(
             *(self._cap, caps, tuple(sorted(smallest.calls)), smallest.unmasked, engine, profile),
             needed,
-            refused_by_mac=self._refused_by_mac(smallest, engine.partition(" ")[0]),
-            settings=tuple(_settings()),
+            refused_by_mac=tuple(sorted(smallest.names.intersection(refused))),
             trials=self._made,
         )
-
-    def _refused_by_mac(self, more: Additions, engine: str) -> tuple[str, ...]:
-        """Known from the template of its profile, where this host does not have AppArmor."""
-        if "apparmor" in self._report.recording.host.lsm:
-            return ()
-        return tuple(sorted(more.names.intersection(default().seccomp[engine].apparmor)))
-
-
-def _settings() -> list[tuple[str, str]]:
-    values = ((name, procfs.sysctl(name)) for name in SETTINGS)
-    return [(name, value.strip()) for name, value in values if value is not None]
 
 
 def _line(more: Additions, outcome: TrialOutcome) -> str:

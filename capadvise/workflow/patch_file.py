@@ -3,13 +3,15 @@ The screens show the change first, and then confirm and write it too."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path, PurePath
 
 from capadvise.catalog import default
 from capadvise.config.declared import Declared
 from capadvise.config.granted import granted
 from capadvise.config.language import Language
+from capadvise.config.patched import Patched
 from capadvise.config.snippet import Snippet
 from capadvise.config.snippet_from import snippet_of
 from capadvise.gate.baseline import ReportFolder
@@ -56,27 +58,55 @@ def patch_file(
     return True
 
 
+def write_text(path: Path, old: str, new: str) -> None:
+    """Write a file of ours as a user's own one is: whole or not at all."""
+    Change(path, old.encode() if old else None, Patched(new, "")).write()
+
+
 def fix(sources: Sequence[Source], baseline: ReportFolder) -> None:
     """``check --fix``: give each service that has a report what that recommends, and print a note
     for one that cannot be patched."""
+    for source, declared, report in _with_reports(sources, baseline):
+        try:
+            made = _planned(source, declared, report, baseline)
+            if not made.change.empty:
+                patch_file(made, about=f"{declared.service}: ")
+        except CapadviseError as error:
+            hint = f" ({error.hint})" if error.hint else ""
+            notice(f"note: {declared.service}: {error}{hint}")
+
+
+def planned_edits(
+    sources: Sequence[Source], baseline: ReportFolder
+) -> dict[str, tuple[str, list[tuple[int, int, str]]]]:
+    """Service → its file and what ``fix`` would change in it; nothing is written."""
+    edits = {}
+    for source, declared, report in _with_reports(sources, baseline):
+        with suppress(CapadviseError):
+            made = _planned(source, declared, report, baseline)
+            confirm(made)
+            edits[declared.service] = str(made.change.path), list(made.change.edits())
+    return edits
+
+
+def _with_reports(
+    sources: Sequence[Source], baseline: ReportFolder
+) -> Iterator[tuple[Source, Declared, Path]]:
     for source in sources:
-        if not source.language.can("edit"):
-            continue
-        for declared in source.declared:
+        for declared in source.declared if source.language.can("edit") else ():
             report = baseline.of(declared)
             if report is not None and not declared.windows:
-                _fix(source, declared, report, baseline)
+                yield source, declared, report
 
 
-def _fix(source: Source, declared: Declared, report: Path, baseline: ReportFolder) -> None:
+def _planned(source: Source, declared: Declared, report: Path, baseline: ReportFolder) -> Patching:
+    """The patch of one service. Raises CannotPatch and BadInput."""
     service, loaded = declared.service, baseline.report(report)
     caps = loaded.proposal.recommended
     standing, doubt = standing_of(loaded)
     given = granted(declared, source.language.judged_by, default())
     if standing in ADDS_ONLY and caps <= given:
-        why = printable(doubt or standing.words)
-        notice(f"note: {service}: {report} takes nothing away: {why}")
-        return
+        raise CannotPatch(f"{report} takes nothing away: {printable(doubt or standing.words)}")
     held = [
         (path, one) for path, all_of in source.written for one in all_of if one.service == service
     ]
@@ -84,13 +114,7 @@ def _fix(source: Source, declared: Declared, report: Path, baseline: ReportFolde
     asked = None if source.language.service else service
     joined = [(other, one) for other, one in held if other != path]
     snippet = snippet_of(loaded, caps, default())
-    try:
-        made = patching(Path(path), source.language, asked, snippet, loaded, joined=joined)
-        if not made.change.empty:
-            patch_file(made, about=f"{service}: ")
-    except CapadviseError as error:
-        hint = f" ({error.hint})" if error.hint else ""
-        notice(f"note: {service}: {error}{hint}")
+    return patching(Path(path), source.language, asked, snippet, loaded, joined=joined)
 
 
 def _place(source: Source, held: Sequence[tuple[str, Declared]]) -> str:

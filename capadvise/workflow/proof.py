@@ -182,19 +182,15 @@ class _Proof:
         doubtful, everything = report.proposal.in_doubt, runner.everything(self._job)
         less = (report.proposal.recommended - doubtful) & everything
         self.trials.ahead([Attempt(less)])
-        reference = first_trial(
-            self._job, self._stop, self._listener.starting, sharing=self._listener.sharing
+        reference = passing_reference(
+            self._job, self._stop, self._listener.starting, self._listener.sharing
         )
-        outcome = reference.outcome
-        if not outcome.passed:
-            self._listener.hopeless(outcome.why, reference.evidence.output)
-            raise runner.BrokenTrial("isolated, it fails even with every capability")
         if reference.job.shared != self._job.shared:  # the other run lacked these
             self.trials.ahead(())
         self._job = reference.job
         seen = decide_all(reference.evidence.recordings, default())
         task = SearchTask(
-            *(report.proposal, everything, outcome, self._job.isolation),
+            *(report.proposal, everything, reference.outcome, self._job.isolation),
             default().removal_order,
         )
         refused = doubtful & everything & (seen.in_doubt | seen.recommended)
@@ -381,6 +377,19 @@ class Reference:
     evidence: runner.TrialEvidence
     cautions: tuple[str, ...] = ()
     """The parts that were left out, a sentence each."""
+
+
+def passing_reference(
+    job: runner.Job,
+    stop: Stop,
+    starting: Starting,
+    sharing: Callable[[str], object] = lambda _: None,
+) -> Reference:
+    """The same as ``first_trial``; raises BrokenTrial also if it fails."""
+    first = first_trial(job, stop, starting, sharing=sharing)
+    if not first.outcome.passed:
+        raise runner.BrokenTrial(f"it does not pass even with everything: {first.outcome.why}")
+    return first
 
 
 def first_trial(

@@ -28,11 +28,9 @@ Ended = Callable[[Trial], None]
 """Called when a trial has ended."""
 
 
-class Confirm(Protocol):
-    """Asks the consumer of a file whether it reads a change as intended."""
-
-    def __call__(self, made: Patching) -> None:
-        """Can take a second. Raises CannotPatch if the consumer reads it otherwise."""
+Confirm = Callable[["Patching"], None]
+"""Asks the consumer of a file whether it reads a change as intended; this can take a second. Raises
+CannotPatch if the consumer reads it otherwise."""
 
 
 def unconfirmed(made: Patching) -> None:

@@ -1,13 +1,12 @@
 """Prove workloads: run each under one set after the other, and save the conclusion."""
 
-from __future__ import annotations
-
 import os
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -96,9 +95,12 @@ def prove_report(
     name, stop = report.target.name, Stop(stages)
     try:
         with stop:
+            candidate = Candidate(name, job_of(report, before=before), report)
+            if report.recording.interrupted:
+                notice("the recording has ended, and its trials follow; Ctrl-C again leaves them")
             call = partial(
                 prove_job,
-                *(Candidate(name, job_of(report, before=before), report), stop),
+                *(candidate, stop),
                 *(_on_stderr(name), os.cpu_count() or 1),
                 so_far=partial(keep_so_far, path),
                 twice=twice,
@@ -132,6 +134,21 @@ def until_interrupted(
     with ThreadPoolExecutor(max(1, workers)) as pool:
         futures = [pool.submit(call) for call in calls]
     return futures
+
+
+def with_more(report: Report, failed: str, prove: Callable[[Stop], Proven]) -> Report:
+    """The report with the result of more trials; the same report if they fail, or Ctrl-C ends them.
+    ``failed``: ``not hardened``."""
+    try:
+        with Stop() as stop:
+            proven = until_interrupted([partial(prove, stop)], stop, 1)[0].result()
+    except Interrupted:
+        notice(f"{failed}: interrupted")
+    except CapadviseError as error:
+        failure(failed, error)
+    else:
+        return replace(report, proven=proven)
+    return report
 
 
 def _on_stderr(name: str) -> TrialListener:

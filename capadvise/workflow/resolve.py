@@ -1,14 +1,12 @@
 """Ask consumers what they make of files: docker compose, kubectl, helm, podman and systemd."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from capadvise.catalog import Catalog
 from capadvise.config.compose import file as compose
-from capadvise.config.declared import Declared, Exposure, ExposureAt
+from capadvise.config.declared import Declared, Exposure
 from capadvise.config.granted import granted
 from capadvise.config.language import Resolves
 from capadvise.gate.outcome import Remark, Source
@@ -132,17 +130,17 @@ def _with_what_is_made(written: Declared, made: Declared) -> Declared:
     )
 
 
-def _is_new(item: ExposureAt) -> bool:
-    """True if an older docker compose leaves it out of a service."""
-    return item.kind is Exposure.PRIVILEGED_COMMAND or item.what == "use_api_socket"
-
-
 def _with_what_is_lost(resolved: Declared, source: Source) -> Declared:
     """Add written settings that docker compose dropped: an older one does not know hooks and
     providers, but the one that runs the project may."""
     written = [item for _, items in source.written for item in items]
     same = [item for item in written if item.service == resolved.service]
-    exposed = [each for item in same for each in item.exposed if _is_new(each)]
+    exposed = [
+        each
+        for item in same
+        for each in item.exposed
+        if each.kind is Exposure.PRIVILEGED_COMMAND or each.what == "use_api_socket"
+    ]
     unjudged = [each for item in same for each in item.unjudged]
     known = {(item.kind, item.what) for item in resolved.exposed}
     return replace(

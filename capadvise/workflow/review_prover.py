@@ -1,7 +1,5 @@
 """Make trials for the screens, and save their results in the report file."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -20,7 +18,7 @@ from capadvise.proof.trials.stop import Stop
 from capadvise.report.save import save
 from capadvise.report.words import order_of
 from capadvise.workflow.jobs import Candidate, job_of, with_check
-from capadvise.workflow.proof import Reference, TrialListener, first_trial, prove_job, today
+from capadvise.workflow.proof import Reference, TrialListener, passing_reference, prove_job, today
 from capadvise.workflow.protocols import Ended, Starting
 from capadvise.workflow.trust import require_trusted
 
@@ -118,12 +116,7 @@ class ReviewProver:
     def _reference(self, job: runner.Job, starting: Starting) -> tuple[runner.Job, TrialOutcome]:
         """Make the trial with everything, if it was not made before."""
         if self._first is None:
-            first = first_trial(job, self._stop, starting)
-            if not first.outcome.passed:
-                raise runner.BrokenTrial(
-                    f"it does not pass even with everything: {first.outcome.why}"
-                )
-            self._first = first
+            self._first = passing_reference(job, self._stop, starting)
         return self._first.job, self._first.outcome
 
     def stop(self) -> None:

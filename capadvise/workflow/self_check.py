@@ -4,8 +4,6 @@ Each time the real command runs in a process of its own, so that the test covers
 kernel's event to the judgement of the saved report.
 """
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

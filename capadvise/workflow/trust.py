@@ -1,8 +1,6 @@
 """The owners of a file. `prove` runs the commands of a file as root: a report or a workload that
 another user can write is an order from that user."""
 
-from __future__ import annotations
-
 import grp
 import os
 import pwd

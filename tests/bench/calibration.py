@@ -1,9 +1,10 @@
 """How far can the word of one run be trusted? Its standings next to what trials say.
 
-Usage: calibration.py [-j N] [--twice] [--only NAMES] [--json FILE] [ORACLE …]
+Usage: calibration.py [-j N] [--twice] [--lots] [--only NAMES] [--json FILE] [ORACLE …]
 As root. Each odd program (tests/support/odd_programs.py), and with ORACLE (workloads/oracle.py)
 each workload beside it, is recorded once with everything allowed; with --twice, doubts are settled
-by a second run. Then trials, in which capadvise has no part, judge the recommended set:
+by a second run; with --lots, also those of the blind lots (tests/bench/workloads). Then trials,
+in which capadvise has no part, judge the recommended set:
 
   right    it passes, and fails without any one member
   excess   it passes, and some member is not needed
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -32,6 +34,8 @@ from tests.bench.score import CAPADVISE, names_of, record
 from tests.support.odd_programs import OddProgram
 from tests.support.odd_trials import Known, NotFurnished, by_name, excess_of, run
 
+TESTS = Path(__file__).parents[1]
+KNOWN_LOTS = TESTS / "data" / "blind-lots.json"
 VERDICTS = ("right", "excess", "wrong")
 
 
@@ -175,6 +179,18 @@ def minimal(oracle: str, name: str) -> tuple[str, ...] | None:
     return tuple(cap.removeprefix("CAP_") for cap in json.loads(path.read_text())["minimal"])
 
 
+def with_lots(oracle: str, folder: Path) -> str:
+    """The same oracle, beside the blind lots and the sets that it has found for them."""
+    workloads, truth = folder / "workloads", folder / "truth"
+    for part in (workloads, truth):
+        part.mkdir(parents=True)
+    for path in (TESTS / "bench" / "workloads").glob("blind-*.yaml"):
+        shutil.copy(path, workloads)
+    for name, found in json.loads(KNOWN_LOTS.read_text()).items():
+        (truth / f"{name}.json").write_text(json.dumps(found))
+    return str(shutil.copy(oracle, folder))
+
+
 def table(answers: list[Answer]) -> Iterator[str]:
     """Standing next to verdict."""
     counts = Counter((answer.said, answer.verdict) for answer in answers)
@@ -204,6 +220,7 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", default=(), metavar="NAME")
     parser.add_argument("--twice", action="store_true", help="settle doubts by a second run")
     parser.add_argument("--no-odd", action="store_true", help="leave out the odd programs")
+    parser.add_argument("--lots", action="store_true", help="judge the blind lots, too")
     parser.add_argument("--json", type=Path, help="write the answers into this file, too")
     parser.add_argument("oracles", nargs="*", metavar="ORACLE")
     args = parser.parse_args()
@@ -211,6 +228,10 @@ def main() -> int:
     answers = [] if args.no_odd else list(odd_answers(args.only, args.jobs, options))
     for oracle in args.oracles:
         answers += workload_answers(oracle, args.only, args.jobs, options)
+        if args.lots:
+            with tempfile.TemporaryDirectory() as parent:
+                lots = with_lots(oracle, Path(parent, "blind-lots"))
+                answers += workload_answers(lots, args.only, args.jobs, options)
     if args.json:
         args.json.write_text(json.dumps([asdict(answer) for answer in answers], indent=1))
     for kind in sorted({answer.kind for answer in answers}):

@@ -41,12 +41,15 @@ def record(
     """The report on one workload; None when capadvise gave none."""
     report = folder / f"{name}.json"
     tool = [*ALONE, str(CAPADVISE), "run", "-q", *options, "-o", str(report)]
-    done = subprocess.run(
-        [sys.executable, oracle, "wrap", "-o", "/dev/null", name, "--", *tool, "--"],
-        capture_output=True,
-        text=True,
-    )
-    if not report.exists():
+    for _ in range(3):  # a check that passes at once ends capadvise while it still starts
+        done = subprocess.run(
+            [sys.executable, oracle, "wrap", "-o", "/dev/null", name, "--", *tool, "--"],
+            capture_output=True,
+            text=True,
+        )
+        if report.exists():
+            break
+    else:
         print(f"{name}: no report: {done.stderr.strip()[-300:]}", file=sys.stderr)
         return None
     return dict(json.loads(report.read_text()))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.containers import record
+from tests.support.containers import CLIENTS, record
 
 pytestmark = pytest.mark.kernel
 CURE = "/files/chown"
@@ -29,3 +29,31 @@ def test_the_file_is_the_reason_and_its_cure_is_proven(
     assert "then it needs no capability, a trial passed" in need["remediation"]
     (passed,) = conclusion["also_passed"]
     assert (passed["caps"], passed["with"]["without_file_capabilities"]) == ([], [CURE])
+
+
+@pytest.mark.parametrize("engine", ["docker", "podman"])
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ((), (CURE, "--help")),
+        (("--user=1234",), (CURE, "--help")),
+        (("--workdir=/files",), ("./chown", "--help")),
+        ((), ("sh", "-c", f"{CURE} --help; :")),
+    ],
+)
+def test_a_program_that_ends_at_once_is_looked_up_in_the_image(
+    docker_image: str,
+    podman_image: str,
+    tmp_path: Path,
+    engine: str,
+    options: tuple[str, ...],
+    words: tuple[str, ...],
+) -> None:
+    """No process is left that finds its file when the exec is reported."""
+    image = docker_image if engine == "docker" else podman_image
+    start = (*CLIENTS[engine], "run", "--rm", "--network=none", *options, image, *words)
+    seen = record(tmp_path / "report.json", *start)
+    assert (seen.code, seen.recommended) == (0, {"CHOWN"}), seen.stderr
+    (recording,) = seen.report["recordings"]
+    assert [one["path"] for one in recording["capable_files"]] == [CURE]
+    assert recording["setid_exec"] is True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from capadvise.model.caps import parse_set
+from capadvise.model.seccomp_profile import OpenedCall, SeccompProfile
 from capadvise.targets.client.invocation import recognize
 from capadvise.targets.containers.default_profile import default_profiles
 from tests.support import images
@@ -64,10 +66,34 @@ def test_a_sandbox_of_another_user_is_proven_without_halving(tmp_path: Path) -> 
     assert len(seen.report["proof"]["trials"]) <= 8
 
 
+def _started_as_emitted(folder: Path, engine: str, *words: str) -> None:
+    """A real container with what ``emit`` wrote works, and without the profile it does not; the
+    profile allows what the engine's default allows, and the members."""
+    emit = [CAPADVISE, "emit", "r.json", "--without", "SYS_ADMIN"]
+    done = subprocess.run([*emit, "--format", engine], cwd=folder, capture_output=True, text=True)
+    flags = shlex.split(done.stdout, comments=True)
+    run = [*CLIENTS[engine], "run", "--rm", "--network=none"]
+    for options, works in ((flags, True), ([x for x in flags if "seccomp=" not in x], False)):
+        argv = [*run, *options, IMAGE, *words]
+        tried = subprocess.run(argv, cwd=folder, capture_output=True, text=True, env=ENVIRONMENT)
+        assert (tried.returncode == 0) is works, (options, tried.stderr)
+    call = recognize((*CLIENTS[engine], "run", IMAGE))
+    assert call is not None
+    _, (default,) = default_profiles(call, None, [frozenset()])
+    written = SeccompProfile.parse(json.loads(next(folder.glob("*.seccomp.json")).read_text()))
+    delta = subprocess.run([*emit, "--delta"], cwd=folder, capture_output=True, text=True).stdout
+    members = {OpenedCall.parse(word) for word in delta.split()}
+    before, after = default.allowed(), written.allowed()
+    assert {name for name in after if after[name] != before.get(name)} == {x.call for x in members}
+    assert after == default.opened(members).allowed()
+    assert written.raw["defaultAction"] == default.raw["defaultAction"]
+
+
 def test_unshare_needs_two_calls_and_no_capability(tmp_path: Path) -> None:
     report, said = _without(
         tmp_path / "r.json", "docker", "unshare", "-Urm", "true", options=("--user=33",)
     )
+    _started_as_emitted(tmp_path, "docker", "unshare", "-Urm", "true")
     opening = report["proof"]["opening"]
     assert opening["calls"] == ["mount", "unshare(NEWNS|NEWUSER)"], said
     assert (opening["caps"], opening["unmasked"], opening["forbidden"]) == ([], False, "")
@@ -92,6 +118,7 @@ def test_a_host_name_of_a_user_namespace_takes_one_call_with_podman(tmp_path: Pa
     )
     opening = report["proof"]["opening"]
     assert (opening["calls"], opening["caps"]) == (["sethostname"], []), said
+    _started_as_emitted(tmp_path, "podman", "sh", "-c", script)
 
 
 @pytest.mark.parametrize("engine", CLIENTS)

@@ -3,7 +3,10 @@ only the facts of the catalog, in its order."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import yaml
 
 from capadvise.catalog import Catalog, SiteRule
 from capadvise.catalog.capabilities import WHERE_TO, Edits, Entry
@@ -31,6 +34,24 @@ first rule that matches decides; a rule for several capabilities appears under e
 """
 
 
+_TABLE = Path(__file__).parents[2] / "catalog" / "unchecked.yaml"
+_UNCHECKED = """
+## Needs without a check
+
+The kernel makes no check for these, or no probe sees it. They were read from the kernel's source;
+each has commands in `tests/kernel/rows.py`, and `python -m tests.kernels.matrix --unchecked`
+tries them on each kernel and prints if the kernels agree. Change `catalog/unchecked.yaml`, not
+this page. The kernel checks the others that one might expect here: resource limits of other
+processes (SYS_RESOURCE), and a new bounding set (SETPCAP).
+"""
+
+
+def unchecked() -> list[Mapping[str, str]]:
+    """The needs that no check shows."""
+    table: list[Mapping[str, str]] = yaml.safe_load(_TABLE.read_text())
+    return table
+
+
 def capabilities_page(catalog: Catalog) -> str:
     """All capabilities, in the order of their numbers."""
     entries = _entries(catalog)
@@ -48,6 +69,12 @@ def sites_page(catalog: Catalog) -> str:
         own = [rule for rule in rules if rule.caps is not None and entry.cap in rule.caps]
         lines += _rules(entry.cap.name, own)
     lines += _rules("Any capability", [rule for rule in rules if rule.caps is None])
+    lines += [*_UNCHECKED.splitlines(), ""]
+    lines += head("capability", "needed for", "compared by", "without it", "kernels", "seen by")
+    for one in unchecked():
+        where = prose(f"{one['at']}: {one['rule']}")
+        cells = (one["caps"], prose(one["doing"]), where, one["without"], one["kernels"])
+        lines.append(row(*cells, prose(one["seen"])))
     return "\n".join(lines) + "\n"
 
 

@@ -29,6 +29,8 @@ class Row:
     """Shell, run afterwards in the same directory: the command did its job."""
     machine: str = ""
     """The only one that it is for, as ``uname -m`` says it."""
+    unchecked: str = ""
+    """Its need without a check, by the id in ``catalog/unchecked.yaml``."""
 
     @property
     def argv(self) -> list[str]:
@@ -157,47 +159,76 @@ _ROWS = [
         setup="touch f",
         check='test "$(stat -c %U f)" = nobody',
     ),
-    # Mapping root needs SETFCAP, for which no check is made: true, though it looks odd.
-    Row("unshare -Urm mount -t tmpfs none /mnt", "SETFCAP", never="SYS_ADMIN"),
-    # No check either: what is not permitted cannot be made ambient.
+    # No check shows these: catalog/unchecked.yaml.
+    Row("unshare -Urm mount -t tmpfs none /mnt", "SETFCAP", unchecked="uid-map"),
     Row(
         "setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps=+net_raw"
         " --ambient-caps=+net_raw true",
         "NET_RAW SETGID SETUID",
         never="SETPCAP SYS_ADMIN",
+        unchecked="ambient",
     ),
-    # Nor here: an exec fails when the file gives more than may be held.
-    Row("./t", "SYS_NICE", setup="cp /bin/true t; setcap cap_sys_nice=ep t"),
-    Row("./t", "", setup="cp /bin/true t; setcap cap_sys_nice=p t"),
-    # Nor here, while as much is held as by the process in question: a target with less is asked.
-    Row("sh: renice -n 5 -p $(cat pid)", "SYS_NICE", setup=HOLDER, check="kill $(cat pid)"),
+    Row("./t", "SYS_NICE", setup="cp /bin/true t; setcap cap_sys_nice=ep t", unchecked="exec-file"),
+    Row("sh: ./t && :", "", setup="cp /bin/true t; setcap cap_sys_nice=p t", unchecked="exec-file"),
+    Row(
+        "setpriv --no-new-privs ./t",
+        "SYS_NICE",
+        setup="cp /bin/true t; setcap cap_sys_nice=ep t",
+        unchecked="exec-file",
+    ),
+    Row(f"{IN_SHELL} {_PROGRAMS}/own_set.py 2000", "NET_RAW", unchecked="capset"),
+    Row(
+        f"""{IN_SHELL} -c 'import ctypes, sys
+sys.exit(ctypes.CDLL(None).prctl(28, 1 << 2, 0, 0, 0) != 0)'""",
+        "SETPCAP",
+        unchecked="securebits",
+    ),
+    Row(
+        f"""{IN_SHELL} -c 'import mmap, ctypes, sys
+c = ctypes.CDLL(None); c.mmap.restype = ctypes.c_void_p
+sys.exit(c.mmap(None, 4096, 3, 0x32, -1, ctypes.c_long(0)) is not None)'""",
+        "SYS_RAWIO",
+        unchecked="low-address",
+    ),
+    Row(
+        "sh: renice -n 5 -p $(cat pid)",
+        "SYS_NICE",
+        setup=HOLDER,
+        check="kill $(cat pid)",
+        unchecked="holder-nice",
+    ),
     Row(
         f"sh: {TRACED} kill $(cat pid)) & strace -p $(cat pid) 2>/dev/null; true",
         "SYS_PTRACE",
         setup=HOLDER,
+        unchecked="holder-trace",
     ),
-    Row(f"sh: {GETFD} $(cat pid)", "SYS_PTRACE", setup=HOLDER, check="kill $(cat pid)"),
-    # Nor here: whoever looks into a process in /proc needs more than that one holds.
-    Row("sh: readlink /proc/$(cat pid)/exe", "SYS_PTRACE", setup=HOLDER, check="kill $(cat pid)"),
-    Row("sh: cd /proc/$(cat pid)/cwd", "SYS_PTRACE", setup=HOLDER, check="kill $(cat pid)"),
     Row(
-        "sh: cat /proc/$(cat pid)/root/dev/null",
+        f"sh: {GETFD} $(cat pid)",
         "SYS_PTRACE",
         setup=HOLDER,
         check="kill $(cat pid)",
+        unchecked="holder-trace",
     ),
-    Row("sh: cat /proc/$(cat pid)/fdinfo/0", "SYS_PTRACE", setup=HOLDER, check="kill $(cat pid)"),
-    Row(
-        "sh: readlink /proc/$(cat pid)/ns/net", "SYS_PTRACE", setup=HOLDER, check="kill $(cat pid)"
+    *(
+        Row(
+            f"sh: {command}",
+            "SYS_PTRACE",
+            setup=HOLDER,
+            check="kill $(cat pid)",
+            unchecked="holder-trace",
+        )
+        for command in (
+            "readlink /proc/$(cat pid)/exe",
+            "cd /proc/$(cat pid)/cwd",
+            "cat /proc/$(cat pid)/root/dev/null",
+            "cat /proc/$(cat pid)/fdinfo/0",
+            "readlink /proc/$(cat pid)/ns/net",
+            "stat -L /proc/$(cat pid)/exe",
+            "test -e /proc/$(cat pid)/root/dev/null",
+        )
     ),
-    Row("sh: stat -L /proc/$(cat pid)/exe", "SYS_PTRACE", setup=HOLDER, check="kill $(cat pid)"),
     Row("sh: test -L /proc/$(cat pid)/exe; kill $(cat pid)", "", never="SYS_PTRACE", setup=HOLDER),
-    Row(
-        "sh: test -e /proc/$(cat pid)/root/dev/null",
-        "SYS_PTRACE",
-        setup=HOLDER,
-        check="kill $(cat pid)",
-    ),
     Row("sh: stat -L /proc/1/root; true", "", never="SYS_PTRACE"),
     # Who goes through all processes, as fuser does, may be there for their descriptors.
     Row(

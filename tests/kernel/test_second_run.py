@@ -91,7 +91,7 @@ def test_without_a_doubt_the_set_is_tried(run: Run) -> None:
     result = run("true", options=["--twice"])
     again = result.report["recordings"][0]["second_run"]
     assert (again["settled"], again["refused"], again["differed"]) == (True, [], [])
-    assert "with this set: nothing differed" in " ".join(result.stderr.split())
+    assert "nothing differed with this set" in " ".join(result.stderr.split())
 
 
 def test_what_does_not_work_in_isolation_stays_in_doubt(run: Run, work: Path) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import re
 import shlex
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,14 +28,18 @@ class Result:
     passed: int
     failed: int
     seconds: int
+    rows: tuple[tuple[str, bool], ...] = ()
+    """The name of each test, and whether it passed."""
 
 
 QUICK = "6.12"
 """The kernel of --quick: that of the newest stable release, where both kinds of probes work."""
+UNCHECKED = r"^\[[a-z-]+\] "
+"""The tests of rows that have an id of ``catalog/unchecked.yaml``."""
 QUICK_ROWS = (
     r"^(true|id|ping|chown nobody f|chmod 644 f|cat f|su |ip link|install .* 2755|sh: mount)"
     "|refusals are told|others are not|kill 9|apparmor|watch names|ordinary user|doctor|xfs|module"
-    "|copied"
+    "|securebits"
 )
 
 
@@ -47,6 +52,8 @@ def main() -> int:
         raise SystemExit(f"missing: {', '.join(missing)}; tests/kernels/run installs them")
     if args.quick:
         args.kernel, args.only = QUICK, QUICK_ROWS
+    if args.unchecked:
+        args.only = args.only or UNCHECKED
     options = ""
     if args.selinux:
         options, args.only = "security=selinux selinux=1", args.only or "selinux|watch names"
@@ -67,11 +74,21 @@ def main() -> int:
                 Result(kernel.name, observer, 0, 1, 0)
                 for observer in observers[len(booted) :]  # the guest did not come so far
             ]
+    if args.unchecked:
+        print("\n".join(by_row(results)))
     print(f"{'kernel':28} {'observer':11} {'result':16} {'seconds':>7}")
     for item in results:
         said = f"{item.passed} of {item.passed + item.failed} passed"
         print(f"{item.release:28} {item.observer:11} {said:16} {item.seconds:7}")
     return int(any(item.failed or not item.passed for item in results))
+
+
+def by_row(results: Sequence[Result]) -> Iterator[str]:
+    """Each test, and the kernels in which it passed. Pure."""
+    for name in dict.fromkeys(name for one in results for name, _ in one.rows):
+        said = {f"{one.release} {one.observer}": dict(one.rows).get(name) for one in results}
+        failed = [where for where, passed in said.items() if not passed]
+        yield f"{'agree' if not failed else 'differ: ' + ', '.join(failed)}  {name}"
 
 
 def _arguments() -> argparse.Namespace:
@@ -81,6 +98,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--architecture", choices=packages.ARCHITECTURES, default="amd64")
     parser.add_argument("--observer", help="this one alone")
     parser.add_argument("--only", default="", help="only tests whose names match this pattern")
+    parser.add_argument(
+        "--unchecked", action="store_true", help="the needs that no check shows, row by row"
+    )
     parser.add_argument("--quick", action="store_true", help="one kernel, a dozen programs")
     parser.add_argument(
         "--selinux", action="store_true", help="with SELinux in AppArmor's place; takes secilc"
@@ -98,11 +118,17 @@ def _boot(
     export PATH={shlex.quote(str(python.parent))}:$PATH ONLY='{only}'
     exec {shlex.quote(str(python))} -m tests.kernels.table {" ".join(observers)}
     """
-    seconds = SECONDS * len(observers)
+    seconds, rows = SECONDS * len(observers), list[tuple[str, bool]]()
     for line in boot.run(unpacked, base, job, architecture, options=options, seconds=seconds):
         words = line.split()
+        if words[:1] in (["ok"], ["FAIL"]):
+            name = re.split(r": \w+\(", " ".join(words[3:]))[0]  # what follows is the failure
+            rows.append((name, words[0] == "ok"))
         if words[:1] == ["result:"]:
-            yield Result(unpacked.modules.name, words[1], *map(int, words[2:5]))
+            passed, failed, took = map(int, words[2:5])
+            release = unpacked.modules.name
+            yield Result(release, words[1], passed, failed, took, tuple(rows))
+            rows.clear()
         print(f"  {line}", file=sys.stderr, flush=True)
 
 

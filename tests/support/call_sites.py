@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from capadvise.catalog import Catalog
-from capadvise.catalog.sites import Sites, parse_rules
+from capadvise.catalog.sites import SiteRule, Sites, parse_rules
 from capadvise.judgement.decide import Verdict
 from capadvise.model.caps import Cap, CapSet
 from capadvise.model.recording import Check, Held, Namespace, Recording
@@ -38,12 +39,17 @@ NEEDED, INCIDENTAL, DENIED = Verdict.NEEDED, Verdict.INCIDENTAL, Verdict.DENIED
 OVERRIDE = Cap(1)
 
 
+def sites_of(rules: Sequence[SiteRule]) -> Sites:
+    """A collection of rules that exist already."""
+    return Sites([rule.at for rule in rules], rules.__getitem__)
+
+
 class Facts(Catalog):
     """The rules above, and the shipped preference list."""
 
     def __init__(self) -> None:
         super().__init__(Path(__file__).parents[2] / "catalog")
-        self.__dict__["sites"] = Sites.of(parse_rules(Path("test"), RULES))
+        self.__dict__["sites"] = sites_of(parse_rules(Path("test"), RULES))
 
 
 FACTS = Facts()

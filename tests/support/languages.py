@@ -40,6 +40,12 @@ FILES = {
     ),
     "ecs": ("a/task-definition.json", _TASK, ("web", Exposure.HOST_NETWORK)),
     "oci": ("web/config.json", _BUNDLE, ("web", Exposure.HOST_NETWORK)),
+    "foreign": (
+        "a/main.tf",
+        'resource "docker_container" "web" {\n  network_mode = "host"\n'
+        '  capabilities {\n    add = ["SYS_ADMIN"]\n  }\n}\n',
+        ("web", Exposure.HOST_NETWORK),
+    ),
 }
 """Language → path, text, and the service in it with something that it exposes."""
 

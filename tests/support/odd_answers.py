@@ -121,7 +121,7 @@ sh(
     ALIVE,
     "kill-0-wait",
     "while kill -0 $(cat pid) 2>/dev/null; do sleep 0.05; done",
-    OTHER.replace("120", "0.6"),
+    OTHER.replace("120", "3"),
     "! test -d /proc/$(cat pid)",
 )
 py(ALIVE, "kill-0-python", "os.kill(pid(), 0)", OTHER)

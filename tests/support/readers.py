@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shlex
 
-from capadvise.config import LANGUAGES
+from capadvise.config import LANGUAGES, RENDERED
 from capadvise.config.declared import Declared
 from capadvise.config.run import flags
 from capadvise.model.errors import BadInput
 
 _COMMANDS = ("docker", "podman")
-DECLARED = (*(name for name, each in LANGUAGES.items() if each.can("read")), *_COMMANDS)
+DECLARED = (*(name for name, each in RENDERED.items() if each.can("read")), *_COMMANDS)
 """Languages whose renderings say what a service gets."""
 
 

@@ -14,7 +14,7 @@ from capadvise.judgement.report import Report
 from capadvise.model.caps import Cap, parse_set
 from capadvise.model.companion import DEFAULT_SECCOMP, KNOWN, NO_NEW_PRIVS
 from capadvise.model.errors import BadInput
-from capadvise.tui.orderscreen import OrderScreen
+from capadvise.tui.dialogs import OrderScreen
 from capadvise.tui.prooftab import ProofTab, about, progress, tried
 from capadvise.workflow.protocols import Ended, Starting
 from tests.support.recordings import FULL

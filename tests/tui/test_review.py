@@ -17,11 +17,11 @@ from capadvise.model.caps import Cap
 from capadvise.model.target import Target
 from capadvise.report.pages import FORMATS, ON_TERMINAL
 from capadvise.tui.choice import Base
-from capadvise.tui.evidence import PAGE, EvidenceTree
-from capadvise.tui.helpscreen import HelpScreen
+from capadvise.tui.dialogs import HelpScreen
 from capadvise.tui.main import Main
 from capadvise.tui.palette import COMMANDS
 from capadvise.tui.picker import Picker
+from capadvise.tui.reviewtab import PAGE, EvidenceTree
 from capadvise.tui.tab import MainTab
 from capadvise.tui.tabs import TABS
 from tests.support.golden import assert_golden

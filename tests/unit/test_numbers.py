@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from capadvise.catalog import default
-from capadvise.config import LANGUAGES
+from capadvise.config import RENDERED
 from capadvise.model.caps import NAMES, Cap
 from tests.generate.__main__ import PAGES
 
@@ -93,7 +93,7 @@ def counted() -> dict[str, set[int]]:
     return {
         "programs": {len(known), tools + daemons, *measured},
         "units": {proven_units(), len(recipes)},
-        "languages": {len(LANGUAGES)},
+        "languages": {len(RENDERED)},
         "capabilities": {len(NAMES)},
         "rules": {len(catalog.sites.rules)},
         "uses": {len(admin.uses)},

@@ -243,3 +243,32 @@ def test_a_unit_whose_program_has_file_capabilities_is_tried_without_them(guest:
     assert passed["with"]["without_file_capabilities"] == ["/var/lib/fcap"]
     assert passed["caps"] == []
     assert os.getxattr(program, "security.capability")
+
+
+@pytest.mark.parametrize(
+    "command", ["/var/lib/quick", "/var/lib/link", "/bin/sh -c '/var/lib/link; :'"]
+)
+def test_the_file_of_a_program_that_ends_at_once_is_found(guest: Guest, command: str) -> None:
+    """The manager has the same root."""
+    program = guest.root / "var/lib/quick"
+    shutil.copy("/bin/true", program)
+    subprocess.run(["setcap", "cap_net_bind_service=ep", program], check=True)
+    subprocess.run(["ln", "-sf", "quick", guest.root / "var/lib/link"], check=True)
+    guest.unit("quick.service", f"[Service]\nType=oneshot\nExecStart={command}\n")
+    report = guest.root / "run/quick.json"
+    words = (
+        "run",
+        "--no-tui",
+        "-o",
+        "/run/quick.json",
+        "--",
+        "systemctl",
+        "start",
+        "quick.service",
+    )
+    done = guest.capadvise(*words)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(report.read_text())
+    assert found["conclusion"]["recommended"] == ["CAP_NET_BIND_SERVICE"]
+    (file,) = found["recordings"][0]["capable_files"]
+    assert file["path"] == "/var/lib/quick"

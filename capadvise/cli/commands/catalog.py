@@ -1,7 +1,5 @@
 """``capadvise catalog``: look at the facts, and check them."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Callable
 

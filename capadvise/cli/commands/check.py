@@ -49,10 +49,12 @@ def command(args: argparse.Namespace) -> int:
     policy = Demands(args.allow_unknown, level, platform, args.as_of or "", claims)
     files = tuple(examine(source, catalog, baseline, policy) for source in gathered.sources)
     files = _accept(files, gathered, args)
+    if args.write_exceptions or args.upgrade:
+        return _write_exceptions(Outcome(files, strict=args.strict), args)
     unusable, skipped = tuple(gathered.unusable), gathered.skipped
     outcome = Outcome(files, strict=args.strict, unusable=unusable, skipped=skipped)
     _check_single(args, baseline, outcome)
-    lines = _findings(outcome, wanted, installed=args.installed)
+    lines = _findings(outcome, wanted, gathered, baseline, installed=args.installed)
     answer("".join(f"{line}\n" for line in lines), args.output)
     if unusable:
         return Exit.USAGE
@@ -147,29 +149,67 @@ def _accept(
 
     today = date.today()
     loaded: tuple[accepting.Acceptance, ...] = ()
-    if args.exceptions:
-        loaded = accepting.load(Path(args.exceptions), read_text(args.exceptions, named=True))
-    every = (*inline, *loaded)
+    if args.exceptions and not (args.write_exceptions and not Path(args.exceptions).exists()):
+        text = read_text(args.exceptions, named=True)
+        loaded = accepting.load(Path(args.exceptions), text, today)
     findings = [finding for file in files for finding in file.findings]
-    idle = tuple(accepting.left_over(findings, every, today))
+    every = [item for item in (*inline, *loaded) if not item.is_open(findings)]
+    idle = tuple(accepting.left_over(findings, (*inline, *loaded), today))
     marked = tuple(file.accepting(every, today) for file in files)
     if idle and marked:
         marked = (*marked[:-1], replace(marked[-1], remarks=(*marked[-1].remarks, *idle)))
     return marked
 
 
-def _findings(outcome: Outcome, wanted: str, *, installed: bool) -> Iterable[str]:
+def _write_exceptions(outcome: Outcome, args: argparse.Namespace) -> int:
+    """Write an exception for each finding that fails the gate; with --upgrade, name the thing of
+    each older exception."""
+    from capadvise.gate import accepting
+    from capadvise.workflow.patch_file import write_text
+
+    if not args.exceptions or not args.write_exceptions:
+        raise BadInput("name the file: --exceptions FILE --write-exceptions")
+    path, today = Path(args.exceptions), date.today()
+    text = read_text(args.exceptions) if path.exists() else ""
+    loaded = accepting.load(path, text, today) if text else ()
+    if args.upgrade:
+        every = tuple(accepting.upgraded(loaded, outcome.findings, today))
+    else:
+        if not (args.owner or "").strip() or not (args.reason or "").strip():
+            raise BadInput("an exception has an owner and a reason: --owner NAME --reason TEXT")
+        failing = [each for each in outcome.failing if each.rule != "unused-exception"]
+        every = (*loaded, *accepting.for_findings(failing, args.owner, args.reason, today))
+    write_text(path, text, accepting.rendered(every))
+    notice(f"{path}: written")
+    return Exit.OK
+
+
+def _findings(
+    outcome: Outcome,
+    wanted: str,
+    gathered: Gathered,
+    baseline: ReportFolder | None,
+    *,
+    installed: bool,
+) -> Iterable[str]:
     """The findings in a format, line by line."""
     if wanted == "text":
         from capadvise.gate.text import installed_text, outcome_text
 
         return installed_text(outcome) if installed else outcome_text(outcome)
-    from capadvise.gate import machine
+    from capadvise.gate import gitlab, machine
 
     match wanted:
         case "json":
             return (machine.outcome_json(outcome),)
         case "sarif":
-            return (machine.outcome_sarif(outcome),)
+            from capadvise.workflow.patch_file import planned_edits
+
+            edits = planned_edits(gathered.sources, baseline) if baseline else {}
+            return (machine.outcome_sarif(outcome, edits),)
+        case "gitlab-code-quality":
+            return (gitlab.code_quality(outcome),)
+        case "gitlab-sast":
+            return (gitlab.sast(outcome),)
         case _:
             return machine.outcome_github(outcome)

@@ -1,7 +1,5 @@
 """``capadvise completions``: what a shell needs to complete commands, options and files."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Iterator
 

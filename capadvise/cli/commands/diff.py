@@ -1,7 +1,5 @@
 """``capadvise diff``: show what changed between two reports."""
 
-from __future__ import annotations
-
 import argparse
 import json
 from pathlib import Path

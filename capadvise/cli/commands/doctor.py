@@ -1,7 +1,5 @@
 """``capadvise doctor``: what can be observed here."""
 
-from __future__ import annotations
-
 import argparse
 import textwrap
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """``capadvise emit``: the answer in the language of a runtime."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import shlex
@@ -10,6 +8,7 @@ from pathlib import Path
 
 from capadvise.catalog import default
 from capadvise.config import LANGUAGES, languages
+from capadvise.config.compose import COMPOSE
 from capadvise.config.kubernetes import KUBERNETES
 from capadvise.config.renderers import LABEL
 from capadvise.config.snippet import Snippet
@@ -27,7 +26,7 @@ from capadvise.workflow.notice import answer, notice
 
 def command(args: argparse.Namespace) -> int:
     """Print a snippet, write it to a file, or patch one with it."""
-    if args.without or args.delta:
+    if args.without is not None or args.delta:
         return _without(args)
     _check(args)
     report = load(Path(args.report), default())
@@ -65,9 +64,10 @@ _OPENED = {
 
 
 def _without(args: argparse.Namespace) -> int:
-    """Print the set that works without a capability, and write the seccomp profile beside it."""
-    if not args.without or args.into is not None or args.drop_in or args.key is not None:
-        raise BadInput("--without CAPABILITY writes a file of its own: leave --into out")
+    """Print the set that works without a capability, or patch a file with it, and write the seccomp
+    profile beside it."""
+    if args.without is None or args.drop_in or args.key is not None:
+        raise BadInput("--delta is for --without CAPABILITY, which takes no --drop-in and no --key")
     opening = _opening(args.report, report := load(Path(args.report), default()), args.without)
     if args.delta:
         answer("".join(f"{word}\n" for word in opening.added), args.output)
@@ -75,18 +75,23 @@ def _without(args: argparse.Namespace) -> int:
     if opening.engine.partition(" ")[0] not in _OPENED.get(args.format, ()):
         raise BadInput(f"--format {args.format}: it does not take {opening.engine}'s profile")
     snippet = snippet_of(report, opening.caps, default(), beside=opening.beside)
-    answer(FORMATS[args.format].render(snippet), args.output)
-    if opening.calls and args.format != "oci":  # which has it inside
-        path = Path(args.output or "x").with_name(snippet.profile_name)
+    if args.into is None:
+        answer(FORMATS[args.format].render(snippet), args.output)
+    elif args.format == COMPOSE.name:
+        _patch(args, report, snippet)
+    else:
+        raise BadInput("--without patches compose files alone: print it, and paste it")
+    if opening.calls and args.format != "oci" and not args.dry_run:  # OCI has it inside
+        path = Path(args.into or args.output or "x").with_name(snippet.profile_name)
         answer(opening.filter.text(), str(path))
         notice(f"{path}: the seccomp profile, written")
     return Exit.OK
 
 
-def _opening(path: str, report: Report, name: str) -> Opening:
+def _opening(path: str, report: Report, cap: Cap) -> Opening:
     """The opening of a report. Raises BadInput if it has none for this capability."""
-    opening, cap = report.proven and report.proven.opening, Cap.parse(name)
-    if not isinstance(opening, Opening) or opening.without != cap:
+    opening = report.proven.opening if report.proven else None
+    if opening is None or opening.without != cap:
         hint = f"capadvise prove --without {cap.short} {shlex.quote(path)}"
         raise BadInput(f"{path}: no trial was made without {cap.short}", hint=hint)
     if opening.profile is None:

@@ -1,7 +1,5 @@
 """``capadvise explain``: a capability, a kernel function, or what a report says."""
 
-from __future__ import annotations
-
 import argparse
 import os
 from collections.abc import Iterator

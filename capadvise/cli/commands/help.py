@@ -1,8 +1,6 @@
 """``capadvise help``: the documentation pages, which say more than ``--help``; and the start page,
 which ``capadvise`` alone shows."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import sys

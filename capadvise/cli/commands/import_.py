@@ -1,7 +1,5 @@
 """``capadvise import``: build a report from an audit log."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

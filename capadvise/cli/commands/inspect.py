@@ -1,7 +1,5 @@
 """``capadvise inspect``: what a process holds and what restrains it."""
 
-from __future__ import annotations
-
 import argparse
 import json
 

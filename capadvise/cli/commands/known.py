@@ -1,7 +1,5 @@
 """``capadvise known``: the sets of well-known programs, as they were proven before."""
 
-from __future__ import annotations
-
 import argparse
 
 from capadvise.catalog import default

@@ -1,7 +1,5 @@
 """``capadvise kubernetes``: what concerns a cluster, through kubectl."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

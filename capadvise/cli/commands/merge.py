@@ -1,7 +1,5 @@
 """``capadvise merge``: several runs of one target as one report."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

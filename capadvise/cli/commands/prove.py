@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 
 from capadvise.judgement.report import Report
-from capadvise.model.caps import Cap
 from capadvise.model.errors import Exit
 from capadvise.observe.ftrace.instances import require
 from capadvise.proof.trials.runner import BrokenTrial, Job
@@ -38,8 +37,8 @@ def command(args: argparse.Namespace) -> int:
     if args.harden:
         require_units(one.job for one in chosen)
         more = hardened
-    elif args.without:
-        more = partial(opened, Cap.parse(args.without))
+    elif args.without is not None:
+        more = partial(opened, args.without)
         require_containers(one.job for one in chosen)
     with Stop() as stop:
         results = _proven(chosen, args, stop)
@@ -57,7 +56,7 @@ def _proven(
     chosen: Sequence[Candidate], args: argparse.Namespace, stop: Stop
 ) -> list[Report | BrokenTrial]:
     """Prove each; to do without a capability of a set, one that is proven is not proven again."""
-    if args.without and not any(needs_proof(one.known) for one in chosen):
+    if args.without is not None and not any(needs_proof(one.known) for one in chosen):
         return [one.known for one in chosen if one.known]
     return prove_all(chosen, args.output, stop, args.jobs)
 

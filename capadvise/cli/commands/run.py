@@ -1,7 +1,5 @@
 """``capadvise run``: observe a command and say what it needs."""
 
-from __future__ import annotations
-
 import argparse
 from dataclasses import replace
 from functools import partial

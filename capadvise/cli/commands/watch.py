@@ -1,7 +1,5 @@
 """``capadvise watch``: show what is refused on this machine, to whom, and the cure."""
 
-from __future__ import annotations
-
 import argparse
 import errno
 import sys

@@ -4,8 +4,6 @@ the parser and the report's schema.
 For others: what is here, and ``terminal`` for a page as text.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from capadvise.model.errors import BadInput

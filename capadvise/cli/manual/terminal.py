@@ -1,7 +1,5 @@
 """A page of the manual as text for a terminal. Loads rich: only ``help`` imports this."""
 
-from __future__ import annotations
-
 import io
 import re
 from collections.abc import Iterable, Iterator

@@ -9,8 +9,6 @@ A text stands for one of ``common``, and of ``either`` only one may be given.
 For others: ``build_parser``, ``subcommands``, ``COMMANDS``; and ``base``, ``hints``.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,12 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from capadvise import __version__
-from capadvise.cli.parser.base import Help, Parser, seconds, set_name
+from capadvise.cli.parser.base import Help, Parser, capability, seconds, set_name
 
 _TABLE = json.loads(Path(__file__).with_name("commands.json").read_text(encoding="utf-8"))
 COMMANDS: Mapping[str, Mapping[str, Any]] = _TABLE["commands"]
 """The subcommands, in the order of the help."""
-_TYPES: dict[str, Callable[[str], object]] = {"int": int, "seconds": seconds, "set": set_name}
+_TYPES: dict[str, Callable[[str], object]] = {
+    **{"int": int, "seconds": seconds, "set": set_name, "cap": capability}
+}
 
 
 def build_parser(only: str = "") -> argparse.ArgumentParser:
@@ -101,9 +101,9 @@ def _choices(what: str) -> Sequence[str]:
         from capadvise.report.pages import FORMATS
 
         return tuple(FORMATS)
-    from capadvise.config import LANGUAGES
+    from capadvise.config import RENDERED
 
-    return tuple(name for name, each in LANGUAGES.items() if not each.for_command)
+    return tuple(name for name, each in RENDERED.items() if not each.for_command)
 
 
 def _files() -> str:

@@ -1,7 +1,5 @@
 """The base of all subcommands' parsers."""
 
-from __future__ import annotations
-
 import argparse
 import math
 import os
@@ -9,6 +7,7 @@ import sys
 from functools import cached_property
 from typing import Any, NoReturn
 
+from capadvise.model.caps import Cap
 from capadvise.model.errors import Exit
 from capadvise.model.escape import printable
 
@@ -105,6 +104,14 @@ def seconds(text: str) -> float:
             f"{text!r} is not a time: seconds, or 90s, 10m, 2h, 7d; ten years at most"
         )
     return number
+
+
+def capability(text: str) -> Cap:
+    """A capability by its name. Raises ArgumentTypeError for another word."""
+    try:
+        return Cap.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def set_name(text: str) -> str:

@@ -1,8 +1,6 @@
 """The words that the user probably meant, for those that the command line does not know; an empty
 hint: nothing is near. Only errors load this."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches

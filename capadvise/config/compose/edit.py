@@ -1,7 +1,5 @@
 """Patching a compose file: ``cap_drop``, ``cap_add`` and ``privileged`` of one service."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -348,16 +346,18 @@ _OPTION = "no-new-privileges"
 
 
 def restrain(body: str, service: str, declared: Declared, snippet: Snippet) -> str:
-    """No new privileges for the service."""
-    if declared.no_new_privileges or not engine.no_new_privileges(snippet):
+    """No new privileges for the service, and the security options of an opening."""
+    forbids = not declared.no_new_privileges and engine.no_new_privileges(snippet)
+    options = [*([f"{_OPTION}:true"] if forbids else []), *engine.opened(snippet)]
+    if not options:
         return body
     root, services, _ = find(body, service)
     pair = services.own(service)
     if pair is None or not isinstance(pair[1], Mapping):
         raise odd(f"service {service!r}")
-    if _is_inherited(services, pair[1], service):
+    if forbids and _is_inherited(services, pair[1], service):
         return body
-    new = apply(body, _with_option(Document.of(body, root), pair[1]))
+    new = apply(body, _with_options(Document.of(body, root), pair[1], options))
     before, after = (
         [_others(root, service, ("security_opt",)) for root in documents(each)]
         for each in (body, new)
@@ -382,13 +382,13 @@ def _is_inherited(services: Mapping, node: Node, service: str) -> bool:
     return False
 
 
-def _with_option(doc: Document, node: Mapping) -> list[TextEdit]:
+def _with_options(doc: Document, node: Mapping, options: list[str]) -> list[TextEdit]:
     own = node.own("security_opt")
     tag = own[1].tag if own else None
     said = [] if tag == "!reset" else names(entries(node).get("security_opt"))
-    kept = [option for option in said if option.partition(":")[0].partition("=")[0] != _OPTION]
-    items = (*map(Item, kept), Item(f"{_OPTION}:true"))
-    want = Listing(items, OVERRIDE if tag else None)
+    gone = {_name(option) for option in options}
+    items = map(Item, (*(option for option in said if _name(option) not in gone), *options))
+    want = Listing(tuple(items), OVERRIDE if tag else None)
     siblings = [pair for key in ("cap_drop", "cap_add") if (pair := node.own(key))]
     after = max(siblings, key=lambda pair: pair[0].start, default=None)
     if own is None:
@@ -396,3 +396,7 @@ def _with_option(doc: Document, node: Mapping) -> list[TextEdit]:
     if not isinstance(own[1], Sequence) or own[1].tag or not own[1].items:
         return change(doc, node, [own], {"security_opt": want})
     return [*release(doc, own[1]), *change_list(doc, own[1], want, lambda name: name)]
+
+
+def _name(option: str) -> str:
+    return option.partition(":")[0].partition("=")[0]

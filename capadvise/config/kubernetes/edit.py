@@ -1,7 +1,5 @@
 """Patching a Kubernetes manifest: the ``securityContext`` of one container."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any

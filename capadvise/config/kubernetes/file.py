@@ -1,7 +1,5 @@
 """Kubernetes: the ``securityContext`` of a container."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterable, Iterator
@@ -166,8 +164,12 @@ def _label(name: str) -> str:
 def read(source: str, path: str = "") -> tuple[Declared, ...]:
     """The containers of all pods in a file, as KIND/NAME/CONTAINER; other objects are passed by.
     A container that has no name and several in one place are distinguished by their lines."""
-    documents = Documents(source, DIALECT)
     check_separators(source)
+    return declared_in(Documents(source, DIALECT))
+
+
+def declared_in(documents: Documents) -> tuple[Declared, ...]:
+    """The containers of all pods in documents. Raises BadInput if they hold no object."""
     every = objects(documents)
     if not every:
         raise BadInput("line 1: not a Kubernetes manifest: it has no object")

@@ -1,7 +1,5 @@
 """Kubernetes files: manifests, and those that only bring in other files."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from capadvise.config.language import UnknownFile

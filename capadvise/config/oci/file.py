@@ -1,7 +1,5 @@
 """OCI runtimes (runc, crun): ``process`` of a bundle's ``config.json``."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator
@@ -106,7 +104,7 @@ def render(snippet: Snippet) -> str:
     annotations |= {f"capadvise.note.{n}": note for n, note in enumerate(snippet.notes, 1)}
     linux: dict[str, Any] = {"sysctl": dict(snippet.sysctls)} if snippet.sysctls else {}
     if (opening := snippet.opening) is not None:
-        linux["seccomp"] = opening.filter.as_json()
+        linux["seccomp"] = opening.filter.raw
         linux |= {"maskedPaths": [], "readonlyPaths": []} if opening.unmasked else {}
     settings = {"linux": linux} if linux else {}
     config = {"process": process, **settings, "annotations": annotations}

@@ -1,8 +1,6 @@
 """Patching a quadlet ``.container`` file, or a drop-in for one: ``DropCapability=``,
 ``AddCapability=`` and what ``PodmanArgs=`` says of capabilities."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 

@@ -1,7 +1,5 @@
 """quadlet: the ``[Container]`` section from which podman makes a systemd service."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -61,21 +59,17 @@ def render(snippet: Snippet) -> str:
 def read(source: str, path: str = "") -> tuple[Declared, ...]:
     """The container of a quadlet file, or of a drop-in; called ``container`` without a name. For a
     pod, a volume or another unit: its exposures, which the containers that use it get."""
-    drop_in, suffix = dropped_in(path), unit_suffix(path)
-    if suffix in OTHER_QUADLETS:
-        return _read_other(source, path, drop_in=drop_in)
-    unit = parse(source, quadlet=True)
-    section = unit.all_of("Container") if drop_in else unit.section("Container")
-    return (declared(_specified(section, path)),)
+    return read_together((source,), path)
 
 
 def read_together(sources: Sequence[str], path: str) -> tuple[Declared, ...]:
     """The container of a quadlet, as its drop-ins, which follow it, change it."""
+    drop_in = dropped_in(path)
     if unit_suffix(path) in OTHER_QUADLETS:
-        each = (_read_other(one, path, drop_in=n > 0) for n, one in enumerate(sources))
+        each = (_read_other(x, path, drop_in=drop_in or n > 0) for n, x in enumerate(sources))
         return tuple(declared for services in each for declared in services)
     units = [parse(source, quadlet=True) for source in sources]
-    return (declared(_specified(together(units, "Container"), path)),)
+    return (declared(_specified(together(units, "Container", drop_in=drop_in), path)),)
 
 
 def _specified(section: Section, path: str) -> Section:

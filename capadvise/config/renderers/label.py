@@ -1,7 +1,5 @@
 """Labels of an image that say which capabilities it needs: see ``model.image``. Pure."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from capadvise import __version__

@@ -1,7 +1,5 @@
 """setcap: capabilities for the program's file, so that any user who starts it has them."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import stat

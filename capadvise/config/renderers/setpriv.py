@@ -1,7 +1,5 @@
 """setpriv (util-linux): the target's own command with exactly the set."""
 
-from __future__ import annotations
-
 from capadvise.config import shell
 from capadvise.config.snippet import Snippet, comment
 from capadvise.model.errors import BadInput

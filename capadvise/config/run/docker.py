@@ -1,7 +1,5 @@
 """docker run: its flags, on one line that can be pasted."""
 
-from __future__ import annotations
-
 from capadvise.config.run import flags
 from capadvise.config.snippet import Snippet
 

@@ -1,7 +1,5 @@
 """The flags that docker run and podman run share: written, and read, with what they expose."""
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase

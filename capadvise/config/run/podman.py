@@ -1,8 +1,6 @@
 """podman run: its flags. For a user other than root it makes what is added ambient, so that the
 program has it."""
 
-from __future__ import annotations
-
 from capadvise.config.run import flags
 from capadvise.config.snippet import Snippet
 

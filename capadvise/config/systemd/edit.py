@@ -1,8 +1,6 @@
 """Patching a systemd service, or a drop-in for one: ``CapabilityBoundingSet=`` and
 ``AmbientCapabilities=``."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain

@@ -73,17 +73,15 @@ def read(source: str, path: str = "") -> tuple[Declared, ...]:
     """The service of a unit or a drop-in, called ``service``: a unit's name is that of its file,
     whose kind says which section counts. A drop-in need not say anything of it. A timer, a target
     and other units that run nothing have no service."""
-    unit, section = parse(source), unit_section(path)
-    if unit_suffix(path) in IDLE_KINDS:
-        return ()
-    whole = unit.all_of(section) if dropped_in(path) else unit.section(section)
-    return (declared(specified(whole, path, _WITH_SPECIFIERS), path),)
+    services = read_together((source,), path)
+    return () if unit_suffix(path) in IDLE_KINDS else services
 
 
 def read_together(sources: Sequence[str], path: str) -> tuple[Declared, ...]:
     """The service of a unit, as its drop-ins, which follow it, change it."""
     units = [parse(source) for source in sources]
-    whole = together(units, unit_section(path))
+    drop_in = dropped_in(path) or unit_suffix(path) in IDLE_KINDS
+    whole = together(units, unit_section(path), drop_in=drop_in)
     return (declared(specified(whole, path, _WITH_SPECIFIERS), path),)
 
 

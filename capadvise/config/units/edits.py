@@ -1,7 +1,5 @@
 """Edits to unit files: lines added, and comments that go with the line they are about."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar

@@ -5,8 +5,6 @@ Sections, repeated keys, lines that go on, words with quotes and escapes. After 
 versions of these could read differently is refused as ambiguous.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -249,10 +247,11 @@ def flag_of(text: str) -> bool | None:
     return lower in _TRUE if lower in (*_TRUE, *_FALSE) else None
 
 
-def together(units: Sequence[Unit], *names: str) -> Section:
-    """These sections of a unit and of its drop-ins. Raises BadInput where the first has none."""
+def together(units: Sequence[Unit], *names: str, drop_in: bool = False) -> Section:
+    """These sections of a unit and of its drop-ins. Raises BadInput where the first has none,
+    unless it is a ``drop_in``, too."""
     first, *drop_ins = units
-    section = first.section(*names)
+    section = first.all_of(*names) if drop_in else first.section(*names)
     more = [unit.all_of(*names) for unit in drop_ins]
     return Section(
         section.line,

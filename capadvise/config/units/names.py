@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
@@ -61,6 +62,7 @@ def unit_suffix(path: str) -> str:
     return unit_of(path).suffix
 
 
+@lru_cache(maxsize=4096)  # it is asked a dozen times of each file
 def unit_of(path: str) -> PurePath:
     """The unit that a file is, or is a drop-in of; those of a whole type are of any (``*``)."""
     place = PurePath(path)
@@ -108,6 +110,7 @@ def _quadlet_stems(stem: str) -> Iterator[str]:
         yield from ([f"{shorter}@", shorter] if at else [shorter])
 
 
+@lru_cache(maxsize=4096)
 def dropped_in(path: str) -> bool:
     """True if a file adds to a unit or a quadlet."""
     return unit_of(path) != PurePath(path)

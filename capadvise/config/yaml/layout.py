@@ -1,7 +1,5 @@
 """The look of new lines, which is that of the lines around them."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections import Counter

@@ -5,8 +5,6 @@ text stays a text. A value that two readers could read differently is refused as
 line: tags, keys that are no plain texts, merge keys where readers disagree about the winner.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -64,8 +62,8 @@ class Documents:
     """All documents of one text. The methods raise BadInput with the line where a node is not of
     the type that is asked for, or where it is ambiguous."""
 
-    def __init__(self, text: str, dialect: Dialect | None = None) -> None:
-        self.roots = documents(text)
+    def __init__(self, text: str | tuple[Node, ...], dialect: Dialect | None = None) -> None:
+        self.roots = documents(text) if isinstance(text, str) else text
         self._dialect = dialect or Dialect()
         self._entries: dict[int, Entries] = {}
         self._inside: list[tuple[Node, ...]] = []

@@ -3,8 +3,6 @@
 ``/proc/PID/mountinfo`` is described in proc_pid_mountinfo(5).
 """
 
-from __future__ import annotations
-
 import os
 import re
 import stat

@@ -3,8 +3,6 @@
 It is read while a command is held; parsing it takes longer, and no target waits for that.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +18,9 @@ SYSCTLS = (
     "kernel.yama.ptrace_scope",
     "vm.overcommit_memory",
     "vm.unprivileged_userfaultfd",
+    "kernel.unprivileged_userns_clone",
+    "kernel.apparmor_restrict_unprivileged_userns",
+    "user.max_user_namespaces",
 )
 """Settings that decide what a program needs."""
 

@@ -5,8 +5,6 @@ oldest first, one a line, or a line that begins with ``error``. The process is s
 for some microseconds, and goes on however this program ends; no signal is sent to it.
 """
 
-from __future__ import annotations
-
 import errno
 import os
 import subprocess

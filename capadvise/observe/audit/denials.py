@@ -1,7 +1,5 @@
 """From audit records to refusals, and from those to a recording. Pure."""
 
-from __future__ import annotations
-
 import datetime
 import errno
 import re

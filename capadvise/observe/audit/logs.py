@@ -1,8 +1,6 @@
 """The audit records of this boot, as this machine keeps them: auditd's files, else the journal,
 else the kernel's own buffer of messages."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 from collections import deque

@@ -4,8 +4,6 @@ Known are auditd's files, what ``ausearch`` prints (raw or interpreted), and the
 messages as dmesg, journald, syslog and logcat show them.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 Reference: Documentation/bpf/standardization/instruction-set.rst of the kernel.
 """
 
-from __future__ import annotations
-
 import struct
 
 FRAME = 10

@@ -5,8 +5,6 @@ A program runs whenever a thread of this machine begins the call, and puts what 
 queue. It needs Linux 5.5, BPF, perf and the events of system calls.
 """
 
-from __future__ import annotations
-
 import mmap
 import os
 import socket

@@ -1,7 +1,5 @@
 """The system calls that are recorded: their events, filters and numbers in a trace instance."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 from collections.abc import Iterable
@@ -35,7 +33,7 @@ class CallEvents:
         recorded. ``scans``: nothing else shows which threads list processes."""
         self._instance = instance
         known = {entry.name for entry in os.scandir(instance.folder / "events" / "syscalls")}
-        begun = dict.fromkeys([*syscalls.ARGUMENTS, *syscalls.RESULTS, *sorted(closable)])
+        begun = dict.fromkeys([*syscalls.RESULTS, *syscalls.FILTERS, *sorted(closable)])
         enters = [name for name in begun if f"sys_enter_{name}" in known]
         exits = [name for name in syscalls.RESULTS if f"sys_exit_{name}" in known]
         refused = sorted(closable - set(syscalls.RESULTS) | set(refusable))

@@ -10,8 +10,6 @@ wanted: they see all that fails with EPERM, EACCES or EROFS. A filter runs befor
 the begin of a call is seen: a filter answered a call that has an end and no begin.
 """
 
-from __future__ import annotations
-
 import errno
 import signal
 from collections.abc import Iterable
@@ -412,6 +410,8 @@ _ASKING = (errno.EPERM, errno.EACCES)
 """Errors that a check refused in the same call explains already."""
 _ANSWER = 8
 """The offset of the result in the event of a call's end."""
+_RETURNED = 16
+"""The offset of a function's result behind its two arguments."""
 _ERROR, _FILTERED = -56, -64
 """Places on the stack."""
 
@@ -496,6 +496,20 @@ def at_end(layout: KernelLayout, maps: DenialMaps, own: int) -> bytes:
     code.jump_if(2, "!=", 0, "record")
     _end_if_recorded(code, layout, maps.asked)
     code.label("record")
+    _record_call(code, layout, maps, own)
+    return code.finish()
+
+
+def at_exec(layout: KernelLayout, maps: DenialMaps, own: int) -> bytes:
+    """At the end of ``cap_bprm_creds_from_file()``: record an exec that it refused, since the
+    bounding set lacks file capabilities. The path and the program's name are still there."""
+    code = Assembler()
+    code.move(CONTEXT, 1)
+    code.load(8, 2, CONTEXT, _RETURNED)
+    code.extend_sign(2)
+    code.jump_if(2, "!=", -errno.EPERM, "end")
+    code.store_value(8, FRAME, _ERROR, errno.EPERM)
+    code.store_value(8, FRAME, _FILTERED, 0)
     _record_call(code, layout, maps, own)
     return code.finish()
 

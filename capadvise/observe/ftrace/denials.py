@@ -5,12 +5,11 @@ ends the programs with their descriptors.
 It takes Linux 5.15, BPF, BTF and the kernel's symbols.
 """
 
-from __future__ import annotations
-
 import mmap
 import os
 import struct
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +49,7 @@ _MEMBERS = {
     "cgroup": ("kn",),
     "kernfs_node": ("id", "name", "parent", "__parent"),
 }
+_CHECK, _EXEC = "cap_capable", "cap_bprm_creds_from_file"
 _NOT_SUPPORTED = 524
 """ENOTSUPP of linux/errno.h, which has no text."""
 _SUBSYSTEM = "pids_cgrp_id"
@@ -97,12 +97,12 @@ class MachineRefusals:
     def __init__(self, numbers: Mapping[str, int], *, every_call: bool = False) -> None:
         """``numbers``: of system calls, by name. ``every_call``: see the end of each call, too.
         Raises CannotObserve."""
-        self._layout, function = _layout()
+        self._layout, functions = _layout()
         self._numbers = numbers
         self._fds: list[int] = []
         try:
             self._maps = self._make_maps(every_call=every_call)
-            self._attach(function)
+            self._attach(functions)
             self._ring = _Ring(self._maps.ring)
         except OSError as error:
             self.close()
@@ -136,7 +136,7 @@ class MachineRefusals:
                 libc.bpf_update(maps.paths, struct.pack("<I", number), place)
         return maps
 
-    def _attach(self, function: int) -> None:
+    def _attach(self, functions: Mapping[str, int]) -> None:
         get = self._numbers.get
         memory = [self._numbers[name] for name in _MEMORY if name in self._numbers]
         calls = Calls(memory, get("clone"), get("clone3"))
@@ -152,15 +152,19 @@ class MachineRefusals:
         if maps.ended is not None:
             self._run(raw, denial_programs.at_begin(layout, maps.ended), "sys_enter")
             self._run(raw, denial_programs.at_end(layout, maps, own), "sys_exit")
+        elif _EXEC in functions:
+            with suppress(OSError):  # a kernel that runs no programs at its functions
+                in_exec = denial_programs.at_exec(layout, maps, own)
+                self._run(uapi.BPF_PROG_TYPE_TRACING, in_exec, None, functions[_EXEC])
         try:
             self._run(raw, code(TRACEPOINT), "cap_capable")
             return
         except FileNotFoundError:  # before Linux 6.14
             pass
-        if not function:
+        if _CHECK not in functions:
             raise CannotObserve("this kernel shows no capability checks to BPF programs")
         try:
-            self._run(uapi.BPF_PROG_TYPE_TRACING, code(FUNCTION), None, function)
+            self._run(uapi.BPF_PROG_TYPE_TRACING, code(FUNCTION), None, functions[_CHECK])
         except OSError as error:
             if error.errno != _NOT_SUPPORTED:
                 raise
@@ -287,9 +291,9 @@ def registers(
     return call, 4, (first, *(x0 + 8 * number for number in range(1, 6))), x0 + 8 * 8
 
 
-def _layout() -> tuple[KernelLayout, int]:
-    """The layout of this kernel's structures, and the BTF number of its check function."""
-    known = btf.load(_MEMBERS, enumerators=(_SUBSYSTEM,), functions=("cap_capable",))
+def _layout() -> tuple[KernelLayout, Mapping[str, int]]:
+    """The layout of this kernel's structures, and the BTF numbers of its functions."""
+    known = btf.load(_MEMBERS, enumerators=(_SUBSYSTEM,), functions=(_CHECK, _EXEC))
     offsets = known.offsets
     unified = Path("/sys/fs/cgroup/cgroup.controllers").exists()
     version1 = not unified and _SUBSYSTEM in known.enumerators
@@ -320,4 +324,4 @@ def _layout() -> tuple[KernelLayout, int]:
         )
     except KeyError as error:
         raise CannotObserve(f"this kernel has no {'.'.join(error.args[0])}") from error
-    return layout, known.functions.get("cap_capable", 0)
+    return layout, known.functions

@@ -5,8 +5,6 @@ A lookup is a path below /proc that a thread opens, enters, stats or reads as a 
 lists all processes may still look for one of them that its arguments name.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import struct

@@ -7,8 +7,6 @@ start removes those that a double kill left.
 Reference: Documentation/trace/kprobetrace.rst, fprobetrace.rst, events/capability.h of the kernel.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import re

@@ -1,7 +1,5 @@
 """Removing trace instances and probes, after a supervisor that may have been killed."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import time

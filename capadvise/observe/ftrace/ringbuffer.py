@@ -5,8 +5,6 @@ kernel/trace/ring_buffer.c. Only the fields of an event differ between kernels: 
 the ``format`` files.
 """
 
-from __future__ import annotations
-
 import re
 import struct
 from collections.abc import Iterator

@@ -5,8 +5,6 @@ makes checks on purpose, the canaries: one that does not arrive shows what no su
 as probes that were disarmed for the whole machine.
 """
 
-from __future__ import annotations
-
 import os
 import struct
 import threading

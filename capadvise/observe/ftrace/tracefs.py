@@ -3,8 +3,6 @@
 Reference: Documentation/trace/ftrace.rst, events.rst of the kernel.
 """
 
-from __future__ import annotations
-
 import errno
 import os
 import resource

@@ -1,7 +1,5 @@
 """Predicates about a call's arguments. Pure: memory is read through ``Process.proc``."""
 
-from __future__ import annotations
-
 import errno
 import re
 import stat

@@ -2,8 +2,6 @@
 
 Pure: /proc is read through ``Process.proc``."""
 
-from __future__ import annotations
-
 import struct
 from collections.abc import Callable, Iterator
 from typing import Any

@@ -5,8 +5,6 @@ A call is stopped if the kernel can refuse it because a capability is missing, a
 stopped only in a process that holds a file of /proc or /sys, where they can be.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass

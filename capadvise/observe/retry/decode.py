@@ -1,8 +1,6 @@
 """The arguments of a call in words: paths, addresses, pids, modes, names. Pure: memory is read
 through ``Memory``. The result is hostile and unescaped."""
 
-from __future__ import annotations
-
 import os
 import socket
 import struct

@@ -16,8 +16,6 @@ would go on: the tracer does not arm such a thread. Two gaps remain:
   came later than the thread's next instruction, the failure would be missed: of 20,000, none was.
 """
 
-from __future__ import annotations
-
 import mmap
 import os
 import signal

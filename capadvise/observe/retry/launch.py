@@ -4,8 +4,6 @@ filter.
 The standard library alone: this runs in the launcher, too, beside python-prctl.
 """
 
-from __future__ import annotations
-
 import errno
 import json
 import os

@@ -4,8 +4,6 @@ The fast path (which call, what result) is PTRACE_GET_SYSCALL_INFO, the same eve
 5.3); registers are touched only to make a thread call something else, or call again.
 """
 
-from __future__ import annotations
-
 import ctypes
 import errno
 import os

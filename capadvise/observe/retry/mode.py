@@ -1,7 +1,5 @@
 """How retries can be used here, if at all: with a filter or without, as root or as a user."""
 
-from __future__ import annotations
-
 import importlib.util
 import os
 import platform

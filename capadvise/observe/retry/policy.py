@@ -3,8 +3,6 @@ made again, and what it shows.
 
 Pure: it returns an ``Action``, and the tracer carries that out."""
 
-from __future__ import annotations
-
 import errno
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """A stopped process in /proc: its memory, descriptors, directory and threads."""
 
-from __future__ import annotations
-
 import os
 from contextlib import suppress
 

@@ -1,7 +1,5 @@
 """The registers with which processors call the kernel, and how a call is made again. Pure."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 _MINUS_ONE = 0xFFFFFFFFFFFFFFFF

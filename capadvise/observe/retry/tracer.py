@@ -11,8 +11,6 @@ the set when the next call of interest begins. A signal that arrives in between 
 as if nothing had been tried.
 """
 
-from __future__ import annotations
-
 import gc
 import json
 import os

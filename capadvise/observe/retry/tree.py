@@ -1,7 +1,5 @@
 """The traced tree: its threads, and the evidence that is sent to the supervisor. Pure."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """The command to run: its options, its file, its user."""
 
-from __future__ import annotations
-
 import os
 import pwd
 import re

@@ -1,7 +1,5 @@
 """A command below the guardian, with all that it starts."""
 
-from __future__ import annotations
-
 import os
 import signal
 import time

@@ -4,8 +4,6 @@ A state and an event give the next state and orders; the event loop carries the 
 are seconds since the run began.
 """
 
-from __future__ import annotations
-
 import signal
 from dataclasses import dataclass, replace
 from enum import Enum, auto

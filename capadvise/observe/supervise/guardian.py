@@ -13,8 +13,6 @@ and nothing is ever killed. On the report pipe ``{"held": pid}``,
 ``{"exited": wait status}`` and at last ``{"empty": true}``: the whole tree is gone.
 """
 
-from __future__ import annotations
-
 import contextlib
 import fcntl
 import gc

@@ -1,7 +1,5 @@
 """The supervisor's side of the guardian: starting it, talking to it, and signals."""
 
-from __future__ import annotations
-
 import _socket  # see audit.live
 import contextlib
 import errno

@@ -1,7 +1,5 @@
 """The user's health check: a shell command that succeeds if the target did its job."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import shlex

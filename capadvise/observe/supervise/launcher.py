@@ -6,8 +6,6 @@ standard library alone.
 Run as ``launcher.py PLAN_FD GO_FD FAILED_FD PATH…`` by the guardian's child.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import sys

@@ -9,8 +9,6 @@ On the pipes: single bytes to the recorder (``g``: go, ``s``: stop; again: kill)
 values from it, recordings to the judge, proposals from it.
 """
 
-from __future__ import annotations
-
 import contextlib
 import fcntl
 import gc
@@ -32,7 +30,6 @@ from capadvise.model.health import Health
 from capadvise.model.recording import Lost, Recording, Tally
 from capadvise.observe.supervise.event_loop import EventLoop, Onlooker, TargetSoFar
 from capadvise.observe.supervise.pty import Pty
-from capadvise.observe.supervise.sources import CheckTracker
 
 _EVERY = 0.1
 """Seconds between two looks at the counts; more if a look takes longer than 1/20 of that."""
@@ -179,7 +176,10 @@ class RecorderProcess:
             self._lost, self._next_lost = loop.sources.lost_so_far(), now + _LOST_EVERY
             if loop.has_check:
                 self._health = loop.health
-        extent = *_extent(loop.sources.tracker), tuple(one.name for one in self._targets)
+        # Another judgement is due after a new check, or twice as many.
+        tracker, names = loop.sources.tracker, tuple(one.name for one in self._targets)
+        checks = sum(tally.count for tally in tracker.tallies())
+        extent = tracker.distinct, checks.bit_length(), names
         if now >= self._next_judgement and extent != self._judged_at:
             self._judged_at = extent
             self._ask(so_far())
@@ -188,7 +188,10 @@ class RecorderProcess:
         if now >= self._next_look:
             self._count(loop, so_far)
             if not self._alone and not _unread(self._progress_fd):
-                self._tell(self._progress(loop))
+                progress = self._progress(loop)
+                if progress != self._told:  # while nothing happens, nobody is woken
+                    self._send(progress)
+                    self._told = progress
             self._next_look = now + max(_EVERY, 20 * (time.monotonic() - now))
 
     def _count(self, loop: EventLoop, so_far: Callable[[], Sequence[TargetSoFar]]) -> None:
@@ -229,11 +232,6 @@ class RecorderProcess:
         with contextlib.suppress(OSError):
             _send(self._recordings, {target.name: target.recordings for target in targets})
 
-    def _tell(self, progress: Progress) -> None:
-        if progress != self._told:  # while nothing happens, nobody is woken
-            self._send(progress)
-            self._told = progress
-
     def _send(self, value: Progress | Ended | Failed) -> None:
         with contextlib.suppress(OSError):  # nobody reads any more
             _send(self._progress_fd, value)
@@ -251,11 +249,6 @@ def _brief(need: Need) -> Need:
 def _summed(alike: list[Judged]) -> Judged:
     count = sum(judged.check.count for judged in alike)
     return replace(alike[0], check=replace(alike[0].check, count=count))
-
-
-def _extent(tracker: CheckTracker) -> tuple[int, int]:
-    """A value that changes if another judgement is due: after a new check, or twice as many."""
-    return tracker.distinct, sum(tally.count for tally in tracker.tallies()).bit_length()
 
 
 def _send(fd: int, value: object) -> None:

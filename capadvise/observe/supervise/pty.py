@@ -4,8 +4,6 @@ The target sits at the inner end of a pty. A thread reads the outer end as fast 
 writes, so that no reader of the output ever slows the target down.
 """
 
-from __future__ import annotations
-
 import contextlib
 import fcntl
 import os

@@ -5,8 +5,6 @@ fanotify tells all writes to these file systems and mounts; those of the target'
 count.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import struct

@@ -3,8 +3,6 @@
 The standard library alone, for the launcher's sake: python-prctl is loaded there.
 """
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import fcntl

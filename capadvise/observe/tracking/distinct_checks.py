@@ -4,8 +4,6 @@ Memory is bounded by the number of distinct checks, not of events: a fork loop h
 and an mmap loop a million checks a second.
 """
 
-from __future__ import annotations
-
 import errno
 from collections import Counter
 from collections.abc import Callable, Sequence

@@ -4,14 +4,13 @@ For some needs, the kernel makes no check at all; for the others, only once the 
 than now.
 """
 
-from __future__ import annotations
-
 import errno
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Generic, TypeVar
 
 from capadvise.kernel import executables, procfs, syscalls, uapi
@@ -100,7 +99,7 @@ _FILES = 4096
 _ENTERED = 4096
 """The most threads that went into /proc that are remembered."""
 _ROUNDS = 3
-_TRACE, _SETPCAP = Cap.parse("SYS_PTRACE"), Cap.parse("SETPCAP")
+_TRACE, _SETPCAP, _RAWIO = map(Cap.parse, ("SYS_PTRACE", "SETPCAP", "SYS_RAWIO"))
 _PROCESSES = 4096
 
 
@@ -142,13 +141,15 @@ class ImpliedNeeds:
 
     def executed(self, pid: int, task: Task, scope: Scope, path: str) -> None:
         """Note the changes to a task by the file that it executes."""
-        places = self._places(task.parent, scope.root)
+        places = self._places(task.parent, scope.root, scope.manager)
         handle, surely = executables.open_executed(pid, path, places)
         gain = executables.Gain()
         if handle is not None:
             gain = executables.gain_of(handle, in_user_namespace=bool(scope.namespace))
             self._note_imports(handle, os.path.basename(path), scope)
             os.close(handle)
+        elif not task.nested and len(scope.unread_files) < _FILES:
+            scope.unread_files[path] = None
         if gain.changes or not (surely or scope.setid_exec):
             scope.setid_exec = gain.changes or None
         if scope.proc_scanners is None and self._scans_told:
@@ -157,7 +158,7 @@ class ImpliedNeeds:
         if not task.nested:
             if gain.user is not None:
                 task.uids = syscalls.Ids(task.uids.real, gain.user, gain.user)
-            _note_capable(scope, CapableFile(gain.path, gain.demanded))
+            scope.note_capable(CapableFile(gain.path, gain.demanded))
 
     def _places(self, *pids: int) -> list[str]:
         """Processes that find a path as the target does."""
@@ -174,13 +175,13 @@ class ImpliedNeeds:
         for pid, task in refused:
             if (scope := task.scope) is None or pid not in self._executing:
                 continue
-            places = self._places(pid, task.parent, scope.root)
+            places = self._places(pid, task.parent, scope.root, scope.manager)
             handle, _ = executables.open_named(text(self._executing[pid]), places)
             if handle is not None:
                 gain = executables.gain_of(handle, in_user_namespace=bool(scope.namespace))
                 os.close(handle)
                 if gain.demanded - _bounding(pid, task.parent, scope.root):
-                    _note_capable(scope, CapableFile(gain.path, gain.demanded, task.program))
+                    scope.note_capable(CapableFile(gain.path, gain.demanded, task.program))
 
     def _note_imports(self, handle: int, program: str, scope: Scope) -> None:
         file = os.fstat(handle)
@@ -213,6 +214,12 @@ class ImpliedNeeds:
         _must_hold(task, scope, syscalls.made_ambient(task.values))
         if not self._copies_told and task.values[0] == uapi.PR_SET_SECUREBITS:
             self._counts.add_copied(time, pid, task, "prctl", _SETPCAP, phase)
+
+    def maps_low(self, time: int, pid: int, task: Task, phase: Phase) -> None:
+        """It maps memory at a low address: cap_mmap_addr() has a copy of the check, too."""
+        lowest = int(Path("/proc/sys/vm/mmap_min_addr").read_text())
+        if not self._copies_told and task.scope and task.values[0] < lowest:
+            self._counts.add_copied(time, pid, task, "mmap", _RAWIO, phase)
 
     def _capset(self, pid: int, task: Task, result: int) -> None:
         # each call is read once: not only those that count
@@ -395,11 +402,6 @@ def _note_own_sets(task: Task, call: str) -> None:
         task.note_own_sets(AMBIENT)
     elif call == "prctl" and task.values[0] == uapi.PR_CAPBSET_DROP and task.scope is not None:
         task.scope.set_changers.add(task.program)
-
-
-def _note_capable(scope: Scope, file: CapableFile) -> None:
-    if file.caps and len(scope.capable_files) < _OWN_SETS:
-        scope.capable_files[file] = None
 
 
 def _bounding(*pids: int) -> CapSet:

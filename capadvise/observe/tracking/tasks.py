@@ -38,7 +38,7 @@ class RawRefusal(NamedTuple):
 
 
 WHOLE_SETS, AMBIENT = -1, -2
-_LAST_CAP, _READERS, _PROCESSES = 63, 64, 4096
+_LAST_CAP, _READERS, _PROCESSES, _FILES = 63, 64, 4096, 64
 
 
 def _searched(last_cap: int) -> set[int]:
@@ -63,6 +63,8 @@ class Scope:
     """The kernel's pointer of the user namespace that it was in at its exec; 0: the initial one."""
     above: frozenset[int] = frozenset()
     """The pointers of the namespaces above that one, except the initial one, as far as known."""
+    manager: int = 0
+    """A process outside that has the same root and outlives its processes; 0: none."""
     program: str = ""
     """The program that its first process executed last."""
     io_uring: bool = False
@@ -97,6 +99,8 @@ class Scope:
     set_changers: set[str] = field(default_factory=set)
     """Programs that changed their own capabilities: they read them for that."""
     capable_files: dict[CapableFile, None] = field(default_factory=dict)
+    unread_files: dict[str, None] = field(default_factory=dict)
+    """The paths of executed files that no process was left to find."""
     refusals: Counter[RawRefusal] = field(default_factory=Counter)
 
     def own_set_readers(self, last_cap: int) -> tuple[tuple[str, CapSet], ...]:
@@ -118,6 +122,11 @@ class Scope:
             elif caps:
                 readers.append((program, frozenset(map(Cap, caps))))
         return tuple(sorted(readers))
+
+    def note_capable(self, file: CapableFile) -> None:
+        """Note a program file that has capabilities, if it demands some."""
+        if file.caps and len(self.capable_files) < _FILES:
+            self.capable_files[file] = None
 
     def note_passed(self, program: str, pid: int, *, looks: bool) -> None:
         """Note that a program that lists all processes saw one, and whether it looked into it."""
@@ -291,23 +300,17 @@ class Task:
             task = self if other == 0 else known(other)
             args["foreign"] = int(task is None)
             if args.get("signal") == signal.SIGCONT:
-                args["same_session"] = int(task is not None and self.shares_session(task))
+                session = task and task.session
+                args["same_session"] = int(session is not None and session == self.session)
         return args
-
-    def shares_session(self, other: Task) -> bool:
-        """True if both are known to be in one session."""
-        return self.session is not None and self.session == other.session
-
-    def may_share_process(self, other: Task) -> bool:
-        """True if both may be threads of one process: neither has executed a program since."""
-        return other.scope is self.scope and other.program == self.program
 
     def leads_session(self, thread: int, leader: Task | None, others: Iterable[Task]) -> None:
         """This thread has made a session. ``leader``: the thread of the returned number, which is
         the first thread of the process, or another one in a pid namespace of the target's.
         ``others``: among them are its other threads, which are in that session now, too."""
         for other in others:
-            other.session = None if self.may_share_process(other) else other.session
+            if other.scope is self.scope and other.program == self.program:
+                other.session = None  # no exec since, so it may be a thread of this process
         self.session = thread if leader is self else None
         if leader is not None and leader is not self:
             leader.session = None

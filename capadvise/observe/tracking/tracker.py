@@ -1,7 +1,5 @@
 """From single events to distinct checks: the thread that was checked, its call, its target."""
 
-from __future__ import annotations
-
 import errno
 import os
 import struct
@@ -159,6 +157,8 @@ class Tracker:
             self._settle(pid, task := self._task(pid))
             values = struct.unpack_from(f"<{(len(event) - 16) // 8}Q", event, 16)
             task.begin(call, values)
+            if call == "mmap":
+                self._implied.maps_low(time, pid, task, self._phase(time, task))
             if task.scope is None:
                 self.starts.called(pid, task, call, values)
         elif (call := types.exits.get(kind)) is not None:

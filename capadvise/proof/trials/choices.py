@@ -1,7 +1,5 @@
 """Trials on different data, one after the other, that count as one."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TypeVar

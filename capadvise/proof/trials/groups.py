@@ -1,7 +1,5 @@
 """Groups that could replace DAC_OVERRIDE or DAC_READ_SEARCH for a target."""
 
-from __future__ import annotations
-
 import grp
 import os
 import stat

@@ -10,8 +10,6 @@ A user namespace maps ids one to one, so that files have the owners that idmappe
 there; ids from ``USUAL_IDS`` on are not mapped, and no capability counts for the host.
 """
 
-from __future__ import annotations
-
 import fcntl
 import os
 import shutil

@@ -6,8 +6,6 @@ limit is a fixed count or size, so that two trials stop at the same place; only 
 time, is not, and both say where they stopped.
 """
 
-from __future__ import annotations
-
 import heapq
 import os
 import re

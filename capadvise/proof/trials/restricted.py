@@ -3,8 +3,6 @@
 A reload runs it as ``python -P -m capadvise.proof.trials.restricted CAP_A,CAP_B PROGRAM …``.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 

@@ -5,8 +5,6 @@ step leaves a file in the round's folder, whose time says when. A check is repea
 if a command that runs once fails, the target is ended and the round has failed.
 """
 
-from __future__ import annotations
-
 import datetime
 import shlex
 import shutil

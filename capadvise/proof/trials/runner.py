@@ -1,7 +1,5 @@
 """Runs trials, each in a process of its own of which nothing remains."""
 
-from __future__ import annotations
-
 import json
 import os
 import shlex

@@ -3,8 +3,6 @@
 ``serve`` runs in the process that forks, ``Stages`` in the prover.
 """
 
-from __future__ import annotations
-
 import gc
 import os
 import select

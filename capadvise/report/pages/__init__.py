@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from capadvise.config import LANGUAGES
+from capadvise.config import RENDERED
 from capadvise.config.language import Language
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ PAGES: dict[str, ReportPage] = {
     "sarif": ReportPage("capadvise.report.pages.sarif"),
     "json": ReportPage("capadvise.report.pages.as_json"),
 }
-FORMATS: dict[str, Language | ReportPage] = {**LANGUAGES, **PAGES}
+FORMATS: dict[str, Language | ReportPage] = {**RENDERED, **PAGES}
 """All that ``emit`` writes."""
-ON_TERMINAL = (*LANGUAGES, *(name for name, page in PAGES.items() if not page.for_browser))
+ON_TERMINAL = (*RENDERED, *(name for name, page in PAGES.items() if not page.for_browser))
 """Those that a terminal shows."""

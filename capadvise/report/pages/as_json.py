@@ -1,7 +1,5 @@
 """The proposal as JSON: small, without the evidence that the report holds."""
 
-from __future__ import annotations
-
 import json
 
 from capadvise.config.snippet import Snippet

@@ -1,8 +1,6 @@
 """A page of a report for those who review it: one file without scripts, for screen and paper, dark
 and light."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from html import escape
 from pathlib import Path

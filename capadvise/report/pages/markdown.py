@@ -1,7 +1,5 @@
 """A document for a pull request or a wiki: set, proof, what was not tested, and risk."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 

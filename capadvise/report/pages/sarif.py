@@ -1,7 +1,5 @@
 """SARIF 2.1.0: a result for each capability that is kept, for code scanning and review tools."""
 
-from __future__ import annotations
-
 import json
 
 from capadvise.config.snippet import Snippet

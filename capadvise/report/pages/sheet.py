@@ -1,8 +1,6 @@
 """The content of the pages: lamps, needs and proof of a report, in words that are safe to show.
 Pure."""
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """A picture of a report: the lamps, what the set is worth, and what is needed. It stands alone."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from html import escape
 from pathlib import Path

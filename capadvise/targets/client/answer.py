@@ -1,7 +1,5 @@
 """Running another program for its output: the client of an engine, or a tool."""
 
-from __future__ import annotations
-
 import os
 import resource
 import signal

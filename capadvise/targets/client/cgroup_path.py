@@ -5,8 +5,6 @@ Engines and kubelets write the container's id into it: ``/docker/ID``, ``…/doc
 ``…/kubepods-burstable-podUID.slice/cri-containerd-ID.scope``, ``…/crio-ID.scope``.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 

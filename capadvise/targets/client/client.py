@@ -1,7 +1,5 @@
 """Calling an engine through its own command line, which knows its contexts and its credentials."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import subprocess
@@ -82,11 +80,16 @@ class Client:
     def storage_of(self, image: str) -> Any:
         """The folders with the layers of an image. Raises EngineError if it is not there."""
         words = ("image", "inspect", "--format", "{{json .GraphDriver.Data}}", image)
-        text = self.call(*words)
-        try:
-            return json.loads(text)
-        except ValueError as error:
-            raise EngineError(f"its answer is no JSON: {text:.80}") from error
+        return json.loads(self.call(*words))
+
+    def layers_of(self, image: str) -> list[Path]:
+        """The layers of an image on this machine, the topmost first; none of a storage that is no
+        overlay."""
+        with suppress(EngineError, AttributeError, KeyError, TypeError, ValueError):
+            storage = self.storage_of(image)
+            paths = f"{storage.get('UpperDir') or ''}:{storage.get('LowerDir') or ''}"
+            return [Path(path) for path in paths.split(":") if path]
+        return []
 
     def place_of(self, volume: str) -> str:
         """The folder of a volume on this machine. Raises EngineError if it is not there."""

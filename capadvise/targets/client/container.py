@@ -1,7 +1,5 @@
 """A container as its engine describes it: ``docker inspect`` and ``podman inspect``. Pure."""
 
-from __future__ import annotations
-
 import json
 import signal
 from collections.abc import Mapping, Sequence

@@ -6,8 +6,6 @@ socket takes none, and a proof asks a hundred times. Requests are HTTP/1.0: the 
 the connection does, also for events.
 """
 
-from __future__ import annotations
-
 import json
 import socket
 import struct

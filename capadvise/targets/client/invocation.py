@@ -1,7 +1,5 @@
 """A client's command line that starts containers: recognized, and taken apart. Pure."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace

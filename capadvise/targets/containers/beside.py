@@ -3,8 +3,6 @@
 Pure, but for what is passed in.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any

@@ -1,8 +1,6 @@
 """docker compose's view of its files: variables, ``extends``, ``include``, several files; and
 health checks that name its services."""
 
-from __future__ import annotations
-
 import re
 import shlex
 import shutil

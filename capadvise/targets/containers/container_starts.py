@@ -8,8 +8,6 @@ Containers are therefore distinguished by their process trees, however many star
 with runc and crun.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress

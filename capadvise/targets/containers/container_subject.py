@@ -1,7 +1,5 @@
 """Containers that a client has started: they end, not the client, and the engine stops them."""
 
-from __future__ import annotations
-
 import os
 import re
 import signal

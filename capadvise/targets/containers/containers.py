@@ -5,8 +5,6 @@ client, and each has a process that lives as long as it does. docker reports sta
 is not traced, too; it is then asked for the process.
 """
 
-from __future__ import annotations
-
 import json
 import shlex
 import signal

@@ -5,8 +5,6 @@ before the recording. Only single files are copied: an overlay is mounted over a
 container gets the overlay. A recording beside running containers gets private copies.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import stat
@@ -370,7 +368,7 @@ _MOST_LOOKED_AT = 5_000
 def hides_files_of_others(client: Client, source: DataSource) -> bool:
     """Whether the folder covers files of the image that belong to another user than root: then a
     start on a new volume can need what one on a folder of the host does not."""
-    layers = _layers(client, source.image) if source.target else []
+    layers = client.layers_of(source.image) if source.target else []
     return any(_is_of_others(layer, source.target.strip("/")) for layer in layers)
 
 
@@ -393,20 +391,11 @@ def _is_of_others(layer: Path, path: str) -> bool:
 def hidden_content(client: Client, data: Iterable[DataSource]) -> Iterator[str]:
     """A sentence for each folder that covers files of the image."""
     for source in data:
-        if source.target and _has_content(_layers(client, source.image), source.target):
+        if source.target and _has_content(client.layers_of(source.image), source.target):
             yield (
                 f"the image has files in {source.target}, and a new volume would begin with them; "
                 "the folder that is mounted there does not: with a volume, more can be needed"
             )
-
-
-def _layers(client: Client, image: str) -> list[Path]:
-    """The layers of an image on this machine; none of a storage that is no overlay."""
-    with suppress(EngineError, AttributeError):
-        storage = client.storage_of(image)
-        upper, lower = storage.get("UpperDir"), storage.get("LowerDir")
-        return [Path(path) for path in ":".join(filter(None, (upper, lower))).split(":") if path]
-    return []
 
 
 def _has_content(layers: Iterable[Path], target: str) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -98,13 +98,8 @@ def _waiting() -> bytes:
 def _configuration(pid: int) -> Any:
     """The configuration in a container's bundle: the folder that containerd's shim works in, and
     the one that conmon's options name."""
-    shim = procfs.parent(pid) if pid else None
-    if not shim:
+    if not (shim := procfs.parent(pid) if pid else 0):
         raise ValueError("its container has ended")
-    folder = _bundle(shim, procfs.arguments(shim))
+    folder = word_after(procfs.arguments(shim), "-b") or os.readlink(f"/proc/{shim}/cwd")
     with open(f"/proc/{shim}/root{folder}/config.json", "rb") as file:
         return json.loads(file.read(_LARGEST))
-
-
-def _bundle(shim: int, arguments: Sequence[str]) -> str:
-    return word_after(arguments, "-b") or os.readlink(f"/proc/{shim}/cwd")

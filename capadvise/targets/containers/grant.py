@@ -1,8 +1,6 @@
 """A container's capabilities, changed in its command line or its service. The rest stays as the
 user wrote it. Pure, but ``with_user_namespace`` asks docker."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -82,16 +80,14 @@ def tried(
     label: str,
     options: Iterable[Option] = (),
     flags: Collection[CompanionKind] = (),
-    opened: Sequence[str] = (),
 ) -> Invocation:
     """``run`` with just this set, under the engine's own defaults, published nowhere.
 
-    ``options`` replace the volumes; ``flags`` stand beside the set, and security options that are
-    ``opened`` replace the user's.
+    ``options`` replace the volumes; ``flags`` stand beside the set.
     """
     gone = _CAPS | _OUR_OWN | {"privileged", "volume", "mount"}
     own = [option.value or "" for option in invocation.options if option.name == "security-opt"]
-    security = _security(own, flags, "no-new-privileges", opened)
+    security = _security(own, flags, "no-new-privileges")
     kept = [
         option
         for option in invocation.options
@@ -130,15 +126,12 @@ def recorded_service(service: Mapping[str, Any], label: str) -> dict[str, Any]:
     }
 
 
-def _security(
-    own: Iterable[str], flags: Collection[CompanionKind], forbids: str, opened: Sequence[str]
-) -> list[str]:
-    """The security options of a container, where ``flags`` and ``opened`` replace the user's own.
-    ``forbids``: how no_new_privs is written."""
-    names = (text.partition("=")[0] for text in opened)
-    replaced = (*(FLAGS[flag] for flag in flags), *names)
+def _security(own: Iterable[str], flags: Collection[CompanionKind], forbids: str) -> list[str]:
+    """The security options of a container, where ``flags`` replace the user's own. ``forbids``: how
+    no_new_privs is written."""
+    replaced = tuple(FLAGS[flag] for flag in flags)
     kept = [text for text in own if not text.startswith(replaced)]
-    return [*kept, *([forbids] if CompanionKind.NO_NEW_PRIVS in flags else ()), *opened]
+    return [*kept, *([forbids] if CompanionKind.NO_NEW_PRIVS in flags else ())]
 
 
 FLAGS = {CompanionKind.NO_NEW_PRIVS: "no-new-privileges", CompanionKind.SECCOMP: "seccomp"}
@@ -146,16 +139,13 @@ FLAGS = {CompanionKind.NO_NEW_PRIVS: "no-new-privileges", CompanionKind.SECCOMP:
 
 
 def tried_service(
-    service: Mapping[str, Any],
-    caps: CapSet,
-    flags: Collection[CompanionKind] = (),
-    opened: Sequence[str] = (),
+    service: Mapping[str, Any], caps: CapSet, flags: Collection[CompanionKind] = ()
 ) -> dict[str, Any]:
-    """A service of a resolved compose project with just this set; see ``tried``."""
+    """A service of a resolved compose project with just this set, and ``flags`` beside it."""
     own = [str(text) for text in service.get("security_opt") or ()]
     return {
         **_without(service, "privileged"),
-        "security_opt": _security(own, flags, "no-new-privileges:true", opened),
+        "security_opt": _security(own, flags, "no-new-privileges:true"),
         "cap_drop": ["ALL"],
         "cap_add": [cap.short for cap in sorted(caps)],
     }

@@ -1,11 +1,9 @@
 """podman-compose: docker compose, which knows all forms of its files, resolves them, and the result
 is written in the forms that podman-compose reads. Tried with 1.3."""
 
-from __future__ import annotations
-
 import os
 import shlex
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from capadvise.config.run.pflag import Option
@@ -48,15 +46,12 @@ def _service(service: Mapping[str, Any]) -> dict[str, Any]:
     if hosts := service.get("extra_hosts"):
         changed["extra_hosts"] = [host.replace("=", ":", 1) for host in hosts]
     if test := (service.get("healthcheck") or {}).get("test"):
-        changed["healthcheck"] = {**service["healthcheck"], "test": _health_check(test)}
+        if test[0] == "CMD":  # podman-compose 1.3 quotes several words after it wrongly
+            test = ["CMD-SHELL", shlex.join(test[1:])]
+        changed["healthcheck"] = {**service["healthcheck"], "test": test}
     if devices := service.get("devices"):
         changed["devices"] = [_device(device) for device in devices]
     return changed
-
-
-def _health_check(test: Sequence[str]) -> Sequence[str]:
-    """podman-compose 1.3 quotes several words after ``CMD`` wrongly."""
-    return ["CMD-SHELL", shlex.join(test[1:])] if test[0] == "CMD" else test
 
 
 def _device(device: str | Mapping[str, str]) -> str:

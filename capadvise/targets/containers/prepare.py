@@ -1,8 +1,6 @@
 """The start of a recording: as the user wrote it if nothing is up; else beside what is up, which
 stays as it is; or, with ``--replace``, in its place, and then that is started again."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace

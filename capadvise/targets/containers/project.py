@@ -1,7 +1,5 @@
 """A compose project as compose itself resolves it, and as a file beside the user's own."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping

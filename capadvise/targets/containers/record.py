@@ -1,7 +1,5 @@
 """Observing containers that a client starts: ``docker run``, ``podman run``, ``docker compose``."""
 
-from __future__ import annotations
-
 import os
 import pwd
 import re

@@ -4,8 +4,6 @@ docker's daemon must run on this machine, because capadvise observes this machin
 client starts conmon and the runtime itself, and is the ancestor of the container.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -5,25 +5,30 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from capadvise.config.run.pflag import value_of
 from capadvise.kernel import procfs
+from capadvise.kernel.executables import gain_of
 from capadvise.model.health import Health
 from capadvise.model.posture import Posture
-from capadvise.model.recording import ForeignFolder, Held, Recording
+from capadvise.model.recording import CapableFile, ForeignFolder, Held, Recording
 from capadvise.model.target import Target
 from capadvise.model.workload import Workload
 from capadvise.observe.supervise.command import Command
 from capadvise.observe.supervise.event_loop import EventLoop, TargetSoFar
 from capadvise.observe.supervise.observation import Observation, working_directory
 from capadvise.observe.tracking.tasks import Scope
+from capadvise.targets.attaching import held_by
+from capadvise.targets.client.client import RECORDING_LABEL
 from capadvise.targets.client.container import Container
 from capadvise.targets.containers.container_starts import StartedContainer
 from capadvise.targets.containers.container_subject import ContainerSubject
 from capadvise.targets.containers.containers import ContainerState, healthcheck
 from capadvise.targets.containers.prepare import Start
+from capadvise.targets.image.ownership import file_in_image
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,21 +74,38 @@ def observations(run: Run) -> Iterator[Observation]:
 
 
 def _recording(run: Run, entry: ContainerState, place: StartedContainer) -> Recording:
+    if run.start.label.startswith(RECORDING_LABEL) and place.scope is not None:
+        _read_files(run, entry, place.scope)
     recording = _recording_so_far(run, entry, place)
     files, container = entry.look_at_files(place.root), entry.container
-    foreign = foreign_folders(container, place.user, place.root) if container else ()
+    seen = foreign_folders(container, place.user, place.root) if container else ()
     originals = run.start.originals
-    foreign = tuple(replace(one, source=originals.get(one.source, one.source)) for one in foreign)
+    foreign = tuple(replace(one, source=originals.get(one.source, one.source)) for one in seen)
     return replace(recording, image_files=files, foreign_folders=foreign)
+
+
+def _read_files(run: Run, entry: ContainerState, scope: Scope) -> None:
+    """Look in the image at the executed files that no process was left to find."""
+    image = entry.image or run.start.invocation.image
+    layers = run.start.client.layers_of(image) if image and scope.unread_files else []
+    config = entry.container.raw.get("Config") if entry.container else None
+    for path in scope.unread_files:
+        named = os.path.join((config or {}).get("WorkingDir") or "/", path)
+        with suppress(OSError):
+            if (found := file_in_image(layers, named)) is None:
+                continue
+            handle = os.open(found[1], os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+            gain = gain_of(handle, in_user_namespace=bool(scope.namespace))
+            os.close(handle)
+            scope.setid_exec = gain.changes or scope.setid_exec
+            scope.note_capable(CapableFile(found[0], gain.demanded))
 
 
 def _recording_so_far(run: Run, entry: ContainerState, place: StartedContainer) -> Recording:
     assert place.scope is not None
     status = entry.exit_status if entry.exit_status is not None else run.subject.status
-    sets = place.sets
-    bounding = sets.bounding if sets else procfs.capability_sets().bounding
-    permitted = bounding if place.user[0] == 0 else sets.permitted if sets else frozenset()
-    held = Held(bounding, permitted, sets.ambient if sets else frozenset())
+    bounding = place.sets.bounding if place.sets else procfs.capability_sets().bounding
+    held = held_by("{}:{}".format(*place.user), bounding, place.sets)
     healthy = entry.healthy or run.subject.implicit_check(entry) is not None
     recording = run.loop.recording(place.scope, held, status, healthy=healthy)
     if recording.succeeded or entry.exit_status is None or entry.id in run.subject.ended_by_us:
@@ -149,17 +171,13 @@ def image_name(image: str) -> str:
 
 def foreign_folders(
     container: Container, user: tuple[int, int], pid: int
-) -> tuple[ForeignFolder, ...]:
+) -> Iterator[ForeignFolder]:
     """The folders of the host that a container's user may not write to, as their owner and mode
     say. None for a container of root, and none where users have other numbers on the host.
     ``pid``: its first process, which may be gone."""
     own = procfs.namespace(pid, "user")
     if user[0] == 0 or own not in (None, procfs.namespace(os.getpid(), "user")):
-        return ()
-    return tuple(_foreign(container, user))
-
-
-def _foreign(container: Container, user: tuple[int, int]) -> Iterator[ForeignFolder]:
+        return
     uid, gid = user
     added = (container.raw.get("HostConfig") or {}).get("GroupAdd") or ()
     groups = {gid, *(int(one) for one in added if str(one).isdecimal())}

@@ -1,8 +1,6 @@
 """Noticing that a container without a health check has started: what listens and runs in it no
 longer changes. Each trial must run the same."""
 
-from __future__ import annotations
-
 import os
 import shlex
 import struct
@@ -74,7 +72,10 @@ class Stability:
             self.began = self.changed = self._looked = now
         naps_first = self._naps_first(now, naps)
         if busy:
-            self._was_busy(now - self._looked, max(0.0, computed - self._computed))
+            seconds = now - self._looked
+            worked = min(seconds, max(0.0, computed - self._computed))
+            self._computes += worked
+            self._held_up += seconds - worked
         elif naps_first or (expects and not sockets):
             waited = min(now - self._looked, self._waits)
             self._waits -= waited
@@ -87,11 +88,6 @@ class Stability:
         self._ended.update(replaced)
         self._sockets = sockets
         self._since = {one: self._since.get(one, now) for one in running}
-
-    def _was_busy(self, seconds: float, computed: float) -> None:
-        worked = min(seconds, computed)
-        self._computes += worked
-        self._held_up += seconds - worked
 
     def _naps_first(self, now: float, naps: Mapping[RunningProgram, float]) -> bool:
         """True if something sleeps before the next step of a start. A process that has slept

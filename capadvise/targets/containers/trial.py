@@ -274,7 +274,8 @@ def _resolved(invocation: Invocation, plan: dict[str, Any]) -> dict[str, Any]:
 
 
 def _flags(plan: dict[str, Any]) -> list[CompanionKind]:
-    return [kind for kind in grant.FLAGS if plan[kind.value]]
+    given = plan | {CompanionKind.SECCOMP.value: plan["seccomp"] or plan["profile"]}
+    return [kind for kind in grant.FLAGS if given[kind.value]]
 
 
 def _opened(client: Client, plan: dict[str, Any], top: Path) -> list[str]:
@@ -334,8 +335,8 @@ def _start(
         published = beside.options(given, ports, local=True)
         programs = _programs(client, invocation.image, plan, top, label)
         options += map(_as_option, programs)
-        options += published
-        ours = grant.tried(invocation, caps, top.name, label, options, _flags(plan), opened)
+        options += [*published, *(Option("security-opt", text) for text in opened)]
+        ours = grant.tried(invocation, caps, top.name, label, options, _flags(plan))
         moved = tuple(ports.changed.items())
         return Start(invocation, client, ours.argv(), label, ports=moved, **watched)
     service = plan["service"]
@@ -343,13 +344,15 @@ def _start(
     data.project = resolved
     services = {
         name: grant.in_trial(
-            grant.tried_service(one, caps, _flags(plan), opened) if name == service else one,
+            grant.tried_service(one, caps, _flags(plan)) if name == service else one,
             one.get("image") or f"{resolved['name']}-{name}",
             label,
             list(one.get("volumes") or ()) if reuse else volumes.of_service(one, data),
         )
         for name, one in resolved["services"].items()
     }
+    security = services[service].setdefault("security_opt", [])
+    security += [text for text in opened if text not in security]
     services[service] |= beside.published(resolved["services"][service], ports, local=True)
     programs = _programs(client, services[service]["image"], plan, top, label)
     services[service]["volumes"] += map(_as_volume, programs)

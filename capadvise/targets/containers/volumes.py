@@ -1,7 +1,5 @@
 """Volumes of a trial: the container does not write to the user's own. Read-only data stays."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 

@@ -4,8 +4,6 @@ overlayfs copies such a file up, so that the container's own layer has what it b
 image's layers what it was. All of it is hostile: nothing is followed, nothing is read.
 """
 
-from __future__ import annotations
-
 import os
 import stat
 from collections.abc import Iterator, Sequence
@@ -19,6 +17,8 @@ from capadvise.targets.client.container import Container
 
 _MOST_LOOKED_AT = 20_000
 _MOST_KEPT = 20
+_MOST_LINKS = 40
+"""MAXSYMLINKS of the kernel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,7 @@ class _Found:
     status: os.stat_result
     layer: int
     """From 1 at the bottom of the image."""
+    place: Path
 
 
 def changed_files(container: Container, pid: int) -> tuple[ImageFile, ...]:
@@ -107,7 +108,7 @@ class WrittenFolder:
         original = _in_image(self.layers, path)
         if original is None or is_whiteout(original.status):
             return None
-        return f"{self.layers[len(self.layers) - original.layer]}/{path or '.'}"
+        return str(original.place)
 
 
 def is_whiteout(status: os.stat_result) -> bool:
@@ -171,7 +172,26 @@ def _made_where_it_may_not(
 def _in_image(layers: Sequence[Path], path: str) -> _Found | None:
     for number, layer in zip(range(len(layers), 0, -1), layers, strict=True):
         if (status := status_below(layer, path)) is not None:
-            return _Found(status, number)
+            return _Found(status, number, layer / path)
+    return None
+
+
+def file_in_image(layers: Sequence[Path], path: str) -> tuple[str, Path] | None:
+    """The path of a file in an image without links, and the file on this machine; None if it is not
+    there."""
+    wanted = os.path.normpath(f"/{path.lstrip('/')}")
+    for _ in range(_MOST_LINKS):
+        parts, found = Path(wanted).parts[1:], None
+        for number in range(1, len(parts) + 1):
+            found = _in_image(layers, "/".join(parts[:number]))
+            if found is None or is_whiteout(found.status):
+                return None
+            if stat.S_ISLNK(found.status.st_mode):
+                rest = os.path.join(os.readlink(found.place), *parts[number:])
+                wanted = os.path.normpath(os.path.join("/", *parts[: number - 1], rest))
+                break
+        else:
+            return (wanted, found.place) if found else None
     return None
 
 

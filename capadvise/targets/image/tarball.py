@@ -5,8 +5,6 @@ large they say they are. An image is hostile input, so the format is read here: 
 (https://pubs.opengroup.org/onlinepubs/9699919799/utilities/pax.html, tar.5 of libarchive).
 """
 
-from __future__ import annotations
-
 import posixpath
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Pods made of a workload's template: canaries, and questions to a server. Pure."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 

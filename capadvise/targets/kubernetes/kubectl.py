@@ -1,7 +1,5 @@
 """kubectl, which does everything that concerns a cluster."""
 
-from __future__ import annotations
-
 import json
 import re
 import resource

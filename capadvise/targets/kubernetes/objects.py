@@ -1,7 +1,5 @@
 """The parts of a cluster's objects that capadvise reads, and the pods that observe others. Pure."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterable

@@ -1,7 +1,5 @@
 """The pods that a user names: ``NAMESPACE/POD[/CONTAINER]``, or by a container id or a process."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from fnmatch import fnmatchcase

@@ -5,8 +5,6 @@ observed from its first instruction. Each container has a report with one record
 A container that ran before has a recording, too, without its start.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress

@@ -1,8 +1,6 @@
 """Capability sets in a workload's object: read, replaced, compared with the server's answer.
 Pure."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """``inspect``: looking at processes, also inside a container, without root, and while they end."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress

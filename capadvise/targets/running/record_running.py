@@ -6,8 +6,6 @@ starts another shim with the container's next start; for podman see ``attaching.
 Processes that enter the container in another way are found in /proc, a moment later.
 """
 
-from __future__ import annotations
-
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence

@@ -1,7 +1,5 @@
 """The targets that ``attach`` takes: a process, a unit, or a container by name, id or process."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from contextlib import suppress

@@ -5,8 +5,6 @@ Before anything is changed, a file notes how to undo it, and the note is removed
 undoes the change, or its guardian if capadvise is killed, or the next capadvise if both are.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -4,8 +4,6 @@ Sockets, timers and paths have no capabilities: the service that they start is r
 ``service_for`` and ``order_for`` ask the manager.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath

@@ -1,7 +1,5 @@
 """The service manager, by ``systemctl``; its own process, by its socket."""
 
-from __future__ import annotations
-
 import functools
 import os
 import re

@@ -1,7 +1,5 @@
 """Observing a unit that ``systemctl`` starts: it ends, not systemctl, and its manager stops it."""
 
-from __future__ import annotations
-
 import shlex
 import signal
 import time
@@ -248,7 +246,7 @@ def run_unit(
         sweep=sweep,
         meanwhile=meanwhile,
     ) as ready:
-        starts = UnitStarts(unit)
+        starts = UnitStarts(unit, manager=manager_pid)
         loop, subject = _loop(ready, command, unit, starts)
 
         def recordings() -> tuple[Recording, ...]:

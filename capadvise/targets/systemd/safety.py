@@ -1,8 +1,6 @@
 """Units that must not be restarted, because they carry the session or all other programs; and units
 whose program runs in a container."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import PurePath

@@ -1,7 +1,5 @@
 """A trial of a unit: restarted under a drop-in with the trial's set, for each round again."""
 
-from __future__ import annotations
-
 import signal
 import subprocess
 import time

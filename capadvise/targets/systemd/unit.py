@@ -1,7 +1,5 @@
 """The output of ``systemctl show`` for a unit, taken apart. Pure."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 
@@ -24,6 +22,7 @@ PROPERTIES = (
     *("ExecMainCode", "ExecMainStatus", "MainPID", "ConsistsOf", "BoundBy", "TriggeredBy"),
     *("RefuseManualStart", "PrivateDevices", "ProtectKernelModules", "ProtectKernelLogs"),
     *("ProtectClock", "CapabilityBoundingSet", "AmbientCapabilities"),
+    *("RootDirectory", "RootImage"),
 )
 COMMANDS = tuple(f"{key}Ex" for key in _PHASES)
 _BETWEEN_COMMANDS = re.compile(r"(?<= \})\n(?=Exec\w+Ex=\{ path=)")
@@ -90,6 +89,8 @@ class ServiceUnit:
     """Those of ``file.WITHHELD`` that are on."""
     manual: bool
     """True if a user may start it."""
+    own_root: bool = False
+    """True if its commands do not have the manager's root directory."""
     granted: CapSet = frozenset()
     """The set that its commands start with: for root the bounding set, else the ambient one."""
 
@@ -142,6 +143,7 @@ def parse_unit(text: str) -> ServiceUnit:
         activators=tuple(last("TriggeredBy").split()),
         settings=frozenset(key for key in fields if last(key) == "yes"),
         manual=last("RefuseManualStart") != "yes",
+        own_root=bool(last("RootDirectory") or last("RootImage")),
         granted=_caps(last("CapabilityBoundingSet" if of_root else "AmbientCapabilities")),
     )
 

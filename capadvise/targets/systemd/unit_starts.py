@@ -6,8 +6,6 @@ command is known by its program, in the order in which the manager executes them
 process still lives when its exec is reported, by its control group and its words.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from contextlib import suppress
 from itertools import takewhile
@@ -24,8 +22,9 @@ from capadvise.targets.systemd.unit import ServiceUnit, UnitCommand
 class UnitStarts:
     """Says which threads are the unit's. See ``tasks.Starts``."""
 
-    def __init__(self, unit: ServiceUnit, scope: Scope | None = None) -> None:
-        """``scope``: the scope of a unit that runs already."""
+    def __init__(self, unit: ServiceUnit, scope: Scope | None = None, manager: int = 0) -> None:
+        """``scope``: the scope of a unit that runs already. ``manager``: see ``Scope``."""
+        self._manager = 0 if unit.own_root else manager
         self._unit, self._next = unit, 0
         self._machine = Machine.read()
         self.scope = scope
@@ -55,7 +54,7 @@ class UnitStarts:
             self.privileged.add(path)
             return
         if self.scope is None:
-            self.scope = Scope(1, pid, time, task.namespace)
+            self.scope = Scope(1, pid, time, task.namespace, manager=self._manager)
         task.scope, task.since, task.phase = self.scope, time, command.phase
         if command.setting == "ExecStart" or self.posture is None:
             self.user = task.uids.effective, task.gids.effective

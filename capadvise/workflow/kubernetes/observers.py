@@ -1,7 +1,5 @@
 """Observers: our pods on the nodes of a cluster, which watch those of a workload."""
 
-from __future__ import annotations
-
 import json
 import signal
 import threading

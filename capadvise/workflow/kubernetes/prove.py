@@ -7,8 +7,6 @@ when the name of the container's image changes (``kuberuntime_manager.go``, "Res
 the restart policy because the container spec changed").
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -5,8 +5,6 @@ not changed, unless the user wants a restart. We remove our objects however the 
 capadvise is gone, they end by themselves.
 """
 
-from __future__ import annotations
-
 import os
 import time
 from collections.abc import Mapping

@@ -102,7 +102,7 @@ FOLDERS: dict[str, tuple[int, dict[str, str]]] = {
         {
             "x.service": "[D-BUS Service]\nName=x\nExec=/bin/x\n",
             "y.service": "<?xml version='1.0'?>\n<service-group/>\n",
-            ".gitlab-ci.yml": "services: [docker:dind]\n",
+            ".gitlab-ci.yml": "services: [postgres]\n",
             "services.yaml": "services: {a: {class: X, arguments: []}}\n",
             "compose.yaml": QUIET,
             "tsconfig.json": '{\n // c\n "a": 1\n}',

@@ -27,6 +27,7 @@ from capadvise.judgement.proven import Trial
 from capadvise.judgement.report import Report
 from capadvise.model.caps import Cap, parse_set
 from capadvise.model.recording import Lost
+from capadvise.model.workload import Workload
 from capadvise.report.diff import diff, diff_text
 from capadvise.report.dump import dump
 from capadvise.report.explain_report import report_text
@@ -228,6 +229,42 @@ def test_a_container_that_runs_already_is_granted_what_it_holds() -> None:
     target = replace(report.target, kind="container", engine="docker")
     baseline = baseline_of(replace(report, target=target, recordings=runs), CATALOG)
     assert (baseline.source, len(baseline.caps)) == ("container", 1)
+
+
+@pytest.mark.parametrize("needs", [True, False])
+def test_a_check_that_never_passed_has_failed_whoever_stopped_the_program(needs: bool) -> None:
+    """Ctrl-C in front of a check that cannot pass was "recorded once"."""
+    report = report_with(Standing.CHECK_FAILED, needs=needs)
+    stopped = tuple(replace(run, interrupted=True, exit_status=130) for run in report.recordings)
+    conclusion = conclude_report(replace(report, recordings=stopped), CATALOG)
+    assert conclusion.standing is Standing.CHECK_FAILED
+    unchecked = replace(report, recordings=stopped, workload=Workload())
+    assert conclude_report(unchecked, CATALOG).standing is not Standing.RUN_FAILED
+
+
+@pytest.mark.parametrize(
+    ("program", "check", "unseen"),
+    [
+        ("cron", None, True),
+        ("crond", "$CAPADVISE_CHECK crond@0", True),  # it is there, and asleep
+        ("cron", "test -e /backup/done", False),  # the user's own check can tell
+        ("web", "$CAPADVISE_CHECK web@0", False),
+    ],
+)
+@pytest.mark.parametrize("standing", [Standing.RECORDED, Standing.PROVEN_MINIMAL, Standing.PROVEN])
+def test_jobs_that_were_not_due_are_a_doubt(
+    program: str, check: str | None, unseen: bool, standing: Standing
+) -> None:
+    report = report_with(standing, needs=True)
+    runs = tuple(replace(run, program=program) for run in report.recordings)
+    report = replace(report, recordings=runs, workload=Workload("daemon", check=check))
+    conclusion = conclude_report(report, CATALOG)
+    assert (conclusion.standing is Standing.LIKELY) is unseen
+    if unseen:
+        line = conclusion.headline("web")
+        assert line.endswith(f": jobs of {program} that were not due were not seen")
+        assert ("not proven" in line) is (standing is Standing.RECORDED)
+        assert "test -e FILE-THAT-A-JOB-MAKES" in conclusion.next.words
 
 
 # ------------------------------------------------------------------------------- the headline

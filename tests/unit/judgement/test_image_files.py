@@ -14,7 +14,7 @@ from capadvise.judgement.remediation import remediation_of
 from capadvise.model.caps import Cap
 from capadvise.model.recording import FileChange, ImageFile
 from capadvise.targets.client.container import parse_inspect
-from capadvise.targets.image.ownership import changed_files
+from capadvise.targets.image.ownership import changed_files, file_in_image
 from tests.support.recordings import BIND
 
 GIVEN = ImageFile("/data/file", 2, FileChange.OWNER, "0:0", "999:999")
@@ -106,3 +106,21 @@ def test_what_is_gone_has_not_changed(layers: Path) -> None:
     assert changed(layers) == [("/data", 2, "mode")]
     (layers / "upper").rename(layers / "removed")
     assert changed(layers) == []
+
+
+def test_a_file_of_an_image_is_found_behind_links(tmp_path: Path) -> None:
+    """The topmost layer decides; a link never leads out of the image."""
+    top, base = tmp_path / "top", tmp_path / "base"
+    for folder in (top / "usr/bin", base / "usr/bin", base / "opt"):
+        folder.mkdir(parents=True)
+    (top / "usr/bin/caddy").touch()
+    (base / "usr/bin/caddy").touch()
+    (base / "bin").symlink_to("usr/bin")
+    (base / "opt/server").symlink_to("../../../bin/caddy")
+    (base / "opt/loop").symlink_to("loop")
+    found = ("/usr/bin/caddy", top / "usr/bin/caddy")
+    for path in ("/usr/bin/caddy", "//bin/caddy", "/opt/server", "/opt/./server"):
+        assert file_in_image([top, base], path) == found
+    for missing in ("/opt/loop", "/opt/other", "/opt/server/x"):
+        assert file_in_image([top, base], missing) is None
+    assert file_in_image([], "/bin/caddy") is None

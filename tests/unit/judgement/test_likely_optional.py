@@ -11,7 +11,7 @@ from capadvise.model.recording import Check, Recording
 from capadvise.report.explain_report import report_text
 from capadvise.report.text import proposal_text
 from capadvise.tui.choice import Choice, consequence
-from capadvise.tui.evidence import call_line
+from capadvise.tui.reviewtab import call_line
 from tests.support.recordings import CATALOG, check, recording, report
 
 

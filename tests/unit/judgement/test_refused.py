@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from capadvise.catalog import Catalog
-from capadvise.catalog.sites import Meaning, SiteRule, Sites
+from capadvise.catalog.sites import Meaning, SiteRule
 from capadvise.judgement.refusals import refusal, refusals
 from capadvise.model.caps import Cap
 from capadvise.model.posture import Mac
@@ -24,6 +24,7 @@ from capadvise.model.recording import (
 from capadvise.report.dump import dump_recording
 from capadvise.report.load import load_recording
 from capadvise.report.text import proposal_text, refusal_lines
+from tests.support.call_sites import sites_of
 from tests.support.recordings import CATALOG, HOST, RECORDING, check, report
 
 SITES = CATALOG.sites
@@ -154,7 +155,7 @@ def test_a_report_keeps_what_was_seen_so_that_a_better_catalog_judges_it_again()
     assert again == recording
     better = SiteRule("x", ("__do_sys_sethostname",), Meaning.ADVISORY, "asked in vain")
     changed = Catalog(CATALOG.folder)
-    changed.__dict__["sites"] = Sites.of((better, *SITES.rules))
+    changed.__dict__["sites"] = sites_of((better, *SITES.rules))
     (judged,) = refusals(again, changed, None)
     assert (judged.by, judged.count) == (RefusedBy.UNKNOWN, 4)
 

@@ -43,9 +43,13 @@ def _profile(*added: str) -> SeccompProfile:
 
 def _passes(profile: SeccompProfile, call: str, first: int = 0) -> bool:
     """As libseccomp evaluates it, for the first argument."""
+    each = ([json.loads(one) for one in way] for way in profile.allowed().get(call, ()))
     return any(
-        all(op == "SCMP_CMP_MASKED_EQ" and first & mask == value for _, op, mask, value in ways)
-        for ways in profile.allowed().get(call, ())
+        all(
+            one["op"] == "SCMP_CMP_MASKED_EQ" and first & one["value"] == one.get("valueTwo", 0)
+            for one in way
+        )
+        for way in each
     )
 
 
@@ -68,7 +72,7 @@ def test_nothing_is_allowed_but_the_default_and_the_members() -> None:
 
 
 def test_a_refusing_rule_of_a_member_goes_and_the_others_stay() -> None:
-    rules = _profile("sethostname").as_json()["syscalls"]
+    rules = _profile("sethostname").raw["syscalls"]
     refusing = [rule["names"] for rule in rules if rule["action"] == "SCMP_ACT_ERRNO"]
     assert refusing == [["clone3"], ["bpf"]]
 
@@ -107,11 +111,10 @@ def test_a_profile_is_read_back() -> None:
     [
         ("defaultAction", "SCMP_ACT_LOG"),
         ("listenerPath", "/run/x"),
-        ("architectures", ["SCMP_ARCH_X86_64\n"]),
         ("syscalls", [{"names": ["read"], "action": "SCMP_ACT_NOTIFY"}]),
         ("syscalls", [{"names": ["read"], "action": "SCMP_ACT_ALLOW", "includes": {}}]),
         ("syscalls", [{"names": ["a b"], "action": "SCMP_ACT_ALLOW"}]),
-        ("syscalls", [{"names": ["x"], "action": "SCMP_ACT_ALLOW", "args": [{"index": 9}]}]),
+        ("syscalls", [{"names": ["read"], "action": "SCMP_ACT_ALLOW", "args": 7}]),
         ("syscalls", 5),
     ],
 )

@@ -11,7 +11,7 @@ import pytest
 from capadvise.catalog import default
 from capadvise.judgement.proven import Proven
 from capadvise.judgement.report import Report
-from capadvise.model.caps import CapSet, parse_set
+from capadvise.model.caps import Cap, CapSet, parse_set
 from capadvise.report.compared import compared, compared_in_short, compared_lines
 from capadvise.report.dump import dump
 from capadvise.report.load import load_recording
@@ -58,7 +58,10 @@ def test_what_differs_from_the_variant_that_comes_nearest() -> None:
         "Here also needed: KILL. Not observed here: CHOWN. `capadvise known nginx` shows why."
     )
     proven = of("SETGID SETUID KILL NET_BIND_SERVICE", minimal=True)
-    assert "Not needed here: CHOWN." in said_of(proven)
+    assert "Not observed here: CHOWN." in said_of(proven)  # whoever did not use it has not tried
+    need = replace(proven.proposal.needs[0], cap=Cap.parse("CHOWN"))
+    used = replace(proven, proposal=replace(proven.proposal, needs=(need,)))
+    assert "Not needed here: CHOWN." in said_of(used)
 
 
 @pytest.mark.parametrize(("start", "said"), [("0", True), ("1024", False), ("x", False)])

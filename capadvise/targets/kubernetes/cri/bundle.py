@@ -4,8 +4,6 @@ It is the specification for the runtime (config.json of the OCI runtime specific
 annotations of containerd's CRI plugin, or of CRI-O.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Mapping

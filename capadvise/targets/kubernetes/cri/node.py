@@ -6,8 +6,6 @@ arguments (``-b``). Shims belong to root, in the machine's own pid namespace; a 
 feign one can do anything.
 """
 
-from __future__ import annotations
-
 import os
 import subprocess
 from collections.abc import Iterator

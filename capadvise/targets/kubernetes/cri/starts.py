@@ -8,8 +8,6 @@ that container: from the exec after ``pivot_root`` on, or, for a command that is
 from the exec after ``setns``.
 """
 
-from __future__ import annotations
-
 import os
 import stat
 from collections.abc import Callable, Sequence

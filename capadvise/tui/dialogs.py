@@ -1,7 +1,6 @@
-"""The help: the keys of the screen below, the meaning of its signs, and its subject."""
+"""The screens over the main one: the help, and the commands that a saved report would run."""
 
-from __future__ import annotations
-
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -44,7 +43,7 @@ class KeyTable(Wrapped):
 
 
 class HelpScreen(Fitting, ModalScreen[None]):
-    """The help, over the screen that it explains."""
+    """The keys of the screen below, the meaning of its signs, and its subject."""
 
     BINDINGS: ClassVar = [
         Binding("escape,question_mark,f1,q", "close", "Close", id="close-help"),
@@ -73,3 +72,31 @@ class HelpScreen(Fitting, ModalScreen[None]):
 
     def action_close(self) -> None:
         self.dismiss(None)
+
+
+class OrderScreen(Fitting, ModalScreen[bool]):
+    """The commands before the first trial. Returns True if the user wants them to run."""
+
+    BINDINGS: ClassVar = [
+        Binding("enter", "close(True)", "Run it", id="run-order"),
+        Binding("escape,q", "close(False)", "Cancel", id="cancel-order"),
+    ]
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        """``lines``: safe to print."""
+        super().__init__()
+        self._lines = lines
+
+    def compose(self) -> ComposeResult:
+        page = Page()
+        page.say("The trials run what stands in this report, with your rights. Is it yours?")
+        page.gap()
+        for line in self._lines:
+            page.say(line)
+        with KeyedScroll(id="order") as box:
+            box.border_title, box.border_subtitle = "What will run", "enter runs it, esc cancels"
+            yield Static(page, markup=False)
+        yield Keys()
+
+    def action_close(self, agreed: bool) -> None:
+        self.dismiss(agreed)

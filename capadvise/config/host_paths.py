@@ -1,11 +1,13 @@
-"""The power that files, devices and file systems of the host give to a service. The facts
-are in ``catalog/host.yaml``: what is not known to be harmless is a finding, or not judged."""
+"""The power that files, devices, file systems and keys give to a service. The facts are in
+``catalog/host.yaml``: what is not known to be harmless is a finding, or not judged."""
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import lru_cache
 from posixpath import join, normpath
+from typing import Any
 
 from capadvise.catalog import default
 from capadvise.catalog.host import HARMLESS, UNKNOWN
@@ -162,3 +164,27 @@ class Volume:
             yield from device(self.device, line)
         elif self.kind not in systems["harmless"]:
             yield ExposureAt(Exposure.UNKNOWN, named, line)
+
+
+@lru_cache
+def _keys_of(consumer: str) -> tuple[frozenset[str], dict[str, Any]]:
+    facts = default().host.lists["keys"][consumer]
+    lists = ("known", "reads", "writes", "values")
+    return frozenset(name for which in lists for name in facts.get(which, ())), facts
+
+
+def reached(consumer: str, key: str, value: str, line: int) -> Iterator[ExposureAt]:
+    """The exposures of a file of the host that a key names, whose content gets into the service or
+    which its consumer writes; and of a key, or a value of it, that nobody knows."""
+    names, facts = _keys_of(consumer)
+    values = facts.get("values", {}).get(key, ("*",))
+    writes = key in facts.get("writes", ())
+    if writes or key in facts.get("reads", ()):
+        for item in mounted(value, line, writable=writes):
+            judged = writes or item.kind is Exposure.UNKNOWN
+            kind = item.kind if judged else Exposure.READABLE_FOLDER
+            yield ExposureAt(kind, f"{key}={value}", line, NEW)
+        return
+    known = key in names and any(fnmatchcase(value, each) for each in values)
+    if not known and not key.startswith(("x-", "X-")):
+        yield ExposureAt(Exposure.UNKNOWN, f"{key}={value}", line, NEW)

@@ -337,18 +337,6 @@ def credentials(pids: list[int], proc: Path = PROC) -> tuple[Credentials, ...]:
     return tuple(sorted(users))
 
 
-def mount_points(folder: Path) -> list[str]:
-    """The mount points below a folder, in the order of mounting."""
-    lines = Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines()
-    escaped = str(folder).translate({32: "\\040", 9: "\\011", 92: "\\134"})
-    targets = (line.split(" ")[4] for line in lines)
-    return [
-        re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), target)
-        for target in targets
-        if target.startswith(f"{escaped}/")
-    ]
-
-
 def boot_time() -> float:
     """When the machine was booted, in seconds since 1970."""
     line = re.search(r"^btime (\d+)", (PROC / "stat").read_text(), re.MULTILINE)

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from capadvise.kernel import libc, procfs
+from capadvise.kernel.posture.mounts import mount_points
 
 _PREFIX = "capadvise-trial-"
 SMALL, LARGE = Path("/tmp"), Path("/var/tmp")
@@ -92,7 +93,7 @@ def remove(folder: Path) -> None:
     """Unmount all that is mounted in a folder, then remove the folder: no mounted file is
     deleted."""
     unmount(folder)
-    if not procfs.mount_points(folder):
+    if not mount_points(folder):
         shutil.rmtree(folder, ignore_errors=True)
         if folder.exists():  # another's in a sticky folder: we may have given up our capabilities
             subprocess.run(["rm", "-rf", "--", folder], check=False)
@@ -100,6 +101,6 @@ def remove(folder: Path) -> None:
 
 def unmount(folder: Path) -> None:
     """Unmount what is mounted in a folder, in our own namespace: what is mounted on stays."""
-    for target in reversed(procfs.mount_points(folder)):
+    for target in reversed(mount_points(folder)):
         with suppress(OSError):
             libc.unmount(target)

@@ -57,12 +57,8 @@ SECCOMP_MODE_FILTER = 2
 LINUX_CAPABILITY_VERSION_1 = 0x19980330
 LINUX_CAPABILITY_VERSION_3 = 0x20080522
 WALL = 0x40000000  # __WALL of linux/wait.h
-FSOPEN, FSCONFIG, FSMOUNT, OPENAT2 = (
-    430,
-    431,
-    432,
-    437,
-)  # asm-generic/unistd.h: the same on every architecture
+# asm-generic/unistd.h: the same on every architecture
+FSOPEN, FSCONFIG, FSMOUNT, OPENAT2 = 430, 431, 432, 437
 
 # linux/inotify.h
 IN_MODIFY, IN_CLOSE_WRITE, IN_OPEN, IN_Q_OVERFLOW = 0x2, 0x8, 0x20, 0x4000

@@ -12,8 +12,7 @@ from capadvise.model.errors import BadInput, Exit
 from capadvise.observe.ftrace.instances import require
 from capadvise.targets.kubernetes.pods import Pods, pods_of, pods_with, require_pods
 from capadvise.targets.running.target import find, is_unit, running_unit
-from capadvise.workflow.record import Wishes
-from capadvise.workflow.record_running import record_pods, record_running
+from capadvise.workflow.record import Wishes, record_pods, record_running
 from capadvise.workflow.reports import check_writable, print_json, show_proposal
 
 if TYPE_CHECKING:

@@ -59,8 +59,7 @@ def _record(args: argparse.Namespace) -> int:
 def _dry_run(args: argparse.Namespace) -> int:
     """Print what the server would make of the workload with these sets."""
     from capadvise.targets.kubernetes.kubectl import Kubectl
-    from capadvise.workflow.kubernetes.dry_run import dry_run
-    from capadvise.workflow.kubernetes.record import get_workload
+    from capadvise.workflow.kubernetes.record import dry_run, get_workload
 
     kubectl = Kubectl(args.context)
     owner = PodOwner.parse(args.workload, args.namespace or kubectl.namespace())

@@ -8,7 +8,6 @@ from collections.abc import Mapping as Mapping_
 from dataclasses import dataclass, field, replace
 
 from capadvise.config import engine, host_paths
-from capadvise.config import keys as key_facts
 from capadvise.config.declared import Declared, Exposure, ExposureAt
 from capadvise.config.run.flags import (
     annotation,
@@ -290,9 +289,9 @@ def _exposed(documents: Documents, keys: Entries, project: Project) -> Iterator[
     for node in documents.items(keys.get("devices"), "devices"):
         yield from host_paths.device(_device(documents, node), line(node))
     for key, said, at in _settings(documents, keys):
-        yield from key_facts.reached("compose", key, said, at)
+        yield from host_paths.reached("compose", key, said, at)
     for driver, name, at in _reservations(documents, keys):
-        yield from key_facts.reached("compose", "driver", driver, at)
+        yield from host_paths.reached("compose", "driver", driver, at)
         yield from host_paths.device(name, at) if driver == "cdi" else ()
     rules = documents.texts(keys.get("device_cgroup_rules"), "device_cgroup_rules")
     for rule, at in rules:

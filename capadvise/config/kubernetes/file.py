@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from capadvise.catalog import default
-from capadvise.config import engine, host_paths, keys
+from capadvise.config import engine, host_paths
 from capadvise.config.declared import Declared, Exposure, ExposureAt
 from capadvise.config.kubernetes.manifests import (
     DIALECT,
@@ -18,7 +18,6 @@ from capadvise.config.kubernetes.manifests import (
     check_separators,
     objects,
 )
-from capadvise.config.kubernetes.validation import validated
 from capadvise.config.run.flags import annotation
 from capadvise.config.snippet import YAML_WORDS, Snippet
 from capadvise.config.yaml.reader import (
@@ -33,9 +32,15 @@ from capadvise.config.yaml.reader import (
     optional_text,
     text_at,
 )
-from capadvise.config.yaml.tree import Mapping, Scalar, Sequence
+from capadvise.config.yaml.tree import Mapping, Node, Scalar, Sequence
 from capadvise.model.caps import SYS_ADMIN
 from capadvise.model.errors import BadInput
+
+# What the API server and the kubelet refuse is from ValidatePodSpec and ValidateContainers of
+# Kubernetes 1.37 (pkg/apis/core/validation).
+_Refused = tuple[str, Node, str]
+"""(what, where, why)."""
+_SERVER, _KUBELET = "Kubernetes refuses the pod: ", "The kubelet does not start the container: "
 
 
 def render(snippet: Snippet) -> str:
@@ -194,10 +199,10 @@ def _of_pod(documents: Documents, container: ManifestContainer) -> Iterator[Expo
     for node in documents.items(container.pod.get("volumes"), "volumes"):
         for key, value in documents.mapping(node, "an item of volumes").items():
             driver = documents.inner({key: value}, key) if isinstance(value, Mapping) else {}
-            yield from keys.reached("volume", key, text_at(driver, "driver"), line(value))
+            yield from host_paths.reached("volume", key, text_at(driver, "driver"), line(value))
     if runtime := text_at(container.pod, "runtimeClassName"):
         at = line(container.pod["runtimeClassName"])
-        yield from keys.reached("pod", "runtimeClassName", runtime, at)
+        yield from host_paths.reached("pod", "runtimeClassName", runtime, at)
 
 
 def _declared(documents: Documents, container: ManifestContainer) -> Declared:
@@ -344,3 +349,62 @@ def read_shown(shown: str, name: str) -> tuple[Declared, ...]:
         objects.append(json.dumps(value))
         rest = rest[end:].strip()
     return read("\n---\n".join(objects))
+
+
+def validated(documents: Documents, container: ManifestContainer, one: Declared) -> Declared:
+    """The declaration of a container, with what is refused of it."""
+    every = list(_refused(documents, container, one))
+    return replace(
+        one,
+        lines=(*one.lines, *((what, line(node)) for what, node, _ in every)),
+        refused=tuple((what, why) for what, _, why in every),
+    )
+
+
+def _refused(
+    documents: Documents, container: ManifestContainer, one: Declared
+) -> Iterator[_Refused]:
+    own, pod = container.context, container.pod
+    whole = documents.mapping(pod.get("securityContext"), "securityContext")
+    said = whole | own
+    if one.no_new_privileges:  # validation compares the name exactly
+        why = f"{_SERVER}allowPrivilegeEscalation is false."
+        for what in [*["privileged"] * one.privileged, *one.add]:
+            if what in ("privileged", "CAP_SYS_ADMIN"):
+                yield what, own.get("privileged", own["allowPrivilegeEscalation"]), why
+    on = {key for key in ("hostPID", "hostIPC", "hostNetwork") if flag(pod.get(key), key)}
+    own_users = flag(pod.get("hostUsers"), "hostUsers") is False
+    for key in sorted(on) if own_users else ():
+        yield f"{key}: true", pod[key], f"{_SERVER}hostUsers is false."
+    key = "shareProcessNamespace"
+    if "hostPID" in on and flag(pod.get(key), key):
+        yield f"{key}: true", pod[key], f"{_SERVER}hostPID is true."
+    if text_at(own, "procMount") == "Unmasked" and not own_users:
+        yield "procMount: Unmasked", own["procMount"], f"{_SERVER}it requires hostUsers: false."
+    if flag(said.get("runAsNonRoot"), "runAsNonRoot") and text_at(said, "runAsUser") == "0":
+        yield "runAsUser: 0", said["runAsUser"], f"{_KUBELET}runAsNonRoot is true."
+    yield from _profiles(documents, said)
+    yield from _mounts(documents, container, one)
+
+
+def _profiles(documents: Documents, said: Entries) -> Iterator[_Refused]:
+    for key in ("seccompProfile", "appArmorProfile"):
+        profile = documents.inner(said, key) if isinstance(said.get(key), Mapping) else {}
+        local = text_at(profile, "type") == "Localhost"
+        if profile and local != bool(text_at(profile, "localhostProfile")):
+            why = f"{_SERVER}type: Localhost and localhostProfile require each other."
+            yield key, said[key], why
+
+
+def _mounts(
+    documents: Documents, container: ManifestContainer, one: Declared
+) -> Iterator[_Refused]:
+    mounts = container.keys.get("volumeMounts")
+    for node in documents.items(mounts, "volumeMounts") if isinstance(mounts, Sequence) else ():
+        keys = documents.mapping(node, "an item of volumeMounts")
+        if text_at(keys, "mountPropagation") == "Bidirectional" and not one.privileged:
+            what, why = (
+                "mountPropagation: Bidirectional",
+                "only a privileged container may have it.",
+            )
+            yield what, keys["mountPropagation"], f"{_SERVER}{why}"

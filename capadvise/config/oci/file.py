@@ -7,7 +7,7 @@ from pathlib import PurePath
 from typing import Any
 
 from capadvise.catalog import default
-from capadvise.config import host_paths, keys
+from capadvise.config import host_paths
 from capadvise.config.declared import Declared, Exposure, ExposureAt
 from capadvise.config.run.flags import annotation
 from capadvise.config.snippet import Snippet
@@ -179,7 +179,7 @@ def _exposed(config: dict[str, Any]) -> Iterator[ExposureAt]:
     if {"spc_t", "unconfined_t", "container_runtime_t"} & set(label.split(":")):
         yield ExposureAt(Exposure.UNCONFINED, f"selinuxLabel: {label}", 1)
     for key in linux:
-        yield from keys.reached("linux", key, "", 1)
+        yield from host_paths.reached("linux", key, "", 1)
     for key, said in (config.get("annotations") or {}).items():
         yield from annotation(key, str(said), 1)
     for kind, hooks in (config.get("hooks") or {}).items():

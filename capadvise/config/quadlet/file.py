@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from pathlib import PurePath
 
 from capadvise.catalog import default
-from capadvise.config import host_paths, keys
+from capadvise.config import host_paths
 from capadvise.config.declared import Declared, Exposure, ExposureAt
 from capadvise.config.run import flags
 from capadvise.config.run.flags import profiles, security_option
@@ -23,9 +23,14 @@ from capadvise.config.units.file import (
     together,
     words,
 )
-from capadvise.config.units.names import OTHER_QUADLETS, dropped_in, unit_suffix
+from capadvise.config.units.names import (
+    OTHER_QUADLETS,
+    dropped_in,
+    expanded,
+    specified,
+    unit_suffix,
+)
 from capadvise.config.units.names import service_name as service_name
-from capadvise.config.units.specifiers import expanded, specified
 from capadvise.config.yaml.tree import ambiguous
 
 
@@ -183,7 +188,7 @@ def _exposed(container: Section) -> Iterator[ExposureAt]:
             yield replace(opened, what=f"{key}=unconfined")
     yield from _labels(container)
     for item in container.assignments:
-        yield from keys.reached("quadlet", item.key, item.value, item.line)
+        yield from host_paths.reached("quadlet", item.key, item.value, item.line)
     for item in container.values("Unmask"):
         yield ExposureAt(Exposure.UNMASKED, f"Unmask={item.value}", item.line)
 

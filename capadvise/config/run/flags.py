@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 
 from capadvise.catalog import default
 from capadvise.catalog.host import HARMLESS
-from capadvise.config import engine, host_paths, keys
+from capadvise.config import engine, host_paths
 from capadvise.config.declared import NEW, Declared, Exposure, ExposureAt
 from capadvise.config.run.pflag import Grammar, Option, is_on, value_of
 from capadvise.config.snippet import Snippet, comment
@@ -74,7 +74,7 @@ def _of_path(name: str, value: str, line: int) -> Iterator[ExposureAt]:
         yield from host_paths.mounted(value.removeprefix("path="), line, writable=True)
     elif name == "volume-driver":
         yield from host_paths.Volume(value).exposed(line, writable=True)
-    yield from keys.reached("run", name, value, line)
+    yield from host_paths.reached("run", name, value, line)
 
 
 def fields_of(value: str) -> list[str]:

@@ -10,14 +10,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 
 from capadvise.catalog import default
-from capadvise.config import host_paths, keys
+from capadvise.config import host_paths
 from capadvise.config.consumer import capability_number
 from capadvise.config.declared import Declared, Exposure, ExposureAt, is_root
 from capadvise.config.snippet import Snippet, comment
 from capadvise.config.units.file import Assignment, Section, flag_of, parse, split, together, words
-from capadvise.config.units.names import dropped_in, unit_of, unit_section, unit_suffix
+from capadvise.config.units.names import dropped_in, specified, unit_of, unit_section, unit_suffix
 from capadvise.config.units.names import service_name as service_name
-from capadvise.config.units.specifiers import specified
 from capadvise.judgement.harm import ambient_refused
 from capadvise.model.caps import NAMES
 from capadvise.model.errors import BadInput
@@ -247,7 +246,9 @@ def _exposed(service: Section, path: str) -> Iterator[ExposureAt]:
     """Commands with all capabilities, groups that control an engine or a disk, whether it has
     a user namespace of its own, and keys that nobody knows."""
     for item in service.assignments if unit_suffix(path) in ("", ".service") else ():
-        yield from keys.reached("systemd", item.key, item.value, item.line) if item.value else ()
+        yield from (
+            host_paths.reached("systemd", item.key, item.value, item.line) if item.value else ()
+        )
     unrestrained = service.flag("PermissionsStartOnly") is True
     for key in dict.fromkeys(item.key for item in service.assignments):
         if not key.startswith("Exec"):

@@ -1,13 +1,20 @@
-"""The names of unit files and their drop-ins, and the places where systemd and podman look for
-them."""
+"""The names of unit files and their drop-ins, the places where systemd and podman look for them,
+and the specifiers that the names settle."""
+
+from __future__ import annotations
 
 import os
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import PurePath
+from typing import TYPE_CHECKING
 
 from capadvise.model.target import IDLE_KINDS, UNIT_KINDS
+
+if TYPE_CHECKING:
+    from capadvise.config.units.file import Section
 
 OTHER_QUADLETS = {
     ".build": "Build",
@@ -148,3 +155,33 @@ def used_by(path: str, text: str) -> tuple[str, ...]:
 def is_closed(folder: str) -> bool:
     """True if its files cannot be listed or read."""
     return os.path.isdir(folder) and not os.access(folder, os.R_OK | os.X_OK)
+
+
+def specified(section: Section, path: str, keys: str) -> Section:
+    """A section with the specifiers that the name of its unit settles, in the keys that match. No
+    reader replaces them in a switch or a capability."""
+    each = (
+        replace(item, value=expanded(item.value, path)) if re.fullmatch(keys, item.key) else item
+        for item in section.assignments
+    )
+    return replace(section, assignments=tuple(each))
+
+
+def expanded(text: str, path: str = "") -> str:
+    """A text with these specifiers; without a path, with those that every service has."""
+    from capadvise.catalog import default  # every command loads this module
+
+    unit, values = unit_of(path), dict(default().host.lists["specifiers"])
+    if re.fullmatch(r"[\w:.@-]+", unit.stem):  # else it has escapes, or is that of a whole type
+        prefix, template, instance = unit.stem.partition("@")
+        last, whole = prefix.rpartition("-")[2], unit.stem
+        if unit.suffix in OTHER_QUADLETS and unit.suffix != ".kube":
+            whole = f"{prefix}-{unit.suffix[1:]}{template}{instance}"
+        parts = {"p": prefix, "j": last}
+        if instance or not template:
+            parts |= {"i": instance} if instance else {}
+            values |= {"N": whole, "n": f"{whole}.service"}
+            values |= {"f": "/" + (instance or prefix).replace("-", "/")}
+        # In upper case they are unescaped: a dash stands for a slash.
+        values |= parts | {key.upper(): part.replace("-", "/") for key, part in parts.items()}
+    return re.sub("%(.)", lambda match: values.get(match[1], match[0]), text)

@@ -30,7 +30,16 @@ from capadvise.config.yaml.layout import (
     local,
     source,
 )
-from capadvise.config.yaml.tree import Alias, Mapping, Node, Scalar, Sequence, is_merge, target
+from capadvise.config.yaml.tree import (
+    Alias,
+    Mapping,
+    Node,
+    Scalar,
+    Sequence,
+    is_merge,
+    target,
+    written,
+)
 
 Pair = tuple[Node, Node]
 
@@ -49,19 +58,9 @@ class Document:
 
     def aliases(self, of: Node) -> list[Alias]:
         """The other places that use a node, in the order of the text."""
-        return [node for node in walk(self.root) if isinstance(node, Alias) and node.target is of]
-
-
-def walk(node: Node) -> Iterator[Node]:
-    """All nodes that are written in a node, itself first; aliases are not followed."""
-    yield node
-    if isinstance(node, Sequence):
-        for item in node.items:
-            yield from walk(item)
-    elif isinstance(node, Mapping):
-        for key, value in node.pairs:
-            yield from walk(key)
-            yield from walk(value)
+        return [
+            node for node in written(self.root) if isinstance(node, Alias) and node.target is of
+        ]
 
 
 def change(
@@ -209,7 +208,7 @@ def release(doc: Document, node: Node) -> list[TextEdit]:
 
 def hand_on(doc: Document, gone: Node) -> list[TextEdit]:
     """Cuts after which nothing outside of a node needs what is anchored in it."""
-    return [edit for node in walk(gone) if node.anchor for edit in _hand_on(doc, node, gone)]
+    return [edit for node in written(gone) if node.anchor for edit in _hand_on(doc, node, gone)]
 
 
 def _hand_on(doc: Document, node: Node, gone: Node) -> list[TextEdit]:
@@ -234,13 +233,10 @@ def _spans(node: Sequence | Mapping) -> list[Span]:
     return [(key.start, value.end) for key, value in node.pairs]
 
 
-def _quote_of(node: Node) -> str:
+def _quote_of(node: Sequence | Mapping) -> str:
     """The quotes that its keys or items stand in."""
-    first: Node | None = None
-    if isinstance(node, Sequence) and node.items:
-        first = node.items[0]
-    if isinstance(node, Mapping) and node.pairs:
-        first = node.pairs[0][0]
+    each = node.items if isinstance(node, Sequence) else [key for key, _ in node.pairs]
+    first = next(iter(each), None)
     return first.style if isinstance(first, Scalar) and first.style in ("'", '"') else ""
 
 

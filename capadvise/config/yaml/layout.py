@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from capadvise.config.text_edits import line_start
-from capadvise.config.yaml.tree import Alias, Mapping, Node, Scalar, Sequence, is_text
+from capadvise.config.yaml.tree import Alias, Mapping, Node, Scalar, Sequence, is_text, written
 from capadvise.model.errors import CannotPatch
 
 
@@ -146,12 +146,8 @@ def local(text: str, mapping: Mapping, usual: Layout) -> Layout:
     return usual
 
 
-def _pairs(node: Node) -> Iterator[tuple[Node, Node]]:
+def _pairs(root: Node) -> Iterator[tuple[Node, Node]]:
     """All entries of all block mappings of a document, aliases not followed."""
-    if isinstance(node, Sequence):
-        for item in node.items:
-            yield from _pairs(item)
-    if isinstance(node, Mapping) and not node.flow:
-        for pair in node.pairs:
-            yield pair
-            yield from _pairs(pair[1])
+    for node in written(root):
+        if isinstance(node, Mapping) and not node.flow:
+            yield from node.pairs

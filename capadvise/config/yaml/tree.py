@@ -263,6 +263,13 @@ def inner_nodes(node: Node) -> tuple[Node, ...]:
     return ()
 
 
+def written(node: Node) -> Iterator[Node]:
+    """All nodes that are written in a node, itself first; aliases are not followed."""
+    yield node
+    for part in inner_nodes(node):
+        yield from written(part)
+
+
 def _size(node: Node, known: dict[int, int]) -> int:
     node = target(node)
     if id(node) not in known:

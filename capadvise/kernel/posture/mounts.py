@@ -71,6 +71,12 @@ def parse_mounts(text: str) -> tuple[Mount, ...]:
     return tuple(mounts)
 
 
+def mount_points(folder: Path) -> list[str]:
+    """Ours below a folder, in the order of mounting."""
+    text = Path("/proc/self/mountinfo").read_text(errors="surrogateescape")
+    return [one.target for one in parse_mounts(text) if one.target.startswith(f"{folder}/")]
+
+
 def _unescaped(text: str) -> str:
     if "\\" not in text:
         return text

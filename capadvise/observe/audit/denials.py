@@ -132,9 +132,8 @@ def _apparmor(record: Record, call: Record | None, syscalls: Syscalls) -> Denial
     what = f"capability {cap.short}" if cap is not None else operation
     on = f" of {name}" if (name := fields.get("name")) else ""
     evidence = f"AppArmor's profile {fields.get('profile', '?')} does not allow {what}{on}"
-    made = _denial_with_call(
-        RefusedBy.MAC, record, call, syscalls, evidence, cap, operation, word == "DENIED"
-    )
+    refused = word == "DENIED"
+    made = _denial_by_mac(record, call, syscalls, evidence, cap, operation, refused)
     if operation == _MAKES_ONE:
         return replace(made, evidence=f"{evidence}: {_NEEDS_RULE}")
     if _UNPRIVILEGED not in re.split(r"//&?", fields.get("profile", "")):
@@ -158,7 +157,7 @@ def _selinux(record: Record, call: Record | None, syscalls: Syscalls) -> Denial 
     refused = record.verdict == "denied" and fields.get("permissive") != "1"
     inside = kind in _OF_USER_NAMESPACES
     evidence += ", in a user namespace" * inside
-    made = _denial_with_call(RefusedBy.MAC, record, call, syscalls, evidence, cap, what, refused)
+    made = _denial_by_mac(record, call, syscalls, evidence, cap, what, refused)
     return replace(made, in_user_namespace=inside)
 
 
@@ -190,36 +189,27 @@ def _failed(call: Record, syscalls: Syscalls) -> Denial | None:
     return _denial_from(RefusedBy.UNKNOWN, call, evidence, _call_name(fields, syscalls), error)
 
 
-def _denial_with_call(
-    by: RefusedBy, record: Record, call: Record | None, syscalls: Syscalls,
+def _denial_by_mac(
+    record: Record, call: Record | None, syscalls: Syscalls,
     evidence: str, cap: Cap | None, operation: str, refused: bool,
 ) -> Denial:  # fmt: skip
     """A security module's denial, completed from the record of the system call."""
-    fields = {**(call.fields if call else {}), **record.fields}
     failed = _failed(call, syscalls) if call else None
-    return Denial(
-        by,
-        _number(fields.get("pid"), 10),
-        _program(fields),
-        record.time,
-        evidence,
-        (_call_name(call.fields, syscalls) if call else None) or printable(operation),
-        (failed.errno if failed else None) or ("EPERM" if cap is not None else "EACCES"),
-        cap,
-        refused,
-        _number(fields.get("euid") or fields.get("fsuid") or fields.get("uid"), 10),
-        fields.get("exe"),
-    )
+    name = (_call_name(call.fields, syscalls) if call else None) or printable(operation)
+    error = (failed.errno if failed else None) or ("EPERM" if cap is not None else "EACCES")
+    made = _denial_from(RefusedBy.MAC, record, evidence, name, error, call)
+    return replace(made, cap=cap, refused=refused)
 
 
 def _denial_from(
-    by: RefusedBy, record: Record, evidence: str, syscall: str | None, error: str | None
-) -> Denial:
-    fields = record.fields
+    by: RefusedBy, record: Record, evidence: str, syscall: str | None, error: str | None,
+    call: Record | None = None,
+) -> Denial:  # fmt: skip
+    fields = {**(call.fields if call else {}), **record.fields}
     return Denial(
         by, _number(fields.get("pid"), 10), _program(fields), record.time, evidence,
-        syscall, error, uid=_number(fields.get("euid") or fields.get("uid"), 10),
-        exe=fields.get("exe"),
+        syscall, error, exe=fields.get("exe"),
+        uid=_number(fields.get("euid") or fields.get("fsuid") or fields.get("uid"), 10),
     )  # fmt: skip
 
 

@@ -10,9 +10,14 @@ FRAME = 10
 _LOAD = {1: 0x71, 2: 0x69, 4: 0x61, 8: 0x79}
 _STORE = {1: 0x73, 2: 0x6B, 4: 0x63, 8: 0x7B}
 _STORE_VALUE = {1: 0x72, 2: 0x6A, 4: 0x62, 8: 0x7A}
+_CHANGES = {"+": 0x07, "|": 0x47, "&": 0x57, "<<": 0x67, ">>": 0x77, "signed >>": 0xC7}
 _JUMPS = {"==": 0x15, "!=": 0x55, "&": 0x45, ">": 0x25, "signed >=": 0x75}
 _JUMPS_BY_REGISTER = {"==": 0x1D, "!=": 0x5D}
 _MAP = 1
+GROUP = 64
+"""Threads that share an entry of a table: each has a place in it, which is set without a lock."""
+MAP_LOOKUP = 1
+"""BPF_FUNC_map_lookup_elem, linux/bpf.h."""
 
 
 def _instruction(code: int, to: int = 0, source: int = 0, offset: int = 0, value: int = 0) -> bytes:
@@ -55,39 +60,23 @@ class Assembler:
         self._add(0x18, to, _MAP, value=descriptor)
         self._add(0)
 
-    def add(self, to: int, value: int) -> None:
-        """Add a number to a register."""
-        self._add(0x07, to, value=value)
+    def change(self, to: int, how: str, value: int) -> None:
+        """Change a register by a number; ``>>`` shifts without its sign."""
+        self._add(_CHANGES[how], to, value=value)
 
     def point(self, to: int, base: int, offset: int) -> None:
         """Let a register point to a place that many bytes from where another one points to."""
         self.move(to, base)
-        self.add(to, offset)
+        self.change(to, "+", offset)
 
     def add_register(self, to: int, source: int) -> None:
         """Add a register to a register."""
         self._add(0x0F, to, source)
 
-    def shift_left(self, to: int, value: int) -> None:
-        """Shift a register to higher bits."""
-        self._add(0x67, to, value=value)
-
-    def shift_right(self, to: int, value: int) -> None:
-        """Shift a register, without its sign."""
-        self._add(0x77, to, value=value)
-
-    def keep_bits(self, to: int, value: int) -> None:
-        """Clear all other bits of a register."""
-        self._add(0x57, to, value=value)
-
-    def set_bits(self, to: int, value: int) -> None:
-        """Set bits of a register."""
-        self._add(0x47, to, value=value)
-
     def extend_sign(self, to: int) -> None:
         """Take the lower 32 bits of a register for a number with a sign."""
-        self.shift_left(to, 32)
-        self._add(0xC7, to, value=32)
+        self.change(to, "<<", 32)
+        self.change(to, "signed >>", 32)
 
     def load(self, size: int, to: int, source: int, offset: int) -> None:
         """Read memory that the kernel knows to be there."""
@@ -125,6 +114,17 @@ class Assembler:
     def jump_if_register(self, register: int, how: str, other: int, label: str) -> None:
         """Go on at a label if a register compares so with another one."""
         self._add(_JUMPS_BY_REGISTER[how], register, other, label)
+
+    def find_thread(self, thread: int, table: int, at: int) -> None:
+        """Write the group of a thread into register 0, 0 if there is none, and where the thread is
+        in it into its own. ``at``: a free place on the stack."""
+        self.move(1, thread)
+        self.change(1, ">>", GROUP.bit_length() - 1)
+        self.store(4, FRAME, at, 1)
+        self.map(1, table)
+        self.point(2, FRAME, at)
+        self.call(MAP_LOOKUP)
+        self.change(thread, "&", GROUP - 1)
 
     def exit(self) -> None:
         """End the program."""

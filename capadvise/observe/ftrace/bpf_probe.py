@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from capadvise.kernel import libc, uapi
 from capadvise.observe.ftrace import tracefs
-from capadvise.observe.ftrace.bpf_assembler import FRAME, Assembler
+from capadvise.observe.ftrace.bpf_assembler import FRAME, GROUP, MAP_LOOKUP, Assembler
 
 _QUEUE = 32768
 """The most records that wait to be read. Some come from all programs on the machine, and a full
@@ -25,9 +25,6 @@ FIRST, SECOND, THIRD, FOURTH = 16, 24, 32, 40
 """Offsets of the arguments in the event of a call (from its format file)."""
 NAME_LENGTH = 16
 """TASK_COMM_LEN: an exec names a thread by its program, up to so many bytes and the end."""
-_GROUP = 64
-"""Threads that share an entry of the table of followed threads: each has a byte, which can be set
-without a lock."""
 
 
 class Maps(NamedTuple):
@@ -108,12 +105,12 @@ class Followed:
         """``root`` is that of tracefs; ``numbers``: the limit of thread numbers (sysctl
         kernel.pid_max). Raises OSError as ``Probe``."""
         numbers = numbers or int(Path("/proc/sys/kernel/pid_max").read_text())
-        groups = -(-numbers // _GROUP)
-        self.table = libc.bpf_array(_GROUP, groups)
+        groups = -(-numbers // GROUP)
+        self.table = libc.bpf_array(GROUP, groups)
         self.slow_to_close: list[int] = []
         """See ``Probe``."""
         try:
-            self._bytes = mmap.mmap(self.table, groups * _GROUP)
+            self._bytes = mmap.mmap(self.table, groups * GROUP)
             event = root / "events" / "sched" / "sched_process_fork"
             child = tracefs.format_of(event).fields["child_pid"].offset
             number = tracefs.event_id(event)
@@ -144,7 +141,7 @@ def _attached(number: int, code: bytes) -> int:
 
 
 _TIME, _PID_TGID, _NAME, _MAP_PUSH, _READ_USER, _READ_USER_TEXT = 5, 14, 16, 87, 112, 114
-_MAP_LOOKUP, _MAP_UPDATE = 1, 2
+_MAP_UPDATE = 2
 _EVENT, _THREAD = 6, 7
 """Registers that are kept."""
 
@@ -208,7 +205,7 @@ class ProbeProgram(Assembler):
         self.load(2, 2, FRAME, to - self._size)
         self.jump_if(2, "!=", socket.AF_UNIX, "end")
         self.load(8, 3, _EVENT, argument)
-        self.add(3, 2)  # sun_path
+        self.change(3, "+", 2)  # sun_path
         self._read(to, length, text=True)
 
     def follow(self, pointer: int, to: int, length: int) -> None:
@@ -230,7 +227,7 @@ class ProbeProgram(Assembler):
         """End unless the record has these bytes, 8 at most, at this place."""
         unused = 8 * (8 - len(prefix))
         self.load(8, 2, FRAME, at - self._size)
-        self.shift_left(2, unused)
+        self.change(2, "<<", unused)
         self.set_wide(3, int.from_bytes(prefix, "little") << unused)
         self.jump_if_register(2, "!=", 3, "end")
 
@@ -259,14 +256,14 @@ class ProbeProgram(Assembler):
     def end_unless_lacks(self, argument: int, flag: int) -> None:
         """End if an argument has this flag."""
         self.load(8, 2, _EVENT, argument)
-        self.keep_bits(2, flag)
+        self.change(2, "&", flag)
         self.jump_if(2, "!=", 0, "end")
 
     def end_unless_followed(self, table: int) -> None:
         """End unless the thread at the start of the record is followed. A number beyond the table
         counts as followed: pid_max may have been raised since."""
         self.load(4, _THREAD, FRAME, -self._size)
-        self._find(table)
+        self.find_thread(_THREAD, table, -self._size - 8)
         self.jump_if(0, "==", 0, "followed")
         self.add_register(0, _THREAD)
         self.load(1, 2, 0, 0)
@@ -276,29 +273,20 @@ class ProbeProgram(Assembler):
     def follow_thread(self, table: int, number: int) -> None:
         """Follow a thread. ``number``: the offset of its number in the event."""
         self.load(4, _THREAD, _EVENT, number)
-        self._find(table)
+        self.find_thread(_THREAD, table, -self._size - 8)
         self.jump_if(0, "==", 0, "end")
         self.add_register(0, _THREAD)
         self.store_value(1, 0, 0, 1)
 
-    def _find(self, table: int) -> None:
-        """Write the group of a thread into register 0, 0 if there is none, and where the thread is
-        in it into its own. Uses the place below the record."""
-        self.move(1, _THREAD)
-        self.shift_right(1, _GROUP.bit_length() - 1)
-        self.store(4, FRAME, -self._size - 8, 1)
-        self._pass(table, -8)
-        self.call(_MAP_LOOKUP)
-        self.keep_bits(_THREAD, _GROUP - 1)
-
-    def push(self, maps: Maps) -> None:
-        """Put the record into the queue, or count it as lost if the queue is full."""
+    def push(self, maps: Maps) -> bytes:
+        """Put the record into the queue, or count it as lost if the queue is full; the end of a
+        program, whose code it returns."""
         self._pass(maps.queue, 0)
         self.set(3, 0)
         self.call(_MAP_PUSH)
         self.jump_if(0, "==", 0, "end")
         self._pass(maps.lost, 0)
-        self.call(_MAP_LOOKUP)
+        self.call(MAP_LOOKUP)
         self.jump_if(0, "==", 0, "first loss")
         self.set(1, 1)
         self.increment(0, 0, 1)
@@ -310,6 +298,7 @@ class ProbeProgram(Assembler):
         self._point(3, 8)
         self.set(4, 0)
         self.call(_MAP_UPDATE)
+        return self.finish()
 
     def _point(self, register: int, at: int) -> None:
         self.point(register, FRAME, at - self._size)

@@ -168,7 +168,7 @@ def _leave_accounting(code: Assembler, layout: KernelLayout, calls: Calls) -> No
     if calls.clone is not None:
         code.jump_if(3, "!=", calls.clone, "no clone")
         code.load(8, 4, REGISTERS, layout.arguments[0])
-        code.keep_bits(4, clone_flags.ALL)  # a fork without them is no business of SYS_ADMIN's
+        code.change(4, "&", clone_flags.ALL)  # a fork without them is no business of SYS_ADMIN's
         code.jump_if(4, "==", 0, "end")
         code.label("no clone")
     if calls.clone3 is not None:
@@ -177,7 +177,7 @@ def _leave_accounting(code: Assembler, layout: KernelLayout, calls: Calls) -> No
         code.load(8, 3, REGISTERS, layout.arguments[0])
         read(code, _READ_USER, FRAME, -8, 8)
         code.load(8, 4, FRAME, -8)
-        code.keep_bits(4, clone_flags.ALL)
+        code.change(4, "&", clone_flags.ALL)
         code.jump_if(4, "==", 0, "end")
 
 
@@ -258,7 +258,7 @@ def _note_key(code: Assembler, context: CheckArguments, layout: KernelLayout, ow
     code.load(8, 3, CONTEXT, context.namespace)
     code.jump_if_register(2, "!=", 3, "not its own")
     code.load(4, 2, RECORD, RELATION)
-    code.set_bits(2, OWN)
+    code.change(2, "|", OWN)
     code.store(4, RECORD, RELATION, 2)
     code.label("not its own")
     code.move(1, CONTEXT)
@@ -314,7 +314,7 @@ def _note_group(code: Assembler, layout: KernelLayout) -> None:
         code.copy(8, FRAME, -48, FRAME, -24)
         code.label("in a group")
     code.load(8, 3, FRAME, -24)
-    code.add(3, layout.node_id)
+    code.change(3, "+", layout.node_id)
     read(code, READ, RECORD, GROUP, 8)
 
 
@@ -322,7 +322,7 @@ def follow(code: Assembler, at: int, *offsets: int) -> None:
     """Follow a pointer that stands on the stack, from structure to structure."""
     for offset in offsets:
         code.load(8, 3, FRAME, at)
-        code.add(3, offset)
+        code.change(3, "+", offset)
         read(code, READ, FRAME, at, 8)
 
 
@@ -372,7 +372,7 @@ def _note_rest(code: Assembler, layout: KernelLayout, maps: DenialMaps) -> None:
     for level in range(LEVELS):
         code.load(8, 3, FRAME, -24)
         code.jump_if(3, "==", 0, "top")
-        code.add(3, layout.node_name)
+        code.change(3, "+", layout.node_name)
         read(code, READ, FRAME, -40, 8)
         code.load(8, 3, FRAME, -40)
         read(code, _READ_TEXT, RECORD, NAMES + level * NAME_SIZE, NAME_SIZE)
@@ -444,7 +444,7 @@ def at_signal(layout: KernelLayout, maps: DenialMaps, own: int) -> bytes:
     code.load(8, 2, CONTEXT, 0)
     code.jump_if(2, "!=", signal.SIGSYS, "end")
     code.load(8, 3, CONTEXT, 8)
-    code.add(3, _SIGNAL_CODE)
+    code.change(3, "+", _SIGNAL_CODE)
     code.store_value(8, FRAME, -8, 0)
     read(code, READ, FRAME, -8, 4)
     code.load(4, 2, FRAME, -8)

@@ -196,8 +196,7 @@ def _program_of_path(call: str, followed: Followed | None, maps: Maps) -> bytes:
     code.write_number(_CALL_AT, _CALLS.index(call))
     code.write_time(_TIME_AT)
     code.write_name(_NAME_AT)
-    code.push(maps)
-    return code.finish()
+    return code.push(maps)
 
 
 def _program_of_exec(maps: Maps) -> bytes:
@@ -208,8 +207,7 @@ def _program_of_exec(maps: Maps) -> bytes:
         code.follow(_TEXT_AT + 8 * (number + 1), _WORDS_AT + _LENGTH * number, _LENGTH)
     code.read(FIRST, _TEXT_AT, _EXECUTED_LENGTH, text=True)
     code.write_name(_NAME_AT)
-    code.push(maps)
-    return code.finish()
+    return code.push(maps)
 
 
 _CAPSET_RECORD = struct.Struct("<IIIi6I")
@@ -268,8 +266,7 @@ def _program_of_capset(maps: Maps) -> bytes:
     code.read(SECOND, 16, 24)
     code.write_error(12)
     code.read(FIRST, 8, 4)
-    code.push(maps)
-    return code.finish()
+    return code.push(maps)
 
 
 _ID = 64
@@ -311,8 +308,7 @@ def _program_of_id(maps: Maps) -> bytes:
     code.read(SECOND, _POINTERS_AT, _ID_AT - _POINTERS_AT)
     code.follow(_POINTERS_AT + 8 * _PLACE, _ID_AT, _ID + 1)
     code.end_unless_length(_ID)
-    code.push(maps)
-    return code.finish()
+    return code.push(maps)
 
 
 _SOCKET_LENGTH = 112
@@ -341,8 +337,7 @@ def _program_of_connect(followed: Followed | None, maps: Maps) -> bytes:
     if followed:
         code.end_unless_followed(followed.table)
     code.read_path_of_socket(SECOND, 8, _SOCKET_LENGTH)
-    code.push(maps)
-    return code.finish()
+    return code.push(maps)
 
 
 _TYPE_LENGTH = 32
@@ -373,5 +368,4 @@ def _program_of_type(argument: int, maps: Maps) -> bytes:
     code = ProbeProgram(_TYPE_RECORD.size)
     code.begin()
     code.read(argument, 8, _TYPE_LENGTH, text=True)
-    code.push(maps)
-    return code.finish()
+    return code.push(maps)

@@ -28,8 +28,7 @@ _NEW_LISTENER = 1 << 3
 
 
 def asks_for_set_gid(thread: Thread) -> bool:
-    assert thread.call is not None
-    mode = thread.args[1 if thread.call.name in ("chmod", "fchmod") else 2]
+    mode = thread.args[1 if thread.present.name in ("chmod", "fchmod") else 2]
     return bool(mode & SETGID_BIT)
 
 
@@ -64,8 +63,7 @@ def opens_pseudo(thread: Thread) -> bool:
 
 
 def writes(thread: Thread) -> bool:
-    assert thread.call is not None
-    name, args = thread.call.name, thread.args
+    name, args = thread.present.name, thread.args
     if name == "openat2":
         return bool(int.from_bytes(thread.process.proc.raw(args[2], 8), "little") & 3)
     return name == "creat" or bool(args[1 if name == "open" else 2] & 3)
@@ -78,8 +76,7 @@ def link(thread: Thread, fd: int) -> str:
 
 def installs_filter(thread: Thread) -> bool:
     """True if it installs a seccomp filter for itself."""
-    assert thread.call is not None
-    if thread.call.name == "prctl":
+    if thread.present.name == "prctl":
         return thread.args[0] == _SET_SECCOMP
     return thread.args[0] in _SET_MODE
 
@@ -87,25 +84,22 @@ def installs_filter(thread: Thread) -> bool:
 def makes_listener(thread: Thread) -> bool:
     """True if its filter lets another process answer its calls (SECCOMP_USER_NOTIF). Those calls do
     not stop at our filter: the kernel takes the answer that ranks higher."""
-    assert thread.call is not None
-    return thread.call.name == "seccomp" and bool(thread.args[1] & _NEW_LISTENER)
+    return thread.present.name == "seccomp" and bool(thread.args[1] & _NEW_LISTENER)
 
 
 def can_mean(thread: Thread, code: int) -> bool:
     """True if a missing capability can explain this error with these arguments; excludes two
     frequent errors that nearly always mean something else."""
-    assert thread.call is not None
     if code == errno.ENODATA:
         return thread.process.proc.text(thread.args[1]).startswith(b"trusted.")
-    if code == errno.ENOENT and thread.call.name == "linkat":
+    if code == errno.ENOENT and thread.present.name == "linkat":
         return bool(thread.args[4] & _AT_EMPTY_PATH)
     return True
 
 
 def sends_nothing(thread: Thread) -> bool:
     """True for signal 0, which only tests if a process exists; a refusal answers that, too."""
-    assert thread.call is not None
-    at = {"kill": 1, "tkill": 1, "tgkill": 2}.get(thread.call.name)
+    at = {"kill": 1, "tkill": 1, "tgkill": 2}.get(thread.present.name)
     return at is not None and thread.args[at] & 0xFFFFFFFF == 0
 
 
@@ -118,8 +112,7 @@ def mode_now(thread: Thread) -> int | None:
 def changes_nothing(thread: Thread) -> bool:
     """True if a chown sets the owner that the file already has, or setgroups the groups that the
     thread already has."""
-    assert thread.call is not None
-    name, args = thread.call.name, thread.args
+    name, args = thread.present.name, thread.args
     if name == "setgroups":
         return _asks_for_its_groups(thread, args[0] & 0xFFFFFFFF, args[1])
     if name not in _CHOWN:
@@ -147,11 +140,10 @@ def _asks_for_its_groups(thread: Thread, count: int, address: int) -> bool:
 
 def _file(thread: Thread) -> tuple[int | None, bytes]:
     """The file of a call of the chmod or chown family: see ``StoppedProcess.file``."""
-    assert thread.call is not None
     proc, args = thread.process.proc, thread.args
-    if thread.call.name.startswith("f") and "at" not in thread.call.name:
+    if thread.present.name.startswith("f") and "at" not in thread.present.name:
         return args[0] & 0x7FFFFFFF, b""
-    if "at" not in thread.call.name:
+    if "at" not in thread.present.name:
         return None, proc.text(args[0])
     at = args[0] & 0xFFFFFFFF
     return None if at == _AT_FDCWD else at, proc.text(args[1])
@@ -166,9 +158,8 @@ def of_family(row: Sequence[int], family: bytes) -> Sequence[int]:
 
 def sent(thread: Thread) -> bytes:
     """The beginning of the message that a send call carries."""
-    assert thread.call is not None
     memory, args = thread.process.proc, thread.args
-    if thread.call.name == "sendto":
+    if thread.present.name == "sendto":
         return memory.raw(args[1], min(args[2], 4096))
     word = 4 if thread.arch == I386 else 8
     at = memory.raw(args[1] + 2 * word, word)  # struct msghdr, also at the start of mmsghdr

@@ -3,7 +3,8 @@
 Pure: /proc is read through ``Process.proc``."""
 
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from capadvise.kernel.uapi import LINUX_CAPABILITY_VERSION_1
 from capadvise.model.caps import NAMES
@@ -61,33 +62,11 @@ _SOCKETS = 4096
 
 
 def note(
-    evidence: EvidenceLog,
-    how: str,
-    cap: int,
-    thread: Thread,
-    about: str | None,
-    without: str | None,
-    result: int,
-    others: Sequence[int],
-    *,
-    changes: bool = True,
+    evidence: EvidenceLog, how: str, cap: int, thread: Thread, about: str | None, **more: Any
 ) -> int:
-    """Note one fact about a thread's present call; returns how often it was seen. ``without``: the
-    error without the capability. ``changes``: see ``changes_nothing``."""
-    assert thread.call is not None
-    return evidence.note(
-        how,
-        cap,
-        thread.program,
-        thread.call.name,
-        about,
-        errno=without,
-        result=result,
-        together=list(others),
-        changes=changes,
-        pid=thread.process.pid,
-        uid=thread.uid,
-    )
+    """Note one fact about a thread's present call, as ``EvidenceLog.note`` does."""
+    ids = {"pid": thread.process.pid, "uid": thread.uid}
+    return evidence.note(how, cap, thread.program, thread.present.name, about, **more, **ids)
 
 
 class Bookkeeping:
@@ -125,14 +104,14 @@ class Bookkeeping:
 
     def succeeded(self, thread: Thread, result: int) -> None:
         """Note the changes that a call made."""
-        assert thread.call is not None
-        if (after := self._after.get(thread.call.handling)) is not None:
+        if (after := self._after.get(thread.present.handling)) is not None:
             after(thread, result)
 
     def _infer(self, thread: Thread, cap: int, about: str | None) -> None:
         """Note a need that only the arguments show, since no call fails."""
         if self.alone and thread.virtual >> cap & 1:
-            note(self.evidence, "asked", cap, thread, about, None, 0, [])
+            more: dict[str, Any] = {"errno": None, "result": 0, "together": [], "changes": True}
+            note(self.evidence, "asked", cap, thread, about, **more)
 
     def _opened(self, thread: Thread, result: int) -> None:
         if opens_pseudo(thread):
@@ -190,8 +169,7 @@ class Bookkeeping:
             self._infer(thread, NAMES.index(wanted[0]), wanted[1])
 
     def _full(self, thread: Thread, result: int) -> None:
-        assert thread.call is not None
-        name = thread.call.name
+        name = thread.present.name
         if name.startswith("io_uring"):
             self.evidence.send_once(io_uring=True)
         elif name.startswith("setfs"):
@@ -203,21 +181,19 @@ class Bookkeeping:
                 self._infer(thread, cap, detail(name, thread.args, thread.process.proc))
 
     def _namespace(self, thread: Thread, _: int) -> None:
-        assert thread.call is not None
         if not makes_namespace(thread):
             return
-        if thread.uid == 0 and thread.call.name != "setns":
+        if thread.uid == 0 and thread.present.name != "setns":
             self._infer(thread, SETFCAP, "a user namespace, to map root into it")
-        if thread.call.name in ("unshare", "setns"):
+        if thread.present.name in ("unshare", "setns"):
             there = thread.process.proc.user_namespace(thread.tid)
             thread.followed = there == self.tree.home
 
     def _filtered(self, thread: Thread, _: int) -> None:
         """Note that it has a filter of its own now; with TSYNC all threads of its process have."""
-        assert thread.call is not None
         if not installs_filter(thread):
             return
-        everyone = thread.call.name == "seccomp" and thread.args[1] & 1
+        everyone = thread.present.name == "seccomp" and thread.args[1] & 1
         if makes_listener(thread):
             self.evidence.send_once(listener=thread.program)
         for other in self.tree.threads.values():

@@ -55,16 +55,11 @@ def _is_word(value: Any) -> bool:
     return isinstance(value, str) and value.isascii() and value.isprintable()
 
 
-def _is_number(value: Any) -> bool:
-    return type(value) is int and -(1 << 63) <= value < 1 << 63
+def _is_int(low: int, end: int) -> Is:
+    return lambda value: type(value) is int and low <= value < end
 
 
-def _is_mask(value: Any) -> bool:
-    return type(value) is int and 0 <= value < 1 << 64
-
-
-def _is_cap(value: Any) -> bool:
-    return type(value) is int and 0 <= value < 64
+_is_number, _is_mask, _is_cap = _is_int(-(1 << 63), 1 << 63), _is_int(0, 1 << 64), _is_int(0, 64)
 
 
 def _is_time(value: Any) -> bool:

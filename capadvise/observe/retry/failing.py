@@ -23,14 +23,12 @@ from collections.abc import Collection
 from pathlib import Path
 
 from capadvise.kernel import libc, procfs, uapi
-from capadvise.observe.ftrace.bpf_assembler import FRAME, Assembler
+from capadvise.observe.ftrace.bpf_assembler import FRAME, GROUP, Assembler
 
 SIGNAL = signal.SIGSTKFLT
-_GROUP = 64
-"""Threads that share an entry of the table: two bytes each, set at once and without a lock."""
 _CALLS, _ARMED = 0x7FFF, 0x8000
 """The bits of a call's number, and what marks that a thread is armed."""
-_MAP_LOOKUP, _PID_TGID, _READ_KERNEL, _SEND_SIGNAL_THREAD = 1, 14, 113, 117
+_PID_TGID, _READ_KERNEL, _SEND_SIGNAL_THREAD = 14, 113, 117
 
 
 class FailingCalls:
@@ -43,10 +41,10 @@ class FailingCalls:
         if os.stat("/proc/self/ns/pid").st_ino != procfs.INITIAL_PID_NAMESPACE:
             raise OSError("inside a pid namespace")
         self.errors = errors
-        groups = -(-int(Path("/proc/sys/kernel/pid_max").read_text()) // _GROUP)
-        table = libc.bpf_array(2 * _GROUP, groups)
+        groups = -(-int(Path("/proc/sys/kernel/pid_max").read_text()) // GROUP)
+        table = libc.bpf_array(2 * GROUP, groups)  # two bytes for each
         try:
-            self._armed = memoryview(mmap.mmap(table, 2 * groups * _GROUP)).cast("H")
+            self._armed = memoryview(mmap.mmap(table, 2 * groups * GROUP)).cast("H")
             code = program(table, errors, number)
             loaded = libc.bpf_load_program(uapi.BPF_PROG_TYPE_RAW_TRACEPOINT, code)
         finally:
@@ -85,14 +83,8 @@ def program(table: int, errors: Collection[int], number: int) -> bytes:
     code.call(_PID_TGID)
     code.store(8, FRAME, -8, 0)
     code.load(4, 8, FRAME, -8)
-    code.move(1, 8)
-    code.shift_right(1, _GROUP.bit_length() - 1)
-    code.store(4, FRAME, -8, 1)
-    code.map(1, table)
-    code.point(2, FRAME, -8)
-    code.call(_MAP_LOOKUP)
+    code.find_thread(8, table, -8)
     code.jump_if(0, "==", 0, "end")
-    code.keep_bits(8, _GROUP - 1)
     code.add_register(0, 8)
     code.add_register(0, 8)
     code.load(2, 9, 0, 0)
@@ -104,8 +96,8 @@ def program(table: int, errors: Collection[int], number: int) -> bytes:
     code.point(3, 6, number)
     code.call(_READ_KERNEL)
     code.load(4, 1, FRAME, -8)
-    code.keep_bits(1, _CALLS)
-    code.set_bits(1, _ARMED)
+    code.change(1, "&", _CALLS)
+    code.change(1, "|", _ARMED)
     code.jump_if_register(1, "!=", 9, "end")
     code.store_value(2, 8, 0, 0)
     for error in sorted(errors):

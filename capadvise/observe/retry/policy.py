@@ -6,6 +6,7 @@ Pure: it returns an ``Action``, and the tracer carries that out."""
 import errno
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from capadvise.observe.retry.arguments import (
     ATTACH,
@@ -112,8 +113,7 @@ class Policy:
 
     def entered(self, thread: Thread) -> Action:
         """A call begins: RESUME, or the set with which it is to begin."""
-        assert thread.call is not None
-        call, args = thread.call, thread.args
+        call, args = thread.present, thread.args
         if (at := PATH_ARG.get(call.name)) is not None:
             thread.path = thread.process.proc.text(args[at])
         if self.tree.every_call and call.handling is Handling.PTRACE:
@@ -127,11 +127,10 @@ class Policy:
 
     def first_mask(self, thread: Thread) -> int:
         """The effective set that a call is to run with at first."""
-        assert thread.call is not None
         resting = (KEPT | self.raised.get(thread.program, 0)) & thread.virtual
-        handling = thread.call.handling
+        handling = thread.present.handling
         if handling is Handling.PLAIN:
-            idle = self.idle.get((thread.program, thread.call.name), 0) & thread.virtual
+            idle = self.idle.get((thread.program, thread.present.name), 0) & thread.virtual
             return resting | idle if idle and changes_nothing(thread) else resting
         if handling is Handling.CHMOD:
             return resting & ~bit(FSETID) if asks_for_set_gid(thread) else resting
@@ -139,28 +138,29 @@ class Policy:
 
     def needs_failure_alone(self, thread: Thread) -> bool:
         """True if a success of the call that begins would show nothing."""
-        assert thread.call is not None
-        if thread.call.handling not in _TELL_BY_FAILURE or thread.call.name in self._tell_otherwise:
+        if (
+            thread.present.handling not in _TELL_BY_FAILURE
+            or thread.present.name in self._tell_otherwise
+        ):
             return False
         return (
             thread.followed
             and thread.attempts is None
             and not thread.injection_disabled
             and not thread.process.procfs_fds
-            and not (thread.call.handling is Handling.OPEN and opens_pseudo(thread))
+            and not (thread.present.handling is Handling.OPEN and opens_pseudo(thread))
         )
 
     def _runs_full(self, thread: Thread, handling: Handling) -> bool:
         """True if a refusal would be silent, so that the call must run with the program's own
         set."""
-        assert thread.call is not None
         match handling:
             case Handling.FULL:
                 return True
             case Handling.OPEN:
                 return opens_pseudo(thread) and (is_silent(thread) or writes(thread))
             case Handling.READ:
-                at = 1 if thread.call.name == "sendfile" else 0
+                at = 1 if thread.present.name == "sendfile" else 0
                 return thread.process.procfs_fds.get(thread.args[at] & 0xFFFFFFFF, False)
             case Handling.SEND:
                 return self.bookkeeping.is_netlink(thread)
@@ -192,10 +192,9 @@ class Policy:
 
     def ran_raised(self, thread: Thread) -> None:
         """Its call succeeded: count it if it ran with capabilities that stay raised."""
-        assert thread.call is not None
-        idle = self.idle.get((thread.program, thread.call.name), 0) if self.idle else 0
+        idle = self.idle.get((thread.program, thread.present.name), 0) if self.idle else 0
         if thread.program in self.raised or thread.effective & idle:
-            self.evidence.ran_raised(thread.program, thread.call.name)
+            self.evidence.ran_raised(thread.program, thread.present.name)
 
     def is_settled(self, thread: Thread) -> bool:
         """True if the end of a call that just made a thread shows nothing more."""
@@ -248,10 +247,9 @@ class Policy:
     ) -> Attempts:
         """Begin with the tries for a refusal. If it is another one than before, the former tries
         proved a need."""
-        assert thread.call is not None
         if former is not None and former.exact:
             thread.proven += tuple((cap, former.error) for cap in former.shown)
-        capture = thread.call.handling is Handling.CAPTURE and len(candidates) == 1
+        capture = thread.present.handling is Handling.CAPTURE and len(candidates) == 1
         thread.attempts = Attempts(
             code, candidates, thread.effective, thread.virtual, capture=capture
         )
@@ -260,10 +258,9 @@ class Policy:
 
     def _candidates(self, thread: Thread, code: int) -> tuple[int, ...] | None:
         """The capabilities to try; None if a missing capability does not cause this error."""
-        assert thread.call is not None
         name = errno.errorcode.get(code, "")
-        row = self.errnos.get((thread.call.name, name))
-        if row and thread.call.name in ("bind", "connect"):
+        row = self.errnos.get((thread.present.name, name))
+        if row and thread.present.name in ("bind", "connect"):
             row = of_family(row, thread.process.proc.raw(thread.args[1], 2))
         if not can_mean(thread, code):
             return None
@@ -277,48 +274,51 @@ class Policy:
 
     def _shown(self, thread: Thread, attempts: Attempts, result: int) -> None:
         """The call had another result with more: note what it needs."""
-        assert thread.call is not None
         how = "shown" if attempts.exact else "one-of"
-        if thread.call.handling is Handling.PROBE or sends_nothing(thread):
+        if thread.present.handling is Handling.PROBE or sends_nothing(thread):
             how = "probe"
         caps = _lacking(thread, attempts)
         about = _about(thread)
         for cap, code in caps:
             without = errno.errorcode.get(code) if code else None
             others = [other for other, _ in caps if other != cap]
-            fact = (how, cap, thread, about, without, min(result, 0), others)
-            seen = note(self.evidence, *fact, changes=attempts.changes)
+            more: dict[str, Any] = {"errno": without, "result": min(result, 0), "together": others}
+            seen = note(*(self.evidence, how, cap, thread, about), **more, changes=attempts.changes)
             if seen >= ENOUGH and how == "shown":
                 self._keep_raised(thread, bit(cap), changes=attempts.changes)
         if not caps:
             self.evidence.send_once(
-                unknown=[thread.program, thread.call.name, errno.errorcode.get(attempts.error)]
+                unknown=[thread.program, thread.present.name, errno.errorcode.get(attempts.error)]
             )
 
     def _keep_raised(self, thread: Thread, mask: int, *, changes: bool) -> None:
         """Keep a capability raised for the program; after a call that changed nothing, only for
         such calls."""
-        assert thread.call is not None
         if changes:
             self.raised[thread.program] = self.raised.get(thread.program, 0) | mask
         else:
-            same = (thread.program, thread.call.name)
+            same = (thread.program, thread.present.name)
             self.idle[same] = self.idle.get(same, 0) | mask
 
     def _refused(self, thread: Thread, attempts: Attempts) -> None:
         """Nothing helped: the program gets the error that it would get with its own set."""
-        assert thread.call is not None
         name = errno.errorcode.get(attempts.error, str(attempts.error))
-        self.tree.refusals[thread.call.name, name, thread.program, thread.lacked()] += 1
-        if thread.call.handling is Handling.PTRACE:
+        self.tree.refusals[thread.present.name, name, thread.program, thread.lacked()] += 1
+        if thread.present.handling is Handling.PTRACE:
             request, pid, *_ = thread.args
             if request == TRACEME or pid in self.tree.threads:
                 self.evidence.send_once(traces=thread.program)
                 return
         if self.in_namespace and attempts.candidates and attempts.error in _PERMISSION:
-            about = detail(thread.call.name, thread.args, thread.process.proc)
+            about = detail(thread.present.name, thread.args, thread.process.proc)
             first, *others = attempts.candidates
-            note(self.evidence, "refused", first, thread, about, name, -attempts.error, others)
+            more: dict[str, Any] = {
+                "errno": name,
+                "result": -attempts.error,
+                "together": others,
+                "changes": True,
+            }
+            note(self.evidence, "refused", first, thread, about, **more)
 
     # ------------------------------------------------------------------ set-gid bits
 
@@ -358,8 +358,7 @@ class Policy:
 
 
 def _about(thread: Thread) -> str | None:
-    call = thread.call
-    assert call is not None
+    call = thread.present
     if call.handling is Handling.EXEC:
         return thread.path.decode(errors="backslashreplace")
     return detail(call.name, thread.args, thread.process.proc)

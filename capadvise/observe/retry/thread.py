@@ -236,6 +236,12 @@ class Thread:
     injecting: int = 0
     failures: int = 0
 
+    @property
+    def present(self) -> Call:
+        """The call that it makes, or has just made."""
+        assert self.call is not None
+        return self.call
+
     def child(self, tid: int, process: Process) -> Thread:
         """A new thread or process, with the state that it inherits."""
         return Thread(

@@ -49,8 +49,9 @@ class EvidenceLog:
     def note(
         self, how: str, cap: int, program: str, call: str, detail: str | None, **more: Any
     ) -> int:
-        """Note one fact: ``how`` is shown, refused, asked or probe. Returns how often it was seen,
-        by program, call and capability."""
+        """Note one fact: ``how`` is shown, refused, asked or probe. ``more``: ``errno``, the error
+        without the capability; ``changes``, see ``changes_nothing`` … Returns how often it was
+        seen, by program, call and capability."""
         same = (more.get("errno"), more.get("result"), more.get("changes"))
         where = (how, cap, program, call, *same)
         key = (*where, detail)

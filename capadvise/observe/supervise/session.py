@@ -32,7 +32,6 @@ from capadvise.observe.supervise.guardian_client import (
 if TYPE_CHECKING:
     from capadvise.observe.ftrace.kallsyms import Reading, Symbols
     from capadvise.observe.retry.client import Listener
-    from capadvise.observe.supervise.sources import TraceBuffers
 
 _ROUND = 0.002
 """Seconds between two looks into the buffers while the target runs and their reader is loaded."""
@@ -77,7 +76,8 @@ class Session:
 
     guardian: GuardianProcess
     signals: Signals
-    buffers: TraceBuffers
+    buffers: Buffers | None
+    """None if only retries show needs."""
     made: Background[Trace | None]
     """See ``trace``."""
     held: int
@@ -94,7 +94,8 @@ class Session:
         self.guardian.send("go")
         loaded = Background(loading)
         while not loaded.ended:
-            self.buffers.keep()
+            if self.buffers:
+                self.buffers.keep()
             loaded.wait(_ROUND)
         loaded.result()
         self.work_meanwhile()
@@ -145,14 +146,13 @@ def session(
     """
     path = resolve(command.argv[0]) if command else None
     launcher = _launcher(command, user)
-    traced = _buffers(tracing, command, retried=listener is not None) if tracing else None
-    buffers: TraceBuffers = traced or _no_buffers()
-    fds = [int(traced.root.name)] if traced else []
+    buffers = _buffers(tracing, command, retried=listener is not None) if tracing else None
+    fds = [int(buffers.root.name)] if buffers else []
     signals = Signals()
     retry = None
     if listener is not None and path is not None:
         fds.append(listener.write_fd)
-        retry = _retry_plan(listener, path, buffers, alone=tracing is None)
+        retry = _retry_plan(listener, path, buffers)
     cgroup = own_group()  # now: without a guardian, nobody removes it if we are killed
     fds += [cgroup.parent] if cgroup else []
     guardian = _guardian(fds, command, listener, cgroup)
@@ -163,7 +163,7 @@ def session(
     made: Background[Trace | None] | None = None
     try:
         held = Background(lambda: _wait_for(guardian, "held"))
-        made = Background(partial(_trace, traced, tracing, guardian, held.result))
+        made = Background(partial(_trace, buffers, tracing, guardian, held.result))
         ready = Session(guardian, signals, buffers, made, held.result(), listener, meanwhile)
         if command is None:
             ready.traced()
@@ -174,7 +174,8 @@ def session(
             made.wait()  # if something else failed, it would make buffers that nobody removes
         if listener is not None:
             listener.close()
-        buffers.close()
+        if buffers:
+            buffers.close()
         _end(guardian, buffers, sweeps, wait=command is None or command.wait)
         signals.restore()
 
@@ -230,13 +231,11 @@ def everything() -> CapSet:
     return frozenset(Cap(number) for number in range(procfs.last_cap() + 1))
 
 
-def _retry_plan(
-    listener: Listener, path: str, buffers: TraceBuffers, *, alone: bool
-) -> dict[str, Any]:
-    denied = buffers.denied()
+def _retry_plan(listener: Listener, path: str, buffers: Buffers | None) -> dict[str, Any]:
+    denied = buffers.denied() if buffers else None
     from capadvise.catalog import default  # other runs read it later
 
-    return listener.plan(Path(path).name, default(), denied, alone=alone)
+    return listener.plan(Path(path).name, default(), denied, alone=buffers is None)
 
 
 def _guardian(
@@ -261,7 +260,7 @@ def _plan(
     user: dict[str, Any] | None,
     launcher: list[str] | None,
     signals: Signals,
-    buffers: TraceBuffers,
+    buffers: Buffers | None,
     fds: list[int],
     sweep: list[list[list[str]]],
     retry: dict[str, Any] | None,
@@ -279,8 +278,8 @@ def _plan(
         "no_new_privs": command.no_new_privs,
         "mask": [int(number) for number in signals.before],
         "stdout_to_stderr": command.stdout_to_stderr,
-        "instances": buffers.folders,
-        "probes": buffers.probes,
+        "instances": buffers.folders if buffers else [],
+        "probes": buffers.probes if buffers else [],
         "fds": fds,
         "terminal": command.terminal,
         "leads": leads_without_terminal(),
@@ -291,12 +290,6 @@ def _plan(
         "retry": retry,
         "launcher": launcher,
     }
-
-
-def _no_buffers() -> TraceBuffers:
-    from capadvise.observe.supervise.sources import NoBuffers  # traced runs load it later
-
-    return NoBuffers()
 
 
 def _launcher(command: Command | None, user: dict[str, Any] | None) -> list[str] | None:
@@ -333,7 +326,7 @@ def _wait_for(guardian: GuardianProcess, word: str) -> int:
 
 
 def _end(
-    guardian: GuardianProcess, buffers: TraceBuffers, sweep: list[list[list[str]]], *, wait: bool
+    guardian: GuardianProcess, buffers: Buffers | None, sweep: list[list[list[str]]], *, wait: bool
 ) -> None:
     """Let the guardian do the rest, or do it in its place."""
     guardian.read()  # its end, if it came at the same moment as ours
@@ -341,6 +334,8 @@ def _end(
     killed = wait and not guardian.wait()
     if guardian.ended or killed:
         guardian.kill_orphans()
-        buffers.remove(patience=0)  # an engine may not answer for minutes
+        if buffers:
+            buffers.remove(patience=0)  # an engine may not answer for minutes
         remove_containers([] if guardian.leaves else sweep, pause=2.0)
-        buffers.remove()
+        if buffers:
+            buffers.remove()

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Mapping
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from capadvise.model.recording import AuditDenial, Check, Lost, Recording, RefusedCall, Tally
-from capadvise.observe.ftrace.instances import PageReader
 
 if TYPE_CHECKING:
     from capadvise.observe.audit.live import AuditListener
@@ -22,7 +21,6 @@ _LAST_RECORD = 0.3
 """Seconds that the audit record of a killed process may take: a thread of the kernel sends it."""
 
 
-TraceBuffers: TypeAlias = "Buffers | NoBuffers"
 CheckTracker: TypeAlias = "Tracker | NoTracker"
 
 
@@ -31,11 +29,12 @@ class Sources:
 
     def __init__(
         self,
-        buffers: TraceBuffers,
+        buffers: Buffers | None,
         tracker: CheckTracker,
         audit: AuditListener | None,
         retries: Listener | None = None,
     ) -> None:
+        """``buffers``: None if only retries show needs."""
         self.tracker, self.lost = tracker, Lost()
         """``lost``: events that were dropped, known at the end."""
         self._buffers, self._retries = buffers, retries
@@ -50,11 +49,11 @@ class Sources:
     @cached_property
     def events(self) -> list[int]:
         """Descriptors that are readable once the kernel has written an event."""
-        return self._buffers.wake_at_once()
+        return self._buffers.wake_at_once() if self._buffers else []
 
     def read(self) -> bool:
         """Read what is there; False if there was too much for one round."""
-        complete = self._buffers.drain(self.tracker)
+        complete = self._buffers is None or self._buffers.drain(self.tracker)
         if self._audit is not None:
             self._audit.read(self.tracker.scope_of)
         if self._retries is not None:
@@ -63,11 +62,13 @@ class Sources:
 
     def check_itself(self) -> None:
         """Make checks that must be recorded."""
-        self._buffers.check_itself()
+        if self._buffers:
+            self._buffers.check_itself()
 
     def finish(self) -> None:
         """The target is gone: read the rest, and nothing after that."""
-        self._buffers.stop()
+        if self._buffers:
+            self._buffers.stop()
         while not self.read():
             pass
         self.tracker.finish()
@@ -78,23 +79,27 @@ class Sources:
             self._audit.close()
         if self._retries is not None:
             self._retries.finish()
-        self.lost = self._buffers.lost()
+        self.lost = self.lost_so_far()
 
     def lost_so_far(self) -> Lost:
         """Events that were dropped until now."""
-        return self._buffers.lost()
+        return self._buffers.lost() if self._buffers else Lost()
 
     def note_stopping(self, *, stopping: bool) -> None:
         """The target's stop begins, or the target turned out to go on."""
         if stopping != self._stopping:
             self._stopping = stopping
-            self.tracker.note_stopping(self._buffers.now() if stopping else None)
+            begin = self._buffers.now() if stopping and self._buffers else None
+            self.tracker.note_stopping(begin)
 
     @property
     def observer(self) -> str:
         """The names of the observers: ``tracepoint``, ``kprobe+retry``, ``retry`` …"""
-        names = [self._buffers.observer, "retry" if self._retries else None]
-        return "+".join(name for name in names if name)
+        names = [
+            self._buffers.observer if self._buffers else None,
+            "retry" if self._retries else None,
+        ]
+        return "+".join(filter(None, names))
 
     def audit_denials(self, scope: Scope) -> tuple[AuditDenial, ...]:
         """The refusals to a target in the kernel's audit records."""
@@ -103,47 +108,6 @@ class Sources:
     def merged(self, recording: Recording) -> Recording:
         """The recording with what retries showed."""
         return self._retries.merged(recording) if self._retries else recording
-
-
-class NoBuffers:
-    """In place of ``instances.Buffers``: there are none."""
-
-    observer: str | None = None
-
-    def __init__(self) -> None:
-        self.folders: list[str] = []
-        self.probes: list[str] = []
-
-    def keep(self) -> None:
-        """There is nothing to take."""
-
-    def denied(self) -> dict[str, Any] | None:
-        """Nobody tells what was refused."""
-
-    def drain(self, reader: PageReader) -> bool:
-        del reader
-        return True
-
-    def wake_at_once(self) -> list[int]:
-        return []
-
-    def now(self) -> int:
-        return 0
-
-    def check_itself(self) -> None:
-        """Nothing is recorded."""
-
-    def stop(self) -> None:
-        """Nothing runs."""
-
-    def lost(self) -> Lost:
-        return Lost()
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-    def remove(self, patience: float = 0.0) -> None:
-        """Nothing is left."""
 
 
 class NoTracker:

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from capadvise.judgement.user_namespace import USUAL_IDS
-from capadvise.kernel import folders, libc, procfs
+from capadvise.kernel import folders, libc
 from capadvise.kernel.mounting import LARGEST_COPY_KB, copy_folder, put_overlay, same_root
+from capadvise.kernel.posture.mounts import mount_points
 from capadvise.model.errors import BadInput, CannotObserve
 from capadvise.targets.client.client import Client, EngineError
 from capadvise.targets.client.invocation import Invocation
@@ -147,7 +148,7 @@ class TrialData:
 
     def close(self) -> None:
         """Remove the overlays: if our parent is gone, nobody else would."""
-        for target in reversed(procfs.mount_points(self._folder)):
+        for target in reversed(mount_points(self._folder)):
             with suppress(OSError):
                 libc.unmount(target)
 

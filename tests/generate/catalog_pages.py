@@ -92,7 +92,7 @@ def _entry(entry: Entry, catalog: Catalog) -> Iterator[str]:
     yield from _section("What it unlocks in seccomp", opened)
     yield from ("", "**In a user namespace.** " + prose(entry.user_namespace))
     yield from ("", "A command that needs it, and one that works without it:", "")
-    yield from ("```sh", entry.example_needs, entry.example_without, "```")
+    yield from ("```sh", entry.example.needs, entry.example.without, "```")
     yield from _section("References", entry.references)
 
 

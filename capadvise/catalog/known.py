@@ -149,26 +149,15 @@ class Known:
         """Find a program by any name: its own, or that of a package, an executable, a unit or an
         image."""
         index = self.index
-        return self._program(
+        return self.of(
             index.by_name(word)
             or index.by_command(word.rpartition("/")[2] if word.startswith("/") else word)
             or index.by_unit(word)
             or index.by_image(word)
         )
 
-    def namesake(self, word: str) -> KnownProgram | None:
-        """See ``KnownIndex``."""
-        return self._program(self.index.namesake(word))
-
-    def by_unit(self, word: str) -> KnownProgram | None:
-        """See ``KnownIndex``."""
-        return self._program(self.index.by_unit(word))
-
-    def by_image(self, word: str) -> KnownProgram | None:
-        """See ``KnownIndex``."""
-        return self._program(self.index.by_image(word))
-
-    def _program(self, name: str | None) -> KnownProgram | None:
+    def of(self, name: str | None) -> KnownProgram | None:
+        """The program of what the index has found, if it has found one."""
         return self.program(name) if name else None
 
 

@@ -23,7 +23,8 @@ def known_needs(service: Service, unit: str, known: Known) -> Iterator[Finding]:
     needs; or less than all variants need, if its file names root as the user. ``unit``: the name
     of its unit; empty if it is no unit."""
     image = service.declared.image or ""
-    program = known.by_unit(unit) if unit else known.by_image(image) if image else None
+    index = known.index
+    program = known.of(index.by_unit(unit) if unit else index.by_image(image) if image else None)
     if program is None or service.bounded_only or service.declared.windows:
         return
     if not STARTERS.isdisjoint(program.commands):

@@ -1,20 +1,17 @@
 """The base of all tabs, and the values that the screen hands them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from textual.containers import Vertical
 from textual.message import Message
 
-if TYPE_CHECKING:
-    from capadvise.catalog import Catalog
-    from capadvise.model.caps import Cap
-    from capadvise.tui.capabilities import Capabilities
-    from capadvise.tui.state import TargetState
-    from capadvise.workflow.protocols import LiveSource
+from capadvise.catalog import Catalog
+from capadvise.model.caps import Cap
+from capadvise.tui.capabilities import Capabilities
+from capadvise.tui.state import TargetState
+from capadvise.workflow.protocols import LiveSource
 
 
 class Moved(Message):

@@ -24,7 +24,7 @@ def command(args: argparse.Namespace) -> int:
     if args.name.startswith((IMAGE, LAYOUT)):
         return _of_image(args)
     proven = known.find(args.name)
-    program = proven or known.namesake(args.name)
+    program = proven or known.of(known.index.namesake(args.name))
     if program is None:
         raise BadInput(
             f"no set is known for {args.name!r}",

@@ -83,7 +83,7 @@ def test_what_a_program_is_found_by(word: str, found: str | None) -> None:
 def test_a_unit_is_found_by_its_template(monkeypatch: pytest.MonkeyPatch) -> None:
     known = Known(KnownIndex(default().folder))
     monkeypatch.setattr(known.index, "raw", {"units": {"web@": "nginx"}})
-    assert known.by_unit("web@one.service") == NGINX
+    assert known.of(known.index.by_unit("web@one.service")) == NGINX
 
 
 def test_every_file_is_read_and_in_the_index() -> None:
@@ -379,7 +379,7 @@ def test_a_unit_without_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[s
 def test_a_unit_that_only_starts_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "supervisor.service"
     path.write_text("[Service]\nExecStart=/usr/bin/supervisord -n\n")
-    assert KNOWN.by_unit("supervisor") is not None
+    assert KNOWN.index.by_unit("supervisor") is not None
     main(["check", str(path), "--format", "github"])
     assert "known-needs" not in capsys.readouterr().out
 

@@ -12,6 +12,7 @@ argue that such a file gives nothing, and the findings for each honest file.
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import subprocess
@@ -23,7 +24,6 @@ from pathlib import Path
 import yaml
 
 from tests.support.hostile import SOUND, pod, service
-from tests.unit.gate import test_host_reach, test_hostile, test_hostile_places, test_other_kinds
 
 DATA = Path(__file__).parents[1] / "data"
 CHECK = (str(Path(sys.executable).with_name("capadvise")), "check", "--strict")
@@ -38,7 +38,10 @@ def entries(name: str, file: str) -> dict[str, str]:
 
 def hostile() -> dict[str, dict[str, str]]:
     """Kind → name → text; what the tests argue to give nothing is among them."""
-    modules = (test_hostile, test_hostile_places)
+    reach, plain, places, kinds = (
+        importlib.import_module(f"tests.unit.gate.test_{name}")
+        for name in ("host_reach", "hostile", "hostile_places", "other_kinds")
+    )
     files = {
         kind: {
             n: t
@@ -47,11 +50,11 @@ def hostile() -> dict[str, dict[str, str]]:
         }
         for kind in ("compose", "pod")
     }
-    for module in modules:
+    for module in (plain, places):
         files["compose"] |= module.COMPOSE
         files["pod"] |= module.KUBERNETES
-    files["compose"] |= test_host_reach.COMPOSE
-    files["pod"] |= test_other_kinds.HOSTILE
+    files["compose"] |= reach.COMPOSE
+    files["pod"] |= kinds.HOSTILE
     return files
 
 

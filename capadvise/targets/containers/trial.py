@@ -291,6 +291,11 @@ def _opened(client: Client, plan: dict[str, Any], top: Path) -> list[str]:
     return options
 
 
+def _secured(service: dict[str, Any], opened: Sequence[str]) -> dict[str, Any]:
+    """The security options of a service; docker compose refuses one that is said twice."""
+    return {"security_opt": [*dict.fromkeys([*(service.get("security_opt") or ()), *opened])]}
+
+
 def _watched(client: Client, caps: CapSet, plan: dict[str, Any]) -> dict[str, Any]:
     """The calls that the seccomp profile of a trial may refuse. For one of ours, capabilities open
     none."""
@@ -351,8 +356,7 @@ def _start(
         )
         for name, one in resolved["services"].items()
     }
-    security = services[service].setdefault("security_opt", [])
-    security += [text for text in opened if text not in security]
+    services[service] |= _secured(services[service], opened)
     services[service] |= beside.published(resolved["services"][service], ports, local=True)
     programs = _programs(client, services[service]["image"], plan, top, label)
     services[service]["volumes"] += map(_as_volume, programs)

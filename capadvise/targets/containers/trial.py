@@ -17,7 +17,7 @@ from capadvise.judgement.differences import CHANGED
 from capadvise.kernel import procfs
 from capadvise.kernel.folders import copy_plain
 from capadvise.kernel.posture.mounts import Mount, parse_mounts
-from capadvise.model.caps import Cap, CapSet
+from capadvise.model.caps import CapSet, parse_set
 from capadvise.model.companion import UNMASKED, CompanionKind
 from capadvise.model.errors import BadInput
 from capadvise.model.recording import Recording
@@ -327,7 +327,7 @@ def _as_volume(mount: tuple[str, str]) -> dict[str, Any]:
 def _start(
     invocation: Invocation, client: Client, plan: dict[str, Any], top: Path, data: TrialData
 ) -> Start:
-    caps: CapSet = frozenset(Cap.parse(name) for name in plan["caps"])
+    caps = parse_set(plan["caps"])
     label = f"{TRIAL_LABEL}={procfs.mark()}"
     reuse, ports = plan["reuse_volumes"], FreePorts(always=True)
     opened = _opened(client, plan, top)

@@ -111,6 +111,19 @@ def test_bubblewrap_runs_with_calls_that_no_capability_opens(tmp_path: Path) -> 
     assert opening["caps"] == []
 
 
+def test_a_privileged_container_that_mounts_its_own_proc_needs_two_calls_and_no_masks(
+    tmp_path: Path,
+) -> None:
+    """The kernel lets nobody mount another /proc while parts of the old one are hidden."""
+    words = ("unshare", "-Urpf", "--mount-proc", "true")
+    options = ("--user=33", "--privileged")
+    report, said = _without(tmp_path / "r.json", "docker", *words, options=options)
+    opening = report["proof"]["opening"]
+    assert (opening["caps"], opening["unmasked"]) == ([], True), said
+    assert opening["calls"] == ["mount", "unshare(NEWNS|NEWUSER|NEWPID)"]
+    assert "systempaths=unconfined" in {one["member"] for one in opening["needed"]}
+
+
 def test_a_host_name_of_a_user_namespace_takes_one_call_with_podman(tmp_path: Path) -> None:
     script = "unshare -Ur sh -c 'unshare -u hostname foo'"
     report, said = _without(

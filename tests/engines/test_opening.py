@@ -40,8 +40,10 @@ def _without(
     argv = [CAPADVISE, "prove", "--without", "SYS_ADMIN", "-o", str(report), str(report)]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=500, env=ENVIRONMENT)
     document = json.loads(report.read_text())
+    said = done.stdout + done.stderr
     assert not trials_of(IMAGE, engine)
-    return document, done.stdout + done.stderr
+    assert document["proof"]["opening"], said
+    return document, said
 
 
 @pytest.mark.parametrize("engine", CLIENTS)

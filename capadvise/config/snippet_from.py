@@ -93,6 +93,7 @@ def _sysctls(beside: Iterable[str]) -> Iterator[tuple[str, str]]:
 def _on_beside(report: Report, beside: tuple[str, ...], opening: Opening | None) -> Iterator[str]:
     if opening:
         yield opening.sentence
+        yield f"capadvise emit --without {opening.without.short} writes the seccomp profile"
         if opening.makes_users:
             yield _USERS
             said = report.posture.sysctls.items()

@@ -23,7 +23,7 @@ from capadvise.judgement.proven import Proven, Trial
 from capadvise.judgement.report import Report
 from capadvise.judgement.risk import Risks, RisksHere, worst
 from capadvise.model.caps import Cap, CapSet
-from capadvise.model.recording import Recording
+from capadvise.model.recording import Namespace, Recording
 from capadvise.model.wording import counted, set_text
 from capadvise.model.workload import Act, implicit_check, still_running
 
@@ -524,7 +524,7 @@ def _many(caps: CapSet, every: CapSet) -> str:
 
 
 def _next(report: Report, standing: Standing) -> NextStep:
-    if report.target.kind == "container" and (step := _without(report, standing)):
+    if report.target.kind == "container" and (step := _without(report)):
         return step
     if standing in PASSED:
         return _emit(report)
@@ -539,7 +539,7 @@ def _next(report: Report, standing: Standing) -> NextStep:
     return _prove(report)
 
 
-def _without(report: Report, standing: Standing) -> NextStep | None:
+def _without(report: Report) -> NextStep | None:
     """Write what works without SYS_ADMIN, or try it: the seccomp profile can be all it is for."""
     proven = report.proven
     if proven is None or not proven.complete or proven.flaky:
@@ -547,9 +547,16 @@ def _without(report: Report, standing: Standing) -> NextStep | None:
     if proven.opening is not None:
         works = proven.opening.profile is not None
         return _emit(report, "--without", proven.opening.without.short) if works else None
-    fails = standing is Standing.NOT_PROVEN and proven.minimal is None
-    is_for_it = fails or _SYS_ADMIN in (proven.minimal or ())
-    return _prove(report, "--without", _SYS_ADMIN.short) if is_for_it else None
+    return _prove(report, "--without", _SYS_ADMIN.short) if _may_do(report, proven) else None
+
+
+def _may_do(report: Report, proven: Proven) -> bool:
+    """True if a container may do without SYS_ADMIN: it has to have it, or fails with all that its
+    engine gives, and makes user namespaces."""
+    if proven.minimal is not None:
+        return _SYS_ADMIN in proven.minimal
+    checks = (check for run in report.recordings for check in run.checks)
+    return any(one.ns is Namespace.CHILD for one in checks)
 
 
 def _emit(report: Report, *options: str) -> NextStep:

@@ -113,7 +113,8 @@ class Opening:
         if self.profile is None:
             return f"It does not work without {name}: {self.forbidden}."
         text = f"Without {name} it needs {left}, if {self.engine}'s default also allows "
-        text += f"{', '.join(self.added) or 'nothing more'}: {counted(self.trials, 'trial')}"
+        text += ", ".join(map(str, self.calls)) or "nothing more"
+        text += f", with {UNMASKED.words}" * self.unmasked + f": {counted(self.trials, 'trial')}"
         return f"{text}."
 
     @property

@@ -97,7 +97,6 @@ PROGRAMS = (
     Program("mount of a tmpfs", ("mount", "-t", "tmpfs", "none", "/tmp"), options=()),
     Program("mount --bind", ("mount", "--bind", "/usr", "/tmp"), options=()),
     Program("unshare -m, as root", ("unshare", "-m", "true"), options=()),
-    Program("losetup", ("losetup", "-f"), options=("--device=/dev/loop-control",)),
 )
 
 

@@ -40,8 +40,10 @@ def _without(
     argv = [CAPADVISE, "prove", "--without", "SYS_ADMIN", "-o", str(report), str(report)]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=500, env=ENVIRONMENT)
     document = json.loads(report.read_text())
+    said = done.stdout + done.stderr
     assert not trials_of(IMAGE, engine)
-    return document, done.stdout + done.stderr
+    assert document["proof"]["opening"], said
+    return document, said
 
 
 @pytest.mark.parametrize("engine", CLIENTS)
@@ -109,6 +111,19 @@ def test_bubblewrap_runs_with_calls_that_no_capability_opens(tmp_path: Path) -> 
     calls = ["clone(NEWNS|NEWUSER|NEWPID)", "mount", "pivot_root", "umount2"]
     assert opening["calls"] == calls, said
     assert opening["caps"] == []
+
+
+def test_a_privileged_container_that_mounts_its_own_proc_needs_two_calls_and_no_masks(
+    tmp_path: Path,
+) -> None:
+    """The kernel lets nobody mount another /proc while parts of the old one are hidden."""
+    words = ("unshare", "-Urpf", "--mount-proc", "true")
+    options = ("--user=33", "--privileged")
+    report, said = _without(tmp_path / "r.json", "docker", *words, options=options)
+    opening = report["proof"]["opening"]
+    assert (opening["caps"], opening["unmasked"]) == ([], True), said
+    assert opening["calls"] == ["mount", "unshare(NEWNS|NEWUSER|NEWPID)"]
+    assert "systempaths=unconfined" in {one["member"] for one in opening["needed"]}
 
 
 def test_a_host_name_of_a_user_namespace_takes_one_call_with_podman(tmp_path: Path) -> None:

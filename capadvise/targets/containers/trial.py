@@ -17,7 +17,7 @@ from capadvise.judgement.differences import CHANGED
 from capadvise.kernel import procfs
 from capadvise.kernel.folders import copy_plain
 from capadvise.kernel.posture.mounts import Mount, parse_mounts
-from capadvise.model.caps import Cap, CapSet
+from capadvise.model.caps import CapSet, parse_set
 from capadvise.model.companion import UNMASKED, CompanionKind
 from capadvise.model.errors import BadInput
 from capadvise.model.recording import Recording
@@ -291,6 +291,11 @@ def _opened(client: Client, plan: dict[str, Any], top: Path) -> list[str]:
     return options
 
 
+def _secured(service: dict[str, Any], opened: Sequence[str]) -> dict[str, Any]:
+    """The security options of a service; docker compose refuses one that is said twice."""
+    return {"security_opt": [*dict.fromkeys([*(service.get("security_opt") or ()), *opened])]}
+
+
 def _watched(client: Client, caps: CapSet, plan: dict[str, Any]) -> dict[str, Any]:
     """The calls that the seccomp profile of a trial may refuse. For one of ours, capabilities open
     none."""
@@ -322,7 +327,7 @@ def _as_volume(mount: tuple[str, str]) -> dict[str, Any]:
 def _start(
     invocation: Invocation, client: Client, plan: dict[str, Any], top: Path, data: TrialData
 ) -> Start:
-    caps: CapSet = frozenset(Cap.parse(name) for name in plan["caps"])
+    caps = parse_set(plan["caps"])
     label = f"{TRIAL_LABEL}={procfs.mark()}"
     reuse, ports = plan["reuse_volumes"], FreePorts(always=True)
     opened = _opened(client, plan, top)
@@ -351,8 +356,7 @@ def _start(
         )
         for name, one in resolved["services"].items()
     }
-    security = services[service].setdefault("security_opt", [])
-    security += [text for text in opened if text not in security]
+    services[service] |= _secured(services[service], opened)
     services[service] |= beside.published(resolved["services"][service], ports, local=True)
     programs = _programs(client, services[service]["image"], plan, top, label)
     services[service]["volumes"] += map(_as_volume, programs)

@@ -18,6 +18,7 @@ from capadvise.judgement.proven import Proven, Trial, conclude
 from capadvise.judgement.report import Report
 from capadvise.model.caps import Cap, parse_set
 from capadvise.model.errors import BadInput
+from capadvise.model.recording import Namespace
 from capadvise.model.seccomp_profile import OpenedCall, SeccompProfile
 from capadvise.report.dump import dump
 from capadvise.report.load import loaded
@@ -57,7 +58,8 @@ FAILS = Opening(
 
 def _report(opening: Opening | None, minimal: str | None = "SYS_ADMIN") -> Report:
     """A container of docker that was proven, and then tried without."""
-    recorded = report_of(check("SYS_ADMIN", "ns_capable path_mount", "mount"))
+    ns = Namespace.CHILD if minimal is None else Namespace.TARGET
+    recorded = report_of(check("SYS_ADMIN", "ns_capable path_mount", "mount", ns=ns))
     target = replace(
         recorded.target,
         kind="container",

@@ -98,7 +98,7 @@ def _waits(pid: int, call: Sequence[str]) -> bool:
 
 
 _MASK = 0xFFFFFFFF
-"""The bits of an int: a limit of -1 milliseconds, and a null pointer, stand for none."""
+"""The bits of an int. Without a time limit, the argument is -1 milliseconds, or a null pointer."""
 
 
 class RunningProgram(NamedTuple):

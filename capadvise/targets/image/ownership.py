@@ -19,8 +19,7 @@ from capadvise.targets.client.container import Container
 
 _MOST_LOOKED_AT = 20_000
 _MOST_KEPT = 20
-_MOST_LINKS = 40
-"""MAXSYMLINKS of the kernel."""
+_MOST_LINKS = 40  # MAXSYMLINKS of linux/namei.h
 
 
 @dataclass(frozen=True, slots=True)

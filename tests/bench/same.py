@@ -18,12 +18,13 @@ from tests.bench.score import recommend
 RUNS = 20
 
 
-def tagged(oracle: str) -> list[str]:
-    """The names of the workloads with the tag."""
+def listed(oracle: str, tag: str = "") -> list[str]:
+    """The names of the workloads, or of those with the tag."""
     listing = subprocess.run(
         [sys.executable, oracle, "list"], capture_output=True, text=True, check=True
     )
-    return [line.split()[0] for line in listing.stdout.splitlines() if "capset" in line.split()[2:]]
+    rows = [line.split() for line in listing.stdout.splitlines() if line.split()]
+    return [row[0] for row in rows if not tag or tag in row[2:]]
 
 
 def answers(oracle: str, name: str, runs: int) -> Counter[str]:
@@ -46,7 +47,7 @@ def main() -> int:
         del words[at : at + 2]
     oracle, *names = words
     wrong = 0
-    for name in names or tagged(oracle):
+    for name in names or listed(oracle, "capset"):
         counts = answers(oracle, name, runs)
         wrong += len(counts) > 1 or "no report" in counts
         for text, times in counts.most_common():

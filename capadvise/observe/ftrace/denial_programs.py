@@ -410,8 +410,6 @@ _ASKING = (errno.EPERM, errno.EACCES)
 """Errors that a check refused in the same call explains already."""
 _ANSWER = 8
 """The offset of the result in the event of a call's end."""
-_RETURNED = 16
-"""The offset of a function's result behind its two arguments."""
 _ERROR, _FILTERED = -56, -64
 """Places on the stack."""
 
@@ -505,7 +503,7 @@ def at_exec(layout: KernelLayout, maps: DenialMaps, own: int) -> bytes:
     bounding set lacks file capabilities. The path and the program's name are still there."""
     code = Assembler()
     code.move(CONTEXT, 1)
-    code.load(8, 2, CONTEXT, _RETURNED)
+    code.load(8, 2, CONTEXT, 16)  # the result stands behind the two arguments
     code.extend_sign(2)
     code.jump_if(2, "!=", -errno.EPERM, "end")
     code.store_value(8, FRAME, _ERROR, errno.EPERM)

@@ -154,13 +154,7 @@ class Tracker:
         if types.returned is not None:  # else each check came with its answer
             self._answered(self._pairing.settle(pid))
         if (call := types.enters.get(kind)) is not None:  # these two are most of what comes
-            self._settle(pid, task := self._task(pid))
-            values = struct.unpack_from(f"<{(len(event) - 16) // 8}Q", event, 16)
-            task.begin(call, values)
-            if call == "mmap":
-                self._implied.maps_low(time, pid, task, self._phase(time, task))
-            if task.scope is None:
-                self.starts.called(pid, task, call, values)
+            self._begin_of_call(time, pid, call, event)
         elif (call := types.exits.get(kind)) is not None:
             self._exit_of_call(time, pid, call, _RESULT.unpack_from(event)[0])
         elif kind == types.scan:
@@ -259,6 +253,15 @@ class Tracker:
             self.canaries[asked.cap] += count
         if asked.cap == _SETPCAP:
             task.namespace = asked.namespace  # checked against a task's own namespace alone
+
+    def _begin_of_call(self, time: int, pid: int, call: str, event: bytes) -> None:
+        self._settle(pid, task := self._task(pid))
+        values = struct.unpack_from(f"<{(len(event) - 16) // 8}Q", event, 16)
+        task.begin(call, values)
+        if call == "mmap":
+            self._implied.maps_low(time, pid, task, self._phase(time, task))
+        if task.scope is None:
+            self.starts.called(pid, task, call, values)
 
     def _exit_of_call(self, time: int, pid: int, call: str, result: int) -> None:
         task = self._task(pid)

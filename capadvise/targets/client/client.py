@@ -83,8 +83,7 @@ class Client:
         return json.loads(self.call(*words))
 
     def layers_of(self, image: str) -> list[Path]:
-        """The layers of an image on this machine, the topmost first; none of a storage that is no
-        overlay."""
+        """The layers of an image, the topmost first; none if its storage is no overlay."""
         with suppress(EngineError, AttributeError, KeyError, TypeError, ValueError):
             storage = self.storage_of(image)
             paths = f"{storage.get('UpperDir') or ''}:{storage.get('LowerDir') or ''}"

@@ -92,13 +92,13 @@ def _read_files(run: Run, entry: ContainerState, scope: Scope) -> None:
     for path in scope.unread_files:
         named = os.path.join((config or {}).get("WorkingDir") or "/", path)
         with suppress(OSError):
-            if (found := file_in_image(layers, named)) is None:
+            if (file := file_in_image(layers, named)) is None:
                 continue
-            handle = os.open(found[1], os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+            handle = os.open(file[1], os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
             gain = gain_of(handle, in_user_namespace=bool(scope.namespace))
             os.close(handle)
             scope.setid_exec = gain.changes or scope.setid_exec
-            scope.note_capable(CapableFile(found[0], gain.demanded))
+            scope.note_capable(CapableFile(file[0], gain.demanded))
 
 
 def _recording_so_far(run: Run, entry: ContainerState, place: StartedContainer) -> Recording:

@@ -17,8 +17,7 @@ from capadvise.targets.client.container import Container
 
 _MOST_LOOKED_AT = 20_000
 _MOST_KEPT = 20
-_MOST_LINKS = 40
-"""MAXSYMLINKS of the kernel."""
+_MOST_LINKS = 40  # MAXSYMLINKS of linux/namei.h
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,17 +180,17 @@ def file_in_image(layers: Sequence[Path], path: str) -> tuple[str, Path] | None:
     there."""
     wanted = os.path.normpath(f"/{path.lstrip('/')}")
     for _ in range(_MOST_LINKS):
-        parts, found = Path(wanted).parts[1:], None
+        parts, entry = Path(wanted).parts[1:], None
         for number in range(1, len(parts) + 1):
-            found = _in_image(layers, "/".join(parts[:number]))
-            if found is None or is_whiteout(found.status):
+            entry = _in_image(layers, "/".join(parts[:number]))
+            if entry is None or is_whiteout(entry.status):
                 return None
-            if stat.S_ISLNK(found.status.st_mode):
-                rest = os.path.join(os.readlink(found.place), *parts[number:])
+            if stat.S_ISLNK(entry.status.st_mode):
+                rest = os.path.join(os.readlink(entry.place), *parts[number:])
                 wanted = os.path.normpath(os.path.join("/", *parts[: number - 1], rest))
                 break
         else:
-            return (wanted, found.place) if found else None
+            return (wanted, entry.place) if entry else None
     return None
 
 

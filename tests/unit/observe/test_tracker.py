@@ -462,3 +462,24 @@ def test_securebits_take_setpcap_where_no_probe_sees_the_check(
     task = Task("x", ids, ids, scope, call="prctl", values=(option, 4))
     needs.ended(0, 7, task, "prctl", 0, Phase.RUN)
     assert told == [Cap.parse("SETPCAP")] * taken
+
+
+@pytest.mark.parametrize(
+    ("copies_told", "address", "taken"),
+    [(True, 0, False), (False, 0, True), (False, 1 << 20, False)],
+)
+def test_mapping_a_low_address_takes_sys_rawio_where_no_probe_sees_the_check(
+    *, copies_told: bool, address: int, taken: bool
+) -> None:
+    """As for the securebits; vm.mmap_min_addr is the limit."""
+    told: list[Cap] = []
+    counts: Any = SimpleNamespace(add_copied=lambda *what: told.append(what[4]))
+    needs = implied_needs.ImpliedNeeds(
+        *(counts, lambda pid: True, Pointers(), None),
+        retried=False,
+        scans_told=True,
+        copies_told=copies_told,
+    )
+    ids, scope = syscalls.Ids(0, 0, 0), Scope(1, TARGET, started=0)
+    needs.maps_low(0, 7, Task("x", ids, ids, scope, values=(address,)), Phase.RUN)
+    assert told == [Cap.parse("SYS_RAWIO")] * taken

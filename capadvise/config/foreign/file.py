@@ -4,12 +4,13 @@ file, and the meaning of keys; a key that it does not know is not judged, and ne
 
 from __future__ import annotations
 
+import fnmatch
 import re
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from fnmatch import fnmatchcase
+from functools import lru_cache
 from itertools import chain
 from os.path import dirname, join
 from typing import Any
@@ -107,10 +108,12 @@ def _places(
             yield from _places(node, steps[1:], called, parent, seen=seen)
             for _, value in _pairs(node):
                 yield from _places(value, steps, called, node, seen=seen)
-    else:
-        for key, value in _pairs(node):
-            if fnmatchcase(key, steps[0]):
-                more = "/".join(filter(None, (called, key))) if steps[0] == "*" else called
+    elif isinstance(node, Mapping):
+        values = _by_key(node)
+        keys = fnmatch.filter(values, steps[0]) if "*" in steps[0] else steps[:1]
+        for key in filter(values.get, keys):
+            more = "/".join(filter(None, (called, key))) if steps[0] == "*" else called
+            for value in values[key]:
                 yield from _places(value, steps[1:], more, node, seen=seen)
 
 
@@ -153,6 +156,14 @@ def _pairs(node: Node | None) -> Iterator[tuple[str, Node]]:
             yield key, target(value)
         for name, block in _pairs(value) if key == "dynamic" else ():
             yield from ((name, content) for content in _values(block, "content"))
+
+
+@lru_cache(maxsize=8)  # each path is looked up in the root
+def _by_key(node: Mapping) -> dict[str, list[Node]]:
+    values: dict[str, list[Node]] = {}
+    for key, value in _pairs(node):
+        values.setdefault(key, []).append(value)
+    return values
 
 
 def _items(node: Node) -> list[Node]:

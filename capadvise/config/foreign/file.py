@@ -106,15 +106,19 @@ def _places(
         if id(node) not in seen:
             seen.add(id(node))
             yield from _places(node, steps[1:], called, parent, seen=seen)
-            for _, value in _pairs(node):
+            inner = [value for _, value in _pairs(node) if not isinstance(value, Scalar)]
+            for value in inner:
                 yield from _places(value, steps, called, node, seen=seen)
     elif isinstance(node, Mapping):
-        values = _by_key(node)
-        keys = fnmatch.filter(values, steps[0]) if "*" in steps[0] else steps[:1]
-        for key in filter(values.get, keys):
+        for key, value in _under(node, steps[0]):
             more = "/".join(filter(None, (called, key))) if steps[0] == "*" else called
-            for value in values[key]:
-                yield from _places(value, steps[1:], more, node, seen=seen)
+            yield from _places(value, steps[1:], more, node, seen=seen)
+
+
+def _under(node: Mapping, step: str) -> list[tuple[str, Node]]:
+    values = _by_key(node)
+    keys = fnmatch.filter(values, step) if "*" in step else [step]
+    return [(key, value) for key in keys for value in values.get(key, ())]
 
 
 def _read(role: str, node: Node, name: str) -> Iterator[Declared]:
@@ -207,7 +211,7 @@ def _telling(root: Node, taken: set[int]) -> Iterator[tuple[str, int]]:
         if id(node) in taken:
             continue
         taken.add(id(node))
-        for key, value in _pairs(node):
+        for key, value in _pairs(node) if isinstance(node, Mapping) else ():
             rest.append(value)
             gives = not isinstance(value, Mapping) and any(map(is_on, _items(value)))
             if gives and _is_telling(key) and id(value) not in taken:

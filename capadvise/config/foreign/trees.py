@@ -12,7 +12,7 @@ from capadvise.config.yaml.tree import MAX_CHARACTERS, Mapping, Node, Scalar, Se
 from capadvise.model.errors import BadInput
 
 EXPRESSION = "!expression"
-MAX_SIGNS = 200_000
+MAX_SIGNS = 100_000
 """Nobody maintains a larger file of this kind, and each sign takes some microseconds."""
 Pairs = list[tuple[Node, Node]]
 _COMMENTED = r'"(?:[^"\\\n]|\\.)*+"?|(?P<comment>//[^\n]*|/\*.*?(?:\*/|\Z))'

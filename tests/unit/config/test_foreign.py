@@ -180,7 +180,7 @@ def test_other_programs_files_are_passed_over(
     [
         ("a.tf", 'resource "docker_container" "x" {\n  a = \n  b = 1\n', "line"),
         ("a.tf", "privileged\n{", "line 1: '=' or '{' is expected here"),
-        ("a.tf", "docker = " + "[" * 100_000, "nested too deeply"),
+        ("a.tf", "docker = " + "[" * 50_000, "nested too deeply"),
         ("r.toml", "[[runners]]\nx = [\n", "line"),
         (".gitlab-ci.yml", "a: [\n", "line"),
         ("devcontainer.json", '{"a": /* never ends', "line"),

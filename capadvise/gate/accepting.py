@@ -80,11 +80,13 @@ def comments(path: str, text: str) -> Iterator[Acceptance]:
     if "capadvise:" not in text:
         return
     lines = text.split("\n")
+    following = _following(lines)
     places = set(_comment_places(path, text))
+    number, counted = 1, 0
     for attempt in re.finditer(_ATTEMPT, text, re.MULTILINE):
-        if attempt.start("sign") not in places:
+        if (sign := attempt.start("sign")) not in places:
             continue
-        number = text.count("\n", 0, attempt.start("sign")) + 1
+        number, counted = number + text.count("\n", counted, sign), sign
         line = lines[number - 1]
         said = re.search(_COMMENT, line)
         if said is None:
@@ -96,7 +98,7 @@ def comments(path: str, text: str) -> Iterator[Acceptance]:
             rules,
             said["reason"],
             escape(path),
-            covered or (number, _next(lines, number)),
+            covered or (number, following[number - 1]),
             expires=_date(f"{path}: line {number}", said["until"]) if said["until"] else None,
             written=(path, number),
             what=said["what"] or "",
@@ -120,11 +122,13 @@ def _comment_places(path: str, text: str) -> Iterator[int]:
         end = max(end, after)
 
 
-def _next(lines: Sequence[str], number: int) -> int:
-    """The first line after a comment that is no comment itself."""
-    while number < len(lines) and lines[number].lstrip().startswith(("#", ";")):
-        number += 1
-    return number + 1
+def _following(lines: Sequence[str]) -> list[int]:
+    """For each line, the number of the first line after it that is no comment itself."""
+    following = [len(lines) + 1]
+    for number in range(len(lines) - 1, 0, -1):
+        is_comment = lines[number].lstrip().startswith(("#", ";"))
+        following.append(following[-1] if is_comment else number + 1)
+    return following[::-1]
 
 
 _REQUIRED = ("rule", "path", "owner", "reason", "expires")

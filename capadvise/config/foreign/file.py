@@ -4,12 +4,13 @@ file, and the meaning of keys; a key that it does not know is not judged, and ne
 
 from __future__ import annotations
 
+import fnmatch
 import re
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from fnmatch import fnmatchcase
+from functools import lru_cache
 from itertools import chain
 from os.path import dirname, join
 from typing import Any
@@ -105,13 +106,19 @@ def _places(
         if id(node) not in seen:
             seen.add(id(node))
             yield from _places(node, steps[1:], called, parent, seen=seen)
-            for _, value in _pairs(node):
+            inner = [value for _, value in _pairs(node) if not isinstance(value, Scalar)]
+            for value in inner:
                 yield from _places(value, steps, called, node, seen=seen)
-    else:
-        for key, value in _pairs(node):
-            if fnmatchcase(key, steps[0]):
-                more = "/".join(filter(None, (called, key))) if steps[0] == "*" else called
-                yield from _places(value, steps[1:], more, node, seen=seen)
+    elif isinstance(node, Mapping):
+        for key, value in _under(node, steps[0]):
+            more = "/".join(filter(None, (called, key))) if steps[0] == "*" else called
+            yield from _places(value, steps[1:], more, node, seen=seen)
+
+
+def _under(node: Mapping, step: str) -> list[tuple[str, Node]]:
+    values = _by_key(node)
+    keys = fnmatch.filter(values, step) if "*" in step else [step]
+    return [(key, value) for key in keys for value in values.get(key, ())]
 
 
 def _read(role: str, node: Node, name: str) -> Iterator[Declared]:
@@ -155,6 +162,14 @@ def _pairs(node: Node | None) -> Iterator[tuple[str, Node]]:
             yield from ((name, content) for content in _values(block, "content"))
 
 
+@lru_cache(maxsize=8)  # each path is looked up in the root
+def _by_key(node: Mapping) -> dict[str, list[Node]]:
+    values: dict[str, list[Node]] = {}
+    for key, value in _pairs(node):
+        values.setdefault(key, []).append(value)
+    return values
+
+
 def _items(node: Node) -> list[Node]:
     """The items of a list, and of lists in it; anything else is the only one."""
     node = target(node)
@@ -196,7 +211,7 @@ def _telling(root: Node, taken: set[int]) -> Iterator[tuple[str, int]]:
         if id(node) in taken:
             continue
         taken.add(id(node))
-        for key, value in _pairs(node):
+        for key, value in _pairs(node) if isinstance(node, Mapping) else ():
             rest.append(value)
             gives = not isinstance(value, Mapping) and any(map(is_on, _items(value)))
             if gives and _is_telling(key) and id(value) not in taken:

@@ -12,6 +12,8 @@ from capadvise.config.yaml.tree import MAX_CHARACTERS, Mapping, Node, Scalar, Se
 from capadvise.model.errors import BadInput
 
 EXPRESSION = "!expression"
+MAX_SIGNS = 100_000
+"""Nobody maintains a larger file of this kind, and each sign takes some microseconds."""
 Pairs = list[tuple[Node, Node]]
 _COMMENTED = r'"(?:[^"\\\n]|\\.)*+"?|(?P<comment>//[^\n]*|/\*.*?(?:\*/|\Z))'
 _TEXT = r'[^"{}]|"(?:[^"\\\n]|\\.)*+"'
@@ -36,6 +38,8 @@ def roots(text: str, path: str) -> tuple[Node, ...]:
     for what is not in that language."""
     if len(text) > MAX_CHARACTERS:
         raise BadInput(f"{len(text)} characters are too many: the limit is {MAX_CHARACTERS}")
+    if sum(map(text.count, ("\n", ",", '"', "=", "{", "[", "("))) > MAX_SIGNS:
+        raise BadInput(f"more than {MAX_SIGNS} values and signs are too many")
     is_json = re.match(r"\s*\{", text) is not None
     try:
         if path.endswith(".toml"):

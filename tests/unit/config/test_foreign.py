@@ -4,6 +4,7 @@ what people usually write stays quiet."""
 from __future__ import annotations
 
 import json
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -179,7 +180,7 @@ def test_other_programs_files_are_passed_over(
     [
         ("a.tf", 'resource "docker_container" "x" {\n  a = \n  b = 1\n', "line"),
         ("a.tf", "privileged\n{", "line 1: '=' or '{' is expected here"),
-        ("a.tf", "docker = " + "[" * 100_000, "nested too deeply"),
+        ("a.tf", "docker = " + "[" * 50_000, "nested too deeply"),
         ("r.toml", "[[runners]]\nx = [\n", "line"),
         (".gitlab-ci.yml", "a: [\n", "line"),
         ("devcontainer.json", '{"a": /* never ends', "line"),
@@ -212,6 +213,16 @@ def test_a_terminal_is_not_written_to(tmp_path: Path, capsys: Out) -> None:
     (tmp_path / "a.tf").write_text(TF.format('"\x1b[2J" = "\x1b[31m"\n  runtime = "\x1b[1m"'))
     assert main(["check", str(tmp_path / "a.tf")]) == 0
     assert "\x1b" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("text", ["a=1\n", "a = [", '"${', "<<A\n", "/*", "a {\n", "(", "f("])
+def test_no_text_takes_for_ever(text: str) -> None:
+    start = time.process_time()
+    with suppress(BadInput):
+        read("docker = 1\n" + text * 30_000, "a.tf")
+    with suppress(BadInput):
+        read("docker = 1\n" + text * 800_000, "a.tf")
+    assert time.process_time() - start < 20
 
 
 def plain(node: Node) -> Any:

@@ -29,6 +29,7 @@ _SECTIONS = (
     *("functions", "symbols", "numbers", "calls", "asked", "entered", "overlay_prefix"),
     "failed_anyway",
 )
+_LISTS = ("host", "platforms", "foreign")
 
 
 def compiled(folder: Path) -> dict[str, Any]:
@@ -46,9 +47,7 @@ def compiled(folder: Path) -> dict[str, Any]:
         baselines_of(usual, raw_baselines)
         raw_exposures, raw_texts, raw_clients = map(_raw, (exposures, texts, clients))
         exposures_of(exposures, raw_exposures)
-        raw_host, raw_platforms, raw_foreign = (
-            _raw(folder / f"{name}.yaml") for name in ("host", "platforms", "foreign")
-        )
+        lists_of = {name: _without_lines(_raw(folder / f"{name}.yaml")) for name in _LISTS}
         errnos = parse_errnos(errors, errors.read_text(encoding="utf-8"))
         signs = parse_signs(places, places.read_text(encoding="utf-8"))
         askers = parse_askers(rows_of, rows_of.read_text(encoding="utf-8"))
@@ -71,9 +70,7 @@ def compiled(folder: Path) -> dict[str, Any]:
         "seccomp": _without_lines(raw_profiles),
         "baselines": _without_lines(raw_baselines),
         "exposures": _without_lines(raw_exposures),
-        "host": _without_lines(raw_host),
-        "platforms": _without_lines(raw_platforms),
-        "foreign": _without_lines(raw_foreign),
+        **lists_of,
         "texts": {key: _texts(texts, raw_texts[key]) for key in raw_texts if key != strict.LINE},
         "clients": {
             key: {

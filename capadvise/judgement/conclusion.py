@@ -215,16 +215,13 @@ def conclude_report(
     """Conclude. ``caps``: the user's own choice in place of the recommended set; ``beside``: its
     companions; ``risks``: those of this report, if the caller has them."""
     proposal, proven = report.proposal, report.proven
-    chosen = proposal.recommended if caps is None else caps
-    opening = proven.opening if proven else None
-    if caps is None and opening and opening.profile and proven and proven.minimal is None:
-        chosen, beside = opening.caps, opening.beside  # the defaults refuse it whatever it has
-    standing, doubt = standing_of(report, chosen, beside)
+    chosen = _chosen(report, caps, beside)
+    standing, doubt = standing_of(report, chosen.caps, chosen.beside)
     return Conclusion(
         standing=standing,
         baseline=baseline_of(report, catalog),
-        caps=chosen,
-        beside=beside,
+        caps=chosen.caps,
+        beside=chosen.beside,
         recommended=proposal.recommended,
         minimal=_minimal(proven),
         risks=RisksHere(report, catalog) if risks is None else risks,
@@ -238,8 +235,18 @@ def conclude_report(
         doubts=() if standing in PASSED else doubts_of(report),
         in_user_namespace=proven is not None and proven.user_namespace,
         compared=proven.compared if proven else (),
-        opening=opening,
+        opening=proven.opening if proven else None,
     )
+
+
+def _chosen(report: Report, caps: CapSet | None, beside: tuple[str, ...]) -> PassedSet:
+    """The user's own choice, or else the recommended set, but an opening where the engine's defaults
+    refuse the target whatever it has."""
+    proven = report.proven
+    opening = proven.opening if proven and proven.minimal is None else None
+    if caps is None and opening and opening.profile:
+        return PassedSet(opening.caps, opening.beside)
+    return PassedSet(report.proposal.recommended if caps is None else caps, beside)
 
 
 def cautions_beside(conclusion: Conclusion, report: Report) -> tuple[str, ...]:

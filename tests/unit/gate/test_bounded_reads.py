@@ -145,8 +145,8 @@ def test_no_read_of_the_gate_hangs_or_grows(
 def test_a_consumer_gets_a_limit_of_memory() -> None:
     eats = ["python3", "-c", "x = bytearray(1 << 30)\nprint(len(x))"]
     with pytest.raises(NoAnswer):
-        answer_of(eats, "python3", 10, memory=256 << 20)
-    assert answer_of(eats, "python3", 10, memory=2 << 30).stdout == f"{1 << 30}\n"
+        answer_of(eats, "python3", 60, memory=256 << 20)
+    assert answer_of(eats, "python3", 60, memory=2 << 30).stdout == f"{1 << 30}\n"
 
 
 def test_a_consumer_that_hangs_leaves_nothing_behind() -> None:

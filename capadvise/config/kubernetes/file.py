@@ -36,7 +36,7 @@ from capadvise.config.yaml.tree import Mapping, Node, Scalar, Sequence
 from capadvise.model.caps import SYS_ADMIN
 from capadvise.model.errors import BadInput
 
-# What the API server and the kubelet refuse is from ValidatePodSpec and ValidateContainers of
+# The refusals of the API server and the kubelet are from ValidatePodSpec and ValidateContainers of
 # Kubernetes 1.37 (pkg/apis/core/validation).
 _Refused = tuple[str, Node, str]
 """(what, where, why)."""

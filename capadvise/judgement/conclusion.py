@@ -240,8 +240,8 @@ def conclude_report(
 
 
 def _chosen(report: Report, caps: CapSet | None, beside: tuple[str, ...]) -> PassedSet:
-    """The user's own choice, or else the recommended set, but an opening where the engine's defaults
-    refuse the target whatever it has."""
+    """The user's own choice, or else the recommended set; an opening if the engine's defaults refuse
+    the target whatever it has."""
     proven = report.proven
     opening = proven.opening if proven and proven.minimal is None else None
     if caps is None and opening and opening.profile:

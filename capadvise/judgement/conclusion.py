@@ -240,7 +240,7 @@ def conclude_report(
 
 
 def _chosen(report: Report, caps: CapSet | None, beside: tuple[str, ...]) -> PassedSet:
-    """The user's own choice, or else the recommended set; an opening if the engine's defaults refuse
+    """The user's own choice, or the recommended set; an opening if the engine's defaults refuse
     the target whatever it has."""
     proven = report.proven
     opening = proven.opening if proven and proven.minimal is None else None

@@ -18,7 +18,7 @@ def read(language: str, text: str) -> tuple[Declared, ...]:
     """As the gate reads it; of docker and podman, which have no files, the flags in the last line.
     Raises BadInput for what cannot be read."""
     if language not in _COMMANDS:
-        return LANGUAGES[language].read(text)
+        return LANGUAGES[language].read(text, "main.tf" if language == "foreign" else "")
     *_, last = ["", *text.splitlines()]
     try:
         return (flags.declared(shlex.split(last, comments=True), language, 1),)

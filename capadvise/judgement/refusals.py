@@ -195,8 +195,11 @@ def _by_capability(
     mac: Mac | None,
 ) -> tuple[RefusedBy, str]:
     """The kernel checked capabilities that the task did not have."""
-    in_fork = any(signs.shows(Sign.FORK, question.site) for question, _ in asked)
-    makes_users = item.errno == "EPERM" and in_fork
+    makes_users = item.errno == "EPERM" and any(
+        signs.shows(Sign.FORK, question.site)  # other namespaces are asked for further below
+        and not signs.shows(Sign.CLONED_NAMESPACES, question.site)
+        for question, _ in asked
+    )
     for question, rule in asked:
         if rule.limit and question.ns is not Namespace.HOST and not makes_users:
             return RefusedBy.LIMIT, f"{rule.limit}; {question.cap.short} would lift it"

@@ -37,6 +37,7 @@ _CHANGES = {
     r"\broot\s+here\s+holds\s+(?:all\s+)?\d+": "root here holds all",
     r"\b\d+\s+capability\s+checks": "N capability checks",
     r"\b\d+\s+trials?\b": "N trials",
+    r"\bdocker\s+\d+[^\s']*": "docker VERSION",
 }
 """What is another one in each run, or on each machine."""
 

@@ -67,6 +67,7 @@ ACCESS = denied(
 LOCK = denied("IPC_LOCK", "capable", "can_do_mlock", "__do_sys_mlockall", "__x64_sys_mlockall")
 UNSHARE = denied("SYS_ADMIN", "capable", "ksys_unshare", "__x64_sys_unshare")
 CLONE = denied("SYS_ADMIN", "capable", "copy_process", "kernel_clone", "__do_sys_clone")
+OTHERS = denied("SYS_ADMIN", "ns_capable", "copy_namespaces", "copy_process", "kernel_clone")
 OVERCOMMIT = denied("SYS_ADMIN", "security_vm_enough_memory_mm", "do_brk_flags")
 UNKNOWN_SITE = denied("CAP_63", "a_new_function")
 
@@ -101,6 +102,7 @@ def call(name: str, errno: str, *asked: DeniedCheck, uid: int = 0, entered: bool
         (call("mount", "EPERM", nested=True), None, "unknown", "(Ubuntu), AppArmor refuses every"),
         (call("unshare", "EPERM", UNSHARE, uid=33), None, "capability", "userns_clone is 0"),
         (call("clone", "EPERM", CLONE, uid=33), None, "capability", "userns_clone is 0"),
+        (call("clone", "EPERM", OTHERS), None, "capability", "creating new namespaces"),
         (call("clone", "EAGAIN", CLONE, uid=33), None, "limit", "RLIMIT_NPROC"),
         (call("openat", "EMFILE"), None, "limit", "RLIMIT_NOFILE"),
         (call("mlockall", "EPERM", LOCK), None, "limit", "RLIMIT_MEMLOCK; IPC_LOCK would lift it"),

@@ -38,11 +38,11 @@ _TABLE = Path(__file__).parents[2] / "catalog" / "unchecked.yaml"
 _UNCHECKED = """
 ## Needs without a check
 
-The kernel makes no check for these, or no probe sees it. They were read from the kernel's source;
-each has commands in `tests/kernel/rows.py`, and `python -m tests.kernels.matrix --unchecked`
-tries them on each kernel and prints if the kernels agree. Change `catalog/unchecked.yaml`, not
-this page. The kernel checks the others that one might expect here: resource limits of other
-processes (SYS_RESOURCE), and a new bounding set (SETPCAP).
+The kernel makes no check for these, or no probe sees it. They come from the kernel's source and
+machine code; one may be missing. Each has commands in `tests/kernel/rows.py`, and
+`python -m tests.kernels.matrix --unchecked` tries them on each kernel and prints if the kernels
+agree. Change `catalog/unchecked.yaml`, not this page. The kernel checks the others that one might
+expect here: resource limits of other processes (SYS_RESOURCE), and a new bounding set (SETPCAP).
 """
 
 

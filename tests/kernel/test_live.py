@@ -300,7 +300,7 @@ def test_a_health_check_that_fails_is_seen_and_why(user: Tmux) -> None:
     start(user, "sleep", "100", options=("--check", "echo not yet; false"))
     user.wait("health check: failing for", "not yet")
     user.keys("q")
-    user.wait("you stopped it")
+    user.wait("health check failed after", "Enter: review")
 
 
 def test_a_crash_is_said(user: Tmux) -> None:

@@ -11,7 +11,7 @@ from capadvise.kernel import libc, uapi
 from capadvise.model import clone_flags
 from capadvise.model.errors import CapadviseError
 
-LARGEST_COPY_KB = 256 << 10
+LARGEST_COPY_KB = 512 << 10
 
 _OPTIONS = ("redirect_dir=on,metacopy=on,index=off,volatile", "index=off", "")
 """Tried in this order: with the first, a chown copies no content and a folder can be renamed."""

@@ -187,6 +187,11 @@ def _error_without_end(check: Check, signs: Signs) -> str | None:
 _DAC_OVERRIDE = Cap.parse("DAC_OVERRIDE")
 
 
+def _makes_users(site: tuple[str, ...], signs: Signs) -> bool:
+    """True for the check before a user namespace: for other namespaces, a function below asks."""
+    return signs.shows(Sign.FORK, site) and not signs.shows(Sign.CLONED_NAMESPACES, site)
+
+
 def _by_capability(
     item: RefusedCall,
     asked: Sequence[tuple[DeniedCheck, SiteRule]],
@@ -196,9 +201,7 @@ def _by_capability(
 ) -> tuple[RefusedBy, str]:
     """The kernel checked capabilities that the task did not have."""
     makes_users = item.errno == "EPERM" and any(
-        signs.shows(Sign.FORK, question.site)  # other namespaces are asked for further below
-        and not signs.shows(Sign.CLONED_NAMESPACES, question.site)
-        for question, _ in asked
+        _makes_users(question.site, signs) for question, _ in asked
     )
     for question, rule in asked:
         if rule.limit and question.ns is not Namespace.HOST and not makes_users:

@@ -121,6 +121,8 @@ TASK = (
         ("devcontainer.json", '{"image": "x", // c\n"privileged": true,}', "privileged"),
         ("devcontainer.json", '{"a": "//", "privileged": true}', "privileged"),
         ("devcontainer.json", '{"image": "x", "runArgs": ["-v=/:/h"]}', "host-folder"),
+        ("devcontainer.json", '{"image": "x", "features": {"ghcr.io/devcontainers/features/'
+         'docker-from-docker:1": {}}}', "control-socket"),
         (".drone.yml", "kind: pipeline\nsteps:\n- {name: a, image: x, privileged: true}\n",
          "privileged"),
     ],
@@ -144,11 +146,19 @@ def test_power_is_found(tmp_path: Path, capsys: Out, path: str, text: str, rule:
         ("ci.yml", "jobs:\n a: {runs-on: x, steps: [{run: \"# docker run --privileged x\"}]}"),
         ("tasks.yml", TASK.format('user: "{{ uid }}"')),
         ("devcontainer.json", '{"image": "x", "customizations": {"a": {"privileged": true}}}'),
+        ("devcontainer.json", '{"dockerFile": "../Dockerfile", "context": "..", "settings": {}}'),
     ],
 )  # fmt: skip
 def test_these_are_quiet(tmp_path: Path, path: str, text: str) -> None:
     (tmp_path / path).write_text(text)
     assert main(["check", "--strict", str(tmp_path / path)]) == 0
+
+
+def test_a_privileged_engine_is_said_once(tmp_path: Path, capsys: Out) -> None:
+    path = tmp_path / "ci.yml"
+    service = "services: {e: {image: 'docker:dind', options: --privileged}}"
+    path.write_text(f"jobs:\n a: {{runs-on: x, {service}}}\n")
+    assert [item["rule"] for item in findings(capsys, str(path))] == ["privileged"]
 
 
 @pytest.mark.parametrize(

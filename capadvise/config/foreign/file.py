@@ -62,7 +62,10 @@ def read(source: str, path: str = "") -> tuple[Declared, ...]:
         for name, kind in _kinds(path, root):
             taken: set[int] = set()
             for place, role in kind["places"].items():
+                what, _, must = role.partition(" ")
                 for called, node, parent in _places(root, place.split("/") if place else []):
+                    if what == "container" and must and not _text(node, must):
+                        continue
                     own = called or _text(node, "name") or _text(parent, "name") or name
                     declared += _read(role, node, own)
                     taken.add(id(node))

@@ -125,6 +125,15 @@ TASK = (
          'docker-from-docker:1": {}}}', "control-socket"),
         (".drone.yml", "kind: pipeline\nsteps:\n- {name: a, image: x, privileged: true}\n",
          "privileged"),
+        (".woodpecker.yml", "steps: {a: {image: x, privileged: true}}\n", "privileged"),
+        (".woodpecker.yml", "steps: {a: {privileged: true}}\n", "not-judged"),
+        (".woodpecker.yml", "steps: [{name: a, image: x, commands: [docker run --privileged x]}]\n",
+         "privileged"),
+        ("azure-pipelines.yml", "resources: {containers: [{container: a, image: x, options: "
+         "--privileged}]}\n", "privileged"),
+        ("azure-pipelines.yml", "jobs: [{container: {image: x, options: -v /:/h}}]\n",
+         "host-folder"),
+        ("azure-pipelines.yml", "steps: [{bash: docker run --privileged x}]\n", "privileged"),
     ],
 )  # fmt: skip
 def test_power_is_found(tmp_path: Path, capsys: Out, path: str, text: str, rule: str) -> None:
@@ -147,6 +156,12 @@ def test_power_is_found(tmp_path: Path, capsys: Out, path: str, text: str, rule:
         ("tasks.yml", TASK.format('user: "{{ uid }}"')),
         ("devcontainer.json", '{"image": "x", "customizations": {"a": {"privileged": true}}}'),
         ("devcontainer.json", '{"dockerFile": "../Dockerfile", "context": "..", "settings": {}}'),
+        (".woodpecker.yml", "steps:\n- {name: a, image: x, commands: [make], environment: {A: b}, "
+         "settings: {repo: a}, when: [{event: push}]}\nservices: [{name: db, image: postgres}]\n"),
+        (".drone.yml", "kind: pipeline\nsteps:\n- {name: a, image: x, environment: {A: b}}\n"),
+        ("azure-pipelines.yml", "resources: {containers: [{container: a, image: x}]}"
+         "\nsteps: [{script: make, displayName: a}, {task: Docker@2, inputs: {repository: x}}]\n"),
+        ("tasks.yml", TASK.format("log_options: {max-size: 10m}")),
     ],
 )  # fmt: skip
 def test_these_are_quiet(tmp_path: Path, path: str, text: str) -> None:

@@ -62,7 +62,10 @@ def read(source: str, path: str = "") -> tuple[Declared, ...]:
         for name, kind in _kinds(path, root):
             taken: set[int] = set()
             for place, role in kind["places"].items():
+                what, _, must = role.partition(" ")
                 for called, node, parent in _places(root, place.split("/") if place else []):
+                    if what == "container" and must and not _text(node, must):
+                        continue
                     own = called or _text(node, "name") or _text(parent, "name") or name
                     declared += _read(role, node, own)
                     taken.add(id(node))
@@ -242,7 +245,8 @@ def _container(node: Node, name: str) -> Declared:
         node = mapping([(scalar(k, node.line), scalar(v, node.line)) for k, v in words], node.line)
     image = text_of(node) or _text(node, "image") or None
     parts = [part for key, value in _pairs(node) for part in _setting(key, value)]
-    if _pattern("with-engine").search(image or _text(node, "name")):
+    privileged = any(part.privileged for part in parts)
+    if not privileged and _pattern("with-engine").search(image or _text(node, "name")):
         parts.append(_unjudged(f"{image}: its daemon needs a privileged container", node.line))
     return _joined(parts, name, node.line, image)
 

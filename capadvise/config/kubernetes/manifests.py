@@ -152,10 +152,23 @@ class ContainerFinder:
             roots = self.documents.inside(node) if self.texts <= _MAX_TEXTS else ()
             for root in roots:
                 self.search(root, {}, key)
+            known = bool(roots) and all(map(self._is_known, roots))
         except BadInput:
-            roots = ()
-        if not roots or any(isinstance(root, Sequence) for root in roots):  # or a list of changes
+            known = False
+        if not known:
             self.leave(node, key, f"the text of {key}")
+
+    def _is_known(self, root: Node) -> bool:
+        """False for a list of changes (RFC 6902) of which one is not known to be harmless."""
+        if not isinstance(root, Sequence):
+            return True
+        items = self.documents.items(root, "changes")
+        changes = [self.documents.mapping(item, "a change") for item in items]
+        return all(
+            any_text(each.get("op")) in ("add", "replace", "test")
+            and _HARMLESS_CHANGE.fullmatch(any_text(each.get("path")) or "")
+            for each in changes
+        )
 
     def has_host_path(self, keys: Entries) -> bool:
         """True if a list of volumes has a folder of the host in it."""
@@ -241,6 +254,9 @@ _NO_WORKLOADS = (
     ("apiextensions.k8s.io/v1beta1", "CustomResourceDefinition"),
     ("v1", "PersistentVolume"),
     ("policy/v1beta1", "PodSecurityPolicy"),
+    ("extensions/v1beta1", "PodSecurityPolicy"),
+    ("security.openshift.io/v1", "SecurityContextConstraints"),
+    ("v1", "SecurityContextConstraints"),
 )
 """Kinds whose content only looks like containers, or is judged elsewhere (``host_volumes``)."""
 _POLICIES = ("constraints.gatekeeper.sh",)
@@ -260,6 +276,11 @@ DIALECT = Dialect(
         )
     ),
 )
+_HARMLESS_CHANGE = re.compile(
+    r"/spec/replicas|/metadata/labels/[^/]+|(/[^/]+)*/certSANs/[^/]+"
+    r"|(/[^/]+)*/(initC|c)ontainers/\d+/(image|imagePullPolicy|resources)(/[^/]+)*"
+)
+"""Paths of changes that give a container nothing."""
 _SEPARATOR = r"---[ \t\r]*(?:[ \t]#.*)?"
 
 

@@ -121,8 +121,19 @@ TASK = (
         ("devcontainer.json", '{"image": "x", // c\n"privileged": true,}', "privileged"),
         ("devcontainer.json", '{"a": "//", "privileged": true}', "privileged"),
         ("devcontainer.json", '{"image": "x", "runArgs": ["-v=/:/h"]}', "host-folder"),
+        ("devcontainer.json", '{"image": "x", "features": {"ghcr.io/devcontainers/features/'
+         'docker-from-docker:1": {}}}', "control-socket"),
         (".drone.yml", "kind: pipeline\nsteps:\n- {name: a, image: x, privileged: true}\n",
          "privileged"),
+        (".woodpecker.yml", "steps: {a: {image: x, privileged: true}}\n", "privileged"),
+        (".woodpecker.yml", "steps: {a: {privileged: true}}\n", "not-judged"),
+        (".woodpecker.yml", "steps: [{name: a, image: x, commands: [docker run --privileged x]}]\n",
+         "privileged"),
+        ("azure-pipelines.yml", "resources: {containers: [{container: a, image: x, options: "
+         "--privileged}]}\n", "privileged"),
+        ("azure-pipelines.yml", "jobs: [{container: {image: x, options: -v /:/h}}]\n",
+         "host-folder"),
+        ("azure-pipelines.yml", "steps: [{bash: docker run --privileged x}]\n", "privileged"),
     ],
 )  # fmt: skip
 def test_power_is_found(tmp_path: Path, capsys: Out, path: str, text: str, rule: str) -> None:
@@ -144,11 +155,25 @@ def test_power_is_found(tmp_path: Path, capsys: Out, path: str, text: str, rule:
         ("ci.yml", "jobs:\n a: {runs-on: x, steps: [{run: \"# docker run --privileged x\"}]}"),
         ("tasks.yml", TASK.format('user: "{{ uid }}"')),
         ("devcontainer.json", '{"image": "x", "customizations": {"a": {"privileged": true}}}'),
+        ("devcontainer.json", '{"dockerFile": "../Dockerfile", "context": "..", "settings": {}}'),
+        (".woodpecker.yml", "steps:\n- {name: a, image: x, commands: [make], environment: {A: b}, "
+         "settings: {repo: a}, when: [{event: push}]}\nservices: [{name: db, image: postgres}]\n"),
+        (".drone.yml", "kind: pipeline\nsteps:\n- {name: a, image: x, environment: {A: b}}\n"),
+        ("azure-pipelines.yml", "resources: {containers: [{container: a, image: x}]}"
+         "\nsteps: [{script: make, displayName: a}, {task: Docker@2, inputs: {repository: x}}]\n"),
+        ("tasks.yml", TASK.format("log_options: {max-size: 10m}")),
     ],
 )  # fmt: skip
 def test_these_are_quiet(tmp_path: Path, path: str, text: str) -> None:
     (tmp_path / path).write_text(text)
     assert main(["check", "--strict", str(tmp_path / path)]) == 0
+
+
+def test_a_privileged_engine_is_said_once(tmp_path: Path, capsys: Out) -> None:
+    path = tmp_path / "ci.yml"
+    service = "services: {e: {image: 'docker:dind', options: --privileged}}"
+    path.write_text(f"jobs:\n a: {{runs-on: x, {service}}}\n")
+    assert [item["rule"] for item in findings(capsys, str(path))] == ["privileged"]
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,14 @@ HOSTILE = {
     "a patch that is a parameter": argo("{podSpecPatch: '{{inputs.parameters.x}}'}"),
     "a patch that is no YAML": argo("{podSpecPatch: '{% if x %}: ['}"),
     "a list of changes": custom("{patch: '[{op: add, path: /spec/hostPID, value: true}]'}"),
+    "a list of changes, one of them harmless": custom(
+        "{patch: '[{op: replace, path: /spec/replicas, value: 3},"
+        " {op: remove, path: /spec/template/spec/containers/0/securityContext}]'}"
+    ),
+    "a change of a container": custom(
+        "{patch: '[{op: add, path: /spec/containers/0/securityContext/privileged, value: true}]'}"
+    ),
+    "a change that copies": custom("{patch: '[{op: copy, from: /a, path: /spec/replicas}]'}"),
     "a manifest": argo(
         "{templates: [{resource: {action: create, manifest: "
         + json.dumps("kind: Pod\nspec:\n  hostPID: true\n  containers: [{image: x}]\n")
@@ -100,6 +108,14 @@ FORBIDDING = {
         "PodSecurityPolicy",
         "policy/v1beta1",
     ),
+    "PodSecurityPolicy of its first group": custom(
+        "{privileged: false, runAsUser: {rule: RunAsAny}, allowedCapabilities: [NET_ADMIN]}",
+        "PodSecurityPolicy",
+        "extensions/v1beta1",
+    ),
+    "OpenShift": "apiVersion: security.openshift.io/v1\nkind: SecurityContextConstraints\n"
+    "metadata: {name: a}\nallowPrivilegedContainer: false\nallowPrivilegeEscalation: true\n"
+    "readOnlyRootFilesystem: false\nrunAsUser: {type: MustRunAsRange}\nvolumes: [secret]\n",
     "a constraint": custom(
         "{parameters: {privileged: false, runAsUser: {rule: x}}}",
         "K8sPSP",
@@ -111,6 +127,16 @@ FORBIDDING = {
         "templates.gatekeeper.sh/v1",
     ),
 }
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/spec/replicas", "/spec/template/spec/containers/0/resources/limits/memory",
+     "/metadata/labels/team", "/spec/containers/1/image", "/apiServer/certSANs/-"],
+)  # fmt: skip
+def test_a_change_that_gives_nothing_passes(path: str, tmp_path: Path) -> None:
+    spec = f"{{patches: [{{patch: '[{{op: replace, path: {path}, value: a}}]'}}]}}"
+    assert strictly(custom(spec), tmp_path) == 0
 
 
 @pytest.mark.parametrize("name", FORBIDDING)

@@ -150,7 +150,9 @@ def test_a_full_screen_program_runs_in_the_pane(user: Tmux, tmp_path: Path) -> N
     start(user, "bash", "full")
     until(lambda: re.search(r"capadvise(?s:.*)all of it: \d+ 9[78]\b", user.screen()))
     user.resize(90, 25)
-    until(lambda: re.search(r"capadvise(?s:.*)resized: \d+ 8[78]\b", user.screen()))
+    until(
+        lambda: re.search(r"capadvise(?s:.*)resized: \d+ 8[78]\b", user.screen()), shows=user.screen
+    )
     (tmp_path / "stop").touch()
     user.wait("crashed (SIGKILL)", "Enter: review")
     user.keys("q")

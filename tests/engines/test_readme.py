@@ -54,9 +54,15 @@ def printed_by(command: str, place: Path) -> str:
     return done.stdout
 
 
+@pytest.fixture(scope="module")
+def printed(session: Path) -> dict[str, str]:
+    """What each command prints, one after the other: tests of one file can run in two processes."""
+    return {step.command: printed_by(step.command, session) for step in RUN_HERE}
+
+
 @pytest.mark.parametrize("step", RUN_HERE, ids=lambda step: step.command[:60])
-def test_a_command_prints_what_is_shown(step: Step, session: Path) -> None:
-    assert_shows(step.output, printed_by(step.command, session))
+def test_a_command_prints_what_is_shown(step: Step, printed: dict[str, str]) -> None:
+    assert_shows(step.output, printed[step.command])
 
 
 def test_every_command_without_output_is_accounted_for() -> None:

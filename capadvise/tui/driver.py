@@ -9,6 +9,7 @@ although a program in the pane wants both.
 import asyncio
 import codecs
 import contextlib
+import os
 import re
 import select
 import signal
@@ -91,6 +92,14 @@ class TerminalDriver(LinuxDriver):
         self._file: Any = _MayBeGone(cast(TextIO, self._file))
         self._early: EarlyKeys | None = getattr(self._app, "early", None)
         self._typed = ""
+
+    def _get_terminal_size(self) -> tuple[int, int]:
+        """Ask the terminal itself: an exported LINES stays what it was when the window changes."""
+        with contextlib.suppress(OSError):
+            columns, lines = os.get_terminal_size(self.fileno)
+            if columns and lines:
+                return columns, lines
+        return super()._get_terminal_size()
 
     def start_application_mode(self) -> None:
         """Leave the terminal at the end as it was before ``early_keys``, not before this call."""

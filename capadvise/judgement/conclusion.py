@@ -272,8 +272,7 @@ def of_another(conclusion: Conclusion, difference: str) -> Conclusion:
 
 
 def _minimal(proven: Proven | None) -> CapSet | None:
-    finished = proven is not None and proven.complete and not proven.flaky
-    return proven.minimal if proven is not None and finished else None
+    return proven.minimal if proven is not None and proven.conclusive else None
 
 
 def _also_passed(report: Report) -> Iterator[PassedSet]:
@@ -549,7 +548,7 @@ def _next(report: Report, standing: Standing) -> NextStep:
 def _without(report: Report) -> NextStep | None:
     """Write what works without SYS_ADMIN, or try it: the seccomp profile can be all it is for."""
     proven = report.proven
-    if proven is None or not proven.complete or proven.flaky:
+    if proven is None or not proven.conclusive:
         return None
     if proven.opening is not None:
         works = proven.opening.profile is not None

@@ -74,6 +74,11 @@ class Proven:
     opening: Opening | None = None
     """The replacement of a capability that only the seccomp profile asks for; None: not tried."""
 
+    @property
+    def conclusive(self) -> bool:
+        """True if the trials came to their end, and no set both passed and failed."""
+        return self.complete and not self.flaky
+
     def alternatives(self, cap: Cap) -> tuple[Trial, ...]:
         """The trials with something else in its place: a companion can replace several."""
         return tuple(

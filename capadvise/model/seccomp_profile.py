@@ -96,12 +96,8 @@ class SeccompProfile:
             actions = {raw["defaultAction"], *(rule["action"] for rule in rules)}
             parts = set(raw) <= _PARTS and all(set(rule) <= _RULE_PARTS for rule in rules)
             calls = all(_MEMBER.fullmatch(call) for rule in rules for call in rule["names"])
-            if (
-                parts
-                and calls
-                and actions <= {_ALLOW, *_REFUSING}
-                and cls(raw).allowed() is not None
-            ):
+            cls(raw).allowed()  # raises if arguments of a rule are none
+            if parts and calls and actions <= {_ALLOW, *_REFUSING}:
                 return cls(raw)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise BadInput(f"it is no seccomp profile: {error!r:.80}") from error

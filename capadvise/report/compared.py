@@ -51,7 +51,7 @@ def compared(report: Report, index: KnownIndex, caps: CapSet | None = None) -> C
     if not variants:
         return None
     proven = report.proven
-    is_proven = caps is None and proven is not None and proven.complete and not proven.flaky
+    is_proven = caps is None and proven is not None and proven.conclusive
     minimal = report.proposal.minimal if is_proven else None
     if caps is None:
         caps = report.proposal.recommended if minimal is None else minimal

@@ -33,7 +33,7 @@ def fit_of_report(
     proven, tried = report.proven, caps is None or caps == recommended
     if not tried or proven is None or not proven.user_namespace:
         return fit
-    if proven.flaky or not proven.complete:
+    if not proven.conclusive:
         return fit
     return replace(fit, fits=proven.minimal is not None, outside=(), open=(), without=())
 

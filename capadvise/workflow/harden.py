@@ -39,7 +39,7 @@ def hardened(report: Report, job: runner.Job | None = None) -> Report:
     not proven or Ctrl-C ends the trials. ``job``: the unit's trials, if they differ from those that
     the report leads to."""
     proven = report.proven
-    if proven is None or proven.minimal is None or not proven.complete or proven.flaky:
+    if proven is None or proven.minimal is None or not proven.conclusive:
         notice("not hardened: options are only tried with a set that is proven")
         return report
 

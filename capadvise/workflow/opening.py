@@ -45,7 +45,7 @@ def require_containers(jobs: Iterable[runner.Job]) -> None:
 def needs_proof(report: Report | None) -> bool:
     """True if no trials show whether there is a minimal set."""
     proven = report.proven if report else None
-    return proven is None or not proven.complete or proven.flaky
+    return proven is None or not proven.conclusive
 
 
 def opened(cap: Cap, report: Report, job: runner.Job | None = None) -> Report:
@@ -53,7 +53,7 @@ def opened(cap: Cap, report: Report, job: runner.Job | None = None) -> Report:
     same report if nothing can be tried. ``job``: the container's trials, if they differ from those
     that the report leads to."""
     proven = report.proven
-    if proven is None or needs_proof(report):
+    if proven is None or not proven.conclusive:
         notice(f"not tried without {cap.short}: that takes a proven set")
         return report
     if proven.minimal is not None and cap not in proven.minimal:

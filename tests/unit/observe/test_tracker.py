@@ -438,6 +438,19 @@ def test_a_health_check_that_is_tried_while_it_is_stopped_is_one_all_the_same() 
     assert phases == {Phase.HEALTHCHECK, Phase.STOP}
 
 
+def _copied(*, copies_told: bool) -> tuple[list[Cap], implied_needs.ImpliedNeeds]:
+    """The needs of copied checks that are told, and what tells them."""
+    told: list[Cap] = []
+    counts: Any = SimpleNamespace(add_copied=lambda *what: told.append(what[4]))
+    needs = implied_needs.ImpliedNeeds(
+        *(counts, lambda pid: True, Pointers(), None),
+        retried=False,
+        scans_told=True,
+        copies_told=copies_told,
+    )
+    return told, needs
+
+
 @pytest.mark.parametrize(
     ("copies_told", "option", "taken"),
     [
@@ -450,14 +463,7 @@ def test_securebits_take_setpcap_where_no_probe_sees_the_check(
     *, copies_told: bool, option: int, taken: bool
 ) -> None:
     """Before Linux 6.14 it is made in a copy of cap_capable()."""
-    told: list[Cap] = []
-    counts: Any = SimpleNamespace(add_copied=lambda *what: told.append(what[4]))
-    needs = implied_needs.ImpliedNeeds(
-        *(counts, lambda pid: True, Pointers(), None),
-        retried=False,
-        scans_told=True,
-        copies_told=copies_told,
-    )
+    told, needs = _copied(copies_told=copies_told)
     ids, scope = syscalls.Ids(0, 0, 0), Scope(1, TARGET, started=0)
     task = Task("x", ids, ids, scope, call="prctl", values=(option, 4))
     needs.ended(0, 7, task, "prctl", 0, Phase.RUN)
@@ -472,14 +478,7 @@ def test_mapping_a_low_address_takes_sys_rawio_where_no_probe_sees_the_check(
     *, copies_told: bool, address: int, taken: bool
 ) -> None:
     """As for the securebits; vm.mmap_min_addr is the limit."""
-    told: list[Cap] = []
-    counts: Any = SimpleNamespace(add_copied=lambda *what: told.append(what[4]))
-    needs = implied_needs.ImpliedNeeds(
-        *(counts, lambda pid: True, Pointers(), None),
-        retried=False,
-        scans_told=True,
-        copies_told=copies_told,
-    )
+    told, needs = _copied(copies_told=copies_told)
     ids, scope = syscalls.Ids(0, 0, 0), Scope(1, TARGET, started=0)
     needs.maps_low(0, 7, Task("x", ids, ids, scope, values=(address,)), Phase.RUN)
     assert told == [Cap.parse("SYS_RAWIO")] * taken

@@ -11,10 +11,11 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from capadvise.catalog import compiled
-from capadvise.catalog.askers import ASKERS, Asker, parse_askers, rows_by_function
-from capadvise.catalog.signs import Signs, signs_of
-from capadvise.catalog.sites import Meaning, SiteRule, Sites, rule_of
+from capadvise.catalog.askers import ASKERS, Asker, asker_of, rows_by_function
+from capadvise.catalog.signs import Signs
+from capadvise.catalog.sites import Meaning, SiteRule, Sites
+from capadvise.catalog.values import made
+from capadvise.model import input_file
 from capadvise.model.caps import Cap, CapSet
 from capadvise.model.errors import BadInput
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:  # `run` needs none of these, and must start quickly
 __all__ = ["Catalog", "Meaning", "SiteRule", "Sites", "default"]
 
 
+COMPILED = "compiled.json"
 _ARM64 = "__arm64_sys_"
 """Begins the entry functions of system calls on arm64. They check what others check elsewhere."""
 
@@ -43,12 +45,11 @@ class Catalog:
 
     def entry(self, cap: Cap) -> Entry | None:
         """The entry of a capability; None for one newer than the catalog."""
-        from capadvise.catalog.capabilities import entry_of, file_name
+        from capadvise.catalog.capabilities import Entry
 
         if cap not in self._entries:
             text = self._compiled["entries"].get(cap.name)
-            path = self.folder / "capabilities" / file_name(cap)
-            self._entries[cap] = entry_of(path, json.loads(text)) if text else None
+            self._entries[cap] = made(Entry, json.loads(text)) if text else None
         return self._entries[cap]
 
     def risk(self, cap: Cap) -> str | None:
@@ -68,11 +69,13 @@ class Catalog:
 
     @cached_property
     def _compiled(self) -> dict[str, Any]:
-        facts = compiled.load(self.folder)
-        if facts is None:
-            from capadvise.catalog import compiling
-
-            facts = compiling.compiled(self.folder)
+        """The facts of the YAML files, which would take 80 ms of each start:
+        ``python -m tests.generate`` makes this file of them."""
+        path = self.folder / COMPILED
+        try:
+            facts: dict[str, Any] = json.loads(input_file.text(path))
+        except ValueError as error:
+            raise BadInput(f"{path}: {error}") from error
         return facts
 
     def load(self) -> None:
@@ -83,17 +86,15 @@ class Catalog:
     @cached_property
     def sites(self) -> Sites:
         """The site rules."""
-        path = self.folder / "sites"
         raw = self._compiled["sites"]
-        return Sites(
-            [each["at"] for each in raw], lambda number: rule_of(path, raw[number]), self._askers_of
-        )
+        at = [each["at"] for each in raw]
+        return Sites(at, lambda number: made(SiteRule, raw[number]), self._askers_of)
 
     @cached_property
     def askers(self) -> tuple[Asker, ...]:
         """The kernel functions that make checks, in stock kernels."""
-        path = self.folder / ASKERS
-        return parse_askers(path, _read(path))
+        lines = input_file.text(self.folder / ASKERS).splitlines()
+        return tuple(asker_of(line) for line in lines if not line.startswith("#"))
 
     def _askers_of(self, function: str) -> tuple[Asker, ...]:
         names = [function]
@@ -101,19 +102,16 @@ class Catalog:
             call = function.removeprefix(_ARM64)
             names += [f"__x64_sys_{call}", f"__do_sys_{call}"]
         rows = next((self._asker_rows[name] for name in names if name in self._asker_rows), [])
-        return parse_askers(self.folder / ASKERS, "\n".join(rows))
+        return tuple(map(asker_of, rows))
 
     @cached_property
     def _asker_rows(self) -> Mapping[str, list[str]]:
-        return rows_by_function(_read(self.folder / ASKERS))
+        return rows_by_function(input_file.text(self.folder / ASKERS))
 
     @cached_property
     def preference(self) -> tuple[Cap, ...]:
         """If two capabilities do the same, the one that comes first here is proposed."""
-        try:
-            return tuple(map(Cap.parse, self._compiled["preference"]))
-        except (ValueError, TypeError, AttributeError) as error:
-            raise BadInput(f"{self.folder / 'preference.yaml'}: {error}") from error
+        return tuple(map(Cap.parse, self._compiled["preference"]))
 
     def rank(self, cap: Cap) -> int:
         """Its place in the order of preference; others come last."""
@@ -127,7 +125,8 @@ class Catalog:
     @cached_property
     def signs(self) -> Signs:
         """The evidence that call sites give about programs."""
-        return signs_of(self._compiled["signs"])
+        signs: Signs = made(Signs, self._compiled["signs"])
+        return signs
 
     @property
     def closed_calls(self) -> frozenset[str]:
@@ -138,7 +137,7 @@ class Catalog:
     @property
     def pod_addable(self) -> Mapping[str, CapSet]:
         """Level of the Pod Security Standards → what a pod may add there."""
-        allowed = self._compiled["baselines"]["pod-security"]
+        allowed = self._compiled["baselines"]["pod_security"]
         return {
             level: frozenset(map(Cap.parse, allowed[f"{level}_addable"]))
             for level in ("baseline", "restricted")
@@ -158,16 +157,18 @@ class Catalog:
     def baselines(self) -> Baselines:
         """The grants of runtimes by default, and the capabilities that Kubernetes lets a pod
         add."""
-        from capadvise.catalog.baselines import baselines_of
+        from capadvise.catalog.baselines import Baselines
 
-        return baselines_of(self.folder / "baselines", self._compiled["baselines"])
+        baselines: Baselines = made(Baselines, self._compiled["baselines"])
+        return baselines
 
     @cached_property
     def exposures(self) -> Mapping[str, ExposureFact]:
         """Kind of exposure → what ``check`` says of it."""
-        from capadvise.catalog.exposures import exposures_of
+        from capadvise.catalog.exposures import ExposureFact
 
-        return exposures_of(self.folder / "exposures.yaml", self._compiled["exposures"])
+        exposures = self._compiled["exposures"]
+        return {kind: made(ExposureFact, exposure) for kind, exposure in exposures.items()}
 
     @cached_property
     def host(self) -> HostFacts:
@@ -224,21 +225,15 @@ class Catalog:
         """Names and numbers of system calls."""
         from capadvise.catalog.syscalls import parse_syscalls
 
-        return parse_syscalls(_read(self.folder / "syscalls.tsv"))
+        return parse_syscalls(input_file.text(self.folder / "syscalls.tsv"))
 
     @cached_property
     def seccomp(self) -> Mapping[str, Profile]:
         """Engine → the system calls that its default seccomp profile ties to capabilities."""
-        from capadvise.catalog.baselines import profiles_of
+        from capadvise.catalog.baselines import Profile
 
-        return profiles_of(self.folder / "seccomp.yaml", self._compiled["seccomp"])
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise BadInput(f"{path}: {error.strerror}") from error
+        profiles = self._compiled["seccomp"]
+        return {engine: made(Profile, profile) for engine, profile in profiles.items()}
 
 
 @lru_cache(maxsize=1)

@@ -9,10 +9,8 @@ covers the function, it also says what a refusal means.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 
 from capadvise.model.caps import Cap
-from capadvise.model.errors import BadInput
 
 
 class NamespaceScope(StrEnum):
@@ -50,34 +48,13 @@ class Asker:
 
 
 ASKERS = "askers.tsv"
-COLUMNS = (
-    *("function", "capability", "kernels", "module", "source", "scope", "meaning", "refused"),
-    *("alternatives", "text", "lost"),
-)
 _NONE = "-"
 """The content of an empty column."""
 
 
-def parse_askers(path: Path, text: str) -> tuple[Asker, ...]:
-    """The rows of a text; ``path`` is for messages. Raises BadInput with file and line."""
-    rows: dict[tuple[str, str], Asker] = {}
-    for number, line in enumerate(text.splitlines(), 1):
-        if line.startswith("#"):
-            continue
-        columns = line.split("\t")
-        try:
-            if len(columns) != len(COLUMNS):
-                raise ValueError(f"{len(columns)} columns instead of {len(COLUMNS)}")
-            if (columns[0], columns[1]) in rows:
-                raise ValueError(f"{columns[0]} with {columns[1]} appears twice")
-            rows[columns[0], columns[1]] = _asker(columns)
-        except ValueError as error:
-            raise BadInput(f"{path}: line {number}: {error}") from error
-    return tuple(rows.values())
-
-
-def _asker(columns: list[str]) -> Asker:
-    function, cap, kernels, module, source, scope, *rest = columns
+def asker_of(row: str) -> Asker:
+    """Read a row of the table."""
+    function, cap, kernels, module, source, scope, *rest = row.split("\t")
     meaning, refused, alternatives, text, lost = ("" if c == _NONE else c for c in rest)
     return Asker(
         function,
@@ -100,14 +77,6 @@ def rows_by_function(text: str) -> Mapping[str, list[str]]:
     for line in text.splitlines():
         rows.setdefault(line.partition("\t")[0], []).append(line)
     return rows
-
-
-def by_function(askers: Iterable[Asker]) -> Mapping[str, tuple[Asker, ...]]:
-    """The functions by their names."""
-    named: dict[str, tuple[Asker, ...]] = {}
-    for asker in askers:
-        named[asker.function] = (*named.get(asker.function, ()), asker)
-    return named
 
 
 def joined(scopes: Iterable[NamespaceScope]) -> NamespaceScope | None:

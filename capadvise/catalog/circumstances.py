@@ -6,12 +6,6 @@ circumstance holds, does not hold, or is unknown (None).
 
 from collections.abc import Mapping
 from enum import StrEnum
-from pathlib import Path
-from typing import Any
-
-from capadvise.catalog import values
-from capadvise.model import strict
-from capadvise.model.errors import BadInput
 
 
 class Circumstance(StrEnum):
@@ -57,18 +51,3 @@ def agrees(circumstance: Circumstance, wanted: bool, known: Known) -> bool | Non
     """True if one circumstance is as wanted; None if it is unknown."""
     is_so = known.get(circumstance)
     return None if is_so is None else is_so is wanted
-
-
-def parse_where(path: Path, raw: Any, key: str) -> Where:
-    """Read ``[host-network, not host-user]`` under the key ``where``."""
-    return tuple(_one(path, raw, item) for item in values.texts(path, raw, key))
-
-
-def _one(path: Path, raw: Any, text: str) -> tuple[Circumstance, bool]:
-    wanted = not text.startswith("not ")
-    try:
-        return Circumstance(text.removeprefix("not ")), wanted
-    except ValueError as error:
-        names = ", ".join(Circumstance)
-        at = strict.place(path, raw, "where")
-        raise BadInput(f"{at}: {text!r} in 'where' is none of {names}") from error

@@ -7,15 +7,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
-from typing import Any
 
 from capadvise.catalog import values
 from capadvise.catalog.known_index import KnownIndex, upstream
-from capadvise.model import strict
+from capadvise.model import input_file, strict
 from capadvise.model.caps import Cap, CapSet
-from capadvise.model.errors import BadInput
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,10 +135,8 @@ class Known:
         """The program of this name, which must exist."""
         if name not in self._read:  # a thousand manifests can name one image
             path = self.folder / f"{name}.yaml"
-            try:
-                self._read[name] = parse_program(path, path.read_text(encoding="utf-8"))
-            except OSError as error:
-                raise BadInput(f"{path}: {error.strerror}") from error
+            raw = strict.load(path, input_file.text(path))
+            self._read[name] = values.made(KnownProgram, raw)
         return self._read[name]
 
     def find(self, word: str) -> KnownProgram | None:
@@ -159,24 +153,3 @@ class Known:
     def of(self, name: str | None) -> KnownProgram | None:
         """The program of what the index has found, if it has found one."""
         return self.program(name) if name else None
-
-
-def parse_program(path: Path, text: str) -> KnownProgram:
-    """The text of one file; ``path`` is for messages. Raises BadInput with file and line."""
-    raw = strict.load(path, text)
-    own = {"variants": _variants, "published": _published}
-    program = values.record(KnownProgram, path, raw, own=own, keys={"published": "upstream"})
-    if program.name != path.stem:
-        raise BadInput(f"{strict.place(path, raw, 'name')}: the name must be that of the file")
-    if not program.variants:
-        raise BadInput(f"{strict.place(path, raw, 'variants')}: 'variants' must be a list")
-    return program
-
-
-def _variants(path: Path, raw: Any, key: str) -> tuple[Variant, ...]:
-    scripts = {"command": values.script, "check": values.script}
-    return values.items(path, raw, key, partial(values.record, Variant, own=scripts))
-
-
-def _published(path: Path, raw: Any, key: str) -> tuple[Published, ...]:
-    return values.items(path, raw, key, partial(values.record, Published, keys={"caps": "set"}))

@@ -4,13 +4,9 @@ The file holds names of kernel functions and system calls, and the counts from w
 evidence. The code asks by role; the catalog says which functions have the role.
 """
 
-import errno
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
-
-from capadvise.model import clone_flags
 
 
 class Sign(StrEnum):
@@ -82,20 +78,3 @@ class Signs:
     def is_of_overlay(self, function: str) -> bool:
         """True if a function, or the name of one in a rule, belongs to overlayfs."""
         return function.startswith(self.overlay_prefix)
-
-
-def signs_of(facts: Mapping[str, Any]) -> Signs:
-    """Make the value of the result of ``parse_signs``."""
-    return Signs(
-        functions={Sign(key): frozenset(names) for key, names in facts["functions"].items()},
-        symbols={ImportSign(key): frozenset(names) for key, names in facts["symbols"].items()},
-        many_links=facts["numbers"]["many-links"],
-        few_states=facts["numbers"]["few-states"],
-        many_settings=facts["numbers"]["many-settings"],
-        gives_up_rights=frozenset(facts["calls"]["gives-up-rights"]),
-        about_itself=frozenset(facts["calls"]["about-itself"]),
-        asked=facts["asked"],
-        entered={name: getattr(clone_flags, flag) for name, flag in facts["entered"].items()},
-        overlay_prefix=facts["overlay_prefix"],
-        failed_anyway=frozenset(-int(getattr(errno, name)) for name in facts["failed_anyway"]),
-    )

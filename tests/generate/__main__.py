@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import capadvise.report
-from capadvise.catalog import compiled, compiling, default
+from capadvise.catalog import COMPILED, default
 from capadvise.cli.manual import FOLDER
 from tests.generate.catalog_pages import capabilities_page, known_page, sites_page
 from tests.generate.command_line import command_line_page, manual_page
+from tests.generate.facts import compiling
 from tests.generate.options import program
 from tests.generate.words import code, head, row
 
@@ -32,7 +33,7 @@ PAGES: dict[str, Callable[[], str]] = {
 def main() -> None:
     """Write the compiled catalog and the pages."""
     facts = default().folder
-    (facts / compiled.FILE).write_text(compiling.dump(compiling.compiled(facts)), encoding="utf-8")
+    (facts / COMPILED).write_text(compiling.dump(compiling.compiled(facts)), encoding="utf-8")
     for name, make in PAGES.items():
         (FOLDER / name).write_text(make(), encoding="utf-8")
 

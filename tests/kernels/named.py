@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from capadvise.catalog.sites import rule_of
 from capadvise.model import strict
 from capadvise.model.recording import Origin
+from tests.generate.facts.sites import rule_of
 
 ROOT = Path(__file__).parents[2]
 CATALOG = ROOT / "catalog"

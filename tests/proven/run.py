@@ -26,7 +26,6 @@ import yaml
 
 import capadvise
 from capadvise.catalog import default
-from capadvise.catalog.known import parse_program
 from capadvise.catalog.known_index import FOLDER, INDEX
 from capadvise.judgement.decide import Need
 from capadvise.judgement.flags import gains_nothing
@@ -36,6 +35,7 @@ from capadvise.model.errors import BadInput
 from capadvise.report.fit import fit_of_report
 from capadvise.report.load import load
 from capadvise.report.text import in_short
+from tests.generate.facts.known import parse_program
 from tests.proven.index import index
 
 ROOT = Path(__file__).parents[2]
@@ -136,17 +136,17 @@ def document(name: str, program: dict[str, Any], variants: list[dict[str, Any]])
 
 def names(name: str, program: dict[str, Any]) -> dict[str, Any]:
     """What it is found by besides its own name, and what others publish for it."""
-    published = program.get("upstream", ())
+    published = program.get("published", ())
     return {
         **{key: program.get(key, []) for key in ("images", "images_of_users", "units")},
         "commands": program.get("commands", [name]),
-        **({"upstream": [_upstream(one) for one in published]} if published else {}),
+        **({"published": [_published(one) for one in published]} if published else {}),
     }
 
 
-def _upstream(one: dict[str, Any]) -> dict[str, Any]:
+def _published(one: dict[str, Any]) -> dict[str, Any]:
     """What others publish, with the names of capabilities as the kernel has them."""
-    return {**one, "set": _names(parse_set(one["set"]))}
+    return {**one, "caps": _names(parse_set(one["caps"]))}
 
 
 def variant(way: Way, report: Report) -> dict[str, Any]:

@@ -7,10 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from capadvise.catalog import Catalog
-from capadvise.catalog.sites import SiteRule, Sites, parse_rules
+from capadvise.catalog.sites import SiteRule, Sites
 from capadvise.judgement.decide import Verdict
 from capadvise.model.caps import Cap, CapSet
 from capadvise.model.recording import Check, Held, Namespace, Recording
+from tests.generate.facts.sites import parse_rules
 from tests.support import recordings
 from tests.support.recordings import FULL
 

@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 
 from capadvise.catalog import Meaning, default
-from capadvise.catalog.askers import COLUMNS, NamespaceScope, parse_askers
-from capadvise.catalog.sites import KERNEL_ERRORS, among, rule_of_asker
+from capadvise.catalog.askers import NamespaceScope
+from capadvise.catalog.sites import among, rule_of_asker
 from capadvise.model.caps import Cap
 from capadvise.model.errors import BadInput
 from capadvise.report.explain import rules_of, site_text
+from tests.generate.facts.askers import COLUMNS, parse_askers
+from tests.generate.facts.sites import KERNEL_ERRORS
 
 CATALOG = default()
 ROW = "f\tCAP_KILL\t6.12\tm\tdrivers/m.c\tinitial\tdecides\tEPERM\t-\tdoing it\t-"

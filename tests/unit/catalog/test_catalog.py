@@ -10,12 +10,16 @@ from pathlib import Path
 import pytest
 import yaml
 
-from capadvise.catalog import Catalog, compiled, compiling, default
-from capadvise.catalog.capabilities import EditPlace, entry_of
-from capadvise.catalog.sites import SiteRule, parse_rules
+from capadvise.catalog import COMPILED, Catalog, default
+from capadvise.catalog.capabilities import EditPlace
+from capadvise.catalog.sites import SiteRule
+from capadvise.cli import main
 from capadvise.model import strict
 from capadvise.model.caps import NAMES, Cap
-from capadvise.model.errors import BadInput
+from capadvise.model.errors import BadInput, Exit
+from tests.generate.facts import compiling
+from tests.generate.facts.capabilities import entry_of
+from tests.generate.facts.sites import parse_rules
 
 CATALOG = default()
 ALL = [Cap(number) for number in range(len(NAMES))]
@@ -174,17 +178,42 @@ def test_an_error_names_the_line_of_the_key(change: tuple[str, str], line: int) 
 
 
 def test_the_compiled_file_is_made_from_its_sources() -> None:
-    path = CATALOG.folder / compiled.FILE
+    path = CATALOG.folder / COMPILED
     same = path.read_text() == compiling.dump(compiling.compiled(CATALOG.folder))
     assert same, "run: python -m tests.generate"
 
 
-def test_an_edited_source_counts_at_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("file", "change", "said"),
+    [
+        ("compiled.json", ('"sites": [', '"sites": '), "compiled.json: "),
+        ("compiled.json", ('"decides"', '"decide"'), "'decide' is not a valid Meaning"),
+        ("compiled.json", ('"preference"', '"preferences"'), "'preference'"),
+        ("compiled.json", ('"host"', '"hosts"'), "'host'"),
+        ("askers.tsv", ("\tinitial\t", "\tfinal\t"), "'final' is not a valid NamespaceScope"),
+        ("proven/nginx.yaml", ("CAP_CHOWN", "CAP_CHOW"), "'CAP_CHOW' is not the name"),
+        ("proven/nginx.yaml", ("variants:", "variant:"), "'variants'"),
+        ("syscalls.tsv", None, "syscalls.tsv: No such file"),
+    ],
+)
+def test_a_damaged_catalog_is_refused(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    file: str,
+    change: tuple[str, str] | None,
+    said: str,
+) -> None:
     folder = tmp_path / "catalog"
     shutil.copytree(CATALOG.folder, folder)
-    path = folder / "preference.yaml"
-    path.write_text(path.read_text() + "  - CAP_CHOWN\n")
-    assert Catalog(folder).preference == (*CATALOG.preference, Cap.parse("CHOWN"))
-    path.write_text("preference: [CAP_CHOWN")
-    with pytest.raises(BadInput, match="preference"):
-        _ = Catalog(folder).preference
+    monkeypatch.setattr("capadvise.cli.commands.catalog.default", lambda: Catalog(folder))
+    assert main(["catalog", "check"]) == Exit.OK
+    path = folder / file
+    text = path.read_text()
+    path.unlink()
+    if change is not None:
+        assert change[0] in text
+        path.write_text(text.replace(*change))
+    capsys.readouterr()
+    assert main(["catalog", "check"]) == Exit.USAGE
+    assert said in capsys.readouterr().err

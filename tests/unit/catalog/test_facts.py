@@ -10,14 +10,13 @@ import pytest
 
 from capadvise.catalog import Meaning, default
 from capadvise.catalog.askers import NamespaceScope
-from capadvise.catalog.baselines import pod_security_of, profiles_of, runtime_of
 from capadvise.catalog.circumstances import Circumstance
-from capadvise.catalog.compiling import parse_errnos, parse_signs
-from capadvise.catalog.exposures import exposures_of
 from capadvise.model import strict
 from capadvise.model.caps import NAMES, Cap, parse_set
 from capadvise.model.errors import BadInput
 from capadvise.report.explain import capability_text
+from tests.generate.facts.baselines import exposures_of, pod_security_of, profiles_of, runtime_of
+from tests.generate.facts.compiling import parse_errnos, parse_signs
 from tests.support.cost import loaded
 
 CATALOG = default()
@@ -233,9 +232,9 @@ def test_watching_reads_none_of_these_files() -> None:
         "import capadvise.cli, capadvise.cli.commands.run\n"
         "from capadvise.catalog import default\n"
         "default().preload()\n"
-        "assert not {'errnos', 'baselines', 'seccomp', 'values'} & vars(default()).keys()"
+        "assert not {'errnos', 'baselines', 'seccomp', 'known'} & vars(default()).keys()"
     )
-    names = ("errnos", "baselines", "seccomp", "values")
+    names = ("baselines", "capabilities", "known")
     assert not {f"capadvise.catalog.{name}" for name in names} & loaded(script)
 
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from capadvise.catalog import default
-from capadvise.catalog.known import Known, parse_program
+from capadvise.catalog.known import Known
 from capadvise.catalog.known_index import KnownIndex, other_version, repository, tag
 from capadvise.cli import main
 from capadvise.config import LANGUAGES
@@ -18,6 +18,7 @@ from capadvise.config.snippet_from import known_snippet
 from capadvise.model.caps import parse_set
 from capadvise.model.errors import BadInput
 from capadvise.report.known_text import known_text
+from tests.generate.facts.known import parse_program
 from tests.proven.index import index
 from tests.proven.run import PROGRAMS, differences, names, programs, ways
 from tests.support.readers import DECLARED, read
@@ -112,11 +113,11 @@ def test_every_row_has_the_names_and_the_sets_of_others_that_programs_yaml_says(
         row = yaml.load(path.read_text(), yaml.CSafeLoader)
         said = names(path.stem, wanted[path.stem])
         assert {key: row.get(key) for key in said} == said, path.stem
-        assert ("upstream" in row) == ("upstream" in said), path.stem
+        assert ("published" in row) == ("published" in said), path.stem
 
 
 def test_the_sets_of_others_are_explained_where_they_differ() -> None:
-    wanted = [name for name, program in programs().items() if "upstream" in program]
+    wanted = [name for name, program in programs().items() if "published" in program]
     assert len(wanted) >= 10
     for program in map(KNOWN.program, KNOWN.names()):
         for one in program.published:
@@ -135,8 +136,8 @@ def test_the_sets_of_others_are_explained_where_they_differ() -> None:
 )
 def test_what_others_publish_is_shown(caps: str, said: str) -> None:
     listed = [f"CAP_{name}" for name in caps.split()]
-    wanted = {"what": "a unit", "set": listed, "source": "somewhere", "difference": "Why."}
-    raw = yaml.safe_load(_text()) | {"upstream": [wanted]}
+    wanted = {"what": "a unit", "caps": listed, "source": "somewhere", "difference": "Why."}
+    raw = yaml.safe_load(_text()) | {"published": [wanted]}
     raw["variants"] = raw["variants"][:1]
     text = "\n".join(
         known_text(parse_program(Path("nginx.yaml"), yaml.safe_dump(raw)), "nginx", default())

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from capadvise.catalog.sites import KEYS, parse_rules
 from capadvise.cli import main
 from capadvise.cli.commands.completions import script
 from capadvise.cli.manual import FOLDER, TOPICS, page
 from tests.generate.__main__ import PAGES
+from tests.generate.facts.sites import KEYS, parse_rules
 from tests.generate.options import Note, notes, program
 from tests.support.cost import loaded
 from tests.support.required import tool

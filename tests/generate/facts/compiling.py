@@ -1,27 +1,25 @@
-"""Reads and checks the YAML files of the catalog, and makes ``compiled.json`` of them.
-
-A run reads that file instead: this module, and the readers of single files, are not imported then.
-"""
+"""Makes ``compiled.json`` of the YAML files of the catalog."""
 
 import errno
 import fnmatch
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from capadvise.catalog import values
-from capadvise.catalog.askers import ASKERS, Asker, by_function, joined, parse_askers
-from capadvise.catalog.baselines import FILES, baselines_of, profiles_of
-from capadvise.catalog.capabilities import entry_of, file_name, raw_entry
-from capadvise.catalog.compiled import digest
-from capadvise.catalog.exposures import exposures_of
-from capadvise.catalog.signs import ImportSign, Sign
-from capadvise.catalog.sites import parse_rules, rule_of
+from capadvise.catalog.askers import ASKERS, Asker, joined
+from capadvise.catalog.signs import ImportSign, Sign, Signs
+from capadvise.catalog.sites import SiteRule
 from capadvise.model import clone_flags, strict
 from capadvise.model.caps import NAMES, Cap
 from capadvise.model.errors import BadInput
+from tests.generate.facts import values
+from tests.generate.facts.askers import by_function, parse_askers
+from tests.generate.facts.baselines import FILES, baselines_of, exposures_of, profiles_of
+from tests.generate.facts.capabilities import entry_of, file_name, raw_entry
+from tests.generate.facts.sites import parse_rules
 
 _NUMBERS = ("many-links", "few-states", "many-settings")
 _CALLS = ("gives-up-rights", "about-itself")
@@ -33,44 +31,42 @@ _LISTS = ("host", "platforms", "foreign")
 
 
 def compiled(folder: Path) -> dict[str, Any]:
-    """Read and check the sources. The facts stay as they are in the files, with the risk of each
-    capability added."""
+    """Read and check the sources. The package makes its values of the result without a check."""
     path, errors = folder / "preference.yaml", folder / "errnos.yaml"
     places, rows_of = folder / "signs.yaml", folder / ASKERS
     closed, usual = folder / "seccomp.yaml", folder / "baselines"
     exposures, lists = folder / "exposures.yaml", folder / "names.yaml"
     texts, clients = folder / "texts.yaml", folder / "clients.yaml"
     try:
-        preference, raw_profiles, raw_names = map(_raw, (path, closed, lists))
-        profiles_of(closed, raw_profiles)
+        preference, raw_names = map(_raw, (path, lists))
         raw_baselines = {name: _raw(usual / f"{name}.yaml") for name in FILES}
-        baselines_of(usual, raw_baselines)
-        raw_exposures, raw_texts, raw_clients = map(_raw, (exposures, texts, clients))
-        exposures_of(exposures, raw_exposures)
-        lists_of = {name: _without_lines(_raw(folder / f"{name}.yaml")) for name in _LISTS}
+        raw_texts, raw_clients = map(_raw, (texts, clients))
         errnos = parse_errnos(errors, errors.read_text(encoding="utf-8"))
         signs = parse_signs(places, places.read_text(encoding="utf-8"))
         askers = parse_askers(rows_of, rows_of.read_text(encoding="utf-8"))
-        fingerprint = digest(folder)
+        facts = {
+            "signs": plain(signs),
+            "seccomp": plain(profiles_of(closed, _raw(closed))),
+            "baselines": plain(baselines_of(usual, raw_baselines)),
+            "exposures": plain(exposures_of(exposures, _raw(exposures))),
+            **{name: plain(_raw(folder / f"{name}.yaml")) for name in _LISTS},
+        }
     except OSError as error:
         raise BadInput(f"{error.filename}: {error.strerror}") from error
     strict.keys(path, preference, required=("preference", "removal_order"))
-    risks, entries = {}, {}
-    for cap in map(Cap, range(len(NAMES))):
-        raw = raw_entry(folder / "capabilities", cap)
-        risks[cap.name] = str(entry_of(folder / "capabilities" / file_name(cap), raw).risk)
-        entries[cap.name] = json.dumps(raw, ensure_ascii=False)
+    entries = [
+        entry_of(folder / "capabilities" / file_name(cap), raw_entry(folder / "capabilities", cap))
+        for cap in map(Cap, range(len(NAMES)))
+    ]
     return {
-        "digest": fingerprint,
-        "preference": preference["preference"],
-        "removal_order": preference["removal_order"],
-        "signs": signs,
-        "risk": risks,
-        "entries": entries,  # each as text: a run needs few of them, or none
-        "seccomp": _without_lines(raw_profiles),
-        "baselines": _without_lines(raw_baselines),
-        "exposures": _without_lines(raw_exposures),
-        **lists_of,
+        "preference": plain(values.caps(path, preference, "preference")),
+        "removal_order": plain(values.caps(path, preference, "removal_order")),
+        "risk": {entry.cap.name: str(entry.risk) for entry in entries},
+        # each as text: a run needs few of them, or none
+        "entries": {
+            entry.cap.name: json.dumps(plain(entry), ensure_ascii=False) for entry in entries
+        },
+        **facts,
         "texts": {key: _texts(texts, raw_texts[key]) for key in raw_texts if key != strict.LINE},
         "clients": {
             key: {
@@ -84,31 +80,33 @@ def compiled(folder: Path) -> dict[str, Any]:
             key: values.texts(lists, raw_names, key) for key in raw_names if key != strict.LINE
         },
         "errnos": errnos,
-        "sites": [
-            {key: value for key, value in rule.items() if key != strict.LINE}
-            for rule in _with_scopes(folder / "sites", askers)
-        ],
+        "sites": [plain(rule) for rule in _with_scopes(rules_of(folder / "sites"), askers)],
     }
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON has it: what ``capadvise.catalog.values.made`` makes the same value of."""
+    if isinstance(value, Cap):
+        return value.name
+    if is_dataclass(value):
+        items = ((field, getattr(value, field.name)) for field in fields(value))
+        return {field.name: plain(item) for field, item in items if item != field.default}
+    if isinstance(value, Mapping):
+        return {plain(key): plain(item) for key, item in value.items() if key != strict.LINE}
+    if isinstance(value, frozenset):
+        return list(map(plain, sorted(value)))
+    return list(map(plain, value)) if isinstance(value, list | tuple) else value
 
 
 def _raw(path: Path) -> Any:
     return strict.load(path, path.read_text(encoding="utf-8"))
 
 
-def _without_lines(raw: Any) -> Any:
-    if isinstance(raw, list):
-        return list(map(_without_lines, raw))
-    if isinstance(raw, Mapping):
-        return {key: _without_lines(item) for key, item in raw.items() if key != strict.LINE}
-    return raw
-
-
-def _with_scopes(folder: Path, askers: Iterable[Asker]) -> list[dict[str, Any]]:
+def _with_scopes(rules: Iterable[SiteRule], askers: Iterable[Asker]) -> list[SiteRule]:
     """The rules, each with the user namespace that the kernels' own code checks."""
     named = by_function(askers)
-    raw = _raw_rules(folder)
-    for item in raw:
-        rule = rule_of(folder, item)
+    scoped = []
+    for rule in rules:
         scope = joined(
             asker.scope
             for pattern in rule.at
@@ -116,9 +114,9 @@ def _with_scopes(folder: Path, askers: Iterable[Asker]) -> list[dict[str, Any]]:
             for asker in named[function]
             if rule.caps is None or asker.cap in rule.caps
         )
-        if scope and "*" not in rule.at:
-            item.setdefault("scope", str(scope))
-    return raw
+        own = rule.scope or (None if "*" in rule.at else scope)
+        scoped.append(replace(rule, scope=own))
+    return scoped
 
 
 def _named(pattern: str, functions: Mapping[str, object]) -> list[str]:
@@ -130,24 +128,18 @@ def _named(pattern: str, functions: Mapping[str, object]) -> list[str]:
 def dump(facts: dict[str, Any]) -> str:
     """The text of the compiled file, one rule a line, so that diffs can be read."""
     head = {key: value for key, value in facts.items() if key != "sites"}
-    lines = ",\n".join(json.dumps(rule, default=dict) for rule in facts["sites"])
+    lines = ",\n".join(json.dumps(rule) for rule in facts["sites"])
     return f'{json.dumps(head)[:-1]}, "sites": [\n{lines}\n]}}\n'
 
 
-def _raw_rules(folder: Path) -> list[dict[str, Any]]:
-    """The rules of all files of a folder, in order, as they are written, and checked.
-
-    Raises BadInput with file, line and key.
-    """
-    rules: list[dict[str, Any]] = []
-    try:
-        for path in sorted(folder.glob("*.yaml")):
-            text = path.read_text(encoding="utf-8")
-            parse_rules(path, text)
-            rules += strict.load(path, text)
-    except OSError as error:
-        raise BadInput(f"{error.filename}: {error.strerror}") from error
-    for name, times in Counter(rule["id"] for rule in rules).items():
+def rules_of(folder: Path) -> list[SiteRule]:
+    """The rules of all files of a folder, in order. Raises BadInput with file, line and key."""
+    rules = [
+        rule
+        for path in sorted(folder.glob("*.yaml"))
+        for rule in parse_rules(path, path.read_text(encoding="utf-8"))
+    ]
+    for name, times in Counter(rule.id for rule in rules).items():
         if times > 1:
             raise BadInput(f"{folder}: rule {name!r} stands in two files")
     return rules
@@ -175,12 +167,9 @@ def parse_errnos(path: Path, text: str) -> dict[str, list[int]]:
     return rows
 
 
-def parse_signs(path: Path, text: str) -> dict[str, Any]:
-    """Check the text of ``signs.yaml`` and return its facts as JSON values; ``path`` is for
-    messages.
-
-    Raises BadInput with file and line.
-    """
+def parse_signs(path: Path, text: str) -> Signs:
+    """Check the text of ``signs.yaml``; ``path`` is for messages. Raises BadInput with file and
+    line."""
     raw = strict.load(path, text)
     strict.keys(path, raw, required=_SECTIONS)
     functions = _roles(path, raw["functions"], tuple(Sign))
@@ -195,16 +184,19 @@ def parse_signs(path: Path, text: str) -> dict[str, Any]:
     if unknown := [name for name in failed if not hasattr(errno, name)]:
         at = strict.place(path, raw, "failed_anyway")
         raise BadInput(f"{at}: {unknown[0]!r} is not the name of an error")
-    return {
-        "functions": functions,
-        "symbols": symbols,
-        "numbers": numbers,
-        "calls": calls,
-        "asked": asked,
-        "entered": entered,
-        "overlay_prefix": values.text(path, raw, "overlay_prefix"),
-        "failed_anyway": list(failed),
-    }
+    return Signs(
+        functions={Sign(key): frozenset(names) for key, names in functions.items()},
+        symbols={ImportSign(key): frozenset(names) for key, names in symbols.items()},
+        many_links=numbers["many-links"],
+        few_states=numbers["few-states"],
+        many_settings=numbers["many-settings"],
+        gives_up_rights=frozenset(calls["gives-up-rights"]),
+        about_itself=frozenset(calls["about-itself"]),
+        asked=asked,
+        entered={name: getattr(clone_flags, flag) for name, flag in entered.items()},
+        overlay_prefix=values.text(path, raw, "overlay_prefix"),
+        failed_anyway=frozenset(-int(getattr(errno, name)) for name in failed),
+    )
 
 
 def _texts(path: Path, raw: Any) -> dict[str, str]:

@@ -16,14 +16,7 @@ from capadvise.judgement.behaviour import Context
 from capadvise.judgement.differences import examples
 from capadvise.judgement.judge import UNKNOWN_SITE, Effect, Judged, implied, judge, one_question
 from capadvise.model.caps import SYS_ADMIN, Cap, CapSet
-from capadvise.model.recording import (
-    ImageFile,
-    Namespace,
-    Phase,
-    Recording,
-    Retried,
-    SecondRun,
-)
+from capadvise.model.recording import ImageFile, Namespace, Phase, Recording, Retried, SecondRun
 from capadvise.model.wording import counted
 
 

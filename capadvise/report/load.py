@@ -21,14 +21,7 @@ from capadvise.model.errors import BadInput
 from capadvise.model.escape import printable
 from capadvise.model.input_file import content
 from capadvise.model.posture import Posture
-from capadvise.model.recording import (
-    AuditDenial,
-    Check,
-    Origin,
-    Recording,
-    RefusedCall,
-    Told,
-)
+from capadvise.model.recording import AuditDenial, Check, Origin, Recording, RefusedCall, Told
 from capadvise.model.seccomp_profile import OpenedCall, SeccompProfile
 from capadvise.model.target import Target, is_user
 from capadvise.model.workload import Act, Step, Workload

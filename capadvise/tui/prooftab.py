@@ -13,13 +13,7 @@ from textual.reactive import reactive
 from textual.widgets import Button, Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from capadvise.judgement.conclusion import (
-    Conclusion,
-    PassedSet,
-    Standing,
-    check_proposal,
-    held_in,
-)
+from capadvise.judgement.conclusion import Conclusion, PassedSet, Standing, check_proposal, held_in
 from capadvise.judgement.proven import Interrupted, Proven, Trial
 from capadvise.judgement.report import Report
 from capadvise.model.caps import CapSet

@@ -14,13 +14,7 @@ from capadvise.judgement.watched import WatchFinding
 from capadvise.kernel.own_streams import replace_dead_streams
 from capadvise.model.errors import Exit
 from capadvise.report.save import write
-from capadvise.report.watch import (
-    finding_json,
-    finding_line,
-    metrics,
-    summary_json,
-    summary_lines,
-)
+from capadvise.report.watch import finding_json, finding_line, metrics, summary_json, summary_lines
 from capadvise.targets.running.machine import MachineWatch
 from capadvise.workflow.notice import has_screens, notice
 from capadvise.workflow.reports import check_writable

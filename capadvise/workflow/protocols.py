@@ -211,19 +211,3 @@ class WatchSource(Protocol):
 
     def count(self) -> None:
         """Read how often each was seen."""
-
-
-class OpenWatch(Protocol):
-    """The screen of ``watch``."""
-
-    def __call__(
-        self,
-        source: WatchSource,
-        seconds: float | None,
-        note: Callable[[WatchFinding], str | None],
-        counted: Callable[[], None],
-        *,
-        everything: bool,
-    ) -> None:
-        """Return when the user leaves. ``note`` returns a sentence of the report of a finding's
-        owner; ``counted`` is called after each count."""

@@ -48,7 +48,10 @@ def command(args: argparse.Namespace) -> int:
             raise BadInput("--key prints values: leave --into out")
         return _patch(args, report, snippet)
     if args.format == LABEL.name and os.path.isfile(args.report):  # a pipe is read once
-        snippet = replace(snippet, digest=_digest(Path(args.report)))
+        import hashlib
+
+        digest = hashlib.sha256(Path(args.report).read_bytes()).hexdigest()
+        snippet = replace(snippet, digest=f"sha256:{digest}")  # for a reader who has the report
     for caution in snippet.cautions:
         notice(f"note: {caution}")
     text = FORMATS[args.format].render(snippet) if args.key is None else _values(snippet, args)
@@ -170,13 +173,6 @@ def _patch(args: argparse.Namespace, report: Report, snippet: Snippet) -> int:
         unit = shlex.quote(path.parent.name.removesuffix(".d"))
         notice(f"it takes effect after: systemctl daemon-reload && systemctl restart {unit}")
     return Exit.OK
-
-
-def _digest(path: Path) -> str:
-    """Ties a label to its report, for a reader who has the report."""
-    import hashlib
-
-    return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
 
 
 def _values(snippet: Snippet, args: argparse.Namespace) -> str:

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from capadvise.catalog import default
@@ -35,13 +36,8 @@ def command(args: argparse.Namespace) -> int:
     reporter = Reporter(printer.begun, printer.new, printer.summary, counted)
     how = {"every_call": args.every_call, "log": args.since_boot}
     if not (args.no_tui or args.json or args.quiet) and has_screens():
-        watch_on_screen(
-            *(catalog, reporter, args.seconds),
-            **how,
-            open_watch=open_watch,
-            note=printer.note_of,
-            everything=args.all,
-        )
+        chosen = {"note": printer.note_of, "everything": args.all, "seconds": args.seconds}
+        watch_on_screen(catalog, reporter, **how, show=partial(open_watch, **chosen))
     else:
         watch(catalog, reporter, args.seconds, **how)
     return Exit.OK

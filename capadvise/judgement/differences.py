@@ -82,7 +82,6 @@ class _RandomName:
     """Names in that folder that do not differ."""
 
     def covers(self, name: str) -> bool:
-        """True if the name is one of them."""
         fits = name.startswith(self.prefix) and name.endswith(self.suffix)
         long = len(name) >= len(self.prefix) + len(self.suffix)
         return fits and long and name not in self.fixed
@@ -301,7 +300,6 @@ class _Processes:
 
     @classmethod
     def of(cls, full: Observed, less: Observed, noise: Noise) -> _Processes:
-        """Pair them."""
         within = mask_of(full.granted & less.granted)
         before, after = (
             frozenset(_limited(process, within, noise.masks) for process in one.credentials)

@@ -158,7 +158,6 @@ class Capabilities(KeyedList):
             self.highlighted = first[0] if first else None
 
     def _best(self, names: list[str]) -> int | None:
-        """The index of the best match of a search."""
         if not self.typed or not self.wanted:
             return None
         cap = min(self.wanted, key=lambda cap: self.wanted[cap] if self.wanted else 0)

@@ -268,7 +268,6 @@ class ProofTab(MainTab):
 
     @on(Button.Pressed, "#check-start")
     def _confirmed(self) -> None:
-        """Take the health check that the user entered."""
         check = self.query_one("#check", Input).value.strip()
         if self._prover is not None and self._choice is not None and check:
             report = self._prover.with_check(self._choice.report, check)
@@ -350,7 +349,6 @@ class ProofTab(MainTab):
         self.query_one("#proof-sum", Static).update(self._sentence())
 
     def _sentence(self) -> Page:
-        """The state of the proof."""
         page, choice = Page(), self._choice
         if choice is None:
             page.say("The proof follows when it has ended.")
@@ -363,7 +361,6 @@ class ProofTab(MainTab):
         return page
 
     def _say_possible(self, page: Page, report: Report) -> None:
-        """Whether trials can be made, and what they need."""
         again = " again" if report.proven is not None else ""
         reported = None if again else self._reported
         if reported is not None and reported.standing is not Standing.RECORDED:
@@ -464,7 +461,6 @@ class TrialLine(Wrapped):
 
 
 def _say_proven(page: Page, proven: Proven, report: Report, reported: Conclusion) -> None:
-    """The result, in a sentence or two."""
     trials = f"{counted(len(proven.trials), 'trial')}, isolation: {proven.isolation}"
     minimal = reported.minimal
     if minimal is None:

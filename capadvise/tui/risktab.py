@@ -213,7 +213,6 @@ class RiskTab(MainTab):
 
 
 def _where(report: Report) -> str:
-    """The place for which the risks were judged."""
     _, where = judged_in(report)
     return f"Judged {where[:1].lower()}{where[1:]}." if where else "Judged where it ran."
 

@@ -322,14 +322,10 @@ def _rank(word: str, cap: Cap, need: Need | None, catalog: Catalog) -> int | Non
     if plain in joined:
         return 2
     entry = catalog.entry(cap)
+    facts = (entry.summary, *entry.allows) if entry else ()
     verdict = [VERDICTS[need.verdict], need.reason] if need else [VERDICTS[Verdict.NOT_CHECKED]]
-    text = " ".join((*verdict, risk_word(catalog.risk(cap)), *_facts(entry)))
+    text = " ".join((*verdict, risk_word(catalog.risk(cap)), *facts))
     if any(part.startswith(word) for part in re.findall(r"\w+", text.lower())):
         return 3
     letters = iter(joined)
     return _LETTERS if all(letter in letters for letter in plain) else None
-
-
-def _facts(entry: object) -> tuple[str, ...]:
-    summary, allows = getattr(entry, "summary", ""), getattr(entry, "allows", ())
-    return (summary, *allows)

@@ -67,7 +67,6 @@ class Plan:
 
 
 def _file_name(format_name: str) -> str:
-    """The file name that is proposed."""
     language = LANGUAGES.get(format_name)
     return (language and language.file_name) or f"capadvise.{format_name}"
 
@@ -109,7 +108,6 @@ def plan(
 
 
 def _in_one_line(error: CapadviseError) -> str:
-    """An error with its hint."""
     return f"{error} ({error.hint})" if error.hint else str(error)
 
 
@@ -239,7 +237,6 @@ class Save(Fitting, ModalScreen[str | None]):
     @on(Select.Changed, "#set")
     @on(Select.Changed, "#service")
     def _draw(self) -> None:
-        """Plan again, and show the plan."""
         services = self.query_one("#service", Select)
         service = services.value if isinstance(services.value, str) else self._service
         self.plan = plan(self.choice, self.format_name, self.catalog, self.path, service)

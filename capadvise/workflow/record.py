@@ -249,7 +249,6 @@ def _shown(
 
 @contextmanager
 def _stages() -> Iterator[Stages]:
-    """The places for trials, closed at the end."""
     from capadvise.proof.trials.stages import Stages
 
     stages = Stages()

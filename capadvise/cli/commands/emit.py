@@ -92,7 +92,6 @@ def _without(args: argparse.Namespace) -> int:
 
 
 def _opening(path: str, report: Report, cap: Cap) -> Opening:
-    """The opening of a report. Raises BadInput if it has none for this capability."""
     opening = report.proven.opening if report.proven else None
     if opening is None or opening.without != cap:
         hint = f"capadvise prove --without {cap.short} {shlex.quote(path)}"
@@ -113,7 +112,6 @@ def _require_judged(path: str, report: Report) -> None:
 
 
 def _check(args: argparse.Namespace) -> None:
-    """Raises BadInput for options that do not go together."""
     if args.drop_in and (args.into is not None or args.format not in (None, SYSTEMD.name)):
         raise BadInput("--drop-in is a file of systemd's: leave --into and other formats out")
     if args.format is None and not args.drop_in:
@@ -128,7 +126,6 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _drop_in(args: argparse.Namespace, report: Report) -> str:
-    """The path of the drop-in for the unit that was recorded."""
     from capadvise.config.systemd.file import drop_in_of
     from capadvise.gate.installed import UNIT_PATH, unit_file
     from capadvise.model.target import recorded_unit
@@ -149,7 +146,6 @@ def _drop_in(args: argparse.Namespace, report: Report) -> str:
 
 
 def _patch(args: argparse.Namespace, report: Report, snippet: Snippet) -> int:
-    """Patch the file that was named, and say when a drop-in takes effect."""
     import shutil
 
     from capadvise.gate.patching import patching

@@ -63,7 +63,6 @@ class _Printer:
         return self.expected.note(finding) if self.expected else None
 
     def new(self, finding: WatchFinding) -> None:
-        """Print a new kind of refusal."""
         if finding.hidden is None or self.args.all:
             note = self.note_of(finding)
             when = _time(finding.call.time)
@@ -71,7 +70,6 @@ class _Printer:
             _print([line or finding_line(finding, note)])
 
     def summary(self, machine: MachineWatch) -> None:
-        """Print all refusals, at the end."""
         shown = [each for each in machine.findings if self.args.all or each.hidden is None]
         seconds, dropped = machine.seconds, machine.dropped
         if self.args.json:
@@ -83,7 +81,6 @@ class _Printer:
             _print(lines)
 
     def counted(self, machine: MachineWatch) -> None:
-        """Write the counters for Prometheus."""
         write(Path(self.args.prometheus), metrics(machine.findings, machine.dropped), private=False)
 
 

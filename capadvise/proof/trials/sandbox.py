@@ -425,7 +425,6 @@ def _used(plan: dict[str, Any], recordings: Sequence[Recording]) -> list[str] | 
 
 
 def _command_of(plan: dict[str, Any]) -> Command:
-    """The target of the plan."""
     return Command(
         argv=tuple(plan["argv"]),
         user=plan["user"],

@@ -87,11 +87,6 @@ class Need:
         return self.uncertain == UNKNOWN_SITE
 
     @property
-    def check_count(self) -> int:
-        """The number of checks."""
-        return sum(judged.check.count for judged in self.evidence)
-
-    @property
     def why(self) -> str:
         """The reason, and the phase."""
         return f"{self.reason}; {self.only}" if self.only else self.reason

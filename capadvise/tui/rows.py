@@ -17,7 +17,7 @@ from capadvise.judgement.risk import Risks, risk_word
 from capadvise.model.caps import Cap
 from capadvise.model.escape import printable
 from capadvise.model.recording import Check
-from capadvise.report.fit import Places, place_in_short
+from capadvise.report.fit import IN_SHORT, Places
 from capadvise.report.lamps import Lamp, Light, Score
 from capadvise.report.words import VERDICTS
 from capadvise.tui.choice import Choice, Decision
@@ -119,7 +119,7 @@ def review_rows(
                 seen.first,
                 call=seen.call,
                 decision=choice.decision(lamp.cap),
-                place=place_in_short(places[lamp.cap]) if wanted else "",
+                place=IN_SHORT[places[lamp.cap].scope] if wanted else "",
             )
         )
     return rows

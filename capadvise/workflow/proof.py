@@ -461,15 +461,10 @@ def _reference(job: runner.Job, stop: Stop, begun: Callable[[Reference], None] |
 
 def _so_far(job: runner.Job, begun: Callable[[Reference], None]) -> SoFar:
     def tell(part: Part) -> None:
-        if not _changes_settings(job, part[1]):  # else no other trial begins
+        if not (part[1].changed and job.isolation == "command"):  # else no other trial begins
             begun(Reference(_as_it_passed(job, *part), *part))
 
     return tell
-
-
-def _changes_settings(job: runner.Job, evidence: runner.TrialEvidence) -> bool:
-    """True if further trials of a recorded command would do so."""
-    return bool(evidence.changed) and job.isolation == "command"
 
 
 def _as_it_passed(

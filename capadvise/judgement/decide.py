@@ -167,7 +167,6 @@ class Proposal:
 
 
 def decide(recording: Recording, catalog: Catalog) -> Proposal:
-    """Judge a recording."""
     return decide_all((recording,), catalog)
 
 

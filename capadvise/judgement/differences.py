@@ -67,7 +67,6 @@ class Observed:
     """The folders that it wrote to, and that were not looked at."""
 
     def lines(self, stream: str) -> tuple[str, ...]:
-        """The lines of a stream."""
         return dict(self.printed).get(stream, ())
 
 

@@ -138,7 +138,6 @@ def fit_in(places: Mapping[Cap, Placed], caps: CapSet) -> Fit:
 
 
 def placements(proposal: Proposal, catalog: Catalog, posture: Posture) -> dict[Cap, Placed]:
-    """Place each need."""
     actions = _actions_of([item for need in proposal.needs for item in need.evidence])
     return {need.cap: place(need, catalog, posture, actions) for need in proposal.needs}
 

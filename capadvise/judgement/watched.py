@@ -322,7 +322,6 @@ class LeastRecentlyUsed(Generic[_K, _V]):
         return self._kept.get(key)
 
     def put(self, key: _K, value: _V) -> None:
-        """Keep or replace a value."""
         self._kept[key] = value
         self._kept.move_to_end(key)
         if len(self._kept) > self._most:

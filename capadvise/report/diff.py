@@ -49,7 +49,6 @@ class Diff:
 
 
 def diff(before: Report, after: Report, catalog: Catalog) -> Diff:
-    """The changes from ``before`` to ``after``."""
     one, two = before.proposal, after.proposal
     caps = sorted({need.cap for need in (*one.needs, *two.needs)})
     shown_before, shown_after = _evidence(before), _evidence(after)

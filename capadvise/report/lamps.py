@@ -115,7 +115,6 @@ _BAD = {
 
 
 def score_of(conclusion: Conclusion) -> Score:
-    """The score of what is concluded."""
     standing = conclusion.standing
     return Score(
         conclusion.counts,

@@ -101,7 +101,6 @@ class Capabilities(KeyedList):
 
     @property
     def selected(self) -> Cap | None:
-        """The highlighted capability."""
         option = self.highlighted_option
         if option is None or option.id is None or not option.id.startswith("cap-"):
             return None

@@ -274,7 +274,6 @@ class ProofTab(MainTab):
             self.post_message(self.HealthCheck(report))
 
     def prove(self) -> None:
-        """Search for the minimal set."""
         prover, choice = self._prover, self._choice
         if prover is not None and choice is not None:
             self._searching = True
@@ -292,7 +291,6 @@ class ProofTab(MainTab):
             )
 
     def stop(self) -> None:
-        """Stop the running trials."""
         if self._prover is not None and self.running:
             self._prover.stop()
 
@@ -400,7 +398,6 @@ class ProofTab(MainTab):
 
     @on(OptionList.OptionHighlighted, "#trials")
     def draw(self) -> None:
-        """Draw all of the highlighted trial."""
         option = self.query_one("#trials", OptionList).highlighted_option
         text, page = self.query_one("#trial-text", Static), Page()
         box = self.query_one("#trial")

@@ -85,7 +85,6 @@ class ReviewTab(CapsTab):
         self.set_class(event.size.height < 16, "low")
 
     def show(self, shown: Shown) -> None:
-        """Draw all of it."""
         state, format_name = shown.state, shown.format_name
         another = state is not self._state
         self._state, self._format = state, format_name
@@ -169,7 +168,6 @@ class ReviewTab(CapsTab):
         self.query_one(f"#{name}").focus()
 
     def search(self) -> None:
-        """Open the search."""
         field = self.query_one("#search", Input)
         field.display = True
         self.screen.set_focus(field)  # at once: the next key is for it
@@ -183,7 +181,6 @@ class ReviewTab(CapsTab):
 
     @property
     def searching(self) -> bool:
-        """True if the search is open."""
         return bool(self.query_one("#search").display)
 
     @on(Input.Changed, "#search")
@@ -202,7 +199,6 @@ class ReviewTab(CapsTab):
         self.caps.focus()
 
     def next_view(self, by: int = 1) -> None:
-        """Bring the next pane to the front."""
         self.view = VIEWS[(VIEWS.index(self.view) + by) % len(VIEWS)]
 
 
@@ -280,7 +276,6 @@ class EvidenceTree(Tree[Item]):
         return selectable(strip, row, self.text_selection)
 
     def get_selection(self, selection: Selection) -> tuple[str, str]:
-        """The selected text."""
         rows = (self._drawn.get(row, "") for row in range(max(self._drawn, default=-1) + 1))
         return selection.extract("\n".join(row.rstrip() for row in rows)), "\n"
 

@@ -53,7 +53,6 @@ class SortOrder(StrEnum):
 
     @property
     def following(self) -> SortOrder:
-        """The next order."""
         orders = list(SortOrder)
         return orders[(orders.index(self) + 1) % len(orders)]
 

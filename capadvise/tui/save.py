@@ -201,7 +201,6 @@ class Save(Fitting, ModalScreen[str | None]):
 
     @property
     def choice(self) -> Choice:
-        """The set that the user picked here."""
         value = self.query_one("#set", Select).value
         return self.choices[value if isinstance(value, int) else 0]
 
@@ -212,7 +211,6 @@ class Save(Fitting, ModalScreen[str | None]):
 
     @property
     def path(self) -> Path:
-        """The path in the field."""
         return Path(self.query_one("#file", Input).value.strip()).expanduser()
 
     @on(Select.Changed, "#format")
@@ -284,7 +282,6 @@ class Save(Fitting, ModalScreen[str | None]):
     @on(Input.Submitted, "#file")
     @on(Button.Pressed, "#do-save")
     def action_save(self) -> None:
-        """Write the file."""
         made = self.plan
         if made is None or made.problem is not None or self._asking is made:
             return
@@ -329,7 +326,6 @@ class Save(Fitting, ModalScreen[str | None]):
 
     @on(Button.Pressed, "#do-copy")
     def action_copy(self) -> None:
-        """Copy the snippet to the terminal's clipboard."""
         self.app.copy_to_clipboard(rendered(self.choice, self.format_name, self.catalog))
         self.query_one("#said", Static).update(f"The snippet is {COPIED}.")
 

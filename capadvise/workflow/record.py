@@ -59,7 +59,6 @@ class Wishes:
 
     @property
     def trials(self) -> bool:
-        """Trials may follow."""
         return self.prove or self.twice
 
     @property
@@ -176,7 +175,6 @@ def over_of(
     several: bool = False,
     say: Callable[[str], object] = notice,
 ) -> Over:
-    """Judge and save an observation."""
     from capadvise.workflow.protocols import Over
     from capadvise.workflow.started_containers import with_started_containers
 

@@ -65,7 +65,6 @@ def judge_and_keep_so_far(
 
 
 def judged(observation: Observation) -> Report:
-    """Judge an observation."""
     from capadvise.catalog import default
     from capadvise.judgement.decide import decide_all
     from capadvise.judgement.report import Report

@@ -44,7 +44,6 @@ def open_app(make: Callable[[], Main], early: Draw) -> int:
 
 
 def pick(reports: Sequence[tuple[Path, float]]) -> Path | None:
-    """Let the user choose a report."""
     from capadvise.tui.early import early_keys
     from capadvise.tui.picker import Picker
     from capadvise.tui.theme import ask_background, theme

@@ -496,7 +496,6 @@ def end_of(path: Path, size: int) -> str:
 
 
 def last_words(text: str) -> str:
-    """The last line of the output."""
     return next((line[:200] for line in reversed(text.splitlines()) if line.strip()), "")
 
 

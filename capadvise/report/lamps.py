@@ -106,12 +106,7 @@ class Score:
         return f"{self.numbers} · {self.risk} · {self.status}"
 
 
-_BAD = {
-    Standing.RUN_FAILED,
-    Standing.CHECK_FAILED,
-    Standing.CONTRADICTED,
-    Standing.OTHER_PROGRAM,
-}
+_BAD = {Standing.RUN_FAILED, Standing.CHECK_FAILED, Standing.CONTRADICTED, Standing.OTHER_PROGRAM}
 
 
 def score_of(conclusion: Conclusion) -> Score:

@@ -55,10 +55,7 @@ def parsed(data: bytes, path: Path, catalog: Catalog) -> Report:
     try:
         raw = json.loads(data.decode())
     except (ValueError, RecursionError) as error:
-        raise BadInput(
-            f"{path}: not a JSON file: {error}",
-            hint=_REPORTS,
-        ) from error
+        raise BadInput(f"{path}: not a JSON file: {error}", hint=_REPORTS) from error
     return loaded(raw, str(path), catalog)
 
 

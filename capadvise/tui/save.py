@@ -145,12 +145,7 @@ class Save(Fitting, ModalScreen[str | None]):
         error: str | None
 
     def __init__(
-        self,
-        state: TargetState,
-        format_name: str,
-        confirm: Confirm,
-        *,
-        path: Path | None = None,
+        self, state: TargetState, format_name: str, confirm: Confirm, *, path: Path | None = None
     ) -> None:
         """``path``: the file to begin with."""
         super().__init__()

@@ -163,11 +163,7 @@ class ShowLive(Protocol):
     """Shows a recording on this terminal, and then its review."""
 
     def __call__(
-        self,
-        recorder: LiveRecording,
-        *,
-        prove: bool = False,
-        before: dict[str, str] | None = None,
+        self, recorder: LiveRecording, *, prove: bool = False, before: dict[str, str] | None = None
     ) -> list[Over]:
         """Return when the user leaves: the result of each recording, with its report as it is then.
         ``before``: the data that was kept before the recording, for trials.

@@ -184,11 +184,7 @@ def over_of(
 
 
 def proven_over(
-    over: Over,
-    before: dict[str, str] | None,
-    stages: Stages | None = None,
-    *,
-    twice: bool = False,
+    over: Over, before: dict[str, str] | None, stages: Stages | None = None, *, twice: bool = False
 ) -> Over:
     from capadvise.workflow.prove import prove_report
 

@@ -5,9 +5,11 @@ import os
 import re
 import shlex
 from argparse import Namespace
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from capadvise.cli.parser import COMMANDS
 from capadvise.config import languages, recognise
 from capadvise.config.compose import COMPOSE
 from capadvise.config.compose.files import FILES
@@ -22,19 +24,6 @@ from capadvise.model.input_file import opened
 from capadvise.targets.running.target import is_unit
 
 REPORT, WORKLOAD, LOG, PROGRAM = "a report", "a workload file", "an audit log", "a program"
-_TAKES: dict[str, dict[str, tuple[str, ...]]] = {
-    "prove": {"file": (REPORT, WORKLOAD)},
-    "emit": {"report": (REPORT,)},
-    "explain": {"what": (REPORT,)},
-    "review": {"report": (REPORT,)},
-    "merge": {"reports": (REPORT,)},
-    "diff": {"before": (REPORT,), "after": (REPORT,)},
-    "kubernetes": {"report": (REPORT,), "reports": (REPORT,)},
-    "check": {"files": (), "against": (REPORT,)},
-    "watch": {"against": (REPORT,)},
-    "import": {"log": (LOG,)},
-}
-"""Command → argument → the kinds of files that it takes; of ``check``, files of each language."""
 _MOST = 1 << 20
 _LOG = re.compile(r"\bmsg=audit\(|\baudit: type=|\bavc: +denied|apparmor=\"DENIED\"")
 _REPORT = re.compile(r'\s*\{\s*"schema":\s*"capadvise\.report/')
@@ -42,7 +31,7 @@ _REPORT = re.compile(r'\s*\{\s*"schema":\s*"capadvise\.report/')
 
 def wrong_file(args: Namespace) -> BadInput | None:
     """The error for the first file of another kind than its command takes, if there is one."""
-    for name, kinds in _TAKES.get(args.subcommand, {}).items():
+    for name, kinds in COMMANDS[args.subcommand].get("takes", {}).items():
         given = getattr(args, name, None) or ()
         for path in (given,) if isinstance(given, str) else given:
             if error := wrong_kind(args.subcommand, path, kinds, _taker(args, name)):
@@ -59,7 +48,7 @@ def _taker(args: Namespace, argument: str) -> str:
 
 
 def wrong_kind(
-    command: str, path: str, taken: tuple[str, ...] = (), taker: str = ""
+    command: str, path: str, taken: Sequence[str] = (), taker: str = ""
 ) -> BadInput | None:
     """The error for a file, if its kind is known and not taken. ``taken`` empty: files
     of languages are. ``taker``: what takes it, if it is not simply the command."""

@@ -202,7 +202,6 @@ def mounts_overlays(recording: Recording, signs: Signs) -> bool:
 
 
 def _times(checks: Iterable[Check], sign: Sign, signs: Signs) -> Counter[str]:
-    """Count the checks of each program at such a call site."""
     times: Counter[str] = Counter()
     for check in checks:
         if signs.shows(sign, check.site):

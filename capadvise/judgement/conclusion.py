@@ -313,8 +313,10 @@ _NO_TRIAL = Standing.NOT_PROVEN, "no trial of this set was made"
 
 def _by_trial(proven: Proven, report: Report, chosen: PassedSet) -> _Judged | None:
     """Judge by trials of this very set; one that passed beside something else is another set."""
-    if failure := _shows_nothing(proven):
-        return Standing.NOT_PROVEN, failure
+    if proven.flaky:
+        return Standing.NOT_PROVEN, "the same set passed and failed in trials"
+    if proven.minimal is None:
+        return Standing.NOT_PROVEN, "in trials it fails even with every capability"
     of_set = [trial for trial in proven.trials if held_in(trial) == chosen]
     if of_set and not of_set[-1].passed:
         return Standing.CONTRADICTED, _failure(of_set[-1])
@@ -336,13 +338,6 @@ def _by_search(proven: Proven, report: Report, caps: CapSet, *, passed: bool) ->
             return Standing.CONTRADICTED, "a trial of it failed"
         return Standing.PROVEN, None
     return (Standing.PROVEN, None) if passed else _NO_TRIAL
-
-
-def _shows_nothing(proven: Proven) -> str | None:
-    """Why the trials show nothing of any set."""
-    if proven.flaky:
-        return "the same set passed and failed in trials"
-    return "in trials it fails even with every capability" if proven.minimal is None else None
 
 
 def _unfinished(proven: Proven) -> str:

@@ -16,14 +16,7 @@ from capadvise.judgement.behaviour import Context
 from capadvise.judgement.differences import examples
 from capadvise.judgement.judge import UNKNOWN_SITE, Effect, Judged, implied, judge, one_question
 from capadvise.model.caps import SYS_ADMIN, Cap, CapSet
-from capadvise.model.recording import (
-    ImageFile,
-    Namespace,
-    Phase,
-    Recording,
-    Retried,
-    SecondRun,
-)
+from capadvise.model.recording import ImageFile, Namespace, Phase, Recording, Retried, SecondRun
 from capadvise.model.wording import counted
 
 
@@ -92,11 +85,6 @@ class Need:
     def of_unknown_site(self) -> bool:
         """True if its only evidence are checks that the catalog does not know."""
         return self.uncertain == UNKNOWN_SITE
-
-    @property
-    def check_count(self) -> int:
-        """The number of checks."""
-        return sum(judged.check.count for judged in self.evidence)
 
     @property
     def why(self) -> str:
@@ -179,7 +167,6 @@ class Proposal:
 
 
 def decide(recording: Recording, catalog: Catalog) -> Proposal:
-    """Judge a recording."""
     return decide_all((recording,), catalog)
 
 

@@ -67,7 +67,6 @@ class Observed:
     """The folders that it wrote to, and that were not looked at."""
 
     def lines(self, stream: str) -> tuple[str, ...]:
-        """The lines of a stream."""
         return dict(self.printed).get(stream, ())
 
 
@@ -82,7 +81,6 @@ class _RandomName:
     """Names in that folder that do not differ."""
 
     def covers(self, name: str) -> bool:
-        """True if the name is one of them."""
         fits = name.startswith(self.prefix) and name.endswith(self.suffix)
         long = len(name) >= len(self.prefix) + len(self.suffix)
         return fits and long and name not in self.fixed
@@ -116,13 +114,9 @@ class Noise:
         by_folder: dict[str, list[_RandomName]] = {}
         for one in self.names:
             by_folder.setdefault(one.folder, []).append(one)
-        shapes = {path: _shape(path, by_folder) for path, _ in observed.files}
-        return {path: shape for path, shape in shapes.items() if not self._comes_and_goes(shape)}
-
-    def _comes_and_goes(self, shape: str) -> bool:
-        return bool(self.paths) and any(
-            shape == one or shape.startswith(f"{one}/") for one in self.paths
-        )
+        shapes = ((path, _shape(path, by_folder)) for path, _ in observed.files)
+        sometimes = tuple(f"{one}/" for one in self.paths)
+        return {path: shape for path, shape in shapes if not f"{shape}/".startswith(sometimes)}
 
     def files(self, observed: Observed) -> Mapping[str, str]:
         """The files without the noise: the shape of the path → owners and modes of all files with
@@ -267,7 +261,10 @@ def compare(full: Observed, less: Observed, noise: Noise = SILENCE) -> list[str]
     lost = []
     if full.exit_status != less.exit_status and not noise.exit_status:
         lost.append(f"it exits with {less.exit_status} instead of {full.exit_status}")
-    lost += _compare_messages(*noise.stderr.changed(full.stderr, less.stderr))
+    silent, new = noise.stderr.changed(full.stderr, less.stderr)
+    shapes = {shape_of(line): line for line in reversed(new)}  # of new ones, each shape once
+    said = [f'{_MESSAGE}"{line}"' for line in reversed(shapes.values())]
+    lost += (said or [f'{_NO_MESSAGE}"{line}"' for line in silent])[:_MOST_EXAMPLES]
     lost += _compare_files(full, less, noise)
     lost += _compare_printed(full, less, noise)
     lost += _compare_processes(full, less, noise)
@@ -302,7 +299,6 @@ class _Processes:
 
     @classmethod
     def of(cls, full: Observed, less: Observed, noise: Noise) -> _Processes:
-        """Pair them."""
         within = mask_of(full.granted & less.granted)
         before, after = (
             frozenset(_limited(process, within, noise.masks) for process in one.credentials)
@@ -399,13 +395,6 @@ def _other_limits(was: Credentials, now: Credentials) -> Iterator[str]:
         yield f"{who} is without a seccomp filter"
 
 
-def _compare_messages(gone: Sequence[str], new: Sequence[str]) -> list[str]:
-    """New ones, each shape once; those that are gone only if nothing else is said."""
-    shapes = {shape_of(line): line for line in reversed(new)}
-    said = [f'{_MESSAGE}"{line}"' for line in reversed(shapes.values())]
-    return (said or [f'{_NO_MESSAGE}"{line}"' for line in gone])[:_MOST_EXAMPLES]
-
-
 def _compare_printed(full: Observed, less: Observed, noise: Noise) -> Iterator[str]:
     for stream, who in ((OUTPUT, "it"), (CHECK, "the health check")):
         gone, new = noise.of(stream).changed(full.lines(stream), less.lines(stream))
@@ -482,29 +471,21 @@ def _changed_details(
     """Path, field, values before and now, for files that both have."""
     before, after = noise.details(full), noise.details(less)
     shared = noise.files(full).keys() & noise.files(less).keys()
-    for path, name in sorted({*before, *after}, key=_decisive_first):
+    names = sorted({*before, *after}, key=lambda at: (at[0], at[1] != KIND, at[1] != SIZE, at[1]))
+    for path, name in names:  # of a file, what decides most comes first
         was, now = before.get((path, name)), after.get((path, name))
         if was != now and path in shared and not _says_little(noise, path, name, was, now):
             yield path, name, _of_several(was), _of_several(now)
-
-
-def _decisive_first(field_of: tuple[str, str]) -> tuple[str, bool, bool, str]:
-    path, name = field_of
-    return path, name != KIND, name != SIZE, name
 
 
 def _says_little(noise: Noise, path: str, name: str, was: _Values, now: _Values) -> bool:
     if name == CONTENT:
         return was is None or now is None  # one was not read
     if name == SIZE and (path, CONTENT) in noise.fields and was and now:
-        return not _is_little(was, now)
+        least, most = min(map(int, was)), max(map(int, now))
+        little = most == 0 < least or (least >= _FEW_BYTES and 2 * most < least)
+        return not little
     return False
-
-
-def _is_little(was: frozenset[str], now: frozenset[str]) -> bool:
-    """True if the sizes are zero or less than half of those of before."""
-    least, most = min(map(int, was)), max(map(int, now))
-    return most == 0 < least or (least >= _FEW_BYTES and 2 * most < least)
 
 
 def _of_several(values: _Values) -> str:

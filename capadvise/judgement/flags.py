@@ -74,13 +74,13 @@ def _by_trials(proven: Proven | None, caps: CapSet, flag: Companion) -> Flag | N
     return _left_out(failed[-1]) if failed else Flag(FlagTrial.NOT_TRIED, None, _NO_TRIAL)
 
 
+def _has_flags(beside: tuple[Companion, ...]) -> bool:
+    return bool(beside) and all(one.is_flag for one in beside)
+
+
 def _left_out(failed: Trial) -> Flag:
     how = "lost" if failed.passed else "failed"
     return Flag(FlagTrial.LEFT_OUT, False, f"a trial with it {how}: {examples(failed.differences)}")
-
-
-def _has_flags(beside: tuple[Companion, ...]) -> bool:
-    return bool(beside) and all(one.is_flag for one in beside)
 
 
 def gains_nothing(report: Report) -> bool | None:

@@ -107,7 +107,9 @@ def _judge(check: Check, rule: SiteRule | None, context: Context) -> Judged:
         )
     if check.ns is Namespace.HOST and (rule is None or rule.meaning not in _IN_PASSING):
         effect = Effect.INCIDENTAL if check.granted else Effect.DENIED
-        return Judged(check, rule, effect, _checked_against_the_host(check, rule))
+        what = rule.text if rule else "an unknown call site"
+        against = "checked against the host's user namespace, where its capabilities do not count"
+        return Judged(check, rule, effect, f"{what}: {against}")
     if rule is None:
         return _decides(check, context, None, unknown(check))
     return _by_meaning(check, rule, context) or _by_program(check, rule, context)
@@ -186,12 +188,6 @@ def unknown(check: Check) -> str:
     call = f"{check.syscall}(2)" if check.syscall else "a system call"
     about = f" ({check.detail})" if check.detail else ""
     return f"{function} in {call}{about}, an unknown call site"
-
-
-def _checked_against_the_host(check: Check, rule: SiteRule | None) -> str:
-    """A process holds nothing in the user namespaces above its own."""
-    what = rule.text if rule else "an unknown call site"
-    return f"{what}: checked against the host's user namespace, where its capabilities do not count"
 
 
 def _retried(check: Check, how: Retried, signs: Signs) -> Judged:

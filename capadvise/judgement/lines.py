@@ -52,7 +52,7 @@ class LineNoise:
         """The line with ``*`` for what varies."""
         tokens = _tokens(line)
         for template in self.templates:
-            if _fits(template, tokens):
+            if len(template) == len(tokens) and all(map(_fits_one, template, tokens)):
                 return "".join("*" if part[0] == "\0" else part for part in template)
         return "".join(tokens)
 
@@ -116,10 +116,6 @@ def shape_of(line: str) -> str:
 def _has_number(word: str) -> bool:
     mixed = any(map(str.isupper, word[1:])) and any(map(str.islower, word))
     return mixed or "N" in word or any(map(str.isdecimal, word))
-
-
-def _fits(template: Tokens, tokens: Tokens) -> bool:
-    return len(template) == len(tokens) and all(map(_fits_one, template, tokens))
 
 
 def _fits_one(part: str, token: str) -> bool:

@@ -17,12 +17,7 @@ from capadvise.model.companion import UNMASKED, Companion
 from capadvise.model.errors import BadInput
 from capadvise.model.posture import Mac
 from capadvise.model.recording import Check, Namespace, Recording, RefusedBy
-from capadvise.model.seccomp_profile import (
-    UNFILTERABLE,
-    OpenedCall,
-    SeccompProfile,
-    profile_name,
-)
+from capadvise.model.seccomp_profile import UNFILTERABLE, OpenedCall, SeccompProfile, profile_name
 from capadvise.model.wording import counted, set_text
 
 

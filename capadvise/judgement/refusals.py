@@ -287,7 +287,6 @@ def _count(counts: Counter[Refusal], denial: AuditDenial) -> None:
 
 
 def _matches(item: Refusal, denial: AuditDenial, call: str) -> bool:
-    """True if the record can be about the refusal."""
     if item.program[:_COMM] != denial.program[:_COMM]:
         return False
     if denial.by is RefusedBy.SECCOMP:

@@ -138,7 +138,6 @@ def fit_in(places: Mapping[Cap, Placed], caps: CapSet) -> Fit:
 
 
 def placements(proposal: Proposal, catalog: Catalog, posture: Posture) -> dict[Cap, Placed]:
-    """Place each need."""
     actions = _actions_of([item for need in proposal.needs for item in need.evidence])
     return {need.cap: place(need, catalog, posture, actions) for need in proposal.needs}
 
@@ -196,7 +195,7 @@ def _by_actions(
     of_target = check.ns is Namespace.TARGET and not _was_granted_there(check, posture)
     if flag & ~actions.made and of_target:
         return Placed(NeedScope.HOST, "entering a namespace that other processes made")
-    if of_target and not actions.mounts and _watches_file_system(check):
+    if of_target and not actions.mounts and _marks(check) == _MARK_FILE_SYSTEM:
         return Placed(NeedScope.HOST, "watching a file system that other processes mounted")
     return None
 
@@ -399,11 +398,6 @@ def _by_flags(check: Check) -> NamespaceScope | None:
         return NamespaceScope.OWNER if _marks(check) == 0 else None
     for_all = flags & _REPORTS_IDS and not flags & _ADMIN_GROUP
     return NamespaceScope.OWNER if for_all else NamespaceScope.INITIAL
-
-
-def _watches_file_system(check: Check) -> bool:
-    """True for a mark of a whole file system (fanotify)."""
-    return _marks(check) == _MARK_FILE_SYSTEM
 
 
 def _marks(check: Check) -> int | None:

@@ -206,7 +206,6 @@ def judged(call: WatchedCall, catalog: Catalog, context: Context) -> WatchFindin
 
 
 def _part(site: tuple[str, ...], signs: Signs) -> PathPart:
-    """The part of a path that a check was about."""
     if signs.shows(Sign.PATH_ABOVE, site):
         return PathPart.ABOVE
     if signs.shows(Sign.PATH_ENTRY, site) and not signs.shows(Sign.PATH_ITSELF, site):
@@ -264,7 +263,6 @@ def _wants_root(check: Check) -> bool:
 
 
 def _errno(checks: tuple[Check, ...] | list[Check], catalog: Catalog) -> str:
-    """The error of the call, according to the catalog."""
     for check in reversed(checks):
         rule = catalog.sites.match(check.cap, check.site)
         if rule is not None and rule.refused:
@@ -324,7 +322,6 @@ class LeastRecentlyUsed(Generic[_K, _V]):
         return self._kept.get(key)
 
     def put(self, key: _K, value: _V) -> None:
-        """Keep or replace a value."""
         self._kept[key] = value
         self._kept.move_to_end(key)
         if len(self._kept) > self._most:

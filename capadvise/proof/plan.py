@@ -208,7 +208,6 @@ class _Search:
         )
 
     def recommended(self, minimal: CapSet) -> CapSet:
-        """The set that the trials so far recommend."""
         interim = Proven("", self.without_noise(), minimal, untried=self.task.untried)
         return conclude(self.task.proposal, interim).recommended
 
@@ -479,7 +478,6 @@ class _Search:
         return effects(self.comparisons.lost(first, self.outcomes[caps].observed))
 
     def cautions(self, minimal: CapSet | None) -> tuple[str, ...]:
-        """Sentences for all that the comparison of the trials leaves open."""
         if minimal is None:
             return ()
         cautions = []

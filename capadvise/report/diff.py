@@ -12,7 +12,7 @@ from capadvise.judgement.judge import Effect, Judged
 from capadvise.judgement.report import Report
 from capadvise.model.caps import Cap, CapSet
 from capadvise.model.escape import printable
-from capadvise.report.dump import as_json
+from capadvise.report.dump import as_json, part
 from capadvise.report.text import place_of
 from capadvise.report.words import VERDICTS
 
@@ -28,15 +28,6 @@ class SetChange:
 
 
 @dataclass(frozen=True, slots=True)
-class VerdictChange:
-    """One capability with another verdict."""
-
-    cap: Cap
-    before: Need
-    after: Need
-
-
-@dataclass(frozen=True, slots=True)
 class Diff:
     """All changes from one report to another."""
 
@@ -45,7 +36,8 @@ class Diff:
     recommended: SetChange
     minimal: SetChange | None
     """None where one of the two reports has no minimal set."""
-    verdicts: tuple[VerdictChange, ...]
+    verdicts: tuple[tuple[Need, Need], ...]
+    """Before and after, where these differ."""
     gained_evidence: tuple[tuple[Cap, str], ...]
     """Evidence of the second report that the first does not have: (capability, the call)."""
     lost_evidence: tuple[tuple[Cap, str], ...]
@@ -57,7 +49,6 @@ class Diff:
 
 
 def diff(before: Report, after: Report, catalog: Catalog) -> Diff:
-    """The changes from ``before`` to ``after``."""
     one, two = before.proposal, after.proposal
     caps = sorted({need.cap for need in (*one.needs, *two.needs)})
     shown_before, shown_after = _evidence(before), _evidence(after)
@@ -70,7 +61,7 @@ def diff(before: Report, after: Report, catalog: Catalog) -> Diff:
             else _set_change(one.minimal, two.minimal)
         ),
         verdicts=tuple(
-            VerdictChange(cap, one.need(cap), two.need(cap))
+            (one.need(cap), two.need(cap))
             for cap in caps
             if one.need(cap).verdict is not two.need(cap).verdict
         ),
@@ -111,10 +102,10 @@ def diff_text(changes: Diff) -> Iterator[str]:
     yield from _set_text("Recommended", changes.recommended)
     if changes.minimal is not None:
         yield from _set_text("Minimal", changes.minimal)
-    for change in changes.verdicts:
-        verdicts = f"{VERDICTS[change.before.verdict]} → {VERDICTS[change.after.verdict]}"
-        decides = change.before if change.after.verdict is Verdict.NOT_CHECKED else change.after
-        text = f"{change.cap.short}: {verdicts}: {decides.reason}"
+    for was, now in changes.verdicts:
+        decides = was if now.verdict is Verdict.NOT_CHECKED else now
+        verdicts = f"{VERDICTS[was.verdict]} → {VERDICTS[now.verdict]}"
+        text = f"{now.cap.short}: {verdicts}: {decides.reason}"
         yield from textwrap.wrap(text, 80, subsequent_indent="    ")
     for sign, evidence in (("+", changes.gained_evidence), ("-", changes.lost_evidence)):
         for cap, what in evidence:
@@ -143,18 +134,14 @@ def diff_json(changes: Diff) -> dict[str, Any]:
         "minimal": as_json(changes.minimal),
         "verdicts": [
             {
-                "cap": change.cap.name,
-                "before": _verdict_json(change.before),
-                "after": _verdict_json(change.after),
+                "cap": was.cap.name,
+                "before": part(was, "verdict", "proof", "reason"),
+                "after": part(now, "verdict", "proof", "reason"),
             }
-            for change in changes.verdicts
+            for was, now in changes.verdicts
         ],
         "evidence": {
             "gained": [{"cap": cap.name, "what": what} for cap, what in changes.gained_evidence],
             "lost": [{"cap": cap.name, "what": what} for cap, what in changes.lost_evidence],
         },
     }
-
-
-def _verdict_json(need: Need) -> dict[str, str]:
-    return {"verdict": str(need.verdict), "proof": str(need.proof), "reason": need.reason}

@@ -122,7 +122,6 @@ def _target(target: Target) -> dict[str, Any]:
 def dump_recording(
     recording: Recording, catalog: Catalog, mac: Mac | None = None
 ) -> dict[str, Any]:
-    """One recording as JSON values."""
     own_mounts = mounts_overlays(recording, catalog.signs)
     return {
         **part(recording, "host", "started", "seconds", "exit_status", "interrupted"),

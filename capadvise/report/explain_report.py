@@ -110,7 +110,10 @@ def _need(need: Need, catalog: Catalog) -> Iterator[str]:
     for text in _remediation(need):
         yield from bullet(f"do this instead: {text}", "    ")
     if need.self_restricting:
-        yield from bullet(_instead_of_dropping(need), "    ")
+        keep = "keep it, or start the program as the user that it switches to."
+        if not need.lost_without:
+            keep = f"without it, the program may keep running privileged: {keep}"
+        yield from bullet(f"The program uses this to drop privileges. {sentence(keep)}", "    ")
     for text in _alternatives(need, catalog):
         yield from bullet(text, "    ")
 
@@ -131,13 +134,6 @@ def _alternatives(need: Need, catalog: Catalog) -> Iterator[str]:
     for caps in need.alternatives:
         if "+".join(cap.short for cap in caps) not in tried:
             yield _alternative(need.cap, caps, catalog)
-
-
-def _instead_of_dropping(need: Need) -> str:
-    keep = "keep it, or start the program as the user that it switches to."
-    if not need.lost_without:
-        keep = f"without it, the program may keep running privileged: {keep}"
-    return f"The program uses this to drop privileges. {sentence(keep)}"
 
 
 def _remediation(need: Need) -> Iterator[str]:

@@ -43,12 +43,8 @@ def _volumes(report: Report) -> Iterator[tuple[str, str]]:
     return ((item.target, item.source) for item in exposed if item.kind == "no-idmap")
 
 
-_SHORT = {NeedScope.USER_NAMESPACE: "user ns", NeedScope.HOST: "host only", None: "not known"}
-
-
-def place_in_short(place: Placed) -> str:
-    """Two words, for a column."""
-    return _SHORT[place.scope]
+IN_SHORT = {NeedScope.USER_NAMESPACE: "user ns", NeedScope.HOST: "host only", None: "not known"}
+"""Where a need can be met, in two words."""
 
 
 def place_sentence(place: Placed) -> str:

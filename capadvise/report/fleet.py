@@ -33,15 +33,10 @@ def merged(
                 _of_workload(report, owner, pod, digest)
             )
     return [
-        _together(each, _replicas(name, image, replicas), catalog)
+        # A pod without a digest so far counts as one with the same image.
+        _together(each, sum(pod.get(name, image) == image for pod in replicas.values()), catalog)
         for (name, image), each in sorted(groups.items(), key=lambda item: item[0])
     ]
-
-
-def _replicas(name: str, digest: str, pods: Mapping[str, Mapping[str, str]]) -> int:
-    """The number of pods that have the container with this image. A pod without a digest so far
-    counts as one with the same image."""
-    return sum(images.get(name, digest) == digest for images in pods.values())
 
 
 def _of_workload(report: Report, owner: str, pod: str, digest: str | None) -> Report:

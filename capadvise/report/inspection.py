@@ -24,7 +24,6 @@ _SETS = ("effective", "permitted", "bounding", "inheritable", "ambient")
 
 
 def dump_inspection(item: Inspection) -> dict[str, Any]:
-    """One process as JSON values."""
     return {
         "schema": SCHEMA,
         "pid": item.pid,
@@ -295,7 +294,6 @@ IMAGE_SCHEMA = "capadvise.inspect.image/1"
 
 
 def dump_image(item: ImageInspection) -> dict[str, Any]:
-    """One image as JSON values."""
     raw = as_json(item)
     return {"schema": IMAGE_SCHEMA, "image": raw.pop("name"), **raw}
 

@@ -106,16 +106,10 @@ class Score:
         return f"{self.numbers} · {self.risk} · {self.status}"
 
 
-_BAD = {
-    Standing.RUN_FAILED,
-    Standing.CHECK_FAILED,
-    Standing.CONTRADICTED,
-    Standing.OTHER_PROGRAM,
-}
+_BAD = {Standing.RUN_FAILED, Standing.CHECK_FAILED, Standing.CONTRADICTED, Standing.OTHER_PROGRAM}
 
 
 def score_of(conclusion: Conclusion) -> Score:
-    """The score of what is concluded."""
     standing = conclusion.standing
     return Score(
         conclusion.counts,

@@ -21,14 +21,7 @@ from capadvise.model.errors import BadInput
 from capadvise.model.escape import printable
 from capadvise.model.input_file import content
 from capadvise.model.posture import Posture
-from capadvise.model.recording import (
-    AuditDenial,
-    Check,
-    Origin,
-    Recording,
-    RefusedCall,
-    Told,
-)
+from capadvise.model.recording import AuditDenial, Check, Origin, Recording, RefusedCall, Told
 from capadvise.model.seccomp_profile import OpenedCall, SeccompProfile
 from capadvise.model.target import Target, is_user
 from capadvise.model.workload import Act, Step, Workload
@@ -62,10 +55,7 @@ def parsed(data: bytes, path: Path, catalog: Catalog) -> Report:
     try:
         raw = json.loads(data.decode())
     except (ValueError, RecursionError) as error:
-        raise BadInput(
-            f"{path}: not a JSON file: {error}",
-            hint=_REPORTS,
-        ) from error
+        raise BadInput(f"{path}: not a JSON file: {error}", hint=_REPORTS) from error
     return loaded(raw, str(path), catalog)
 
 
@@ -98,24 +88,19 @@ def _load(raw: Any, catalog: Catalog) -> Report:
     recordings = tuple(load_recording(item) for item in raw["recordings"])
     if not recordings:
         raise BadInput("it contains no recording")
-    workload = raw["workload"]
+    workload, target = raw["workload"], value_of(Target, raw["target"])
+    if target.user and not is_user(target.user):
+        raise BadInput(f"the user {target.user!r:.60} is not of the form uid:gid")
     proposal = decide_all(recordings, catalog)
     proven = None if raw["proof"] is None else _load_proof(raw["proof"])
     return Report(
-        target=_load_target(raw["target"]),
+        target=target,
         workload=value_of(Workload, workload, {"steps": _steps(workload.get("steps"))}),
         posture=value_of(Posture, raw["posture"]),
         recordings=recordings,
         proposal=proposal if proven is None else conclude(proposal, proven),
         proven=proven,
     )
-
-
-def _load_target(raw: Any) -> Target:
-    target = value_of(Target, raw)
-    if target.user and not is_user(target.user):
-        raise BadInput(f"the user {target.user!r:.60} is not of the form uid:gid")
-    return target
 
 
 def _steps(raw: Any) -> tuple[Step, ...] | None:

@@ -70,7 +70,6 @@ def _target(targets: Sequence[Target], name: str | None) -> Target:
 
 
 def _same_target(named: Sequence[tuple[str, Report]]) -> None:
-    """Raise BadInput on the first report whose target is not that of the first."""
     path, first = named[0]
     for other, report in named[1:]:
         for field in fields(Target):

@@ -29,7 +29,6 @@ def log(
 
 
 def rule(name: str, summary: str, level: str, **more: Any) -> Json:
-    """A rule that results refer to."""
     return {
         "id": name,
         "shortDescription": {"text": summary},

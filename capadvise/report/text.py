@@ -412,11 +412,7 @@ def _rest(proposal: Proposal, most: int | None = None) -> Iterator[str]:
 
 _LONGEST = 100
 """Characters of a health check that are shown."""
-_ACTS = {
-    Act.CHECK: "health check",
-    Act.EXEC: "a command",
-    Act.RELOAD: "reload",
-}
+_ACTS = {Act.CHECK: "health check", Act.EXEC: "a command", Act.RELOAD: "reload"}
 
 
 def tested_lines(report: Report) -> Iterator[str]:

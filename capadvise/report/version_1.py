@@ -41,7 +41,7 @@ def downgraded(document: Mapping[str, Any]) -> dict[str, Any]:
         "schema": SCHEMA,
         "target": _without(document["target"], _TARGET_OF_2),
         "recordings": [_recording(one) for one in document["recordings"]],
-        "needs": [_need(one, _VERDICTS, remediation="instead") for one in document["needs"]],
+        "needs": [_need(one) for one in document["needs"]],
         "proposal": _renamed(document["proposal"], minimal="floor"),
         "proof": proof and _renamed(_without(proof, _PROOF_OF_2), minimal="floor"),
         "known": known and _old_known(known),
@@ -61,9 +61,9 @@ def _old_known(known: Mapping[str, Any]) -> dict[str, Any]:
     return _renamed(known, minimal="floor") | {"set": named}
 
 
-def _need(need: Mapping[str, Any], verdicts: Mapping[str, str], **keys: str) -> dict[str, Any]:
+def _need(need: Mapping[str, Any]) -> dict[str, Any]:
     verdict = need["verdict"]
-    return _renamed(need, **keys) | {"verdict": verdicts.get(verdict, verdict)}
+    return _renamed(need, remediation="instead") | {"verdict": _VERDICTS.get(verdict, verdict)}
 
 
 def _renamed(raw: Mapping[str, Any], **keys: str) -> dict[str, Any]:

@@ -121,7 +121,9 @@ def cure(finding: WatchFinding) -> str:
         return "no capability is a cure"
     cap = finding.caps[0]
     said = "; or ".join(dict.fromkeys(sayable(_ways(finding, cap))))
-    return f"{said}{_in_vain(finding)}"
+    if finding.by is RefusedBy.MODE or not _cannot_be_given(finding):
+        return said
+    return f"{said}. Adding the capability is no cure: uid {finding.call.uid} would not hold it"
 
 
 def _opened_by(opener: Cap) -> str:
@@ -163,12 +165,6 @@ def _cannot_be_given(finding: WatchFinding) -> bool:
     podman raises it in the ambient set."""
     call = finding.call
     return call.uid != 0 and call.owner.kind in _CONTAINERS and call.owner.engine != "podman"
-
-
-def _in_vain(finding: WatchFinding) -> str:
-    if finding.by is RefusedBy.MODE or not _cannot_be_given(finding):
-        return ""
-    return f". Adding the capability is no cure: uid {finding.call.uid} would not hold it"
 
 
 def _grant(finding: WatchFinding, cap: Cap) -> str:

@@ -101,7 +101,6 @@ class Capabilities(KeyedList):
 
     @property
     def selected(self) -> Cap | None:
-        """The highlighted capability."""
         option = self.highlighted_option
         if option is None or option.id is None or not option.id.startswith("cap-"):
             return None
@@ -158,7 +157,6 @@ class Capabilities(KeyedList):
             self.highlighted = first[0] if first else None
 
     def _best(self, names: list[str]) -> int | None:
-        """The index of the best match of a search."""
         if not self.typed or not self.wanted:
             return None
         cap = min(self.wanted, key=lambda cap: self.wanted[cap] if self.wanted else 0)

@@ -181,7 +181,7 @@ def consequence(choice: Choice, cap: Cap, risk: str) -> str:
 
 
 def _gain(need: Need) -> str:
-    if need.check_count == 0:
+    if not need.evidence:
         return "no capability check for it was seen"
     if need.uncertain:
         return "it is likely optional" if _is_likely_optional(need) else "it may be needed"

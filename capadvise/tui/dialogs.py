@@ -45,9 +45,7 @@ class KeyTable(Wrapped):
 class HelpScreen(Fitting, ModalScreen[None]):
     """The keys of the screen below, the meaning of its signs, and its subject."""
 
-    BINDINGS: ClassVar = [
-        Binding("escape,question_mark,f1,q", "close", "Close", id="close-help"),
-    ]
+    BINDINGS: ClassVar = [Binding("escape,question_mark,f1,q", "close", "Close", id="close-help")]
 
     def __init__(self, keys: list[tuple[str, str]], topic: str, *, signs: str = LAMPS) -> None:
         """``topic``: a text of ``help/``; ``signs``: the meaning of that screen's signs."""

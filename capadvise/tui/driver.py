@@ -177,7 +177,6 @@ class TerminalApp(App[Result]):
         self.early = early
 
     def get_driver_class(self) -> type[Driver]:
-        """A driver whose terminal may be closed."""
         return TerminalDriver
 
     def end_on_signals(self) -> None:

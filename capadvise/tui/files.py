@@ -10,7 +10,7 @@ from pathlib import Path
 
 from capadvise.config import languages, recognise
 from capadvise.config.compose import COMPOSE
-from capadvise.config.compose.files import FILES
+from capadvise.config.compose.files import FILES, file_of
 from capadvise.config.units.names import unit_suffix
 from capadvise.model import input_file
 from capadvise.model.errors import BadInput, CapadviseError
@@ -58,8 +58,6 @@ def _names(folder: str, _: int) -> bool:
 def nearest(target: Target) -> tuple[Path, str] | None:
     """The file to which a set most likely belongs, and its language: the file that configures the
     recorded service, or one that is here."""
-    from capadvise.config.compose.files import file_of  # with what reads them
-
     name = file_of(target)
     if name is not None and (path := Path(os.path.relpath(Path(target.cwd, name)))).is_file():
         return path, COMPOSE.name

@@ -16,16 +16,7 @@ from capadvise.judgement.report import Report
 from capadvise.judgement.risk import RisksHere, all_caps, usual_risks
 from capadvise.model.caps import Cap
 from capadvise.model.escape import printable
-from capadvise.report.lamps import (
-    SIGNS,
-    Lamp,
-    Light,
-    Score,
-    lamps,
-    score_of,
-    score_so_far,
-    signs,
-)
+from capadvise.report.lamps import SIGNS, Lamp, Light, Score, lamps, score_of, score_so_far, signs
 from capadvise.tui.choice import Choice
 from capadvise.tui.rows import (
     NOT_CHECKED,

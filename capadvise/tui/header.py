@@ -219,7 +219,6 @@ class Lamps(Widget):
         self._board: Board | None = None
 
     def show(self, board: Board) -> None:
-        """Draw what changed of a board."""
         before = self._board
         if before is None or before.lit != board.lit:
             self._board = board

@@ -159,7 +159,6 @@ class LiveTab(CapsTab):
         self.query_one("#caps-pane").styles.height = max(min(needed, rows - least), 1)
 
     def show(self, shown: Shown) -> None:
-        """Draw what changed."""
         states, state = shown.states, shown.state
         self._show_targets(states)
         self._state = state

@@ -133,7 +133,6 @@ class Main(Fitting, Screen[None]):
 
     @property
     def state(self) -> TargetState:
-        """The target that is shown."""
         return self.states[min(self.current, len(self.states) - 1)]
 
     @property
@@ -152,7 +151,6 @@ class Main(Fitting, Screen[None]):
 
     @property
     def tab(self) -> MainTab:
-        """The tab that is shown."""
         return self.tabs[self.place]
 
     @property
@@ -504,7 +502,6 @@ class Main(Fitting, Screen[None]):
     # ------------------------------------------------------------------------- the chosen set
 
     def action_keep(self) -> None:
-        """Keep or drop the highlighted capability."""
         if self.choice is not None and self.selected is not None:
             self._choose(self.choice.toggle(self.selected))
 
@@ -568,7 +565,6 @@ class Main(Fitting, Screen[None]):
             self.notify(f"{printable(what)}.{more}", title="Saved", markup=False)
 
     def action_copy(self) -> None:
-        """Copy the snippet to the terminal's clipboard."""
         if self.choice is not None:
             self.app.copy_to_clipboard(rendered(self.choice, self.language, self.catalog))
             self.notify(f"The {self.language} snippet is {COPIED}.")

@@ -130,7 +130,6 @@ class Output(ScrollView, can_focus=True):
         return Terminal()
 
     def feed(self, data: bytes) -> None:
-        """Show what was written."""
         if not data and self._drawn_all:
             return
         follow = self.is_vertical_scroll_end
@@ -162,7 +161,6 @@ class Output(ScrollView, can_focus=True):
         return selectable(strip, row, self.text_selection)
 
     def get_selection(self, selection: Selection) -> tuple[str, str]:
-        """The selected text."""
         rows = range(self.terminal.rows)
         return selection.extract("\n".join(self._text(row) for row in rows)), "\n"
 

@@ -63,7 +63,6 @@ class Page(Wrapped):
         self._items.append((Content(""), ""))
 
     def say(self, text: str | Content) -> None:
-        """A paragraph."""
         self.bullet(text, "")
 
     def bullet(self, text: str | Content, mark: str = "•") -> None:

@@ -13,13 +13,7 @@ from textual.reactive import reactive
 from textual.widgets import Button, Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from capadvise.judgement.conclusion import (
-    Conclusion,
-    PassedSet,
-    Standing,
-    check_proposal,
-    held_in,
-)
+from capadvise.judgement.conclusion import Conclusion, PassedSet, Standing, check_proposal, held_in
 from capadvise.judgement.proven import Interrupted, Proven, Trial
 from capadvise.judgement.report import Report
 from capadvise.model.caps import CapSet
@@ -274,14 +268,12 @@ class ProofTab(MainTab):
 
     @on(Button.Pressed, "#check-start")
     def _confirmed(self) -> None:
-        """Take the health check that the user entered."""
         check = self.query_one("#check", Input).value.strip()
         if self._prover is not None and self._choice is not None and check:
             report = self._prover.with_check(self._choice.report, check)
             self.post_message(self.HealthCheck(report))
 
     def prove(self) -> None:
-        """Search for the minimal set."""
         prover, choice = self._prover, self._choice
         if prover is not None and choice is not None:
             self._searching = True
@@ -299,7 +291,6 @@ class ProofTab(MainTab):
             )
 
     def stop(self) -> None:
-        """Stop the running trials."""
         if self._prover is not None and self.running:
             self._prover.stop()
 
@@ -356,7 +347,6 @@ class ProofTab(MainTab):
         self.query_one("#proof-sum", Static).update(self._sentence())
 
     def _sentence(self) -> Page:
-        """The state of the proof."""
         page, choice = Page(), self._choice
         if choice is None:
             page.say("The proof follows when it has ended.")
@@ -369,7 +359,6 @@ class ProofTab(MainTab):
         return page
 
     def _say_possible(self, page: Page, report: Report) -> None:
-        """Whether trials can be made, and what they need."""
         again = " again" if report.proven is not None else ""
         reported = None if again else self._reported
         if reported is not None and reported.standing is not Standing.RECORDED:
@@ -409,7 +398,6 @@ class ProofTab(MainTab):
 
     @on(OptionList.OptionHighlighted, "#trials")
     def draw(self) -> None:
-        """Draw all of the highlighted trial."""
         option = self.query_one("#trials", OptionList).highlighted_option
         text, page = self.query_one("#trial-text", Static), Page()
         box = self.query_one("#trial")
@@ -470,7 +458,6 @@ class TrialLine(Wrapped):
 
 
 def _say_proven(page: Page, proven: Proven, report: Report, reported: Conclusion) -> None:
-    """The result, in a sentence or two."""
     trials = f"{counted(len(proven.trials), 'trial')}, isolation: {proven.isolation}"
     minimal = reported.minimal
     if minimal is None:

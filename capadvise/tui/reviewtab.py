@@ -19,7 +19,7 @@ from textual.widgets import Input, OptionList, Static, Tree
 from textual.widgets.tree import TreeNode
 
 from capadvise.catalog import default
-from capadvise.judgement.conclusion import ADDS_ONLY, Conclusion
+from capadvise.judgement.conclusion import ADDS_ONLY
 from capadvise.judgement.decide import Need
 from capadvise.judgement.judge import Effect, Judged
 from capadvise.model.caps import Cap
@@ -39,13 +39,7 @@ from capadvise.tui.widgets import KeyedScroll, moving, selectable
 
 VIEWS = ("why", "evidence", "snippet")
 """The panes beside the list. On a small screen, one is shown at a time."""
-
-
-def _none(conclusion: Conclusion) -> Content:
-    """The meaning of an empty set, which is little if the run failed."""
-    if (meaning := no_need(conclusion)) == DROP_ALL:
-        return Content.assemble(("Drop all of them. ", "bold $text-success"), "None needed.")
-    return Content.styled(meaning, "$text-warning")
+_DROP_ALL = Content.assemble(("Drop all of them. ", "bold $text-success"), "None needed.")
 
 
 class ReviewTab(CapsTab):
@@ -91,7 +85,6 @@ class ReviewTab(CapsTab):
         self.set_class(event.size.height < 16, "low")
 
     def show(self, shown: Shown) -> None:
-        """Draw all of it."""
         state, format_name = shown.state, shown.format_name
         another = state is not self._state
         self._state, self._format = state, format_name
@@ -114,7 +107,8 @@ class ReviewTab(CapsTab):
         assert conclusion is not None
         name = f"{choice.name[:1].upper()}{choice.name[1:]}"
         if not choice.caps and not choice.toggled and choice.passed is None:
-            page.say(_none(conclusion))
+            meaning = no_need(conclusion)  # little, if the run failed
+            page.say(_DROP_ALL if meaning == DROP_ALL else Content.styled(meaning, "$text-warning"))
         else:
             head = Content.styled(f"{name}: {len(choice.caps)} kept", "bold $text-primary")
             page.say(Content.assemble(head, ". ", status(choice, conclusion)))
@@ -164,7 +158,6 @@ class ReviewTab(CapsTab):
 
     @on(OptionList.OptionSelected, "#caps")
     def _selected(self, event: OptionList.OptionSelected) -> None:
-        """Fold or unfold a group."""
         name = event.option.id or ""
         if name.startswith("title-"):
             self.caps.fold(name.removeprefix("title-"))
@@ -175,7 +168,6 @@ class ReviewTab(CapsTab):
         self.query_one(f"#{name}").focus()
 
     def search(self) -> None:
-        """Open the search."""
         field = self.query_one("#search", Input)
         field.display = True
         self.screen.set_focus(field)  # at once: the next key is for it
@@ -189,7 +181,6 @@ class ReviewTab(CapsTab):
 
     @property
     def searching(self) -> bool:
-        """True if the search is open."""
         return bool(self.query_one("#search").display)
 
     @on(Input.Changed, "#search")
@@ -208,7 +199,6 @@ class ReviewTab(CapsTab):
         self.caps.focus()
 
     def next_view(self, by: int = 1) -> None:
-        """Bring the next pane to the front."""
         self.view = VIEWS[(VIEWS.index(self.view) + by) % len(VIEWS)]
 
 
@@ -286,7 +276,6 @@ class EvidenceTree(Tree[Item]):
         return selectable(strip, row, self.text_selection)
 
     def get_selection(self, selection: Selection) -> tuple[str, str]:
-        """The selected text."""
         rows = (self._drawn.get(row, "") for row in range(max(self._drawn, default=-1) + 1))
         return selection.extract("\n".join(row.rstrip() for row in rows)), "\n"
 

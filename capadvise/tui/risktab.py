@@ -65,14 +65,12 @@ class RiskTab(MainTab):
 
     @property
     def selected(self) -> Cap | None:
-        """The highlighted capability."""
         option = self.table.highlighted_option
         if option is None or option.id is None or option.id == _PLACE:
             return None
         return Cap(int(option.id.removeprefix("risk-")))
 
     def select(self, cap: Cap) -> None:
-        """Highlight a capability, if it is listed."""
         ids = [option.id for option in self.table.options]
         if f"risk-{int(cap)}" in ids:
             self.table.highlighted = ids.index(f"risk-{int(cap)}")
@@ -158,7 +156,6 @@ class RiskTab(MainTab):
         self.post_message(Moved())
 
     def draw(self) -> None:
-        """Draw the text on the highlighted row."""
         state = self._state
         if state is None or state.choice is None:
             return
@@ -213,7 +210,6 @@ class RiskTab(MainTab):
 
 
 def _where(report: Report) -> str:
-    """The place for which the risks were judged."""
     _, where = judged_in(report)
     return f"Judged {where[:1].lower()}{where[1:]}." if where else "Judged where it ran."
 

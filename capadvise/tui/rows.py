@@ -17,7 +17,7 @@ from capadvise.judgement.risk import Risks, risk_word
 from capadvise.model.caps import Cap
 from capadvise.model.escape import printable
 from capadvise.model.recording import Check
-from capadvise.report.fit import Places, place_in_short
+from capadvise.report.fit import IN_SHORT, Places
 from capadvise.report.lamps import Lamp, Light, Score
 from capadvise.report.words import VERDICTS
 from capadvise.tui.choice import Choice, Decision
@@ -53,7 +53,6 @@ class SortOrder(StrEnum):
 
     @property
     def following(self) -> SortOrder:
-        """The next order."""
         orders = list(SortOrder)
         return orders[(orders.index(self) + 1) % len(orders)]
 
@@ -119,7 +118,7 @@ def review_rows(
                 seen.first,
                 call=seen.call,
                 decision=choice.decision(lamp.cap),
-                place=place_in_short(places[lamp.cap]) if wanted else "",
+                place=IN_SHORT[places[lamp.cap].scope] if wanted else "",
             )
         )
     return rows
@@ -322,14 +321,10 @@ def _rank(word: str, cap: Cap, need: Need | None, catalog: Catalog) -> int | Non
     if plain in joined:
         return 2
     entry = catalog.entry(cap)
+    facts = (entry.summary, *entry.allows) if entry else ()
     verdict = [VERDICTS[need.verdict], need.reason] if need else [VERDICTS[Verdict.NOT_CHECKED]]
-    text = " ".join((*verdict, risk_word(catalog.risk(cap)), *_facts(entry)))
+    text = " ".join((*verdict, risk_word(catalog.risk(cap)), *facts))
     if any(part.startswith(word) for part in re.findall(r"\w+", text.lower())):
         return 3
     letters = iter(joined)
     return _LETTERS if all(letter in letters for letter in plain) else None
-
-
-def _facts(entry: object) -> tuple[str, ...]:
-    summary, allows = getattr(entry, "summary", ""), getattr(entry, "allows", ())
-    return (summary, *allows)

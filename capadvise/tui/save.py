@@ -67,7 +67,6 @@ class Plan:
 
 
 def _file_name(format_name: str) -> str:
-    """The file name that is proposed."""
     language = LANGUAGES.get(format_name)
     return (language and language.file_name) or f"capadvise.{format_name}"
 
@@ -109,7 +108,6 @@ def plan(
 
 
 def _in_one_line(error: CapadviseError) -> str:
-    """An error with its hint."""
     return f"{error} ({error.hint})" if error.hint else str(error)
 
 
@@ -147,12 +145,7 @@ class Save(Fitting, ModalScreen[str | None]):
         error: str | None
 
     def __init__(
-        self,
-        state: TargetState,
-        format_name: str,
-        confirm: Confirm,
-        *,
-        path: Path | None = None,
+        self, state: TargetState, format_name: str, confirm: Confirm, *, path: Path | None = None
     ) -> None:
         """``path``: the file to begin with."""
         super().__init__()
@@ -203,7 +196,6 @@ class Save(Fitting, ModalScreen[str | None]):
 
     @property
     def choice(self) -> Choice:
-        """The set that the user picked here."""
         value = self.query_one("#set", Select).value
         return self.choices[value if isinstance(value, int) else 0]
 
@@ -214,7 +206,6 @@ class Save(Fitting, ModalScreen[str | None]):
 
     @property
     def path(self) -> Path:
-        """The path in the field."""
         return Path(self.query_one("#file", Input).value.strip()).expanduser()
 
     @on(Select.Changed, "#format")
@@ -239,7 +230,6 @@ class Save(Fitting, ModalScreen[str | None]):
     @on(Select.Changed, "#set")
     @on(Select.Changed, "#service")
     def _draw(self) -> None:
-        """Plan again, and show the plan."""
         services = self.query_one("#service", Select)
         service = services.value if isinstance(services.value, str) else self._service
         self.plan = plan(self.choice, self.format_name, self.catalog, self.path, service)
@@ -287,7 +277,6 @@ class Save(Fitting, ModalScreen[str | None]):
     @on(Input.Submitted, "#file")
     @on(Button.Pressed, "#do-save")
     def action_save(self) -> None:
-        """Write the file."""
         made = self.plan
         if made is None or made.problem is not None or self._asking is made:
             return
@@ -332,7 +321,6 @@ class Save(Fitting, ModalScreen[str | None]):
 
     @on(Button.Pressed, "#do-copy")
     def action_copy(self) -> None:
-        """Copy the snippet to the terminal's clipboard."""
         self.app.copy_to_clipboard(rendered(self.choice, self.format_name, self.catalog))
         self.query_one("#said", Static).update(f"The snippet is {COPIED}.")
 

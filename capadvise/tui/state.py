@@ -112,7 +112,6 @@ class TargetState:
 
     @property
     def can_undo(self) -> bool:
-        """True if there is a step to undo."""
         return bool(self._past)
 
     # ------------------------------------------------------------------------- the display

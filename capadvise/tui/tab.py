@@ -76,9 +76,7 @@ class CapsTab(MainTab):
 
     @property
     def selected(self) -> Cap | None:
-        """The highlighted capability."""
         return self.caps.selected
 
     def select(self, cap: Cap) -> None:
-        """Highlight a capability."""
         self.caps.select(cap)

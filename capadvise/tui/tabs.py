@@ -21,7 +21,6 @@ class TabEntry:
     kind: str
 
     def load(self) -> type[MainTab]:
-        """The class of the tab."""
         kind: type[MainTab] = getattr(import_module(f"capadvise.tui.{self.module}"), self.kind)
         return kind
 

@@ -191,10 +191,9 @@ class _Screen(pyte.Screen):
         self.replies += data.encode()
 
     def set_title(self, param: str) -> None:
-        """Ignored."""
+        """Ignored, as the name of an icon."""
 
-    def set_icon_name(self, param: str) -> None:
-        """Ignored."""
+    set_icon_name = set_title
 
     def debug(self, *_: Any, **__: Any) -> None:
         """Ignore a sequence that pyte does not know."""

@@ -21,7 +21,9 @@ from capadvise.tui.early import EarlyKeys
 def theme(environ: Mapping[str, str], background: str | None) -> Theme:
     """A theme for this terminal: its own 16 colours if it has no more or the user wants none, else
     one on the terminal's own background (``#rrggbb``, None if it did not answer)."""
-    light = _is_light(environ, background)
+    light = environ.get("COLORFGBG", "").rpartition(";")[2] in ("7", "15")
+    if background is not None:
+        light = Color.parse(background).brightness > 0.5
     term, depth = environ.get("TERM", ""), environ.get("COLORTERM", "")
     many = depth in ("truecolor", "24bit") or "256color" in term or "direct" in term
     if environ.get("NO_COLOR") or not many:
@@ -38,12 +40,6 @@ def theme(environ: Mapping[str, str], background: str | None) -> Theme:
         surface=ground.blend(front, 0.03).hex,
         panel=ground.blend(front, 0.08).hex,
     )
-
-
-def _is_light(environ: Mapping[str, str], background: str | None) -> bool:
-    if background is not None:
-        return Color.parse(background).brightness > 0.5
-    return environ.get("COLORFGBG", "").rpartition(";")[2] in ("7", "15")
 
 
 _ANSWER = re.compile(rb"\x1b\]11;rgba?:([0-9a-fA-F]+)/([0-9a-fA-F]+)/([0-9a-fA-F]+)")

@@ -175,7 +175,6 @@ class WatchScreen(Fitting, Screen[None]):
         self.show()
 
     def show(self) -> None:
-        """Draw the findings."""
         if self._frozen:
             self._show_top()
             return
@@ -276,7 +275,6 @@ class WatchScreen(Fitting, Screen[None]):
         self.show()
 
     def action_everything(self) -> None:
-        """Show harmless refusals, or hide them."""
         self._everything = not self._everything
         self.show()
 

@@ -48,7 +48,10 @@ def why(
     if need.verdict is not Verdict.NOT_CHECKED:
         page.say(Content.styled(f"{_capital(PROOFS[need.proof])}.", "dim"))
     page.say(f"{entry.summary}." if entry else "Newer than this catalog: unknown.")
-    _decision(page, choice, need, risk)
+    mark, style = DECISION_MARKS[choice.decision(need.cap)]
+    page.gap()
+    effect = consequence(choice, need.cap, risk_word(risk))
+    page.say(Content.assemble((f"{mark} " * bool(mark.strip()), style), effect))
     if need.verdict is not Verdict.NOT_CHECKED:
         _reason(page, choice, need)
     if place is not None and need.verdict in _NEEDED:
@@ -60,13 +63,6 @@ def why(
         if not (seen or need.files):  # a file's remediation is above
             instead(page, entry)
     return page
-
-
-def _decision(page: Page, choice: Choice, need: Need, risk: object) -> None:
-    glyph, style = DECISION_MARKS[choice.decision(need.cap)]
-    mark = (f"{glyph} ", style) if glyph.strip() else ("", "")
-    page.gap()
-    page.say(Content.assemble(mark, consequence(choice, need.cap, risk_word(risk))))
 
 
 def _reason(page: Page, choice: Choice, need: Need) -> None:

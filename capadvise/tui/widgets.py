@@ -105,7 +105,6 @@ def selectable(strip: Strip, row: int, selection: Selection | None) -> Strip:
 
 
 def selected_in(widget: Widget, selection: Selection) -> str:
-    """The selected text of a widget."""
     drawn = widget.render()
     if isinstance(drawn, Wrapped):
         return selection.extract(drawn.at(widget.content_size.width).plain)

@@ -43,7 +43,6 @@ def report_of_log(log: str, program: str | None) -> Report:
 
 
 def _chosen(log: str, refused: Sequence[Denial], program: str | None) -> list[Denial]:
-    """The denials of the program that is meant."""
     counts = programs(refused)
     if not counts:
         raise BadInput(

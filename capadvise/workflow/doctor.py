@@ -133,9 +133,7 @@ def observers() -> Iterator[HostFact]:
         said = missing or ("used" if used else "possible")
         yield HostFact(each, not missing, said, needed=False, chosen=used)
     yield _try(
-        "self-check",
-        lambda: _self_check(root),
-        lambda check: f"seen, {' ← '.join(check.site)}",
+        "self-check", lambda: _self_check(root), lambda check: f"seen, {' ← '.join(check.site)}"
     )
 
 

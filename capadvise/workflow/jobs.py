@@ -148,11 +148,7 @@ def _of_report(data: bytes, path: Path, ways: Ways) -> Candidate:
 
 
 def job_of(
-    report: Report,
-    ways: Ways = Ways(),
-    *,
-    new_check: bool = False,
-    before: Before | None = None,
+    report: Report, ways: Ways = Ways(), *, new_check: bool = False, before: Before | None = None
 ) -> Job:
     """The job of a recorded command: in its directory, as its user.
 
@@ -252,11 +248,7 @@ def _of_container(report: Report, work: Workload, ways: Ways, before: Before | N
         limit=report.recording.held.bounding,
         choices=chosen,
         before=before,
-        cautions=(
-            *unread,
-            *not_kept,
-            *(() if VOLUMES in chosen else hidden_content(client, data)),
-        ),
+        cautions=(*unread, *not_kept, *(() if VOLUMES in chosen else hidden_content(client, data))),
         userns=ways.userns,
     )
 

@@ -75,7 +75,6 @@ class _Trials:
         """The evidence of the latest trial that looks for calls."""
 
     def opening(self) -> Opening:
-        """Make all trials."""
         report, cap = self._report, self._cap
         caps = report.proposal.recommended - {cap}
         progress(f"{report.target.name}: trying without {cap.short}")

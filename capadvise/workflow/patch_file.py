@@ -174,10 +174,7 @@ def _confirm_drop_in(change: Change, language: Language, snippet: Snippet) -> No
     if own is None:
         return
     name = f"{folder.name}/{change.path.name}"
-    files = {
-        unit: input_file.text(own),
-        name: change.patched.text.removeprefix("\ufeff"),
-    }
+    files = {unit: input_file.text(own), name: change.patched.text.removeprefix("\ufeff")}
     if said := ask_consumer.complaint(unit, files, name):
         raise CannotPatch(f"{change.path}: systemd-analyze verify, line {printable(said)}")
     shown = ask_consumer.ask_about(language, unit, files)

@@ -129,7 +129,8 @@ class _Proof:
             self.trials.ahead(())
         self._job = reference.job
         self._widen()
-        self.trials.expect(_usual(reference))
+        starts = reference.evidence.rounds_passed * len(self._job.choices)
+        self.trials.expect(0.5 + reference.outcome.seconds / starts)  # until a check passes
         proposal = _before_trials(self._candidate, reference).proposal
         attempts = LikelyAttempts(
             proposal,
@@ -278,12 +279,6 @@ def _alike(one: runner.Job, other: runner.Job) -> bool:
 
 def _manner(stop: runner.StopSeen | None) -> tuple[bool, ...] | None:
     return None if stop is None else (stop.killed, stop.clean, stop.leaves_nothing)
-
-
-def _usual(reference: Reference) -> float:
-    """The usual seconds until a start has passed its check."""
-    starts = reference.evidence.rounds_passed * len(reference.job.choices)
-    return 0.5 + reference.outcome.seconds / starts
 
 
 def _recordings(
@@ -466,15 +461,10 @@ def _reference(job: runner.Job, stop: Stop, begun: Callable[[Reference], None] |
 
 def _so_far(job: runner.Job, begun: Callable[[Reference], None]) -> SoFar:
     def tell(part: Part) -> None:
-        if not _changes_settings(job, part[1]):  # else no other trial begins
+        if not (part[1].changed and job.isolation == "command"):  # else no other trial begins
             begun(Reference(_as_it_passed(job, *part), *part))
 
     return tell
-
-
-def _changes_settings(job: runner.Job, evidence: runner.TrialEvidence) -> bool:
-    """True if further trials of a recorded command would do so."""
-    return bool(evidence.changed) and job.isolation == "command"
 
 
 def _as_it_passed(
@@ -506,7 +496,7 @@ def _as_far_as_it_passes(
     everything = runner.everything(job)
     part = runner.run_once(job, everything, stop, so_far)
     outcome, evidence = part
-    if _changes_settings(job, evidence):
+    if evidence.changed and job.isolation == "command":
         said = changes_settings(evidence.changed, "the first one did")
         raise runner.BrokenTrial(said, hint=TRY_IN_PLACE)
     unasked = job.workload.steps in (None, TWO_RUNS)
@@ -527,9 +517,5 @@ def _timeout(job: runner.Job, seconds: float) -> float:
     whole time in each trial; but a multiple of ``seconds``, since trials side by side are slower.
     A daemon that stands still is given up before."""
     limit, work = max(_SHORTEST, 6 * seconds), job.workload
-    return limit if _is_recorded_daemon(job) else min(work.timeout, limit)
-
-
-def _is_recorded_daemon(job: runner.Job) -> bool:
-    """True for a recorded daemon, whose time limit no user has chosen."""
-    return job.workload.kind == "daemon" and job.isolation != "workload"
+    chosen = work.kind != "daemon" or job.isolation == "workload"  # a recorded daemon has no limit
+    return min(work.timeout, limit) if chosen else limit

@@ -163,11 +163,7 @@ class ShowLive(Protocol):
     """Shows a recording on this terminal, and then its review."""
 
     def __call__(
-        self,
-        recorder: LiveRecording,
-        *,
-        prove: bool = False,
-        before: dict[str, str] | None = None,
+        self, recorder: LiveRecording, *, prove: bool = False, before: dict[str, str] | None = None
     ) -> list[Over]:
         """Return when the user leaves: the result of each recording, with its report as it is then.
         ``before``: the data that was kept before the recording, for trials.
@@ -211,19 +207,3 @@ class WatchSource(Protocol):
 
     def count(self) -> None:
         """Read how often each was seen."""
-
-
-class OpenWatch(Protocol):
-    """The screen of ``watch``."""
-
-    def __call__(
-        self,
-        source: WatchSource,
-        seconds: float | None,
-        note: Callable[[WatchFinding], str | None],
-        counted: Callable[[], None],
-        *,
-        everything: bool,
-    ) -> None:
-        """Return when the user leaves. ``note`` returns a sentence of the report of a finding's
-        owner; ``counted`` is called after each count."""

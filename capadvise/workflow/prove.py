@@ -152,7 +152,6 @@ def with_more(report: Report, failed: str, prove: Callable[[Stop], Proven]) -> R
 
 
 def _on_stderr(name: str) -> TrialListener:
-    """Progress on a terminal's stderr, line by line."""
     trials: list[Trial] = []
     began = time.monotonic()
     most = [0]

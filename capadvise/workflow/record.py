@@ -59,7 +59,6 @@ class Wishes:
 
     @property
     def trials(self) -> bool:
-        """Trials may follow."""
         return self.prove or self.twice
 
     @property
@@ -176,7 +175,6 @@ def over_of(
     several: bool = False,
     say: Callable[[str], object] = notice,
 ) -> Over:
-    """Judge and save an observation."""
     from capadvise.workflow.protocols import Over
     from capadvise.workflow.started_containers import with_started_containers
 
@@ -186,11 +184,7 @@ def over_of(
 
 
 def proven_over(
-    over: Over,
-    before: dict[str, str] | None,
-    stages: Stages | None = None,
-    *,
-    twice: bool = False,
+    over: Over, before: dict[str, str] | None, stages: Stages | None = None, *, twice: bool = False
 ) -> Over:
     from capadvise.workflow.prove import prove_report
 
@@ -249,7 +243,6 @@ def _shown(
 
 @contextmanager
 def _stages() -> Iterator[Stages]:
-    """The places for trials, closed at the end."""
     from capadvise.proof.trials.stages import Stages
 
     stages = Stages()

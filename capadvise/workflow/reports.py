@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from capadvise.kernel.sudo import as_root
-from capadvise.model.errors import BadInput
-from capadvise.report.save import folder_of, is_special
+from capadvise.model.errors import BadInput, CapadviseError
+from capadvise.report.save import folder_of, is_special, save
 from capadvise.workflow.notice import columns, notice
 
 if TYPE_CHECKING:
@@ -65,7 +65,6 @@ def judge_and_keep_so_far(
 
 
 def judged(observation: Observation) -> Report:
-    """Judge an observation."""
     from capadvise.catalog import default
     from capadvise.judgement.decide import decide_all
     from capadvise.judgement.report import Report
@@ -89,7 +88,6 @@ def keep(path: Path, report: Report, say: Callable[[str], object] = notice) -> P
     """Save the report in a file, or in the next place where that is possible, so that a full disk
     costs no recording. Returns the path; None if it could not be saved."""
     from capadvise.catalog import default
-    from capadvise.report.save import save
 
     name = report.target.name
     for place in dict.fromkeys(
@@ -113,7 +111,6 @@ def keep(path: Path, report: Report, say: Callable[[str], object] = notice) -> P
 def keep_so_far(path: Path | None, report: Report) -> None:
     """Save the report so far in the place of the final one, in case we are killed before that."""
     from capadvise.catalog import default
-    from capadvise.report.save import save
 
     if path is not None and (path.is_file() or not path.exists()):
         with suppress(BadInput):
@@ -208,7 +205,6 @@ def _has_answer(file: str, report: Report) -> bool:
     from capadvise.config.compose import COMPOSE
     from capadvise.config.snippet_from import snippet_of
     from capadvise.gate.patching import patching
-    from capadvise.model.errors import CapadviseError
 
     proposal, target = report.proposal, report.target
     sets = [caps for caps in (proposal.recommended, proposal.minimal) if caps is not None]

@@ -58,7 +58,6 @@ class Places:
             give_up()
 
     def add(self, count: int) -> None:
-        """Add places."""
         for _ in range(count):
             self._give_back()
 

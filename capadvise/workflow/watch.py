@@ -18,7 +18,7 @@ from capadvise.model.errors import BadInput
 from capadvise.observe.supervise.guardian_client import Signals
 from capadvise.targets.running.machine import MachineWatch
 from capadvise.workflow.notice import notice
-from capadvise.workflow.protocols import OpenWatch
+from capadvise.workflow.protocols import WatchSource
 
 _COUNT_SECONDS = 15.0
 """Between two reads of the kernel's counts, if a reporter wants them."""
@@ -66,16 +66,13 @@ def watch(
 def watch_on_screen(
     catalog: Catalog,
     reporter: Reporter,
-    seconds: float | None,
     *,
     every_call: bool,
     log: bool,
-    open_watch: OpenWatch,
-    note: Callable[[WatchFinding], str | None],
-    everything: bool,
+    show: Callable[[WatchSource, Callable[[], None]], None],
 ) -> None:
-    """Watch with the TUI, which shows new findings; the summary follows when the user leaves.
-    Raises CannotObserve."""
+    """Watch while ``show`` shows new findings, and calls back after each count; the summary follows
+    when the user leaves. Raises CannotObserve."""
     machine = MachineWatch(catalog, every_call=every_call, log=log)
     try:
         for _ in machine.past():
@@ -85,7 +82,7 @@ def watch_on_screen(
             with suppress(BadInput):  # the screen is up; an error that lasts is printed at the end
                 _report_counts(machine, reporter)
 
-        open_watch(machine, seconds, note, counted, everything=everything)
+        show(machine, counted)
         replace_dead_streams()  # where it is gone
         for _ in machine.news(all_=True):
             pass

@@ -18,7 +18,6 @@ def command(args: argparse.Namespace) -> int:
 
 
 def script(shell: str) -> str:
-    """The script for one shell, made of the parser."""
     parser = build_parser()
     for action in _actions(parser):
         if action.dest == "topic":

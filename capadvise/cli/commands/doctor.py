@@ -36,7 +36,6 @@ def command(args: argparse.Namespace) -> int:
 
 
 def _self_test() -> int:
-    """Print one line for each way of observing; fail where one gives a wrong answer."""
     from capadvise.workflow.self_check import self_test
 
     print("A small program whose needs are known, recorded in every way that works here:")

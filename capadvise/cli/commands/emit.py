@@ -48,7 +48,10 @@ def command(args: argparse.Namespace) -> int:
             raise BadInput("--key prints values: leave --into out")
         return _patch(args, report, snippet)
     if args.format == LABEL.name and os.path.isfile(args.report):  # a pipe is read once
-        snippet = replace(snippet, digest=_digest(Path(args.report)))
+        import hashlib
+
+        digest = hashlib.sha256(Path(args.report).read_bytes()).hexdigest()
+        snippet = replace(snippet, digest=f"sha256:{digest}")  # for a reader who has the report
     for caution in snippet.cautions:
         notice(f"note: {caution}")
     text = FORMATS[args.format].render(snippet) if args.key is None else _values(snippet, args)
@@ -89,7 +92,6 @@ def _without(args: argparse.Namespace) -> int:
 
 
 def _opening(path: str, report: Report, cap: Cap) -> Opening:
-    """The opening of a report. Raises BadInput if it has none for this capability."""
     opening = report.proven.opening if report.proven else None
     if opening is None or opening.without != cap:
         hint = f"capadvise prove --without {cap.short} {shlex.quote(path)}"
@@ -110,7 +112,6 @@ def _require_judged(path: str, report: Report) -> None:
 
 
 def _check(args: argparse.Namespace) -> None:
-    """Raises BadInput for options that do not go together."""
     if args.drop_in and (args.into is not None or args.format not in (None, SYSTEMD.name)):
         raise BadInput("--drop-in is a file of systemd's: leave --into and other formats out")
     if args.format is None and not args.drop_in:
@@ -125,7 +126,6 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _drop_in(args: argparse.Namespace, report: Report) -> str:
-    """The path of the drop-in for the unit that was recorded."""
     from capadvise.config.systemd.file import drop_in_of
     from capadvise.gate.installed import UNIT_PATH, unit_file
     from capadvise.model.target import recorded_unit
@@ -146,7 +146,6 @@ def _drop_in(args: argparse.Namespace, report: Report) -> str:
 
 
 def _patch(args: argparse.Namespace, report: Report, snippet: Snippet) -> int:
-    """Patch the file that was named, and say when a drop-in takes effect."""
     import shutil
 
     from capadvise.gate.patching import patching
@@ -170,13 +169,6 @@ def _patch(args: argparse.Namespace, report: Report, snippet: Snippet) -> int:
         unit = shlex.quote(path.parent.name.removesuffix(".d"))
         notice(f"it takes effect after: systemctl daemon-reload && systemctl restart {unit}")
     return Exit.OK
-
-
-def _digest(path: Path) -> str:
-    """Ties a label to its report, for a reader who has the report."""
-    import hashlib
-
-    return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
 
 
 def _values(snippet: Snippet, args: argparse.Namespace) -> str:

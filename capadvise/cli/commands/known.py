@@ -8,8 +8,8 @@ from capadvise.catalog.known_index import other_version, repository
 from capadvise.config import LANGUAGES
 from capadvise.model.errors import BadInput, Exit
 from capadvise.model.escape import printable
-from capadvise.model.image import IMAGE, LAYOUT
-from capadvise.report.known_text import known_text, list_text, namesake_text
+from capadvise.model.image import IMAGE, LAYOUT, claim_of
+from capadvise.report.known_text import claim_text, known_text, list_text, namesake_text
 from capadvise.workflow.notice import notice
 
 
@@ -49,8 +49,6 @@ def command(args: argparse.Namespace) -> int:
 def _of_image(args: argparse.Namespace) -> int:
     """Print what the labels of an image claim; the image is not started."""
     from capadvise.config.snippet_from import claimed_snippet
-    from capadvise.model.image import claim_of
-    from capadvise.report.known_text import claim_text
     from capadvise.targets.engine_images import labels_of
 
     if args.variant:

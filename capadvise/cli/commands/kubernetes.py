@@ -11,8 +11,13 @@ from capadvise.judgement.report import Report
 from capadvise.model.caps import CapSet
 from capadvise.model.errors import BadInput, Exit
 from capadvise.model.escape import printable
+from capadvise.report.fleet import file_name, summary
 from capadvise.report.load import load
+from capadvise.report.save import save
+from capadvise.targets.kubernetes.kubectl import Kubectl
+from capadvise.workflow.kubernetes.record import ClusterWishes, dry_run, get_workload, record
 from capadvise.workflow.notice import answer, notice
+from capadvise.workflow.reports import check_writable, print_proposal
 
 
 def command(args: argparse.Namespace) -> int:
@@ -22,12 +27,6 @@ def command(args: argparse.Namespace) -> int:
 
 def _record(args: argparse.Namespace) -> int:
     """Write a report for each container and image into a folder; stdout says what they cover."""
-    from capadvise.report.fleet import file_name, summary
-    from capadvise.report.save import save
-    from capadvise.targets.kubernetes.kubectl import Kubectl
-    from capadvise.workflow.kubernetes.record import ClusterWishes, record
-    from capadvise.workflow.reports import check_writable, print_proposal
-
     folder = Path(args.output)
     check_writable(folder, folder=True)
     kubectl = Kubectl(args.context)
@@ -58,9 +57,6 @@ def _record(args: argparse.Namespace) -> int:
 
 def _dry_run(args: argparse.Namespace) -> int:
     """Print what the server would make of the workload with these sets."""
-    from capadvise.targets.kubernetes.kubectl import Kubectl
-    from capadvise.workflow.kubernetes.record import dry_run, get_workload
-
     kubectl = Kubectl(args.context)
     owner = PodOwner.parse(args.workload, args.namespace or kubectl.namespace())
     reports = [(path, load(Path(path), default())) for path in args.reports]
@@ -74,12 +70,8 @@ def _dry_run(args: argparse.Namespace) -> int:
 
 
 def _prove(args: argparse.Namespace) -> int:
-    """Write the report with its proof, and print it."""
-    from capadvise.report.save import save
-    from capadvise.targets.kubernetes.kubectl import Kubectl
     from capadvise.workflow.kubernetes.prove import ProofWishes, prove_container
     from capadvise.workflow.prove import exit_code
-    from capadvise.workflow.reports import check_writable, print_proposal
 
     output = Path(args.output)
     check_writable(output)
@@ -94,7 +86,6 @@ def _prove(args: argparse.Namespace) -> int:
 
 
 def _keep(args: argparse.Namespace) -> int:
-    """Print the policy, or write it to a file."""
     reports = [(path, load(Path(path), default())) for path in args.reports]
     workload = PodOwner.parse(args.workload, args.namespace or _namespace(reports))
     for path, report in reports:

@@ -67,7 +67,6 @@ def _with_more(
     output: str | None,
     more: Callable[[Report, Job], Report],
 ) -> list[Report | BrokenTrial]:
-    """Make more trials with each proven set, and save the reports."""
     done: list[Report | BrokenTrial] = []
     for one, result in zip(chosen, results, strict=True):
         if isinstance(result, Report):

@@ -19,12 +19,7 @@ from capadvise.workflow.record import (
     record_unit,
     unit_order,
 )
-from capadvise.workflow.reports import (
-    StderrAnnouncer,
-    check_writable,
-    print_json,
-    show_proposal,
-)
+from capadvise.workflow.reports import StderrAnnouncer, check_writable, print_json, show_proposal
 
 
 def command(args: argparse.Namespace) -> int:

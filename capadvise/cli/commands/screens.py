@@ -8,7 +8,7 @@ import os
 import sys
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from capadvise.model.errors import CapadviseError
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from capadvise.gate.patching import Patching
-    from capadvise.judgement.watched import WatchFinding
     from capadvise.tui.first_frame import Draw
     from capadvise.tui.main import Main
     from capadvise.tui.output import Output
@@ -45,7 +44,6 @@ def open_app(make: Callable[[], Main], early: Draw) -> int:
 
 
 def pick(reports: Sequence[tuple[Path, float]]) -> Path | None:
-    """Let the user choose a report."""
     from capadvise.tui.early import early_keys
     from capadvise.tui.picker import Picker
     from capadvise.tui.theme import ask_background, theme
@@ -54,14 +52,7 @@ def pick(reports: Sequence[tuple[Path, float]]) -> Path | None:
         return Picker(reports, theme(os.environ, ask_background(typed)), typed).run()
 
 
-def open_watch(
-    source: WatchSource,
-    seconds: float | None,
-    note: Callable[[WatchFinding], str | None],
-    counted: Callable[[], None],
-    *,
-    everything: bool,
-) -> None:
+def open_watch(source: WatchSource, counted: Callable[[], None], **chosen: Any) -> None:
     """The screen of ``watch``, until the user leaves; see ``WatchApp``."""
     from capadvise.tui.early import early_keys
 
@@ -70,16 +61,7 @@ def open_watch(
         from capadvise.tui.watching import WatchApp
 
         look = theme(os.environ, ask_background(typed))
-        app = WatchApp(
-            source,
-            note=note,
-            everything=everything,
-            seconds=seconds,
-            counted=counted,
-            theme=look,
-            early=typed,
-        )
-        app.run()
+        WatchApp(source, counted=counted, theme=look, early=typed, **chosen).run()
 
 
 def prover(path: Path, before: dict[str, str] | None = None, *, saved: bool = False) -> Prover:

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from capadvise.catalog import default
@@ -14,13 +15,7 @@ from capadvise.judgement.watched import WatchFinding
 from capadvise.kernel.own_streams import replace_dead_streams
 from capadvise.model.errors import Exit
 from capadvise.report.save import write
-from capadvise.report.watch import (
-    finding_json,
-    finding_line,
-    metrics,
-    summary_json,
-    summary_lines,
-)
+from capadvise.report.watch import finding_json, finding_line, metrics, summary_json, summary_lines
 from capadvise.targets.running.machine import MachineWatch
 from capadvise.workflow.notice import has_screens, notice
 from capadvise.workflow.reports import check_writable
@@ -41,13 +36,8 @@ def command(args: argparse.Namespace) -> int:
     reporter = Reporter(printer.begun, printer.new, printer.summary, counted)
     how = {"every_call": args.every_call, "log": args.since_boot}
     if not (args.no_tui or args.json or args.quiet) and has_screens():
-        watch_on_screen(
-            *(catalog, reporter, args.seconds),
-            **how,
-            open_watch=open_watch,
-            note=printer.note_of,
-            everything=args.all,
-        )
+        chosen = {"note": printer.note_of, "everything": args.all, "seconds": args.seconds}
+        watch_on_screen(catalog, reporter, **how, show=partial(open_watch, **chosen))
     else:
         watch(catalog, reporter, args.seconds, **how)
     return Exit.OK
@@ -73,7 +63,6 @@ class _Printer:
         return self.expected.note(finding) if self.expected else None
 
     def new(self, finding: WatchFinding) -> None:
-        """Print a new kind of refusal."""
         if finding.hidden is None or self.args.all:
             note = self.note_of(finding)
             when = _time(finding.call.time)
@@ -81,7 +70,6 @@ class _Printer:
             _print([line or finding_line(finding, note)])
 
     def summary(self, machine: MachineWatch) -> None:
-        """Print all refusals, at the end."""
         shown = [each for each in machine.findings if self.args.all or each.hidden is None]
         seconds, dropped = machine.seconds, machine.dropped
         if self.args.json:
@@ -93,7 +81,6 @@ class _Printer:
             _print(lines)
 
     def counted(self, machine: MachineWatch) -> None:
-        """Write the counters for Prometheus."""
         write(Path(self.args.prometheus), metrics(machine.findings, machine.dropped), private=False)
 
 

@@ -2,7 +2,8 @@
 that has the name of the subcommand.
 
 A command has ``usage`` (what follows its name), ``what`` (half a sentence), ``notes`` (the lines
-below the options) and its ``arguments``; in ``more`` are the options that few people need. An
+below the options) and its ``arguments``; in ``more`` are the options that few people need; and
+``takes``: for an argument the kinds of files that it takes, none for those of any language. An
 argument has its names and what argparse's ``add_argument`` takes; without help, it is not shown.
 A text stands for one of ``common``, and of ``either`` only one may be given.
 

@@ -231,7 +231,7 @@ class Covers:
         status = os.fstat(lower)
         if not stat.S_ISDIR(status.st_mode):
             if stat.S_ISREG(status.st_mode):  # /etc/resolv.conf of a container
-                _copy_content(lower, target)
+                shutil.copyfile(path_of(lower), target)
             return
         self._count += 1
         self._made.add(target)
@@ -286,11 +286,6 @@ def _opened(path: str) -> int | None:
 
 def _bind(fd: int, target: str) -> None:
     libc.mount(path_of(fd), target, uapi.MS_BIND)
-
-
-def _copy_content(source: int, target: str) -> None:
-    with open(path_of(source), "rb") as old, open(target, "wb") as new:
-        shutil.copyfileobj(old, new)
 
 
 def _enter_user_namespace() -> str:

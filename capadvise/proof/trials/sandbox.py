@@ -34,7 +34,7 @@ from capadvise.kernel.process_tree import kill_descendants, reap_all
 from capadvise.kernel.scratch import unmount
 from capadvise.model.caps import Cap
 from capadvise.model.errors import CapadviseError
-from capadvise.model.recording import CapableFile, Recording
+from capadvise.model.recording import Recording
 from capadvise.observe.supervise.command import Command, give
 from capadvise.observe.supervise.observation import Observation
 from capadvise.observe.supervise.record import observe
@@ -300,7 +300,10 @@ def _result(
         _require_room(top, Path.cwd(), Path("/tmp"))
     act = "restart" if last.failed_at == "start" and len(rounds) > 1 else last.failed_at
     recordings = [
-        replace(one, capable_files=tuple(_with_own_name(top, file) for file in one.capable_files))
+        replace(
+            one,
+            capable_files=tuple(replace(file, path=own(file.path)) for file in one.capable_files),
+        )
         for one in (*(recording for one in rounds for recording in one.recordings), *more)
     ]
     posture = rounds[0].observation.posture
@@ -371,10 +374,6 @@ def _with_own_names(top: Path, text: str) -> str:
     return text
 
 
-def _with_own_name(top: Path, file: CapableFile) -> CapableFile:
-    return replace(file, path=_with_own_names(top, file.path))
-
-
 def _printed(plan: dict[str, Any], top: Path, last: RoundResult) -> list[tuple[str, list[str]]]:
     """The lines of the standard output, and those of the health check that passed."""
     of_unit = plan["isolation"] == "unit"  # all of its output is in its journal
@@ -425,7 +424,6 @@ def _used(plan: dict[str, Any], recordings: Sequence[Recording]) -> list[str] | 
 
 
 def _command_of(plan: dict[str, Any]) -> Command:
-    """The target of the plan."""
     return Command(
         argv=tuple(plan["argv"]),
         user=plan["user"],
@@ -498,7 +496,6 @@ def end_of(path: Path, size: int) -> str:
 
 
 def last_words(text: str) -> str:
-    """The last line of the output."""
     return next((line[:200] for line in reversed(text.splitlines()) if line.strip()), "")
 
 

@@ -106,7 +106,6 @@ class Stages:
                 self._requests = self._start()
 
     def open(self) -> Stage:
-        """Make a stage."""
         ours, theirs = socket.socketpair()
         with theirs, self._lock:
             if self._requests is None:

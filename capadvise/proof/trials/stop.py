@@ -27,12 +27,9 @@ class Stop:
 
     def __exit__(self, *_: object) -> None:
         """Wait until nothing of any trial is left."""
-        self._wait_for_endings()
-        self._stages.close()
-
-    def _wait_for_endings(self) -> None:
         for ending in (*self._endings, *(one for part in self._parts for one in part._endings)):
             ending.wait()
+        self._stages.close()
 
     def part(self) -> Stop:
         """Make a part that ends some of the trials; ending the whole ends these, too."""

@@ -14,7 +14,6 @@ _RISK = {"root-equivalent": "root", "high": "optional", "low": "needed"}
 
 
 def render(snippet: Snippet) -> str:
-    """The page."""
     return "".join(f"{line}\n" for line in _page(sheet_in(snippet)))
 
 

@@ -14,7 +14,6 @@ _SEVERITIES = {"low": "2.0", "medium": "5.0", "high": "8.0", "root": "9.5"}
 
 
 def render(snippet: Snippet) -> str:
-    """The log of one run."""
     every_kept = kept_in(snippet)
     log = sarif_log.log(
         map(_rule, every_kept),

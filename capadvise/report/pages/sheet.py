@@ -20,14 +20,7 @@ from capadvise.model.escape import printable
 from capadvise.report.explain_report import possibilities
 from capadvise.report.lamps import Lamp, Light, Score, lamps, score_of, signs
 from capadvise.report.text import evidence_line, tested_lines
-from capadvise.report.words import (
-    PROOFS,
-    VERDICTS,
-    no_need,
-    proof_lines,
-    trial_name,
-    without,
-)
+from capadvise.report.words import PROOFS, VERDICTS, no_need, proof_lines, trial_name, without
 
 _LONGEST = 300
 """Characters of a text that a program chose."""

@@ -14,7 +14,6 @@ STYLE = Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
 
 
 def render(snippet: Snippet) -> str:
-    """The picture."""
     sheet = sheet_in(snippet)
     body = list(_body(sheet))
     height = 40 + max((y for y, _ in body), default=0)

@@ -180,7 +180,16 @@ def examine(
 ) -> Examined:
     """Judge each service of a source, and the file as a whole."""
     policy = policy or Demands()
-    services = tuple(_judge(item, source, catalog, baseline, policy) for item in source.declared)
+    places: dict[str, list[tuple[str, Declared]]] = {}
+    for path, items in source.written:
+        for item in items:
+            places.setdefault(item.service, []).append((path, item))
+    rest = (source, catalog, baseline, policy)
+    services = tuple(
+        # A service of a file that is included is written in none of these.
+        _judge(item, places.get(item.service) or [(source.paths[0], _without_lines(item))], *rest)
+        for item in source.declared
+    )
     remarks = [_remark(item) for item in source.remarks]
     remarks += [
         _below(pod, source.paths[0], policy.require)
@@ -192,24 +201,17 @@ def examine(
 
 def _judge(
     declared: Declared,
+    written: Sequence[tuple[str, Declared]],
     source: Source,
     catalog: Catalog,
     baseline: ReportFolder | None,
     policy: Demands,
 ) -> JudgedService:
-    written = tuple(
-        (path, item)
-        for path, items in source.written
-        for item in items
-        if item.service == declared.service
-    )
-    if not written:  # of a file that is included
-        written = ((source.paths[0], _without_lines(declared)),)
     consumer = source.language.judged_by
     path = baseline.of(declared) if baseline else None
     report = baseline.report(path) if baseline and path else None
     needed = report.proposal.recommended if report else frozenset[Cap]()
-    service = Service.of(declared, written, consumer, catalog, needed)
+    service = Service.of(declared, tuple(written), consumer, catalog, needed)
     findings = [*lint(service), *_required(service, source, policy)]
     if report is not None:
         findings = _compared(service, report, str(path), findings, source)

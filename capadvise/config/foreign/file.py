@@ -61,9 +61,10 @@ def read(source: str, path: str = "") -> tuple[Declared, ...]:
     for root in roots(source, path):
         for name, kind in _kinds(path, root):
             taken: set[int] = set()
-            for place, role in kind["places"].items():
+            found = _places(root, kind["places"])
+            for role, nodes in zip(kind["places"].values(), found, strict=True):
                 what, _, must = role.partition(" ")
-                for called, node, parent in _places(root, place.split("/") if place else []):
+                for called, node, parent in nodes:
                     if what == "container" and must and not _text(node, must):
                         continue
                     own = called or _text(node, "name") or _text(parent, "name") or name
@@ -87,41 +88,58 @@ def _kinds(path: str, root: Node) -> Iterator[tuple[str, dict[str, Any]]]:
     if by_name := [each for each in every if re.search(each[1]["names"], path)]:
         yield from by_name
         return
-    for name, kind in every:
-        if any(True for sign in kind.get("signs", ()) for _ in _places(root, sign.split("/"))):
-            yield name, kind
+    signs = [(name, sign) for name, kind in every for sign in kind.get("signs", ())]
+    found = _places(root, (sign for _, sign in signs))
+    names = {name for (name, _), nodes in zip(signs, found, strict=True) if nodes}
+    yield from ((name, kind) for name, kind in every if name in names)
 
 
-def _places(
-    node: Node, steps: list[str], called: str = "", parent: Node | None = None, *, seen: Any = None
-) -> Iterator[tuple[str, Node, Node | None]]:
-    """The nodes at a path of keys, each with the keys that a ``*`` is for, and with its holder. A
-    list stands for its items; ``-`` asks for one; ``**`` is for any keys."""
-    node = target(node)
-    seen = set() if seen is None else seen
-    if isinstance(node, Sequence):
-        steps = steps[1:] if steps[:1] == ["-"] else steps
-        for item in node.items:
-            yield from _places(item, steps, called, parent, seen=seen)
-    elif not steps:
-        yield called, node, parent
-    elif steps[0] == "**":
-        if id(node) not in seen:
-            seen.add(id(node))
-            yield from _places(node, steps[1:], called, parent, seen=seen)
-            inner = [value for _, value in _pairs(node) if not isinstance(value, Scalar)]
-            for value in inner:
-                yield from _places(value, steps, called, node, seen=seen)
-    elif isinstance(node, Mapping):
-        for key, value in _under(node, steps[0]):
-            more = "/".join(filter(None, (called, key))) if steps[0] == "*" else called
-            yield from _places(value, steps[1:], more, node, seen=seen)
+_Way = tuple[int, tuple[str, ...], str]
+"""One of several paths, its further steps, and the keys that its ``*`` stood for."""
 
 
-def _under(node: Mapping, step: str) -> list[tuple[str, Node]]:
-    values = _by_key(node)
-    keys = fnmatch.filter(values, step) if "*" in step else [step]
-    return [(key, value) for key in keys for value in values.get(key, ())]
+def _places(root: Node, paths: Iterable[str]) -> list[list[tuple[str, Node, Node]]]:
+    """For each path of keys its nodes, each with the keys that a ``*`` is for, and with its holder.
+    A list stands for its items; ``-`` asks for one; ``**`` is for any keys. One walk is for all
+    paths: files are large, and paths many."""
+    start: list[_Way] = [
+        (at, tuple(path.split("/")) if path else (), "") for at, path in enumerate(paths)
+    ]
+    found: list[list[tuple[str, Node, Node]]] = [[] for _ in start]
+    seen: set[int] = set()
+
+    def visit(node: Node, ways: list[_Way], parent: Node) -> None:
+        node = target(node)
+        if isinstance(node, Sequence):
+            inner = [(at, steps[steps[:1] == ("-",) :], called) for at, steps, called in ways]
+            for item in node.items:
+                visit(item, inner, parent)
+            return
+        deep = [way for way in ways if way[1][:1] == ("**",)] if id(node) not in seen else []
+        seen.update([id(node)] if deep else ())
+        further = [way for way in ways if way[1][:1] != ("**",)]
+        further += [(at, steps[1:], called) for at, steps, called in deep]
+        for at, steps, called in further:
+            found[at] += [] if steps else [(called, node, parent)]
+        further = [way for way in further if way[1]]
+        first = tuple(steps[0] for _, steps, _ in further)
+        for key, value in _pairs(node) if further else ():
+            on = [] if isinstance(value, Scalar) else [*deep]
+            for number in _fitting(first, key):
+                at, steps, called = further[number]
+                more = f"{called}/{key}".lstrip("/") if steps[0] == "*" else called
+                on.append((at, steps[1:], more))
+            if on:
+                visit(value, on, node)
+
+    visit(root, start, root)
+    return found
+
+
+@lru_cache(maxsize=4096)
+def _fitting(steps: tuple[str, ...], key: str) -> tuple[int, ...]:
+    """The numbers of the steps that a key fits."""
+    return tuple(at for at, step in enumerate(steps) if fnmatch.fnmatchcase(key, step))
 
 
 def _read(role: str, node: Node, name: str) -> Iterator[Declared]:
@@ -156,21 +174,14 @@ def _pairs(node: Node | None) -> Iterator[tuple[str, Node]]:
     node = target(node or tree.EMPTY)
     pairs = node.pairs if isinstance(node, Mapping) else ()
     own = [(key.value, at) for key, at in pairs if isinstance(key, Scalar)]
-    names = {key for key, _ in own}
-    merged = tree.entries(node) if tree.MERGE in names else {}
-    for key, value in (*own, *(pair for pair in merged.items() if pair[0] not in names)):
+    if any(key == tree.MERGE for key, _ in own):
+        names = {key for key, _ in own}
+        own += (pair for pair in tree.entries(node).items() if pair[0] not in names)
+    for key, value in own:
         if key != "dynamic":
             yield key, target(value)
         for name, block in _pairs(value) if key == "dynamic" else ():
             yield from ((name, content) for content in _values(block, "content"))
-
-
-@lru_cache(maxsize=8)  # each path is looked up in the root
-def _by_key(node: Mapping) -> dict[str, list[Node]]:
-    values: dict[str, list[Node]] = {}
-    for key, value in _pairs(node):
-        values.setdefault(key, []).append(value)
-    return values
 
 
 def _items(node: Node) -> list[Node]:

@@ -304,3 +304,18 @@ def test_damaged_files_are_read_or_refused(path: Path, data: st.DataObject) -> N
 def test_garbage_is_read_or_refused(text: str, path: str) -> None:
     with suppress(BadInput):
         read(text, path)
+
+
+def test_large_files_take_time_in_proportion(tmp_path: Path, capsys: Out) -> None:
+    """Each place of each container was once searched in the whole file."""
+    (jobs := tmp_path / ".gitlab-ci.yml").write_text(
+        "".join(f"job{n}:\n  script: [make]\n  image: alpine\n" for n in range(20_000))
+    )
+    tasks = "".join(
+        f"  - docker_container:\n      name: y{n}\n      image: x\n" for n in range(9000)
+    )
+    (book := tmp_path / "playbook.yml").write_text(f"- hosts: all\n  tasks:\n{tasks}")
+    start = time.process_time()
+    assert main(["check", str(jobs), str(book)]) == 0
+    assert time.process_time() - start < 10
+    assert "in 29000 services of 2 files" in capsys.readouterr().out

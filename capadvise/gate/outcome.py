@@ -216,7 +216,7 @@ def _judge(
     if report is not None:
         findings = _compared(service, report, str(path), findings, source)
     else:
-        findings += _known(service, source, policy.claims)
+        findings = _with_known(findings, service, source, policy.claims)
         if baseline is not None:
             findings.append(_no_report(service, allowed=policy.allow_unknown))
     findings = [item.as_of(policy.as_of) if policy.as_of else item for item in findings]
@@ -232,19 +232,22 @@ def _unit(source: Source) -> str:
     return Path(source.paths[0]).name if source.language.judged_by.on_host else ""
 
 
-def _known(service: Service, source: Source, claims: Mapping[str, Claim]) -> Iterator[Finding]:
+def _with_known(
+    findings: list[Finding], service: Service, source: Source, claims: Mapping[str, Claim]
+) -> list[Finding]:
     """Compare with the labels of its image, and with what was proven of its program before."""
     if service.consumer.keeps_defaults:
-        return
+        return findings
     if claim := claims.get(service.declared.image or ""):
         from capadvise.gate.known_needs import claimed_needs
 
-        yield from claimed_needs(service, claim)
+        findings += claimed_needs(service, claim)
     unit = _unit(source)
     if unit or service.declared.image:
-        from capadvise.gate.known_needs import known_needs  # where there are reports: no need
+        from capadvise.gate.known_needs import with_known_needs  # with reports: no need
 
-        yield from known_needs(service, unit, service.catalog.known)
+        return with_known_needs(findings, service, unit, service.catalog.known)
+    return findings
 
 
 _PASTED = ("privileged", "add-all", "no-drop-all")

@@ -39,8 +39,11 @@ def below(folder: str, path: str) -> str:
     return normpath(join(folder, path)) if folder and leaves else path
 
 
-def mounted(path: str, line: int, *, writable: bool) -> Iterator[ExposureAt]:
-    """The exposures of a file or folder of the host."""
+def mounted(path: str, line: int, *, writable: bool, target: str = "") -> Iterator[ExposureAt]:
+    """The exposures of a file or folder of the host. Where only the environment settles it, its
+    place in the container (``target``) can show what is meant."""
+    if has_variable(path) and (meant := _meant(expand_variables(target), writable=writable)):
+        yield ExposureAt(meant, f"{path} as {target}", line, NEW)
     place = re.sub(_HOME, "/home/~", expand_variables(path), count=1)
     if re.match(_FAR, place):  # far up from where its file lies: it is taken to begin at the root
         place = "/" + normpath(place).replace("../", "").removesuffix("..")
@@ -53,6 +56,17 @@ def mounted(path: str, line: int, *, writable: bool) -> Iterator[ExposureAt]:
         yield ExposureAt(Exposure(kind), f"{path}, {holds}" if holds else path, line, since)
     if kind == Exposure.CONTROL_SOCKET and writable and default().host.followed(place) == "/":
         yield ExposureAt(Exposure.SYSTEM_FOLDER, path, line)
+
+
+def _meant(target: str, *, writable: bool) -> Exposure | None:
+    """The exposure by a place in a container that people use for nothing but that of the host."""
+    host = default().host
+    if host.is_named(target, "control-sockets"):
+        return Exposure.CONTROL_SOCKET
+    if any(fnmatchcase(target.rstrip("/"), each) for each in host.lists["targets"]):
+        return Exposure.SYSTEM_FOLDER if writable else Exposure.READABLE_FOLDER
+    kind, _ = _judged(target, writable=writable)
+    return Exposure.DISK if kind == Exposure.DISK else None
 
 
 @lru_cache(maxsize=1024)
@@ -133,14 +147,16 @@ class Volume:
     device: str = ""
     options: str = ""
 
-    def exposed(self, line: int, *, writable: bool, bundle: bool = False) -> Iterator[ExposureAt]:
+    def exposed(
+        self, line: int, *, writable: bool, bundle: bool = False, target: str = ""
+    ) -> Iterator[ExposureAt]:
         """Its exposures. The runtime mounts those of a ``bundle`` in the container's namespaces."""
         host, said = default().host.lists, self.options.split(",")
         writable = writable and not {"ro", "rro"} & set(said)
         if self.driver and self.driver not in host["volume-drivers"]:
             yield ExposureAt(Exposure.UNKNOWN, f"the volume driver {self.driver}", line)
         elif {"bind", "rbind"} & set(said) or self.kind in ("", "none", "bind", "rbind"):
-            yield from mounted(self.device, line, writable=writable)
+            yield from mounted(self.device, line, writable=writable, target=target)
         elif self.kind in ("overlay", "overlayfs"):
             for name, _, folders in (part.partition("=") for part in said):
                 for folder in folders.split(":") if name.endswith("dir") else ():

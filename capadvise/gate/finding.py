@@ -64,6 +64,8 @@ class Finding:
     """The reason why it is accepted; empty if it is not."""
     since: str = ""
     """The version of capadvise that finds it first; empty: all do."""
+    hint: str = ""
+    """Sentences of the remedy about this service alone."""
     at: str = ""
     """The capability, path or key that it is about, or the first of several."""
 
@@ -72,6 +74,11 @@ class Finding:
         of it."""
         what = f"{self.what}, which {version} did not find"
         return replace(self, severity=Severity.NOTE, what=what) if self.since > version else self
+
+    @property
+    def advice(self) -> str:
+        """The whole remedy."""
+        return f"{self.remedy} {self.hint}".strip()
 
     @property
     def thing(self) -> str:

@@ -16,6 +16,7 @@ from capadvise.catalog import Catalog
 from capadvise.config import LANGUAGES, can_be_ours, languages, recognise
 from capadvise.config.compose.files import NAMES, named_by_env
 from capadvise.config.declared import Declared
+from capadvise.config.foreign import FOREIGN
 from capadvise.config.kubernetes import KUBERNETES
 from capadvise.config.language import Language
 from capadvise.config.oci.file import filtered
@@ -80,7 +81,8 @@ class _Read:
             self.unnamed.add(path)
         for other in more:
             if os.path.isfile(other):
-                self.visit(other, in_folder=False)
+                # A file of another tool can name some without any container.
+                self.visit(other, in_folder=language is FOREIGN)
 
     def _language(self, path: str, text: str, *, in_folder: bool) -> Language | None:
         """The language of a file. In a folder, a file that is not YAML at all is not ours, except a
@@ -114,7 +116,6 @@ def gather(arguments: Sequence[str], catalog: Catalog, resolver: Resolver) -> Ga
         read.visit(path, in_folder=in_folder)
     gathered.sources += map(_nothing, empty_folders(arguments, read.languages))
     firsts: set[str] = set()
-    known = set(map(os.path.normpath, read.texts))
     for group in projects(list(read.languages), read.unnamed, named_by_env):
         first, language = group[0], read.languages[group[0]]
         try:
@@ -136,7 +137,7 @@ def gather(arguments: Sequence[str], catalog: Catalog, resolver: Resolver) -> Ga
                 continue
             source = _referring(first, resolver, catalog, template=True)
         firsts.add(first)
-        remarks = left_out(language, group, read.texts, known)
+        remarks = left_out(language, group, read.texts, read.seen)
         gathered.sources.append(replace(source, remarks=(*source.remarks, *remarks)))
     return gathered
 
@@ -348,7 +349,7 @@ def left_out(
 ) -> Iterator[Remark]:
     """Yield a remark for each override or drop-in beside the files that nobody named, and for each
     file that these or ``.env`` name and that could not be read. ``known``: the normalized paths of
-    all files that were read."""
+    all files that were met."""
     seen: set[str] = set()  # of its own: a copy of all known files for each would be quadratic
     for path in group:
         for beside, why in language.unasked(path):

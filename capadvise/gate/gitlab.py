@@ -70,7 +70,7 @@ def sast(outcome: Outcome) -> str:
                 "name": RULES[finding.rule].summary[:255],
                 "description": message(finding),
                 "severity": _SECURITY[finding.severity],
-                "solution": finding.remedy or "Review it.",
+                "solution": finding.advice or "Review it.",
                 "identifiers": [
                     {"type": "capadvise_rule", "name": finding.rule, "value": finding.rule}
                 ],

@@ -4,6 +4,7 @@ This is weaker than a report: another version, configuration or entrypoint can n
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from capadvise.catalog.known import Known, KnownProgram
 from capadvise.catalog.known_index import STARTERS, other_version, repository
@@ -18,32 +19,35 @@ from capadvise.report.lines import listed, sentence
 _ROOT = ("root", "0")
 
 
-def known_needs(service: Service, unit: str, known: Known) -> Iterator[Finding]:
-    """One finding, if a service that starts as root holds more than any variant of its program
-    needs; or less than all variants need, if its file names root as the user. ``unit``: the name
-    of its unit; empty if it is no unit."""
+def with_known_needs(
+    findings: list[Finding], service: Service, unit: str, known: Known
+) -> list[Finding]:
+    """The findings, with one more if a service that starts as root holds more than any variant of
+    its program needs; or less than all variants need, if its file names root as the user. To drop
+    ALL is said anyway: the needs then belong to that remedy. ``unit``: the name of its unit; empty
+    if it is no unit."""
     image = service.declared.image or ""
     index = known.index
     program = known.of(index.by_unit(unit) if unit else index.by_image(image) if image else None)
     if program is None or service.bounded_only or service.declared.windows:
-        return
+        return findings
     if not STARTERS.isdisjoint(program.commands):
-        return
+        return findings
     if repository(image) in program.images_of_users and service.declared.user is None:
-        return
-    said = [*_more(service, program.largest), *_less(service, program.common)]
-    if not said:
-        return
-    asked = other_version(program.name, program.version, image)
-    yield service.finding(
-        "known-needs",
-        "",
-        f"{program.name} ({program.upstream} was proven) needs {_needed(program)}; "
-        f"this service {listed(said)}",
-        f"The {'unit' if unit else 'image'} name suggests {program.name}."
-        + (f" {printable(asked)}" if asked else ""),
-        f"`capadvise known {program.name}` shows the proof. To be sure of this service, record it.",
-    )
+        return findings
+    less = [*_less(service, program.common)]
+    said = [*_more(service, program.largest), *less]
+    needs = f"{program.name} ({program.upstream} was proven) needs {_needed(program)}"
+    why = f"The {'unit' if unit else 'image'} name suggests {program.name}."
+    if asked := other_version(program.name, program.version, image):
+        why = f"{why} {printable(asked)}"
+    shown = f"`capadvise known {program.name}` shows the proof."
+    if said and not less and any(one.rule == "no-drop-all" for one in findings):
+        hint = f"{why} {needs}: {shown}"
+        return [replace(one, hint=hint * (one.rule == "no-drop-all")) for one in findings]
+    remedy = f"{shown} To be sure of this service, record it."
+    what = f"{needs}; this service {listed(said)}"
+    return [*findings, *([service.finding("known-needs", "", what, why, remedy)] if said else [])]
 
 
 def claimed_needs(service: Service, claim: Claim) -> Iterator[Finding]:

@@ -68,7 +68,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "line": finding.line,
         "what": finding.what,
         "why": finding.why,
-        "remedy": finding.remedy,
+        "remedy": finding.advice,
         "snippet": finding.snippet or None,
         "accepted": finding.accepted or None,
     }
@@ -170,7 +170,7 @@ def _obstacles(pod: Reached) -> str:
 def message(finding: Finding) -> str:
     """All of a finding, in sentences."""
     of = f"{printable(finding.service)}: " if finding.service else ""
-    return f"{of}{finding.what}. {finding.why} {finding.remedy}"
+    return f"{of}{finding.what}. {finding.why} {finding.advice}"
 
 
 def relative(path: str) -> str:

@@ -180,7 +180,16 @@ def examine(
 ) -> Examined:
     """Judge each service of a source, and the file as a whole."""
     policy = policy or Demands()
-    services = tuple(_judge(item, source, catalog, baseline, policy) for item in source.declared)
+    places: dict[str, list[tuple[str, Declared]]] = {}
+    for path, items in source.written:
+        for item in items:
+            places.setdefault(item.service, []).append((path, item))
+    rest = (source, catalog, baseline, policy)
+    services = tuple(
+        # A service of a file that is included is written in none of these.
+        _judge(item, places.get(item.service) or [(source.paths[0], _without_lines(item))], *rest)
+        for item in source.declared
+    )
     remarks = [_remark(item) for item in source.remarks]
     remarks += [
         _below(pod, source.paths[0], policy.require)
@@ -192,29 +201,22 @@ def examine(
 
 def _judge(
     declared: Declared,
+    written: Sequence[tuple[str, Declared]],
     source: Source,
     catalog: Catalog,
     baseline: ReportFolder | None,
     policy: Demands,
 ) -> JudgedService:
-    written = tuple(
-        (path, item)
-        for path, items in source.written
-        for item in items
-        if item.service == declared.service
-    )
-    if not written:  # of a file that is included
-        written = ((source.paths[0], _without_lines(declared)),)
     consumer = source.language.judged_by
     path = baseline.of(declared) if baseline else None
     report = baseline.report(path) if baseline and path else None
     needed = report.proposal.recommended if report else frozenset[Cap]()
-    service = Service.of(declared, written, consumer, catalog, needed)
+    service = Service.of(declared, tuple(written), consumer, catalog, needed)
     findings = [*lint(service), *_required(service, source, policy)]
     if report is not None:
         findings = _compared(service, report, str(path), findings, source)
     else:
-        findings += _known(service, source, policy.claims)
+        findings = _with_known(findings, service, source, policy.claims)
         if baseline is not None:
             findings.append(_no_report(service, allowed=policy.allow_unknown))
     findings = [item.as_of(policy.as_of) if policy.as_of else item for item in findings]
@@ -230,19 +232,22 @@ def _unit(source: Source) -> str:
     return Path(source.paths[0]).name if source.language.judged_by.on_host else ""
 
 
-def _known(service: Service, source: Source, claims: Mapping[str, Claim]) -> Iterator[Finding]:
+def _with_known(
+    findings: list[Finding], service: Service, source: Source, claims: Mapping[str, Claim]
+) -> list[Finding]:
     """Compare with the labels of its image, and with what was proven of its program before."""
     if service.consumer.keeps_defaults:
-        return
+        return findings
     if claim := claims.get(service.declared.image or ""):
         from capadvise.gate.known_needs import claimed_needs
 
-        yield from claimed_needs(service, claim)
+        findings += claimed_needs(service, claim)
     unit = _unit(source)
     if unit or service.declared.image:
-        from capadvise.gate.known_needs import known_needs  # where there are reports: no need
+        from capadvise.gate.known_needs import with_known_needs  # with reports: no need
 
-        yield from known_needs(service, unit, service.catalog.known)
+        return with_known_needs(findings, service, unit, service.catalog.known)
+    return findings
 
 
 _PASTED = ("privileged", "add-all", "no-drop-all")

@@ -71,6 +71,9 @@ def _group_text(group: Sequence[Finding], *, several: bool) -> Iterator[str]:
         return
     yield from _wrapped(finding.why, "    ", hang="")
     yield from _wrapped(f"→ {finding.remedy}", "    ")
+    for item in group:
+        of = f"{printable(item.service)}: " * (len(group) > 1)
+        yield from _wrapped(f"→ {of}{item.hint}", "    ") if item.hint else ()
     for line in finding.snippet.splitlines():
         yield f"        {line}"
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 from collections.abc import Mapping as Mapping_
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from capadvise.config import engine, host_paths
 from capadvise.config.declared import Declared, Exposure, ExposureAt
@@ -220,6 +221,15 @@ _TRUE = ("true", "1", "t", "y", "yes", "on")
 _FALSE = ("false", "0", "f", "n", "no", "off")
 
 
+class Mounted(NamedTuple):
+    """A file, a folder or a volume in a container."""
+
+    source: str
+    target: str
+    writable: bool
+    line: int
+
+
 @dataclass(slots=True)
 class Project:
     """The parts of a compose file outside of its services that services refer to."""
@@ -257,13 +267,14 @@ class Project:
         texts = (volume.device, volume.options, volume.kind) if volume else (source,)
         yield from filter(host_paths.has_variable, texts)
 
-    def mounted(self, source: str, at: int, *, writable: bool) -> Iterator[ExposureAt]:
+    def mounted(self, mount: Mounted) -> Iterator[ExposureAt]:
         """The exposures of a volume, a file or a folder."""
+        source, target, writable, at = mount
         if volume := self.volumes.get(source):
-            yield from volume.exposed(at, writable=writable)
+            yield from volume.exposed(at, writable=writable, target=target)
             return
         nearer = host_paths.below(self.folder, source)
-        judged = list(host_paths.mounted(nearer, at, writable=writable))
+        judged = list(host_paths.mounted(nearer, at, writable=writable, target=target))
         yield from judged or host_paths.mounted(source, at, writable=writable)
 
 
@@ -284,8 +295,8 @@ def _exposed(documents: Documents, keys: Entries, project: Project) -> Iterator[
     for key, said, at in _annotations(documents, keys):
         yield from annotation(key, said, at)
     yield from _networks(documents, keys, project)
-    for source, at, writable in _sources(documents, keys, project):
-        yield from project.mounted(source, at, writable=writable)
+    for mount in _mounts(documents, keys, project):
+        yield from project.mounted(mount)
     for node in documents.items(keys.get("devices"), "devices"):
         yield from host_paths.device(_device(documents, node), line(node))
     for key, said, at in _settings(documents, keys):
@@ -370,39 +381,36 @@ def _networks(documents: Documents, keys: Entries, project: Project) -> Iterator
             yield ExposureAt(Exposure.HOST_NETWORK, f"the network {name}", at)
 
 
-def _sources(
-    documents: Documents, keys: Entries, project: Project
-) -> Iterator[tuple[str, int, bool]]:
+def _mounts(documents: Documents, keys: Entries, project: Project) -> Iterator[Mounted]:
     for node in documents.items(keys.get("volumes"), "volumes"):
-        source, writable = _source(documents, node, "a volume")
-        yield source, line(node), writable
+        yield _mount(documents, node, "a volume")
     built = _built(documents, keys)
     for group, within in (("secrets", keys), ("configs", keys), ("secrets", built)):
         for node in documents.items(within.get(group), group):
             if isinstance(node, Mapping):
                 inner = documents.mapping(node, f"an item of {group}")
-                name = text_at(inner, "source")
+                name, target = text_at(inner, "source"), text_at(inner, "target")
             else:
-                name = text(node, f"an item of {group}")
-            yield project.files.get((group, name), ""), line(node), False
+                name, target = text(node, f"an item of {group}"), ""
+            yield Mounted(project.files.get((group, name), ""), target, False, line(node))
 
 
-def _source(documents: Documents, node: Node, what: str) -> tuple[str, bool]:
-    """The host path, and whether it is writable; in short and in long syntax."""
+def _mount(documents: Documents, node: Node, what: str) -> Mounted:
+    """In short and in long syntax."""
     if isinstance(node, Mapping):
         keys = documents.mapping(node, what)
         source = optional_text(keys.get("source"), "source")
         source = source or text_at(keys, "src")
-        read_only = text_at(keys, "read_only")
-        return source, host_paths.expand_variables(read_only).lower() not in _TRUE
+        read_only = host_paths.expand_variables(text_at(keys, "read_only")).lower() in _TRUE
+        return Mounted(source, text_at(keys, "target"), not read_only, line(node))
     source, *rest = _split_mount(text(node, what))
     modes = rest[-1].split(",") if len(rest) > 1 else []
-    return source if rest else "", "ro" not in modes
+    return Mounted(source if rest else "", rest[0] if rest else "", "ro" not in modes, line(node))
 
 
 def _device(documents: Documents, node: Node) -> str:
     if isinstance(node, Mapping):
-        return _source(documents, node, "a device")[0]
+        return _mount(documents, node, "a device").source
     return _split_mount(text(node, "a device"))[0]
 
 
@@ -444,9 +452,8 @@ def _is_on(node: Node | None) -> bool:
 
 def _variables(documents: Documents, keys: Entries, project: Project) -> Iterator[tuple[str, int]]:
     """(source, line) of mounts that a variable settles."""
-    for source, at, _ in _sources(documents, keys, project):
-        for said in project.variables(source):
-            yield said, at
+    for mount in _mounts(documents, keys, project):
+        yield from ((said, mount.line) for said in project.variables(mount.source))
 
 
 def _unjudged(documents: Documents, keys: Entries) -> Iterator[tuple[str, int]]:

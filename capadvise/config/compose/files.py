@@ -13,8 +13,8 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from capadvise.config.language import UnknownFile
-from capadvise.config.yaml.reader import Documents, is_null
-from capadvise.config.yaml.tree import EMPTY, Mapping, Node, entries, target
+from capadvise.config.yaml.reader import Documents, Entries, is_null
+from capadvise.config.yaml.tree import EMPTY, Mapping, Node, Sequence, entries, target
 from capadvise.model.errors import BadInput, CapadviseError
 from capadvise.model.input_file import MAX_BYTES, content
 from capadvise.model.target import Target
@@ -178,10 +178,19 @@ def claims(file: UnknownFile) -> bool:
         if is_named and not is_object and isinstance(target(root), Mapping):
             return True
         if _has_services(keys) or (
-            "include" in keys and all(key in _KEYS or key.startswith("x-") for key in keys)
+            _includes(keys) and all(key in _KEYS or key.startswith("x-") for key in keys)
         ):
             return True
     return False
+
+
+def _includes(keys: Entries) -> bool:
+    """True if it includes compose files; those of GitLab have no ``path``."""
+    listed = target(keys.get("include", EMPTY))
+    items = listed.items if isinstance(listed, Sequence) else [listed]
+    return "include" in keys and all(
+        "path" in entries(item) for item in map(target, items) if isinstance(item, Mapping)
+    )
 
 
 def meant(path: str, text: str) -> bool:

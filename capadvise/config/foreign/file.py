@@ -11,8 +11,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import lru_cache
+from glob import escape, glob
 from itertools import chain
-from os.path import dirname, join
+from os.path import basename, dirname, exists, join, normpath
+from pathlib import PurePath
 from typing import Any
 
 from capadvise.catalog import default
@@ -41,18 +43,35 @@ def claims(file: UnknownFile) -> bool:
 
 
 def meant(path: str, source: str) -> bool:
-    """True if there is a container in it: other programs have such files, too."""
+    """True if there is a container in it, or the name of a file that has some: other programs have
+    such files, too."""
     fitting = [kind for kind in _facts()["kinds"].values() if re.search(kind["names"], path)]
     musts = [kind.get("must", "") for kind in fitting] or [""]
     is_likely = any(re.search(must, source, re.MULTILINE | re.IGNORECASE) for must in musts)
-    return is_likely and bool(read(source, path))
+    return is_likely and (bool(read(source, path)) or any(used_by(path, source)))
 
 
 def used_by(path: str, source: str) -> Iterator[str]:
-    """The compose files whose services a development container is."""
-    for root in roots(source, path) if "dockerComposeFile" in source else ():
+    """The compose files whose services a development container is; and what GitLab includes of the
+    same repository."""
+    is_container, includes = "dockerComposeFile" in source, "include" in source
+    for root in roots(source, path) if is_container or includes else ():
         for item in _values(root, "dockercomposefile"):
             yield join(dirname(path), text_of(item) or "")
+        if includes and any(name == "gitlab-ci" for name, _ in _kinds(path, root)):
+            for item in _values(root, "include"):
+                local = _text(item, "local") or text_of(item) or ""
+                yield from _local(path, local) if local and not _is_far(local) else ()
+
+
+def _local(path: str, name: str) -> Iterator[str]:
+    """The files of a repository that a name means, which can have a ``*`` in its last part."""
+    above = [*PurePath(path).parents]
+    signs = (".git", ".gitlab-ci.yml")
+    top = next((each for each in above if any(exists(each / sign) for sign in signs)), above[0])
+    place = join(top, normpath(f"/{name}").lstrip("/"))  # it does not leave the repository
+    several = glob(escape(dirname(place)) + "/" + basename(place)) if "*" in place else ()
+    yield from sorted(several)[:_MOST_INCLUDED] or [place]
 
 
 def read(source: str, path: str = "") -> tuple[Declared, ...]:
@@ -61,9 +80,10 @@ def read(source: str, path: str = "") -> tuple[Declared, ...]:
     for root in roots(source, path):
         for name, kind in _kinds(path, root):
             taken: set[int] = set()
-            for place, role in kind["places"].items():
+            places = _places(root, kind["places"])
+            for role, nodes in zip(kind["places"].values(), places, strict=True):
                 what, _, must = role.partition(" ")
-                for called, node, parent in _places(root, place.split("/") if place else []):
+                for called, node, parent in nodes:
                     if what == "container" and must and not _text(node, must):
                         continue
                     own = called or _text(node, "name") or _text(parent, "name") or name
@@ -71,6 +91,14 @@ def read(source: str, path: str = "") -> tuple[Declared, ...]:
                     taken.add(id(node))
             declared += _unread(name, tuple(_telling(root, taken)))
     return tuple(_distinct(declared))
+
+
+_MOST_INCLUDED = 100
+
+
+def _is_far(name: str) -> bool:
+    """True for what is included from elsewhere, or depends on a variable."""
+    return "://" in name or "$" in name
 
 
 def _facts() -> Any:
@@ -87,41 +115,65 @@ def _kinds(path: str, root: Node) -> Iterator[tuple[str, dict[str, Any]]]:
     if by_name := [each for each in every if re.search(each[1]["names"], path)]:
         yield from by_name
         return
-    for name, kind in every:
-        if any(True for sign in kind.get("signs", ()) for _ in _places(root, sign.split("/"))):
-            yield name, kind
+    signs = [(name, sign) for name, kind in every for sign in kind.get("signs", ())]
+    places = _places(root, (sign for _, sign in signs))
+    names = {name for (name, _), nodes in zip(signs, places, strict=True) if nodes}
+    yield from ((name, kind) for name, kind in every if name in names)
 
 
-def _places(
-    node: Node, steps: list[str], called: str = "", parent: Node | None = None, *, seen: Any = None
-) -> Iterator[tuple[str, Node, Node | None]]:
-    """The nodes at a path of keys, each with the keys that a ``*`` is for, and with its holder. A
-    list stands for its items; ``-`` asks for one; ``**`` is for any keys."""
-    node = target(node)
-    seen = set() if seen is None else seen
-    if isinstance(node, Sequence):
-        steps = steps[1:] if steps[:1] == ["-"] else steps
-        for item in node.items:
-            yield from _places(item, steps, called, parent, seen=seen)
-    elif not steps:
-        yield called, node, parent
-    elif steps[0] == "**":
-        if id(node) not in seen:
-            seen.add(id(node))
-            yield from _places(node, steps[1:], called, parent, seen=seen)
-            inner = [value for _, value in _pairs(node) if not isinstance(value, Scalar)]
-            for value in inner:
-                yield from _places(value, steps, called, node, seen=seen)
-    elif isinstance(node, Mapping):
-        for key, value in _under(node, steps[0]):
-            more = "/".join(filter(None, (called, key))) if steps[0] == "*" else called
-            yield from _places(value, steps[1:], more, node, seen=seen)
+_Way = tuple[int, tuple[str, ...], str]
+"""One of several paths, its further steps, and the keys that its ``*`` stood for."""
 
 
-def _under(node: Mapping, step: str) -> list[tuple[str, Node]]:
-    values = _by_key(node)
-    keys = fnmatch.filter(values, step) if "*" in step else [step]
-    return [(key, value) for key in keys for value in values.get(key, ())]
+def _places(root: Node, paths: Iterable[str]) -> list[list[tuple[str, Node, Node]]]:
+    """For each path of keys its nodes, each with the keys that a ``*`` is for, and with its holder.
+    A list stands for its items; ``-`` asks for one; ``**`` is for any keys. One walk is for all
+    paths: files are large, and paths many."""
+    start: list[_Way] = [
+        (at, tuple(path.split("/")) if path else (), "") for at, path in enumerate(paths)
+    ]
+    places: list[list[tuple[str, Node, Node]]] = [[] for _ in start]
+    seen: set[int] = set()
+
+    def visit(node: Node, ways: list[_Way], parent: Node) -> None:
+        node = target(node)
+        if isinstance(node, Sequence):
+            ways = [(at, steps[steps[:1] == ("-",) :], called) for at, steps, called in ways]
+            for item in node.items:
+                visit(item, ways, parent)
+            return
+        deep = [way for way in ways if way[1][:1] == ("**",) and id(node) not in seen]
+        seen.update([id(node)] if deep else ())
+        here = [(at, steps[1:], called) for at, steps, called in deep]
+        for at, steps, called in ways:
+            if not steps:
+                places[at].append((called, node, parent))
+            elif steps[0] != "**":
+                here.append((at, steps, called))
+        for value, further in _within(node, deep, here):
+            visit(value, further, node)
+
+    visit(root, start, root)
+    return places
+
+
+def _within(node: Node, deep: list[_Way], here: list[_Way]) -> Iterator[tuple[Node, list[_Way]]]:
+    """The values of a mapping to which some way leads on, each with these ways."""
+    first = tuple(steps[0] for _, steps, _ in here)
+    for key, value in _pairs(node) if here else ():
+        further = [] if isinstance(value, Scalar) else [*deep]
+        for number in _fitting(first, key):
+            at, steps, called = here[number]
+            more = f"{called}/{key}".lstrip("/") if steps[0] == "*" else called
+            further.append((at, steps[1:], more))
+        if further:
+            yield value, further
+
+
+@lru_cache(maxsize=4096)
+def _fitting(steps: tuple[str, ...], key: str) -> tuple[int, ...]:
+    """The numbers of the steps that a key fits."""
+    return tuple(at for at, step in enumerate(steps) if fnmatch.fnmatchcase(key, step))
 
 
 def _read(role: str, node: Node, name: str) -> Iterator[Declared]:
@@ -138,8 +190,23 @@ def _read(role: str, node: Node, name: str) -> Iterator[Declared]:
         yield from _manifest(_object(node, words[0], name), name)
     elif kind == "manifest":
         yield from _manifest(node, name)
+    elif kind == "volume":
+        yield from _volume(node, name)
     elif kind == "elsewhere":
         yield from _unread(name, ((f"{name}: {' '.join(words)}", node.line),))
+    elif kind == "include":
+        far = _text(node, "remote", "project", "component")
+        local = _text(node, "local") or text_of(node) or ""
+        if far or _is_far(local):
+            yield from _unread(name, ((f"include {far or local}", node.line),))
+
+
+def _volume(node: Node, name: str) -> Iterator[Declared]:
+    """A folder of the host by a name of its own, or the place in a container of such a volume."""
+    source, place = _text(node, "path") or "$X", _text(node, "destination")
+    part = _judged([f"--volume={source}:{place}"], node.line, name)
+    if part.exposed:
+        yield replace(part, drop=("ALL",), variables=())
 
 
 # ------------------------------------------------------------------------------ trees
@@ -156,21 +223,14 @@ def _pairs(node: Node | None) -> Iterator[tuple[str, Node]]:
     node = target(node or tree.EMPTY)
     pairs = node.pairs if isinstance(node, Mapping) else ()
     own = [(key.value, at) for key, at in pairs if isinstance(key, Scalar)]
-    names = {key for key, _ in own}
-    merged = tree.entries(node) if tree.MERGE in names else {}
-    for key, value in (*own, *(pair for pair in merged.items() if pair[0] not in names)):
+    if any(key == tree.MERGE for key, _ in own):
+        names = {key for key, _ in own}
+        own += (pair for pair in tree.entries(node).items() if pair[0] not in names)
+    for key, value in own:
         if key != "dynamic":
             yield key, target(value)
         for name, block in _pairs(value) if key == "dynamic" else ():
             yield from ((name, content) for content in _values(block, "content"))
-
-
-@lru_cache(maxsize=8)  # each path is looked up in the root
-def _by_key(node: Mapping) -> dict[str, list[Node]]:
-    values: dict[str, list[Node]] = {}
-    for key, value in _pairs(node):
-        values.setdefault(key, []).append(value)
-    return values
 
 
 def _items(node: Node) -> list[Node]:
@@ -340,17 +400,17 @@ def _of_host(option: str, key: str, node: Mapping) -> Iterator[Declared]:
     for each in walk(node):
         for item in _values(each, "fromcontainer", "driverconfig", "driveroptions"):
             yield _unjudged(f"{key}: something else decides what it mounts", item.line)
-    read_only = ",ro" if any(map(is_on, _values(node, "readonly", "ro"))) else ""
+    rest = ",ro" if any(map(is_on, _values(node, "readonly", "ro"))) else ""
+    if place := _text(node, "containerpath", "target", "destination", "dst").replace('"', '""'):
+        rest += f',"dst={place}"'
     is_none = option == "mount" and _text(node, "type") in ("volume", "tmpfs", "npipe")
     for item in () if is_none else _values(node, "hostpath", "source", "src", "pathonhost"):
         said = text_of(item) or ""
         if isinstance(item, Mapping):
             yield from _of_host(option, key, item)
         elif option == "mount" and said:  # a line of CSV, as `docker run --mount` takes it
-            quoted = said.replace('"', '""')
-            yield from _option(
-                option, key, scalar(f'"source={quoted}"{read_only}', item.line, item.tag)
-            )
+            quoted = "$X" if item.tag == EXPRESSION else said.replace('"', '""')
+            yield from _option(option, key, scalar(f'"source={quoted}"{rest}', item.line))
         else:
             yield from _option(option, key, item)
 

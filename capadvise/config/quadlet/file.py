@@ -107,6 +107,11 @@ def declared(container: Section) -> Declared:
         ),
         unjudged=(*passed.unjudged, *_unjudged(container)),
         profiles=(*passed.profiles, *profiles(seccomp)),
+        variables=tuple(
+            (item.value, item.line)
+            for item in (*container.values("Volume"), *container.values("Mount"))
+            if host_paths.has_variable(item.value)
+        ),
     )
 
 

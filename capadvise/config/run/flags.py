@@ -62,7 +62,10 @@ def _of_path(name: str, value: str, line: int) -> Iterator[ExposureAt]:
     if name in ("volume", "v"):
         source, *rest = value.split(":")
         modes = rest[1].split(",") if len(rest) > 1 else []
-        yield from host_paths.mounted(source, line, writable="ro" not in modes) if rest else ()
+        target, writable = (*rest, "")[0], "ro" not in modes
+        yield from host_paths.mounted(
+            source if rest else "", line, writable=writable, target=target
+        )
     elif name == "mount":
         yield from _mount(value, line)
     elif name == "device":
@@ -93,8 +96,9 @@ def _mount(value: str, line: int) -> Iterator[ExposureAt]:
     fields = dict(pairs)
     opts = dict(said.partition("=")[::2] for key, said in pairs if key == "volume-opt")
     read_only = any(fields.get(key, "f").lower() in _ON for key in ("ro", "readonly"))
+    target = next((fields[key] for key in ("target", "dst", "destination") if key in fields), "")
     for source in (said for key, said in pairs if key in ("source", "src")):
-        yield from host_paths.mounted(source, line, writable=not read_only)
+        yield from host_paths.mounted(source, line, writable=not read_only, target=target)
     driver, kind = fields.get("volume-driver", ""), opts.get("type", "")
     volume = host_paths.Volume(driver, kind, opts.get("device", ""), opts.get("o", ""))
     yield from volume.exposed(line, writable=not read_only)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -368,6 +369,24 @@ def test_services_without_a_report(
         assert line.startswith("::notice file=")
         assert said in line
         assert f"The proof is for nginx {NGINX.upstream}, not for 99." in line
+
+
+def test_the_remedy_of_a_service_that_drops_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "compose.yaml"
+    path.write_text("services: {a: {image: nginx}, b: {image: redis}, c: {image: mine}}\n")
+    main(["check", str(path)])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "known-needs" not in text
+    assert text.count("[no-drop-all]") == 1  # of all three
+    assert "→ a: The image name suggests nginx." in text
+    assert "→ b: The image name suggests redis." in text
+    assert "`capadvise known nginx` shows the proof." in text
+    main(["check", str(path), "--format", "json"])
+    (file,) = json.loads(capsys.readouterr().out)["files"]
+    remedies = [service["findings"][0]["remedy"] for service in file["services"]]
+    assert ["known nginx" in remedies[0], "known" in remedies[2]] == [True, False]
 
 
 def test_a_unit_without_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -150,7 +150,7 @@ def test_labels_that_cannot_be_read_are_named_and_hide_nothing(
     main(["check", str(path), "--format", "github", "--images"])
     text = capsys.readouterr().out
     assert r"a: the label io.capadvise.minimal holds no capabilities: CHWON\x1b. " in text
-    assert "known-needs" in text
+    assert "name suggests nginx" in text
 
 
 def test_the_minimal_set_of_a_label_is_not_called_the_recommended_one(

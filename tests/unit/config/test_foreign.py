@@ -304,3 +304,65 @@ def test_damaged_files_are_read_or_refused(path: Path, data: st.DataObject) -> N
 def test_garbage_is_read_or_refused(text: str, path: str) -> None:
     with suppress(BadInput):
         read(text, path)
+
+
+def test_large_files_take_time_in_proportion(tmp_path: Path, capsys: Out) -> None:
+    """Each place of each container was once searched in the whole file."""
+    (jobs := tmp_path / ".gitlab-ci.yml").write_text(
+        "".join(f"job{n}:\n  script: [make]\n  image: alpine\n" for n in range(20_000))
+    )
+    tasks = "".join(
+        f"  - docker_container:\n      name: y{n}\n      image: x\n" for n in range(9000)
+    )
+    (book := tmp_path / "playbook.yml").write_text(f"- hosts: all\n  tasks:\n{tasks}")
+    start = time.process_time()
+    assert main(["check", str(jobs), str(book)]) == 0
+    assert time.process_time() - start < 10
+    assert "in 29000 services of 2 files" in capsys.readouterr().out
+
+
+BY_ITS_TARGET = {
+    "main.tf": 'resource "docker_container" "c" {\n image = "x"\n volumes {\n'
+    ' host_path = var.sock\n container_path = "/var/run/docker.sock"\n }\n}\n',
+    "playbook.yml": "- hosts: all\n  tasks:\n  - docker_container: {name: a, image: x, "
+    "mounts: [{type: bind, source: '{{ y }}', target: /hostfs}]}\n",
+    "x.nomad": 'job "a" {\n group "g" {\n task "t" {\n volume_mount {\n'
+    ' volume = "v"\n destination = "/var/run/docker.sock"\n }\n }\n }\n}\n',
+    "client.hcl": 'client {\n host_volume "all" {\n path = "/"\n read_only = false\n }\n}\n',
+}
+
+
+@pytest.mark.parametrize("name", BY_ITS_TARGET)
+def test_the_other_end_of_a_mount_tells(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(BY_ITS_TARGET[name])
+    assert main(["check", str(tmp_path)]) == 1
+
+
+def test_gitlab_includes_are_followed_in_the_repository(tmp_path: Path, capsys: Out) -> None:
+    (tmp_path / "ci" / "more").mkdir(parents=True)
+    (first := tmp_path / ".gitlab-ci.yml").write_text(
+        "include: [{local: /ci/a.yml}, 'ci/more/*.yml', {template: Jobs/SAST.gitlab-ci.yml}]\n"
+    )
+    (tmp_path / "ci" / "more" / "c.yml").write_text("variables: {A: b}\n")
+    (tmp_path / "ci" / "a.yml").write_text("include: {local: /ci/b.yml}\n")
+    (tmp_path / "ci" / "b.yml").write_text("b: {script: [make]}\n")
+    assert main(["check", "--strict", str(first)]) == 0
+    (tmp_path / "ci" / "b.yml").write_text("b: {script: [docker run --privileged x]}\n")
+    assert main(["check", str(first)]) == 1
+    assert "b.yml" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "include",
+    ["https://e.org/a.yml", "{remote: https://e.org/a.yml}", "{project: a/b, file: c.yml}", "$A"],
+)
+def test_remote_includes_are_not_judged(include: str, tmp_path: Path, capsys: Out) -> None:
+    (file := tmp_path / ".gitlab-ci.yml").write_text(f"include: [{include}]\n")
+    assert main(["check", "--strict", str(file)]) == 1
+    assert "[not-judged]" in capsys.readouterr().out
+
+
+def test_an_include_stays_in_its_repository(tmp_path: Path, capsys: Out) -> None:
+    (file := tmp_path / ".gitlab-ci.yml").write_text("include: ../../../../../etc/hostname\n")
+    assert main(["check", "--strict", str(file)]) == 1
+    assert f"{tmp_path}/etc/hostname, which it" in capsys.readouterr().out.replace("\n   ", "")

@@ -22,8 +22,8 @@ from capadvise.report.lines import listed
 from capadvise.report.load import MAX_BYTES, parsed
 from capadvise.report.words import order_of
 from capadvise.targets.client.client import Client
-from capadvise.targets.client.invocation import recognize
-from capadvise.targets.containers import grant
+from capadvise.targets.client.invocation import Invocation, recognize
+from capadvise.targets.containers import grant, project
 from capadvise.targets.containers.data import (
     VOLUMES,
     Before,
@@ -247,7 +247,7 @@ def _of_container(report: Report, work: Workload, ways: Ways, before: Before | N
             client.argv,
             target.service,
             reuse_volumes=ways.reuse_volumes,
-            on_host="host" in (o.value for o in invocation.options if o.name in ("network", "net")),
+            on_host=_on_host(invocation),
         ),
         limit=report.recording.held.bounding,
         choices=chosen,
@@ -259,6 +259,14 @@ def _of_container(report: Report, work: Workload, ways: Ways, before: Before | N
         ),
         userns=ways.userns,
     )
+
+
+def _on_host(invocation: Invocation) -> bool:
+    """True if a container that each trial starts has the machine's network."""
+    if invocation.verb == "run":
+        return "host" in (o.value for o in invocation.options if o.name in ("network", "net"))
+    services = project.config(invocation)["services"].values()
+    return any(service.get("network_mode") == "host" for service in services)
 
 
 def _runs(work: Workload, *, again: bool) -> Workload:

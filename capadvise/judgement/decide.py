@@ -48,6 +48,7 @@ class Proof(StrEnum):
 PHASES = ("first-start", "later-start", "healthcheck", "reload", "stop")
 """The phases of a lifecycle, in order."""
 ONLY_HEALTHCHECK = "only by the health check"
+ONLY_UPGRADE = "at an upgrade only"
 _ONLY = {
     "first-start": "only at the first start",
     "later-start": "only from the second start on",

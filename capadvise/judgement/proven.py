@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from capadvise.judgement import remediation
-from capadvise.judgement.decide import Need, Proof, Proposal, Verdict
+from capadvise.judgement.decide import ONLY_UPGRADE, Need, Proof, Proposal, Verdict
 from capadvise.judgement.differences import Observed, examples
 from capadvise.judgement.hardening import Hardening
 from capadvise.judgement.judge import WHILE_STOPPED, Effect, Judged
@@ -28,7 +28,8 @@ class Trial:
     differences: tuple[str, ...] = ()
     failed_at: str | None = None
     """The step of the lifecycle that failed: ``start``, ``restart``, ``exec``, ``reload`` or
-    ``stop``; ``data``: the start on the data from before the recording."""
+    ``stop``; ``data``: the start on the data from before the recording; ``upgrade``: one on the
+    data of an older image."""
     instead: tuple[str, ...] = ()
     """Replacements of ``without`` in this trial: names of capabilities, or ``name=value`` of a
     companion."""
@@ -230,11 +231,14 @@ def _removals(
         alone = proposal.recommended <= trial.caps | {cap}
         if alone or not trial.instead:
             fails = _FAILS_ALONE if alone else _FAILS_TOO
+            if trial.failed_at == "upgrade":
+                fails = _FAILS_LATER
             yield (cap, trial.caps), why if trial.passed else (f"{fails}: {examples(why)}",)
 
 
 _FAILS_TOO = "with the others also removed, the workload fails"
 _FAILS_ALONE = "with the others kept, the workload fails"
+_FAILS_LATER = "at an upgrade only, on data of another owner, the workload fails"
 _FAILS_AT = {
     "data": " on the existing data",
     "volumes": " on a new volume, which begins with files of the image",
@@ -242,6 +246,7 @@ _FAILS_AT = {
     "exec": " when it is used",
     "reload": " when it reloads",
     "stop": " when it is stopped",
+    "upgrade": " at an upgrade only",
 }
 """By the step that failed. A failing first start needs no words."""
 
@@ -263,6 +268,7 @@ def _required(need: Need, minimal: CapSet, proven: Proven) -> Need:
         reason=_reason(need),
         uncertain=None,
         lost_without=f"the workload fails{_FAILS_AT.get(at or '', '')}",
+        only=ONLY_UPGRADE if at == "upgrade" else need.only,
         remediation=_tried_cure(need, proven) or need.remediation,
         tried=tuple(
             ("+".join(trial.instead), trial.passed)

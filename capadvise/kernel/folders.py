@@ -40,7 +40,7 @@ def _keep(folder: str, store: Path) -> bool:
     content.mkdir(parents=True)
     listing: dict[str, tuple[int, int, int, int, int, str | None]] = {}
     left = MOST_CONTENT
-    for path, name in _below(folder):
+    for path, name in below(folder):
         if len(listing) >= MOST_ENTRIES:
             shutil.rmtree(store)
             return False
@@ -79,7 +79,7 @@ def _listing(store: Path) -> dict[str, Any]:
 def restore(folder: str, store: Path) -> None:
     """Make a folder (a copy or overlay of the one that was kept) what that was."""
     listing = _listing(store)
-    for path, name in list(_below(folder)):
+    for path, name in list(below(folder)):
         if name not in listing:
             remove(path)
     for name, (uid, gid, mode, size, time, kept) in listing.items():
@@ -133,7 +133,7 @@ def _remake(path: str, mode: int, kept: str | None, content: Path | None) -> Non
         os.mknod(path, mode)
 
 
-def _below(folder: str) -> Iterator[tuple[str, str]]:
+def below(folder: str) -> Iterator[tuple[str, str]]:
     """Each entry of a folder on its own file system, the folder first: its path, and its name from
     there."""
     yield folder, "."

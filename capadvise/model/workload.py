@@ -295,6 +295,15 @@ def implicit_check(script: str | None) -> str | None:
     return "; ".join([*said, *([f"runs {', '.join(runs)}"] if runs else [])])
 
 
+def without_programs(script: str | None) -> str | None:
+    """The same check, but an implicit one without the programs and their users, which are others in
+    another version."""
+    words = (script or "").split()
+    if _parts(script) is None:
+        return script
+    return " ".join([words[0], *(one for one in words[1:] if ":" in one)])
+
+
 def only_listens(script: str | None) -> tuple[str, ...]:
     """``tcp 445``: the ports that such a check only sees listening."""
     sockets, _ = _parts(script) or ((), ())

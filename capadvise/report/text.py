@@ -19,7 +19,7 @@ from capadvise.judgement.conclusion import (
     how_it_ended,
     not_tested,
 )
-from capadvise.judgement.decide import Need, Proposal, Verdict
+from capadvise.judgement.decide import ONLY_UPGRADE, Need, Proposal, Verdict
 from capadvise.judgement.flags import FlagTrial, default_seccomp, no_new_privs
 from capadvise.judgement.judge import Judged
 from capadvise.judgement.refusals import refusals
@@ -270,6 +270,8 @@ def _short_table(needs: Sequence[Need], risks: Risks, columns: int) -> Iterator[
 def _short_remarks(need: Need) -> Iterator[str]:
     if need.verdict is not Verdict.REQUIRED and (need.lost_without or need.self_restricting):
         yield f"without it: {without(need)}" if need.lost_without else "used to drop privileges"
+    if need.verdict is Verdict.REQUIRED and need.only == ONLY_UPGRADE:
+        yield f"needed {need.only}"
     if need.uncertain:
         yield f"uncertain: {printable(need.uncertain)}"
     for other, passed in need.tried:

@@ -22,9 +22,10 @@ from capadvise.report.lines import listed
 from capadvise.report.load import MAX_BYTES, parsed
 from capadvise.report.words import order_of
 from capadvise.targets.client.client import Client
-from capadvise.targets.client.invocation import recognize
-from capadvise.targets.containers import grant
+from capadvise.targets.client.invocation import Invocation, recognize
+from capadvise.targets.containers import grant, project
 from capadvise.targets.containers.data import (
+    COPY,
     VOLUMES,
     Before,
     choices,
@@ -33,6 +34,7 @@ from capadvise.targets.containers.data import (
     sources,
 )
 from capadvise.targets.containers.registry import quick
+from capadvise.workflow import upgrade
 from capadvise.workflow.notice import notice
 from capadvise.workflow.started_containers import of_containers
 from capadvise.workflow.trust import require_trusted
@@ -87,6 +89,8 @@ class Ways:
     """Only these choices of data; None: all."""
     userns: bool = False
     """In a user namespace."""
+    old_image: str | None = None
+    """The image that fills the volumes for an upgrade."""
     trusts: bool = False
     """Run what a file says, even if another user can write it."""
 
@@ -177,8 +181,9 @@ def job_of(
 
 
 def _of_command(report: Report, work: Workload, ways: Ways, before: Before | None) -> Job:
-    if ways.data or ways.reuse_volumes:
-        raise BadInput("--fresh-only, --data-only and --reuse-volumes are for containers")
+    if ways.data or ways.reuse_volumes or ways.old_image:
+        said = "--from, --fresh-only, --data-only and --reuse-volumes are for containers"
+        raise BadInput(said)
     target = report.target
     if (elsewhere := of_containers(report)) and not ways.in_place:
         raise BadInput(_ELSEWHERE, hint=elsewhere)
@@ -229,7 +234,11 @@ def _of_container(report: Report, work: Workload, ways: Ways, before: Before | N
     if any(hides_files_of_others(client, source) for source in data):
         there.insert(1, VOLUMES)
     chosen = _wanted(there, ways)
-    argv = target.argv
+    argv, image = target.argv, upgrade.image_of(invocation, target.service)
+    if ways.old_image:
+        if ways.reuse_volumes:
+            raise BadInput("--from fills volumes of its own: it is not for --reuse-volumes")
+        upgrade.require_same_program(client, ways.old_image, image)
     if ways.userns:
         argv = grant.with_user_namespace(invocation, client, report.posture).argv()
     not_kept = _not_kept(before, [(source.key, source.place) for source in data])
@@ -243,7 +252,9 @@ def _of_container(report: Report, work: Workload, ways: Ways, before: Before | N
             client.argv,
             target.service,
             reuse_volumes=ways.reuse_volumes,
-            on_host="host" in (o.value for o in invocation.options if o.name in ("network", "net")),
+            upgrades_from=ways.old_image,
+            adapts=COPY not in there and upgrade.adapts(client, invocation, image),
+            on_host=_on_host(invocation),
         ),
         limit=report.recording.held.bounding,
         choices=chosen,
@@ -251,6 +262,14 @@ def _of_container(report: Report, work: Workload, ways: Ways, before: Before | N
         cautions=(*unread, *not_kept, *(() if VOLUMES in chosen else hidden_content(client, data))),
         userns=ways.userns,
     )
+
+
+def _on_host(invocation: Invocation) -> bool:
+    """True if a container that each trial starts has the machine's network."""
+    if invocation.verb == "run":
+        return "host" in (o.value for o in invocation.options if o.name in ("network", "net"))
+    services = project.config(invocation)["services"].values()
+    return any(service.get("network_mode") == "host" for service in services)
 
 
 def _runs(work: Workload, *, again: bool) -> Workload:
@@ -267,7 +286,8 @@ def _wanted(there: Sequence[str], ways: Ways) -> tuple[str, ...]:
 
 
 def _of_unit(report: Report, work: Workload, ways: Ways) -> Job:
-    if not ways.isolate or ways.in_place or ways.data or ways.reuse_volumes:
+    chosen = ways.data or ways.reuse_volumes or ways.old_image
+    if not ways.isolate or ways.in_place or chosen:
         raise BadInput("trials of a unit restart the unit itself: there is nothing to choose")
     return Job(
         report.target.argv,

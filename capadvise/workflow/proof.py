@@ -7,6 +7,7 @@ import stat
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from capadvise.catalog import default
 from capadvise.judgement.decide import Proposal, decide_all
@@ -37,6 +38,7 @@ from capadvise.report.merge import numbered
 from capadvise.workflow.jobs import TRY_IN_PLACE, Candidate, changes_settings
 from capadvise.workflow.protocols import Starting
 from capadvise.workflow.side_by_side import SideBySide, waiting_places
+from capadvise.workflow.upgrade import of_another_owner, with_old_data
 
 _UNASKED = (
     "trials see only that it listens on {}, not that a client is served there; --check can ask it"
@@ -148,7 +150,36 @@ class _Proof:
             self.trials.add_places(waiting_places(self._workers, busy))
 
     def report(self) -> Report:
-        """Make all trials, and return the report with the result."""
+        """Make all trials, also those of an upgrade, and return the report with the result."""
+        made = self._job.container
+        if made is None or not (made.upgrades_from or made.adapts):
+            return self._report()
+        with scratch.scratch(scratch.LARGE) as folder:
+            if made.upgrades_from:
+                self._job = with_old_data(self._job, made.upgrades_from, folder, self._stop)
+                return self._report()
+            report = self._report()
+            proven = report.proven
+            if proven is None or proven.minimal is None or not proven.complete:
+                return report
+            return self._at_an_upgrade(report, proven, folder)
+
+    def _at_an_upgrade(self, report: Report, proven: Proven, folder: Path) -> Report:
+        try:
+            trials, recordings = of_another_owner(report, self._job, folder, self._stop)
+        except Interrupted:
+            return report
+        except runner.BrokenTrial as error:
+            said = f"an upgrade is not proven: {error}"
+            return replace(report, proven=replace(proven, cautions=(*proven.cautions, said)))
+        for trial in trials:
+            self._listener.ended(trial)
+        proven = replace(proven, trials=(*proven.trials, *trials))
+        recordings = numbered([*report.recordings, *recordings])
+        proposal = conclude(decide_all(recordings, default()), proven)
+        return replace(report, recordings=recordings, proposal=proposal, proven=proven)
+
+    def _report(self) -> Report:
         reference = first_trial(
             self._job,
             self._stop,
@@ -487,6 +518,7 @@ _LEFT_OUT = {
     "volumes": "with new volumes in place of its folders it fails even with every capability",
     "new-volumes": "with new volumes it fails even with every capability",
     "copy": "on the existing data it fails even with every capability",
+    "upgrade": "on the data of the old image it fails even with every capability",
 }
 
 

@@ -18,7 +18,7 @@ from capadvise.model.wording import it_or_them
 from capadvise.observe.ftrace.kallsyms import Reading
 from capadvise.observe.supervise.observation import working_directory
 from capadvise.targets.client.invocation import Invocation, existing, recognize, starts_otherwise
-from capadvise.workflow.notice import confirmed, has_screens, notice
+from capadvise.workflow.notice import confirmed, has_screens, notice, progress
 from capadvise.workflow.reports import judge_and_keep_so_far, judge_and_save, keep, preload
 
 if TYPE_CHECKING:
@@ -232,8 +232,10 @@ def _shown(
     several: bool,
 ) -> list[Over]:
     overs: list[Over] = []
-    for one in each:
+    for number, one in enumerate(each, 1):
         over = over_of(one, wishes, several=several)
+        if wishes.prove and len(each) > 1:
+            progress(f"service {number} of {len(each)}, {over.report.target.name}:")
         if wishes.prove and not any(earlier.interrupted for earlier in overs):
             over = proven_over(over, before, stages)
         show(over)

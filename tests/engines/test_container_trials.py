@@ -22,6 +22,7 @@ from tests.support.containers import (
     CLIENTS,
     DEBIAN,
     ENVIRONMENT,
+    IMAGE,
     MARK,
     REDIS,
     call,
@@ -322,3 +323,37 @@ def test_a_folder_instead_of_an_image_is_recorded_proven_and_left_alone(
     assert done.returncode == 0, done.stderr
     assert json.loads(report.read_text())["proposal"]["minimal"] == ["CAP_CHOWN"]
     assert not (root / "f").exists()
+
+
+def _proven_services(folder: Path) -> tuple[dict[str, Any], str]:
+    """The reports of the project in this folder, and what was said."""
+    words = ("docker", "compose", "up")
+    seen = record(folder / "r", *words, options=("--prove",), cwd=folder, timeout=170)
+    found = {path.stem: json.loads(path.read_text()) for path in (folder / "r").iterdir()}
+    return found, seen.stderr
+
+
+def test_a_project_with_the_hosts_network_is_tried_once_at_a_time(tmp_path: Path) -> None:
+    """Each trial starts the whole project, also those of the service without the port."""
+    serve = "nc -ll -p 18979 -e cat"
+    side = {"command": ["sh", "-c", "chown 5 /data/file && hostname x && touch /up && sleep 1000"]}
+    side["healthcheck"] = {"test": ["CMD", "test", "-e", "/up"], "interval": "1s"}
+    web = {"command": ["sh", "-c", f"{serve} & wait"], "network_mode": "host"}
+    ask = ["CMD", "sh", "-c", "nc localhost 18979 </dev/null"]
+    web["healthcheck"] = {"test": ask, "interval": "1s"}
+    _project(tmp_path, {"web": web, "side": side})
+    found, said = _proven_services(tmp_path)
+    minimal = {name: report["proposal"]["minimal"] for name, report in found.items()}
+    assert minimal == {"web": [], "side": ["CAP_CHOWN", "CAP_SYS_ADMIN"]}, said
+
+
+@pytest.mark.usefixtures("docker_image")
+def test_a_program_that_cannot_be_executed_ends_its_trial_at_once(tmp_path: Path) -> None:
+    """The engine reports no end of a container whose program it cannot execute, and the other
+    service goes on."""
+    own = {"image": IMAGE, "entrypoint": ["/files/chown", "5", "/bin/busybox"]}
+    _project(tmp_path, {"own": own, "side": {"command": ["sleep", "1000"]}})
+    found, said = _proven_services(tmp_path)
+    assert found["own"]["proposal"]["minimal"] == ["CAP_CHOWN"], said
+    failed = [one for one in found["own"]["proof"]["trials"] if not one["passed"]]
+    assert max(one["seconds"] for one in failed) < 10, failed

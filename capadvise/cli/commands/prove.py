@@ -27,6 +27,7 @@ def command(args: argparse.Namespace) -> int:
     ways = Ways(
         *(args.isolate, args.in_place, args.reuse_volumes, args.check, args.check_after, data),
         userns=args.userns,
+        old_image=args.old_image,
         trusts=args.trust,
     )
     chosen = list(candidates(Path(args.file), ways))

@@ -15,6 +15,7 @@ _AT = {
     "volumes": ("volumes", "on new volumes in place of the folders"),
     "new-volumes": ("data", "on new volumes"),
     "copy": ("data", "on the existing data"),
+    "upgrade": ("upgrade", "at an upgrade"),
 }
 """By choice, except the first: the failed step, for reports and for people."""
 
@@ -50,7 +51,7 @@ def _outcome(parts: Sequence[Part], choices: Sequence[str]) -> TrialOutcome:
         refused=frozenset().union(*(outcome.refused for outcome in outcomes)),
         kept=frozenset().union(*(outcome.kept for outcome in outcomes)),
         late=last.late,
-        failed_at=at if last.failed_at == "start" else last.failed_at,
+        failed_at=at if last.failed_at == "start" or at == "upgrade" else last.failed_at,
         output=last.output,
     )
 

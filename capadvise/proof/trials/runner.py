@@ -5,7 +5,7 @@ import os
 import shlex
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -84,6 +84,16 @@ class EngineCall:
     """The service of a compose project."""
     reuse_volumes: bool = False
     """It writes to the user's own volumes."""
+    image: str | None = None
+    """Instead of the command's own."""
+    keep: str | None = None
+    """The folder that gets a copy of what it leaves on its volumes."""
+    filled: Mapping[str, str] = field(default_factory=dict)
+    """Path in it → what an older image has left there, for the choice ``upgrade``."""
+    upgrades_from: str | None = None
+    """The older image that is to fill the volumes first."""
+    adapts: bool = False
+    """Its start gives old data another owner or mode."""
     on_host: bool = False
     """It has the machine's network."""
 
@@ -273,7 +283,7 @@ def _plan(job: Job, caps: CapSet, top: Path) -> dict[str, Any]:
         "expect_exit": workload.expect_exit if workload.kind == "oneshot" else None,
         "timeout": workload.timeout,
         "caps": names(caps),
-        "service": made.service,
+        **{key: getattr(made, key) for key in ("service", "image", "keep", "filled")},
         "reuse_volumes": made.reuse_volumes,
     }
 

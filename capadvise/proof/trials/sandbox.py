@@ -216,6 +216,8 @@ def _trial_elsewhere(
 
         left = [Left(began)]
         rounds, seconds = _rounds(plan, top, run, tell)
+        if plan["keep"]:
+            started.keep(Path(plan["keep"]), give_away=plan["image"] is None)
         tell(_result(plan, top, rounds, left[0], seconds))
 
 

@@ -171,11 +171,15 @@ class ContainerSubject:
         return [Unhealthy(text)] if waiting else []
 
     def _target_ended(self) -> list[Happening]:
-        """End a trial with its container: the others do not matter."""
+        """End a trial with its container: the others do not matter. If the engine cannot execute
+        its program, it reports no end; the client fails, and leaves the others running."""
         if self._target is None or self.status is not None:
             return []
-        statuses = (e.exit_status for e in self.roster.entries.values() if self.is_target(e))
-        self.status = next((status for status in statuses if status is not None), None)
+        targets = [entry for entry in self.roster.entries.values() if self.is_target(entry)]
+        statuses = [entry.exit_status for entry in targets if entry.exit_status is not None]
+        if (failed := self._client.status or 0) > 0 and not any(e.running for e in targets):
+            statuses.append(failed)
+        self.status = next(iter(statuses), None)
         return [] if self.status is None else [Moment.FINISHED]
 
     def _healthy(self) -> list[Happening]:

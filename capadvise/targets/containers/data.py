@@ -5,6 +5,7 @@ before the recording. Only single files are copied: an overlay is mounted over a
 container gets the overlay. A recording beside running containers gets private copies.
 """
 
+import json
 import os
 import shutil
 import stat
@@ -22,14 +23,17 @@ from capadvise.kernel.mounting import LARGEST_COPY_KB, copy_folder, put_overlay,
 from capadvise.kernel.posture.mounts import mount_points
 from capadvise.model.errors import BadInput, CannotObserve
 from capadvise.targets.client.client import Client, EngineError
+from capadvise.targets.client.container import Container
 from capadvise.targets.client.invocation import Invocation
 from capadvise.targets.containers import project, volumes
 from capadvise.targets.containers.registry import ENGINES
 from capadvise.targets.image.ownership import status_below
 
 FRESH, VOLUMES, NEW_VOLUMES, COPY = "fresh", "volumes", "new-volumes", "copy"
+UPGRADE = "upgrade"
 """The data with which a trial begins: new volumes and empty folders; new volumes in place of the
-folders, too; new volumes and the user's folders; both with their old content."""
+folders, too; new volumes and the user's folders; both with their old content; what another image
+has left on new ones."""
 Before = Mapping[str, str]
 """``bind:PATH`` or ``volume:NAME`` → the copy from before the recording, or empty if there were too
 many entries to copy: trials then begin with the later content."""
@@ -168,7 +172,7 @@ class TrialData:
         key = f"bind:{path}"
         if self._kept is not None and key not in self._kept:
             return str(self._shifted(self._new()))  # the engine has made it for the recording
-        empty = self._choice == FRESH or not _was_full(self._kept, key)
+        empty = self._choice in (FRESH, UPGRADE) or not _was_full(self._kept, key)
         return str(self._shifted(self._emptied(path, key) if empty else self._seen(path, key)))
 
     def volume(self, name: str) -> str | None:
@@ -179,6 +183,13 @@ class TrialData:
         if place is None or not os.listdir(place) or not _was_full(self._kept, key):
             return None
         return str(self._shifted(self._seen(place, key)))
+
+    def of_old_image(self, filled: Mapping[str, str]) -> list[dict[str, str]]:
+        """The mounts of the data that an old image has left: path in the container → folder."""
+        return [
+            {"type": "bind", "source": str(self._shifted(self._seen(place, ""))), "target": target}
+            for target, place in (filled if self._choice == UPGRADE else {}).items()
+        ]
 
     def _shifted(self, folder: Path) -> Path:
         if self._first_id:
@@ -353,6 +364,48 @@ class DataCopies:
         done = subprocess.run(words, capture_output=True, text=True, errors="backslashreplace")
         if "No space left" in done.stderr or not (copy.is_dir() if is_folder else copy.exists()):
             raise CannotObserve(f"{path} cannot be copied: {done.stderr.strip()[-200:]}")
+
+
+_FILLED = "filled.json"
+
+
+def keep_filled(client: Client, container: Container, folder: Path, *, give_away: bool) -> None:
+    """Copy what a container has left on its volumes and folders. ``give_away``: only if some of it
+    belongs to another user than root, and to yet another one, as an older image may have had it.
+    Raises BadInput if there is no room."""
+    copies = DataCopies(client, folder, {})
+    kept = {
+        mount.destination: copies.bind(mount.source)
+        for mount in container.mounts
+        if mount.writable and mount.kind in ("bind", "volume") and os.path.isdir(mount.source)
+    }
+    if give_away and not any([_given_away(place) for place in kept.values()]):
+        kept = {}
+    (folder / _FILLED).write_text(json.dumps(kept))
+
+
+def filled(folder: Path) -> dict[str, str]:
+    """What was kept: path in the container → copy."""
+    with suppress(OSError):
+        kept: dict[str, str] = json.loads((folder / _FILLED).read_text())
+        return kept
+    return {}
+
+
+def _given_away(place: str) -> bool:
+    """False if nothing in it belongs to another user than root. Only the new owner may use it."""
+    owned = [
+        (path, status) for path, _ in folders.below(place) if (status := os.lstat(path)).st_uid
+    ]
+    for path, status in owned:
+        os.lchown(path, status.st_uid + _OTHER, status.st_gid + _OTHER)
+        if not stat.S_ISLNK(status.st_mode):
+            os.chmod(path, status.st_mode & 0o700)
+    return bool(owned)
+
+
+_OTHER = 20_000
+"""Ids from here on belong to nobody in an image."""
 
 
 def _gigabytes(size: int) -> str:

@@ -31,7 +31,7 @@ from capadvise.targets.client.client import TRIAL_LABEL, Client, EngineError, ma
 from capadvise.targets.client.container import Container
 from capadvise.targets.client.invocation import Invocation, recognize
 from capadvise.targets.containers import beside, grant, project, volumes
-from capadvise.targets.containers.data import TrialData
+from capadvise.targets.containers.data import TrialData, keep_filled
 from capadvise.targets.containers.in_place import FreePorts, InPlace
 from capadvise.targets.containers.podman_compose import pod_of
 from capadvise.targets.containers.prepare import Start
@@ -103,6 +103,13 @@ class ContainerTrial:
             seen=lambda result: seen((result.each[0], _each_once(written))),
             onlooker=in_memory.look,
         )
+
+    def keep(self, folder: Path, *, give_away: bool) -> None:
+        """Keep what its target has left: see ``data.keep_filled``."""
+        for name in self.first.client.labelled(self.first.label):
+            container = self.first.client.find(name)
+            if container and self.first.target in (None, container.service):
+                keep_filled(self.first.client, container, folder, give_away=give_away)
 
     def _written(self, container: Container) -> Iterator[WrittenFolder]:
         """Its own layer, and its volumes that are the trial's."""
@@ -305,23 +312,21 @@ def _watched(client: Client, caps: CapSet, plan: dict[str, Any]) -> dict[str, An
 
 def _programs(
     client: Client, image: str | None, plan: dict[str, Any], top: Path, label: str
-) -> list[tuple[str, str]]:
-    """The mounts of program files without their file capabilities: ``source=…``, ``target=…``."""
-    mounts = []
+) -> list[dict[str, Any]]:
+    """The mounts of program files without their file capabilities, as compose has them."""
+    mounts: list[dict[str, Any]] = []
     for number, path in enumerate(plan["uncapped"] if image else ()):
         with suppress(EngineError):  # it is not in the image
             client.copy_of(image or "", path, top / "copied", label)
             copy_plain(str(top / "copied"), copy := top / f"uncapped{number}")
-            mounts.append((f"source={copy}", f"target={path}"))
+            where = {"source": str(copy), "target": path}
+            mounts.append({"type": "bind", "read_only": True, **where})
     return mounts
 
 
-def _as_option(mount: tuple[str, str]) -> Option:
-    return Option("mount", ",".join(["type=bind", *mount, "readonly"]))
-
-
-def _as_volume(mount: tuple[str, str]) -> dict[str, Any]:
-    return {"type": "bind", "read_only": True, **dict(word.split("=", 1) for word in mount)}
+def _as_option(mount: dict[str, Any]) -> Option:
+    fields = [f"{key}={mount[key]}" for key in ("type", "source", "target")]
+    return Option("mount", ",".join([*fields, *(["readonly"] if "read_only" in mount else [])]))
 
 
 def _start(
@@ -331,10 +336,15 @@ def _start(
     label = f"{TRIAL_LABEL}={procfs.mark()}"
     reuse, ports = plan["reuse_volumes"], FreePorts(always=True)
     opened = _opened(client, plan, top)
-    watched = _watched(client, caps, plan)
+    watched, mounts = _watched(client, caps, plan), data.of_old_image(plan["filled"])
+    covered = {mount["target"] for mount in mounts}
     if invocation.verb == "run":
+        rest = (plan["image"] or invocation.rest[0], *invocation.rest[1:])
+        invocation = replace(invocation, rest=rest)
         kept = [o for o in invocation.options if o.name in ("volume", "mount")]
         options = kept if reuse else volumes.of_options(invocation.options, data)
+        options = [one for one in options if volumes.target_of(one) not in covered]
+        options += [_as_option(mount) for mount in mounts]
         options += [Option("sysctl", setting) for setting in plan["settings"]]
         given = [option for option in invocation.options if option.name == "publish"]
         published = beside.options(given, ports, local=True)
@@ -346,6 +356,8 @@ def _start(
         return Start(invocation, client, ours.argv(), label, ports=moved, **watched)
     service = plan["service"]
     resolved = _resolved(invocation, plan)
+    if plan["image"]:
+        resolved["services"][service]["image"] = plan["image"]
     data.project = resolved
     services = {
         name: grant.in_trial(
@@ -359,7 +371,8 @@ def _start(
     services[service] |= _secured(services[service], opened)
     services[service] |= beside.published(resolved["services"][service], ports, local=True)
     programs = _programs(client, services[service]["image"], plan, top, label)
-    services[service]["volumes"] += map(_as_volume, programs)
+    own = [one for one in services[service]["volumes"] if one.get("target") not in covered]
+    services[service]["volumes"] = [*own, *mounts, *programs]
     changed = volumes.of_project({**resolved, "services": services}, reuse=reuse)
     if InPlace.of(client).of_project(resolved["name"]):
         changed = beside.on_own_networks(changed)

@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 from capadvise.config.run.pflag import Option
 
+_TARGETS = ("target", "destination", "dst")
 _Field = tuple[str, str, str]
 """One field of a mount: its name, ``=``, its value."""
 
@@ -31,6 +32,16 @@ def of_options(options: Iterable[Option], data: Data) -> list[Option]:
     return kept
 
 
+def target_of(option: Option) -> str:
+    """The path in the container of a ``--volume`` or ``--mount``."""
+    text = option.value or ""
+    if option.name == "volume":
+        source, colon, rest = text.partition(":")
+        return rest.partition(":")[0].rstrip("/") if colon else source
+    fields = dict(field.partition("=")[::2] for field in text.split(","))
+    return next((fields[name] for name in _TARGETS if name in fields), "").rstrip("/")
+
+
 def _volume(text: str, data: Data) -> str:
     """``SOURCE:TARGET[:OPTIONS]``, or a target alone, which is fresh anyway."""
     source, colon, rest = text.partition(":")
@@ -53,8 +64,11 @@ def _mount(text: str, data: Data) -> str:
     source = given.get("source", given.get("src"))
     if source is None or kind not in ("volume", "bind"):
         return text
-    target = next((given[name] for name in ("target", "destination", "dst") if name in given), "")
-    folder = data.bind(source, target) if kind == "bind" else data.volume(source)
+    folder = (
+        data.bind(source, target_of(Option("mount", text)))
+        if kind == "bind"
+        else data.volume(source)
+    )
     kept = _new_volume(fields) if folder is None else _bound(fields, folder)
     return ",".join(map("".join, kept))
 

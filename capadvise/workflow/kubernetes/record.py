@@ -312,7 +312,7 @@ def _requests(
 
 
 def _pod_spec(item: Object) -> Object:
-    for key in POD_SPEC[str(item["kind"])]:
+    for key in _path_of_spec(item):
         item = item[key]
     return item
 
@@ -321,4 +321,8 @@ def _with_pod_spec(item: Object, spec: Object) -> Object:
     def within(part: Object, keys: tuple[str, ...]) -> Object:
         return part | {keys[0]: within(part[keys[0]], keys[1:])} if keys else spec
 
-    return within(item, POD_SPEC[str(item["kind"])])
+    return within(item, _path_of_spec(item))
+
+
+def _path_of_spec(item: Object) -> tuple[str, ...]:
+    return POD_SPEC.get(str(item["kind"]), POD_SPEC["Deployment"])

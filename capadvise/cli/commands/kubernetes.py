@@ -30,7 +30,7 @@ def _record(args: argparse.Namespace) -> int:
 
     folder = Path(args.output)
     check_writable(folder, folder=True)
-    kubectl = Kubectl(args.context)
+    kubectl = Kubectl.pinned(args.kubeconfig, args.context, args.user)
     owner = PodOwner.parse(args.workload, args.namespace or kubectl.namespace())
     if args.node and not args.canary:
         raise BadInput("--node is for --canary: observers run where the pods are")
@@ -61,7 +61,7 @@ def _dry_run(args: argparse.Namespace) -> int:
     from capadvise.targets.kubernetes.kubectl import Kubectl
     from capadvise.workflow.kubernetes.record import dry_run, get_workload
 
-    kubectl = Kubectl(args.context)
+    kubectl = Kubectl.pinned(args.kubeconfig, args.context, args.user)
     owner = PodOwner.parse(args.workload, args.namespace or kubectl.namespace())
     reports = [(path, load(Path(path), default())) for path in args.reports]
     sets = {one.container: one.caps for one in _allowed(reports)}
@@ -83,7 +83,7 @@ def _prove(args: argparse.Namespace) -> int:
 
     output = Path(args.output)
     check_writable(output)
-    kubectl = Kubectl(args.context)
+    kubectl = Kubectl.pinned(args.kubeconfig, args.context, args.user)
     owner = PodOwner.parse(args.workload, args.namespace or kubectl.namespace())
     report = load(Path(args.report), default())
     wishes = ProofWishes(args.check, args.timeout, args.replace_volumes, args.userns)

@@ -2,10 +2,13 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from capadvise.catalog import default
 from capadvise.config.kubernetes.admission import Allowed, PodOwner, render
+from capadvise.config.kubernetes.file import patched_pod
 from capadvise.config.kubernetes.manifests import is_object_name
+from capadvise.config.snippet_from import snippet_of
 from capadvise.judgement.conclusion import SHOWS_ENOUGH, standing_of
 from capadvise.judgement.report import Report
 from capadvise.model.caps import CapSet
@@ -64,8 +67,8 @@ def _dry_run(args: argparse.Namespace) -> int:
     kubectl = Kubectl.pinned(args.kubeconfig, args.context, args.user)
     owner = PodOwner.parse(args.workload, args.namespace or kubectl.namespace())
     reports = [(path, load(Path(path), default())) for path in args.reports]
-    sets = {one.container: one.caps for one in _allowed(reports)}
-    answer = dry_run(kubectl, owner, get_workload(kubectl, owner), sets)
+    patches = [_patch(one, [report for _, report in reports]) for one in _allowed(reports)]
+    answer = dry_run(kubectl, owner, get_workload(kubectl, owner), patches)
     for what in answer.accepted:
         print(printable(f"{what}: the server takes it as it is"))
     for line in (*answer.notes, *answer.problems):
@@ -131,6 +134,22 @@ def _allowed(reports: list[tuple[str, Report]]) -> tuple[Allowed, ...]:
         caps[name] = caps.get(name, frozenset()) | report.proposal.recommended
         paths.setdefault(name, []).append(printable(Path(path).name))
     return tuple(Allowed(name, caps[name], ", ".join(paths[name])) for name in sorted(caps))
+
+
+def _patch(allowed: Allowed, reports: list[Report]) -> dict[str, Any]:
+    """What ``emit`` writes for a container, as far as all of its reports agree."""
+    made = [
+        patched_pod(snippet_of(report, allowed.caps, default()), allowed.container)
+        for report in reports
+        if allowed.container in (report.target.service, report.target.name)
+    ]
+    contexts = [each["containers"][0]["securityContext"] for each in made]
+    common = {key: value for key, value in contexts[0].items() if _all_say(contexts, key, value)}
+    return made[0] | {"containers": [{"name": allowed.container, "securityContext": common}]}
+
+
+def _all_say(contexts: list[dict[str, Any]], key: str, value: object) -> bool:
+    return all(context.get(key) == value for context in contexts)
 
 
 _VERBS = {"record": _record, "dry-run": _dry_run, "prove": _prove, "keep": _keep}

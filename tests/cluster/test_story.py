@@ -156,12 +156,12 @@ def refused(namespace: str) -> str:
     pods = json.loads(
         call("kubectl", "get", "pods", "-n", namespace, "-l", "app=web", "-o", "json")
     )
-    owners = pods["items"][0]["metadata"]["ownerReferences"]
+    made = {key: pods["items"][0]["metadata"][key] for key in ("ownerReferences", "labels")}
     container = {"name": "web", "image": "x", "securityContext": {"privileged": True}}
     pod = {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": "web-test", "namespace": namespace, "ownerReferences": owners},
+        "metadata": {"name": "web-test", "namespace": namespace, **made},
         "spec": {"containers": [container]},
     }
     words = ["kubectl", "create", "--dry-run=server", "-f", "-"]

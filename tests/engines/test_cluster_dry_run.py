@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from capadvise.cli import main
 from capadvise.model.caps import parse_set
@@ -118,6 +119,52 @@ def test_what_is_changed_on_the_way_is_told(
     out = capsys.readouterr().out
     assert "a pod of Deployment/web: web: add is [CHOWN, KILL]" in out
     assert "note: mesh is added by the server: privileged false, drop [], add []" in out
+
+
+def test_the_server_is_asked_for_all_that_emit_writes(
+    cluster: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Flags, too: what the server or a webhook makes of them is told as that of the sets is."""
+    asked: list[dict[str, Any]] = []
+
+    def mutate(pod: dict[str, Any]) -> dict[str, Any]:
+        asked.append(pod["spec"]["containers"][0]["securityContext"])
+        changed = copy.deepcopy(pod)
+        del changed["spec"]["containers"][0]["securityContext"]["seccompProfile"]
+        return changed
+
+    cluster.mutates = mutate
+    assert dry_run(tmp_path, CHOWN) == 1
+    (context,) = asked
+    assert main(["emit", str(tmp_path / "web.json"), "--format", "kubernetes"]) == 0
+    out = capsys.readouterr().out
+    assert "a pod of Deployment/web: web: seccompProfile is none in the answer" in out
+    patch = yaml.safe_load(out.partition("# This patch")[2].partition("\n")[2])
+    (emitted,) = patch["spec"]["template"]["spec"]["containers"]
+    assert emitted["securityContext"].items() <= context.items()
+    assert context["seccompProfile"] == {"type": "RuntimeDefault"}
+
+
+def test_what_nobody_may_add_is_kept_and_not_added() -> None:
+    """NET_RAW, as runtimes give it: Pod Security's level baseline takes no pod that adds it."""
+    today = parse_set(["CHOWN", "KILL", "NET_RAW", "SYS_TIME"])
+
+    def of(*caps: str, **context: Any) -> object:
+        spec = {"containers": [{"name": "a", "securityContext": context}]}
+        changed = with_sets(spec, {"a": parse_set(caps)}, today=today)
+        return changed["containers"][0]["securityContext"]["capabilities"]
+
+    own = {"add": ["SYS_TIME"]}
+    everything = ("CHOWN", "KILL", "NET_RAW", "SYS_TIME")
+    assert of(*everything, capabilities=own) == own
+    assert of(*everything) == {}
+    assert of("CHOWN", "NET_RAW", capabilities=own) == {"drop": ["KILL", "SYS_TIME"], "add": []}
+    assert of("CHOWN", "KILL") == {"drop": ["ALL"], "add": ["CHOWN", "KILL"]}
+    all_named = {"drop": ["ALL"], "add": ["CHOWN", "NET_RAW"]}
+    assert of("CHOWN", "NET_RAW", capabilities={"drop": ["ALL"], "add": list(everything)}) == {
+        **all_named
+    }
+    assert of("CHOWN", "NET_RAW", privileged=True) == all_named
 
 
 def test_what_a_container_is_granted() -> None:

@@ -18,10 +18,11 @@ from capadvise.model.caps import parse_set
 from capadvise.model.target import Target
 from capadvise.report.load import load
 from capadvise.report.save import save
+from capadvise.targets.kubernetes.sets import granted
 from capadvise.workflow.kubernetes.prove import other_name
 from tests.support.cluster import Cluster
 from tests.support.cluster_server import serving
-from tests.support.recordings import BIND, CATALOG, report_of
+from tests.support.recordings import BIND, CATALOG, FULL, report_of
 from tests.support.required import tool
 from tests.support.runs import CAPADVISE
 from tests.support.wait import until
@@ -114,6 +115,30 @@ def test_probes_decide_on_two_starts(
         assert pod["spec"]["restartPolicy"] == "Never"
         assert "securityContext" not in pod["spec"]["containers"][1]
     assert not any("canary" in path for path in cluster.objects)
+
+
+def test_an_ordinary_pod_is_proven_where_the_level_baseline_is_enforced(
+    cluster: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It has what the runtime gives, with NET_RAW, which no pod may add there."""
+    labels = {"pod-security.kubernetes.io/enforce": "baseline"}
+    cluster.objects["/api/v1/namespaces/prod"]["metadata"]["labels"] = labels
+    at = cluster.objects["/apis/apps/v1/namespaces/prod/deployments/web"]
+    (web, _) = at["spec"]["template"]["spec"]["containers"]
+    del web["securityContext"]
+    seen: list[frozenset[Any]] = []
+
+    def start(server: Cluster, pod: Pod) -> None:
+        runtime = CATALOG.baselines.default("containerd").grants
+        caps = granted(pod["spec"]["containers"][0], runtime, FULL)
+        seen.append(caps)
+        server.run(pod) if parse_set(LATER) <= caps else server.end(pod, 1, "Permission denied")
+
+    cluster.started = cluster.changed = start
+    code, report = prove(tmp_path)
+    assert code == 0, capsys.readouterr().err
+    assert report.proposal.minimal == parse_set(LATER)
+    assert parse_set(["NET_RAW"]) <= seen[0]
 
 
 def test_a_sidecar_is_started_again_too(cluster: Cluster, tmp_path: Path) -> None:

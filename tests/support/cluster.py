@@ -157,8 +157,9 @@ class Cluster:
             owner = {"kind": "ReplicaSet", "name": f"{name}-{letters}", "uid": "x"}
             owner |= {"apiVersion": "apps/v1", "controller": True}
             template = item["spec"]["template"]
+            hashed = dict(template["metadata"]["labels"]) | {"pod-template-hash": letters}
             for number in range(item["spec"]["replicas"]):
-                metadata = dict(template["metadata"])
+                metadata = dict(template["metadata"], labels=hashed)
                 metadata |= {"name": f"{name}-{letters}-pod{number:02}", "ownerReferences": [owner]}
                 spec = dict(template["spec"], nodeName=nodes[number % len(nodes)])
                 pod = self.put(pods, {"metadata": metadata, "spec": spec})

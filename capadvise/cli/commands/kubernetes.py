@@ -2,10 +2,13 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from capadvise.catalog import default
 from capadvise.config.kubernetes.admission import Allowed, PodOwner, render
+from capadvise.config.kubernetes.file import patched_pod
 from capadvise.config.kubernetes.manifests import is_object_name
+from capadvise.config.snippet_from import snippet_of
 from capadvise.judgement.conclusion import SHOWS_ENOUGH, standing_of
 from capadvise.judgement.report import Report
 from capadvise.model.caps import CapSet
@@ -29,7 +32,7 @@ def _record(args: argparse.Namespace) -> int:
     """Write a report for each container and image into a folder; stdout says what they cover."""
     folder = Path(args.output)
     check_writable(folder, folder=True)
-    kubectl = Kubectl(args.context)
+    kubectl = Kubectl.pinned(args.kubeconfig, args.context, args.user)
     owner = PodOwner.parse(args.workload, args.namespace or kubectl.namespace())
     if args.node and not args.canary:
         raise BadInput("--node is for --canary: observers run where the pods are")
@@ -57,11 +60,11 @@ def _record(args: argparse.Namespace) -> int:
 
 def _dry_run(args: argparse.Namespace) -> int:
     """Print what the server would make of the workload with these sets."""
-    kubectl = Kubectl(args.context)
+    kubectl = Kubectl.pinned(args.kubeconfig, args.context, args.user)
     owner = PodOwner.parse(args.workload, args.namespace or kubectl.namespace())
     reports = [(path, load(Path(path), default())) for path in args.reports]
-    sets = {one.container: one.caps for one in _allowed(reports)}
-    answer = dry_run(kubectl, owner, get_workload(kubectl, owner), sets)
+    patches = [_patch(one, [report for _, report in reports]) for one in _allowed(reports)]
+    answer = dry_run(kubectl, owner, get_workload(kubectl, owner), patches)
     for what in answer.accepted:
         print(printable(f"{what}: the server takes it as it is"))
     for line in (*answer.notes, *answer.problems):
@@ -75,7 +78,7 @@ def _prove(args: argparse.Namespace) -> int:
 
     output = Path(args.output)
     check_writable(output)
-    kubectl = Kubectl(args.context)
+    kubectl = Kubectl.pinned(args.kubeconfig, args.context, args.user)
     owner = PodOwner.parse(args.workload, args.namespace or kubectl.namespace())
     report = load(Path(args.report), default())
     wishes = ProofWishes(args.check, args.timeout, args.replace_volumes, args.userns)
@@ -122,6 +125,22 @@ def _allowed(reports: list[tuple[str, Report]]) -> tuple[Allowed, ...]:
         caps[name] = caps.get(name, frozenset()) | report.proposal.recommended
         paths.setdefault(name, []).append(printable(Path(path).name))
     return tuple(Allowed(name, caps[name], ", ".join(paths[name])) for name in sorted(caps))
+
+
+def _patch(allowed: Allowed, reports: list[Report]) -> dict[str, Any]:
+    """What ``emit`` writes for a container, as far as all of its reports agree."""
+    made = [
+        patched_pod(snippet_of(report, allowed.caps, default()), allowed.container)
+        for report in reports
+        if allowed.container in (report.target.service, report.target.name)
+    ]
+    contexts = [each["containers"][0]["securityContext"] for each in made]
+    common = {key: value for key, value in contexts[0].items() if _all_say(contexts, key, value)}
+    return made[0] | {"containers": [{"name": allowed.container, "securityContext": common}]}
+
+
+def _all_say(contexts: list[dict[str, Any]], key: str, value: object) -> bool:
+    return all(context.get(key) == value for context in contexts)
 
 
 _VERBS = {"record": _record, "dry-run": _dry_run, "prove": _prove, "keep": _keep}

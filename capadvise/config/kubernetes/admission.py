@@ -1,16 +1,19 @@
 """Policies that keep a workload's pods at the capabilities of its reports: Kubernetes' own
 ValidatingAdmissionPolicy, and Kyverno's form of it. Pure.
 
-There is one policy for all workloads, and for each workload a ConfigMap with what its containers
-may add, and a binding. Pods are judged, for what makes them is not what runs: when they are
-created, and when a container is added to one that runs (``kubectl debug``), that container alone.
-The expressions are in the core of CEL, so that they can be tried without a cluster.
+Each workload has one policy, which contains all that it needs to know: a server refuses all pods of
+a namespace while a parameter of a policy is missing (kubernetes#130887), and a policy that several
+workloads share is removed with the first. Pods are judged, for what makes them is not what runs:
+when they are created, and when a container is added to one that runs (``kubectl debug``), that
+container alone. The expressions are in the core of CEL: they can be tried without a cluster.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,24 +23,23 @@ from capadvise.config.kubernetes.manifests import is_object_name
 from capadvise.model.caps import CapSet
 from capadvise.model.errors import BadInput
 
-POLICY = "capadvise-capabilities"
 _KINDS = {
     "Deployment": ("deployments", "deployment", "deploy"),
     "StatefulSet": ("statefulsets", "statefulset", "sts"),
     "DaemonSet": ("daemonsets", "daemonset", "ds"),
     "ReplicaSet": ("replicasets", "replicaset", "rs"),
+    "Rollout": ("rollouts", "rollout", "ro"),
     "Job": ("jobs", "job"),
     "CronJob": ("cronjobs", "cronjob", "cj"),
     "Pod": ("pods", "pod", "po"),
 }
 """Kind → the words for it that kubectl takes."""
-_OWNERS = {
-    "Deployment": ("ReplicaSet", "-[bcdfghjklmnpqrstvwxz2456789]+"),
-    "CronJob": ("Job", "-[0-9]+"),
-}
-"""Kind of a workload → the kind that makes its pods, and a pattern for the end of that name: for a
-ReplicaSet, a hash in the letters that Kubernetes uses for it. Other workloads make pods themselves.
-"""
+_HASHES = {"Deployment": "pod-template-hash", "Rollout": "rollouts-pod-template-hash"}
+"""Kind of a workload that makes ReplicaSets → the label of its pods with the end of their names."""
+_SCHEDULED = "-[0-9]{8,10}$"
+"""The end of the name of a CronJob's jobs: the time, in minutes, or in seconds before 1.21."""
+_LONGEST = 63
+"""The most letters of the name of a policy: Kyverno makes a label of it."""
 _PRIVILEGED = (
     "has(c.securityContext) && has(c.securityContext.privileged) && c.securityContext.privileged"
 )
@@ -47,7 +49,7 @@ _DROPS = (
     f"{_CAPABILITIES} && has(c.securityContext.capabilities.drop) && "
     "c.securityContext.capabilities.drop.exists(d, d == 'ALL')"
 )
-_OF_ITS_OWN = "('container.' + c.name) in params.data"
+_OF_ITS_OWN = "c.name in variables.allowed"
 
 
 def _beyond(containers: str, allowed: str) -> str:
@@ -60,17 +62,13 @@ def _beyond(containers: str, allowed: str) -> str:
     )
 
 
-VARIABLES: Mapping[str, str] = {
-    "owners": "has(object.metadata.ownerReferences) ? object.metadata.ownerReferences : []",
-    "mine": (
-        "params.data.owner == 'Pod' ? size(variables.owners) == 0 && has(object.metadata.name) && "
-        "object.metadata.name.matches(params.data.name) : variables.owners.exists(o, "
-        "o.kind == params.data.owner && o.name.matches(params.data.name))"
-    ),
-    "debug": "request.subResource == 'ephemeralcontainers'",
+_DEBUG = "has(request.subResource) && request.subResource == 'ephemeralcontainers'"
+"""A server leaves the subresource out of a request that has none."""
+_JOB_OR_POD = "request.kind.kind == 'Job' ? dyn(object).spec.template.spec : dyn(object).spec"
+_JUDGED: Mapping[str, str] = {
     "containers": (
-        "variables.debug ? [] : object.spec.containers + "
-        "(has(object.spec.initContainers) ? object.spec.initContainers : [])"
+        "variables.debug ? [] : variables.spec.containers + "
+        "(has(variables.spec.initContainers) ? variables.spec.initContainers : [])"
     ),
     "added": (
         "!variables.debug || !has(object.spec.ephemeralContainers) ? [] : "
@@ -85,15 +83,15 @@ VARIABLES: Mapping[str, str] = {
     ),
     "beyond": " + ".join(
         (
-            _beyond("variables.known", "params.data['container.' + c.name]"),
-            _beyond("variables.others", "params.data.others"),
-            _beyond("variables.added", "params.data.debug"),
+            _beyond("variables.known", "variables.allowed[c.name]"),
+            _beyond("variables.others", "variables.allowedOthers"),
+            _beyond("variables.added", "variables.allowedDebug"),
         )
     ),
     "undropped": f"variables.known.filter(c, !({_DROPS})).map(c, c.name)",
 }
 """In this order: each may use those before it."""
-_REPORT = "; see ConfigMap ' + params.metadata.name + ', report ' + params.data.report"
+_REPORT = "; report: ' + variables.report"
 VALIDATIONS: tuple[tuple[str, str], ...] = (
     (
         "!variables.mine || size(variables.privileged) == 0",
@@ -131,28 +129,57 @@ class PodOwner:
             )
         return cls(kind, name, namespace)
 
-    @property
-    def made_by(self) -> tuple[str, str]:
-        """The owner of its pods: the kind, and a pattern of the name."""
-        owner, more = _OWNERS.get(self.kind, (self.kind, ""))
-        return owner, f"^{self.name.replace('.', '[.]')}{more}$"
-
-    def makes(self, pod: Mapping[str, Any]) -> bool:
-        """True if it made a pod."""
-        kind, pattern = self.made_by
+    def makes(self, pod: Mapping[str, Any], jobs: Collection[str] = ()) -> bool:
+        """True if it made a pod. ``jobs``: the names of the jobs that a CronJob owns."""
         metadata = pod["metadata"]
         owners = metadata.get("ownerReferences") or ()
-        if kind == "Pod":
-            return not owners and re.search(pattern, metadata["name"]) is not None
-        return any(one["kind"] == kind and re.search(pattern, one["name"]) for one in owners)
+        if self.kind == "Pod":
+            return not owners and metadata["name"] == self.name
+        hashed, scheduled = self._hash(metadata), f"^{re.escape(self.name)}{_SCHEDULED}"
+        if self.kind == "CronJob":
+            names = [one["name"] for one in owners if one["kind"] == "Job"]
+            return any(name in jobs or re.search(scheduled, name) for name in names)
+        maker = ("ReplicaSet", hashed) if self.kind in _HASHES else (self.kind, self.name)
+        return any((one["kind"], one["name"]) == maker for one in owners)
+
+    def _hash(self, metadata: Mapping[str, Any]) -> str:
+        """The name of the ReplicaSet that made a pod, by the pod's label."""
+        label = _HASHES.get(self.kind, "")
+        return f"{self.name}-{(metadata.get('labels') or {}).get(label, '')}"
+
+    @property
+    def mine(self) -> str:
+        """The expression that is true for what it makes."""
+        name, named = _text(self.name), "has(object.metadata.name) && object.metadata.name"
+        if self.kind == "Pod":
+            return f"size(variables.owners) == 0 && {named} == {name}"
+        if self.kind == "CronJob":
+            scheduled = _text(f"^{self.name.replace('.', '[.]')}{_SCHEDULED}")
+            return (
+                f"variables.owners.exists(o, o.kind == 'CronJob' && o.name == {name} && "
+                f"!({named}.matches({scheduled})) || "
+                f"o.kind == 'Job' && o.name.matches({scheduled}))"
+            )
+        if label := _HASHES.get(self.kind):
+            return (
+                f"has(object.metadata.labels) && '{label}' in object.metadata.labels && "
+                "variables.owners.exists(o, o.kind == 'ReplicaSet' && o.name == "
+                f"{_text(f'{self.name}-')} + object.metadata.labels['{label}'])"
+            )
+        return f"variables.owners.exists(o, o.kind == '{self.kind}' && o.name == {name})"
 
     def __str__(self) -> str:
         return f"{self.kind}/{self.name}"
 
     @property
     def label(self) -> str:
-        """The name of the objects that belong to it."""
-        return f"capadvise-{self.kind.lower()}-{self.name}"[:253].rstrip("-.")
+        """The name of its policy, which no other workload's has: neither a namespace nor a kind
+        contains a dot."""
+        name = f"capadvise.{self.namespace}.{self.kind.lower()}.{self.name}"
+        if len(name) <= _LONGEST:
+            return name
+        hashed = hashlib.sha256(name.encode()).hexdigest()[:16]
+        return f"{name[: _LONGEST - 17].rstrip('-.')}.{hashed}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,96 +192,102 @@ class Allowed:
     """The report that says so."""
 
 
-def parameters(workload: PodOwner, allowed: tuple[Allowed, ...]) -> dict[str, Any]:
-    """The ConfigMap. Lists are texts with a comma at both ends of each name: the language of
-    policies has no cheaper way to look into one."""
-    owner, name = workload.made_by
+def _variables(
+    workload: PodOwner, allowed: tuple[Allowed, ...], *, debug: str, spec: str
+) -> list[dict[str, str]]:
+    """Lists are texts with a comma at both ends of each name: CEL has no cheaper way to look into
+    one."""
+    sets = ", ".join(f"{_text(one.container)}: {_text(_listed(one.caps))}" for one in allowed)
     reports = ", ".join(sorted({one.report for one in allowed}))
-    return {
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": {"name": workload.label, "namespace": workload.namespace},
-        "data": {
-            "owner": owner,
-            "name": name,
-            "report": reports,
-            "others": ",",
-            "debug": ",SYS_PTRACE,",
-            **{f"container.{one.container}": _listed(one.caps) for one in allowed},
-        },
+    known = {
+        "allowed": f"{{{sets}}}",
+        "allowedOthers": "','",
+        "allowedDebug": "',SYS_PTRACE,'",
+        "report": _text(reports),
+        "owners": "has(object.metadata.ownerReferences) ? object.metadata.ownerReferences : []",
+        "mine": workload.mine,
+        "debug": debug,
+        "spec": spec,
+        **_JUDGED,
     }
+    return [{"name": name, "expression": expression} for name, expression in known.items()]
+
+
+def _text(text: str) -> str:
+    """A literal of CEL, whose escapes are those of JSON."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _listed(caps: CapSet) -> str:
     return f",{''.join(f'{cap.short},' for cap in sorted(caps))}"
 
 
-def _policy() -> dict[str, Any]:
-    rules = (("CREATE", "pods"), ("UPDATE", "pods/ephemeralcontainers"))
-    return {
-        "apiVersion": "admissionregistration.k8s.io/v1",
-        "kind": "ValidatingAdmissionPolicy",
-        "metadata": {"name": POLICY},
-        "spec": {
-            "failurePolicy": "Fail",
-            "paramKind": {"apiVersion": "v1", "kind": "ConfigMap"},
-            "matchConstraints": {
-                "resourceRules": [
-                    {
-                        "apiGroups": [""],
-                        "apiVersions": ["v1"],
-                        "operations": [operation],
-                        "resources": [resource],
-                    }
-                    for operation, resource in rules
-                ]
-            },
-            "variables": _variables(),
-            "validations": _validations(),
-        },
-    }
-
-
-def _variables(debug: str = VARIABLES["debug"]) -> list[dict[str, str]]:
-    return [{"name": n, "expression": x} for n, x in {**VARIABLES, "debug": debug}.items()]
-
-
 def _validations() -> list[dict[str, str]]:
     return [{"expression": each, "messageExpression": message} for each, message in VALIDATIONS]
 
 
-def _parameter(workload: PodOwner) -> dict[str, str]:
-    return {
-        "name": workload.label,
-        "namespace": workload.namespace,
-        "parameterNotFoundAction": "Deny",
-    }
+_API = "admissionregistration.k8s.io/v1"
+_REQUESTS = (("CREATE", "", "pods"), ("UPDATE", "", "pods/ephemeralcontainers"))
+_JOBS = ("CREATE", "batch", "jobs")
+"""Only of a CronJob: nothing in a pod tells that its job was made by ``create job --from``."""
 
 
-def _binding(workload: PodOwner, *, warn: bool) -> dict[str, Any]:
-    return {
-        "apiVersion": "admissionregistration.k8s.io/v1",
-        "kind": "ValidatingAdmissionPolicyBinding",
-        "metadata": {"name": f"{workload.namespace}-{workload.label}"[:253].rstrip("-.")},
+def _policy(
+    workload: PodOwner, allowed: tuple[Allowed, ...], *, warn: bool
+) -> Iterator[dict[str, Any]]:
+    metadata = {"name": workload.label, "labels": {"app.kubernetes.io/part-of": "capadvise"}}
+    cron = workload.kind == "CronJob"
+    spec = _JOB_OR_POD if cron else "object.spec"
+    namespace = {"matchLabels": {"kubernetes.io/metadata.name": workload.namespace}}
+    yield {
+        "apiVersion": _API,
+        "kind": "ValidatingAdmissionPolicy",
+        "metadata": metadata,
         "spec": {
-            "policyName": POLICY,
-            "paramRef": _parameter(workload),
-            "validationActions": ["Warn", "Audit"] if warn else ["Deny"],
-            "matchResources": {
-                "namespaceSelector": {
-                    "matchLabels": {"kubernetes.io/metadata.name": workload.namespace}
-                }
+            "failurePolicy": "Ignore" if warn else "Fail",
+            "matchConstraints": {
+                "namespaceSelector": namespace,
+                "resourceRules": [
+                    {
+                        "apiGroups": [group],
+                        "apiVersions": ["v1"],
+                        "operations": [operation],
+                        "resources": [resource],
+                    }
+                    for operation, group, resource in (*_REQUESTS, *[_JOBS] * cron)
+                ],
             },
+            "variables": _variables(workload, allowed, debug=_DEBUG, spec=spec),
+            "validations": _validations(),
+        },
+    }
+    yield {
+        "apiVersion": _API,
+        "kind": "ValidatingAdmissionPolicyBinding",
+        "metadata": metadata,
+        "spec": {
+            "policyName": workload.label,
+            "validationActions": ["Warn", "Audit"] if warn else ["Deny"],
         },
     }
 
 
-def _kyverno(workload: PodOwner, *, warn: bool) -> dict[str, Any]:
+_KYVERNO_RULES = (
+    ("capabilities", "Pod", "CREATE", "object.spec"),
+    ("debug", "Pod/ephemeralcontainers", "UPDATE", "object.spec"),
+    ("jobs", "Job", "CREATE", "object.spec.template.spec"),
+)
+
+
+def _kyverno(
+    workload: PodOwner, allowed: tuple[Allowed, ...], *, warn: bool
+) -> Iterator[dict[str, Any]]:
     """A Kyverno policy: its rules of type ``cel`` take the same expressions, for the pods of one
     namespace. These rules do not know the subresource of a request (``validate_cel.go`` passes none
     on), so each subresource has a rule of its own; otherwise every change of an old pod would be
     refused."""
-    return {
+    rules = _KYVERNO_RULES if workload.kind == "CronJob" else _KYVERNO_RULES[:2]
+    yield {
         "apiVersion": "kyverno.io/v1",
         "kind": "Policy",
         "metadata": {
@@ -265,29 +298,21 @@ def _kyverno(workload: PodOwner, *, warn: bool) -> dict[str, Any]:
         "spec": {
             "background": False,  # a scan of what runs has no older object to compare with
             "rules": [
-                _kyverno_rule(workload, "capabilities", ("Pod", "CREATE"), "false", warn=warn),
-                _kyverno_rule(
-                    *(workload, "debug", ("Pod/ephemeralcontainers", "UPDATE"), "true"), warn=warn
-                ),
+                {
+                    "name": name,
+                    "match": {"any": [{"resources": {"kinds": [kind], "operations": [operation]}}]},
+                    "validate": {
+                        "failureAction": "Audit" if warn else "Enforce",
+                        "cel": {
+                            "variables": _variables(
+                                workload, allowed, debug=str(name == "debug").lower(), spec=spec
+                            ),
+                            "expressions": _validations(),
+                        },
+                    },
+                }
+                for name, kind, operation, spec in rules
             ],
-        },
-    }
-
-
-def _kyverno_rule(
-    workload: PodOwner, name: str, what: tuple[str, str], debug: str, *, warn: bool
-) -> dict[str, Any]:
-    return {
-        "name": name,
-        "match": {"any": [{"resources": {"kinds": [what[0]], "operations": [what[1]]}}]},
-        "validate": {
-            "failureAction": "Audit" if warn else "Enforce",
-            "cel": {
-                "paramKind": {"apiVersion": "v1", "kind": "ConfigMap"},
-                "paramRef": _parameter(workload),
-                "variables": _variables(debug),
-                "expressions": _validations(),
-            },
         },
     }
 
@@ -296,8 +321,5 @@ def render(
     workload: PodOwner, allowed: tuple[Allowed, ...], *, kyverno: bool = False, warn: bool = False
 ) -> str:
     """The objects, for ``kubectl apply -f``. ``warn``: nothing is refused yet."""
-    data = parameters(workload, allowed)
-    objects = [data, _kyverno(workload, warn=warn)]
-    if not kyverno:
-        objects = [_policy(), data, _binding(workload, warn=warn)]
+    objects = (_kyverno if kyverno else _policy)(workload, allowed, warn=warn)
     return "---\n".join(yaml.safe_dump(each, sort_keys=False, width=98) for each in objects)

@@ -4,6 +4,9 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from typing import Any
+
+import yaml
 
 from capadvise.catalog import default
 from capadvise.config import engine, host_paths
@@ -104,6 +107,12 @@ def _pod(snippet: Snippet, container: str) -> Iterator[str]:
             yield from (f"    - name: {key}", f'      value: "{value}"')
     yield from ("containers:", f"  - name: {quoted(container)}", "    securityContext:")
     yield from (f"      {line}" for line in _security_context(snippet))
+
+
+def patched_pod(snippet: Snippet, container: str) -> dict[str, Any]:
+    """The part of the patch that changes a pod's specification."""
+    made: dict[str, Any] = yaml.safe_load("\n".join(_pod(snippet, container)))
+    return made
 
 
 def _security_context(snippet: Snippet) -> Iterator[str]:

@@ -72,10 +72,21 @@ def _refusal(verb: str, status: int, errors: str) -> ClusterError:
 class Kubectl:
     """A client of one cluster."""
 
-    context: str | None = None
-    """A context of the kubeconfig; None: the current one."""
+    flags: tuple[str, ...] = ()
+    """The flags that choose the cluster and the user."""
     fds: tuple[int, ...] = ()
     """Descriptors that each call inherits."""
+
+    @classmethod
+    def pinned(cls, kubeconfig: str | None, context: str | None, user: str | None) -> "Kubectl":
+        """A client that keeps to its cluster if somebody changes the current context meanwhile.
+        ``user``: whom to impersonate. Raises ClusterError."""
+        named = (("kubeconfig", kubeconfig), ("as", user))
+        client = cls(tuple(f"--{flag}={value}" for flag, value in named if value))
+        if not context:
+            with suppress(ClusterError):  # in a pod there is no kubeconfig, and nothing to choose
+                context = client.call("config", "current-context").strip()
+        return replace(client, flags=(*client.flags, f"--context={context}")) if context else client
 
     def words(self, *words: str) -> list[str]:
         """The command line of a call. Raises ClusterError."""
@@ -84,8 +95,7 @@ class Kubectl:
             raise ClusterError(
                 "kubectl is not installed", hint="capadvise uses its contexts and logins"
             )
-        context = [] if self.context is None else [f"--context={self.context}"]
-        return [program, *context, *words]
+        return [program, *self.flags, *words]
 
     def call(self, *words: str, stdin: str | None = None, timeout: float = _TIMEOUT) -> str:
         """The output of a call. Raises ClusterError.

@@ -19,6 +19,7 @@ _API = {
     "StatefulSet": "/apis/apps/v1",
     "DaemonSet": "/apis/apps/v1",
     "ReplicaSet": "/apis/apps/v1",
+    "Rollout": "/apis/argoproj.io/v1alpha1",
     "Job": "/apis/batch/v1",
     "CronJob": "/apis/batch/v1",
     "Pod": "/api/v1",

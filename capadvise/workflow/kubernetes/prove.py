@@ -102,6 +102,8 @@ class Canaries:
     template: Object
     container: str
     criterion: Criterion
+    today: CapSet
+    """The set that the container has."""
     claims: Mapping[str, str]
     run_id: str
     stop: Event
@@ -145,7 +147,8 @@ class Canaries:
         if self.stop.is_set():
             raise Interrupted
         spec = with_sets(
-            self.template["spec"], {self.container: caps}, [one.kind for one in beside]
+            *(self.template["spec"], {self.container: caps}, [one.kind for one in beside]),
+            today=self.today,
         )
         patience = spec.get("terminationGracePeriodSeconds", 30)
         spec["terminationGracePeriodSeconds"] = min(patience, _GRACE_SECONDS)
@@ -362,9 +365,9 @@ def prove_container(
     sweep(kubectl, owner.namespace)
     run = new_run()
     with ending_on_signals() as stop, removed_if_killed(kubectl, [owner.namespace], run) as safe:
-        trials = Canaries(safe, owner, template, name, criterion, claims, run, stop)
+        trials = Canaries(*(safe, owner, template, name, criterion, everything), claims, run, stop)
         try:
-            return _proven(report, trials, everything)
+            return _proven(report, trials)
         finally:
             delete(kubectl, [objects.pods_path(owner.namespace, each) for each in trials.made])
 
@@ -378,8 +381,8 @@ def _held(template: objects.Object, name: str, report: Report) -> CapSet:
     return granted(mine, runtime.grants, every)
 
 
-def _proven(report: Report, trials: Canaries, everything: CapSet) -> Report:
-    proposal = report.proposal
+def _proven(report: Report, trials: Canaries) -> Report:
+    proposal, everything = report.proposal, trials.today
     try:
         first = trials.run(everything)
     except Interrupted:

@@ -7,7 +7,7 @@ capadvise is gone, they end by themselves.
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Event
@@ -17,7 +17,6 @@ from capadvise.catalog import Catalog
 from capadvise.config.kubernetes.admission import PodOwner
 from capadvise.config.kubernetes.manifests import POD_SPEC, is_object_name
 from capadvise.judgement.report import Report
-from capadvise.model.caps import CapSet
 from capadvise.model.errors import BadInput
 from capadvise.model.wording import counted
 from capadvise.report import fleet
@@ -25,7 +24,7 @@ from capadvise.report.load import loaded
 from capadvise.targets.kubernetes import copies, objects
 from capadvise.targets.kubernetes.kubectl import ClusterError, Kubectl, removed_if_killed
 from capadvise.targets.kubernetes.objects import Object
-from capadvise.targets.kubernetes.sets import additions, differences, with_sets
+from capadvise.targets.kubernetes.sets import additions, differences, with_contexts
 from capadvise.workflow.kubernetes.observers import Observers, delete, ending_on_signals, sweep
 from capadvise.workflow.notice import notice, progress
 
@@ -277,11 +276,12 @@ class DryRun:
 
 
 def dry_run(
-    kubectl: Kubectl, owner: PodOwner, workload: Object, sets: Mapping[str, CapSet]
+    kubectl: Kubectl, owner: PodOwner, workload: Object, patches: Iterable[Object]
 ) -> DryRun:
-    """Try the workload with these sets, and a pod of it, since Pod Security only judges pods."""
+    """Try the workload with these patches of its containers, and a pod of it, since Pod Security
+    only judges pods."""
     accepted, problems, notes = list[str](), list[str](), list[str]()
-    for what, path, item, verb in _requests(owner, workload, sets):
+    for what, path, item, verb in _requests(owner, workload, patches):
         try:
             answer = (kubectl.create if verb == "create" else kubectl.replace)(path, item, **_DRY)
         except ClusterError as error:
@@ -296,10 +296,15 @@ def dry_run(
 
 
 def _requests(
-    owner: PodOwner, workload: Object, sets: Mapping[str, CapSet]
+    owner: PodOwner, workload: Object, patches: Iterable[Object]
 ) -> list[tuple[str, str, Object, str]]:
     """(name for people, path, object, verb) of each request. A pod that runs cannot change."""
-    spec = with_sets(objects.template_of(workload)["spec"], sets)
+    spec = objects.template_of(workload)["spec"]
+    for patch in patches:
+        contexts = {one["name"]: one["securityContext"] for one in patch["containers"]}
+        spec = with_contexts(spec, contexts)
+        pod = (spec.get("securityContext") or {}) | patch.get("securityContext", {})
+        spec |= {"securityContext": pod} if pod else {}
     pod = copies.replica(workload, owner, spec)
     asked = [(f"a pod of {owner}", objects.pods_path(owner.namespace), pod, "create")]
     if owner.kind not in _UNCHANGEABLE:
@@ -312,7 +317,7 @@ def _requests(
 
 
 def _pod_spec(item: Object) -> Object:
-    for key in POD_SPEC[str(item["kind"])]:
+    for key in _path_of_spec(item):
         item = item[key]
     return item
 
@@ -321,4 +326,8 @@ def _with_pod_spec(item: Object, spec: Object) -> Object:
     def within(part: Object, keys: tuple[str, ...]) -> Object:
         return part | {keys[0]: within(part[keys[0]], keys[1:])} if keys else spec
 
-    return within(item, POD_SPEC[str(item["kind"])])
+    return within(item, _path_of_spec(item))
+
+
+def _path_of_spec(item: Object) -> tuple[str, ...]:
+    return POD_SPEC.get(str(item["kind"]), POD_SPEC["Deployment"])

@@ -83,12 +83,16 @@ def test_a_selector_is_a_query() -> None:
         ("deploy/web", "StatefulSet", "web", False),
         ("sts/web", "StatefulSet", "web", True),
         ("cj/web", "Job", "web-29000000", True),
+        ("cj/web", "Job", "by-hand", True),
+        ("cj/web", "Job", "web-2", False),
         ("job/web.x", "Job", "web-x", False),
     ],
 )
 def test_whose_a_pod_is(owner: str, kind: str, name: str, makes: bool) -> None:
-    pod = {"metadata": {"name": "x", "ownerReferences": [{"kind": kind, "name": name}]}}
-    assert PodOwner.parse(owner, "prod").makes(pod) is makes
+    labels = {"pod-template-hash": "7d4b9c6f5d"}
+    owners = [{"kind": kind, "name": name}]
+    pod = {"metadata": {"name": "x", "labels": labels, "ownerReferences": owners}}
+    assert PodOwner.parse(owner, "prod").makes(pod, ["by-hand"]) is makes
     assert PodOwner.parse("pod/x", "prod").makes({"metadata": {"name": "x"}})
     assert not PodOwner.parse("pod/x", "prod").makes(pod)
 

@@ -67,4 +67,17 @@ def test_it_is_not_waited_for_without_end(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_it_is_given_what_it_is_to_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     feigned(tmp_path, 'printf %s "$*,"; cat', monkeypatch)
-    assert Kubectl("there").call("get", "x", stdin="é") == "--context=there get x,é"
+    client = Kubectl(("--context=there",))
+    assert client.call("get", "x", stdin="é") == "--context=there get x,é"
+
+
+def test_it_keeps_to_the_context_that_was_current(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if somebody says ``kubectl config use-context`` during a recording."""
+    feigned(tmp_path, 'case "$*" in *current-context) echo here;; *) echo "$*";; esac', monkeypatch)
+    assert Kubectl.pinned(None, None, None).call("get", "x").strip() == "--context=here get x"
+    chosen = Kubectl.pinned("k.yaml", "there", "jane")
+    assert chosen.call("x").strip() == "--kubeconfig=k.yaml --as=jane --context=there x"
+    feigned(tmp_path, 'case "$*" in *current-context) exit 1;; *) echo "$*";; esac', monkeypatch)
+    assert Kubectl.pinned(None, None, None).call("get", "x").strip() == "get x"

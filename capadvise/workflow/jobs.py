@@ -89,6 +89,10 @@ class Ways:
     """In a user namespace."""
     trusts: bool = False
     """Run what a file says, even if another user can write it."""
+    allow_actions: bool = False
+    """Let a unit's failure set off what it sets off."""
+    downtime: float | None = None
+    """The seconds that a unit may stand still for trials."""
 
 
 def candidates(path: Path, ways: Ways) -> Iterator[Candidate]:
@@ -284,6 +288,8 @@ def _of_unit(report: Report, work: Workload, ways: Ways) -> Job:
         cwd="/",
         limit=report.recording.held.bounding,
         cautions=(_ON_ITS_OWN,),
+        allow_actions=ways.allow_actions,
+        downtime=ways.downtime,
     )
 
 

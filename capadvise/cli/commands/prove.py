@@ -28,6 +28,8 @@ def command(args: argparse.Namespace) -> int:
         *(args.isolate, args.in_place, args.reuse_volumes, args.check, args.check_after, data),
         userns=args.userns,
         trusts=args.trust,
+        allow_actions=args.allow_actions,
+        downtime=args.downtime,
     )
     chosen = list(candidates(Path(args.file), ways))
     several = len(chosen) != 1

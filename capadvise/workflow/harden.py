@@ -15,7 +15,7 @@ from capadvise.model.wording import counted
 from capadvise.proof.trials import runner
 from capadvise.proof.trials.stop import Stop
 from capadvise.targets.systemd import manager
-from capadvise.workflow.jobs import job_of
+from capadvise.workflow.jobs import Ways, job_of
 from capadvise.workflow.notice import notice, progress
 from capadvise.workflow.prove import with_more
 
@@ -34,7 +34,7 @@ def require_units(jobs: Iterable[runner.Job]) -> None:
         raise for_units_only()
 
 
-def hardened(report: Report, job: runner.Job | None = None) -> Report:
+def hardened(report: Report, job: runner.Job | None = None, ways: Ways | None = None) -> Report:
     """Try options of systemd, and return the report with the result; the same report if its set is
     not proven or Ctrl-C ends the trials. ``job``: the unit's trials, if they differ from those that
     the report leads to."""
@@ -44,7 +44,9 @@ def hardened(report: Report, job: runner.Job | None = None) -> Report:
         return report
 
     def harden(stop: Stop) -> Proven:
-        return replace(proven, hardening=_hardening(report, job or job_of(report), stop))
+        return replace(
+            proven, hardening=_hardening(report, job or job_of(report, ways or Ways()), stop)
+        )
 
     return with_more(report, "not hardened", harden)
 

@@ -93,6 +93,10 @@ class Ways:
     """The image that fills the volumes for an upgrade."""
     trusts: bool = False
     """Run what a file says, even if another user can write it."""
+    allow_actions: bool = False
+    """Let a unit's failure set off what it sets off."""
+    downtime: float | None = None
+    """The seconds that a unit may stand still for trials."""
 
 
 def candidates(path: Path, ways: Ways) -> Iterator[Candidate]:
@@ -296,6 +300,8 @@ def _of_unit(report: Report, work: Workload, ways: Ways) -> Job:
         cwd="/",
         limit=report.recording.held.bounding,
         cautions=(_ON_ITS_OWN,),
+        allow_actions=ways.allow_actions,
+        downtime=ways.downtime,
     )
 
 

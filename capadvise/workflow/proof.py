@@ -44,6 +44,11 @@ _UNASKED = (
     "trials see only that it listens on {}, not that a client is served there; --check can ask it"
 )
 _REFUSED = "trials ask for the page / alone, which is an error on {}; --check can ask for another"
+_STANDS_STILL = (
+    "each trial takes the unit's place for about {:.0f} s, some {:.0f} s in all: it does not serve "
+    "then"
+)
+_STOOD_STILL = "trials took the unit's place for {:.0f} s"
 _NO_LOGIN = "trials see no login on {}, which can need more; --check can log in"
 
 
@@ -99,6 +104,8 @@ class _Proof:
         self._workers = 1 if self._job.alone else workers
         self._began, self._busy = time.monotonic(), busy_seconds()
         self._widened = False
+        self._stood_still, self._one_start = 0.0, 0.0
+        """Seconds that trials took, and that the one with everything took."""
         self.trials = SideBySide(self._run, stop, self._workers)
 
     def _run(self, attempt: Attempt, observed: bool, part: Stop) -> TrialOutcome:
@@ -108,10 +115,21 @@ class _Proof:
         job = replace(self._job, observed=observed, beside=attempt.beside)
         if attempt.patient:
             job = self._patient(job)
+        self._require_downtime()
         outcome = choices.run(job, attempt.caps, part)[0]
+        self._stood_still += outcome.seconds
         if attempt.patient and outcome.passed:  # others can take as long
             self._job = self._patient(self._job)
         return outcome
+
+    def _require_downtime(self) -> None:
+        """Raise BrokenTrial if another start of the unit could take it beyond the limit."""
+        limit = self._job.downtime
+        if limit is not None and self._stood_still + self._one_start > limit:
+            raise runner.BrokenTrial(
+                f"trials have stood in the place of the unit for {self._stood_still:.0f} s, and "
+                f"--downtime allows {limit:.0f} s"
+            )
 
     def _patient(self, job: runner.Job) -> runner.Job:
         timeout = max(self._candidate.job.workload.timeout, job.workload.timeout)
@@ -187,14 +205,20 @@ class _Proof:
             self._begin_early,
             self._listener.sharing,
         )
+        self._stood_still = self._one_start = reference.outcome.seconds
         report = _before_trials(self._candidate, reference)
         if not reference.outcome.passed:
             return self._hopeless(report, reference)
         self._begin(reference)
-        self._listener.expected(fewest(report.proposal.recommended))
+        number = fewest(report.proposal.recommended)
+        self._listener.expected(number)
+        if self._job.isolation == "unit":
+            self._listener.sharing(_STANDS_STILL.format(self._one_start, number * self._one_start))
         proven = self._search(report, reference)
         broken = self.trials.broken
-        early = () if broken is None else (f"{ENDED_EARLY}: {broken}",)
+        early = [] if broken is None else [f"{ENDED_EARLY}: {broken}"]
+        if self._job.isolation == "unit":
+            early.append(_STOOD_STILL.format(self._stood_still))
         cautions = (*reference.cautions, *_unasked(report.workload.check), *early)
         stop = self._job.stop
         proven = replace(

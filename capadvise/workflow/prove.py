@@ -21,7 +21,7 @@ from capadvise.proof.trials.runner import BrokenTrial
 from capadvise.proof.trials.stages import Stages
 from capadvise.proof.trials.stop import Stop
 from capadvise.report.words import trial_text
-from capadvise.workflow.jobs import Candidate, job_of
+from capadvise.workflow.jobs import Candidate, Ways, job_of
 from capadvise.workflow.notice import failure, notice, progress
 from capadvise.workflow.proof import TrialListener, prove_job
 from capadvise.workflow.reports import keep, keep_so_far, report_path
@@ -87,6 +87,7 @@ def prove_report(
     stages: Stages | None = None,
     *,
     twice: bool = False,
+    ways: Ways | None = None,
 ) -> tuple[Report, bool]:
     """Prove a report that was just recorded and saved. Returns the report, and True if Ctrl-C ended
     the trials; it keeps the best set. If trials are not possible, it prints why, and the report is
@@ -95,7 +96,7 @@ def prove_report(
     name, stop = report.target.name, Stop(stages)
     try:
         with stop:
-            candidate = Candidate(name, job_of(report, before=before), report)
+            candidate = Candidate(name, job_of(report, ways or Ways(), before=before), report)
             if report.recording.interrupted:
                 notice("the recording has ended, and its trials follow; Ctrl-C again leaves them")
             call = partial(

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from capadvise.targets.kubernetes.pods import Pods
     from capadvise.targets.running.target import Running
     from capadvise.targets.systemd.invocation import UnitOrder
+    from capadvise.workflow.jobs import Ways
     from capadvise.workflow.live import LiveRecorder
     from capadvise.workflow.protocols import Over, ShowLive
 
@@ -53,6 +54,9 @@ class Wishes:
     """Try options of systemd for a unit, too."""
     replace: bool = False
     """Stop a container that is up, and record in its place instead of beside it."""
+    allow_actions: bool = False
+    downtime: float | None = None
+    """For units: see ``Ways``."""
     quiet: bool = False
     screens: ShowLive | None = None
     """Shows the recording, if there is a terminal for it."""
@@ -184,11 +188,14 @@ def over_of(
 
 
 def proven_over(
-    over: Over, before: dict[str, str] | None, stages: Stages | None = None, *, twice: bool = False
+    over: Over,
+    before: dict[str, str] | None,
+    stages: Stages | None = None,
+    **how: Any,
 ) -> Over:
     from capadvise.workflow.prove import prove_report
 
-    report, interrupted = prove_report(over.report, over.path, before, stages, twice=twice)
+    report, interrupted = prove_report(over.report, over.path, before, stages, **how)
     path = over.path and keep(over.path, report)
     return replace(over, report=report, path=path, interrupted=interrupted)
 
@@ -373,18 +380,27 @@ def record_unit(order: UnitOrder, command: Command, wishes: Wishes) -> tuple[Ove
         command = replace(command, check=active_check(order.unit), check_after=SETTLES)
     if (show_live := wishes.on_screen) is not None:
         over, status = _unit_on_screen(order, command, wishes, show_live)
-        return _hardened_over(over) if wishes.harden else over, status
-    run = observe_unit(order, command, preload, say=wishes.say)
+        return _hardened_over(over, wishes) if wishes.harden else over, status
+    allow = wishes.allow_actions
+    run = observe_unit(order, command, preload, say=wishes.say, allow_actions=allow)
     over = over_of(run.seen, wishes)
     if wishes.prove:
-        over = proven_over(over, None)
-    return _hardened_over(over) if wishes.harden and not over.interrupted else over, run.status
+        over = proven_over(over, None, ways=_ways(wishes))
+    return _hardened_over(
+        over, wishes
+    ) if wishes.harden and not over.interrupted else over, run.status
 
 
-def _hardened_over(over: Over) -> Over:
+def _ways(wishes: Wishes) -> Ways:
+    from capadvise.workflow.jobs import Ways
+
+    return Ways(allow_actions=wishes.allow_actions, downtime=wishes.downtime)
+
+
+def _hardened_over(over: Over, wishes: Wishes) -> Over:
     from capadvise.workflow.harden import hardened
 
-    report = hardened(over.report)
+    report = hardened(over.report, ways=_ways(wishes))
     return replace(over, report=report, path=over.path and keep(over.path, report))
 
 
@@ -398,7 +414,8 @@ def _unit_on_screen(
 
     def job(terminal: int, onlooker: Onlooker) -> list[Over]:
         here = replace(command, terminal=terminal)
-        run = observe_unit(order, here, preload, onlooker=onlooker)
+        allow = wishes.allow_actions
+        run = observe_unit(order, here, preload, onlooker=onlooker, allow_actions=allow)
         return [over_of(run.seen, wishes, say=unsaid)]
 
     recorder = LiveRecorder(command.argv, job, check=command.check)

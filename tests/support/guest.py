@@ -63,7 +63,7 @@ _SHIM = """\
 #!/bin/sh
 SYSTEMD_IGNORE_CHROOT=1 exec nsenter --target {pid} --pid /usr/bin/{name} "$@"
 """
-_ASKERS = ("systemctl", "systemd-analyze")
+_ASKERS = ("systemctl", "systemd-analyze", "systemd-run")
 
 
 class Guest:

@@ -29,6 +29,8 @@ def command(args: argparse.Namespace) -> int:
         userns=args.userns,
         old_image=args.old_image,
         trusts=args.trust,
+        allow_actions=args.allow_actions,
+        downtime=args.downtime,
     )
     chosen = list(candidates(Path(args.file), ways))
     several = len(chosen) != 1

@@ -42,6 +42,8 @@ def command(args: argparse.Namespace) -> int:
         twice=args.twice,
         harden=args.harden,
         replace=args.replace,
+        allow_actions=args.allow_actions,
+        downtime=args.downtime,
         quiet=args.quiet,
         screens=None if args.no_tui or args.quiet or args.json or args.twice else show_live,
     )
@@ -92,6 +94,8 @@ def _refuse_what_does_not_fit(args: argparse.Namespace, invocation: Invocation |
         from capadvise.workflow.harden import for_units_only
 
         raise for_units_only()
+    if args.allow_actions or args.downtime is not None:
+        raise BadInput("--allow-actions and --downtime are for units")
     if args.user == "":  # as an unset variable of a script
         raise BadInput("--user is empty", hint="a name or a number")
     if invocation is None:

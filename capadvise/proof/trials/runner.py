@@ -151,6 +151,10 @@ class Job:
     """Calls of which refusals by the seccomp profile are recorded."""
     stop: StopSeen | None = None
     """Its stop with every capability; None: unknown yet, and no stop is judged."""
+    allow_actions: bool = False
+    """Trials of a unit may set off what the failure or end of a unit starts."""
+    downtime: float | None = None
+    """The seconds that all trials of a unit may take; None: no limit."""
 
     @property
     def alone(self) -> bool:
@@ -284,6 +288,7 @@ def _plan(job: Job, caps: CapSet, top: Path) -> dict[str, Any]:
         "timeout": workload.timeout,
         "caps": names(caps),
         **{key: getattr(made, key) for key in ("service", "image", "keep", "filled")},
+        "allow_actions": job.allow_actions,
         "reuse_volumes": made.reuse_volumes,
     }
 

@@ -10,7 +10,7 @@ import os
 import subprocess
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from capadvise.kernel import procfs
@@ -18,16 +18,24 @@ from capadvise.model.caps import CapSet
 from capadvise.model.errors import CannotObserve
 from capadvise.targets.client.answer import last_line
 from capadvise.targets.systemd import manager
+from capadvise.targets.systemd.neighbours import Neighbours, neighbours_of
 from capadvise.targets.systemd.unit import ServiceUnit
 
 _ALWAYS = """\
 # By capadvise, for as long as it observes this unit. It is removed then.
 [Unit]
 StartLimitIntervalSec=0
+StartLimitAction=none
+FailureAction=none
+SuccessAction=none
+JobTimeoutAction=none
 [Service]
 Restart=no
+RestartForceExitStatus=
+WatchdogSec=0
 """
-"""Failed starts do not count, and one that fails is seen to fail."""
+"""Failed starts do not count, one that fails is seen to fail, and neither it nor an end has an
+effect on the machine."""
 _UNHIDDEN = """\
 SystemCallFilter=
 NoNewPrivileges=no
@@ -54,8 +62,6 @@ def for_trial(unit: ServiceUnit, caps: CapSet, options: Iterable[str] = ()) -> s
 _DROP_INS = Path("/run/systemd/system")
 _NOTES = Path("/run/capadvise-units")
 _SCRIPT = Path(__file__).with_suffix(".sh").read_text(encoding="utf-8")
-_UNDO_SECONDS = 200.0
-"""The longest time that a unit may take to stop and to start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +75,7 @@ class UnitChange:
     """The mark of the process that makes it."""
     activators: tuple[str, ...] = ()
     """Sockets and others that are up, and start it."""
+    around: Neighbours = field(default_factory=Neighbours)
 
     @property
     def drop_in(self) -> Path:
@@ -83,7 +90,9 @@ class UnitChange:
     @property
     def removal(self) -> list[str]:
         """The command that undoes it."""
-        words = [self.before, self.unit, str(self.drop_in), str(self.note)]
+        files = str(self.drop_in), str(self.note)
+        around = (" ".join(names) for names in (self.around.stops, self.around.starts))
+        words = [self.before, self.unit, *files, *around]
         return ["sh", "-c", _SCRIPT, "capadvise", *words, *self.activators]
 
     @property
@@ -95,7 +104,7 @@ class UnitChange:
 def change_of(unit: ServiceUnit) -> UnitChange:
     """The change of a unit in its present state, not made yet."""
     up = tuple(name for name in unit.activators if manager.show(name).runs)
-    return UnitChange(unit.name, unit.active, procfs.mark(), up)
+    return UnitChange(unit.name, unit.active, procfs.mark(), up, neighbours_of(unit.name))
 
 
 @contextmanager
@@ -110,12 +119,14 @@ def changed(change: UnitChange, text: str) -> Iterator[None]:
         change.drop_in.parent.mkdir(mode=0o755, exist_ok=True)
         _write(change.drop_in, text)
         manager.reload()
+        manager.stop_all(change.around.stops)
         yield
     finally:
         problem = _undo(change.removal)
     if problem:
         raise CannotObserve(
-            f"{change.unit} was {change.before} before, and could not be made so again: {problem}",
+            f"{' or '.join((change.unit, *change.around.starts))} could not be made again as it "
+            f"was before: {problem}",
             hint=f"systemctl status {change.unit}",
         )
 
@@ -173,7 +184,11 @@ def _undo(removal: list[str]) -> str:
     """Run the removal; returns the problem, or an empty text."""
     try:
         done = subprocess.run(
-            removal, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_UNDO_SECONDS
+            removal,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=manager.STOP_SECONDS,
         )
     except (OSError, subprocess.SubprocessError) as error:
         return str(error)

@@ -23,6 +23,8 @@ from capadvise.targets.systemd.unit import (
 
 SECONDS = 30.0
 """It answers questions at once; one that does not in this time hangs."""
+STOP_SECONDS = 200.0
+"""The longest time that a unit may take to stop and to start."""
 _SOCKET = "/run/systemd/private"
 """The socket at which systemctl talks to it, for root alone."""
 BOOTED = "/run/systemd/system"
@@ -50,8 +52,14 @@ def known(name: str) -> ServiceUnit:
 
 def properties(name: str, wanted: Sequence[str]) -> dict[str, str]:
     """The properties of a unit, whose values are one line each."""
-    pairs = (line.partition("=") for line in _properties(name, wanted).split("\n"))
-    return {key: value for key, _, value in pairs}
+    return several([name], wanted)[0]
+
+
+def several(names: Sequence[str], wanted: Sequence[str]) -> list[dict[str, str]]:
+    """The properties of several units."""
+    blocks = _call("show", f"--property={','.join(wanted)}", "--", *names).split("\n\n")
+    pairs = [[line.partition("=") for line in block.split("\n")] for block in blocks]
+    return [{key: value for key, _, value in block} for block in pairs]
 
 
 def drop_ins(name: str) -> list[str]:
@@ -84,6 +92,12 @@ def reload() -> None:
 def stop(name: str) -> None:
     """Stop a unit without waiting."""
     _call("stop", "--no-block", "--quiet", "--", name)
+
+
+def stop_all(names: Sequence[str]) -> None:
+    """Stop units, and wait for their end."""
+    if names:
+        _call("stop", "--quiet", "--", *names, seconds=STOP_SECONDS)
 
 
 def restart(name: str) -> None:
@@ -124,11 +138,11 @@ def _properties(name: str, wanted: Sequence[str]) -> str:
     return _call("show", f"--property={','.join(wanted)}", "--", name)
 
 
-def _call(*words: str) -> str:
+def _call(*words: str, seconds: float = SECONDS) -> str:
     if shutil.which("systemctl") is None:
         raise CannotObserve("systemctl is not installed")
     try:
-        return answer_of(["systemctl", *words], "systemctl", SECONDS).stdout
+        return answer_of(["systemctl", *words], "systemctl", seconds).stdout
     except NoAnswer as error:
         if not os.path.isdir(BOOTED):
             raise CannotObserve(

@@ -194,26 +194,30 @@ def observe_unit(
     *,
     say: Callable[[str], object] = lambda sentence: None,
     onlooker: Onlooker | None = None,
+    allow_actions: bool = False,
 ) -> UnitRun:
     """Start a unit with every capability, observe it, and restore it. ``say`` receives the other
-    effects before. Raises CannotObserve or BadInput if nothing ran."""
+    effects before. ``allow_actions``: see ``require_harmless``. Raises CannotObserve or BadInput if
+    nothing ran."""
     require()
     for name in undo_abandoned():
         say(f"{name}: made as it was again: an earlier capadvise, which was killed, had changed it")
     unit = manager.known(order.unit)
     safety.require_own_processes(unit)
-    safety.require_restartable(unit)
     if unit.runs and order.verb == "start":
         raise BadInput(
             f"{unit.name} is {unit.active} already: systemctl would start nothing",
             hint=f"capadvise run -- systemctl restart {unit.short_name}, which restarts it, or "
             f"watch it as it runs: capadvise attach {unit.name}",
         )
-    if unit.dependents:
-        say(f"{', '.join(unit.dependents)}: stopped and restarted with {unit.name}")
+    change = change_of(unit)
+    safety.require_restartable(unit, change.around, allow=allow_actions)
+    if change.around.stops:
+        say(
+            f"these stop with {unit.name}, and are started again: " + ", ".join(change.around.stops)
+        )
     if unit.runs:
         say(f"{unit.name}: restarted for the recording, and once more afterwards")
-    change = change_of(unit)
     run = run_unit(
         *(order, unit, command, meanwhile),
         under=changed(change, drop_in.for_recording(unit)),

@@ -7,7 +7,9 @@ from pathlib import PurePath
 
 from capadvise.kernel import procfs
 from capadvise.model.errors import BadInput
+from capadvise.model.target import short_unit
 from capadvise.targets.client import invocation
+from capadvise.targets.systemd.neighbours import Neighbours, require_harmless
 from capadvise.targets.systemd.unit import ServiceUnit
 from capadvise.targets.systemd.unit_starts import in_unit
 
@@ -21,20 +23,28 @@ _CARRY_OTHERS = {
 _USERS_MANAGER = "user@"
 
 
-def require_restartable(unit: ServiceUnit) -> None:
-    """Raise BadInput with the reason if a restart would end more than the unit."""
+def require_restartable(
+    unit: ServiceUnit, around: Neighbours | None = None, *, allow: bool = False
+) -> None:
+    """Raise BadInput with the reason if a restart would end more than the unit. ``around``: it is
+    also stopped for a while, or fails, and so must be harmless; see ``require_harmless``."""
     if not unit.manual:
         raise BadInput(f"{unit.name}: systemd lets nobody start it by hand")
-    carried = _CARRY_OTHERS.get(unit.short_name)
-    if unit.name.startswith(_USERS_MANAGER):
-        carried = "all that a user runs"
-    if any(in_unit(pid, unit.name) for pid in _above()):
-        carried = "this very session"
-    if carried:
-        raise BadInput(
-            f"{unit.name} is not restarted: it carries {carried}",
-            hint=f"record it as it runs: capadvise attach {unit.name}",
-        )
+    above = list(_above())
+    for name in (unit.name, *(around.stops if around else ())):
+        carried = _CARRY_OTHERS.get(short_unit(name))
+        if name.startswith(_USERS_MANAGER):
+            carried = "all that a user runs"
+        if any(in_unit(pid, name) for pid in above):
+            carried = "this very session"
+        if carried:
+            which = "it" if name == unit.name else f"{name} stops with it, and"
+            raise BadInput(
+                f"{unit.name} is not restarted: {which} carries {carried}",
+                hint=f"record it as it runs: capadvise attach {unit.name}",
+            )
+    if around:
+        require_harmless(unit.name, around, allow=allow)
 
 
 def require_own_processes(unit: ServiceUnit) -> None:

@@ -66,14 +66,15 @@ def unit_trial(plan: dict[str, Any], top: Path, out: Path, err: Path) -> Iterato
         raise BadInput("the report's command starts no unit")
     undo_abandoned()
     unit = manager.known(order.unit)
-    safety.require_restartable(unit)
+    change = change_of(unit)
+    safety.require_restartable(unit, change.around, allow=plan["allow_actions"])
     caps = frozenset(Cap.parse(name) for name in plan["caps"])
     lines = [*plan["options"], *([NO_NEW_PRIVILEGES] if plan["no_new_privs"] else ())]
     for number, path in enumerate(plan["uncapped"]):
         with suppress(OSError):  # it is in a root folder of the unit's own
             copy_plain(path, copy := top / f"uncapped{number}")
             lines.append(f"BindReadOnlyPaths={copy}:{path}")
-    with changed(change_of(unit), drop_in.for_trial(unit, caps, lines)):
+    with changed(change, drop_in.for_trial(unit, caps, lines)):
         if plan["options"]:
             plan["exposure"] = manager.exposure(unit.name)
         try:

@@ -19,7 +19,7 @@ _PHASES = {
 """Settings with commands, in the order in which they are executed."""
 PROPERTIES = (
     *("Id", "LoadState", "ActiveState", "SubState", "Type", "User", "DynamicUser", "ControlGroup"),
-    *("ExecMainCode", "ExecMainStatus", "MainPID", "ConsistsOf", "BoundBy", "TriggeredBy"),
+    *("ExecMainCode", "ExecMainStatus", "MainPID", "TriggeredBy"),
     *("RefuseManualStart", "PrivateDevices", "ProtectKernelModules", "ProtectKernelLogs"),
     *("ProtectClock", "CapabilityBoundingSet", "AmbientCapabilities"),
     *("RootDirectory", "RootImage"),
@@ -34,7 +34,11 @@ _COMMAND = re.compile(
 _KILLED = ("2", "3")
 """``ExecMainCode``: CLD_KILLED and CLD_DUMPED."""
 _ROOT = ("", "root", "0")
-_NOTHING_RUNS = ("inactive", "failed")
+
+
+def runs(active: str) -> bool:
+    """True if a unit in this ``ActiveState`` is up, or on its way."""
+    return active not in ("inactive", "failed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +85,6 @@ class ServiceUnit:
     """The pid of its main process, as the manager counts; 0: none."""
     commands: tuple[UnitCommand, ...]
     """In the order in which they are executed."""
-    dependents: tuple[str, ...]
-    """Units that are stopped and restarted with it."""
     activators: tuple[str, ...]
     """Units that start it: sockets, timers, paths."""
     settings: frozenset[str]
@@ -97,7 +99,7 @@ class ServiceUnit:
     @property
     def runs(self) -> bool:
         """True if it is up, or on its way."""
-        return self.active not in _NOTHING_RUNS
+        return runs(self.active)
 
     @property
     def oneshot(self) -> bool:
@@ -139,7 +141,6 @@ def parse_unit(text: str) -> ServiceUnit:
         status=_status(last("ExecMainCode"), last("ExecMainStatus")),
         main=int(pid) if (pid := last("MainPID")).isdecimal() else 0,
         commands=(),
-        dependents=tuple(dict.fromkeys(f"{last('ConsistsOf')} {last('BoundBy')}".split())),
         activators=tuple(last("TriggeredBy").split()),
         settings=frozenset(key for key in fields if last(key) == "yes"),
         manual=last("RefuseManualStart") != "yes",

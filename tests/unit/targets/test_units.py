@@ -56,8 +56,6 @@ User=www-data
 DynamicUser=no
 ProtectClock=yes
 PrivateDevices=no
-ConsistsOf=a.service b.service
-BoundBy=b.service
 Id=web.service
 LoadState=loaded
 ActiveState=active
@@ -79,7 +77,6 @@ def test_what_systemctl_shows() -> None:
         ("ExecStart", "sleep", False),
         ("ExecStop", "/bin/sh", False),
     ]
-    assert unit.dependents == ("a.service", "b.service")
     assert unit.settings >= {"ProtectClock"}
     assert "PrivateDevices" not in unit.settings
     assert unit.runs

@@ -5,7 +5,6 @@ what the single file unpacked nor into the Debian package.
 """
 
 import os
-import runpy
 import sys
 
 
@@ -16,6 +15,8 @@ def own_program(module: str) -> list[str]:
 
 
 if __name__ == "__main__":
+    import runpy
+
     sys.path[:] = sys.argv[1].split(os.pathsep)
     program = sys.argv[2]
     del sys.argv[1:3]

@@ -79,7 +79,7 @@ def test_the_environment_of_a_trial_is_in_no_file_and_no_argument() -> None:
             stage = super().start()
             words = procfs.arguments(stage.pid)
             assert list(words[:-1]) == own_program("capadvise.proof.trials.sandbox")
-            assert words[4:] == (words[4],)  # a descriptor
+            assert words[-1].isdecimal()  # a descriptor
             stage.kill()
             return stage
 

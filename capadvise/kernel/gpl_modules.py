@@ -1,7 +1,7 @@
-"""The two modules that trials and retries use besides: python-prctl and python-ptrace.
+"""python-prctl, which trials need, and python-ptrace, which retries need. Recording needs neither.
 
-Both are GPL, and python-prctl must be compiled: so they are installed on request, and each is
-loaded by a program of its own. Recording needs neither.
+Both are GPL, and pip compiles python-prctl: they are installed on request, and each is loaded by
+a program of its own.
 """
 
 import os

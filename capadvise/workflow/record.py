@@ -69,7 +69,7 @@ class Wishes:
         if self.screens is None or not has_screens():
             return None
         if find_spec("pyte") is None:  # the single file has none, since it is LGPL
-            notice("no screens, but text: pip install pyte brings what they need")
+            notice("text instead of the TUI, which needs the Python module pyte: pip install pyte")
             return None
         return self.screens
 

@@ -1,4 +1,4 @@
-"""What ``demos/release/build`` makes: twice the same, with nothing in it that may not be together."""
+"""What ``demos/release/build`` makes: twice the same, and nothing that may not be together."""
 
 from __future__ import annotations
 

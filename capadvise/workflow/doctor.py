@@ -1,6 +1,5 @@
 """``doctor``: what capadvise can observe on this machine, and how to get more; one probe a line."""
 
-import importlib.util
 import os
 import platform
 from collections.abc import Callable, Iterator
@@ -9,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from capadvise.kernel import libc, procfs
+from capadvise.kernel import gpl_modules, libc, procfs
 from capadvise.kernel.posture.read import Machine, posture_of
 from capadvise.kernel.sudo import with_sudo
 from capadvise.model.caps import Cap
@@ -62,10 +61,10 @@ def examine() -> Iterator[HostFact]:
     yield from observers()
     yield _fact(
         "python-prctl",
-        importlib.util.find_spec("prctl") is not None,
+        gpl_modules.folder_of("prctl") is not None,
         "installed",
-        "missing",
-        "apt-get install gcc libcap-dev python3-dev; pip install python-prctl",
+        "missing: without it, nothing is proven",
+        gpl_modules.how_to_install(),
     )
     yield retries()
     yield user_namespaces()

@@ -152,7 +152,7 @@ class _Trials:
             except Interrupted:
                 if trials.broken is None:
                     raise
-                raise runner.BrokenTrial(trials.broken) from None
+                raise trials.broken from None
         if not outcome.passed:
             raise runner.BrokenTrial(f"the smallest opening passed and failed: {outcome.why}")
         refused: Iterable[str] = ()

@@ -253,9 +253,7 @@ class _Proof:
         try:
             again = settle(task, refused, self.trials, say=self._listener.ended)
         except Interrupted as error:
-            raise (
-                runner.BrokenTrial(self.trials.broken) if self.trials.broken else error
-            ) from None
+            raise (self.trials.broken or error) from None
         readers = {*report.proposal.set_readers} <= {*seen.set_readers}
         again = replace(again, own_sets=again.settled and readers)
         recordings = (replace(report.recording, second_run=again), *report.recordings[1:])

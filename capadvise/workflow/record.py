@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from capadvise.kernel.sudo import with_sudo
@@ -68,7 +69,12 @@ class Wishes:
     @property
     def on_screen(self) -> ShowLive | None:
         """The screens, if this terminal can show them."""
-        return self.screens if has_screens() else None
+        if self.screens is None or not has_screens():
+            return None
+        if find_spec("pyte") is None:  # the single file has none, since it is LGPL
+            notice("text instead of the TUI, which needs the Python module pyte: pip install pyte")
+            return None
+        return self.screens
 
     @property
     def say(self) -> Callable[[str], object]:

@@ -18,6 +18,7 @@ from capadvise.catalog import default
 from capadvise.judgement.decide import Verdict
 from capadvise.judgement.report import Report
 from capadvise.kernel import libc, user_namespaces
+from capadvise.kernel.own_programs import own_program
 from capadvise.model import clone_flags
 from capadvise.model.caps import SYS_ADMIN, CapSet, parse_set
 from capadvise.model.errors import CapadviseError
@@ -94,7 +95,7 @@ def _try(how: str, folder: Path) -> Tried:
     changed.touch()
     os.chown(changed, os.getuid(), os.getgid())
     target = [sys.executable, "-I", "-S", self_check_target.__file__, str(changed)]
-    capadvise = [sys.executable, "-P", "-m", "capadvise.cli", "run", "--no-tui", "-q"]
+    capadvise = [*own_program("capadvise.cli"), "run", "--no-tui", "-q"]
     started = time.monotonic()
     try:
         done = subprocess.run(

@@ -94,7 +94,7 @@ class SideBySide:
         self._begun: dict[Attempt, _Begun] = {}
         self._ahead: set[Attempt] = set()
         self._failed: set[Attempt] = set()
-        self.broken: str | None = None
+        self.broken: BrokenTrial | None = None
         """The reason why a trial could not be made, which ended them all."""
 
     def __enter__(self) -> SideBySide:
@@ -138,7 +138,7 @@ class SideBySide:
         try:
             outcome = begun.future.result()
         except BrokenTrial as error:
-            self.broken = str(error)
+            self.broken = error
             raise Interrupted from error
         if not outcome.passed:
             self._failed.add(attempt)

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from capadvise.cli.parser import build_parser
+from capadvise.config import LANGUAGES
 
 TOP = Path(__file__).parents[2]
 ACTION = yaml.safe_load((TOP / ".github/actions/check/action.yml").read_text())
@@ -84,9 +85,13 @@ def test_the_job_of_gitlab_runs_the_gate(place: Path, files: str, code: int) -> 
 
 
 def test_the_hook_is_a_command_and_finds_the_files() -> None:
-    build_parser().parse_args([*shlex.split(HOOK["entry"])[1:], "compose.yaml"])
+    """The folder is named: files that are none of ours are passed over in it."""
+    assert not HOOK["pass_filenames"]
+    build_parser().parse_args([*shlex.split(HOOK["entry"])[1:], *HOOK["args"]])
     chosen = re.compile(HOOK["files"])
-    for name in ("compose.yaml", "deploy/docker-compose.prod.yml", "web.container", "a/b.service"):
+    endings = {ending for language in LANGUAGES.values() for ending in language.endings}
+    assert set(re.findall(r"\w+", HOOK["files"])) == {ending.strip(".") for ending in endings}
+    for name in ("compose.yaml", "deploy/web.container", "a/b.service.d/x.conf", *endings):
         assert chosen.search(name), name
     for name in ("README.md", "decompose.yaml.txt", "service.py"):
         assert not chosen.search(name), name

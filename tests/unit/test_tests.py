@@ -119,7 +119,7 @@ def test_coverage_is_counted_by_room(path: str, room: str) -> None:
     ("command", "is_ours"),
     [
         ("-I -S PACKAGE/observe/supervise/launcher.py 3 4 5 /x /y", True),
-        ("-P -m capadvise.proof.trials.sandbox /tmp/capadvise-trial-1-2-3 1", True),
+        ("-P PACKAGE/kernel/own_programs.py /x:/y capadvise.proof.trials.sandbox 1", True),
         ("/venv/bin/capadvise run -- true", True),
         ("-m pytest tests/unit", True),
         ("-m http.server 80", False),

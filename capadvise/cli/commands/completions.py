@@ -3,12 +3,15 @@
 import argparse
 from collections.abc import Iterator
 
-import shtab
-
 from capadvise.cli.manual import TOPICS
 from capadvise.cli.parser import build_parser, subcommands
 from capadvise.model.caps import NAMES
-from capadvise.model.errors import Exit
+from capadvise.model.errors import BadInput, Exit
+
+try:
+    import shtab
+except ImportError as error:  # the single file has none: MPL
+    raise BadInput("completions need the Python module shtab", hint="pip install shtab") from error
 
 
 def command(args: argparse.Namespace) -> int:

@@ -1,6 +1,6 @@
 """Reading the seccomp filters of a process: a program of its own, since that stops the process.
 
-``python -P -m capadvise.kernel.posture.seccomp_filters PID`` prints the filters in hexadecimal,
+The program ``capadvise.kernel.posture.seccomp_filters PID`` prints the filters in hexadecimal,
 oldest first, one a line, or a line that begins with ``error``. The process is seized, interrupted
 for some microseconds, and goes on however this program ends; no signal is sent to it.
 """
@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from capadvise.kernel import libc, uapi
+from capadvise.kernel.own_programs import own_program
 from capadvise.kernel.posture.cbpf import Program
 from capadvise.model.errors import CannotObserve
 
@@ -30,7 +31,7 @@ _REASONS = {
 
 def filters_of(pid: int) -> tuple[Program, ...]:
     """The filters of a process, which is stopped for a moment. Raises CannotObserve."""
-    argv = [sys.executable, "-P", "-m", "capadvise.kernel.posture.seccomp_filters", str(pid)]
+    argv = [*own_program("capadvise.kernel.posture.seccomp_filters"), str(pid)]
     try:
         done = subprocess.run(argv, capture_output=True, text=True, timeout=_SECONDS)
     except subprocess.TimeoutExpired as error:

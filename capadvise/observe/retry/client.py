@@ -3,7 +3,6 @@ them. A target that is root can write into any pipe: a message can be forged."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import math
 import os
@@ -13,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from capadvise.kernel import json_lines
+from capadvise.kernel import gpl_modules, json_lines
 from capadvise.model.caps import SYS_ADMIN, Cap, CapSet, from_mask, is_reduced
 from capadvise.model.errors import CannotStart
 from capadvise.model.recording import (
@@ -170,19 +169,17 @@ class Listener:
         from capadvise.catalog.signs import ImportSign  # only runs with retries
         from capadvise.catalog.syscalls import AUDIT_ARCHS, INTERFACES
 
-        spec = importlib.util.find_spec("ptrace")
-        if spec is None or spec.origin is None:
+        ptrace = gpl_modules.folder_of("ptrace")
+        if ptrace is None:
             raise CannotStart(
-                "the Python module ptrace is missing",
-                exists=False,
-                hint="pip install python-ptrace",
+                gpl_modules.is_missing("ptrace"), exists=False, hint=gpl_modules.how_to_install()
             )
         if not alone:
             self._tests = catalog.signs.symbols[ImportSign.CAPABILITY_TEST]
         return {
             "report": self.write_fd,
             "maps": self.maps,
-            "path": [str(Path(__file__).parents[3]), str(Path(spec.origin).parents[1])],
+            "path": [str(Path(__file__).parents[3]), str(ptrace)],
             "tracer": {
                 "every_call": self.every_call,
                 "alone": alone,

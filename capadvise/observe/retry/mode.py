@@ -1,6 +1,5 @@
 """How retries can be used here, if at all: with a filter or without, as root or as a user."""
 
-import importlib.util
 import os
 import platform
 import pwd
@@ -8,7 +7,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from capadvise.kernel import procfs
+from capadvise.kernel import gpl_modules, procfs
 from capadvise.kernel.sudo import with_sudo
 from capadvise.model.caps import SYS_ADMIN, Cap
 from capadvise.model.errors import CannotObserve
@@ -77,8 +76,8 @@ def restriction(read: Callable[[str], str | None] = procfs.sysctl) -> tuple[str,
 
 def require_retry() -> None:
     """Raise CannotObserve if retries cannot be used, with the cause and a hint."""
-    if importlib.util.find_spec("ptrace") is None:
-        raise CannotObserve("the Python module ptrace is missing", hint="pip install python-ptrace")
+    if gpl_modules.folder_of("ptrace") is None:
+        raise CannotObserve(gpl_modules.is_missing("ptrace"), hint=gpl_modules.how_to_install())
     if platform.machine() not in MACHINES:
         raise CannotObserve(f"retries support {' and '.join(MACHINES)}, not {platform.machine()}")
     scope = procfs.sysctl("kernel.yama.ptrace_scope") or "0"

@@ -297,15 +297,15 @@ def _launcher(command: Command | None, user: dict[str, Any] | None) -> list[str]
     modules. Raises CannotStart."""
     if not user and (command is None or command.caps is None):
         return None
-    from importlib.util import find_spec  # most targets stay root's
+    from capadvise.kernel import gpl_modules  # most targets stay root's
 
-    prctl = find_spec("prctl")
-    if prctl is None or prctl.origin is None:
+    prctl = gpl_modules.folder_of("prctl")
+    if prctl is None:
         raise CannotStart(
-            "the Python module prctl is missing", exists=False, hint="pip install python-prctl"
+            gpl_modules.is_missing("prctl"), exists=False, hint=gpl_modules.how_to_install()
         )
     program = Path(__file__).with_name("launcher.py")
-    return [str(program), str(program.parents[3]), str(Path(prctl.origin).parent)]
+    return [str(program), str(program.parents[3]), str(prctl)]
 
 
 def _followed(held: int, also: Callable[[], list[int]]) -> list[int]:

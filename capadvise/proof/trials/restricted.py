@@ -1,6 +1,6 @@
 """Executes a command with no more than a set of capabilities, as a target is in a trial.
 
-A reload runs it as ``python -P -m capadvise.proof.trials.restricted CAP_A,CAP_B PROGRAM …``.
+A reload runs it with the arguments ``CAP_A,CAP_B PROGRAM …``.
 """
 
 import os

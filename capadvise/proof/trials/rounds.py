@@ -8,13 +8,13 @@ if a command that runs once fails, the target is ended and the round has failed.
 import datetime
 import shlex
 import shutil
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from capadvise.kernel.own_programs import own_program
 from capadvise.model.recording import Phase, Recording
 from capadvise.model.workload import Act, Round, Step
 from capadvise.observe.supervise.command import ANOTHER_FOLLOWS, Command
@@ -134,7 +134,7 @@ def _reload(plan: dict[str, Any], step: Step) -> str:
     command = shlex.quote(step.text or "")
     if container:
         return f'{plan["engine"]} exec "$CONTAINER" /bin/sh -c {command}'
-    restricted = [sys.executable, "-P", "-m", "capadvise.proof.trials.restricted"]
+    restricted = own_program("capadvise.proof.trials.restricted")
     return f"{shlex.join([*restricted, ','.join(plan['caps'])])} /bin/sh -c {command}"
 
 

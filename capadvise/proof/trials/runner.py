@@ -232,7 +232,7 @@ def run_once(job: Job, caps: CapSet, stop: Stop, so_far: SoFar | None = None) ->
 def _part(result: bytes, job: Job) -> Part:
     raw = json.loads(result)
     if "broken" in raw:
-        raise BrokenTrial(raw["broken"])
+        raise BrokenTrial(raw["broken"], hint=raw.get("hint"))
     return _outcome(raw, job), _evidence(raw, job)
 
 

@@ -108,7 +108,7 @@ def stage(answer: int, server: int) -> None:
         top.chmod(0o755)
         trial(plan, top, tell, undone)
     except (StageError, CapadviseError) as error:
-        tell({"broken": str(error)})
+        tell({"broken": str(error), "hint": getattr(error, "hint", None)})
     except BrokenPipeError:  # the prover was killed
         pass
     except OSError as error:
@@ -548,7 +548,7 @@ class Apart(Generic[_T]):
             except (EOFError, pickle.UnpicklingError):
                 raise FailedApart("its process was killed") from None
         if problem is not None:
-            raise FailedApart(problem)
+            raise problem
         value: _T = result
         return value
 
@@ -570,7 +570,7 @@ class Apart(Generic[_T]):
 def _make(call: Call, pipe: BinaryIO) -> NoReturn:
     told = False
 
-    def tell(result: Any, problem: str | None = None, *, so_far: bool = False) -> None:
+    def tell(result: Any, problem: FailedApart | None = None, *, so_far: bool = False) -> None:
         nonlocal told
         if not told:
             told = not so_far
@@ -581,11 +581,12 @@ def _make(call: Call, pipe: BinaryIO) -> NoReturn:
     try:
         call(tell)
     except (CapadviseError, OSError) as error:
-        tell(None, str(error) or type(error).__name__)
+        hint = getattr(error, "hint", None)
+        tell(None, FailedApart(str(error) or type(error).__name__, hint=hint))
     except SystemExit:
-        tell(None, "it was ended")
+        tell(None, FailedApart("it was ended"))
     except Exception as error:  # a defect of ours
-        tell(None, repr(error))
+        tell(None, FailedApart(repr(error)))
     finally:  # in any case, this child must not go on as its parent
         os._exit(0)
 

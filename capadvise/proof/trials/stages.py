@@ -15,7 +15,9 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-_PROGRAM = ("-P", "-m", "capadvise.proof.trials.sandbox")
+from capadvise.kernel.own_programs import own_program
+
+_PROGRAM = "capadvise.proof.trials.sandbox"
 SO_FAR = b"so far: "
 """Begins a line that is not the final result."""
 
@@ -122,7 +124,7 @@ class Stages:
         ours, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, *_PROGRAM, str(theirs.fileno())],
+                [*own_program(_PROGRAM), str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 stdout=2,
                 pass_fds=[theirs.fileno()],

@@ -12,7 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from capadvise.model.caps import CapSet, parse_set
+from capadvise.catalog.values import made
+from capadvise.model.caps import CapSet
 from capadvise.model.errors import BadInput
 
 FOLDER, INDEX = "proven", "index.json"
@@ -110,18 +111,8 @@ class KnownIndex:
 
     def row(self, name: str) -> KnownRow:
         """The program of this name, which must exist."""
-        raw = self.raw["sets"][name]
-        return KnownRow(
-            name,
-            raw["version"],
-            tuple(
-                KnownSets(
-                    *(one["name"], one["user"]),
-                    *(parse_set(one[key]) for key in ("recommended", "minimal")),
-                )
-                for one in raw["variants"]
-            ),
-        )
+        row: KnownRow = made(KnownRow, {"name": name, **self.raw["sets"][name]})
+        return row
 
 
 def upstream(version: str) -> str:

@@ -99,10 +99,9 @@ def restore(folder: str, store: Path) -> None:
 def changed_since(folder: str, store: Path) -> list[str]:
     """The files that have changed and whose content was too large to keep: restoring the folder
     leaves them as they are now."""
-    listing = json.loads((store / _LISTING).read_text())
     return [
         os.path.join(folder, name)
-        for name, (_, _, mode, size, time, kept) in listing.items()
+        for name, (_, _, mode, size, time, kept) in _listing(store).items()
         if stat.S_ISREG(mode) and kept is None
         if _differs(os.path.join(folder, name), mode, size, time)
     ]

@@ -86,13 +86,7 @@ def descendants(root: int) -> list[int]:
             with contextlib.suppress(OSError), open(f"/proc/{name}/stat", "rb") as stat:
                 parent = int(stat.read().rpartition(b")")[2].split()[1])
                 children.setdefault(parent, []).append(int(name))
-    pids: list[int] = []
-    todo = [root]
-    while todo:
-        below = children.get(todo.pop(), [])
-        pids += below
-        todo += below
-    return pids
+    return _all_below(root, lambda pid: children.get(pid, []))
 
 
 def seen_below(root: int) -> list[int]:
@@ -100,10 +94,14 @@ def seen_below(root: int) -> list[int]:
     of each thread. A process that ends during the call can hide another."""
     if not os.path.exists("/proc/thread-self/children"):  # without CONFIG_PROC_CHILDREN
         return descendants(root)
+    return _all_below(root, _children)
+
+
+def _all_below(root: int, children: Callable[[int], list[int]]) -> list[int]:
     pids: list[int] = []
     todo = [root]
     while todo:
-        below = _children(todo.pop())
+        below = children(todo.pop())
         pids += below
         todo += below
     return pids

@@ -141,10 +141,7 @@ def load(path: Path) -> list[Named]:
 
 def parsed(data: bytes, path: Path) -> list[Named]:
     """All workloads in the bytes of a file. Raises as ``load`` does."""
-    try:
-        text = data.decode()
-    except UnicodeDecodeError as error:
-        raise BadInput(f"{path}: not UTF-8") from error
+    text = input_file.decoded(data, path)
     workloads = [_named(path, raw) for raw in strict.load_all(path, text) if raw is not None]
     if not workloads:
         raise BadInput(f"{path}: it holds no workload")

@@ -12,17 +12,11 @@ _STORE = {1: 0x73, 2: 0x6B, 4: 0x63, 8: 0x7B}
 _STORE_VALUE = {1: 0x72, 2: 0x6A, 4: 0x62, 8: 0x7A}
 _CHANGES = {"+": 0x07, "|": 0x47, "&": 0x57, "<<": 0x67, ">>": 0x77, "signed >>": 0xC7}
 _JUMPS = {"==": 0x15, "!=": 0x55, "&": 0x45, ">": 0x25, "signed >=": 0x75}
-_JUMPS_BY_REGISTER = {"==": 0x1D, "!=": 0x5D}
 _MAP = 1
 GROUP = 64
 """Threads that share an entry of a table: each has a place in it, which is set without a lock."""
 MAP_LOOKUP = 1
 """BPF_FUNC_map_lookup_elem, linux/bpf.h."""
-
-
-def _instruction(code: int, to: int = 0, source: int = 0, offset: int = 0, value: int = 0) -> bytes:
-    """One instruction: operation, registers, offset, value."""
-    return struct.pack("<BBhi", code, source << 4 | to, offset, value)
 
 
 class Assembler:
@@ -69,10 +63,6 @@ class Assembler:
         self.move(to, base)
         self.change(to, "+", offset)
 
-    def add_register(self, to: int, source: int) -> None:
-        """Add a register to a register."""
-        self._add(0x0F, to, source)
-
     def extend_sign(self, to: int) -> None:
         """Take the lower 32 bits of a register for a number with a sign."""
         self.change(to, "<<", 32)
@@ -95,9 +85,10 @@ class Assembler:
         """Write a number to memory."""
         self._add(_STORE_VALUE[size], to, 0, offset, value)
 
-    def increment(self, to: int, offset: int, source: int) -> None:
-        """Add a register to 8 bytes of memory, with nobody between."""
-        self._add(0xDB, to, source, offset)
+    def count(self) -> None:
+        """Add 1 to the 8 bytes of memory at register 0, with nobody between."""
+        self.set(1, 1)
+        self._add(0xDB, 0, 1)
 
     def call(self, helper: int) -> None:
         """Call one of the kernel's helpers (BPF_FUNC_*)."""
@@ -111,20 +102,23 @@ class Assembler:
         """Go on at a label if a register compares so with a number."""
         self._add(_JUMPS[how], register, 0, label, value)
 
-    def jump_if_register(self, register: int, how: str, other: int, label: str) -> None:
-        """Go on at a label if a register compares so with another one."""
-        self._add(_JUMPS_BY_REGISTER[how], register, other, label)
+    def jump_unless_equal(self, register: int, other: int, label: str) -> None:
+        """Go on at a label if two registers differ."""
+        self._add(0x5D, register, other, label)
 
-    def find_thread(self, thread: int, table: int, at: int) -> None:
-        """Write the group of a thread into register 0, 0 if there is none, and where the thread is
-        in it into its own. ``at``: a free place on the stack."""
+    def find_thread(self, thread: int, table: int, at: int, *, size: int, unknown: str) -> None:
+        """Point register 0 to the place of a thread in its group: places have this size. Go on at
+        the label ``unknown`` if there is no group. ``at``: a free place on the stack."""
         self.move(1, thread)
         self.change(1, ">>", GROUP.bit_length() - 1)
         self.store(4, FRAME, at, 1)
         self.map(1, table)
         self.point(2, FRAME, at)
         self.call(MAP_LOOKUP)
+        self.jump_if(0, "==", 0, unknown)
         self.change(thread, "&", GROUP - 1)
+        for _ in range(size):
+            self._add(0x0F, 0, thread)  # a register is added to a register
 
     def exit(self) -> None:
         """End the program."""
@@ -140,10 +134,9 @@ class Assembler:
     @property
     def code(self) -> bytes:
         """The program."""
-        return b"".join(
-            _instruction(code, to, source, self._distance(at, offset), value)
-            for at, (code, to, source, offset, value) in enumerate(self._instructions)
-        )
-
-    def _distance(self, at: int, offset: int | str) -> int:
-        return self._labels[offset] - at - 1 if isinstance(offset, str) else offset
+        code = b""
+        for at, (operation, to, source, offset, value) in enumerate(self._instructions):
+            if isinstance(offset, str):
+                offset = self._labels[offset] - at - 1
+            code += struct.pack("<BBhi", operation, source << 4 | to, offset, value)
+        return code

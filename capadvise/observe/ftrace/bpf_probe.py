@@ -218,18 +218,13 @@ class ProbeProgram(Assembler):
         self.set(2, length)
         self.call(_READ_USER_TEXT if text else _READ_USER)
 
-    def end_unless_length(self, length: int) -> None:
-        """End unless the text that was just read has so many bytes."""
-        with_its_end = length + 1
-        self.jump_if(0, "!=", with_its_end, "end")
-
     def end_unless_begins(self, at: int, prefix: bytes) -> None:
         """End unless the record has these bytes, 8 at most, at this place."""
         unused = 8 * (8 - len(prefix))
         self.load(8, 2, FRAME, at - self._size)
         self.change(2, "<<", unused)
         self.set_wide(3, int.from_bytes(prefix, "little") << unused)
-        self.jump_if_register(2, "!=", 3, "end")
+        self.jump_unless_equal(2, 3, "end")
 
     def end_unless_may_begin(self, at: int, prefix: bytes) -> None:
         """Like ``end_unless_begins``, but only if the 8 bytes could be read: a shorter text can end
@@ -263,9 +258,7 @@ class ProbeProgram(Assembler):
         """End unless the thread at the start of the record is followed. A number beyond the table
         counts as followed: pid_max may have been raised since."""
         self.load(4, _THREAD, FRAME, -self._size)
-        self.find_thread(_THREAD, table, -self._size - 8)
-        self.jump_if(0, "==", 0, "followed")
-        self.add_register(0, _THREAD)
+        self.find_thread(_THREAD, table, -self._size - 8, size=1, unknown="followed")
         self.load(1, 2, 0, 0)
         self.jump_if(2, "==", 0, "end")
         self.label("followed")
@@ -273,28 +266,25 @@ class ProbeProgram(Assembler):
     def follow_thread(self, table: int, number: int) -> None:
         """Follow a thread. ``number``: the offset of its number in the event."""
         self.load(4, _THREAD, _EVENT, number)
-        self.find_thread(_THREAD, table, -self._size - 8)
-        self.jump_if(0, "==", 0, "end")
-        self.add_register(0, _THREAD)
+        self.find_thread(_THREAD, table, -self._size - 8, size=1, unknown="end")
         self.store_value(1, 0, 0, 1)
 
     def push(self, maps: Maps) -> bytes:
         """Put the record into the queue, or count it as lost if the queue is full; the end of a
         program, whose code it returns."""
-        self._pass(maps.queue, 0)
+        self._pass(maps.queue)
         self.set(3, 0)
         self.call(_MAP_PUSH)
         self.jump_if(0, "==", 0, "end")
-        self._pass(maps.lost, 0)
+        self._pass(maps.lost)
         self.call(MAP_LOOKUP)
         self.jump_if(0, "==", 0, "first loss")
-        self.set(1, 1)
-        self.increment(0, 0, 1)
+        self.count()
         self.jump("end")
         self.label("first loss")
         # The record is lost: its place behind thread and process is free for the count.
         self.write_number(8, 1)
-        self._pass(maps.lost, 0)
+        self._pass(maps.lost)
         self._point(3, 8)
         self.set(4, 0)
         self.call(_MAP_UPDATE)
@@ -303,10 +293,10 @@ class ProbeProgram(Assembler):
     def _point(self, register: int, at: int) -> None:
         self.point(register, FRAME, at - self._size)
 
-    def _pass(self, table: int, at: int) -> None:
-        """The first two arguments of a call: a map, and a place in the record."""
+    def _pass(self, table: int) -> None:
+        """The first two arguments of a call: a map, and the record."""
         self.map(1, table)
-        self._point(2, at)
+        self._point(2, 0)
 
 
 def _program_of_fork(table: int, child: int) -> bytes:

@@ -256,7 +256,7 @@ def _note_key(code: Assembler, context: CheckArguments, layout: KernelLayout, ow
     note_who(code, layout, own)
     code.load(8, 2, FRAME, -32)
     code.load(8, 3, CONTEXT, context.namespace)
-    code.jump_if_register(2, "!=", 3, "not its own")
+    code.jump_unless_equal(2, 3, "not its own")
     code.load(4, 2, RECORD, RELATION)
     code.change(2, "|", OWN)
     code.store(4, RECORD, RELATION, 2)
@@ -332,8 +332,7 @@ def count_or_send(code: Assembler, layout: KernelLayout, maps: DenialMaps) -> No
     code.move(2, RECORD)
     code.call(_LOOKUP)
     code.jump_if(0, "==", 0, "new")
-    code.set(1, 1)
-    code.increment(0, 0, 1)
+    code.count()
     code.jump("end")
     code.label("new")
     code.store_value(8, FRAME, -8, 1)
@@ -357,8 +356,7 @@ def count_or_send(code: Assembler, layout: KernelLayout, maps: DenialMaps) -> No
     code.store_value(4, FRAME, -4, 0)
     look_up(code, maps.dropped)
     code.jump_if(0, "==", 0, "end")
-    code.set(1, 1)
-    code.increment(0, 0, 1)
+    code.count()
 
 
 def _note_rest(code: Assembler, layout: KernelLayout, maps: DenialMaps) -> None:
@@ -547,7 +545,7 @@ def _end_if_recorded(code: Assembler, layout: KernelLayout, asked: int) -> None:
     for number in range(3):
         code.load(8, 2, CRED, 8 * number)
         code.load(8, 3, FRAME, -32 + 8 * number)
-        code.jump_if_register(2, "!=", 3, "record")
+        code.jump_unless_equal(2, 3, "record")
     code.store_value(8, CRED, 0, -1)  # the same call can be made again, with another answer
     code.jump("end")
 

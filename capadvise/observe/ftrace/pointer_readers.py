@@ -307,7 +307,7 @@ def _program_of_id(maps: Maps) -> bytes:
     code.begin()
     code.read(SECOND, _POINTERS_AT, _ID_AT - _POINTERS_AT)
     code.follow(_POINTERS_AT + 8 * _PLACE, _ID_AT, _ID + 1)
-    code.end_unless_length(_ID)
+    code.jump_if(0, "!=", _ID + 1, "end")  # the length of what was read, with its end
     return code.push(maps)
 
 

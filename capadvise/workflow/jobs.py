@@ -238,7 +238,8 @@ def _of_container(report: Report, work: Workload, ways: Ways, before: Before | N
     if any(hides_files_of_others(client, source) for source in data):
         there.insert(1, VOLUMES)
     chosen = _wanted(there, ways)
-    argv, image = target.argv, upgrade.image_of(invocation, target.service)
+    argv = target.argv
+    image, on_host = _image_and_network(invocation, target.service)
     if ways.old_image:
         if ways.reuse_volumes:
             raise BadInput("--from fills volumes of its own: it is not for --reuse-volumes")
@@ -258,7 +259,7 @@ def _of_container(report: Report, work: Workload, ways: Ways, before: Before | N
             reuse_volumes=ways.reuse_volumes,
             upgrades_from=ways.old_image,
             adapts=COPY not in there and upgrade.adapts(client, invocation, image),
-            on_host=_on_host(invocation),
+            on_host=on_host,
         ),
         limit=report.recording.held.bounding,
         choices=chosen,
@@ -272,12 +273,15 @@ def _of_container(report: Report, work: Workload, ways: Ways, before: Before | N
     )
 
 
-def _on_host(invocation: Invocation) -> bool:
-    """True if a container that each trial starts has the machine's network."""
-    if invocation.verb == "run":
-        return "host" in (o.value for o in invocation.options if o.name in ("network", "net"))
-    services = project.config(invocation)["services"].values()
-    return any(service.get("network_mode") == "host" for service in services)
+def _image_and_network(invocation: Invocation, service: str | None) -> tuple[str, bool]:
+    """The image; and True if a container that each trial starts has the machine's network."""
+    if service is None:
+        networks = [one.value for one in invocation.options if one.name in ("network", "net")]
+        return invocation.image or "", "host" in networks
+    resolved = project.config(invocation)
+    services = resolved["services"]
+    on_host = any(one.get("network_mode") == "host" for one in services.values())
+    return services[service].get("image") or f"{resolved['name']}-{service}", on_host
 
 
 def _runs(work: Workload, *, again: bool) -> Workload:

@@ -166,7 +166,7 @@ def _result(
     if plan["kind"] != "daemon":
         why, late = _oneshot_failed(plan, observation, seconds, words), _late(plan, seconds)
         return RoundResult((), observation, why is None, why or "", why and "start", None, late)
-    passed_at = _passed_at(folder)
+    passed_at = _time(folder / "passed")  # all steps were done
     if not observation.check_passed or passed_at is None:
         failed = _failed_act(folder)
         why = _daemon_failed(plan, observation, seconds, failed, words)
@@ -267,11 +267,6 @@ def _script(steps: Round, check: str | None, folder: Path, reload: Reload) -> st
     if not lines:
         return None
     return "\n".join([_FAIL.replace("FOLDER", str(folder)), *lines, f": > {folder}/passed"])
-
-
-def _passed_at(folder: Path) -> float | None:
-    """The time when all steps were done; None: they were not."""
-    return _time(folder / "passed")
 
 
 def _reloaded_at(folder: Path, steps: Round) -> float | None:

@@ -34,7 +34,7 @@ from capadvise.kernel.process_tree import kill_descendants, reap_all
 from capadvise.kernel.scratch import unmount
 from capadvise.model.caps import Cap
 from capadvise.model.errors import CapadviseError
-from capadvise.model.recording import CapableFile, Recording
+from capadvise.model.recording import Recording
 from capadvise.observe.supervise.command import Command, give
 from capadvise.observe.supervise.observation import Observation
 from capadvise.observe.supervise.record import observe
@@ -302,7 +302,10 @@ def _result(
         _require_room(top, Path.cwd(), Path("/tmp"))
     act = "restart" if last.failed_at == "start" and len(rounds) > 1 else last.failed_at
     recordings = [
-        replace(one, capable_files=tuple(_with_own_name(top, file) for file in one.capable_files))
+        replace(
+            one,
+            capable_files=tuple(replace(file, path=own(file.path)) for file in one.capable_files),
+        )
         for one in (*(recording for one in rounds for recording in one.recordings), *more)
     ]
     posture = rounds[0].observation.posture
@@ -316,7 +319,7 @@ def _result(
         "seconds": round(seconds, 3),
         "observed": _observed(plan, top, left, rounds, lines),
         "used": _used(plan, recordings),
-        "refused": _refused(recordings, act),
+        "refused": sorted({name for one in recordings for name in _wanted(one, act)}),
         "groups": of_refused_files(recordings, plan["user"]) if plan["retry"] else [],
         "recordings": [
             dump_recording(recording, default(), posture.mac) for recording in recordings
@@ -373,10 +376,6 @@ def _with_own_names(top: Path, text: str) -> str:
     return text
 
 
-def _with_own_name(top: Path, file: CapableFile) -> CapableFile:
-    return replace(file, path=_with_own_names(top, file.path))
-
-
 def _printed(plan: dict[str, Any], top: Path, last: RoundResult) -> list[tuple[str, list[str]]]:
     """The lines of the standard output, and those of the health check that passed."""
     of_unit = plan["isolation"] == "unit"  # all of its output is in its journal
@@ -413,10 +412,6 @@ def _wanted(recording: Recording, failed_at: str | None) -> list[str]:
         for need in decide(judged, default()).needs
         if need.verdict is Verdict.NEEDED or (need.verdict is Verdict.DENIED and need.evidence)
     ]
-
-
-def _refused(recordings: Sequence[Recording], failed_at: str | None) -> list[str]:
-    return sorted({name for one in recordings for name in _wanted(one, failed_at)})
 
 
 def _used(plan: dict[str, Any], recordings: Sequence[Recording]) -> list[str] | None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +17,7 @@ from capadvise.judgement.differences import CHANGED
 from capadvise.kernel import procfs
 from capadvise.kernel.folders import copy_plain
 from capadvise.kernel.posture.mounts import Mount, parse_mounts
+from capadvise.kernel.process_tree import remove_containers
 from capadvise.model.caps import CapSet, parse_set
 from capadvise.model.companion import UNMASKED, CompanionKind
 from capadvise.model.errors import BadInput
@@ -27,15 +28,14 @@ from capadvise.observe.supervise.event_loop import EventLoop, Onlooker, Standing
 from capadvise.observe.supervise.observation import Observation
 from capadvise.observe.supervise.session import everything
 from capadvise.targets.attaching import opened_by
-from capadvise.targets.client.client import TRIAL_LABEL, Client, EngineError, made_for
+from capadvise.targets.client.client import TRIAL_LABEL, Client, EngineError
 from capadvise.targets.client.container import Container
 from capadvise.targets.client.invocation import Invocation, recognize
 from capadvise.targets.containers import beside, grant, project, volumes
 from capadvise.targets.containers.data import TrialData, keep_filled
 from capadvise.targets.containers.in_place import FreePorts, InPlace
-from capadvise.targets.containers.podman_compose import pod_of
 from capadvise.targets.containers.prepare import Start
-from capadvise.targets.containers.record import engine_of, run_containers
+from capadvise.targets.containers.record import engine_of, other_removal, run_containers
 from capadvise.targets.containers.seen import Run
 from capadvise.targets.image.ownership import MappedOwners, WrittenFolder, layers_of
 
@@ -100,7 +100,10 @@ class ContainerTrial:
             at_end=look,
             leave=True,
             judged_by=self.check,
-            seen=lambda result: seen((result.each[0], _each_once(written))),
+            # Services that share a volume wrote to one folder.
+            seen=lambda result: seen(
+                (result.each[0], [*{one.changed or one.name: one for one in written}.values()])
+            ),
             onlooker=in_memory.look,
         )
 
@@ -138,11 +141,6 @@ class ContainerTrial:
                 return self.first
             words = ("start", *client.labelled(self.first.label))
         return replace(self.first, argv=(*client.argv, *words))
-
-
-def _each_once(folders: Iterable[WrittenFolder]) -> list[WrittenFolder]:
-    """Services that share a volume wrote to one folder."""
-    return list({folder.changed or folder.name: folder for folder in folders}.values())
 
 
 class _InMemory:
@@ -247,7 +245,8 @@ def _remove(start: Start) -> None:
     end, interrupted = time.monotonic() + _RETURN_SECONDS, False
     while True:
         try:
-            _remove_all(start)
+            start.client.remove_labelled(start.label)
+            remove_containers(other_removal(start))
             if not interrupted:
                 return
             interrupted = False
@@ -256,20 +255,6 @@ def _remove(start: Start) -> None:
             if time.monotonic() > end:
                 return
         time.sleep(0.5)
-
-
-def _remove_all(start: Start) -> None:
-    client = start.client
-    client.remove_labelled(start.label)
-    if start.project and client.engine == "podman":
-        pods = ("pod", "ls", "--quiet", f"--filter=name=^{pod_of(start.project)}$")
-        if ids := tuple(client.call(*pods).split()):
-            client.call("pod", "rm", "--force", *ids)
-    if start.project:
-        for kind, listing in made_for(start.project).items():
-            if names := client.call(*listing).split():
-                with suppress(EngineError):
-                    client.call(kind, "rm", *names)
 
 
 def _resolved(invocation: Invocation, plan: dict[str, Any]) -> dict[str, Any]:
@@ -296,11 +281,6 @@ def _opened(client: Client, plan: dict[str, Any], top: Path) -> list[str]:
     if plan["unmasked"]:
         options.append("unmask=ALL" if client.engine == "podman" else UNMASKED.words)
     return options
-
-
-def _secured(service: dict[str, Any], opened: Sequence[str]) -> dict[str, Any]:
-    """The security options of a service; docker compose refuses one that is said twice."""
-    return {"security_opt": [*dict.fromkeys([*(service.get("security_opt") or ()), *opened])]}
 
 
 def _watched(client: Client, caps: CapSet, plan: dict[str, Any]) -> dict[str, Any]:
@@ -368,7 +348,8 @@ def _start(
         )
         for name, one in resolved["services"].items()
     }
-    services[service] |= _secured(services[service], opened)
+    secured = [*(services[service].get("security_opt") or ()), *opened]
+    services[service]["security_opt"] = [*dict.fromkeys(secured)]  # compose refuses one said twice
     services[service] |= beside.published(resolved["services"][service], ports, local=True)
     programs = _programs(client, services[service]["image"], plan, top, label)
     own = [one for one in services[service]["volumes"] if one.get("target") not in covered]

@@ -59,10 +59,10 @@ def adapts(client: Client, invocation: Invocation, image: str) -> bool:
     except EngineError:
         return False
     for word in (*config.entrypoint, *config.command, *invocation.rest[1:]):
-        found = file_in_image(layers, word if "/" in word else f"/usr/local/bin/{word}")
+        script = file_in_image(layers, word if "/" in word else f"/usr/local/bin/{word}")
         text = word.encode(errors="replace")
-        if found and found[1].is_file():
-            with found[1].open("rb") as file:
+        if script and script[1].is_file():
+            with script[1].open("rb") as file:
                 text = file.read(_MOST_SCRIPT)
         if _ADAPTS.search(text):
             return True

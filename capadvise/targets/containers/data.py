@@ -94,15 +94,9 @@ def _was_full(kept: Before | None, key: str) -> bool:
     return store is not None and (store == "" or folders.was_full(Path(store)))
 
 
-def choices(
-    invocation: Invocation, client: Client, service: str | None, kept: Before | None
-) -> list[str]:
+def choices(data: Iterable[DataSource], kept: Before | None) -> list[str]:
     """The different data with which trials can begin, without files that the recording made."""
-    there = [
-        source
-        for source in sources(invocation, client, service)
-        if source.full and _was_full(kept, source.key)
-    ]
+    there = [source for source in data if source.full and _was_full(kept, source.key)]
     if not there:
         return [FRESH]
     kinds = {source.key.partition(":")[0] for source in there}

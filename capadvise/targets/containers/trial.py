@@ -227,6 +227,8 @@ def container_trial(plan: dict[str, Any], top: Path, out: Path, err: Path) -> It
     invocation = recognize(tuple(plan["argv"]))
     if invocation is None:
         raise BadInput("the report's command starts no known container")
+    if plan["image"] and invocation.verb == "run":
+        invocation = replace(invocation, rest=(plan["image"], *invocation.rest[1:]))
     client = engine_of(invocation)
     first_id = grant.first_id(invocation) if plan["userns"] else 0
     data = TrialData(client, top, plan["data"], plan["before"], first_id)
@@ -262,6 +264,8 @@ def _resolved(invocation: Invocation, plan: dict[str, Any]) -> dict[str, Any]:
     if plan["userns"]:
         for service in resolved["services"].values():
             service.pop("userns_mode", None)  # "host" is its only value
+    if plan["image"]:
+        resolved["services"][plan["service"]]["image"] = plan["image"]
     return resolved
 
 
@@ -309,6 +313,17 @@ def _as_option(mount: dict[str, Any]) -> Option:
     return Option("mount", ",".join([*fields, *(["readonly"] if "read_only" in mount else [])]))
 
 
+def _volumes_of(
+    invocation: Invocation, plan: dict[str, Any], data: TrialData, mounts: list[dict[str, str]]
+) -> list[Option]:
+    """The volumes of ``run``, with these mounts in place of those at the same path."""
+    kept = [one for one in invocation.options if one.name in ("volume", "mount")]
+    given = kept if plan["reuse_volumes"] else volumes.of_options(kept, data)
+    covered = [mount["target"] for mount in mounts]
+    left = [one for one in given if volumes.target_of(one) not in covered]
+    return [*left, *map(_as_option, mounts)]
+
+
 def _start(
     invocation: Invocation, client: Client, plan: dict[str, Any], top: Path, data: TrialData
 ) -> Start:
@@ -317,14 +332,8 @@ def _start(
     reuse, ports = plan["reuse_volumes"], FreePorts(always=True)
     opened = _opened(client, plan, top)
     watched, mounts = _watched(client, caps, plan), data.of_old_image(plan["filled"])
-    covered = {mount["target"] for mount in mounts}
     if invocation.verb == "run":
-        rest = (plan["image"] or invocation.rest[0], *invocation.rest[1:])
-        invocation = replace(invocation, rest=rest)
-        kept = [o for o in invocation.options if o.name in ("volume", "mount")]
-        options = kept if reuse else volumes.of_options(invocation.options, data)
-        options = [one for one in options if volumes.target_of(one) not in covered]
-        options += [_as_option(mount) for mount in mounts]
+        options = _volumes_of(invocation, plan, data, mounts)
         options += [Option("sysctl", setting) for setting in plan["settings"]]
         given = [option for option in invocation.options if option.name == "publish"]
         published = beside.options(given, ports, local=True)
@@ -336,8 +345,6 @@ def _start(
         return Start(invocation, client, ours.argv(), label, ports=moved, **watched)
     service = plan["service"]
     resolved = _resolved(invocation, plan)
-    if plan["image"]:
-        resolved["services"][service]["image"] = plan["image"]
     data.project = resolved
     services = {
         name: grant.in_trial(
@@ -352,8 +359,8 @@ def _start(
     services[service]["security_opt"] = [*dict.fromkeys(secured)]  # compose refuses one said twice
     services[service] |= beside.published(resolved["services"][service], ports, local=True)
     programs = _programs(client, services[service]["image"], plan, top, label)
-    own = [one for one in services[service]["volumes"] if one.get("target") not in covered]
-    services[service]["volumes"] = [*own, *mounts, *programs]
+    by_target = {one.get("target"): one for one in [*services[service]["volumes"], *mounts]}
+    services[service]["volumes"] = [*by_target.values(), *programs]
     changed = volumes.of_project({**resolved, "services": services}, reuse=reuse)
     if InPlace.of(client).of_project(resolved["name"]):
         changed = beside.on_own_networks(changed)

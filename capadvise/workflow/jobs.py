@@ -233,16 +233,12 @@ def _of_container(report: Report, work: Workload, ways: Ways, before: Before | N
     if invocation is None:
         raise BadInput("the report's command starts no known container")
     client = quick(Client(invocation.engine, invocation.client))
-    there = choices(invocation, client, target.service, before)
     data = sources(invocation, client, target.service)
+    there = choices(data, before)
     if any(hides_files_of_others(client, source) for source in data):
         there.insert(1, VOLUMES)
     chosen = _wanted(there, ways)
-    argv, image = target.argv, upgrade.image_of(invocation, target.service)
-    if ways.old_image:
-        if ways.reuse_volumes:
-            raise BadInput("--from fills volumes of its own: it is not for --reuse-volumes")
-        upgrade.require_same_program(client, ways.old_image, image)
+    argv = target.argv
     if ways.userns:
         argv = grant.with_user_namespace(invocation, client, report.posture).argv()
     not_kept = _not_kept(before, [(source.key, source.place) for source in data])
@@ -252,14 +248,7 @@ def _of_container(report: Report, work: Workload, ways: Ways, before: Before | N
         _runs(work, again=bool(data) and invocation.verb == "compose up"),
         "container",
         cwd=target.cwd,
-        container=EngineCall(
-            client.argv,
-            target.service,
-            reuse_volumes=ways.reuse_volumes,
-            upgrades_from=ways.old_image,
-            adapts=COPY not in there and upgrade.adapts(client, invocation, image),
-            on_host=_on_host(invocation),
-        ),
+        container=_engine_call(ways, invocation, client, target.service, full=COPY in there),
         limit=report.recording.held.bounding,
         choices=chosen,
         before=before,
@@ -268,12 +257,33 @@ def _of_container(report: Report, work: Workload, ways: Ways, before: Before | N
     )
 
 
-def _on_host(invocation: Invocation) -> bool:
-    """True if a container that each trial starts has the machine's network."""
-    if invocation.verb == "run":
-        return "host" in (o.value for o in invocation.options if o.name in ("network", "net"))
-    services = project.config(invocation)["services"].values()
-    return any(service.get("network_mode") == "host" for service in services)
+def _engine_call(
+    ways: Ways, invocation: Invocation, client: Client, service: str | None, *, full: bool
+) -> EngineCall:
+    """``full``: its data had content."""
+    image, on_host = _image_and_network(invocation, service)
+    if ways.old_image:
+        if ways.reuse_volumes:
+            raise BadInput("--from fills volumes of its own: it is not for --reuse-volumes")
+        upgrade.require_same_program(client, ways.old_image, image)
+    own = ways.reuse_volumes or full
+    return EngineCall(
+        *(client.argv, service, ways.reuse_volumes),
+        upgrades_from=ways.old_image,
+        adapts=not own and upgrade.adapts(client, invocation, image),
+        on_host=on_host,
+    )
+
+
+def _image_and_network(invocation: Invocation, service: str | None) -> tuple[str, bool]:
+    """The image; and True if a container that each trial starts has the machine's network."""
+    if service is None:
+        networks = [one.value for one in invocation.options if one.name in ("network", "net")]
+        return invocation.image or "", "host" in networks
+    resolved = project.config(invocation)
+    services = resolved["services"]
+    on_host = any(one.get("network_mode") == "host" for one in services.values())
+    return services[service].get("image") or f"{resolved['name']}-{service}", on_host
 
 
 def _runs(work: Workload, *, again: bool) -> Workload:

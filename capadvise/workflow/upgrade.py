@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +17,6 @@ from capadvise.proof.trials.runner import BrokenTrial, Job, everything, run_once
 from capadvise.proof.trials.stop import Stop
 from capadvise.targets.client.client import Client, EngineError
 from capadvise.targets.client.invocation import Invocation
-from capadvise.targets.containers import project
 from capadvise.targets.containers.data import UPGRADE, filled
 from capadvise.targets.image.archive import Config, config_of
 from capadvise.targets.image.ownership import file_in_image
@@ -29,16 +28,8 @@ _ADAPTS = re.compile(rb"\b(?:chown|chmod)\b|\bfind\b.*\s-user\b")
 _SHELLS = {prefix + name for prefix in ("", "/bin/", "/usr/bin/") for name in ("sh", "bash")}
 
 
-def image_of(invocation: Invocation, service: str | None) -> str:
-    """The image of a container's command."""
-    if service is None:
-        return invocation.image or ""
-    resolved = project.config(invocation)
-    return resolved["services"][service].get("image") or f"{resolved['name']}-{service}"
-
-
 def require_same_program(client: Client, old: str, new: str) -> None:
-    """Raises BadInput if an image is not there, or is of another program than the new one."""
+    """Raises BadInput if an image is not there, or has another program than the new one."""
     try:
         client.pull(old)
         one, other = _config(client, old), _config(client, new)
@@ -46,7 +37,7 @@ def require_same_program(client: Client, old: str, new: str) -> None:
         raise BadInput(f"--from: {error}") from error
     if _marks(one, old).isdisjoint(_marks(other, new)):
         raise BadInput(
-            f"--from: {old} is the image of another program than {new}: neither its name, nor what "
+            f"--from: {old} is an image of another program than {new}: neither its name, nor what "
             "it starts, nor a volume is the same"
         )
 
@@ -67,18 +58,15 @@ def adapts(client: Client, invocation: Invocation, image: str) -> bool:
         config, layers = _config(client, image), client.layers_of(image)
     except EngineError:
         return False
-    words = (*config.entrypoint, *config.command, *invocation.rest[1:])
-    return any(_ADAPTS.search(text) for text in _texts(words, layers))
-
-
-def _texts(words: Iterable[str], layers: list[Path]) -> Iterator[bytes]:
-    for word in words:
-        yield word.encode(errors="replace")
-        places = [word] if "/" in word else [f"/usr/local/bin/{word}", f"/usr/bin/{word}"]
-        for found in filter(None, (file_in_image(layers, place) for place in places)):
-            if found[1].is_file():
-                with found[1].open("rb") as file:
-                    yield file.read(_MOST_SCRIPT)
+    for word in (*config.entrypoint, *config.command, *invocation.rest[1:]):
+        script = file_in_image(layers, word if "/" in word else f"/usr/local/bin/{word}")
+        text = word.encode(errors="replace")
+        if script and script[1].is_file():
+            with script[1].open("rb") as file:
+                text = file.read(_MOST_SCRIPT)
+        if _ADAPTS.search(text):
+            return True
+    return False
 
 
 def with_old_data(job: Job, old: str | None, folder: Path, stop: Stop) -> Job:
@@ -100,7 +88,7 @@ def with_old_data(job: Job, old: str | None, folder: Path, stop: Stop) -> Job:
         raise BrokenTrial(f"{old or 'the image'} could not fill the volumes: {outcome.why}")
     there = filled(folder)
     if old is not None and not there:
-        raise BrokenTrial(f"{old} was upgraded from, but keeps no data: it has no volume")
+        raise BrokenTrial(f"{old} keeps no data: it has no volume")
     container = replace(made, filled=there, keep=None, image=None)
     return replace(job, container=container, choices=(*job.choices, UPGRADE))
 
@@ -114,17 +102,14 @@ def of_another_owner(
     """The failing trials of the proven set on data that an older image could have left, which
     belongs to another user, and recordings of what that needs. Raises BrokenTrial if they show
     nothing."""
-    adapted = replace(with_old_data(job, None, folder, stop), choices=(UPGRADE,), observed=True)
-    assert adapted.container is not None
-    if not adapted.container.filled:
+    observed = replace(with_old_data(job, None, folder, stop), choices=(UPGRADE,), observed=True)
+    adapted, made = replace(observed, observed=False), observed.container
+    proposed = report.proposal.recommended
+    if not (made and made.filled) or run_once(adapted, proposed, stop)[0].passed:
         return [], ()
-    whole, evidence = run_once(adapted, everything(job), stop)
+    whole, evidence = run_once(observed, everything(job), stop)
     if not whole.passed:
         raise BrokenTrial(f"{_OTHERS} it fails even with every capability: {whole.why}")
-    adapted = replace(adapted, observed=False)
-    proposed = report.proposal.recommended
-    if run_once(adapted, proposed, stop)[0].passed:
-        return [], ()
     base = proposed | decide_all(evidence.recordings, default()).recommended
     if not (again := run_once(adapted, base, stop)[0]).passed:
         raise BrokenTrial(f"{_OTHERS} it fails: {again.why}")

@@ -76,7 +76,7 @@ def test_an_upgrade_is_tried_on_data_of_another_owner(tmp_path: Path) -> None:
     ("old", "said"),
     [
         (f"{MARK}-nowhere:1", "is not there and cannot be pulled"),
-        (BOX, "is the image of another program than"),
+        (BOX, "is an image of another program than"),
         (BROKEN, "could not fill the volumes"),
     ],
 )

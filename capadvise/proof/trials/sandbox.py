@@ -319,7 +319,7 @@ def _result(
         "seconds": round(seconds, 3),
         "observed": _observed(plan, top, left, rounds, lines),
         "used": _used(plan, recordings),
-        "refused": _refused(recordings, act),
+        "refused": sorted({name for one in recordings for name in _wanted(one, act)}),
         "groups": of_refused_files(recordings, plan["user"]) if plan["retry"] else [],
         "recordings": [
             dump_recording(recording, default(), posture.mac) for recording in recordings
@@ -412,10 +412,6 @@ def _wanted(recording: Recording, failed_at: str | None) -> list[str]:
         for need in decide(judged, default()).needs
         if need.verdict is Verdict.NEEDED or (need.verdict is Verdict.DENIED and need.evidence)
     ]
-
-
-def _refused(recordings: Sequence[Recording], failed_at: str | None) -> list[str]:
-    return sorted({name for one in recordings for name in _wanted(one, failed_at)})
 
 
 def _used(plan: dict[str, Any], recordings: Sequence[Recording]) -> list[str] | None:

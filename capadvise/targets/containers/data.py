@@ -32,8 +32,8 @@ from capadvise.targets.image.ownership import status_below
 FRESH, VOLUMES, NEW_VOLUMES, COPY = "fresh", "volumes", "new-volumes", "copy"
 UPGRADE = "upgrade"
 """The data with which a trial begins: new volumes and empty folders; new volumes in place of the
-folders, too; new volumes and the user's folders; both with their old content; what another image
-has left on new ones."""
+folders, too; new volumes and the user's folders; both with their old content; those that
+another image has filled."""
 Before = Mapping[str, str]
 """``bind:PATH`` or ``volume:NAME`` → the copy from before the recording, or empty if there were too
 many entries to copy: trials then begin with the later content."""
@@ -62,7 +62,7 @@ class DataSource:
 def sources(invocation: Invocation, client: Client, service: str | None = None) -> list[DataSource]:
     """The existing folders and volumes that containers write to: for a project, those of one
     service or of all."""
-    recorder = _Recorder(client)
+    recorder = Noted(client)
     if invocation.verb == "run":
         recorder.image = invocation.image or ""
         volumes.of_options(invocation.options, recorder)
@@ -94,37 +94,35 @@ def _was_full(kept: Before | None, key: str) -> bool:
     return store is not None and (store == "" or folders.was_full(Path(store)))
 
 
-def choices(
-    invocation: Invocation, client: Client, service: str | None, kept: Before | None
-) -> list[str]:
+def choices(data: Iterable[DataSource], kept: Before | None) -> list[str]:
     """The different data with which trials can begin, without files that the recording made."""
-    there = [
-        source
-        for source in sources(invocation, client, service)
-        if source.full and _was_full(kept, source.key)
-    ]
+    there = [source for source in data if source.full and _was_full(kept, source.key)]
     if not there:
         return [FRESH]
     kinds = {source.key.partition(":")[0] for source in there}
     return [FRESH, *([NEW_VOLUMES] if len(kinds) == 2 else []), COPY]
 
 
-class _Recorder:
+class Noted:
     """Notes the data that containers write to, and changes nothing."""
 
     def __init__(self, client: Client) -> None:
         self.client, self.image = client, ""
         self.project: Mapping[str, Any] = {}
         self.sources: list[DataSource] = []
+        """Those that exist."""
+        self.names: list[str] = []
 
     def bind(self, source: str, target: str) -> str:
         path = _absolute(source)
+        self.names.append(path)
         if os.path.isdir(path):
             self.sources.append(DataSource(f"bind:{path}", path, self.image, target))
         return source
 
     def volume(self, name: str) -> str | None:
         real = real_name(self.project, name)
+        self.names.append(real)
         place = mountpoint(self.client, real)
         if place is not None:
             self.sources.append(DataSource(f"volume:{real}", place))
@@ -385,7 +383,7 @@ def keep_filled(client: Client, container: Container, folder: Path, *, give_away
 
 
 def filled(folder: Path) -> dict[str, str]:
-    """What was kept: path in the container → copy."""
+    """The kept copies, by their path in the container."""
     with suppress(OSError):
         kept: dict[str, str] = json.loads((folder / _FILLED).read_text())
         return kept

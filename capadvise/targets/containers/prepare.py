@@ -1,7 +1,6 @@
 """The start of a recording: as the user wrote it if nothing is up; else beside what is up, which
 stays as it is; or, with ``--replace``, in its place, and then that is started again."""
 
-import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from capadvise.targets.client.client import RECORDING_LABEL, STOPPED_LABEL, TRIA
 from capadvise.targets.client.container import Container
 from capadvise.targets.client.invocation import Invocation
 from capadvise.targets.containers import beside, grant, project, volumes
-from capadvise.targets.containers.data import DataCopies, mountpoint
+from capadvise.targets.containers.data import DataCopies, Noted, mountpoint
 from capadvise.targets.containers.in_place import FreePorts, InPlace
 
 
@@ -106,7 +105,11 @@ def _of_run(plan: _Plan) -> Start:
         client.pull(invocation.image, value_of(invocation.options, "platform"))
     up = plan.there.named(invocation.name)
     if plan.in_its_place:
-        users = {one.id: one for one in (*up, *_users(invocation, plan.there)) if one.running}
+        users = {
+            one.id: one
+            for one in (*up, *_users(plan.invocation, plan.client, plan.there))
+            if one.running
+        }
         up = list(users.values())
     given = invocation
     if up:
@@ -136,39 +139,26 @@ def _on_free_data(
     """Copy the data that running containers write to."""
     changed: list[Option] = []
     for option in options:
-        used = [one for source in _sources(option) for one in plan.there.users_of(source)]
+        used = [
+            one for source in _sources([option], plan.client) for one in plan.there.users_of(source)
+        ]
         changed += volumes.of_options([option], copies) if used else [option]
         for one in used[:1]:
             plan.say(f"{one.name} writes to {option.value}: the recording uses a copy")
     return tuple(changed)
 
 
-def _users(invocation: Invocation, there: InPlace) -> list[Container]:
+def _users(invocation: Invocation, client: Client, there: InPlace) -> list[Container]:
     """Running containers that write to the data of ``run``."""
-    sources = [source for option in invocation.options for source in _sources(option)]
+    sources = _sources(invocation.options, client)
     return [one for source in sources for one in there.users_of(source)]
 
 
-@dataclass(slots=True)
-class _Noted:
-    """Notes the data that an option lets a container write to."""
-
-    sources: list[str] = field(default_factory=list)
-
-    def bind(self, source: str, _: str) -> str:
-        self.sources.append(os.path.abspath(os.path.expanduser(source)))
-        return source
-
-    def volume(self, name: str) -> str | None:
-        self.sources.append(name)
-        return None
-
-
-def _sources(option: Option) -> list[str]:
-    """The folders and named volumes of an option."""
-    noted = _Noted()
-    volumes.of_options([option], noted)
-    return noted.sources
+def _sources(options: Iterable[Option], client: Client) -> list[str]:
+    """The folders and named volumes of options."""
+    noted = Noted(client)
+    volumes.of_options(options, noted)
+    return noted.names
 
 
 def _of_project(plan: _Plan) -> Start:
@@ -240,7 +230,7 @@ def would_stop(invocation: Invocation, client: Client) -> list[Container]:
     """The containers that a recording in their place stops. Raises as ``for_recording`` does."""
     there = InPlace.of(client)
     if invocation.verb == "run":
-        users = [*there.named(invocation.name), *_users(invocation, there)]
+        users = [*there.named(invocation.name), *_users(invocation, client, there)]
     else:
         resolved = project.config(invocation)
         started = project.closure(resolved, project.targets(invocation, resolved))

@@ -204,7 +204,7 @@ def _removed(start: Start, roster: Roster) -> tuple[str, ...]:
     for _ in range(2):  # one may just have been made
         with suppress(EngineError):
             start.client.remove_labelled(start.label)
-    remove_containers(_other_removal(start))
+    remove_containers(other_removal(start))
     return left
 
 
@@ -269,10 +269,10 @@ def _reaching(start: Start, check: str | None) -> str | None:
 def _removal(start: Start) -> list[list[list[str]]]:
     """The pairs of commands for ``process_tree.remove_containers``."""
     containers = rm_by_label(start.client.argv, start.label, _rm_words(start))
-    return [containers, *_other_removal(start)]
+    return [containers, *other_removal(start)]
 
 
-def _other_removal(start: Start) -> list[list[list[str]]]:
+def other_removal(start: Start) -> list[list[list[str]]]:
     """The commands that remove all of a compose project of our own, but only the additions to a
     project of the user, and for podman-compose the pod if it is empty."""
     client, rm = list(start.client.argv), _rm_words(start)

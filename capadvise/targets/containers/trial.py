@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +17,7 @@ from capadvise.judgement.differences import CHANGED
 from capadvise.kernel import procfs
 from capadvise.kernel.folders import copy_plain
 from capadvise.kernel.posture.mounts import Mount, parse_mounts
+from capadvise.kernel.process_tree import remove_containers
 from capadvise.model.caps import CapSet, parse_set
 from capadvise.model.companion import UNMASKED, CompanionKind
 from capadvise.model.errors import BadInput
@@ -27,15 +28,14 @@ from capadvise.observe.supervise.event_loop import EventLoop, Onlooker, Standing
 from capadvise.observe.supervise.observation import Observation
 from capadvise.observe.supervise.session import everything
 from capadvise.targets.attaching import opened_by
-from capadvise.targets.client.client import TRIAL_LABEL, Client, EngineError, made_for
+from capadvise.targets.client.client import TRIAL_LABEL, Client, EngineError
 from capadvise.targets.client.container import Container
 from capadvise.targets.client.invocation import Invocation, recognize
 from capadvise.targets.containers import beside, grant, project, volumes
 from capadvise.targets.containers.data import TrialData, keep_filled
 from capadvise.targets.containers.in_place import FreePorts, InPlace
-from capadvise.targets.containers.podman_compose import pod_of
 from capadvise.targets.containers.prepare import Start
-from capadvise.targets.containers.record import engine_of, run_containers
+from capadvise.targets.containers.record import engine_of, other_removal, run_containers
 from capadvise.targets.containers.seen import Run
 from capadvise.targets.image.ownership import MappedOwners, WrittenFolder, layers_of
 
@@ -100,7 +100,10 @@ class ContainerTrial:
             at_end=look,
             leave=True,
             judged_by=self.check,
-            seen=lambda result: seen((result.each[0], _each_once(written))),
+            # Services that share a volume wrote to one folder.
+            seen=lambda result: seen(
+                (result.each[0], [*{one.changed or one.name: one for one in written}.values()])
+            ),
             onlooker=in_memory.look,
         )
 
@@ -138,11 +141,6 @@ class ContainerTrial:
                 return self.first
             words = ("start", *client.labelled(self.first.label))
         return replace(self.first, argv=(*client.argv, *words))
-
-
-def _each_once(folders: Iterable[WrittenFolder]) -> list[WrittenFolder]:
-    """Services that share a volume wrote to one folder."""
-    return list({folder.changed or folder.name: folder for folder in folders}.values())
 
 
 class _InMemory:
@@ -229,6 +227,8 @@ def container_trial(plan: dict[str, Any], top: Path, out: Path, err: Path) -> It
     invocation = recognize(tuple(plan["argv"]))
     if invocation is None:
         raise BadInput("the report's command starts no known container")
+    if plan["image"] and invocation.verb == "run":
+        invocation = replace(invocation, rest=(plan["image"], *invocation.rest[1:]))
     client = engine_of(invocation)
     first_id = grant.first_id(invocation) if plan["userns"] else 0
     data = TrialData(client, top, plan["data"], plan["before"], first_id)
@@ -247,7 +247,8 @@ def _remove(start: Start) -> None:
     end, interrupted = time.monotonic() + _RETURN_SECONDS, False
     while True:
         try:
-            _remove_all(start)
+            start.client.remove_labelled(start.label)
+            remove_containers(other_removal(start))
             if not interrupted:
                 return
             interrupted = False
@@ -258,25 +259,13 @@ def _remove(start: Start) -> None:
         time.sleep(0.5)
 
 
-def _remove_all(start: Start) -> None:
-    client = start.client
-    client.remove_labelled(start.label)
-    if start.project and client.engine == "podman":
-        pods = ("pod", "ls", "--quiet", f"--filter=name=^{pod_of(start.project)}$")
-        if ids := tuple(client.call(*pods).split()):
-            client.call("pod", "rm", "--force", *ids)
-    if start.project:
-        for kind, listing in made_for(start.project).items():
-            if names := client.call(*listing).split():
-                with suppress(EngineError):
-                    client.call(kind, "rm", *names)
-
-
 def _resolved(invocation: Invocation, plan: dict[str, Any]) -> dict[str, Any]:
     resolved = project.config(invocation)
     if plan["userns"]:
         for service in resolved["services"].values():
             service.pop("userns_mode", None)  # "host" is its only value
+    if plan["image"]:
+        resolved["services"][plan["service"]]["image"] = plan["image"]
     return resolved
 
 
@@ -296,11 +285,6 @@ def _opened(client: Client, plan: dict[str, Any], top: Path) -> list[str]:
     if plan["unmasked"]:
         options.append("unmask=ALL" if client.engine == "podman" else UNMASKED.words)
     return options
-
-
-def _secured(service: dict[str, Any], opened: Sequence[str]) -> dict[str, Any]:
-    """The security options of a service; docker compose refuses one that is said twice."""
-    return {"security_opt": [*dict.fromkeys([*(service.get("security_opt") or ()), *opened])]}
 
 
 def _watched(client: Client, caps: CapSet, plan: dict[str, Any]) -> dict[str, Any]:
@@ -329,6 +313,17 @@ def _as_option(mount: dict[str, Any]) -> Option:
     return Option("mount", ",".join([*fields, *(["readonly"] if "read_only" in mount else [])]))
 
 
+def _volumes_of(
+    invocation: Invocation, plan: dict[str, Any], data: TrialData, mounts: list[dict[str, str]]
+) -> list[Option]:
+    """The volumes of ``run``, with these mounts in place of those at the same path."""
+    kept = [one for one in invocation.options if one.name in ("volume", "mount")]
+    given = kept if plan["reuse_volumes"] else volumes.of_options(kept, data)
+    covered = [mount["target"] for mount in mounts]
+    left = [one for one in given if volumes.target_of(one) not in covered]
+    return [*left, *map(_as_option, mounts)]
+
+
 def _start(
     invocation: Invocation, client: Client, plan: dict[str, Any], top: Path, data: TrialData
 ) -> Start:
@@ -337,14 +332,8 @@ def _start(
     reuse, ports = plan["reuse_volumes"], FreePorts(always=True)
     opened = _opened(client, plan, top)
     watched, mounts = _watched(client, caps, plan), data.of_old_image(plan["filled"])
-    covered = {mount["target"] for mount in mounts}
     if invocation.verb == "run":
-        rest = (plan["image"] or invocation.rest[0], *invocation.rest[1:])
-        invocation = replace(invocation, rest=rest)
-        kept = [o for o in invocation.options if o.name in ("volume", "mount")]
-        options = kept if reuse else volumes.of_options(invocation.options, data)
-        options = [one for one in options if volumes.target_of(one) not in covered]
-        options += [_as_option(mount) for mount in mounts]
+        options = _volumes_of(invocation, plan, data, mounts)
         options += [Option("sysctl", setting) for setting in plan["settings"]]
         given = [option for option in invocation.options if option.name == "publish"]
         published = beside.options(given, ports, local=True)
@@ -356,8 +345,6 @@ def _start(
         return Start(invocation, client, ours.argv(), label, ports=moved, **watched)
     service = plan["service"]
     resolved = _resolved(invocation, plan)
-    if plan["image"]:
-        resolved["services"][service]["image"] = plan["image"]
     data.project = resolved
     services = {
         name: grant.in_trial(
@@ -368,11 +355,12 @@ def _start(
         )
         for name, one in resolved["services"].items()
     }
-    services[service] |= _secured(services[service], opened)
+    secured = [*(services[service].get("security_opt") or ()), *opened]
+    services[service]["security_opt"] = [*dict.fromkeys(secured)]  # compose refuses one said twice
     services[service] |= beside.published(resolved["services"][service], ports, local=True)
     programs = _programs(client, services[service]["image"], plan, top, label)
-    own = [one for one in services[service]["volumes"] if one.get("target") not in covered]
-    services[service]["volumes"] = [*own, *mounts, *programs]
+    by_target = {one.get("target"): one for one in [*services[service]["volumes"], *mounts]}
+    services[service]["volumes"] = [*by_target.values(), *programs]
     changed = volumes.of_project({**resolved, "services": services}, reuse=reuse)
     if InPlace.of(client).of_project(resolved["name"]):
         changed = beside.on_own_networks(changed)

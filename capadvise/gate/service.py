@@ -123,6 +123,14 @@ class Service:
         path, declared = self.written[0]
         return path, declared.line
 
+    def says(
+        self, rule: str, at: str, *, severity: Severity | None = None, **values: str
+    ) -> Finding:
+        """A finding whose fact, consequence and remedy are those of ``gate-findings``."""
+        said = self.catalog.texts["gate-findings"][rule].split(" | ")
+        what, why, remedy = (line.format(**values) for line in said)
+        return self.finding(rule, at, what, why, remedy, severity=severity)
+
     def finding(
         self,
         rule: str,

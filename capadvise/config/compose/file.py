@@ -8,6 +8,7 @@ from collections.abc import Mapping as Mapping_
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from capadvise.catalog import default
 from capadvise.config import engine, host_paths
 from capadvise.config.declared import Declared, Exposure, ExposureAt
 from capadvise.config.run.flags import (
@@ -35,18 +36,7 @@ from capadvise.config.yaml.reader import (
 from capadvise.config.yaml.tree import Mapping, Node, Scalar, Sequence
 from capadvise.model.errors import BadInput
 
-DIALECT = Dialect(
-    tags=frozenset({"!override", "!reset"}),
-    names=frozenset(
-        (
-            *("services", "include", "extends", "cap_add", "cap_drop", "privileged", "user"),
-            *("security_opt", "pid", "ipc", "uts", "cgroup", "network_mode", "volumes", "devices"),
-            *("userns_mode", "driver", "driver_opts", "secrets", "configs", "volume_driver"),
-            *("device_cgroup_rules", "post_start", "pre_stop", "build", "entitlements"),
-            *("use_api_socket", "provider"),
-        )
-    ),
-)
+DIALECT = Dialect(frozenset({"!override", "!reset"}), names=default().names["compose-keys"])
 _WITH_VARIABLES = (*DIALECT.names - {"services", "include"}, "networks", "secrets", "configs")
 """Keys of a service whose values are judged."""
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from capadvise.catalog import default
 from capadvise.config import engine, host_paths
 from capadvise.config.declared import Declared, Exposure, ExposureAt
 from capadvise.config.ecs import ECS
@@ -31,16 +32,7 @@ NO_GAIN = "no-new-privileges"
 ON_FARGATE = ("SYS_PTRACE",)
 FARGATE = "Fargate lets a task definition add only SYS_PTRACE"
 """From the API reference, ``KernelCapabilities``."""
-DIALECT = Dialect(
-    names=frozenset(
-        (
-            *("taskDefinition", "containerDefinitions", "linuxParameters", "capabilities", "add"),
-            *("drop", "devices", "privileged", "user", "dockerSecurityOptions", "mountPoints"),
-            *("volumes", "volumesFrom", "pidMode", "ipcMode", "networkMode", "runtimePlatform"),
-            *("requiresCompatibilities", "name", "host", "sourcePath", "readOnly", "hostPath"),
-        )
-    )
-)
+DIALECT = Dialect(names=default().names["ecs-keys"])
 
 
 def render(snippet: Snippet) -> str:

@@ -254,12 +254,6 @@ _INSIDE = ("Exec", "Entrypoint", "HealthCmd", "HealthStartupCmd", "Environment",
 """Keys that become words behind the image, or part of one: it can be no option."""
 _PAIRS = ("Environment", "Label", "Annotation")
 _VARIABLE = r"""["']?\$[A-Za-z_]\w*["']?"""
-_JUDGED = frozenset(
-    (
-        *("cap-add", "cap-drop", "privileged", "security-opt", "device", "device-cgroup-rule"),
-        *("volume", "mount", "pid", "ipc", "uts", "network", "net", "userns", "cgroupns", "rootfs"),
-    )
-)
 
 
 def podman_args(container: Section) -> list[str]:
@@ -311,7 +305,7 @@ def _check_option(option: Option, line: int) -> None:
         raise ambiguous(line, f"the value of --{option.name} looks like an option")
     if not option.name.isprintable() or set(option.name) & set("$%"):
         raise ambiguous(line, "a variable in the name of an option")
-    if option.name in _JUDGED:
+    if option.name in default().names["podman-options-judged"]:
         check_plain(value, line)
 
 

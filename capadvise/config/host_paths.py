@@ -13,6 +13,13 @@ from capadvise.catalog import default
 from capadvise.catalog.host import HARMLESS, UNKNOWN
 from capadvise.config.declared import NEW, Exposure, ExposureAt
 
+
+def namespaces(consumer: str) -> dict[str, Exposure]:
+    """Key or option → the exposure if a service has the host's namespace."""
+    kinds = default().host.lists["namespaces"][consumer]
+    return {key: Exposure(kind) for key, kind in kinds.items()}
+
+
 _DEFAULT = r"\$\{\w+:?[-+]([^{}]*)\}"
 _VARIABLE = r"\$(?:\w+|\{\w+[^}]*\})"
 _HOME = r"^(?:~|\$HOME|\$\{HOME\})(?=/|$)"

@@ -112,23 +112,12 @@ def _no_drop_all(service: Service) -> Iterator[Finding]:
         return
     if consumer.runtime is None:
         held = f"{len(kept)} {'capability' if len(kept) == 1 else 'capabilities'}"
-        yield service.finding(
-            "no-drop-all",
-            "",
-            "its bounding set is not limited",
-            f"A set-id program gains {held}."
-            if service.bounded_only
-            else f"As root it starts with {held}, and any set-id program gains the same.",
-            "Set CapabilityBoundingSet= to what the service needs, as `capadvise run` finds.",
-        )
-        return
-    yield service.finding(
-        "no-drop-all",
-        "",
-        "it does not drop ALL",
-        f"{_kept_defaults(service, kept)}: {set_text(kept)}.",
-        "Drop ALL and add what the service needs, as `capadvise run` finds.",
-    )
+        gains = f"As root it starts with {held}, and any set-id program gains the same"
+        gains = f"A set-id program gains {held}" if service.bounded_only else gains
+        yield service.says("no-drop-all unit", "", gains=gains)
+    else:
+        kept_defaults = f"{_kept_defaults(service, kept)}: {set_text(kept)}"
+        yield service.says("no-drop-all", "", kept=kept_defaults)
 
 
 def _kept_defaults(service: Service, kept: CapSet) -> str:
@@ -217,29 +206,15 @@ def _duplicates(service: Service) -> Iterator[Finding]:
 def _variables(service: Service) -> Iterator[Finding]:
     """Values that depend on the environment: elsewhere they may be others."""
     if sources := [source for source, _ in service.declared.variables]:
-        yield service.finding(
-            "variable",
-            sources[0],
-            f"{', '.join(printable(each)[:60] for each in dict.fromkeys(sources))} depends on a "
-            "variable",
-            "Nobody can tell from the file what is mounted.",
-            "Write the path itself, or give the variable a default.",
-            severity=_NOTE,
-        )
+        names = ", ".join(printable(each)[:60] for each in dict.fromkeys(sources))
+        yield service.says("variable source", sources[0], names=names, severity=_NOTE)
     if service.declared.unresolved:
         return
     for _, written in service.written:
         for key, _ in written.unresolved:
             if key != "extends":
-                yield service.finding(
-                    "variable",
-                    key,
-                    f"{printable(key)} depends on a variable",
-                    "It is judged with the variable's value here; elsewhere the value may "
-                    "grant more.",
-                    "Write the value out.",
-                    severity=_NOTE if key == "user" else None,
-                )
+                severity = _NOTE if key == "user" else None
+                yield service.says("variable", key, key=printable(key), severity=severity)
 
 
 def _unresolved(service: Service) -> Iterator[Finding]:

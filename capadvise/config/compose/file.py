@@ -196,14 +196,7 @@ def _unresolved(keys: Entries, caps: list[tuple[str, int]]) -> Iterator[tuple[st
     yield from ((text, at) for text, at in caps if "$" in text)
 
 
-_NAMESPACES = {
-    "pid": Exposure.HOST_PROCESSES,
-    "ipc": Exposure.HOST_IPC,
-    "uts": Exposure.HOST_NAME,
-    "network_mode": Exposure.HOST_NETWORK,
-    "cgroup": Exposure.HOST_CGROUP,
-    "userns_mode": Exposure.HOST_USERS,
-}
+_NAMESPACES = host_paths.namespaces("compose")
 _SERVICE = "service:"
 _SWITCHES = tuple(_NAMESPACES)
 """Keys with one value that matters."""

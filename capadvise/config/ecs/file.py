@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from capadvise.catalog import default
 from capadvise.config import engine, host_paths
-from capadvise.config.declared import Declared, Exposure, ExposureAt
+from capadvise.config.declared import Declared, ExposureAt
 from capadvise.config.ecs import ECS
 from capadvise.config.run.flags import profiles, security_option
 from capadvise.config.yaml.reader import (
@@ -134,12 +134,7 @@ def _container(documents: Documents, node: Node, task: Entries, shared: TaskDefi
     )
 
 
-_MODES = {
-    ("networkMode", "host"): Exposure.HOST_NETWORK,
-    ("pidMode", "host"): Exposure.HOST_PROCESSES,
-    ("pidMode", "task"): Exposure.SHARED_PROCESSES,
-    ("ipcMode", "host"): Exposure.HOST_IPC,
-}
+_MODES = host_paths.namespaces("ecs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +149,8 @@ class TaskDefinition:
     def of(cls, documents: Documents, task: Entries) -> TaskDefinition:
         shared = (
             ExposureAt(kind, f"{key}: {said}", line(task[key]))
-            for (key, said), kind in _MODES.items()
+            for mode, kind in _MODES.items()
+            for key, said in [mode.split()]
             if text_at(task, key) == said
         )
         volumes: dict[str, tuple[str, host_paths.Volume]] = {}

@@ -142,13 +142,7 @@ def service_name(path: str) -> str:
     return PurePath(path).parent.name or "process"
 
 
-_NAMESPACES = {
-    "network": Exposure.HOST_NETWORK,
-    "pid": Exposure.HOST_PROCESSES,
-    "ipc": Exposure.HOST_IPC,
-    "uts": Exposure.HOST_NAME,
-    "cgroup": Exposure.HOST_CGROUP,
-}
+_NAMESPACES = host_paths.namespaces("oci")
 
 
 _FORBIDDING = tuple(

@@ -386,7 +386,7 @@ def _mount(documents: Documents, node: Node, what: str) -> Mounted:
         source = source or text_at(keys, "src")
         read_only = host_paths.expand_variables(text_at(keys, "read_only")).lower() in _TRUE
         return Mounted(source, text_at(keys, "target"), not read_only, line(node))
-    source, *rest = _split_mount(text(node, what))
+    source, *rest = host_paths.split_mount(text(node, what))
     modes = rest[-1].split(",") if len(rest) > 1 else []
     return Mounted(source if rest else "", rest[0] if rest else "", "ro" not in modes, line(node))
 
@@ -394,12 +394,7 @@ def _mount(documents: Documents, node: Node, what: str) -> Mounted:
 def _device(documents: Documents, node: Node) -> str:
     if isinstance(node, Mapping):
         return _mount(documents, node, "a device").source
-    return _split_mount(text(node, "a device"))[0]
-
-
-def _split_mount(mount: str) -> list[str]:
-    """``source:target:modes`` at colons that stand in no variable."""
-    return host_paths.expand_variables(mount).split(":")
+    return host_paths.split_mount(text(node, "a device"))[0]
 
 
 def _privileged_commands(documents: Documents, keys: Entries) -> Iterator[ExposureAt]:

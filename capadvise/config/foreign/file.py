@@ -202,7 +202,7 @@ def _read(role: str, node: Node, name: str) -> Iterator[Declared]:
 
 def _volume(node: Node, name: str) -> Iterator[Declared]:
     """A folder of the host by a name of its own, or the place in a container of such a volume."""
-    source, place = _text(node, "path") or "$X", _text(node, "destination")
+    source, place = _text(node, "path") or "$X", _text(node, "destination") or "/"
     part = _judged([f"--volume={source}:{place}"], node.line, name)
     if part.exposed:
         yield replace(part, drop=("ALL",), variables=())

@@ -49,12 +49,11 @@ def of_option(name: str, value: str, line: int) -> Iterator[ExposureAt]:
 
 def _of_path(name: str, value: str, line: int) -> Iterator[ExposureAt]:
     if name in ("volume", "v"):
-        source, *rest = value.split(":")
-        modes = rest[1].split(",") if len(rest) > 1 else []
-        target, writable = (*rest, "")[0], "ro" not in modes
-        yield from host_paths.mounted(
-            source if rest else "", line, writable=writable, target=target
-        )
+        source, target, said, *_ = (*host_paths.split_mount(value), "", "")
+        writable, source = "ro" not in said.split(","), source if target else ""
+        yield from host_paths.mounted(source, line, writable=writable, target=target)
+        for _, _, upper in (mode.partition("upperdir=") for mode in said.split(",")):
+            yield from host_paths.mounted(upper, line, writable=True)
     elif name == "mount":
         yield from _mount(value, line)
     elif name == "device":

@@ -13,6 +13,12 @@ from capadvise.catalog import default
 from capadvise.catalog.host import HARMLESS, UNKNOWN
 from capadvise.config.declared import NEW, Exposure, ExposureAt
 
+
+def namespaces(consumer: str) -> dict[str, Exposure]:
+    """Key or option → the exposure if a service has the host's namespace."""
+    return {key: Exposure(x) for key, x in default().host.lists["namespaces"][consumer].items()}
+
+
 _DEFAULT = r"\$\{\w+:?[-+]([^{}]*)\}"
 _VARIABLE = r"\$(?:\w+|\{\w+[^}]*\})"
 _HOME = r"^(?:~|\$HOME|\$\{HOME\})(?=/|$)"
@@ -31,6 +37,11 @@ def has_variable(text: str) -> bool:
     """True if only the environment settles a part of it."""
     left = re.sub(_HOME, "", expand_variables(text.replace("$$", "")))
     return re.search(_VARIABLE, left) is not None
+
+
+def split_mount(mount: str) -> list[str]:
+    """``source:target:modes`` at colons that stand in no variable."""
+    return re.split(r":(?![^{}]*\})", expand_variables(mount))
 
 
 def below(folder: str, path: str) -> str:

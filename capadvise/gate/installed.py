@@ -4,22 +4,10 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 
+from capadvise.catalog import default
 from capadvise.config.units.names import drop_in_folders, is_closed, template_of
 
-UNIT_PATH = (
-    "/etc/systemd/system.control",
-    "/run/systemd/system.control",
-    "/run/systemd/transient",
-    "/run/systemd/generator.early",
-    "/etc/systemd/system",
-    "/etc/systemd/system.attached",
-    "/run/systemd/system",
-    "/run/systemd/system.attached",
-    "/run/systemd/generator",
-    "/usr/local/lib/systemd/system",
-    "/usr/lib/systemd/system",
-    "/run/systemd/generator.late",
-)
+UNIT_PATH = tuple(default().host.lists["unit-path"])
 """The folders of the system manager, see systemd.unit(5): the first file of a name counts."""
 
 

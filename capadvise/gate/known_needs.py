@@ -26,20 +26,14 @@ def with_known_needs(
     its program needs; or less than all variants need, if its file names root as the user. To drop
     ALL is said anyway: the needs then belong to that remedy. ``unit``: the name of its unit; empty
     if it is no unit."""
-    image = service.declared.image or ""
-    index = known.index
-    program = known.of(index.by_unit(unit) if unit else index.by_image(image) if image else None)
-    if program is None or service.bounded_only or service.declared.windows:
-        return findings
-    if not STARTERS.isdisjoint(program.commands):
-        return findings
-    if repository(image) in program.images_of_users and service.declared.user is None:
+    program = _program(service, unit, known)
+    if program is None:
         return findings
     less = [*_less(service, program.common)]
     said = [*_more(service, program.largest), *less]
     needs = f"{program.name} ({program.upstream} was proven) needs {_needed(program)}"
     why = f"The {'unit' if unit else 'image'} name suggests {program.name}."
-    if asked := other_version(program.name, program.version, image):
+    if asked := other_version(program.name, program.version, service.declared.image or ""):
         why = f"{why} {printable(asked)}"
     shown = f"`capadvise known {program.name}` shows the proof."
     if said and not less and any(one.rule == "no-drop-all" for one in findings):
@@ -48,6 +42,17 @@ def with_known_needs(
     remedy = f"{shown} To be sure of this service, record it."
     what = f"{needs}; this service {listed(said)}"
     return [*findings, *([service.finding("known-needs", "", what, why, remedy)] if said else [])]
+
+
+def _program(service: Service, unit: str, known: Known) -> KnownProgram | None:
+    """The program that its unit or image names, if that says what the service itself needs."""
+    image = service.declared.image or ""
+    index = known.index
+    program = known.of(index.by_unit(unit) if unit else index.by_image(image) if image else None)
+    if program is None or service.bounded_only or service.declared.windows:
+        return None
+    of_users = repository(image) in program.images_of_users and service.declared.user is None
+    return program if STARTERS.isdisjoint(program.commands) and not of_users else None
 
 
 def claimed_needs(service: Service, claim: Claim) -> Iterator[Finding]:

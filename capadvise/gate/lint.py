@@ -28,13 +28,7 @@ def lint(service: Service) -> tuple[Finding, ...]:
 
 def _privileged(service: Service) -> Iterator[Finding]:
     if service.declared.privileged:
-        yield service.finding(
-            "privileged",
-            "privileged",
-            "it is privileged",
-            "That is every capability, every device and no seccomp or AppArmor: root on the host.",
-            "Remove it and add what the service needs, as `capadvise run` finds.",
-        )
+        yield service.says("privileged", "privileged")
 
 
 def _add_all(service: Service) -> Iterator[Finding]:
@@ -45,13 +39,7 @@ def _add_all(service: Service) -> Iterator[Finding]:
                 if service.consumer.drops_all(service.declared)
                 else ""
             )
-            yield service.finding(
-                "add-all",
-                name,
-                f"it adds {printable(name)}",
-                f"Every capability, SYS_ADMIN and SYS_MODULE among them: root on the host.{beats}",
-                "Drop ALL and add what the service needs, as `capadvise run` finds.",
-            )
+            yield service.says("add-all", name, name=printable(name), beats=beats)
 
 
 def _ignored_names(service: Service) -> Iterator[Finding]:
@@ -95,14 +83,7 @@ def _spelling(service: Service) -> Iterator[Finding]:
         cap = service.consumer.parse(name)
         right = cap.short if isinstance(cap, Cap) else cap
         if right is not None and name != right:
-            yield service.finding(
-                "spelling",
-                name,
-                f"{name!r} is spelled in lower case",
-                "The container gets the capability, but Pod Security Admission compares names "
-                "exactly and does not match this one.",
-                f"Write {right}.",
-            )
+            yield service.says("spelling", name, name=repr(name), right=right)
 
 
 def _add_and_drop(service: Service) -> Iterator[Finding]:
@@ -116,13 +97,7 @@ def _add_and_drop(service: Service) -> Iterator[Finding]:
     for name in dict.fromkeys(declared.add):
         what = consumer.parse(name)
         if what in dropped and not (what == ALL and consumer.winner is Winner.ADD):
-            yield service.finding(
-                "add-and-drop",
-                name,
-                f"{printable(name)} is both added and dropped",
-                f"{said}.",
-                "Remove one of the two.",
-            )
+            yield service.says("add-and-drop", name, name=printable(name), effect=said)
 
 
 def _no_drop_all(service: Service) -> Iterator[Finding]:
@@ -137,23 +112,12 @@ def _no_drop_all(service: Service) -> Iterator[Finding]:
         return
     if consumer.runtime is None:
         held = f"{len(kept)} {'capability' if len(kept) == 1 else 'capabilities'}"
-        yield service.finding(
-            "no-drop-all",
-            "",
-            "its bounding set is not limited",
-            f"A set-id program gains {held}."
-            if service.bounded_only
-            else f"As root it starts with {held}, and any set-id program gains the same.",
-            "Set CapabilityBoundingSet= to what the service needs, as `capadvise run` finds.",
-        )
-        return
-    yield service.finding(
-        "no-drop-all",
-        "",
-        "it does not drop ALL",
-        f"{_kept_defaults(service, kept)}: {set_text(kept)}.",
-        "Drop ALL and add what the service needs, as `capadvise run` finds.",
-    )
+        gains = f"As root it starts with {held}, and any set-id program gains the same"
+        gains = f"A set-id program gains {held}" if service.bounded_only else gains
+        yield service.says("no-drop-all unit", "", gains=gains)
+    else:
+        kept_defaults = f"{_kept_defaults(service, kept)}: {set_text(kept)}"
+        yield service.says("no-drop-all", "", kept=kept_defaults)
 
 
 def _kept_defaults(service: Service, kept: CapSet) -> str:
@@ -219,22 +183,14 @@ def _escalation(service: Service) -> Iterator[Finding]:
     if declared.no_new_privileges is not False or declared.privileged or not service.granted:
         return
     many = len(service.granted)
-    yield service.finding(
-        "escalation",
-        "no_new_privileges",
-        "programs in it can gain privileges",
-        f"A set-id program or one with file capabilities can gain the {many} "
-        f"capabilit{'y' if many == 1 else 'ies'} in its bounding set.",
-        f"Set {service.consumer.no_gain}.",
-    )
+    caps = f"{many} capabilit{'y' if many == 1 else 'ies'}"
+    yield service.says("escalation", "no_new_privileges", caps=caps, key=service.consumer.no_gain)
 
 
 def _rejected(service: Service) -> Iterator[Finding]:
     """The combinations that the consumer refuses, as its language says."""
     for what, why in service.declared.refused:
-        yield service.finding(
-            "rejected", what, f"{printable(what)} is refused", why, f"Remove {printable(what)}."
-        )
+        yield service.says("rejected", what, what=printable(what), why=why)
 
 
 def _duplicates(service: Service) -> Iterator[Finding]:
@@ -243,54 +199,29 @@ def _duplicates(service: Service) -> Iterator[Finding]:
         count = Counter(what for _, what in named if what is not None)
         for what in [what for what, times in count.items() if times > 1]:
             name = [name for name, meant in named if meant == what][-1]
-            yield service.finding(
-                "duplicate",
-                name,
-                f"it {verb} {what.short if isinstance(what, Cap) else what} twice",
-                "Once is enough: a later edit may overlook the other.",
-                "Remove one.",
-            )
+            short = what.short if isinstance(what, Cap) else str(what)
+            yield service.says("duplicate", name, verb=verb, cap=short)
 
 
 def _variables(service: Service) -> Iterator[Finding]:
     """Values that depend on the environment: elsewhere they may be others."""
     if sources := [source for source, _ in service.declared.variables]:
-        yield service.finding(
-            "variable",
-            sources[0],
-            f"{', '.join(printable(each)[:60] for each in dict.fromkeys(sources))} depends on a "
-            "variable",
-            "Nobody can tell from the file what is mounted.",
-            "Write the path itself, or give the variable a default.",
-            severity=_NOTE,
-        )
+        names = ", ".join(printable(each)[:60] for each in dict.fromkeys(sources))
+        yield service.says("variable source", sources[0], names=names, severity=_NOTE)
     if service.declared.unresolved:
         return
     for _, written in service.written:
         for key, _ in written.unresolved:
             if key != "extends":
-                yield service.finding(
-                    "variable",
-                    key,
-                    f"{printable(key)} depends on a variable",
-                    "It is judged with the variable's value here; elsewhere the value may "
-                    "grant more.",
-                    "Write the value out.",
-                    severity=_NOTE if key == "user" else None,
-                )
+                severity = _NOTE if key == "user" else None
+                yield service.says("variable", key, key=printable(key), severity=severity)
 
 
 def _unresolved(service: Service) -> Iterator[Finding]:
     """Values that nobody resolved: they must not pass the gate unseen."""
     for key, _ in service.declared.unresolved:
-        yield service.finding(
-            "unresolved",
-            key,
-            f"{printable(key)} was not resolved",
-            "It contains a variable, or comes from another service: that was not judged.",
-            "Run the gate where docker compose is installed and the variables are set.",
-            severity=_WARNING if key == "user" else None,
-        )
+        severity = _WARNING if key == "user" else None
+        yield service.says("unresolved", key, key=printable(key), severity=severity)
 
 
 # ------------------------------------------------------------------------------ risks
@@ -360,14 +291,7 @@ def _beyond_default(service: Service, rest: list[tuple[str, Cap]]) -> Iterator[F
     if rest:
         caps: CapSet = frozenset(cap for _, cap in rest)
         them = it_or_them(caps)
-        yield service.finding(
-            "beyond-default",
-            rest[0][0],
-            f"it adds {set_text(caps)}",
-            f"Container engines do not grant {them} by default, and no report shows a need for "
-            f"{them}.",
-            f"Record the service with `capadvise run`: the report shows whether it needs {them}.",
-        )
+        yield service.says("beyond-default", rest[0][0], caps=set_text(caps), them=them)
 
 
 def _lower(sentence: str) -> str:
@@ -413,25 +337,14 @@ def _withheld(service: Service) -> Iterator[Finding]:
     for name in dict.fromkeys(service.declared.add):
         cap = parse(name)
         if isinstance(cap, Cap) and cap.short in settings:
-            yield service.finding(
-                "withheld",
-                name,
-                f"it adds {cap.short}, which {settings[cap.short]}= takes away",
-                "The service does not get it.",
-                f"Remove {printable(name)}. The setting protects the machine.",
-            )
+            key, removed = settings[cap.short], printable(name)
+            yield service.says("withheld", name, cap=cap.short, key=key, name=removed)
 
 
 def _not_judged(service: Service) -> Iterator[Finding]:
     """Settings outside of the file that may grant more."""
     for what, _ in service.declared.unjudged:
-        yield service.finding(
-            "not-judged",
-            what,
-            f"not judged: {printable(what)[:160]}",
-            "It may grant the service more than this file shows.",
-            "Review it, and accept it with a reason.",
-        )
+        yield service.says("not-judged", what, what=printable(what)[:160])
 
 
 LINTS: tuple[Callable[[Service], Iterator[Finding]], ...] = (

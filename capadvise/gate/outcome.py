@@ -333,11 +333,4 @@ def _remark(item: Remark) -> Finding:
 
 
 def _no_report(service: Service, *, allowed: bool) -> Finding:
-    return service.finding(
-        "no-report",
-        "",
-        "no report says what it needs",
-        "Without one, nobody can tell whether it holds too much or too little.",
-        "Record it with `capadvise run` and keep the report with the others.",
-        severity=Severity.NOTE if allowed else None,
-    )
+    return service.says("no-report", "", severity=Severity.NOTE if allowed else None)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 
-from capadvise.catalog import Catalog
+from capadvise.catalog import Catalog, default
 from capadvise.catalog.circumstances import Circumstance, Known
 from capadvise.config.consumer import Consumer, Winner
 from capadvise.config.declared import Declared, Exposure, may_be_root
@@ -15,16 +15,8 @@ from capadvise.gate.finding import RULES, Finding, Severity
 from capadvise.model.caps import Cap, CapSet
 
 _BY_EXPOSURE = {
-    Circumstance.HOST_NETWORK: Exposure.HOST_NETWORK,
-    Circumstance.HOST_PROCESSES: Exposure.HOST_PROCESSES,
-    Circumstance.SHARED_PROCESSES: Exposure.SHARED_PROCESSES,
-    Circumstance.HOST_IPC: Exposure.HOST_IPC,
-    Circumstance.HOST_NAME: Exposure.HOST_NAME,
-    Circumstance.HOST_FILES: Exposure.SYSTEM_FOLDER,
-    Circumstance.ENGINE_SOCKET: Exposure.CONTROL_SOCKET,
-    Circumstance.HOST_DEVICE: Exposure.DISK,
-    Circumstance.UNFILTERED: Exposure.UNFILTERED,
-    Circumstance.UNCONFINED: Exposure.UNCONFINED,
+    Circumstance(circumstance): Exposure(exposure)
+    for circumstance, exposure in default().host.lists["circumstances"].items()
 }
 _FILTERS = (Circumstance.UNFILTERED, Circumstance.UNCONFINED)
 
@@ -122,6 +114,15 @@ class Service:
                 return path, at if at in places else places[0]
         path, declared = self.written[0]
         return path, declared.line
+
+    def says(
+        self, rule: str, at: str, *, severity: Severity | None = None, **values: str
+    ) -> Finding:
+        """A finding whose fact, consequence and remedy are those of ``gate-findings``. A rule with
+        several has a further word there."""
+        said = self.catalog.texts["gate-findings"][rule].split(" | ")
+        what, why, remedy = (line.format(**values) for line in said)
+        return self.finding(rule.split()[0], at, what, why, remedy, severity=severity)
 
     def finding(
         self,

@@ -8,6 +8,7 @@ from collections.abc import Mapping as Mapping_
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from capadvise.catalog import default
 from capadvise.config import engine, host_paths
 from capadvise.config.declared import Declared, Exposure, ExposureAt
 from capadvise.config.run.flags import (
@@ -35,18 +36,7 @@ from capadvise.config.yaml.reader import (
 from capadvise.config.yaml.tree import Mapping, Node, Scalar, Sequence
 from capadvise.model.errors import BadInput
 
-DIALECT = Dialect(
-    tags=frozenset({"!override", "!reset"}),
-    names=frozenset(
-        (
-            *("services", "include", "extends", "cap_add", "cap_drop", "privileged", "user"),
-            *("security_opt", "pid", "ipc", "uts", "cgroup", "network_mode", "volumes", "devices"),
-            *("userns_mode", "driver", "driver_opts", "secrets", "configs", "volume_driver"),
-            *("device_cgroup_rules", "post_start", "pre_stop", "build", "entitlements"),
-            *("use_api_socket", "provider"),
-        )
-    ),
-)
+DIALECT = Dialect(frozenset({"!override", "!reset"}), names=default().names["compose-keys"])
 _WITH_VARIABLES = (*DIALECT.names - {"services", "include"}, "networks", "secrets", "configs")
 """Keys of a service whose values are judged."""
 
@@ -206,14 +196,7 @@ def _unresolved(keys: Entries, caps: list[tuple[str, int]]) -> Iterator[tuple[st
     yield from ((text, at) for text, at in caps if "$" in text)
 
 
-_NAMESPACES = {
-    "pid": Exposure.HOST_PROCESSES,
-    "ipc": Exposure.HOST_IPC,
-    "uts": Exposure.HOST_NAME,
-    "network_mode": Exposure.HOST_NETWORK,
-    "cgroup": Exposure.HOST_CGROUP,
-    "userns_mode": Exposure.HOST_USERS,
-}
+_NAMESPACES = host_paths.namespaces("compose")
 _SERVICE = "service:"
 _SWITCHES = tuple(_NAMESPACES)
 """Keys with one value that matters."""
@@ -403,7 +386,7 @@ def _mount(documents: Documents, node: Node, what: str) -> Mounted:
         source = source or text_at(keys, "src")
         read_only = host_paths.expand_variables(text_at(keys, "read_only")).lower() in _TRUE
         return Mounted(source, text_at(keys, "target"), not read_only, line(node))
-    source, *rest = _split_mount(text(node, what))
+    source, *rest = host_paths.split_mount(text(node, what))
     modes = rest[-1].split(",") if len(rest) > 1 else []
     return Mounted(source if rest else "", rest[0] if rest else "", "ro" not in modes, line(node))
 
@@ -411,12 +394,7 @@ def _mount(documents: Documents, node: Node, what: str) -> Mounted:
 def _device(documents: Documents, node: Node) -> str:
     if isinstance(node, Mapping):
         return _mount(documents, node, "a device").source
-    return _split_mount(text(node, "a device"))[0]
-
-
-def _split_mount(mount: str) -> list[str]:
-    """``source:target:modes`` at colons that stand in no variable."""
-    return host_paths.expand_variables(mount).split(":")
+    return host_paths.split_mount(text(node, "a device"))[0]
 
 
 def _privileged_commands(documents: Documents, keys: Entries) -> Iterator[ExposureAt]:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
+from capadvise.catalog import default
 from capadvise.config.language import UnknownFile
 from capadvise.config.yaml.reader import Documents, Entries, is_null
 from capadvise.config.yaml.tree import EMPTY, Mapping, Node, Sequence, entries, target
@@ -160,11 +161,6 @@ def _named(folder: str) -> list[str]:
 
 
 _KEYS = ("name", "version", "include", "networks", "volumes", "configs", "secrets")
-_OF_SERVICES = (
-    *("image", "build", "extends", "provider", "privileged", "cap_add", "cap_drop", "security_opt"),
-    *("network_mode", "pid", "volumes", "volumes_from", "devices", "device_cgroup_rules"),
-    *("use_api_socket", "post_start", "pre_stop"),
-)
 
 
 def claims(file: UnknownFile) -> bool:
@@ -199,7 +195,7 @@ def meant(path: str, text: str) -> bool:
         return True
     services = [entries(root).get("services", EMPTY) for root in Documents(text).roots]
     each = [entries(service) for group in services for service in entries(group).values()]
-    return any(not keys.keys().isdisjoint(_OF_SERVICES) for keys in each)
+    return any(not keys.keys().isdisjoint(default().names["compose-service-keys"]) for keys in each)
 
 
 def _has_services(keys: Mapping_[str, Node]) -> bool:

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from capadvise.catalog import default
 from capadvise.config import engine, host_paths
-from capadvise.config.declared import Declared, Exposure, ExposureAt
+from capadvise.config.declared import Declared, ExposureAt
 from capadvise.config.ecs import ECS
 from capadvise.config.run.flags import profiles, security_option
 from capadvise.config.yaml.reader import (
@@ -31,16 +32,7 @@ NO_GAIN = "no-new-privileges"
 ON_FARGATE = ("SYS_PTRACE",)
 FARGATE = "Fargate lets a task definition add only SYS_PTRACE"
 """From the API reference, ``KernelCapabilities``."""
-DIALECT = Dialect(
-    names=frozenset(
-        (
-            *("taskDefinition", "containerDefinitions", "linuxParameters", "capabilities", "add"),
-            *("drop", "devices", "privileged", "user", "dockerSecurityOptions", "mountPoints"),
-            *("volumes", "volumesFrom", "pidMode", "ipcMode", "networkMode", "runtimePlatform"),
-            *("requiresCompatibilities", "name", "host", "sourcePath", "readOnly", "hostPath"),
-        )
-    )
-)
+DIALECT = Dialect(names=default().names["ecs-keys"])
 
 
 def render(snippet: Snippet) -> str:
@@ -142,12 +134,7 @@ def _container(documents: Documents, node: Node, task: Entries, shared: TaskDefi
     )
 
 
-_MODES = {
-    ("networkMode", "host"): Exposure.HOST_NETWORK,
-    ("pidMode", "host"): Exposure.HOST_PROCESSES,
-    ("pidMode", "task"): Exposure.SHARED_PROCESSES,
-    ("ipcMode", "host"): Exposure.HOST_IPC,
-}
+_MODES = host_paths.namespaces("ecs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +149,8 @@ class TaskDefinition:
     def of(cls, documents: Documents, task: Entries) -> TaskDefinition:
         shared = (
             ExposureAt(kind, f"{key}: {said}", line(task[key]))
-            for (key, said), kind in _MODES.items()
+            for mode, kind in _MODES.items()
+            for key, said in [mode.split()]
             if text_at(task, key) == said
         )
         volumes: dict[str, tuple[str, host_paths.Volume]] = {}

@@ -67,8 +67,7 @@ def used_by(path: str, source: str) -> Iterator[str]:
 def _local(path: str, name: str) -> Iterator[str]:
     """The files of a repository that a name means, which can have a ``*`` in its last part."""
     above = [*PurePath(path).parents]
-    signs = (".git", ".gitlab-ci.yml")
-    top = next((each for each in above if any(exists(each / sign) for sign in signs)), above[0])
+    top = next((x for x in above if exists(x / ".git") or exists(x / ".gitlab-ci.yml")), above[0])
     place = join(top, normpath(f"/{name}").lstrip("/"))  # it does not leave the repository
     several = glob(escape(dirname(place)) + "/" + basename(place)) if "*" in place else ()
     yield from sorted(several)[:_MOST_INCLUDED] or [place]
@@ -203,7 +202,7 @@ def _read(role: str, node: Node, name: str) -> Iterator[Declared]:
 
 def _volume(node: Node, name: str) -> Iterator[Declared]:
     """A folder of the host by a name of its own, or the place in a container of such a volume."""
-    source, place = _text(node, "path") or "$X", _text(node, "destination")
+    source, place = _text(node, "path") or "$X", _text(node, "destination") or "/"
     part = _judged([f"--volume={source}:{place}"], node.line, name)
     if part.exposed:
         yield replace(part, drop=("ALL",), variables=())

@@ -250,12 +250,7 @@ def _declared(documents: Documents, container: ManifestContainer) -> Declared:
     )
 
 
-_HOST = {
-    "hostNetwork": Exposure.HOST_NETWORK,
-    "hostPID": Exposure.HOST_PROCESSES,
-    "hostIPC": Exposure.HOST_IPC,
-    "shareProcessNamespace": Exposure.SHARED_PROCESSES,
-}
+_HOST = host_paths.namespaces("kubernetes")
 _OF_CONTAINER = ("container.", "io.podman.annotations.")
 """Annotations that begin so end with the name of the container that they are for, behind a slash.
 """

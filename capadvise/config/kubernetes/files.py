@@ -2,19 +2,13 @@
 
 from collections.abc import Iterator
 
+from capadvise.catalog import default
 from capadvise.config.language import UnknownFile
 from capadvise.config.yaml.reader import Documents
 from capadvise.config.yaml.tree import EMPTY, Node, Scalar, entries, target
 from capadvise.model.errors import BadInput
 
-REFERRING = {
-    "Application": "Argo CD",
-    "ApplicationSet": "Argo CD",
-    "Component": "kustomize",
-    "HelmChart": "k3s",
-    "HelmRelease": "Flux",
-    "Kustomization": "kustomize",
-}
+REFERRING = default().host.lists["referring"]
 """Kinds that bring in other files, and what resolves them."""
 CHARTS = ("Chart.yaml", "kustomization.yaml", "kustomization.yml", "Kustomization")
 """Files that say where others are."""

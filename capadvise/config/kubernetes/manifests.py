@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 
+from capadvise.catalog import default
 from capadvise.config.host_paths import Volume
 from capadvise.config.yaml.reader import (
     Dialect,
@@ -247,35 +248,11 @@ class ContainerFinder:
 DEFAULT_NAMESPACE = "default"
 NON_ROOT = "nonroot"
 """The user of a container with ``runAsNonRoot``, whose image names it."""
-_NO_WORKLOADS = (
-    ("v1", "ConfigMap"),
-    ("v1", "Secret"),
-    ("apiextensions.k8s.io/v1", "CustomResourceDefinition"),
-    ("apiextensions.k8s.io/v1beta1", "CustomResourceDefinition"),
-    ("v1", "PersistentVolume"),
-    ("policy/v1beta1", "PodSecurityPolicy"),
-    ("extensions/v1beta1", "PodSecurityPolicy"),
-    ("security.openshift.io/v1", "SecurityContextConstraints"),
-    ("v1", "SecurityContextConstraints"),
-)
-"""Kinds whose content only looks like containers, or is judged elsewhere (``host_volumes``)."""
 _POLICIES = ("constraints.gatekeeper.sh",)
 """Groups of kinds that only forbid."""
 _PATTERNS = {"kyverno.io": ("validate", "validations", "openAPIV3Schema")}
 """Group → keys below which something only looks like containers."""
-DIALECT = Dialect(
-    merge_wins=True,
-    names=frozenset(
-        (
-            *("kind", "spec", "template", "jobTemplate", "metadata", "items", *CONTAINERS),
-            *("securityContext", "capabilities", "add", "drop", "privileged", "procMount"),
-            *("allowPrivilegeEscalation", "runAsUser", "runAsGroup", "runAsNonRoot"),
-            *("hostNetwork", "hostPID", "hostIPC", "hostUsers", "hostPath", "hostProcess"),
-            *("seccompProfile", "appArmorProfile", "windowsOptions", "seLinuxOptions", "sysctls"),
-            *("volumeMounts", "volumes", "readOnly", "shareProcessNamespace"),
-        )
-    ),
-)
+DIALECT = Dialect(merge_wins=True, names=default().names["kubernetes-keys"])
 _HARMLESS_CHANGE = re.compile(
     r"/spec/replicas|/metadata/labels/[^/]+|(/[^/]+)*/certSANs/[^/]+"
     r"|(/[^/]+)*/(initC|c)ontainers/\d+/(image|imagePullPolicy|resources)(/[^/]+)*"
@@ -391,7 +368,7 @@ def _object(documents: Documents, kind: str, node: Node, root: Node) -> Manifest
         finder.annotations = documents.inner(template, "annotations")
         finder.take_pod(pod.spec)
         finder.annotations = {}
-    if (version, kind) not in _NO_WORKLOADS and group not in _POLICIES:
+    if f"{version} {kind}" not in default().names["no-workloads"] and group not in _POLICIES:
         finder.search(node, {}, "?")
     namespace = optional_text(metadata.get("namespace"), "namespace") or DEFAULT_NAMESPACE
     return ManifestObject(kind, name, namespace, line(root), keys, pod, tuple(finder.containers))

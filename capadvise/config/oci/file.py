@@ -18,15 +18,7 @@ MAX_LENGTH = 4 << 20
 """A longer text is no bundle's configuration."""
 _OBJECTS = ("process", "capabilities", "user", "linux", "hooks", "resources", "annotations")
 _LISTS = ("mounts", "namespaces", "devices")
-_KEYS = frozenset(
-    (
-        *_OBJECTS,
-        *_LISTS,
-        *("bounding", "effective", "permitted", "inheritable", "ambient", "uid", "gid"),
-        *("noNewPrivileges", "seccomp", "apparmorProfile", "selinuxLabel", "maskedPaths"),
-        *("readonlyPaths", "source", "destination", "type", "options", "path", "annotations"),
-    )
-)
+_KEYS = default().names["bundle-keys"]
 _FOLDED = {key.casefold(): key for key in _KEYS}
 
 
@@ -150,13 +142,7 @@ def service_name(path: str) -> str:
     return PurePath(path).parent.name or "process"
 
 
-_NAMESPACES = {
-    "network": Exposure.HOST_NETWORK,
-    "pid": Exposure.HOST_PROCESSES,
-    "ipc": Exposure.HOST_IPC,
-    "uts": Exposure.HOST_NAME,
-    "cgroup": Exposure.HOST_CGROUP,
-}
+_NAMESPACES = host_paths.namespaces("oci")
 
 
 _FORBIDDING = tuple(

@@ -162,20 +162,8 @@ def _caps(container: Section, key: str) -> list[tuple[str, int]]:
     return [(cap, line) for word, line in pairs for cap in word.split(",")]
 
 
-_OPTIONS = {
-    "AddDevice": "device",
-    "Annotation": "annotation",
-    "LogOpt": "log-opt",
-    "Mount": "mount",
-    "Network": "network",
-    "UserNS": "userns",
-    "Volume": "volume",
-}
-"""Key → option of ``podman run``."""
-
-
 def _exposed(container: Section) -> Iterator[ExposureAt]:
-    for key, option in _OPTIONS.items():
+    for key, option in default().host.lists["quadlet-options"].items():
         items = container.values(key)
         for item in items[-1:] if key == "UserNS" else items:
             values = [item.value]
@@ -207,21 +195,13 @@ def _labels(container: Section) -> Iterator[ExposureAt]:
             yield replace(opened, what=f"{key}=true")
 
 
-_WITH_SPECIFIERS = (
-    "Volume|Mount|AddDevice|Network|UserNS|LogOpt|Rootfs|SecurityLabelType|SeccompProfile|AppArmor"
-    "|Unmask|User|Group|ContainerName|Driver|Type|Device|Options|Secret"
-)
+_WITH_SPECIFIERS = "|".join(default().host.lists["with-specifiers"]["quadlet"])
 """Keys that become words of the command line, whose specifiers systemd replaces."""
-_ELSEWHERE = {
-    "ContainersConfModule": "a module of containers.conf can grant anything",
-    "GlobalArgs": "global options of podman can grant anything",
-    "Pod": "it joins a pod, whose settings are in another file",
-}
 
 
 def _unjudged(container: Section) -> Iterator[tuple[str, int]]:
     """(sentence, line) of keys that may give more than the section says."""
-    for key, what in _ELSEWHERE.items():
+    for key, what in default().host.lists["elsewhere"]["quadlet"].items():
         for item in container.values(key):
             yield f"{key}={item.value}: {what}", item.line
     for item in container.values("Network"):
@@ -254,12 +234,6 @@ _INSIDE = ("Exec", "Entrypoint", "HealthCmd", "HealthStartupCmd", "Environment",
 """Keys that become words behind the image, or part of one: it can be no option."""
 _PAIRS = ("Environment", "Label", "Annotation")
 _VARIABLE = r"""["']?\$[A-Za-z_]\w*["']?"""
-_JUDGED = frozenset(
-    (
-        *("cap-add", "cap-drop", "privileged", "security-opt", "device", "device-cgroup-rule"),
-        *("volume", "mount", "pid", "ipc", "uts", "network", "net", "userns", "cgroupns", "rootfs"),
-    )
-)
 
 
 def podman_args(container: Section) -> list[str]:
@@ -311,7 +285,7 @@ def _check_option(option: Option, line: int) -> None:
         raise ambiguous(line, f"the value of --{option.name} looks like an option")
     if not option.name.isprintable() or set(option.name) & set("$%"):
         raise ambiguous(line, "a variable in the name of an option")
-    if option.name in _JUDGED:
+    if option.name in default().names["podman-options-judged"]:
         check_plain(value, line)
 
 

@@ -11,23 +11,12 @@ from capadvise.config.declared import NEW, Declared, Exposure, ExposureAt
 from capadvise.config.run.pflag import Grammar, Option, is_on, value_of
 from capadvise.config.snippet import Snippet, comment
 
-_NAMESPACES = {
-    "pid": Exposure.HOST_PROCESSES,
-    "ipc": Exposure.HOST_IPC,
-    "uts": Exposure.HOST_NAME,
-    "network": Exposure.HOST_NETWORK,
-    "net": Exposure.HOST_NETWORK,
-    "cgroupns": Exposure.HOST_CGROUP,
-}
+_NAMESPACES = host_paths.namespaces("run")
 _OWN_USERS = ("auto", "nomap")
 """(For root, podman's keep-id is the host's user namespace.)"""
 _ON = ("", "1", "t", "true")
 """True for Go (strconv.ParseBool), in lower case; nothing is an option without a value."""
-_ELSEWHERE = {
-    "volumes-from": "it has the volumes of another container",
-    "pod": "it joins a pod, whose settings stand elsewhere",
-    "pod-id-file": "it joins a pod, whose settings stand elsewhere",
-}
+_ELSEWHERE = default().host.lists["elsewhere"]["run"]
 
 
 def _exposed(options: Sequence[Option], line: int) -> Iterator[ExposureAt]:
@@ -60,12 +49,11 @@ def of_option(name: str, value: str, line: int) -> Iterator[ExposureAt]:
 
 def _of_path(name: str, value: str, line: int) -> Iterator[ExposureAt]:
     if name in ("volume", "v"):
-        source, *rest = value.split(":")
-        modes = rest[1].split(",") if len(rest) > 1 else []
-        target, writable = (*rest, "")[0], "ro" not in modes
-        yield from host_paths.mounted(
-            source if rest else "", line, writable=writable, target=target
-        )
+        source, target, said, *_ = (*host_paths.split_mount(value), "", "")
+        writable, source = "ro" not in said.split(","), source if target else ""
+        yield from host_paths.mounted(source, line, writable=writable, target=target)
+        for _, _, upper in (mode.partition("upperdir=") for mode in said.split(",")):
+            yield from host_paths.mounted(upper, line, writable=True)
     elif name == "mount":
         yield from _mount(value, line)
     elif name == "device":

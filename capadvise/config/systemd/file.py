@@ -221,10 +221,7 @@ def _command(service: Section) -> tuple[str, ...]:
 
 
 _PREFIXES = "@-:+!|"
-_WITH_SPECIFIERS = (
-    "User|Group|SupplementaryGroups|OpenFile|Standard(Input|Output|Error)|LoadCredential(Encrypted)?"
-    "|(Runtime|State|Cache|Logs|Configuration)Directory"
-)
+_WITH_SPECIFIERS = "|".join(default().host.lists["with-specifiers"]["systemd"])
 WITHHELD = {
     "PrivateDevices": ("MKNOD", "SYS_RAWIO"),
     "ProtectKernelModules": ("SYS_MODULE",),
@@ -294,13 +291,7 @@ def _as_root(service: Section, path: str) -> Iterator[ExposureAt]:
 def _listening(service: Section) -> Iterator[ExposureAt]:
     """Places where systemd makes a socket or a FIFO, or a link to one: outside of /run, programs
     that run as root can read what is written there."""
-    listening = (
-        "ListenStream",
-        "ListenDatagram",
-        "ListenSequentialPacket",
-        "ListenFIFO",
-        "Symlinks",
-    )
+    listening = default().host.lists["listening"]
     for place, at in words([item for key in listening for item in service.values(key)]):
         for item in host_paths.mounted(place, at, writable=True):
             if item.kind is Exposure.SYSTEM_FOLDER and not place.startswith(("/run/", "/var/run/")):

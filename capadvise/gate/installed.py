@@ -1,25 +1,13 @@
 """The services of this machine: their unit files, in the order in which systemd looks for them."""
 
+import json
 import os
 from collections.abc import Iterator, Sequence
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 from capadvise.config.units.names import drop_in_folders, is_closed, template_of
 
-UNIT_PATH = (
-    "/etc/systemd/system.control",
-    "/run/systemd/system.control",
-    "/run/systemd/transient",
-    "/run/systemd/generator.early",
-    "/etc/systemd/system",
-    "/etc/systemd/system.attached",
-    "/run/systemd/system",
-    "/run/systemd/system.attached",
-    "/run/systemd/generator",
-    "/usr/local/lib/systemd/system",
-    "/usr/lib/systemd/system",
-    "/run/systemd/generator.late",
-)
+UNIT_PATH = tuple(json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8")))
 """The folders of the system manager, see systemd.unit(5): the first file of a name counts."""
 
 

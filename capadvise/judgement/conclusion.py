@@ -25,7 +25,7 @@ from capadvise.judgement.risk import Risks, RisksHere, worst
 from capadvise.model.caps import Cap, CapSet
 from capadvise.model.recording import Namespace, Recording
 from capadvise.model.wording import counted, set_text
-from capadvise.model.workload import Act, implicit_check, still_running
+from capadvise.model.workload import Act, Workload, implicit_check, still_running
 
 
 class Standing(StrEnum):
@@ -301,11 +301,17 @@ def standing_of(
         return (Standing.LIKELY if opening.doubt else Standing.PROVEN), opening.doubt
     if report.proven is not None and (by_trial := _by_trial(report.proven, report, chosen)):
         unseen = jobs_unseen(report) if by_trial[0] in PASSED else None
-        return (Standing.LIKELY, unseen) if unseen else by_trial
+        return (Standing.LIKELY, unseen) if unseen else _as_watched(by_trial, report.workload)
     by_recording = _by_recording(report)
     if chosen.caps != report.proposal.recommended and by_recording[0] not in WITHOUT_SET:
         return _NO_TRIAL
     return by_recording
+
+
+def _as_watched(judged: _Judged, work: Workload) -> _Judged:
+    if judged[0] in PASSED and work.only_watched:
+        return judged[0], f"its first {work.check_after:.0f} s, no health check"
+    return judged
 
 
 _NO_TRIAL = Standing.NOT_PROVEN, "no trial of this set was made"
@@ -630,6 +636,9 @@ def not_tested(report: Report) -> tuple[str, ...]:
         return ("other arguments, input and files",)
     acts = {step.act for one in work.rounds for step in one}
     reload = () if Act.RELOAD in acts else ("reloads",)
+    if work.only_watched:
+        late = f"whatever is later than {work.check_after:.0f} s after its start"
+        return (*reload, late, "what timers and logrotate start")
     return (*reload, "whatever the health check does not use")
 
 

@@ -5,10 +5,11 @@ call's end but not its beginning. Then come the plain file modes, whose refusal 
 capability check. Then come the security modules, which leave only an audit record.
 """
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 from capadvise.catalog import Catalog
 from capadvise.catalog.signs import Sign, Signs
@@ -35,41 +36,13 @@ _HARMLESS = frozenset(
     {Meaning.ADVISORY, Meaning.OPTIONAL, Meaning.SILENT, Meaning.FOREIGN_CREDENTIALS}
 )
 """A refusal at such a site makes no call fail."""
-_LIMITS = {
-    "EMFILE": "RLIMIT_NOFILE, the number of open files",
-    "EFBIG": "RLIMIT_FSIZE, the size of files",
-    "EAGAIN": "the number of processes: of the control group (pids.max) or of the host",
-    "ENOMEM": "RLIMIT_MEMLOCK, locked memory",
-}
-"""Errors that only a limit gives, in the calls where they are recorded."""
-FILE_CALLS = frozenset(
-    [
-        *("open", "openat", "openat2", "creat", "unlink", "unlinkat", "rename", "renameat"),
-        *("renameat2", "mkdir", "mkdirat", "rmdir", "execve", "execveat", "chmod", "fchmod"),
-        *("fchmodat", "fchmodat2", "chown", "fchown", "lchown", "fchownat", "link", "linkat"),
-        *("utimensat", "setxattr", "lsetxattr", "fsetxattr", "removexattr", "mknod", "mknodat"),
-        *("lremovexattr", "fremovexattr", "chroot"),
-    ]
-)
-_OTHERS = {
-    "EACCES": "a device node on a nodev mount, another's file in a sticky directory"
-    " (fs.protected_*), a read-only setting, an owner that is not mapped in the user namespace, or"
-    " a Landlock rule",
-    "EPERM": "a device that the control group denies, or an immutable or append-only file",
-}
-"""Mechanisms that refuse the use of a file without a capability check: may_open(),
-may_create_in_sticky(), generic_permission() for an inode whose ids are not mapped,
-devcgroup_check_permission()."""
-_PING = "perhaps net.ipv4.ping_group_range, which does not let this group ping without raw sockets"
-"""The reason for EACCES from socket() for IPPROTO_ICMP: ping_init_sock() of net/ipv4/ping.c."""
-_DEBIAN = "making a user namespace while kernel.unprivileged_userns_clone is 0"
-"""Debian's patch of copy_process(). The function also checks limits, but these return EAGAIN."""
-_UBUNTU = (
-    "where kernel.apparmor_restrict_unprivileged_userns is 1 (Ubuntu), AppArmor refuses every"
-    " capability in a user namespace: see the audit log"
-)
-_HIDDEN = "perhaps because AppArmor's profile {} does not allow it: capget(2) then hides it"
-"""apparmor_capget(): a program such as named keeps only what capget(2) shows it."""
+TEXTS = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
+"""``limits``: errors that only a limit gives, in the calls where they are recorded. ``others``:
+mechanisms that refuse the use of a file without a check: may_open(), may_create_in_sticky(),
+generic_permission() for ids that are not mapped, devcgroup_check_permission(). ``ping``: EACCES of
+ping_init_sock(). ``debian``: its patch of copy_process(), which returns EAGAIN for limits.
+``hidden``: by apparmor_capget(); named keeps only what capget(2) shows it."""
+FILE_CALLS = frozenset(TEXTS["files"])
 _CONFINING = frozenset({"enforce", "kill"})
 _CURE = "without them (setcap -r) it can be executed"
 _COMM = 15
@@ -207,7 +180,7 @@ def _by_capability(
         if rule.limit and question.ns is not Namespace.HOST and not makes_users:
             return RefusedBy.LIMIT, f"{rule.limit}; {question.cap.short} would lift it"
     caps = frozenset(question.cap for question, _ in asked)
-    wanted, what = _named(caps), _DEBIAN if makes_users else asked[0][1].text
+    wanted, what = _named(caps), TEXTS["debian"] if makes_users else asked[0][1].text
     foreign = (Namespace.HOST, Namespace.TARGET) if item.own_namespace else (Namespace.HOST,)
     if all(question.ns in foreign for question, _ in asked):
         return (
@@ -225,26 +198,30 @@ def _given_up(program: str, mac: Mac | None) -> str:
     why = "had been given up by the program itself"
     if mac is None or (mac.module, mac.mode) != ("apparmor", "enforce"):
         return why
-    return f"{why}: {_HIDDEN.format(mac.label)}" if PurePath(mac.label).name == program else why
+    return (
+        f"{why}: {TEXTS['hidden'].format(mac.label)}"
+        if PurePath(mac.label).name == program
+        else why
+    )
 
 
 def _by_something_else(item: RefusedCall, mac: Mac | None) -> tuple[RefusedBy, str]:
     """The kernel made no capability check, or none that matters."""
-    if limit := _LIMITS.get(item.errno):
+    if limit := TEXTS["limits"].get(item.errno):
         return RefusedBy.LIMIT, limit
     why = "no capability check refused it"
     if mac is not None and mac.mode in _CONFINING:
         why += f"; {mac.module}, which confines it, may have refused: see the audit log"
     elif item.own_namespace and item.errno == "EPERM":
-        why += f"; {_UBUNTU}"
-    elif item.syscall in FILE_CALLS and item.errno in _OTHERS:
+        why += f"; {TEXTS['ubuntu']}"
+    elif item.syscall in FILE_CALLS and item.errno in TEXTS["others"]:
         if item.errno == "EACCES" and "exec" in item.syscall:
             return RefusedBy.MODE, f"{why}: not executable, or on a noexec mount"
         if item.errno == "EACCES" and item.own_namespace:
             return RefusedBy.MODE, f"{why}: its owner is not mapped in the user namespace"
-        why += f", and the mode bits did not: perhaps {_OTHERS[item.errno]}"
+        why += f", and the mode bits did not: perhaps {TEXTS['others'][item.errno]}"
     elif (item.syscall, item.errno) == ("socket", "EACCES"):
-        why += f"; {_PING}"
+        why += f"; {TEXTS['ping']}"
     return RefusedBy.UNKNOWN, why
 
 

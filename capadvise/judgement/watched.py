@@ -11,7 +11,7 @@ from capadvise.catalog import Catalog, Meaning
 from capadvise.catalog.signs import Sign, Signs
 from capadvise.judgement.behaviour import Context
 from capadvise.judgement.judge import Effect, judge
-from capadvise.judgement.refusals import refusal
+from capadvise.judgement.refusals import TEXTS, refusal
 from capadvise.model.caps import Cap, CapSet, parse_set
 from capadvise.model.recording import (
     CapableFile,
@@ -32,12 +32,7 @@ KEPT = 4096
 """The number of findings that are remembered; those that were not seen longest are forgotten."""
 
 
-_NOT_FOR_WANT_OF_PERMISSION = {
-    ("epoll_ctl", "EPERM"): "a file of this kind is always ready (epoll_ctl(2))",
-    ("setsid", "EPERM"): "it leads a process group already (setsid(2))",
-    ("setpgid", "EPERM"): "it leads a session, or the group is in another one (setpgid(2))",
-    ("setpgid", "EACCES"): "its child has made an exec already (setpgid(2))",
-}
+_NOT_FOR_WANT_OF_PERMISSION = {(call, code): why for call, code, why in TEXTS["not refused"]}
 """Errors that are not refusals."""
 
 

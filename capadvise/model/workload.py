@@ -64,6 +64,8 @@ class Step:
 Round = tuple[Step, ...]
 """The steps between a start and the next stop, without these two."""
 _CHECK = Step(Act.CHECK)
+IS_ACTIVE = "systemctl is-active --quiet "
+"""See ``Workload.only_watched``."""
 ONE_START = (Step(Act.START), _CHECK, Step(Act.STOP))
 TWO_RUNS = (Step(Act.START), _CHECK) * 2
 """For a oneshot that keeps its data: a container that prepares a volume does so at each start of a
@@ -93,6 +95,11 @@ class Workload:
     steps: tuple[Step, ...] | None = None
     """A lifecycle with judged stops; None: a daemon is started, checked, stopped in an orderly way,
     started and checked again; a oneshot is started once and checked."""
+
+    @property
+    def only_watched(self) -> bool:
+        """True for a unit without a health check: its manager says that it is up."""
+        return (self.check or "").startswith(IS_ACTIVE)
 
     @property
     def rounds(self) -> tuple[Round, ...]:

@@ -291,15 +291,7 @@ _MOST_ROWS = 500
 """Rows; further ones are counted together, with ``other`` in the place of the owner's name."""
 _LONGEST = 80
 _OTHER = ("other", "other", "", "")
-_HEAD = """\
-# HELP capadvise_refused_calls_total Calls that were refused, by owner, capability and mechanism.
-# TYPE capadvise_refused_calls_total counter
-"""
-_DROPPED = """\
-# HELP capadvise_unread_refusals_total New kinds of refusals that came too fast to be read.
-# TYPE capadvise_unread_refusals_total counter
-capadvise_unread_refusals_total {}
-"""
+_HEAD, _DROPPED = map(str, _TABLE["prometheus"])
 
 
 def metrics(findings: Iterable[WatchFinding], dropped: int) -> str:

@@ -16,6 +16,7 @@ from capadvise.kernel.folders import MOST_CONTENT, changed_since
 from capadvise.model import input_file, workload
 from capadvise.model.caps import CapSet, setcap_words
 from capadvise.model.errors import BadInput
+from capadvise.model.recording import Phase
 from capadvise.model.workload import TWO_RUNS, Workload
 from capadvise.proof.trials.runner import EngineCall, Job
 from capadvise.report.lines import listed
@@ -60,6 +61,8 @@ _ONE_TO_ONE = (
     "user ids are mapped one to one: the trials can write what belongs to root in /proc, /sys and "
     "/dev; the kernel refuses that in the user namespace of a container"
 )
+_SETTLES = 2.0
+"""Seconds after which a unit that is still active counts as started."""
 PROVE_TIMEOUT = 30.0
 """The least time limit of a trial of a recorded command, in seconds."""
 
@@ -303,6 +306,8 @@ def _of_unit(report: Report, work: Workload, ways: Ways) -> Job:
     chosen = ways.data or ways.reuse_volumes or ways.old_image
     if not ways.isolate or ways.in_place or chosen:
         raise BadInput("trials of a unit restart the unit itself: there is nothing to choose")
+    if work.only_watched:  # the last trial alone takes the whole time
+        work = replace(work, check_after=min(work.check_after, _all_happened(report)))
     return Job(
         report.target.argv,
         work,
@@ -313,6 +318,14 @@ def _of_unit(report: Report, work: Workload, ways: Ways) -> Job:
         allow_actions=ways.allow_actions,
         downtime=ways.downtime,
     )
+
+
+def _all_happened(report: Report) -> float:
+    """Seconds after its start in which a unit does all that needs its set, and a moment more."""
+    checks = (check for recording in report.recordings for check in recording.checks)
+    proposed = (one for one in checks if one.cap in report.proposal.recommended)
+    moments = (one.first for one in proposed if one.phase is Phase.RUN)
+    return max(moments, default=0.0) + _SETTLES
 
 
 def _not_kept(before: Before | None, places: Iterable[tuple[str, str]]) -> tuple[str, ...]:

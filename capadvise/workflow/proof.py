@@ -214,7 +214,7 @@ class _Proof:
         self._listener.expected(number)
         if self._job.isolation == "unit":
             self._listener.sharing(_STANDS_STILL.format(self._one_start, number * self._one_start))
-        proven = self._search(report, reference)
+        proven = self._watched(self._search(report, reference), report)
         broken = self.trials.broken
         early = [] if broken is None else [f"{ENDED_EARLY}: {broken}"]
         if self._job.isolation == "unit":
@@ -258,6 +258,26 @@ class _Proof:
         again = replace(again, own_sets=again.settled and readers)
         recordings = (replace(report.recording, second_run=again), *report.recordings[1:])
         return replace(report, recordings=recordings, proposal=decide_all(recordings, default()))
+
+    def _watched(self, proven: Proven, report: Report) -> Proven:
+        """Try the proposed set of a unit without a health check once more, for as long as such a
+        unit is watched: other trials end when all has happened that needs the set."""
+        known, work = self._candidate.known, self._job.workload
+        long = known.workload.check_after if known else 0.0
+        if proven.minimal is None or not proven.complete or long <= work.check_after:
+            return proven
+        caps = conclude(report.proposal, proven).recommended
+        work = replace(work, check_after=long, timeout=work.timeout + long, steps=ONE_START)
+        self._job = replace(self._job, workload=work, still_limit=None)
+        try:
+            outcome = self.trials(caps)
+        except Interrupted:
+            return replace(proven, complete=False)
+        why = () if outcome.passed else (outcome.why,)
+        trial = Trial(caps, outcome.passed, outcome.seconds, differences=why)
+        self._listener.ended(trial)
+        sound = proven.recommended_sound if outcome.passed else False
+        return replace(proven, trials=(*proven.trials, trial), recommended_sound=sound)
 
     def _search(self, report: Report, reference: Reference) -> Proven:
         made: list[Trial] = []
@@ -314,7 +334,7 @@ def _before_trials(candidate: Candidate, reference: Reference) -> Report:
     recordings = _recordings(known, job, evidence)
     return Report(
         known.target if known else replace(evidence.target, name=candidate.name),
-        job.workload,
+        replace(job.workload, check_after=known.workload.check_after) if known else job.workload,
         known.posture if known else evidence.posture,
         recordings,
         decide_all(recordings, default()),

@@ -70,7 +70,11 @@ def exit_code(reports: Iterable[Report], *, interrupted: bool = False) -> Exit:
     if interrupted or any(proof is not None and _is_interrupted(proof) for proof in proofs):
         return Exit.INTERRUPTED
     proven = all(
-        proof is not None and proof.minimal is not None and proof.complete for proof in proofs
+        proof is not None
+        and proof.minimal is not None
+        and proof.complete
+        and proof.recommended_sound is not False
+        for proof in proofs
     )
     return Exit.OK if proven else Exit.FAILED
 

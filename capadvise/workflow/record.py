@@ -377,13 +377,14 @@ def record_unit(order: UnitOrder, command: Command, wishes: Wishes) -> tuple[Ove
     and systemctl's exit status. Raises CannotObserve and BadInput if nothing ran."""
     from capadvise.targets.systemd.invocation import order_for
     from capadvise.targets.systemd.manager import known
-    from capadvise.targets.systemd.record import SETTLES, active_check, observe_unit
+    from capadvise.targets.systemd.record import WATCHED, active_check, observe_unit
 
     asked, order = order.unit, order_for(order)
     if order.unit != asked:
         wishes.say(f"{asked} starts {order.unit}, which is recorded")
     if _until_healthy(command, wishes) and not known(order.unit).oneshot:
-        command = replace(command, check=active_check(order.unit), check_after=SETTLES)
+        long = command.check_after or WATCHED
+        command = replace(command, check=active_check(order.unit), check_after=long)
     if (show_live := wishes.on_screen) is not None:
         over, status = _unit_on_screen(order, command, wishes, show_live)
         return _hardened_over(over, wishes) if wishes.harden else over, status

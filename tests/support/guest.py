@@ -102,7 +102,7 @@ class Guest:
             timeout=seconds,
         )
 
-    def capadvise(self, *argv: str, seconds: float = 90) -> subprocess.CompletedProcess[str]:
+    def capadvise(self, *argv: str, seconds: float = 300) -> subprocess.CompletedProcess[str]:
         """The program under test, there."""
         return self.call(CAPADVISE, *argv, seconds=seconds)
 

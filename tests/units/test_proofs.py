@@ -187,6 +187,63 @@ def test_without_a_check_its_manager_says_whether_it_is_up(guest: Guest) -> None
     assert guest.state("gives-up") == "inactive"
 
 
+LATE = """\
+[Service]
+ExecStart=/bin/sh -c 'rm -f /run/late; touch /run/late; sleep 8; \\
+chown nobody /run/late || exit 7; exec sleep 600'
+"""
+
+
+def test_what_a_unit_needs_late_is_in_the_proof(guest: Guest) -> None:
+    """It was "proven to need nothing" after two seconds, and died with its drop-in."""
+    guest.unit("late.service", LATE)
+    report = proven(guest, "--", "systemctl", "start", "late")
+    assert report["proposal"]["minimal"] == ["CAP_CHOWN"]
+    assert report["conclusion"]["doubt"] == "its first 30 s, no health check"
+    *_, last = report["proof"]["trials"]
+    assert last["passed"]
+    assert last["seconds"] > 30
+    assert guest.state("late") == "inactive"
+
+
+def test_a_recording_that_was_too_short_is_contradicted_in_time(guest: Guest) -> None:
+    guest.unit("late.service", LATE)
+    words = ("--no-tui", "-o", "/run/short.json", "--for", "3")
+    guest.capadvise("run", *words, "--", "systemctl", "start", "late")
+    prove = ("prove", "--watch", "12", "-o", "/run/p.json", "/run/short.json")
+    done = guest.capadvise(*prove, seconds=200)
+    assert done.returncode == 1, done.stdout
+    report = json.loads((guest.root / "run/p.json").read_text())
+    assert report["conclusion"]["standing"] == "contradicted"
+    done = guest.capadvise("emit", "/run/p.json", "--drop-in")
+    assert done.returncode == 2
+    assert "--partial writes it anyway" in done.stderr
+    done = guest.capadvise("emit", "/run/p.json", "--drop-in", "--partial", "--dry-run")
+    assert "contradicted" in done.stdout, done.stderr
+
+
+REMAINS = """\
+[Service]
+Type={}
+RemainAfterExit=yes
+ExecStart=/bin/sh -c 'touch /run/remains; chown nobody /run/remains'
+ExecStop=/bin/rm -f /run/remains
+"""
+
+
+@pytest.mark.parametrize("kind", ["oneshot", "exec"])
+def test_a_unit_that_remains_after_its_exit_is_checked_while_it_does(
+    kind: str, guest: Guest
+) -> None:
+    """Its stop undoes what is checked, as that of nftables and wg-quick@ does."""
+    guest.unit("remains.service", REMAINS.format(kind))
+    check = "test $(stat -c %U /run/remains) = nobody"
+    report = proven(guest, "--check", check, "--", "systemctl", "start", "remains")
+    assert report["proposal"]["minimal"] == ["CAP_CHOWN"]
+    assert guest.state("remains") == "inactive"
+    assert not (guest.root / "run/remains").exists()
+
+
 def test_a_saved_report_is_proven(guest: Guest) -> None:
     """Of one that was ended by --for, before anything said that it was up."""
     guest.unit("saved.service", GIVES_UP)

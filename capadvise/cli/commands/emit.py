@@ -128,6 +128,7 @@ def _check(args: argparse.Namespace) -> None:
 def _drop_in(args: argparse.Namespace, report: Report) -> str:
     from capadvise.config.systemd.file import drop_in_of
     from capadvise.gate.installed import UNIT_PATH, unit_file
+    from capadvise.judgement.conclusion import Standing, standing_of
     from capadvise.model.target import recorded_unit
 
     unit = recorded_unit(report.target.argv) if report.target.kind == "unit" else None
@@ -137,6 +138,10 @@ def _drop_in(args: argparse.Namespace, report: Report) -> str:
             hint="name its file: --format systemd --into "
             "/etc/systemd/system/UNIT.service.d/capadvise.conf",
         )
+    standing, doubt = standing_of(report)
+    if standing in (Standing.NOT_PROVEN, Standing.CONTRADICTED) and not args.partial:
+        why = f"{args.report}: the set is {standing.words}: {doubt}"
+        raise BadInput(why, hint="--partial writes it anyway, and says so in its first line")
     if unit_file(unit, UNIT_PATH) is None and not args.dry_run:
         raise BadInput(
             f"{unit} is no unit of this machine",

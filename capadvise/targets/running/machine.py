@@ -371,6 +371,7 @@ class Owners:
         text = procfs.cgroup(pid)
         if all(line.endswith(":/") for line in text.splitlines()):  # it is gone, or in none
             text = f"0::/{'/'.join(groups)}\n"
+        text = text.replace(" (deleted)\n", "\n")  # a dead process of a group that was removed
         place = parse_place(text)
         if place is not None:
             return self._of_container(pid, place)

@@ -24,6 +24,7 @@ from capadvise.targets.systemd.invocation import (
     service_for,
     unit_name,
 )
+from capadvise.targets.systemd.refusals import refused
 from capadvise.targets.systemd.safety import require_own_processes, require_restartable
 from capadvise.targets.systemd.unit import ServiceUnit
 from capadvise.targets.systemd.unit_starts import first_process, in_unit
@@ -319,7 +320,4 @@ def main_process(what: str) -> int:
 def _first(unit: ServiceUnit, first: int) -> int:
     if first:
         return first
-    raise BadInput(
-        f"nothing of {unit.name} runs: it is {unit.active}",
-        hint=f"capadvise run -- systemctl start {unit.short_name}",
-    )
+    raise refused("down", name=unit.name, state=unit.active, short=unit.short_name)

@@ -19,21 +19,10 @@ from capadvise.model.errors import CannotObserve
 from capadvise.targets.client.answer import last_line
 from capadvise.targets.systemd import manager
 from capadvise.targets.systemd.neighbours import Neighbours, neighbours_of
+from capadvise.targets.systemd.refusals import refused
 from capadvise.targets.systemd.unit import ServiceUnit
 
-_ALWAYS = """\
-# By capadvise, for as long as it observes this unit. It is removed then.
-[Unit]
-StartLimitIntervalSec=0
-StartLimitAction=none
-FailureAction=none
-SuccessAction=none
-JobTimeoutAction=none
-[Service]
-Restart=no
-RestartForceExitStatus=
-WatchdogSec=0
-"""
+_ALWAYS = Path(__file__).with_suffix(".conf").read_text(encoding="utf-8")
 """Failed starts do not count, one that fails is seen to fail, and neither it nor an end has an
 effect on the machine."""
 _UNHIDDEN = """\
@@ -124,11 +113,8 @@ def changed(change: UnitChange, text: str) -> Iterator[None]:
     finally:
         problem = _undo(change.removal)
     if problem:
-        raise CannotObserve(
-            f"{' or '.join((change.unit, *change.around.starts))} could not be made again as it "
-            f"was before: {problem}",
-            hint=f"systemctl status {change.unit}",
-        )
+        names = " or ".join((change.unit, *change.around.starts))
+        raise refused("lost", CannotObserve, name=change.unit, names=names, problem=problem)
 
 
 def _write(path: Path, text: str) -> None:
@@ -143,20 +129,14 @@ def _require_alone(change: UnitChange) -> None:
     restore the state that the other one made."""
     for _, unit, pid, alive in _notes():
         if alive and unit == change.unit:
-            raise CannotObserve(
-                f"{unit} is recorded or tried already: by process {pid}",
-                hint="wait for its end, or watch what runs: capadvise attach " + unit,
-            )
+            raise refused("busy", CannotObserve, name=unit, pid=pid)
 
 
 def _require_last(change: UnitChange) -> None:
     """Raise CannotObserve if there is a later drop-in: it could take back what ours says."""
     for path in manager.drop_ins(change.unit):
         if Path(path).name > change.drop_in.name:
-            raise CannotObserve(
-                f"{change.unit}: {path} would count for more than the drop-in of the recording",
-                hint="give it a name that is sorted before zzz",
-            )
+            raise refused("later", CannotObserve, name=change.unit, path=path)
 
 
 def undo_abandoned(dead: int = 0) -> tuple[str, ...]:

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from capadvise.model.errors import BadInput
 from capadvise.targets.systemd import manager
+from capadvise.targets.systemd.refusals import refused
 
 RECORDED = (".service",)
 """The kinds of units that have capabilities and can be recorded, by their endings."""
@@ -51,9 +51,9 @@ def recognize(argv: Sequence[str]) -> UnitOrder | None:
         _refuse_what_runs(names, options)
         return None
     if options:
-        raise _refused(options, verb)
+        raise refused(_why_not(options), option=options[0], verb=verb)
     if len(names) != 2:
-        raise BadInput("one unit is recorded at a time", hint="capadvise run -- systemctl …")
+        raise refused("several")
     return UnitOrder(verb, unit_name(names[1]), tuple(argv))
 
 
@@ -67,45 +67,25 @@ def started(argv: Sequence[str]) -> tuple[str, ...]:
     return units if now or verb in _STARTING else ()
 
 
+def _why_not(options: Sequence[str]) -> str:
+    return "--user" if "--user" in options else "option"
+
+
 def _refuse_what_runs(names: Sequence[str], options: Sequence[str]) -> None:
     """Refuse ``systemctl stop``: a recording of a restart shows the needs of the stop, too."""
     verb, unit = "".join(names[:1]), "".join(names[1:2]) or "UNIT"
     if verb not in ("stop", "reload"):
         return
     if "--user" in options:
-        raise _refused(options, verb)
-    raise BadInput(
-        f"systemctl {verb}: a unit is recorded from its start on",
-        hint=f"its stop is seen with its start: capadvise run -- systemctl restart {unit}"
-        if verb == "stop"
-        else f"reload it while you watch it with: capadvise attach {unit_name(unit)}",
-    )
+        raise refused("--user")
+    raise refused(verb, unit=unit if verb == "stop" else unit_name(unit))
 
 
 def _refuse_what_starts_otherwise(program: str, words: Sequence[str]) -> None:
     if program == "systemd-run" and "--scope" not in words:
-        raise BadInput(
-            "systemd-run: the service manager starts the command, so capadvise cannot record it",
-            hint="capadvise run -- COMMAND, or: capadvise run -- systemd-run --scope COMMAND",
-        )
+        raise refused(program)
     if program == "machinectl" and not _STARTING_MACHINES.isdisjoint(words):
-        raise BadInput(
-            "machinectl: the service manager starts the machine, so capadvise cannot record it",
-            hint="capadvise run -- systemctl start systemd-nspawn@NAME",
-        )
-
-
-def _refused(options: Sequence[str], verb: str) -> BadInput:
-    if "--user" in options:
-        return BadInput(
-            "systemctl --user: a user's own manager has no capability to give to its units",
-            hint="record the program: capadvise run --user USER -- COMMAND; a system unit with "
-            "User= can have it",
-        )
-    return BadInput(
-        f"systemctl {options[0]}: capadvise cannot record a unit that is started so",
-        hint=f"capadvise run -- systemctl {verb} UNIT",
-    )
+        raise refused(program)
 
 
 def restart_of(unit: str) -> UnitOrder:
@@ -116,28 +96,18 @@ def restart_of(unit: str) -> UnitOrder:
 def unit_name(name: str) -> str:
     """systemctl's full name of a unit. Raises BadInput if it cannot be recorded."""
     if "/" in name or any(char.isspace() or char in "*?[" for char in name):
-        raise BadInput(f"{name}: not the name of a unit")
+        raise refused("no name", name=name)
     ending = PurePath(name).suffix
     if name.removesuffix(ending).endswith("@") or name.endswith("@"):
-        raise BadInput(
-            f"{name} is a template: one of its instances is recorded",
-            hint=f"name one: {name.partition('@')[0]}@NAME; systemctl list-units "
-            f"'{name.partition('@')[0]}@*' lists those that run",
-        )
+        raise refused("template", name=name, before=name.partition("@")[0])
     if ending in (*RECORDED, *ACTIVATORS):
         return name
     if ending in _OF_SEVERAL:
-        raise BadInput(
-            f"{name}: one service is recorded at a time",
-            hint=f"{_OF_SEVERAL[ending]} {name} lists its services",
-        )
+        raise refused("group", name=name, lists=_OF_SEVERAL[ending])
     if ending == ".scope":
-        raise BadInput(
-            f"{name}: systemd did not start what is in it",
-            hint=f"record one of its processes: systemctl status {name}, then capadvise attach PID",
-        )
+        raise refused("scope", name=name)
     if ending in (".mount", ".automount", ".swap", ".device"):
-        raise BadInput(f"{name}: only services are recorded")
+        raise refused("kind", name=name)
     return f"{name}.service"
 
 
@@ -163,26 +133,16 @@ def service_of(name: str, properties: Mapping[str, str]) -> str:
     """The service that a unit with these properties starts. Pure."""
     loaded = properties.get("LoadState", "")
     if loaded == "not-found":
-        raise BadInput(f"there is no unit {name}")
+        raise refused("none", name=name)
     if loaded != "loaded":
-        raise BadInput(f"{name} cannot be started: systemd says {loaded}")
+        raise refused("not loaded", name=name, loaded=loaded)
     if properties.get("Accept") == "yes":
-        raise BadInput(
-            f"{name} starts a service of its own for each connection (Accept=yes): there is no "
-            "one service to record",
-            hint="record the program without its unit: capadvise run -- systemd-socket-activate "
-            "--accept --inetd --listen=ADDRESS COMMAND",
-        )
+        raise refused("Accept=yes", name=name)
     services = [one for one in properties.get("Triggers", "").split() if one.endswith(".service")]
     if len(services) != 1:
         what = " and ".join(services) or "no service"
-        raise BadInput(
-            f"{name} starts {what}: one service is recorded at a time",
-            hint="capadvise run -- systemctl restart NAME.service",
-        )
+        raise refused("triggers", name=name, what=what)
     if name.endswith(".socket") and properties.get("ActiveState") != "active":
-        raise BadInput(
-            f"{name} is {properties.get('ActiveState')}: {services[0]} would get no socket from it",
-            hint=f"systemctl start {name}, then the same again",
-        )
+        state = properties.get("ActiveState")
+        raise refused("socket", name=name, state=state, service=services[0])
     return services[0]

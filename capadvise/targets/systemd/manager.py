@@ -11,8 +11,9 @@ from contextlib import suppress
 from dataclasses import replace
 
 from capadvise.kernel import procfs
-from capadvise.model.errors import BadInput, CannotObserve
+from capadvise.model.errors import CannotObserve
 from capadvise.targets.client.answer import NoAnswer, answer_of
+from capadvise.targets.systemd.refusals import refused
 from capadvise.targets.systemd.unit import (
     COMMANDS,
     PROPERTIES,
@@ -44,9 +45,9 @@ def known(name: str) -> ServiceUnit:
     # A separate call: the values can have lines like those of other properties.
     unit = replace(show(name), commands=parse_commands(_properties(name, COMMANDS)))
     if unit.loaded == "not-found":
-        raise BadInput(f"there is no unit {name}")
+        raise refused("none", name=name)
     if unit.loaded != "loaded":
-        raise BadInput(f"{name} cannot be started: systemd says {unit.loaded}")
+        raise refused("not loaded", name=name, loaded=unit.loaded)
     return unit
 
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 
-from capadvise.model.errors import BadInput
 from capadvise.targets.systemd import manager
+from capadvise.targets.systemd.refusals import refused
 from capadvise.targets.systemd.unit import runs
 
 _STOP_WITH_IT = ("ConsistsOf", "RequiredBy", "RequisiteOf", "BoundBy", "PropagatesStopTo")
@@ -84,20 +84,8 @@ def _sets_off(unit: dict[str, str], known: dict[str, dict[str, str]]) -> Iterato
 def require_harmless(name: str, around: Neighbours, *, allow: bool) -> None:
     """Raise BadInput if a stop would lose a unit, or would set something off without consent."""
     if name in around.transient:
-        raise BadInput(
-            f"{name} is transient: systemd forgets it as soon as it is stopped",
-            hint=f"watch it as it runs: capadvise attach {name}; or record its program: "
-            "capadvise run -- PROGRAM",
-        )
+        raise refused("transient", name=name)
     if around.transient:
-        raise BadInput(
-            f"{around.transient[0]} stops with {name}, and is transient: nothing could start it "
-            "again",
-            hint=f"watch {name} as it runs: capadvise attach {name}",
-        )
+        raise refused("transient neighbour", name=name, other=around.transient[0])
     if around.sets_off and not allow:
-        raise BadInput(
-            f"{name} is not restarted: that, or a failing trial, sets off "
-            f"{', '.join(around.sets_off)}, and no drop-in can switch it off",
-            hint=f"--allow-actions lets it happen; or watch it as it runs: capadvise attach {name}",
-        )
+        raise refused("sets off", name=name, what=", ".join(around.sets_off))

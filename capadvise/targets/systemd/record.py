@@ -11,10 +11,11 @@ from capadvise.config.systemd.file import WITHHELD
 from capadvise.kernel import own_caps, procfs
 from capadvise.kernel.background import Background
 from capadvise.model.caps import Cap, CapSet
-from capadvise.model.errors import BadInput, CannotObserve
+from capadvise.model.errors import CannotObserve
 from capadvise.model.posture import Posture
 from capadvise.model.recording import Held, Recording
 from capadvise.model.target import Target
+from capadvise.model.workload import IS_ACTIVE
 from capadvise.observe.audit.live import AuditListener
 from capadvise.observe.ftrace.instances import require
 from capadvise.observe.supervise.command import Command
@@ -34,6 +35,7 @@ from capadvise.observe.tracking.tracker import Tracker
 from capadvise.targets.systemd import drop_in, manager, safety
 from capadvise.targets.systemd.drop_in import change_of, changed, undo_abandoned
 from capadvise.targets.systemd.invocation import UnitOrder, restart_of
+from capadvise.targets.systemd.refusals import refused
 from capadvise.targets.systemd.unit import ServiceUnit
 from capadvise.targets.systemd.unit_starts import UnitStarts, processes
 
@@ -46,10 +48,18 @@ class UnitSubject:
 
     health = None
 
-    def __init__(self, client: CommandSubject, unit: ServiceUnit, starts: UnitStarts) -> None:
-        """``client``: systemctl."""
+    def __init__(
+        self,
+        client: CommandSubject,
+        unit: ServiceUnit,
+        starts: UnitStarts,
+        *,
+        checked: bool = False,
+    ) -> None:
+        """``client``: systemctl. ``checked``: a health check says when there is nothing more to
+        see, also of a unit that remains after its exit."""
         self._client, self._unit, self._starts = client, unit.name, starts
-        self._oneshot = unit.oneshot
+        self._oneshot, self._checked = unit.oneshot, checked
         self.fds = client.fds
         self.status: int | None = None
         self.ended = False
@@ -119,7 +129,7 @@ class UnitSubject:
             self.status = unit.status or failed
             self.ended = True
             return []
-        if unit.sub == "exited" and not self._finished:  # RemainAfterExit=
+        if unit.sub == "exited" and not (self._finished or self._checked):  # RemainAfterExit=
             self._finished = True
             return [Moment.FINISHED]
         return [Moment.LEFT_BEHIND]
@@ -172,8 +182,8 @@ def _tried(order: Callable[[str], None], unit: str) -> None:
         order(unit)
 
 
-SETTLES = 2.0
-"""Seconds after which a unit that is still active counts as started."""
+WATCHED = 30.0
+"""Seconds after its start in which a unit without a health check is watched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,17 +215,11 @@ def observe_unit(
     unit = manager.known(order.unit)
     safety.require_own_processes(unit)
     if unit.runs and order.verb == "start":
-        raise BadInput(
-            f"{unit.name} is {unit.active} already: systemctl would start nothing",
-            hint=f"capadvise run -- systemctl restart {unit.short_name}, which restarts it, or "
-            f"watch it as it runs: capadvise attach {unit.name}",
-        )
+        raise refused("runs", name=unit.name, short=unit.short_name, state=unit.active)
     change = change_of(unit)
     safety.require_restartable(unit, change.around, allow=allow_actions)
-    if change.around.stops:
-        say(
-            f"these stop with {unit.name}, and are started again: " + ", ".join(change.around.stops)
-        )
+    if stops := ", ".join(change.around.stops):
+        say(f"these stop with {unit.name}, and are started again: {stops}")
     if unit.runs:
         say(f"{unit.name}: restarted for the recording, and once more afterwards")
     run = run_unit(
@@ -225,7 +229,8 @@ def observe_unit(
         onlooker=onlooker,
     )
     if not run.begun:
-        raise _not_seen(unit, run.status)
+        reason = "not started" if run.status else "not seen"
+        raise refused(reason, CannotObserve, name=unit.name, status=run.status)
     return run
 
 
@@ -287,7 +292,8 @@ def _loop(
         pointers=trace.buffers.pointers,
     )
     client = CommandSubject(ready.guardian, ready.held, own_terminal=command.terminal is not None)
-    subject = UnitSubject(client, unit, starts)
+    checked = command.check is not None and command.kind != "oneshot"
+    subject = UnitSubject(client, unit, starts, checked=checked)
     # Its manager waits this long before it kills.
     stop_patience = 2 * command.patience
     limits = Limits(
@@ -315,7 +321,8 @@ def _observation(
     if subject.ended_by_us and not unit.oneshot:
         kind = command.kind or "daemon"
     if check is None and kind == "daemon":
-        check, command = active_check(unit.name), replace(command, check_after=SETTLES)
+        check = active_check(unit.name)
+        command = replace(command, check_after=command.check_after or WATCHED)
     return Observation(
         recordings=recordings,
         target=Target(
@@ -338,13 +345,4 @@ def _observation(
 
 def active_check(unit: str) -> str:
     """The check that replaces a health check: its manager says that it is up."""
-    return f"systemctl is-active --quiet {shlex.quote(unit)}"
-
-
-def _not_seen(unit: ServiceUnit, status: int | None) -> Exception:
-    if status:
-        return CannotObserve(
-            f"systemctl started nothing of {unit.name}: it ended with {status}",
-            hint=f"systemctl status {unit.name}",
-        )
-    return CannotObserve(f"nothing of {unit.name} was seen to start", hint="run `capadvise doctor`")
+    return f"{IS_ACTIVE}{shlex.quote(unit)}"

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 
 from capadvise.kernel import procfs
-from capadvise.model.errors import BadInput
 from capadvise.model.target import short_unit
 from capadvise.targets.client import invocation
 from capadvise.targets.systemd.neighbours import Neighbours, require_harmless
+from capadvise.targets.systemd.refusals import refused
 from capadvise.targets.systemd.unit import ServiceUnit
 from capadvise.targets.systemd.unit_starts import in_unit
 
@@ -20,7 +20,6 @@ _CARRY_OTHERS = {
     "systemd-journald": "what every unit writes",
     "systemd-udevd": "every device",
 }
-_USERS_MANAGER = "user@"
 
 
 def require_restartable(
@@ -29,20 +28,17 @@ def require_restartable(
     """Raise BadInput with the reason if a restart would end more than the unit. ``around``: it is
     also stopped for a while, or fails, and so must be harmless; see ``require_harmless``."""
     if not unit.manual:
-        raise BadInput(f"{unit.name}: systemd lets nobody start it by hand")
+        raise refused("not by hand", name=unit.name)
     above = list(_above())
     for name in (unit.name, *(around.stops if around else ())):
         carried = _CARRY_OTHERS.get(short_unit(name))
-        if name.startswith(_USERS_MANAGER):
+        if name.startswith("user@"):
             carried = "all that a user runs"
         if any(in_unit(pid, name) for pid in above):
             carried = "this very session"
         if carried:
             which = "it" if name == unit.name else f"{name} stops with it, and"
-            raise BadInput(
-                f"{unit.name} is not restarted: {which} carries {carried}",
-                hint=f"record it as it runs: capadvise attach {unit.name}",
-            )
+            raise refused("carries", name=unit.name, which=which, carried=carried)
     if around:
         require_harmless(unit.name, around, allow=allow)
 
@@ -53,11 +49,7 @@ def require_own_processes(unit: ServiceUnit) -> None:
         words = one.words.split()
         if one.setting == "ExecStart" and words and (start := _container_start(words)):
             client, hint = start
-            raise BadInput(
-                f"{unit.name} starts a container, with {client}: its capabilities are the "
-                "container's, not the unit's",
-                hint=hint,
-            )
+            raise refused("container", name=unit.name, client=client, hint=hint)
 
 
 def _container_start(words: Sequence[str]) -> tuple[str, str] | None:

@@ -20,6 +20,7 @@ from capadvise.judgement.watched import (
     empty_context,
     judged,
 )
+from capadvise.kernel import procfs
 from capadvise.model.caps import Cap, parse_set
 from capadvise.model.recording import Check, Namespace, RefusedBy, Told
 from capadvise.observe.audit.denials import denials
@@ -57,6 +58,16 @@ def check(cap: str, site: tuple[str, ...] = CHOWN, ns: Namespace = Namespace.TAR
 
 
 LOOKUP = ("generic_permission", "inode_permission")
+
+
+def test_the_unit_of_a_dead_process_is_known_after_its_group_is_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The kernel shows a removed group with a mark behind it."""
+    removed = "0::/system.slice/short.service (deleted)\n"
+    monkeypatch.setattr(procfs, "cgroup", lambda pid: removed)
+    owner = Owners().of(7, "touch", ())
+    assert owner == Owner(OwnerKind.UNIT, "short.service")
 
 
 @pytest.mark.parametrize(

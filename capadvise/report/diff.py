@@ -13,7 +13,7 @@ from capadvise.judgement.report import Report
 from capadvise.model.caps import Cap, CapSet
 from capadvise.model.escape import printable
 from capadvise.report.dump import as_json, part
-from capadvise.report.text import place_of
+from capadvise.report.text import call_line
 from capadvise.report.words import VERDICTS
 
 SCHEMA = "capadvise.diff/1"
@@ -87,12 +87,8 @@ def _evidence(report: Report) -> frozenset[tuple[Cap, str]]:
 
 def _what(judged: Judged) -> str:
     """``nginx: bind, tcp 0.0.0.0:80, at __inet_bind``."""
-    check = judged.check
-    parts = [f"{printable(check.program) or '?'}: {check.call}"]
-    if check.detail:
-        parts.append(printable(check.detail))
-    parts.append(place_of(judged))
-    return ", ".join(parts) + ("" if check.granted else ", refused")
+    by = printable(judged.check.program) or "?"
+    return f"{by}: {call_line(judged)}" + ("" if judged.check.granted else ", refused")
 
 
 def diff_text(changes: Diff) -> Iterator[str]:

@@ -362,11 +362,14 @@ def evidence_line(judged: Judged) -> str:
     """``nginx[812] bind, tcp 0.0.0.0:80, at __inet_bind, 2×``; for a retried call, its result
     without the capability instead of the call site."""
     check = judged.check
-    parts = [f"{printable(check.program) or '?'}[{check.pid}] {check.call}"]
-    if check.detail:
-        parts.append(printable(check.detail))
-    parts.append(place_of(judged))
-    return ", ".join(parts) + f", {check.count}×"
+    by = f"{printable(check.program) or '?'}[{check.pid}]"
+    return f"{by} {call_line(judged)}, {check.count}×"
+
+
+def call_line(judged: Judged) -> str:
+    """``bind, tcp 0.0.0.0:80, at __inet_bind``."""
+    detail = printable(judged.check.detail or "")
+    return ", ".join(filter(None, (judged.check.call, detail, place_of(judged))))
 
 
 def place_of(judged: Judged) -> str:

@@ -78,6 +78,12 @@ class CapabilityLine(Wrapped):
             yield (incidental, "dim")
 
 
+def cap_of(option: Option | None) -> Cap | None:
+    """The capability of a line, by its id; None for any other line."""
+    kind, _, number = ((option.id if option else None) or "").partition("-")
+    return Cap(int(number)) if kind == "cap" else None
+
+
 class Capabilities(KeyedList):
     """The list. Its tab explains the highlighted capability beside it."""
 
@@ -101,10 +107,7 @@ class Capabilities(KeyedList):
 
     @property
     def selected(self) -> Cap | None:
-        option = self.highlighted_option
-        if option is None or option.id is None or not option.id.startswith("cap-"):
-            return None
-        return Cap(int(option.id.removeprefix("cap-")))
+        return cap_of(self.highlighted_option)
 
     def select(self, cap: Cap) -> None:
         """Highlight a capability, and unfold its group if needed."""
@@ -193,6 +196,6 @@ class Capabilities(KeyedList):
         """A click on the mark of a row keeps or drops its capability."""
         index = event.style.meta.get("option")
         if event.x <= 2 and index is not None:
-            name = self.options[index].id or ""
-            if name.startswith("cap-"):
-                self.post_message(self.Marked(Cap(int(name.removeprefix("cap-")))))
+            cap = cap_of(self.options[index])
+            if cap is not None:
+                self.post_message(self.Marked(cap))

@@ -18,6 +18,7 @@ from capadvise.model.wording import set_text
 from capadvise.report.explain_report import place_sentences
 from capadvise.report.inspection import restraints
 from capadvise.report.words import DROP_ALL, no_need
+from capadvise.tui.capabilities import cap_of
 from capadvise.tui.choice import Choice, Decision, loss
 from capadvise.tui.look import DECISION_MARKS, worded_risk
 from capadvise.tui.page import Page
@@ -65,15 +66,12 @@ class RiskTab(MainTab):
 
     @property
     def selected(self) -> Cap | None:
-        option = self.table.highlighted_option
-        if option is None or option.id is None or option.id == _PLACE:
-            return None
-        return Cap(int(option.id.removeprefix("risk-")))
+        return cap_of(self.table.highlighted_option)
 
     def select(self, cap: Cap) -> None:
         ids = [option.id for option in self.table.options]
-        if f"risk-{int(cap)}" in ids:
-            self.table.highlighted = ids.index(f"risk-{int(cap)}")
+        if f"cap-{int(cap)}" in ids:
+            self.table.highlighted = ids.index(f"cap-{int(cap)}")
 
     def show(self, shown: Shown) -> None:
         """Draw the list; the text follows the highlight."""
@@ -102,7 +100,7 @@ class RiskTab(MainTab):
         name = (f"{cap.short:18} ", "strike dim" if gone else "")
         word = risk_word(risks.get(cap))
         risk = Content.styled(word, "strike dim") if gone else worded_risk(word)
-        return Option(Content.assemble((f"{mark} ", style), name, risk), id=f"risk-{int(cap)}")
+        return Option(Content.assemble((f"{mark} ", style), name, risk), id=f"cap-{int(cap)}")
 
     def _sum(self, state: TargetState, choice: Choice) -> Content:
         """Two sentences on the whole set."""

@@ -113,8 +113,6 @@ def selected_in(widget: Widget, selection: Selection) -> str:
 
 
 if TYPE_CHECKING:
-    from textual.screen import Screen
-
     Base = Screen[Any]
 else:
     Base = object

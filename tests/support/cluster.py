@@ -20,13 +20,14 @@ from urllib.parse import parse_qs, urlsplit
 from tests.support.cluster_rules import VERSION, Object, why_not
 
 _GROUPS = {
-    "/api/v1": ("namespaces", "pods", "configmaps", "persistentvolumeclaims"),
+    "/api/v1": ("namespaces", "pods", "events", "configmaps", "persistentvolumeclaims"),
     "/apis/apps/v1": ("deployments", "statefulsets", "daemonsets", "replicasets"),
     "/apis/batch/v1": ("jobs", "cronjobs"),
 }
 _KINDS = {
     "namespaces": "Namespace",
     "pods": "Pod",
+    "events": "Event",
     "configmaps": "ConfigMap",
     "persistentvolumeclaims": "PersistentVolumeClaim",
     "deployments": "Deployment",
@@ -255,7 +256,9 @@ class Cluster:
             items = [
                 copy.deepcopy(item)
                 for at, item in self.objects.items()
-                if at.rsplit("/", 1)[0] == path and _selected(item, query.get("labelSelector", ""))
+                if at.rsplit("/", 1)[0] == path
+                and _selected(item, query.get("labelSelector", ""))
+                and _has_fields(item, query.get("fieldSelector", ""))
             ]
         first, size = int(query.get("continue", 0)), int(query.get("limit", 0)) or len(items) or 1
         more = {"continue": str(first + size)} if first + size < len(items) else {}
@@ -317,6 +320,17 @@ def _selected(item: Object, selector: str) -> bool:
     for word in filter(None, selector.split(",")):
         key, equal, value = word.partition("=")
         if labels.get(key) is None or (equal and labels[key] != value):
+            return False
+    return True
+
+
+def _has_fields(item: Object, selector: str) -> bool:
+    for word in filter(None, selector.split(",")):
+        path, _, value = word.partition("=")
+        found: Any = item
+        for key in path.split("."):
+            found = found.get(key, {})
+        if found != value:
             return False
     return True
 

@@ -25,7 +25,13 @@ from capadvise.targets.kubernetes import copies, objects
 from capadvise.targets.kubernetes.kubectl import ClusterError, Kubectl, removed_if_killed
 from capadvise.targets.kubernetes.objects import Object
 from capadvise.targets.kubernetes.sets import additions, differences, with_contexts
-from capadvise.workflow.kubernetes.observers import Observers, delete, ending_on_signals, sweep
+from capadvise.workflow.kubernetes.observers import (
+    Observers,
+    create,
+    delete,
+    ending_on_signals,
+    sweep,
+)
 from capadvise.workflow.notice import notice, progress
 
 _LONGEST = 24 * 3600
@@ -181,8 +187,7 @@ class _Recording:
                 node=node,
                 claims=claims,
             )
-            self.canaries.append(objects.name_of(pod))
-            self.kubectl.create(objects.pods_path(self.owner.namespace), pod)
+            create(self.kubectl, pod, self.canaries)
             notice(f"{self.canaries[-1]}: a copy runs on {node}; it does real work")
 
     def wait(self) -> None:

@@ -90,9 +90,9 @@ def gains_nothing(report: Report) -> bool | None:
     recordings = report.recordings
     if any(recording.setid_exec for recording in recordings):
         return False
-    blind = any(
-        item.attached or item.setid_exec is None or item.host.observer in ("retry", "audit")
-        for item in recordings
+    # A start that another recording has seen is the start of this target, too.
+    blind = all(item.attached for item in recordings) or any(
+        item.setid_exec is None or item.host.observer in ("retry", "audit") for item in recordings
     )
     return None if blind else True
 

@@ -20,22 +20,21 @@ def merged(
     present: Set[str],
     catalog: Catalog,
 ) -> list[Merged]:
-    """One for each container and image. ``pods``: those of the workload, and of each the digests of
+    """One for each container, image and user. ``pods``: the workload's, and of each the digests of
     its containers' images, as far as known; recordings of other pods are left out. ``present``:
     those that were there at the end, the replicas."""
-    groups: dict[tuple[str, str], list[Report]] = {}
+    groups: dict[tuple[str, str, str], list[Report]] = {}
     replicas = {pod: digests for pod, digests in pods.items() if pod in present}
     for report in reports:
         pod, name = (report.target.pod or "").partition("/")[2], report.target.name
         if pod in pods:
             digest = pods[pod].get(name)
-            groups.setdefault((name, digest or report.target.image or ""), []).append(
-                _of_workload(report, owner, pod, digest)
-            )
+            group = (name, digest or report.target.image or "", report.target.user or "")
+            groups.setdefault(group, []).append(_of_workload(report, owner, pod, digest))
     return [
         # A pod without a digest so far counts as one with the same image.
         _together(each, sum(pod.get(name, image) == image for pod in replicas.values()), catalog)
-        for (name, image), each in sorted(groups.items(), key=lambda item: item[0])
+        for (name, image, _), each in sorted(groups.items(), key=lambda item: item[0])
     ]
 
 
@@ -49,7 +48,8 @@ def _of_workload(report: Report, owner: str, pod: str, digest: str | None) -> Re
 
 
 def _together(reports: list[Report], replicas: int, catalog: Catalog) -> Merged:
-    one = merge([(report.target.pod or "", report) for report in reports], catalog)
+    named = [(report.target.pod or "", report) for report in reports]
+    one = merge(named, catalog, name=reports[0].target.name)
     seen = len({recording.pod for recording in one.report.recordings})
     target = replace(one.report.target, replicas=replicas or seen)
     return replace(one, report=replace(one.report, target=target))
@@ -82,11 +82,15 @@ def seen_in(report: Report, need: Need) -> str:
 
 
 def file_name(report: Report, among: Iterable[Report]) -> str:
-    """``web.json``; where a container was recorded with several images, with the digest."""
+    """``web.json``; where a container was recorded with several images or users, with these."""
     name, image = report.target.name, report.target.image or ""
-    several = sum(other.target.name == name for other in among) > 1
-    digest = image.partition("@sha256:")[2][:12] or re.sub(r"[^A-Za-z0-9.-]+", "-", image)
-    return f"{name}.{digest}.json" if several else f"{name}.json"
+    targets = [other.target for other in among if other.target.name == name]
+    parts = [name]
+    if len({one.image for one in targets}) > 1:
+        parts.append(image.partition("@sha256:")[2][:12] or image)
+    if len({one.user for one in targets}) > 1:
+        parts.append(f"user-{report.target.user}")
+    return ".".join(re.sub(r"[^A-Za-z0-9.-]+", "-", part) for part in parts) + ".json"
 
 
 def summary(report: Report, path: str) -> Iterator[str]:

@@ -141,6 +141,41 @@ def test_an_ordinary_pod_is_proven_where_the_level_baseline_is_enforced(
     assert parse_set(["NET_RAW"]) <= seen[0]
 
 
+def test_a_copy_that_cannot_be_made_is_told_with_its_event(
+    cluster: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not after five minutes: the kubelet has tried it three times."""
+
+    def start(server: Cluster, pod: Pod) -> None:
+        state = {"waiting": {"reason": "ContainerCreating"}}
+        server.status(pod, phase="Pending", ready=False, state=state)
+        event = {
+            "metadata": {"name": f"{pod['metadata']['name']}.1"},
+            "involvedObject": {"name": pod["metadata"]["name"]},
+            "reason": "FailedCreatePodSandBox",
+            "message": "the runtime does not support user namespaces",
+            "count": 3,
+        }
+        server.put("/api/v1/namespaces/prod/events", event)
+
+    cluster.started = start
+    code, _ = prove(tmp_path)
+    assert code == 3
+    err = capsys.readouterr().err
+    assert "was not started: the runtime does not support user namespaces" in err
+
+
+def test_what_was_never_made_is_not_missed(
+    cluster: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cluster.refuses = lambda method, path, item: f"cannot {method} pods"
+    code, _ = prove(tmp_path)
+    assert code == 3
+    err = capsys.readouterr().err
+    assert "cannot POST pods" in err
+    assert "not removed" not in err
+
+
 def test_a_sidecar_is_started_again_too(cluster: Cluster, tmp_path: Path) -> None:
     """It is an init container that goes on."""
     at = cluster.objects["/apis/apps/v1/namespaces/prod/deployments/web"]

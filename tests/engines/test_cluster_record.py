@@ -161,6 +161,71 @@ def test_a_restart_shows_the_starts(
     assert "2 starts" in out
 
 
+def test_the_time_counts_from_the_end_of_the_rollout(
+    cluster: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And what is ending is no replica: a pod is there until its grace period is over."""
+    cluster.rollout_seconds, cluster.grace_seconds = 1.5, 60
+    assert record(tmp_path / "web", "deploy/web", "-n", "prod", "--restart") == 0
+    report = load(tmp_path / "web" / "web.json", CATALOG)
+    assert standing_of(report)[0] not in ADDS_ONLY, capsys.readouterr().out
+    assert report.target.replicas == 3
+    assert len(cluster.pods("prod")) == 6
+
+
+def test_a_rollout_that_changes_the_user_makes_two_reports(
+    cluster: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not none: what was recorded for a week is kept."""
+    before = cluster.execute
+
+    def execute(*args: Any) -> tuple[str, int]:
+        found = json.loads(before(*args)[0])
+        for one in found[2:]:
+            if one["target"]["pod"].endswith("pod01"):
+                one["target"]["user"] = "0:5"
+        return json.dumps(found), 0
+
+    cluster.execute = execute
+    assert record(tmp_path / "web", "deploy/web", "-n", "prod") == 0
+    names = sorted(path.name for path in (tmp_path / "web").iterdir())
+    assert names == ["web.user-0-0.json", "web.user-0-5.json"]
+
+
+def test_a_cronjob_can_be_waited_for_and_a_job_made_by_hand_is_its_own(
+    cluster: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    batch = "/apis/batch/v1/namespaces/prod"
+    template = {"metadata": {"labels": {}}, **TEMPLATE}
+    spec = {"schedule": "@daily", "jobTemplate": {"spec": {"template": template}}}
+    cluster.put(f"{batch}/cronjobs", {"metadata": {"name": "tidy"}, "spec": spec})
+    maker = {"kind": "CronJob", "name": "tidy", "uid": "x", "apiVersion": "batch/v1"}
+    job = {"metadata": {"name": "by-hand", "ownerReferences": [maker]}}
+    owner = {"kind": "Job", "name": "by-hand", "uid": "x", "apiVersion": "batch/v1"}
+    pod = {"metadata": {"name": "by-hand-x2x7k", "ownerReferences": [owner]}}
+
+    def begin(made: Cluster, path: str) -> None:
+        made.read = lambda cluster, path: None
+        made.put(f"{batch}/jobs", job)
+        made.run(made.put("/api/v1/namespaces/prod/pods", pod | TEMPLATE))
+
+    def run_later(made: Cluster, path: str) -> None:
+        if path.endswith("/prod/pods"):
+            made.read = begin
+
+    cluster.read = run_later
+    TEMPLATE["spec"]["nodeName"] = "one"
+    try:
+        words = ("cj/tidy", "-n", "prod", "--image", "capadvise", "--for", "5s")
+        assert main(["kubernetes", "record", *words, "-o", str(tmp_path / "tidy")]) == 0
+    finally:
+        del TEMPLATE["spec"]["nodeName"]
+    out, err = capsys.readouterr()
+    assert objects.watched(PodOwner.parse("cj/tidy", "prod")) == "prod/*"
+    assert "its first one is recorded in part" in err
+    assert "CronJob/tidy/web: recorded in 1 of 1 replica" in out
+
+
 def with_claim(cluster: Cluster, *modes: str) -> None:
     """The deployment keeps data."""
     claim = {"metadata": {"name": "data"}, "spec": {"accessModes": list(modes)}}
@@ -322,7 +387,7 @@ def test_what_is_not_there_is_said(
         ("web", "-n", "prod"): (2, "is no workload"),
         ("job/web", "-n", "prod", "--restart"): (2, "a Job cannot be restarted"),
         ("deploy/web", "-n", "prod", "--context", "there"): (3, "there"),
-        ("deploy/web", "-n", "prod", "--node", "one"): (2, "--node is for --canary"),
+        ("deploy/web", "-n", "prod", "--node", "one"): (2, "--node is for --canary or a CronJob"),
     }
     for words, (code, says) in cases.items():
         assert record(tmp_path / "web", *words) == code, words

@@ -202,7 +202,7 @@ def _add_environment(root: Root, python: Path) -> None:
     python3 = root.folder / "usr/bin/python3"
     if not python3.is_symlink():  # else the environment is of Debian's own, and brought it
         python3.symlink_to(python)
-    wanted, files = ["capadvise"], []
+    wanted, files = ["capadvise", "python-prctl", "python-ptrace"], []
     for name in wanted:
         try:
             distribution = importlib.metadata.distribution(name)

@@ -20,13 +20,14 @@ from urllib.parse import parse_qs, urlsplit
 from tests.support.cluster_rules import VERSION, Object, why_not
 
 _GROUPS = {
-    "/api/v1": ("namespaces", "pods", "configmaps", "persistentvolumeclaims"),
+    "/api/v1": ("namespaces", "pods", "events", "configmaps", "persistentvolumeclaims"),
     "/apis/apps/v1": ("deployments", "statefulsets", "daemonsets", "replicasets"),
     "/apis/batch/v1": ("jobs", "cronjobs"),
 }
 _KINDS = {
     "namespaces": "Namespace",
     "pods": "Pod",
+    "events": "Event",
     "configmaps": "ConfigMap",
     "persistentvolumeclaims": "PersistentVolumeClaim",
     "deployments": "Deployment",
@@ -72,6 +73,10 @@ class Cluster:
         self.execute: Exec = lambda cluster, namespace, pod, container, words: ("", 0)
         self.seen: list[Object] = []
         """For a test, which pods were started."""
+        self.rollout_seconds = 0.0
+        """Before the new pods of a changed deployment come."""
+        self.grace_seconds = 0.0
+        """For a pod to end, during which it is there."""
         self.mutates: Callable[[Object], Object] = lambda pod: pod
         """A webhook, for new pods."""
         self.refuses: Callable[[str, str, Object], str | None] = lambda method, path, item: None
@@ -136,7 +141,7 @@ class Cluster:
         """One, and its pods."""
         labels = {"app": name}
         item = {
-            "metadata": {"name": name},
+            "metadata": {"name": name, "generation": 1},
             "spec": {
                 "replicas": replicas,
                 "selector": {"matchLabels": labels},
@@ -165,7 +170,22 @@ class Cluster:
                 pod = self.put(pods, {"metadata": metadata, "spec": spec})
                 self.started(self, pod)
             for pod in old:
-                self.remove(f"{pods}/{pod['metadata']['name']}")
+                self._let_end(f"{pods}/{pod['metadata']['name']}")
+            numbers = ("replicas", "updatedReplicas", "availableReplicas")
+            item["status"] = dict.fromkeys(numbers, item["spec"]["replicas"])
+            item["status"]["observedGeneration"] = item["metadata"]["generation"]
+
+    def _let_end(self, path: str) -> None:
+        if self.grace_seconds:
+            self.objects[path]["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+            self._later(self.grace_seconds, self.remove, path)
+        else:
+            self.remove(path)
+
+    def _later(self, seconds: float, call: Callable[..., object], *words: object) -> None:
+        timer = threading.Timer(seconds, call, words)
+        timer.daemon = True
+        timer.start()
 
     def remove(self, path: str) -> Object:
         """An object, and all that is in a namespace."""
@@ -217,7 +237,12 @@ class Cluster:
             self.changed(self, new)
         elif new["kind"] == "Deployment" and old["spec"]["template"] != new["spec"]["template"]:
             nodes = [pod["spec"]["nodeName"] for pod in self.pods(self.namespace)]
-            self.roll(new["metadata"]["name"], "c4d4b9bb6f", nodes)
+            new["metadata"]["generation"] = old["metadata"]["generation"] + 1
+            name = new["metadata"]["name"]
+            if self.rollout_seconds:
+                self._later(self.rollout_seconds, self.roll, name, "c4d4b9bb6f", nodes)
+            else:
+                self.roll(name, "c4d4b9bb6f", nodes)
 
     def _get(self, path: str, query: dict[str, str]) -> Object:
         if found := _discovery(path):
@@ -231,7 +256,9 @@ class Cluster:
             items = [
                 copy.deepcopy(item)
                 for at, item in self.objects.items()
-                if at.rsplit("/", 1)[0] == path and _selected(item, query.get("labelSelector", ""))
+                if at.rsplit("/", 1)[0] == path
+                and _selected(item, query.get("labelSelector", ""))
+                and _has_fields(item, query.get("fieldSelector", ""))
             ]
         first, size = int(query.get("continue", 0)), int(query.get("limit", 0)) or len(items) or 1
         more = {"continue": str(first + size)} if first + size < len(items) else {}
@@ -293,6 +320,17 @@ def _selected(item: Object, selector: str) -> bool:
     for word in filter(None, selector.split(",")):
         key, equal, value = word.partition("=")
         if labels.get(key) is None or (equal and labels[key] != value):
+            return False
+    return True
+
+
+def _has_fields(item: Object, selector: str) -> bool:
+    for word in filter(None, selector.split(",")):
+        path, _, value = word.partition("=")
+        found: Any = item
+        for key in path.split("."):
+            found = found.get(key, {})
+        if found != value:
             return False
     return True
 

@@ -34,8 +34,8 @@ def _record(args: argparse.Namespace) -> int:
     check_writable(folder, folder=True)
     kubectl = Kubectl.pinned(args.kubeconfig, args.context, args.user)
     owner = PodOwner.parse(args.workload, args.namespace or kubectl.namespace())
-    if args.node and not args.canary:
-        raise BadInput("--node is for --canary: observers run where the pods are")
+    if args.node and not args.canary and owner.kind != "CronJob":
+        raise BadInput("--node is for --canary or a CronJob: observers run where the pods are")
     wishes = ClusterWishes(
         image=args.image,
         seconds=args.seconds,

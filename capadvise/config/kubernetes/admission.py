@@ -5,7 +5,7 @@ Each workload has one policy, which contains all that it needs to know: a server
 a namespace while a parameter of a policy is missing (kubernetes#130887), and a policy that several
 workloads share is removed with the first. Pods are judged, for what makes them is not what runs:
 when they are created, and when a container is added to one that runs (``kubectl debug``), that
-container alone. The expressions are in the core of CEL: they can be tried without a cluster.
+container alone. The expressions are in ``policy.yaml``.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import json
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -40,73 +41,6 @@ _SCHEDULED = "-[0-9]{8,10}$"
 """The end of the name of a CronJob's jobs: the time, in minutes, or in seconds before 1.21."""
 _LONGEST = 63
 """The most letters of the name of a policy: Kyverno makes a label of it."""
-_PRIVILEGED = (
-    "has(c.securityContext) && has(c.securityContext.privileged) && c.securityContext.privileged"
-)
-_CAPABILITIES = "has(c.securityContext) && has(c.securityContext.capabilities)"
-_ADDS = f"{_CAPABILITIES} && has(c.securityContext.capabilities.add)"
-_DROPS = (
-    f"{_CAPABILITIES} && has(c.securityContext.capabilities.drop) && "
-    "c.securityContext.capabilities.drop.exists(d, d == 'ALL')"
-)
-_OF_ITS_OWN = "c.name in variables.allowed"
-
-
-def _beyond(containers: str, allowed: str) -> str:
-    """The containers that add what is not in a list, each with the first of these."""
-    extra = f"!{allowed}.contains(',' + a + ',')"
-    adds = "c.securityContext.capabilities.add"
-    return (
-        f"{containers}.filter(c, {_ADDS} && {adds}.exists(a, {extra}))"
-        f".map(c, c.name + ' adds ' + {adds}.filter(a, {extra})[0])"
-    )
-
-
-_DEBUG = "has(request.subResource) && request.subResource == 'ephemeralcontainers'"
-"""A server leaves the subresource out of a request that has none."""
-_JOB_OR_POD = "request.kind.kind == 'Job' ? dyn(object).spec.template.spec : dyn(object).spec"
-_JUDGED: Mapping[str, str] = {
-    "containers": (
-        "variables.debug ? [] : variables.spec.containers + "
-        "(has(variables.spec.initContainers) ? variables.spec.initContainers : [])"
-    ),
-    "added": (
-        "!variables.debug || !has(object.spec.ephemeralContainers) ? [] : "
-        "object.spec.ephemeralContainers.filter(c, !has(oldObject.spec.ephemeralContainers) || "
-        "!oldObject.spec.ephemeralContainers.exists(o, o.name == c.name))"
-    ),
-    "known": f"variables.containers.filter(c, {_OF_ITS_OWN})",
-    "others": f"variables.containers.filter(c, !({_OF_ITS_OWN}))",
-    "privileged": (
-        f"variables.containers.filter(c, {_PRIVILEGED}).map(c, c.name) + "
-        f"variables.added.filter(c, {_PRIVILEGED}).map(c, c.name)"
-    ),
-    "beyond": " + ".join(
-        (
-            _beyond("variables.known", "variables.allowed[c.name]"),
-            _beyond("variables.others", "variables.allowedOthers"),
-            _beyond("variables.added", "variables.allowedDebug"),
-        )
-    ),
-    "undropped": f"variables.known.filter(c, !({_DROPS})).map(c, c.name)",
-}
-"""In this order: each may use those before it."""
-_REPORT = "; report: ' + variables.report"
-VALIDATIONS: tuple[tuple[str, str], ...] = (
-    (
-        "!variables.mine || size(variables.privileged) == 0",
-        f"'capadvise: container ' + variables.privileged[0] + ' is privileged{_REPORT}",
-    ),
-    (
-        "!variables.mine || size(variables.beyond) == 0",
-        f"'capadvise: container ' + variables.beyond[0] + ', which no report needs{_REPORT}",
-    ),
-    (
-        "!variables.mine || size(variables.undropped) == 0",
-        f"'capadvise: container ' + variables.undropped[0] + ' lacks drop: [ALL]{_REPORT}",
-    ),
-)
-"""Expression, and what is said where it is false."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,22 +127,21 @@ class Allowed:
 
 
 def _variables(
-    workload: PodOwner, allowed: tuple[Allowed, ...], *, debug: str, spec: str
+    workload: PodOwner, allowed: tuple[Allowed, ...], data: dict[str, Any], debug: str, spec: str
 ) -> list[dict[str, str]]:
     """Lists are texts with a comma at both ends of each name: CEL has no cheaper way to look into
     one."""
     sets = ", ".join(f"{_text(one.container)}: {_text(_listed(one.caps))}" for one in allowed)
-    reports = ", ".join(sorted({one.report for one in allowed}))
     known = {
         "allowed": f"{{{sets}}}",
         "allowedOthers": "','",
         "allowedDebug": "',SYS_PTRACE,'",
-        "report": _text(reports),
+        "report": _text(", ".join(sorted({one.report for one in allowed}))),
         "owners": "has(object.metadata.ownerReferences) ? object.metadata.ownerReferences : []",
         "mine": workload.mine,
         "debug": debug,
         "spec": spec,
-        **_JUDGED,
+        **data["variables"],
     }
     return [{"name": name, "expression": expression} for name, expression in known.items()]
 
@@ -222,71 +155,41 @@ def _listed(caps: CapSet) -> str:
     return f",{''.join(f'{cap.short},' for cap in sorted(caps))}"
 
 
-def _validations() -> list[dict[str, str]]:
-    return [{"expression": each, "messageExpression": message} for each, message in VALIDATIONS]
-
-
-_API = "admissionregistration.k8s.io/v1"
-_REQUESTS = (("CREATE", "", "pods"), ("UPDATE", "", "pods/ephemeralcontainers"))
-_JOBS = ("CREATE", "batch", "jobs")
-"""Only of a CronJob: nothing in a pod tells that its job was made by ``create job --from``."""
-
-
 def _policy(
-    workload: PodOwner, allowed: tuple[Allowed, ...], *, warn: bool
+    workload: PodOwner, allowed: tuple[Allowed, ...], data: dict[str, Any], *, warn: bool
 ) -> Iterator[dict[str, Any]]:
+    api = {"apiVersion": "admissionregistration.k8s.io/v1"}
     metadata = {"name": workload.label, "labels": {"app.kubernetes.io/part-of": "capadvise"}}
-    cron = workload.kind == "CronJob"
-    spec = _JOB_OR_POD if cron else "object.spec"
+    jobs = workload.kind == "CronJob"
+    spec = data["spec-of-job" if jobs else "spec"]
     namespace = {"matchLabels": {"kubernetes.io/metadata.name": workload.namespace}}
-    yield {
-        "apiVersion": _API,
+    yield api | {
         "kind": "ValidatingAdmissionPolicy",
         "metadata": metadata,
         "spec": {
             "failurePolicy": "Ignore" if warn else "Fail",
             "matchConstraints": {
                 "namespaceSelector": namespace,
-                "resourceRules": [
-                    {
-                        "apiGroups": [group],
-                        "apiVersions": ["v1"],
-                        "operations": [operation],
-                        "resources": [resource],
-                    }
-                    for operation, group, resource in (*_REQUESTS, *[_JOBS] * cron)
-                ],
+                "resourceRules": data["rules"] + data["rules-of-job"] * jobs,
             },
-            "variables": _variables(workload, allowed, debug=_DEBUG, spec=spec),
-            "validations": _validations(),
+            "variables": _variables(workload, allowed, data, data["debug"], spec),
+            "validations": data["validations"],
         },
     }
-    yield {
-        "apiVersion": _API,
+    actions = ["Warn", "Audit"] if warn else ["Deny"]
+    yield api | {
         "kind": "ValidatingAdmissionPolicyBinding",
         "metadata": metadata,
-        "spec": {
-            "policyName": workload.label,
-            "validationActions": ["Warn", "Audit"] if warn else ["Deny"],
-        },
+        "spec": {"policyName": workload.label, "validationActions": actions},
     }
-
-
-_KYVERNO_RULES = (
-    ("capabilities", "Pod", "CREATE", "object.spec"),
-    ("debug", "Pod/ephemeralcontainers", "UPDATE", "object.spec"),
-    ("jobs", "Job", "CREATE", "object.spec.template.spec"),
-)
 
 
 def _kyverno(
-    workload: PodOwner, allowed: tuple[Allowed, ...], *, warn: bool
+    workload: PodOwner, allowed: tuple[Allowed, ...], data: dict[str, Any], *, warn: bool
 ) -> Iterator[dict[str, Any]]:
     """A Kyverno policy: its rules of type ``cel`` take the same expressions, for the pods of one
-    namespace. These rules do not know the subresource of a request (``validate_cel.go`` passes none
-    on), so each subresource has a rule of its own; otherwise every change of an old pod would be
-    refused."""
-    rules = _KYVERNO_RULES if workload.kind == "CronJob" else _KYVERNO_RULES[:2]
+    namespace."""
+    rules = data["kyverno-rules"] + data["kyverno-rules-of-job"] * (workload.kind == "CronJob")
     yield {
         "apiVersion": "kyverno.io/v1",
         "kind": "Policy",
@@ -299,19 +202,28 @@ def _kyverno(
             "background": False,  # a scan of what runs has no older object to compare with
             "rules": [
                 {
-                    "name": name,
-                    "match": {"any": [{"resources": {"kinds": [kind], "operations": [operation]}}]},
+                    "name": rule["name"],
+                    "match": {
+                        "any": [
+                            {
+                                "resources": {
+                                    "kinds": [rule["kind"]],
+                                    "operations": [rule["operation"]],
+                                }
+                            }
+                        ]
+                    },
                     "validate": {
                         "failureAction": "Audit" if warn else "Enforce",
                         "cel": {
                             "variables": _variables(
-                                workload, allowed, debug=str(name == "debug").lower(), spec=spec
+                                workload, allowed, data, rule["debug"], rule["spec"]
                             ),
-                            "expressions": _validations(),
+                            "expressions": [dict(each) for each in data["validations"]],
                         },
                     },
                 }
-                for name, kind, operation, spec in rules
+                for rule in rules
             ],
         },
     }
@@ -321,5 +233,6 @@ def render(
     workload: PodOwner, allowed: tuple[Allowed, ...], *, kyverno: bool = False, warn: bool = False
 ) -> str:
     """The objects, for ``kubectl apply -f``. ``warn``: nothing is refused yet."""
-    objects = (_kyverno if kyverno else _policy)(workload, allowed, warn=warn)
+    data = yaml.safe_load(Path(__file__).with_name("policy.yaml").read_text(encoding="utf-8"))
+    objects = (_kyverno if kyverno else _policy)(workload, allowed, data, warn=warn)
     return "---\n".join(yaml.safe_dump(each, sort_keys=False, width=98) for each in objects)

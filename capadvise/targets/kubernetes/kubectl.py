@@ -79,8 +79,8 @@ class Kubectl:
 
     @classmethod
     def pinned(cls, kubeconfig: str | None, context: str | None, user: str | None) -> "Kubectl":
-        """A client that keeps to its cluster if somebody changes the current context meanwhile.
-        ``user``: whom to impersonate. Raises ClusterError."""
+        """A client that keeps to its cluster if somebody changes the current context. ``user``: the
+        one to impersonate. Raises ClusterError."""
         named = (("kubeconfig", kubeconfig), ("as", user))
         client = cls(tuple(f"--{flag}={value}" for flag, value in named if value))
         if not context:

@@ -42,6 +42,29 @@ def path_of(owner: PodOwner) -> str:
     return f"{_API[owner.kind]}/namespaces/{owner.namespace}/{owner.kind.lower()}s/{owner.name}"
 
 
+def jobs_of(jobs: Iterable[Object], owner: PodOwner) -> set[str]:
+    """The names of those that a CronJob owns, also of those that were made by hand."""
+    maker = ("CronJob", owner.name)
+    return {
+        name_of(job)
+        for job in jobs
+        for one in job["metadata"].get("ownerReferences") or ()
+        if (one["kind"], one["name"]) == maker
+    }
+
+
+def is_rolled_out(workload: Object) -> bool:
+    """True if all pods are of the present template, and work, as ``rollout status`` says."""
+    status, metadata = workload.get("status") or {}, workload["metadata"]
+    if int(status.get("observedGeneration") or 0) < int(metadata.get("generation") or 0):
+        return False
+    wanted = status.get("desiredNumberScheduled", (workload.get("spec") or {}).get("replicas", 1))
+    now = (status.get("updatedReplicas", 0), status.get("availableReplicas", 0))
+    if "desiredNumberScheduled" in status:
+        now = (status.get("updatedNumberScheduled", 0), status.get("numberAvailable", 0))
+    return bool(min(now) >= wanted >= status.get("replicas", 0))
+
+
 def pods_path(namespace: str, pod: str = "") -> str:
     """The server's path of the pods of a namespace, or of one of them."""
     return f"/api/v1/namespaces/{namespace}/pods" + (f"/{pod}" if pod else "")
@@ -113,8 +136,9 @@ def beginning_of(owner: PodOwner) -> str:
 
 
 def watched(owner: PodOwner) -> str:
-    """The pods that an observer attaches to: a workload's, and others with such names."""
-    return f"{owner.namespace}/{beginning_of(owner)}*"
+    """The pods that an observer attaches to: a workload's, and others with such names. The jobs of
+    a CronJob that were made by hand have any name."""
+    return f"{owner.namespace}/{'' if owner.kind == 'CronJob' else beginning_of(owner)}*"
 
 
 def observer(owner: PodOwner, node: str, name: str, run: str, image: str, seconds: int) -> Object:

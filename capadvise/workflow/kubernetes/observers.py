@@ -18,6 +18,7 @@ from capadvise.model.errors import CapadviseError
 from capadvise.model.wording import counted
 from capadvise.targets.kubernetes import objects
 from capadvise.targets.kubernetes.kubectl import ClusterError, Kubectl
+from capadvise.targets.kubernetes.objects import Object
 from capadvise.workflow.notice import notice, progress
 
 _NAMESPACE = f"/api/v1/namespaces/{objects.OBSERVERS}"
@@ -53,6 +54,18 @@ def delete(kubectl: Kubectl, paths: list[str]) -> None:
         list(threads.map(one, paths))
 
 
+def create(kubectl: Kubectl, pod: Object, made: list[str]) -> Object:
+    """Create a pod; ``made`` gets its name unless the server refuses it: without an answer, it may
+    exist. Raises ClusterError."""
+    made.append(objects.name_of(pod))
+    try:
+        return kubectl.create(objects.pods_path(pod["metadata"]["namespace"]), pod)
+    except ClusterError as error:
+        if error.reason:
+            made.pop()
+        raise
+
+
 @dataclass
 class Observers:
     """The observers of one recording."""
@@ -66,6 +79,8 @@ class Observers:
     stop: Event
     pods: dict[str, str] = field(default_factory=dict)
     """Node → our pod."""
+    made: list[str] = field(default_factory=list)
+    """The pods that may exist."""
     unwatched: set[str] = field(default_factory=set)
     """Nodes whose pod does not run."""
 
@@ -78,7 +93,7 @@ class Observers:
         """Remove them all; the last recording there also removes the namespace, if it is ours."""
         delete(
             self.kubectl,
-            [objects.pods_path(objects.OBSERVERS, name) for name in self.pods.values()],
+            [objects.pods_path(objects.OBSERVERS, name) for name in self.made],
         )
         if self._may_remove_namespace():
             delete(self.kubectl, [_NAMESPACE])
@@ -147,7 +162,7 @@ class Observers:
         end = time.monotonic() + _ACCOUNT_SECONDS
         while True:
             try:
-                self.kubectl.create(objects.pods_path(objects.OBSERVERS), pod)
+                create(self.kubectl, pod, self.made)
             except ClusterError as error:
                 # A controller gives each new namespace its service account, a moment later.
                 early = "service account" in str(error) and time.monotonic() < end

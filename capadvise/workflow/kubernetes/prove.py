@@ -42,7 +42,7 @@ from capadvise.targets.kubernetes import copies, objects
 from capadvise.targets.kubernetes.kubectl import ClusterError, Kubectl, removed_if_killed
 from capadvise.targets.kubernetes.objects import Object
 from capadvise.targets.kubernetes.sets import containers, granted, with_sets
-from capadvise.workflow.kubernetes.observers import delete, ending_on_signals, sweep
+from capadvise.workflow.kubernetes.observers import create, delete, ending_on_signals, sweep
 from capadvise.workflow.kubernetes.record import empty_claims, get_workload, new_run
 from capadvise.workflow.notice import notice, progress
 from capadvise.workflow.proof import today
@@ -57,6 +57,8 @@ _GRACE_SECONDS = 10
 """For a canary's program to end; we do not wait for more."""
 _LINES = 400
 """The last lines of a log that are read."""
+_NO_SANDBOX = (None, "ContainerCreating", "PodInitializing")
+"""The kubelet's words for a container whose pod is not made yet."""
 _NUMBER = re.compile(r"\d+")
 _ID = re.compile(r"sha256:[0-9a-f]{64}")
 _PULLED = re.compile(r"(?P<repository>[^@]+)@(?P<digest>sha256:[0-9a-f]{64})")
@@ -160,8 +162,7 @@ class Canaries:
             seconds=int(4 * self.criterion.timeout) + 600,
             claims=self.claims,
         )
-        self.made.append(objects.name_of(pod))
-        made = self.kubectl.create(objects.pods_path(self.owner.namespace), pod)
+        made = create(self.kubectl, pod, self.made)
         if self.own_users and made["spec"].get("hostUsers") is not False:
             raise CannotObserve(
                 "the server has dropped hostUsers: false from a copy of the pod",
@@ -182,12 +183,23 @@ class Canaries:
                 "running" in state or "terminated" in state or waiting == "RunContainerError"
             ):
                 return None
-            if late or objects.cannot_start(pod) or objects.disturbance(pod):
-                return objects.disturbance(pod) or objects.trouble(pod) or objects.delay(pod)
-            if (why := objects.delay(pod)) != shown:
+            warned, times = self._warned() if waiting in _NO_SANDBOX else ("", 0)
+            if late or times > 2 or objects.cannot_start(pod) or objects.disturbance(pod):
+                known = objects.disturbance(pod) or objects.trouble(pod)
+                return known or warned or objects.delay(pod)
+            if (why := warned or objects.delay(pod)) != shown:
                 progress(f"  {objects.name_of(pod)}: {(shown := why)}")
             self.stop.wait(_POLL_SECONDS)
         raise Interrupted
+
+    def _warned(self) -> tuple[str, int]:
+        """The kubelet's last warning that it cannot make the pod, and how often it came."""
+        path = f"/api/v1/namespaces/{self.owner.namespace}/events"
+        selector = f"involvedObject.name={self.made[-1]},reason=FailedCreatePodSandBox"
+        with suppress(ClusterError):
+            if events := self.kubectl.items(path, fieldSelector=selector):
+                return str(events[-1].get("message")), sum(one.get("count") or 1 for one in events)
+        return "", 0
 
     def _worked(self, path: str) -> str | None:
         """Wait until a start has worked; return the reason if it has not. Raises ClusterError if

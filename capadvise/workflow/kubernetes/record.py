@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Event
 from typing import Any
 
@@ -25,13 +25,21 @@ from capadvise.targets.kubernetes import copies, objects
 from capadvise.targets.kubernetes.kubectl import ClusterError, Kubectl, removed_if_killed
 from capadvise.targets.kubernetes.objects import Object
 from capadvise.targets.kubernetes.sets import additions, differences, with_contexts
-from capadvise.workflow.kubernetes.observers import Observers, delete, ending_on_signals, sweep
+from capadvise.workflow.kubernetes.observers import (
+    Observers,
+    create,
+    delete,
+    ending_on_signals,
+    sweep,
+)
 from capadvise.workflow.notice import notice, progress
 
 _LONGEST = 24 * 3600
 """Seconds after which an observer ends if the user gave no time and capadvise is gone."""
 _SPARE = 1800
 """More seconds, to begin, to wait for a late node, and to read the reports."""
+_ROLLOUT_SECONDS = 900.0
+"""For a restart to end, after which ``--for`` is counted."""
 _POLL_SECONDS = 2.0
 """Between two looks at the workload's pods."""
 
@@ -144,9 +152,9 @@ class _Recording:
         self.pods = {name: pod for name, pod in self.pods.items() if name not in self.past}
         # The next job may run on a node of earlier ones.
         nodes = self._nodes() or {objects.node_of(pod) for pod in self.past.values()} - {""}
-        if self.wishes.canary and self.wishes.node:
+        if self.wishes.node:
             nodes.add(self.wishes.node)
-        if not nodes:
+        if not nodes and self.owner.kind != "CronJob":
             raise BadInput(
                 f"{self.owner}: no pod of it runs in {self.owner.namespace}",
                 hint="--canary --node NODE starts a copy",
@@ -179,25 +187,40 @@ class _Recording:
                 node=node,
                 claims=claims,
             )
-            self.canaries.append(objects.name_of(pod))
-            self.kubectl.create(objects.pods_path(self.owner.namespace), pod)
+            create(self.kubectl, pod, self.canaries)
             notice(f"{self.canaries[-1]}: a copy runs on {node}; it does real work")
 
     def wait(self) -> None:
         """Wait until the time is up or the user ends it, and observe pods on further nodes, too."""
         began = time.monotonic()
+        rolling = self.wishes.restart
         if self.wishes.seconds is None:
             notice("Ctrl-C ends the recording, else it ends after a day")
+        if not self.observers.pods:
+            notice(
+                f"note: {self.owner} has no pod: its first one is recorded in part, unless --node "
+                "names the node"
+            )
         while not self.stop.is_set():
-            left = began + (self.wishes.seconds or _LONGEST) - time.monotonic()
-            if left <= 0 or self.stop.wait(min(left, _POLL_SECONDS)):
+            now = time.monotonic()
+            if rolling and (self._is_rolled_out() or now > began + _ROLLOUT_SECONDS):
+                rolling, began = False, now
+            left = began + (self.wishes.seconds or _LONGEST) - now
+            if left <= 0 and not rolling:
+                break
+            if self.stop.wait(_POLL_SECONDS if rolling else min(left, _POLL_SECONDS)):
                 break
             with suppress(ClusterError):  # a server that is away for a moment
                 self._look()
-                self.observers.observe(self._nodes() - self.observers.pods.keys())
+            self.observers.observe(self._nodes() - self.observers.pods.keys())
             progress(f"{self.owner}: {time.monotonic() - began:.0f} s")
         with suppress(ClusterError):
             self._look()
+
+    def _is_rolled_out(self) -> bool:
+        with suppress(ClusterError):
+            return objects.is_rolled_out(self.kubectl.get(objects.path_of(self.owner)))
+        return False
 
     def reports(self, catalog: Catalog) -> list[Report]:
         """Merge the observers' reports by container and image."""
@@ -223,18 +246,23 @@ class _Recording:
     # ------------------------------------------------------------------ what is there
 
     def _look(self) -> None:
-        query, there = {}, dict[str, Object]()
+        query, there, jobs = {}, dict[str, Object](), set[str]()
         if selector := objects.selector_of(self.workload):
             query["labelSelector"] = selector
+        if self.owner.kind == "CronJob":
+            path = objects.path_of(replace(self.owner, kind="Job")).rpartition("/")[0]
+            with suppress(ClusterError):  # without the right to list jobs, only scheduled ones
+                jobs = objects.jobs_of(self.kubectl.items(path), self.owner)
         for pod in self.kubectl.items(objects.pods_path(self.owner.namespace), **query):
-            if self.owner.makes(pod) and objects.name_of(pod) not in self.past:
+            if self.owner.makes(pod, jobs) and objects.name_of(pod) not in self.past:
                 there[objects.name_of(pod)] = pod
         for name in self.canaries:
             path = objects.pods_path(self.owner.namespace, name)
             with suppress(ClusterError):  # somebody may have deleted it
                 there[name] = self.kubectl.get(path)
         self.pods |= there
-        self.present = set(there)
+        going = {name for name, pod in there.items() if pod["metadata"].get("deletionTimestamp")}
+        self.present = there.keys() - going
 
     def _mine(self) -> list[Object]:
         return [pod for pod in self.pods.values() if objects.node_of(pod)]

@@ -177,11 +177,8 @@ class Canaries:
             late = time.monotonic() >= end
             pod = self.pod = self.kubectl.get(path)
             status = status_of(pod, self.container)
-            state = status.get("state") or {}
-            waiting = (state.get("waiting") or {}).get("reason")
-            if status.get("restartCount", 0) >= restarts and (
-                "running" in state or "terminated" in state or waiting == "RunContainerError"
-            ):
+            waiting = ((status.get("state") or {}).get("waiting") or {}).get("reason")
+            if status.get("restartCount", 0) >= restarts and _has_started(status, waiting):
                 return None
             warned, times = self._warned() if waiting in _NO_SANDBOX else ("", 0)
             if late or times > 2 or objects.cannot_start(pod) or objects.disturbance(pod):
@@ -323,6 +320,11 @@ def status_of(pod: Object, container: str) -> dict[str, Any]:
     kinds = ("containerStatuses", "initContainerStatuses")
     every = [one for kind in kinds for one in status.get(kind) or ()]
     return next((one for one in every if one["name"] == container), {})
+
+
+def _has_started(status: Mapping[str, Any], waiting: str | None) -> bool:
+    state = status.get("state") or {}
+    return "running" in state or "terminated" in state or waiting == "RunContainerError"
 
 
 def other_name(image: str, pulled: str, *, pulls: bool) -> str | None:

@@ -19,8 +19,8 @@ from tests.support.wait import until
 
 VERBS = """
 accept ask build change check choose combine compare demand disable emit end explain fail find
-give ignore impersonate judge let list look make name open patch print prove read record restart run say
-show start stop take treat use wait warn watch write
+give ignore impersonate judge let list look make name open patch print prove read record restart run
+say show start stop take treat use wait warn watch write
 """
 CAPADVISE = str(Path(sys.executable).with_name("capadvise"))
 

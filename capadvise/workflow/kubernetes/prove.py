@@ -177,8 +177,8 @@ class Canaries:
             late = time.monotonic() >= end
             pod = self.pod = self.kubectl.get(path)
             status = status_of(pod, self.container)
-            waiting = ((status.get("state") or {}).get("waiting") or {}).get("reason")
-            if status.get("restartCount", 0) >= restarts and _has_started(status, waiting):
+            waiting = _waits_for(status)
+            if status.get("restartCount", 0) >= restarts and _has_started(status):
                 return None
             warned, times = self._warned() if waiting in _NO_SANDBOX else ("", 0)
             if late or times > 2 or objects.cannot_start(pod) or objects.disturbance(pod):
@@ -322,9 +322,14 @@ def status_of(pod: Object, container: str) -> dict[str, Any]:
     return next((one for one in every if one["name"] == container), {})
 
 
-def _has_started(status: Mapping[str, Any], waiting: str | None) -> bool:
-    state = status.get("state") or {}
-    return "running" in state or "terminated" in state or waiting == "RunContainerError"
+def _waits_for(status: Mapping[str, Any]) -> str | None:
+    """The kubelet's reason why a container does not run yet."""
+    return ((status.get("state") or {}).get("waiting") or {}).get("reason")
+
+
+def _has_started(status: Mapping[str, Any]) -> bool:
+    ran = (status.get("state") or {}).keys() & {"running", "terminated"}
+    return bool(ran) or _waits_for(status) == "RunContainerError"
 
 
 def other_name(image: str, pulled: str, *, pulls: bool) -> str | None:

@@ -79,6 +79,7 @@ def test_an_upgrade_is_tried_on_data_of_another_owner(tmp_path: Path) -> None:
         (BOX, "is an image of another program than"),
         (BROKEN, "could not fill the volumes"),
     ],
+    ids=["nowhere", "another", "broken"],  # the names of the images differ from process to process
 )
 def test_what_is_no_older_image_is_said_before_anything_is_tried(
     old: str, said: str, tmp_path: Path

@@ -196,20 +196,20 @@ chown nobody /run/late || exit 7; exec sleep 600'
 
 def test_what_a_unit_needs_late_is_in_the_proof(guest: Guest) -> None:
     """It was "proven to need nothing" after two seconds, and died with its drop-in."""
-    guest.unit("late.service", LATE)
-    report = proven(guest, "--", "systemctl", "start", "late")
+    guest.unit("slow.service", LATE)
+    report = proven(guest, "--", "systemctl", "start", "slow")
     assert report["proposal"]["minimal"] == ["CAP_CHOWN"]
     assert report["conclusion"]["doubt"] == "its first 30 s, no health check"
     *_, last = report["proof"]["trials"]
     assert last["passed"]
     assert last["seconds"] > 30
-    assert guest.state("late") == "inactive"
+    assert guest.state("slow") == "inactive"
 
 
 def test_a_recording_that_was_too_short_is_contradicted_in_time(guest: Guest) -> None:
-    guest.unit("late.service", LATE)
+    guest.unit("slow.service", LATE)
     words = ("--no-tui", "-o", "/run/short.json", "--for", "3")
-    guest.capadvise("run", *words, "--", "systemctl", "start", "late")
+    guest.capadvise("run", *words, "--", "systemctl", "start", "slow")
     prove = ("prove", "--watch", "12", "-o", "/run/p.json", "/run/short.json")
     done = guest.capadvise(*prove, seconds=200)
     assert done.returncode == 1, done.stdout

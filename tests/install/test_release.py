@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -125,6 +126,17 @@ def test_the_single_file_is_the_gate_and_names_what_it_lacks(dist: Path, tmp_pat
     assert "python3-dev" in call("doctor").stdout
     shutil.rmtree(tmp_path / ".shiv")
     assert {path.name for path in tmp_path.iterdir()} == {"v", "compose.yaml"}
+
+
+def test_an_old_python_is_told_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the exit code of a usage error: 1 would say that the gate has failed."""
+    monkeypatch.setattr(sys, "version_info", (3, 9, 2))
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(TOP / "demos/release/preamble.py"))
+    assert ended.value.code == 2
+    assert "it needs Python 3.11 or later" in capsys.readouterr().err
 
 
 @pytest.mark.kernel

@@ -391,14 +391,13 @@ def filled(folder: Path) -> dict[str, str]:
 
 
 def _given_away(place: str) -> bool:
-    """False if nothing in it belongs to another user than root. Only the new owner may use it."""
+    """False if nothing in it belongs to another user than root. Modes stay: an older image of the
+    same program has left the same ones."""
     owned = [
         (path, status) for path, _ in folders.below(place) if (status := os.lstat(path)).st_uid
     ]
     for path, status in owned:
         os.lchown(path, status.st_uid + _OTHER, status.st_gid + _OTHER)
-        if not stat.S_ISLNK(status.st_mode):
-            os.chmod(path, status.st_mode & 0o700)
     return bool(owned)
 
 

@@ -19,7 +19,6 @@ from textual.widgets import Static
 from capadvise.judgement.conclusion import PASSED, Conclusion, Standing
 from capadvise.model.caps import Cap
 from capadvise.model.escape import printable
-from capadvise.model.recording import Recording
 from capadvise.model.wording import counted
 from capadvise.report.lamps import SIGNS, Lamp, Light, Score
 from capadvise.tui.choice import Choice
@@ -294,7 +293,9 @@ def _ended(state: TargetState) -> Content:
         more = "" if status is None else f", exited with {status}"
         failed = ("✗ ", "bold $text-error")
         return Content.assemble(failed, f"health check failed after {seconds}{more}")
-    if over.check_passed or _passed(recording):
+    # A saved recording that was stopped since its check passed: SIGTERM, and success.
+    stopped = recording.succeeded is True and status == 128 + signal.SIGTERM
+    if over.check_passed or stopped:
         sign = ("✓ ", "bold $text-success") if good else ("■ ", "bold")
         return Content.assemble(sign, f"health check passed after {seconds}, so it was stopped")
     if recording.attached:
@@ -303,11 +304,6 @@ def _ended(state: TargetState) -> Content:
         how = ("■ ", "bold") if ended_well(status) else Content.assemble(end_text(status), " · ")
         return Content.assemble(how, f"you stopped it after {seconds}")
     return Content.assemble(end_text(status, good=good), f" after {seconds}")
-
-
-def _passed(recording: Recording) -> bool:
-    """True if a saved recording was stopped since its check passed: SIGTERM, and success."""
-    return recording.succeeded is True and recording.exit_status == 128 + signal.SIGTERM
 
 
 def _recorded(state: TargetState) -> Content:

@@ -10,6 +10,7 @@ import shlex
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -168,7 +169,9 @@ def _result(
         return RoundResult((), observation, why is None, why or "", why and "start", None, late)
     passed_at = _time(folder / "passed")  # when all steps were done
     if not observation.check_passed or passed_at is None:
-        failed = _failed_act(folder)
+        failed = None  # the failed act, if it is one that is done once
+        with suppress(OSError):
+            failed = (folder / "failed").read_text().strip()
         why = _daemon_failed(plan, observation, seconds, failed, words)
         late = bool(observation.given_up) or _late(plan, seconds)
         return RoundResult((), observation, False, why, failed or "start", None, late)
@@ -273,14 +276,6 @@ def _reloaded_at(folder: Path, steps: Round) -> float | None:
     """The time when the first reload began."""
     begun = (folder / f"{number}.{Act.RELOAD}" for number, _ in enumerate(steps))
     return next((time for path in begun if (time := _time(path)) is not None), None)
-
-
-def _failed_act(folder: Path) -> str | None:
-    """The failed act, if it is one that is done once; None: none failed."""
-    try:
-        return (folder / "failed").read_text().strip()
-    except OSError:
-        return None
 
 
 def _time(path: Path) -> float | None:

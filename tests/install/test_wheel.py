@@ -48,7 +48,7 @@ def capadvise(dist: Path, tmp_path_factory: pytest.TempPathFactory) -> Capadvise
     place = tmp_path_factory.mktemp("installed")
     subprocess.run([sys.executable, "-m", "venv", place / "venv"], check=True)
     pip = [place / "venv/bin/pip", "install", "-q", "--disable-pip-version-check"]
-    done = subprocess.run([*pip, dist / WHEEL], capture_output=True, text=True)
+    done = subprocess.run([*pip, f"{dist / WHEEL}[trials]"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     work = place / "work"
     work.mkdir()

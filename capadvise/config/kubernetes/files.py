@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from capadvise.catalog import default
 from capadvise.config.language import UnknownFile
 from capadvise.config.yaml.reader import Documents
-from capadvise.config.yaml.tree import EMPTY, Node, Scalar, entries, target
+from capadvise.config.yaml.tree import EMPTY, Node, Scalar, Sequence, entries, target
 from capadvise.model.errors import BadInput
 
 REFERRING = default().host.lists["referring"]
@@ -46,5 +46,8 @@ def _refers(name: str, root: Node) -> bool:
 
 
 def _is_object(name: str, root: Node) -> bool:
+    """A list of kinds, without a version, is some other program's. (A template, ``{{ x }}``, is a
+    mapping.)"""
     keys = entries(root)
-    return "kind" in keys or "apiVersion" in keys or _refers(name, root)
+    named = "kind" in keys and not isinstance(target(keys["kind"]), Sequence)
+    return named or "apiVersion" in keys or _refers(name, root)

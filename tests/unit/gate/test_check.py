@@ -232,3 +232,17 @@ def test_a_bad_baseline_is_one_line(
     captured = capsys.readouterr()
     assert captured.out == ""
     assert said in captured.err
+
+
+@pytest.mark.parametrize("text", ["kind: [a, b]\n", '{"kind": ["{name}: only services"]}\n'])
+def test_a_list_of_kinds_is_another_program_s(
+    text: str, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It ended the check of a whole folder; with a version it is an object, and is refused."""
+    Path("project").mkdir()
+    Path("project/other.yaml").write_text(text)
+    Path("compose.yaml").rename("project/compose.yaml")
+    Path("bad.yaml").write_text("apiVersion: v1\nkind: [Pod]\n")
+    assert main(["check", "project"]) == 1
+    assert "1 file of other kinds skipped" in capsys.readouterr().out.replace("\n", " ")
+    assert main(["check", "bad.yaml"]) == 2

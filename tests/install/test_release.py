@@ -112,12 +112,14 @@ def test_manual_page_and_completions_lie_where_debian_looks(root: Path) -> None:
 def test_the_single_file_is_the_gate_and_names_what_it_lacks(dist: Path, tmp_path: Path) -> None:
     """With an interpreter that has none of our modules."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "v"], check=True)
-    (tmp_path / "compose.yaml").write_text("services: {web: {image: x, privileged: true}}\n")
+    work = tmp_path / "work"
+    work.mkdir()
+    (work / "compose.yaml").write_text("services: {web: {image: x, privileged: true}}\n")
     env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "LC_ALL": "C.UTF-8"}
     argv = [tmp_path / "v/bin/python", dist / "capadvise.pyz"]
 
     def call(*more: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([*argv, *more], cwd=tmp_path, env=env, capture_output=True, text=True)
+        return subprocess.run([*argv, *more], cwd=work, env=env, capture_output=True, text=True)
 
     done = call("check", ".")
     assert (done.returncode, "privileged" in done.stdout) == (1, True), done
@@ -125,7 +127,7 @@ def test_the_single_file_is_the_gate_and_names_what_it_lacks(dist: Path, tmp_pat
     assert (done.returncode, "pip install shtab" in done.stderr) == (2, True), done
     assert "python3-dev" in call("doctor").stdout
     shutil.rmtree(tmp_path / ".shiv")
-    assert {path.name for path in tmp_path.iterdir()} == {"v", "compose.yaml"}
+    assert {path.name for path in tmp_path.iterdir()} == {"v", "work"}
 
 
 def test_an_old_python_is_told_so(

@@ -6,8 +6,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
-import yaml
-
 from capadvise.catalog import default
 from capadvise.config import engine, host_paths
 from capadvise.config.declared import Declared, Exposure, ExposureAt
@@ -111,6 +109,8 @@ def _pod(snippet: Snippet, container: str) -> Iterator[str]:
 
 def patched_pod(snippet: Snippet, container: str) -> dict[str, Any]:
     """The part of the patch that changes a pod's specification."""
+    import yaml  # the usual answer of emit does without it
+
     made: dict[str, Any] = yaml.safe_load("\n".join(_pod(snippet, container)))
     return made
 

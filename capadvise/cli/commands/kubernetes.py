@@ -34,7 +34,8 @@ def _record(args: argparse.Namespace) -> int:
     from capadvise.workflow.reports import check_writable, print_proposal
 
     folder = Path(args.output)
-    check_writable(folder, folder=True)
+    if not args.plan:  # it makes the folder
+        check_writable(folder, folder=True)
     kubectl = Kubectl.pinned(args.kubeconfig, args.context, args.user)
     owner = PodOwner.parse(args.workload, args.namespace or kubectl.namespace())
     if args.node and not args.canary and owner.kind != "CronJob":

@@ -226,6 +226,19 @@ def test_a_cronjob_can_be_waited_for_and_a_job_made_by_hand_is_its_own(
     assert "CronJob/tidy/web: recorded in 1 of 1 replica" in out
 
 
+def test_a_plan_makes_nothing(
+    cluster: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And says what would be made, on which nodes, and what would stand still."""
+    words = ("deploy/web", "-n", "prod", "--restart", "--plan")
+    assert record(tmp_path / "web", *words) == 0
+    err = capsys.readouterr().err
+    assert "plan: an observer on one, two: image capadvise, hostPID" in err
+    assert "plan: kubectl rollout restart of Deployment/web: all of its pods are replaced" in err
+    assert cluster.requests == []
+    assert not (tmp_path / "web").exists()
+
+
 def with_claim(cluster: Cluster, *modes: str) -> None:
     """The deployment keeps data."""
     claim = {"metadata": {"name": "data"}, "spec": {"accessModes": list(modes)}}

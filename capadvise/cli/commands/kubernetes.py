@@ -1,6 +1,7 @@
 """``capadvise kubernetes``: what concerns a cluster, through kubectl."""
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from capadvise.report.fleet import file_name, summary
 from capadvise.report.load import load
 from capadvise.report.save import save
 from capadvise.targets.kubernetes.kubectl import Kubectl
+from capadvise.workflow.kubernetes.observers import agreed
 from capadvise.workflow.kubernetes.record import ClusterWishes, dry_run, get_workload, record
 from capadvise.workflow.notice import answer, notice
 from capadvise.workflow.reports import check_writable, print_proposal
@@ -31,7 +33,8 @@ def command(args: argparse.Namespace) -> int:
 def _record(args: argparse.Namespace) -> int:
     """Write a report for each container and image into a folder; stdout says what they cover."""
     folder = Path(args.output)
-    check_writable(folder, folder=True)
+    if not args.plan:  # it makes the folder
+        check_writable(folder, folder=True)
     kubectl = Kubectl.pinned(args.kubeconfig, args.context, args.user)
     owner = PodOwner.parse(args.workload, args.namespace or kubectl.namespace())
     if args.node and not args.canary and owner.kind != "CronJob":
@@ -43,8 +46,10 @@ def _record(args: argparse.Namespace) -> int:
         canary=args.canary,
         node=args.node or "",
         replace_volumes=args.replace_volumes,
+        agree=partial(agreed, only=args.plan, yes=args.yes),
     )
-    reports = record(kubectl, owner, wishes, default())
+    if not (reports := record(kubectl, owner, wishes, default())):
+        return Exit.OK
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / file_name(report, reports) for report in reports]
     for report, path in zip(reports, paths, strict=True):
@@ -81,11 +86,14 @@ def _prove(args: argparse.Namespace) -> int:
     kubectl = Kubectl.pinned(args.kubeconfig, args.context, args.user)
     owner = PodOwner.parse(args.workload, args.namespace or kubectl.namespace())
     report = load(Path(args.report), default())
-    wishes = ProofWishes(args.check, args.timeout, args.replace_volumes, args.userns)
-    report = prove_container(kubectl, owner, report, wishes)
-    save(output, report, default())
-    print_proposal(report, output, verbose=args.verbose)
-    return exit_code([report])
+    agree = partial(agreed, only=args.plan, yes=args.yes)
+    wishes = ProofWishes(args.check, args.timeout, args.replace_volumes, args.userns, agree)
+    proven = prove_container(kubectl, owner, report, wishes)
+    if proven is None:
+        return Exit.OK
+    save(output, proven, default())
+    print_proposal(proven, output, verbose=args.verbose)
+    return exit_code([proven])
 
 
 def _keep(args: argparse.Namespace) -> int:
@@ -135,12 +143,10 @@ def _patch(allowed: Allowed, reports: list[Report]) -> dict[str, Any]:
         if allowed.container in (report.target.service, report.target.name)
     ]
     contexts = [each["containers"][0]["securityContext"] for each in made]
-    common = {key: value for key, value in contexts[0].items() if _all_say(contexts, key, value)}
+    common = dict(contexts[0])
+    for context in contexts:
+        common = {key: value for key, value in common.items() if context.get(key) == value}
     return made[0] | {"containers": [{"name": allowed.container, "securityContext": common}]}
-
-
-def _all_say(contexts: list[dict[str, Any]], key: str, value: object) -> bool:
-    return all(context.get(key) == value for context in contexts)
 
 
 _VERBS = {"record": _record, "dry-run": _dry_run, "prove": _prove, "keep": _keep}

@@ -69,17 +69,14 @@ class PodOwner:
         owners = metadata.get("ownerReferences") or ()
         if self.kind == "Pod":
             return not owners and metadata["name"] == self.name
-        hashed, scheduled = self._hash(metadata), f"^{re.escape(self.name)}{_SCHEDULED}"
         if self.kind == "CronJob":
+            scheduled = f"^{re.escape(self.name)}{_SCHEDULED}"
             names = [one["name"] for one in owners if one["kind"] == "Job"]
             return any(name in jobs or re.search(scheduled, name) for name in names)
-        maker = ("ReplicaSet", hashed) if self.kind in _HASHES else (self.kind, self.name)
+        maker = (self.kind, self.name)
+        if label := _HASHES.get(self.kind):
+            maker = ("ReplicaSet", f"{self.name}-{(metadata.get('labels') or {}).get(label)}")
         return any((one["kind"], one["name"]) == maker for one in owners)
-
-    def _hash(self, metadata: Mapping[str, Any]) -> str:
-        """The name of the ReplicaSet that made a pod, by the pod's label."""
-        label = _HASHES.get(self.kind, "")
-        return f"{self.name}-{(metadata.get('labels') or {}).get(label, '')}"
 
     @property
     def mine(self) -> str:
@@ -132,17 +129,9 @@ def _variables(
     """Lists are texts with a comma at both ends of each name: CEL has no cheaper way to look into
     one."""
     sets = ", ".join(f"{_text(one.container)}: {_text(_listed(one.caps))}" for one in allowed)
-    known = {
-        "allowed": f"{{{sets}}}",
-        "allowedOthers": "','",
-        "allowedDebug": "',SYS_PTRACE,'",
-        "report": _text(", ".join(sorted({one.report for one in allowed}))),
-        "owners": "has(object.metadata.ownerReferences) ? object.metadata.ownerReferences : []",
-        "mine": workload.mine,
-        "debug": debug,
-        "spec": spec,
-        **data["variables"],
-    }
+    reports = ", ".join(sorted({one.report for one in allowed}))
+    known = data["constants"] | {"allowed": f"{{{sets}}}", "report": _text(reports)}
+    known |= {"mine": workload.mine, "debug": debug, "spec": spec, **data["variables"]}
     return [{"name": name, "expression": expression} for name, expression in known.items()]
 
 
@@ -158,30 +147,21 @@ def _listed(caps: CapSet) -> str:
 def _policy(
     workload: PodOwner, allowed: tuple[Allowed, ...], data: dict[str, Any], *, warn: bool
 ) -> Iterator[dict[str, Any]]:
-    api = {"apiVersion": "admissionregistration.k8s.io/v1"}
-    metadata = {"name": workload.label, "labels": {"app.kubernetes.io/part-of": "capadvise"}}
     jobs = workload.kind == "CronJob"
     spec = data["spec-of-job" if jobs else "spec"]
     namespace = {"matchLabels": {"kubernetes.io/metadata.name": workload.namespace}}
-    yield api | {
-        "kind": "ValidatingAdmissionPolicy",
-        "metadata": metadata,
+    rules = data["rules"] + data["rules-of-job"] * jobs
+    data["policy"]["metadata"]["name"] = data["binding"]["metadata"]["name"] = workload.label
+    yield data["policy"] | {
         "spec": {
             "failurePolicy": "Ignore" if warn else "Fail",
-            "matchConstraints": {
-                "namespaceSelector": namespace,
-                "resourceRules": data["rules"] + data["rules-of-job"] * jobs,
-            },
+            "matchConstraints": {"namespaceSelector": namespace, "resourceRules": rules},
             "variables": _variables(workload, allowed, data, data["debug"], spec),
             "validations": data["validations"],
         },
     }
     actions = ["Warn", "Audit"] if warn else ["Deny"]
-    yield api | {
-        "kind": "ValidatingAdmissionPolicyBinding",
-        "metadata": metadata,
-        "spec": {"policyName": workload.label, "validationActions": actions},
-    }
+    yield data["binding"] | {"spec": {"policyName": workload.label, "validationActions": actions}}
 
 
 def _kyverno(
@@ -189,44 +169,17 @@ def _kyverno(
 ) -> Iterator[dict[str, Any]]:
     """A Kyverno policy: its rules of type ``cel`` take the same expressions, for the pods of one
     namespace."""
-    rules = data["kyverno-rules"] + data["kyverno-rules-of-job"] * (workload.kind == "CronJob")
-    yield {
-        "apiVersion": "kyverno.io/v1",
-        "kind": "Policy",
-        "metadata": {
-            "name": workload.label,
-            "namespace": workload.namespace,
-            "annotations": {"pod-policies.kyverno.io/autogen-controllers": "none"},
-        },
-        "spec": {
-            "background": False,  # a scan of what runs has no older object to compare with
-            "rules": [
-                {
-                    "name": rule["name"],
-                    "match": {
-                        "any": [
-                            {
-                                "resources": {
-                                    "kinds": [rule["kind"]],
-                                    "operations": [rule["operation"]],
-                                }
-                            }
-                        ]
-                    },
-                    "validate": {
-                        "failureAction": "Audit" if warn else "Enforce",
-                        "cel": {
-                            "variables": _variables(
-                                workload, allowed, data, rule["debug"], rule["spec"]
-                            ),
-                            "expressions": [dict(each) for each in data["validations"]],
-                        },
-                    },
-                }
-                for rule in rules
-            ],
-        },
-    }
+    data["kyverno"]["metadata"] |= {"name": workload.label, "namespace": workload.namespace}
+    rules = []
+    for rule in data["kyverno-rules"] + data["kyverno-rules-of-job"] * (workload.kind == "CronJob"):
+        cel = {
+            "variables": _variables(workload, allowed, data, rule["debug"], rule["spec"]),
+            "expressions": [dict(each) for each in data["validations"]],
+        }
+        validate = {"failureAction": "Audit" if warn else "Enforce", "cel": cel}
+        rules.append({"name": rule["name"], "match": rule["match"], "validate": validate})
+    # A scan of what runs, in the background, has no older object to compare with.
+    yield data["kyverno"] | {"spec": {"background": False, "rules": rules}}
 
 
 def render(

@@ -4,7 +4,7 @@ import json
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ from capadvise.model.wording import counted
 from capadvise.targets.kubernetes import objects
 from capadvise.targets.kubernetes.kubectl import ClusterError, Kubectl
 from capadvise.targets.kubernetes.objects import Object
-from capadvise.workflow.notice import notice, progress
+from capadvise.workflow.notice import confirmed, notice, progress
 
 _NAMESPACE = f"/api/v1/namespaces/{objects.OBSERVERS}"
 _READY_SECONDS = 300.0
@@ -52,6 +52,13 @@ def delete(kubectl: Kubectl, paths: list[str]) -> None:
 
     with ThreadPoolExecutor(_AT_ONCE) as threads:
         list(threads.map(one, paths))
+
+
+def agreed(plan: Iterable[str], *, only: bool, yes: bool) -> bool:
+    """Print what will be made and stopped; True to go on. ``only``: print, and do nothing."""
+    for line in plan:
+        notice(f"plan: {line}")
+    return not only and (yes or confirmed("go on?"))
 
 
 def create(kubectl: Kubectl, pod: Object, made: list[str]) -> Object:

@@ -12,7 +12,7 @@ import os
 import re
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -180,23 +180,27 @@ class Canaries:
             waiting = _waits_for(status)
             if status.get("restartCount", 0) >= restarts and _has_started(status):
                 return None
-            warned, times = self._warned() if waiting in _NO_SANDBOX else ("", 0)
-            if late or times > 2 or objects.cannot_start(pod) or objects.disturbance(pod):
-                known = objects.disturbance(pod) or objects.trouble(pod)
-                return known or warned or objects.delay(pod)
-            if (why := warned or objects.delay(pod)) != shown:
+            why, hopeless = self._delay(pod, waiting)
+            if late or hopeless:
+                return why
+            if why != shown:
                 progress(f"  {objects.name_of(pod)}: {(shown := why)}")
             self.stop.wait(_POLL_SECONDS)
         raise Interrupted
 
-    def _warned(self) -> tuple[str, int]:
-        """The kubelet's last warning that it cannot make the pod, and how often it came."""
-        path = f"/api/v1/namespaces/{self.owner.namespace}/events"
+    def _delay(self, pod: Object, waiting: str | None) -> tuple[str, bool]:
+        """The reason why a copy does not run yet, and True if it never will: the kubelet has tried
+        three times to make it, or says so."""
+        path, events = f"/api/v1/namespaces/{self.owner.namespace}/events", list[Object]()
         selector = f"involvedObject.name={self.made[-1]},reason=FailedCreatePodSandBox"
-        with suppress(ClusterError):
-            if events := self.kubectl.items(path, fieldSelector=selector):
-                return str(events[-1].get("message")), sum(one.get("count") or 1 for one in events)
-        return "", 0
+        if waiting in _NO_SANDBOX:
+            with suppress(ClusterError):  # without the right to list events
+                events = self.kubectl.items(path, fieldSelector=selector)
+        disturbed = objects.disturbance(pod)
+        warned = str(events[-1].get("message")) if events else ""
+        hopeless = objects.cannot_start(pod) or sum(one.get("count") or 1 for one in events) > 2
+        why = disturbed or objects.trouble(pod) or warned or objects.delay(pod)
+        return why, hopeless or disturbed is not None
 
     def _worked(self, path: str) -> str | None:
         """Wait until a start has worked; return the reason if it has not. Raises ClusterError if
@@ -360,12 +364,15 @@ class ProofWishes:
     replace_volumes: bool = False
     own_users: bool = False
     """With ``hostUsers: false``, in a user namespace."""
+    agree: Callable[[Iterable[str]], bool] = lambda plan: True
+    """True to go on with this plan."""
 
 
 def prove_container(
     kubectl: Kubectl, owner: PodOwner, report: Report, wishes: ProofWishes
-) -> Report:
-    """Return the report with its proof. Raises CapadviseError if no trial could be made."""
+) -> Report | None:
+    """Return the report with its proof; None if the user does not agree to the plan. Raises
+    CapadviseError if no trial could be made."""
     name = report.target.name
     if report.target.pod is None or report.target.owner not in (None, str(owner)):
         whose = report.target.owner or "no pod"
@@ -377,10 +384,14 @@ def prove_container(
     criterion = criterion_of(template, owner, name, wishes.check, wishes.timeout)
     claims = empty_claims(kubectl, owner, workload, replace_volumes=wishes.replace_volumes)
     everything = _held(template, name, report)
-    notice(
+    plan = (
         f"{owner}/{name}: each trial runs a copy of the pod in {owner.namespace}, which does all "
-        "that the program does"
+        "that the program does",
+        f"at least {fewest(report.proposal.recommended & everything)} copies, one after the other; "
+        f"{owner} itself is not changed",
     )
+    if not wishes.agree(plan):
+        return None
     sweep(kubectl, owner.namespace)
     run = new_run()
     with ending_on_signals() as stop, removed_if_killed(kubectl, [owner.namespace], run) as safe:

@@ -7,7 +7,7 @@ capadvise is gone, they end by themselves.
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from threading import Event
@@ -57,6 +57,8 @@ class ClusterWishes:
     node: str = ""
     """The canary's node; empty: one that has pods of the workload."""
     replace_volumes: bool = False
+    agree: Callable[[Iterable[str]], bool] = lambda plan: True
+    """True to go on with this plan."""
 
 
 def new_run() -> str:
@@ -67,7 +69,8 @@ def new_run() -> str:
 def record(
     kubectl: Kubectl, owner: PodOwner, wishes: ClusterWishes, catalog: Catalog
 ) -> list[Report]:
-    """Return a report for each container and image. Raises CapadviseError if there is none."""
+    """Return a report for each container and image; none if the user does not agree to the plan.
+    Raises CapadviseError if nothing was recorded."""
     if wishes.restart and owner.kind not in objects.RESTARTABLE:
         raise BadInput(
             f"--restart: a {owner.kind} cannot be restarted",
@@ -80,8 +83,11 @@ def record(
     run, places = new_run(), [objects.OBSERVERS, *[owner.namespace] * wishes.canary]
     with ending_on_signals() as stop, removed_if_killed(kubectl, places, run) as safe:
         recording = _Recording(safe, owner, workload, wishes, stop, run)
+        nodes = recording.look()
+        if not wishes.agree(recording.plan(nodes)):
+            return []
         try:
-            recording.begin()
+            recording.begin(nodes)
             recording.start_again(claims)
             recording.wait()
             return recording.reports(catalog)
@@ -145,8 +151,8 @@ class _Recording:
             self.kubectl, self.owner, self.run, image, self.seconds, self.stop
         )
 
-    def begin(self) -> None:
-        """Start observers on the nodes of the workload."""
+    def look(self) -> set[str]:
+        """Find the pods and the nodes of the workload. Raises BadInput if there are none."""
         self._look()
         self.past = {name: pod for name, pod in self.pods.items() if objects.has_ended(pod)}
         self.pods = {name: pod for name, pod in self.pods.items() if name not in self.past}
@@ -159,6 +165,21 @@ class _Recording:
                 f"{self.owner}: no pod of it runs in {self.owner.namespace}",
                 hint="--canary --node NODE starts a copy",
             )
+        return nodes
+
+    def plan(self, nodes: set[str]) -> Iterator[str]:
+        """The objects that will be made, and what stands still."""
+        where = ", ".join(sorted(nodes)) or "the node of the next pod"
+        yield f"namespace {objects.OBSERVERS}, of the Pod Security level privileged, if missing"
+        yield f"an observer on {where}: image {self.wishes.image}, hostPID, SYS_PTRACE and SYSLOG"
+        if self.wishes.restart:
+            still = "; nothing of it runs in between" if len(self._mine()) == 1 else ""
+            yield f"kubectl rollout restart of {self.owner}: all of its pods are replaced{still}"
+        if self.wishes.canary:
+            yield f"a copy of a pod in {self.owner.namespace}, which does real work"
+
+    def begin(self, nodes: set[str]) -> None:
+        """Start observers on the nodes of the workload."""
         sweep(self.kubectl, self.owner.namespace)
         self.observers.make_namespace()
         self.observers.observe(nodes)

@@ -10,6 +10,7 @@ import kubernetes_validate
 import pytest
 
 from capadvise.config.kubernetes.admission import PodOwner
+from capadvise.judgement.flags import gains_nothing
 from capadvise.judgement.report import Report
 from capadvise.model.target import Target
 from capadvise.report import fleet
@@ -155,6 +156,35 @@ def test_after_a_restart_old_and_new_pods_are_told_from_replicas() -> None:
     assert fleet.coverage(one.report).startswith("recorded in 2 pods, old and new, ")
     needs = {need.cap.short: need for need in one.report.proposal.needs}
     assert fleet.seen_in(one.report, needs["CHOWN"]) == "seen in 1 of 2 pods, old and new"
+
+
+def test_a_pod_of_before_does_not_hide_what_its_successor_s_start_shows() -> None:
+    """Nor does a report without any start say that nothing gains privileges."""
+    pods: dict[str, dict[str, str]] = {"old": {}, "new": {}}
+    old, new = of("old", BIND), of("new", BIND)
+    seen = tuple(replace(one, setid_exec=False) for one in new.recordings)
+    late = tuple(replace(one, attached=True, setid_exec=False) for one in old.recordings)
+    reports = [replace(old, recordings=late), replace(new, recordings=seen)]
+    (both,) = fleet.merged(reports, "Deployment/web", pods, {"new"}, CATALOG)
+    assert gains_nothing(both.report) is True
+    (alone,) = fleet.merged(reports[:1], "Deployment/web", pods, {"old"}, CATALOG)
+    assert gains_nothing(alone.report) is None
+
+
+def test_a_rollout_has_ended_when_all_its_pods_are_new_and_work() -> None:
+    def of(generation: int, **status: int) -> bool:
+        return objects.is_rolled_out(
+            {"metadata": {"generation": generation}, "spec": {"replicas": 2}, "status": status}
+        )
+
+    done = {"observedGeneration": 3, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2}
+    assert of(3, **done)
+    assert not of(4, **done)
+    assert not of(3, **done | {"replicas": 3})
+    assert not of(3, **done | {"availableReplicas": 1})
+    ds = {"observedGeneration": 1, "desiredNumberScheduled": 5, "updatedNumberScheduled": 5}
+    assert of(1, **ds, numberAvailable=5)
+    assert not of(1, **ds)
 
 
 def test_a_pod_that_ended_with_an_empty_message_has_ended_all_the_same() -> None:

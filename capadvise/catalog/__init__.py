@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from capadvise.catalog.askers import ASKERS, Asker, asker_of, rows_by_function
 from capadvise.catalog.signs import Signs
 from capadvise.catalog.sites import Meaning, SiteRule, Sites
-from capadvise.catalog.values import made
 from capadvise.model import input_file
 from capadvise.model.caps import Cap, CapSet
 from capadvise.model.errors import BadInput
+from capadvise.model.from_json import value_of
 
 if TYPE_CHECKING:  # `run` needs none of these, and must start quickly
     from capadvise.catalog.baselines import Baselines, Profile
@@ -49,7 +49,7 @@ class Catalog:
 
         if cap not in self._entries:
             text = self._compiled["entries"].get(cap.name)
-            self._entries[cap] = made(Entry, json.loads(text)) if text else None
+            self._entries[cap] = value_of(Entry, json.loads(text)) if text else None
         return self._entries[cap]
 
     def risk(self, cap: Cap) -> str | None:
@@ -88,7 +88,7 @@ class Catalog:
         """The site rules."""
         raw = self._compiled["sites"]
         at = [each["at"] for each in raw]
-        return Sites(at, lambda number: made(SiteRule, raw[number]), self._askers_of)
+        return Sites(at, lambda number: value_of(SiteRule, raw[number]), self._askers_of)
 
     @cached_property
     def askers(self) -> tuple[Asker, ...]:
@@ -125,7 +125,7 @@ class Catalog:
     @cached_property
     def signs(self) -> Signs:
         """The evidence that call sites give about programs."""
-        signs: Signs = made(Signs, self._compiled["signs"])
+        signs: Signs = value_of(Signs, self._compiled["signs"])
         return signs
 
     @property
@@ -159,7 +159,7 @@ class Catalog:
         add."""
         from capadvise.catalog.baselines import Baselines
 
-        baselines: Baselines = made(Baselines, self._compiled["baselines"])
+        baselines: Baselines = value_of(Baselines, self._compiled["baselines"])
         return baselines
 
     @cached_property
@@ -168,7 +168,7 @@ class Catalog:
         from capadvise.catalog.exposures import ExposureFact
 
         exposures = self._compiled["exposures"]
-        return {kind: made(ExposureFact, exposure) for kind, exposure in exposures.items()}
+        return {kind: value_of(ExposureFact, exposure) for kind, exposure in exposures.items()}
 
     @cached_property
     def host(self) -> HostFacts:
@@ -233,7 +233,7 @@ class Catalog:
         from capadvise.catalog.baselines import Profile
 
         profiles = self._compiled["seccomp"]
-        return {engine: made(Profile, profile) for engine, profile in profiles.items()}
+        return {engine: value_of(Profile, profile) for engine, profile in profiles.items()}
 
 
 @lru_cache(maxsize=1)

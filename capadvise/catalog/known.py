@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from capadvise.catalog import values
 from capadvise.catalog.known_index import KnownIndex, upstream
 from capadvise.model import input_file, strict
 from capadvise.model.caps import Cap, CapSet
+from capadvise.model.from_json import value_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +136,7 @@ class Known:
         if name not in self._read:  # a thousand manifests can name one image
             path = self.folder / f"{name}.yaml"
             raw = strict.load(path, input_file.text(path))
-            self._read[name] = values.made(KnownProgram, raw)
+            self._read[name] = value_of(KnownProgram, raw)
         return self._read[name]
 
     def find(self, word: str) -> KnownProgram | None:

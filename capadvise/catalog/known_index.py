@@ -12,9 +12,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from capadvise.catalog.values import made
 from capadvise.model.caps import CapSet
 from capadvise.model.errors import BadInput
+from capadvise.model.from_json import value_of
 
 FOLDER, INDEX = "proven", "index.json"
 INITS = ("catatonit", "docker-init", "dumb-init", "podman-init", "tini", "tini-static")
@@ -111,7 +111,7 @@ class KnownIndex:
 
     def row(self, name: str) -> KnownRow:
         """The program of this name, which must exist."""
-        row: KnownRow = made(KnownRow, {"name": name, **self.raw["sets"][name]})
+        row: KnownRow = value_of(KnownRow, {"name": name, **self.raw["sets"][name]})
         return row
 
 

@@ -214,7 +214,7 @@ def _opening(opening: Opening) -> dict[str, Any]:
 
 def as_json(value: Any) -> Any:
     """A value as JSON has it: fields by name, enumerations and capabilities as their words, sets as
-    sorted lists. ``load.value_of`` is the inverse."""
+    sorted lists. ``model.from_json.value_of`` is the inverse."""
     if type(value) in (str, int, float, bool):
         return value
     if isinstance(value, Cap):

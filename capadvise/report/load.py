@@ -1,14 +1,10 @@
 """Reading a report file. It is judged again: the recording is the truth, a verdict only a view."""
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import MISSING, fields, is_dataclass
-from enum import Enum
-from functools import cache, partial
+from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar
 
 from capadvise.catalog import Catalog
 from capadvise.judgement.decide import decide_all
@@ -19,6 +15,7 @@ from capadvise.judgement.report import SCHEMA, Report
 from capadvise.model.caps import Cap, CapSet, parse_set
 from capadvise.model.errors import BadInput
 from capadvise.model.escape import printable
+from capadvise.model.from_json import expect, value_of
 from capadvise.model.input_file import content
 from capadvise.model.posture import Posture
 from capadvise.model.recording import AuditDenial, Check, Origin, Recording, RefusedCall, Told
@@ -229,57 +226,8 @@ def _text(value: Any) -> str:
     return value
 
 
-def value_of(kind: Callable[..., _T], raw: Any, own: Mapping[str, Any] | None = None) -> _T:
-    """A dataclass from JSON; fields may be missing where they have a default. ``own``: fields that
-    are written in another way than ``dump.as_json`` writes them."""
-    _expect(dict, raw)
-    values = dict(own or {})
-    for name, (read, needed) in _fields(kind).items():
-        if name not in values and (needed or name in raw):
-            values[name] = read(raw[name])
-    return kind(**values)
-
-
-@cache
-def _fields(kind: Any) -> dict[str, tuple[Callable[[Any], Any], bool]]:
-    """Field → how it is read, and whether it has no default."""
-    hints = get_type_hints(kind)
-    return {
-        field.name: (_reader(hints[field.name]), field.default is field.default_factory is MISSING)
-        for field in fields(kind)
-    }
-
-
-def _reader(kind: Any) -> Callable[[Any], Any]:
-    """How JSON is read as a dataclass, an enumeration, a capability, ``X | None``,
-    ``tuple[X, ...]``, ``frozenset[X]``, ``dict[str, X]`` or a plain value."""
-    origin, arguments = get_origin(kind), get_args(kind)
-    if origin is UnionType:
-        (inner,) = (_reader(each) for each in arguments if each is not NoneType)
-        return lambda raw: None if raw is None else inner(raw)
-    if origin in (tuple, frozenset):
-        item = _reader(arguments[0])
-        return lambda raw: origin(map(item, _expect(list, raw)))
-    if origin is dict:
-        item = _reader(arguments[1])
-        return lambda raw: {_text(key): item(each) for key, each in _expect(dict, raw).items()}
-    if isinstance(kind, type) and is_dataclass(kind):
-        return partial(value_of, kind)
-    if kind is Cap:
-        return lambda raw: Cap.parse(_text(raw))
-    if kind is float:
-        return lambda raw: float(raw) if type(raw) is int else _expect(float, raw)
-    return kind if issubclass(kind, Enum) else partial(_expect, kind)
-
-
-def _expect(kind: type, raw: Any) -> Any:
-    if type(raw) is not kind:
-        raise BadInput(f"expected {kind.__name__}, found {raw!r:.60}")
-    return raw
-
-
 def _texts(value: Any) -> tuple[str, ...]:
-    return tuple(map(_text, _expect(list, value)))
+    return tuple(map(_text, expect(list, value)))
 
 
 def _word(value: Any) -> str:

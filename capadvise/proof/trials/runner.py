@@ -18,6 +18,7 @@ from capadvise.kernel.scratch import scratch_of_child
 from capadvise.model.caps import Cap, CapSet, Credentials, names, parse_set
 from capadvise.model.companion import Companion, in_plan
 from capadvise.model.errors import CapadviseError, Exit
+from capadvise.model.from_json import value_of
 from capadvise.model.posture import Posture
 from capadvise.model.recording import Recording
 from capadvise.model.target import Target
@@ -25,7 +26,7 @@ from capadvise.model.workload import Workload
 from capadvise.observe.ftrace.instances import remove_left_by_killed
 from capadvise.proof.trials.stages import Stage
 from capadvise.proof.trials.stop import Stop
-from capadvise.report.load import load_recording, value_of
+from capadvise.report.load import load_recording
 from capadvise.targets.client.container import LONGEST_GRACE
 from capadvise.targets.systemd.drop_in import undo_abandoned
 

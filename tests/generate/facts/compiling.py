@@ -85,7 +85,7 @@ def compiled(folder: Path) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON has it: what ``capadvise.catalog.values.made`` makes the same value of."""
+    """A value as JSON has it: ``capadvise.model.from_json.value_of`` makes the same one of it."""
     if isinstance(value, Cap):
         return value.name
     if is_dataclass(value):

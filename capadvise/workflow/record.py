@@ -197,11 +197,15 @@ def proven_over(
     over: Over,
     before: dict[str, str] | None,
     stages: Stages | None = None,
-    **how: Any,
+    *,
+    twice: bool = False,
+    ways: Ways | None = None,
 ) -> Over:
     from capadvise.workflow.prove import prove_report
 
-    report, interrupted = prove_report(over.report, over.path, before, stages, **how)
+    report, interrupted = prove_report(
+        over.report, over.path, before, stages, twice=twice, ways=ways
+    )
     path = over.path and keep(over.path, report)
     return replace(over, report=report, path=path, interrupted=interrupted)
 
@@ -393,9 +397,9 @@ def record_unit(order: UnitOrder, command: Command, wishes: Wishes) -> tuple[Ove
     over = over_of(run.seen, wishes)
     if wishes.prove:
         over = proven_over(over, None, ways=_ways(wishes))
-    return _hardened_over(
-        over, wishes
-    ) if wishes.harden and not over.interrupted else over, run.status
+    if wishes.harden and not over.interrupted:
+        over = _hardened_over(over, wishes)
+    return over, run.status
 
 
 def _ways(wishes: Wishes) -> Ways:

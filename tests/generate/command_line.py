@@ -8,12 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from capadvise import __version__
 from capadvise.observe.ftrace.probes import FORCE, RETRY, Observer
-from tests.generate.options import (
-    DocumentedCommand,
-    DocumentedOption,
-    DocumentedProgram,
-    Note,
-)
+from tests.generate.options import DocumentedCommand, DocumentedOption, DocumentedProgram, Note
 from tests.generate.words import code, head, prose, row
 
 _FILES = (

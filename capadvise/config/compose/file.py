@@ -11,13 +11,7 @@ from typing import NamedTuple
 from capadvise.catalog import default
 from capadvise.config import engine, host_paths
 from capadvise.config.declared import Declared, Exposure, ExposureAt
-from capadvise.config.run.flags import (
-    annotation,
-    forbids_gain,
-    joined,
-    profiles,
-    security_option,
-)
+from capadvise.config.run.flags import annotation, forbids_gain, joined, profiles, security_option
 from capadvise.config.snippet import Snippet
 from capadvise.config.yaml.reader import (
     Dialect,

@@ -25,14 +25,7 @@ from capadvise.config.patched import (
 )
 from capadvise.config.snippet import Snippet
 from capadvise.config.text_edits import NormalizedText, TextEdit, apply
-from capadvise.config.yaml.changes import (
-    Document,
-    change,
-    change_list,
-    merged,
-    open_up,
-    release,
-)
+from capadvise.config.yaml.changes import Document, change, change_list, merged, open_up, release
 from capadvise.config.yaml.layout import Item, Listing, Tree, source
 from capadvise.config.yaml.tree import (
     EMPTY,

@@ -8,13 +8,7 @@ from capadvise.config.declared import Declared
 from capadvise.config.patched import Patched, as_docker_takes_it
 from capadvise.config.run import flags
 from capadvise.config.snippet import Snippet, comment
-from capadvise.config.text_edits import (
-    NormalizedText,
-    TextEdit,
-    apply,
-    newline,
-    replace_lines,
-)
+from capadvise.config.text_edits import NormalizedText, TextEdit, apply, newline, replace_lines
 from capadvise.config.units.edits import (
     add,
     emptied,

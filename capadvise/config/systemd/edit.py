@@ -11,13 +11,7 @@ from capadvise.config.declared import Declared, is_root
 from capadvise.config.patched import Patched
 from capadvise.config.snippet import Snippet, comment
 from capadvise.config.systemd.file import add_up, has_plus
-from capadvise.config.text_edits import (
-    NormalizedText,
-    TextEdit,
-    apply,
-    newline,
-    replace_lines,
-)
+from capadvise.config.text_edits import NormalizedText, TextEdit, apply, newline, replace_lines
 from capadvise.config.units.edits import (
     add,
     emptied,

@@ -8,13 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Sequence as Parts
 from dataclasses import dataclass
 
-from capadvise.config.text_edits import (
-    TextEdit,
-    insert_lines,
-    line_end,
-    line_start,
-    replace_lines,
-)
+from capadvise.config.text_edits import TextEdit, insert_lines, line_end, line_start, replace_lines
 from capadvise.config.yaml.layout import (
     Item,
     Layout,

@@ -9,14 +9,7 @@ from types import MappingProxyType
 
 from capadvise.kernel import syscalls
 from capadvise.model.caps import Cap
-from capadvise.model.recording import (
-    UNKNOWN_CALL,
-    Check,
-    DeniedCheck,
-    Phase,
-    RefusedCall,
-    Tally,
-)
+from capadvise.model.recording import UNKNOWN_CALL, Check, DeniedCheck, Phase, RefusedCall, Tally
 from capadvise.observe.ftrace import ringbuffer
 from capadvise.observe.ftrace.check_events import (
     EXEC,

@@ -34,14 +34,7 @@ from capadvise.kernel import executables, own_caps, procfs, syscalls
 from capadvise.kernel.syscalls import signature, signed
 from capadvise.model.caps import Cap, from_mask
 from capadvise.model.errors import CannotObserve, CapadviseError
-from capadvise.model.recording import (
-    UNKNOWN_CALL,
-    CapableFile,
-    Check,
-    Namespace,
-    RefusedBy,
-    Told,
-)
+from capadvise.model.recording import UNKNOWN_CALL, CapableFile, Check, Namespace, RefusedBy, Told
 from capadvise.model.target import UNIT_KINDS
 from capadvise.observe.audit.denials import Denial, denials, sends_signal
 from capadvise.observe.audit.live import AuditListener

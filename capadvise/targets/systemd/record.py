@@ -20,12 +20,7 @@ from capadvise.observe.audit.live import AuditListener
 from capadvise.observe.ftrace.instances import require
 from capadvise.observe.supervise.command import Command
 from capadvise.observe.supervise.command_subject import CommandSubject
-from capadvise.observe.supervise.decisions import (
-    Happening,
-    Limits,
-    MainExited,
-    Moment,
-)
+from capadvise.observe.supervise.decisions import Happening, Limits, MainExited, Moment
 from capadvise.observe.supervise.event_loop import EventLoop, Onlooker, TargetSoFar
 from capadvise.observe.supervise.observation import Observation
 from capadvise.observe.supervise.session import Session, Tracing, everything, session

@@ -10,15 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from capadvise.judgement.differences import (
-    CHANGED,
-    CONTENT,
-    ORIGINAL,
-    REMOVED,
-    SAME,
-    SIZE,
-    TIME,
-)
+from capadvise.judgement.differences import CHANGED, CONTENT, ORIGINAL, REMOVED, SAME, SIZE, TIME
 from capadvise.proof.trials import left
 from capadvise.proof.trials.left import Left, OwnFolder, left_by, left_by_containers, own_folder
 from capadvise.targets.client.container import parse_inspect

@@ -117,7 +117,7 @@ def test_what_is_installed_works(capadvise: Capadvise) -> None:
         (("explain", "r.json"), "Do this instead"),
         (("explain", "SYS_ADMIN"), "CAP_SYS_ADMIN (number 21"),
         (("catalog", "check"), "41 capabilities"),
-        (("doctor", "--self-test"), "right each time"),
+        (("doctor",), "capability checks can be observed here"),
         (("help", "judgement"), "How it judges"),
         (("completions", "bash"), "complete -o"),
         (("--version",), f"capadvise {__version__}"),

@@ -385,13 +385,11 @@ def retries_see_each_refusal() -> None:
 
 
 def doctor_is_content() -> None:
-    """It names the observer that is in use, and finds that it works, and its answers are right."""
+    """It names the observer that is in use, and finds that it works."""
     doctor = [PYTHON, "-m", "capadvise.cli", "doctor"]
     done = subprocess.run(doctor, capture_output=True, text=True, cwd="/tmp")
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"through the {os.environ[probes.FORCE]}" in done.stdout, done.stdout
-    done = subprocess.run([*doctor, "--self-test"], capture_output=True, text=True, cwd="/tmp")
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def a_trace_that_was_off_for_a_moment_is_told() -> None:

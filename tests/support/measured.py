@@ -63,9 +63,9 @@ def ours(words: Sequence[str]) -> bool:
     script = next((Path(word) for word in words if not word.startswith("-")), None)
     if script is None or "-c" in options[:3]:
         return False
-    if PACKAGE in script.parents:
-        return script.name != "self_check_target.py"
-    return script.parent.name == "bin" and script.name in ("capadvise", "pytest")
+    return PACKAGE in script.parents or (
+        script.parent.name == "bin" and script.name in ("capadvise", "pytest")
+    )
 
 
 def with_site(argv: Any) -> Any:

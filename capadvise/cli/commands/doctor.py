@@ -6,14 +6,11 @@ from collections.abc import Iterator
 
 from capadvise.kernel import own_caps
 from capadvise.model.errors import Exit
-from capadvise.model.escape import printable
 from capadvise.workflow.doctor import examine
 
 
 def command(args: argparse.Namespace) -> int:
     """Print one line a probe; fail if nothing can be observed."""
-    if args.self_test:
-        return _self_test()
     able, alone, through = True, False, "tracepoint"
     for finding in examine():
         word = "ok" if finding.good else "no" if finding.needed else "--"
@@ -33,33 +30,6 @@ def command(args: argparse.Namespace) -> int:
         print("capability checks cannot be observed here")
     print(*_own_rights(), sep="\n")
     return Exit.OK if able or alone else Exit.CANNOT_OBSERVE
-
-
-def _self_test() -> int:
-    from capadvise.workflow.self_check import self_test
-
-    print("A small program whose needs are known, recorded in every way that works here:")
-    passed: list[str] = []
-    failed: list[str] = []
-    for tried in self_test():
-        word = "--" if tried.good is None else "ok" if tried.good else "no"
-        seconds = "" if tried.seconds is None else f"{tried.seconds:.1f} s"
-        print(f"{word}  {tried.how:12} {seconds:>6}  {printable(tried.said)}", flush=True)
-        if tried.remedy:
-            print(f"{'':26}→ {printable(tried.remedy)}")
-        if tried.good is not None:
-            (passed if tried.good else failed).append(tried.how)
-    print()
-    if not passed and not failed:
-        print("nothing can be observed here: see capadvise doctor")
-        return Exit.CANNOT_OBSERVE
-    if not failed:
-        print("the answer was right each time")
-        return Exit.OK
-    print(f"the answer was wrong with: {', '.join(failed)}")
-    if passed:
-        print(f"until this is fixed: CAPADVISE_OBSERVER={passed[0]} capadvise run …")
-    return Exit.FAILED
 
 
 def _own_rights() -> Iterator[str]:

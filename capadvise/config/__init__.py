@@ -14,7 +14,7 @@ from capadvise.config.kubernetes import KUBERNETES
 from capadvise.config.language import Language, UnknownFile
 from capadvise.config.oci import OCI
 from capadvise.config.quadlet import QUADLET
-from capadvise.config.renderers import LABEL, SETCAP, SETPRIV
+from capadvise.config.renderers import SETCAP, SETPRIV
 from capadvise.config.run import DOCKER, PODMAN
 from capadvise.config.systemd import SYSTEMD
 
@@ -30,7 +30,6 @@ LANGUAGES: dict[str, Language] = {
         ECS,
         OCI,
         FOREIGN,
-        LABEL,
         SETCAP,
         SETPRIV,
     )

@@ -64,14 +64,10 @@ class Snippet:
     """Kind and name of a pod's workload, and the container's own name."""
     minimal: CapSet | None = None
     """The minimal set, whichever this is; None: it is not proven."""
-    digest: str = ""
-    """``sha256:…`` of the report's file; empty where a format has no use for it."""
     sysctls: tuple[tuple[str, str], ...] = ()
     """Settings that stand beside the set: it passed its trial with them."""
     opening: Opening | None = None
     """The additions to the engine's seccomp profile that stand beside the set."""
-    variant: str = ""
-    """The way in which a known program is started."""
     report: Report | None = field(default=None, compare=False)
     """The report behind it: pages show more of it."""
 

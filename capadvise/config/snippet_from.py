@@ -1,4 +1,4 @@
-"""Snippets of reports, of known programs, and of the labels of an image."""
+"""Snippets of reports and of known programs."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -17,7 +17,6 @@ from capadvise.judgement.report import Report
 from capadvise.model.caps import CapSet, parse_set
 from capadvise.model.errors import BadInput
 from capadvise.model.escape import printable
-from capadvise.model.image import CLAIMED, Claim
 from capadvise.model.posture import Sharing
 from capadvise.model.target import CLIENTS, Target, is_user
 from capadvise.model.workload import needs_no_port_below
@@ -220,20 +219,6 @@ def known_snippet(
         stays_inside=True,
         set_name=set_name,
         minimal=variant.minimal,
-        variant=one_line(f"{program.name} {program.upstream}, {variant.name}"),
-    )
-
-
-def claimed_snippet(name: str, claim: Claim, caps: CapSet, *, set_name: str) -> Snippet:
-    """The snippet of the labels of an image, which say nothing of set-id programs."""
-    return Snippet(
-        name=safe_name(name.rpartition("/")[2].partition("@")[0].partition(":")[0]),
-        caps=tuple((cap, "a label of the image says so") for cap in sorted(caps)),
-        notes=(one_line(f"of the labels of {name}: {CLAIMED}"),),
-        user=claim.user if is_user(claim.user) else "0:0",
-        no_new_privileges=None,
-        set_name=set_name,
-        minimal=claim.minimal,
     )
 
 

@@ -13,8 +13,7 @@ from capadvise.gate.finding import Finding
 from capadvise.gate.service import Service
 from capadvise.model.caps import Cap, CapSet
 from capadvise.model.escape import printable
-from capadvise.model.image import CLAIMED, Claim
-from capadvise.report.lines import listed, sentence
+from capadvise.report.lines import listed
 
 _ROOT = ("root", "0")
 
@@ -53,26 +52,6 @@ def _program(service: Service, unit: str, known: Known) -> KnownProgram | None:
         return None
     of_users = repository(image) in program.images_of_users and service.declared.user is None
     return program if STARTERS.isdisjoint(program.commands) and not of_users else None
-
-
-def claimed_needs(service: Service, claim: Claim) -> Iterator[Finding]:
-    """Findings by the labels of its image: the service holds more than they say, or they cannot be
-    read. No label proves that it lacks something."""
-    for problem in claim.problems:
-        yield _of_labels(
-            service, printable(problem), "The maker of the image can correct the label."
-        )
-    sets = [caps for caps in (claim.minimal, claim.recommended) if caps is not None]
-    if not sets or service.bounded_only or service.declared.windows:
-        return
-    largest = frozenset[Cap]().union(*sets)
-    for said in _more(service, largest):
-        what = f"a label of its image says that it needs {_names(largest)}; this service {said}"
-        yield _of_labels(service, what, "To be sure of this service, record it.")
-
-
-def _of_labels(service: Service, what: str, remedy: str) -> Finding:
-    return service.finding("label-needs", "", what, sentence(CLAIMED), remedy)
 
 
 def _more(service: Service, largest: CapSet) -> Iterator[str]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -21,7 +21,6 @@ from capadvise.model.escape import printable
 if TYPE_CHECKING:  # reports are imported only where there are some
     from capadvise.gate.baseline import ReportFolder
     from capadvise.judgement.report import Report
-    from capadvise.model.image import Claim
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +170,6 @@ class Demands:
     """The platform on which each service has to run."""
     as_of: str = ""
     """The version whose rules count; empty for today's."""
-    claims: Mapping[str, Claim] = field(default_factory=dict)
-    """The claims in the labels of images, by their names in the file."""
 
 
 def examine(
@@ -216,7 +213,7 @@ def _judge(
     if report is not None:
         findings = _compared(service, report, str(path), findings, source)
     else:
-        findings = _with_known(findings, service, source, policy.claims)
+        findings = _with_known(findings, service, source)
         if baseline is not None:
             findings.append(_no_report(service, allowed=policy.allow_unknown))
     findings = [item.as_of(policy.as_of) if policy.as_of else item for item in findings]
@@ -232,16 +229,10 @@ def _unit(source: Source) -> str:
     return Path(source.paths[0]).name if source.language.judged_by.on_host else ""
 
 
-def _with_known(
-    findings: list[Finding], service: Service, source: Source, claims: Mapping[str, Claim]
-) -> list[Finding]:
-    """Compare with the labels of its image, and with what was proven of its program before."""
+def _with_known(findings: list[Finding], service: Service, source: Source) -> list[Finding]:
+    """Compare with what was proven of its program before."""
     if service.consumer.keeps_defaults:
         return findings
-    if claim := claims.get(service.declared.image or ""):
-        from capadvise.gate.known_needs import claimed_needs
-
-        findings += claimed_needs(service, claim)
     unit = _unit(source)
     if unit or service.declared.image:
         from capadvise.gate.known_needs import with_known_needs  # with reports: no need

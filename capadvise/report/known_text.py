@@ -8,7 +8,6 @@ from capadvise.catalog.known_index import other_version, repository
 from capadvise.judgement.risk import risk_word
 from capadvise.model.caps import CapSet
 from capadvise.model.escape import printable
-from capadvise.model.image import CLAIMED, Claim
 from capadvise.model.wording import counted, set_text
 from capadvise.report.lines import WIDTH, bullet, cut, paragraph, sentence
 
@@ -158,23 +157,3 @@ def beyond_text(published: CapSet, proven: CapSet) -> str:
 def _need(need: KnownNeed) -> str:
     when = f", {need.when}" if need.when else ""
     return f"{need.cap.short}: {need.why}{when}; without it: {need.without}"
-
-
-def claim_text(name: str, claim: Claim) -> Iterator[str]:
-    """The needs of an image according to its labels. ``name``: the name that the user gave."""
-    yield f"{printable(name)}, by its labels"
-    for title, caps in (("minimal set", claim.minimal), ("recommended set", claim.recommended)):
-        if caps is not None:
-            yield from bullet(f"{title}: {set_text(caps)}")
-    for title, text in (
-        ("user", claim.user),
-        ("as known for", claim.variant),
-        ("report", claim.report),
-        ("capadvise", claim.version),
-    ):
-        if text:
-            yield from bullet(f"{title}: {printable(text)}")
-    for problem in claim.problems:
-        yield from bullet(printable(problem))
-    yield ""
-    yield from paragraph(f"{sentence(CLAIMED)} To prove it: capadvise run --prove -- docker run …")

@@ -210,34 +210,6 @@ beside the minimal set of one variant. `capadvise known NAME` names the source.
 
 """
 
-_LABELS = """\
-
-## Labels
-
-An image can say itself which capabilities it needs. `emit --format label` prints lines for a
-Dockerfile, from a report; `known NAME --format label` from a row of this table:
-
-```sh
-(echo FROM team/web:2; capadvise emit web.json --format label) | docker build -t team/web:2 -
-```
-
-`docker`, `podman build` and `buildah` take them. These labels are written and read:
-
-| label | holds |
-| --- | --- |
-| `io.capadvise.minimal` | the minimal set: names without `CAP_`, commas between; empty: none |
-| `io.capadvise.recommended` | the recommended set |
-| `io.capadvise.user` | who starts it, as `uid:gid` or by names |
-| `io.capadvise.variant` | of a known program: its version and variant |
-| `io.capadvise.report` | `sha256:` and the digest of the report's file |
-| `io.capadvise.version` | the version of capadvise |
-
-`capadvise known image:team/web:2` reads them from an image that docker or podman has,
-`capadvise known oci:FOLDER` from a folder in OCI's layout, and `check --images` holds services
-without a report against them. No image is started or pulled. **A label is a claim of whoever built
-the image, and no proof.** Who has the report can compare its digest, and prove it again.
-"""
-
 
 def known_page(catalog: Catalog) -> str:
     """All programs, by name."""
@@ -253,7 +225,7 @@ def known_page(catalog: Catalog) -> str:
         lines += _PUBLISHED.format(programs=len(published)).splitlines()
         lines += head(*_PUBLISHED_TITLES)
         lines += [_published(program, one) for program in published for one in program.published]
-    return "\n".join((*lines, *_LABELS.splitlines())) + "\n"
+    return "\n".join(lines) + "\n"
 
 
 _PUBLISHED_TITLES = ("program", "variant", "whose set", "beyond ours", "without", "why")

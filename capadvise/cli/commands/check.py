@@ -22,7 +22,6 @@ from capadvise.workflow.resolve import AskingConsumers
 
 if TYPE_CHECKING:
     from capadvise.gate.baseline import ReportFolder
-    from capadvise.model.image import Claim
 
 
 def command(args: argparse.Namespace) -> int:
@@ -43,10 +42,9 @@ def command(args: argparse.Namespace) -> int:
 
         fix(gathered.sources, baseline)
         gathered = gather(args.files, catalog, AskingConsumers(always=args.resolve))
-    claims = _claims(gathered) if args.images else {}
     level = Level(args.require) if args.require in list(Level) else None
     platform = args.require if args.require and level is None else ""
-    policy = Demands(args.allow_unknown, level, platform, args.as_of or "", claims)
+    policy = Demands(args.allow_unknown, level, platform, args.as_of or "")
     files = tuple(examine(source, catalog, baseline, policy) for source in gathered.sources)
     files = _accept(files, gathered, args)
     if args.write_exceptions or args.upgrade:
@@ -81,18 +79,6 @@ def _gathered(args: argparse.Namespace, catalog: Catalog) -> Gathered:
 
     units = gate_installed.installed(gate_installed.UNIT_PATH)
     return gather_units(units, catalog, AskingConsumers())
-
-
-def _claims(gathered: Gathered) -> dict[str, Claim]:
-    """The claims in the labels of the services' images, by the name that the file gives each."""
-    from capadvise.model.image import claim_of
-    from capadvise.targets.engine_images import labels_of_all
-
-    services = (service for source in gathered.sources for service in source.declared)
-    labels_by_service = labels_of_all(service.image for service in services if service.image)
-    return {
-        name: claim for name, labels in labels_by_service if (claim := claim_of(labels)) is not None
-    }
 
 
 def _print_remarks(gathered: Gathered) -> None:

@@ -1,16 +1,13 @@
 """``capadvise emit``: the answer in the language of a runtime."""
 
 import argparse
-import os
 import shlex
-from dataclasses import replace
 from pathlib import Path
 
 from capadvise.catalog import default
 from capadvise.config import LANGUAGES, languages
 from capadvise.config.compose import COMPOSE
 from capadvise.config.kubernetes import KUBERNETES
-from capadvise.config.renderers import LABEL
 from capadvise.config.snippet import Snippet
 from capadvise.config.snippet_from import snippet_of
 from capadvise.config.systemd import SYSTEMD
@@ -47,11 +44,6 @@ def command(args: argparse.Namespace) -> int:
         if args.key is not None:
             raise BadInput("--key prints values: leave --into out")
         return _patch(args, report, snippet)
-    if args.format == LABEL.name and os.path.isfile(args.report):  # a pipe is read once
-        import hashlib
-
-        digest = hashlib.sha256(Path(args.report).read_bytes()).hexdigest()
-        snippet = replace(snippet, digest=f"sha256:{digest}")  # for a reader who has the report
     for caution in snippet.cautions:
         notice(f"note: {caution}")
     text = FORMATS[args.format].render(snippet) if args.key is None else _values(snippet, args)

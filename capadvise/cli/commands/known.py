@@ -8,8 +8,7 @@ from capadvise.catalog.known_index import other_version, repository
 from capadvise.config import LANGUAGES
 from capadvise.model.errors import BadInput, Exit
 from capadvise.model.escape import printable
-from capadvise.model.image import IMAGE, LAYOUT, claim_of
-from capadvise.report.known_text import claim_text, known_text, list_text, namesake_text
+from capadvise.report.known_text import known_text, list_text, namesake_text
 from capadvise.workflow.notice import notice
 
 
@@ -21,8 +20,6 @@ def command(args: argparse.Namespace) -> int:
             raise BadInput("--format is for one program", hint="capadvise known lists them")
         print("\n".join(list_text(map(known.program, known.names()))))
         return Exit.OK
-    if args.name.startswith((IMAGE, LAYOUT)):
-        return _of_image(args)
     proven = known.find(args.name)
     program = proven or known.of(known.index.namesake(args.name))
     if program is None:
@@ -42,34 +39,6 @@ def command(args: argparse.Namespace) -> int:
         notice(f"note: {other}")
     set_name = args.set
     snippet = known_snippet(program, variant, set_name=set_name, asked=args.name)
-    print(LANGUAGES[args.format].render(snippet), end="")
-    return Exit.OK
-
-
-def _of_image(args: argparse.Namespace) -> int:
-    """Print what the labels of an image claim; the image is not started."""
-    from capadvise.config.snippet_from import claimed_snippet
-    from capadvise.targets.engine_images import labels_of
-
-    if args.variant:
-        raise BadInput("--variant is for the programs of the table")
-    name = args.name.removeprefix(IMAGE)
-    claim = claim_of(labels_of(name))
-    if claim is None:
-        raise BadInput(
-            f"{name} has no label that says what it needs",
-            hint="capadvise emit REPORT --format label writes them",
-        )
-    if args.format is None:
-        print("\n".join(claim_text(name, claim)))
-        return Exit.OK
-    set_name, caps = args.set, claim.minimal if args.set == "minimal" else claim.recommended
-    if caps is None and claim.minimal is not None:
-        set_name, caps = "minimal", claim.minimal
-        notice("note: no label names the recommended set: this is the minimal one")
-    if caps is None:
-        raise BadInput(f"{name}: no label names that set")
-    snippet = claimed_snippet(name, claim, caps, set_name=set_name)
     print(LANGUAGES[args.format].render(snippet), end="")
     return Exit.OK
 

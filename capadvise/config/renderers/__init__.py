@@ -1,4 +1,4 @@
-"""Outputs without a file to read: commands, and lines of a Dockerfile.
+"""Outputs without a file to read: commands.
 
 All of it may be imported.
 """
@@ -12,6 +12,5 @@ def _rendered(name: str, why: str, *, for_command: bool = False) -> Language:
     return Language(name, module, for_command=for_command, cannot=cannot)
 
 
-LABEL = _rendered("label", "labels of an image say what it needs, and grant nothing")
 SETCAP = _rendered("setcap", "it is a command, which no file holds", for_command=True)
 SETPRIV = _rendered("setpriv", "it is a command, which no file holds", for_command=True)

@@ -173,7 +173,6 @@ class Config:
     healthcheck: tuple[str, ...] = ()
     """``CMD`` and a program with its arguments, or ``CMD-SHELL`` and a line; empty: none."""
     volumes: tuple[str, ...] = ()
-    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,13 +204,7 @@ def config_of(raw: Mapping[str, Any]) -> Config:
         ports=tuple(sorted(_texts(inner.get("ExposedPorts")))),
         healthcheck=() if test[:1] == ("NONE",) else test,
         volumes=tuple(sorted(_texts(inner.get("Volumes")))),
-        labels=_labels(inner.get("Labels")),
     )
-
-
-def _labels(value: Any) -> Mapping[str, str]:
-    named = value.items() if isinstance(value, Mapping) else ()
-    return {name: text for name, text in named if isinstance(text, str)}
 
 
 def _texts(value: Any) -> tuple[str, ...]:

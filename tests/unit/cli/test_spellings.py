@@ -58,11 +58,15 @@ OLD = [
         "known nginx --format docker --set minimal",
         "--set",
     ),
-    ("known nginx --format label --set=floor", "known nginx --format label --set minimal", "--set"),
     (
-        "known image:none --format label --set floor",
-        "known image:none --format label --set minimal",
-        "--set minimal",
+        "known nginx --format docker --set=floor",
+        "known nginx --format docker --set minimal",
+        "--set",
+    ),
+    (
+        "known nginx --format podman --set floor",
+        "known nginx --format podman --set minimal",
+        "--set",
     ),
 ]
 """What README, the action, the hook or the pages once showed → what it is now, and the word that

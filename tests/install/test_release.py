@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from capadvise import __version__
+from tests.install.conftest import built
 
 TOP = Path(__file__).parents[2]
 GPL = ("prctl", "_prctl", "ptrace")
@@ -28,19 +29,6 @@ MADE = {
     "single.cdx.json",
     "SHA256SUMS",
 }
-
-
-def built(tree: Path, folder: Path) -> Path:
-    done = subprocess.run(
-        [tree / "demos/release/build", folder], capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder
-
-
-@pytest.fixture(scope="module")
-def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return built(TOP, tmp_path_factory.mktemp("dist"))
 
 
 @pytest.fixture(scope="module")

@@ -3,20 +3,11 @@
 from __future__ import annotations
 
 import fcntl
-import subprocess
 from pathlib import Path
 
 import pytest
 
-TOP = Path(__file__).parents[2]
-
-
-def built(tree: Path, folder: Path) -> Path:
-    done = subprocess.run(
-        [tree / "demos/release/build", folder], capture_output=True, text=True, timeout=600
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder
+from tests.install.building import TOP, built
 
 
 @pytest.fixture(scope="session")

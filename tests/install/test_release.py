@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from capadvise import __version__
-from tests.install.conftest import built
+from tests.install.building import built
 
 TOP = Path(__file__).parents[2]
 GPL = ("prctl", "_prctl", "ptrace")

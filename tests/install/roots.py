@@ -2,7 +2,8 @@
 
 DIST is what ``demos/release/build`` made. A root is made by debootstrap with Python alone; each
 artefact is installed as its page says, checks a folder, records and proves a command, and is
-removed again. The table says how long that took and what was left.
+removed again. The table says how long that took and what was left. Ubuntu's roots
+need the package ubuntu-keyring.
 """
 
 from __future__ import annotations
@@ -16,8 +17,17 @@ from pathlib import Path
 
 from capadvise import __version__
 
-SUITES = ("bookworm", "trixie", "sid")
-MIRROR = "http://deb.debian.org/debian"
+DEBIAN = ("http://deb.debian.org/debian", "main", "sid")
+UBUNTU = ("http://archive.ubuntu.com/ubuntu", "main,universe", "gutsy")  # needs ubuntu-keyring
+SUITES = {
+    "bookworm": DEBIAN,
+    "trixie": DEBIAN,
+    "sid": DEBIAN,
+    "noble": UBUNTU,
+    "questing": UBUNTU,
+    "resolute": UBUNTU,
+}
+"""Suite → mirror, components and debootstrap's script, which it lacks for newer suites."""
 UPDATE = "apt-get update -qq -o Acquire::Check-Valid-Until=false"  # a mirror may be a snapshot
 APT = "DEBIAN_FRONTEND=noninteractive apt-get install -y -qq"
 HOW = {
@@ -102,6 +112,17 @@ def tried(root: Path, artefact: str) -> list[str]:
     return [*cells, "nothing" if not left else ", ".join(sorted(left)[:3])]
 
 
+def made(suite: str, root: Path) -> str:
+    """Make a root of this suite; its version of Python."""
+    mirror, components, script = SUITES[suite]
+    words = ["debootstrap", "--variant=minbase", "--include=python3,ca-certificates"]
+    words += [f"--components={components}", suite, str(root), mirror]
+    recipe = f"/usr/share/debootstrap/scripts/{script}"
+    subprocess.run([*words, recipe], check=True, stdout=subprocess.DEVNULL)
+    (root / "dist").mkdir()
+    return inside(root, "python3 --version").stdout.split()[-1]
+
+
 def main(dist: Path, suites: list[str]) -> int:
     """Print the table; 1 if a cell says no."""
     print("| | artefact | installed | version | checked | recorded | proven | removed | left |")
@@ -110,15 +131,18 @@ def main(dist: Path, suites: list[str]) -> int:
     for suite in suites:
         with tempfile.TemporaryDirectory(prefix="capadvise-root-") as name:
             root = Path(name) / "root"
-            made = ["debootstrap", "--variant=minbase", "--include=python3,ca-certificates"]
-            subprocess.run([*made, suite, root, MIRROR], check=True, stdout=subprocess.DEVNULL)
-            (root / "dist").mkdir()
+            python = made(suite, root)
             for artefact in HOW:
                 shutil.copy(dist / artefact, root / "dist")
                 row = tried(root, artefact)
-                failed |= any(cell.startswith("NO") for cell in row) or row[-1] != "nothing"
-                print(f"| {suite} | {artefact} | {' | '.join(row)} |", flush=True)
+                failed |= not fine(row)
+                print(f"| {suite}, {python} | {artefact} | {' | '.join(row)} |", flush=True)
     return failed
+
+
+def fine(row: list[str]) -> bool:
+    """Whether every step of it passed and nothing was left."""
+    return not any(cell.startswith("NO") for cell in row) and row[-1] == "nothing"
 
 
 if __name__ == "__main__":

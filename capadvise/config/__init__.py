@@ -52,6 +52,8 @@ def recognise(path: str, text: str) -> Language | None:
     for language in LANGUAGES.values():
         if language.named(path):
             return language
+    if path.endswith(".conf") and "\n[Service]" in f"\n{text}":
+        return SYSTEMD  # a drop-in that lies somewhere else
     from capadvise.model.errors import BadInput
 
     file = UnknownFile(path, text)

@@ -91,7 +91,10 @@ class _Read:
             try:
                 language = recognise(path, text)
             except BadInput as error:
-                if in_folder and path.endswith(".json") and not can_be_ours(text):
+                others = path.endswith(".conf") or (
+                    path.endswith(".json") and not can_be_ours(text)
+                )
+                if in_folder and others:
                     return None
                 if in_folder and error.hint is not None and error.hint == template_hint(text):
                     self.templates.add(path)  # what readers disagree about has another hint

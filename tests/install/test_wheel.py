@@ -72,8 +72,13 @@ def members(wheel: Path) -> dict[str, bytes]:
 def test_the_wheel_holds_the_package_the_facts_and_nothing_else(dist: Path) -> None:
     ours = {
         f"{place}/{path.relative_to(TREE / folder)}"
-        for folder, place in (("capadvise", "capadvise"), ("catalog", "capadvise/catalog/data"))
-        for path in (TREE / folder).rglob("*")
+        for folder, place, pattern in (
+            ("capadvise", "capadvise", "*"),
+            ("catalog", "capadvise/catalog/data", "*.tsv"),
+            ("catalog", "capadvise/catalog/data", "compiled.json"),
+            ("catalog", "capadvise/catalog/data", "proven/*"),
+        )
+        for path in (TREE / folder).rglob(pattern)
         if path.is_file() and "__pycache__" not in path.parts and path.name != "capadvise.1"
     }
     held = set(members(dist / WHEEL))

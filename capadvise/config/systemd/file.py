@@ -80,7 +80,7 @@ def read(source: str, path: str = "") -> tuple[Declared, ...]:
 def read_together(sources: Sequence[str], path: str) -> tuple[Declared, ...]:
     """The service of a unit, as its drop-ins, which follow it, change it."""
     units = [parse(source) for source in sources]
-    drop_in = dropped_in(path) or unit_suffix(path) in IDLE_KINDS
+    drop_in = path.endswith(".conf") or unit_suffix(path) in IDLE_KINDS
     whole = together(units, unit_section(path), drop_in=drop_in)
     return (declared(specified(whole, path, _WITH_SPECIFIERS), path),)
 
@@ -90,7 +90,7 @@ def declared(service: Section, path: str) -> Declared:
     drop, add, places = _bounding(service, path)
     user = service.last("User")
     name = user.value if user else ("dynamic" if service.flag("DynamicUser") else None)
-    other = not is_root(name) or (name is None and dropped_in(path))
+    other = not is_root(name) or (name is None and path.endswith(".conf"))
     ambient = _ambient(service)
     bounding = {name for name, _ in places}
     named = [(cap, line) for cap, line in ambient if cap not in bounding]

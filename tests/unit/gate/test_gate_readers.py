@@ -453,3 +453,26 @@ def test_what_stands_twice_is_found_at_both_lines(capsys: Out) -> None:
     out = capsys.readouterr().out
     assert "line=6," in out
     assert "line=7," in out
+
+
+def test_configurations_of_other_programs_are_skipped(capsys: Out) -> None:
+    """One nginx.conf in a repository, and the check of its folder ended with exit code 2."""
+    write({"nginx.conf": "events {\n}\nhttp {\n  log_format a '$b';\n}\n"})
+    write({"my.conf": "[mysqld]\nuser = mysql\n", "pg_hba.conf": "local  all  all  peer\na b\n"})
+    write({"a.service": "[Service]\nExecStart=/bin/true\nCapabilityBoundingSet=\n"})
+    assert main(["check", ".", "--strict"]) == 0
+    assert "3 files of other kinds skipped" in capsys.readouterr().out
+    assert main(["check", "nginx.conf"]) == 2
+
+
+def test_a_drop_in_is_one_wherever_it_lies(capsys: Out) -> None:
+    """A deployment copies it to its place. It does not change a unit beside it."""
+    write({"deploy/a.conf": "# of ours\n[Service]\nCapabilityBoundingSet=CAP_SYS_ADMIN\n"})
+    write({"deploy/a.service": "[Service]\nExecStart=/bin/a\nCapabilityBoundingSet=\n"})
+    assert main(["check", "deploy"]) == 1
+    said = capsys.readouterr().out
+    assert "deploy/a.conf" in said
+    assert "SYS_ADMIN [root-equivalent]" in said
+    write({"deploy/a.service": "[Service]\nExecStart=/bin/a\n"})
+    write({"deploy/a.conf": "[Service]\nCapabilityBoundingSet=\n"})
+    assert main(["check", "deploy", "--strict"]) == 1

@@ -87,7 +87,8 @@ def _judged(path: str, *, writable: bool) -> tuple[str, str]:
     host = default().host
     if not path.startswith("/"):
         is_socket = host.is_named(path, "control-sockets")
-        return Exposure.CONTROL_SOCKET if is_socket else HARMLESS, ""
+        relative = UNKNOWN if path.startswith("%") else HARMLESS  # a folder that systemd knows
+        return Exposure.CONTROL_SOCKET if is_socket else relative, ""
     ways = {host.followed(path), host.followed(normpath(path))}
     judged = [_at(way, writable=writable) for way in sorted(ways)]
     return max(judged, key=lambda each: (HARMLESS, UNKNOWN, each[0]).index(each[0]))
@@ -170,8 +171,8 @@ class Volume:
             yield from mounted(self.device, line, writable=writable, target=target)
         elif self.kind in ("overlay", "overlayfs"):
             for name, _, folders in (part.partition("=") for part in said):
-                for folder in folders.split(":") if name.endswith("dir") else ():
-                    yield from mounted(folder, line, writable=name != "lowerdir")
+                for folder in folders.split(":") if name.rstrip("+").endswith("dir") else ():
+                    yield from mounted(folder, line, writable=name in ("upperdir", "workdir"))
         elif not bundle:
             yield from self._mounted(line, writable=writable)
         elif self.kind not in host["filesystems"]["of-container"]:
@@ -194,7 +195,8 @@ class Volume:
 
 
 @lru_cache
-def _keys_of(consumer: str) -> tuple[frozenset[str], dict[str, Any]]:
+def keys_of(consumer: str) -> tuple[frozenset[str], dict[str, Any]]:
+    """All keys that are known, and what is known of them."""
     facts = default().host.lists["keys"][consumer]
     lists = ("known", "reads", "writes", "values")
     return frozenset(name for which in lists for name in facts.get(which, ())), facts
@@ -203,7 +205,7 @@ def _keys_of(consumer: str) -> tuple[frozenset[str], dict[str, Any]]:
 def reached(consumer: str, key: str, value: str, line: int) -> Iterator[ExposureAt]:
     """The exposures of a file of the host that a key names, whose content gets into the service or
     which its consumer writes; and of a key, or a value of it, that nobody knows."""
-    names, facts = _keys_of(consumer)
+    names, facts = keys_of(consumer)
     values = facts.get("values", {}).get(key, ("*",))
     writes = key in facts.get("writes", ())
     if writes or key in facts.get("reads", ()):
@@ -213,5 +215,5 @@ def reached(consumer: str, key: str, value: str, line: int) -> Iterator[Exposure
             yield ExposureAt(kind, f"{key}={value}", line, NEW)
         return
     known = key in names and any(fnmatchcase(value, each) for each in values)
-    if not known and not key.startswith(("x-", "X-")):
+    if not known and (not key.startswith(("x-", "X-")) or key.startswith("x-podman")):
         yield ExposureAt(Exposure.UNKNOWN, f"{key}={value}", line, NEW)

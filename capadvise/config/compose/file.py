@@ -11,7 +11,14 @@ from typing import NamedTuple
 from capadvise.catalog import default
 from capadvise.config import engine, host_paths
 from capadvise.config.declared import Declared, Exposure, ExposureAt
-from capadvise.config.run.flags import annotation, forbids_gain, joined, profiles, security_option
+from capadvise.config.run.flags import (
+    annotation,
+    forbids_gain,
+    joined,
+    of_option,
+    profiles,
+    security_option,
+)
 from capadvise.config.snippet import Snippet
 from capadvise.config.yaml.reader import (
     Dialect,
@@ -219,10 +226,14 @@ class Project:
     """(``secrets`` or ``configs``, name) → the host's file that is mounted."""
     host_networks: set[str] = field(default_factory=set)
     """Networks that are the host's own, as swarm names it."""
+    of_podman: list[tuple[str, int]] = field(default_factory=list)
+    """(key, line) of podman-compose's own settings."""
 
     @classmethod
     def of(cls, documents: Documents, top: Entries, folder: str) -> Project:
         project = cls(folder)
+        named = ((key, line(node)) for key, node in top.items() if key.startswith("x-podman"))
+        project.of_podman += named
         for name, volume in _named(documents, top, "volumes"):
             options = documents.inner(volume, "driver_opts")
             said = (
@@ -233,8 +244,10 @@ class Project:
             for name, item in _named(documents, top, group):
                 project.files[group, name] = text_at(item, "file")
         for name, network in _named(documents, top, "networks"):
-            called = optional_text(network.get("name"), "name") or name
-            if called == "host" and "external" in network:
+            outer = network.get("external")  # a switch, or once a mapping with the name
+            former = documents.mapping(outer, "external") if isinstance(outer, Mapping) else {}
+            called = text_at(network, "name") or text_at(former, "name") or name
+            if called == "host" and outer is not None:
                 project.host_networks.add(name)
         return project
 
@@ -272,11 +285,15 @@ def _exposed(documents: Documents, keys: Entries, project: Project) -> Iterator[
     for key, said, at in _annotations(documents, keys):
         yield from annotation(key, said, at)
     yield from _networks(documents, keys, project)
+    yield from _of_engine(documents, keys)
     for mount in _mounts(documents, keys, project):
         yield from project.mounted(mount)
     for node in documents.items(keys.get("devices"), "devices"):
         yield from host_paths.device(_device(documents, node), line(node))
-    for key, said, at in _settings(documents, keys):
+    for key, said, at in (
+        *_settings(documents, keys),
+        *((k, "", at) for k, at in project.of_podman),
+    ):
         yield from host_paths.reached("compose", key, said, at)
     for driver, name, at in _reservations(documents, keys):
         yield from host_paths.reached("compose", "driver", driver, at)
@@ -289,17 +306,25 @@ def _exposed(documents: Documents, keys: Entries, project: Project) -> Iterator[
         yield ExposureAt(Exposure.CONTROL_SOCKET, "use_api_socket", line(keys["use_api_socket"]))
 
 
-_OF_FILES = ("env_file", "label_file", "build.context", "build.additional_contexts", "build.ssh")
-
-
 def _settings(documents: Documents, keys: Entries) -> Iterator[tuple[str, str, int]]:
-    """(key, value, line) of all keys of a service, and of those of its build that name folders."""
-    built = _built(documents, keys)
-    each = keys | {f"build.{key}": node for key, node in built.items()}
-    for key, node in each.items():
-        for item in walk(node) if key in _OF_FILES else [node] if key in keys else []:
-            said = (any_text(item) or "").split("=")[-1]
-            yield key, said, line(item)
+    """(key, value, line) of all keys of a service and of its build, and of what it watches."""
+    _, facts = host_paths.keys_of("compose")
+    each = [*keys.items(), *((f"build.{key}", at) for key, at in _built(documents, keys).items())]
+    watch = documents.items(documents.inner(keys, "develop").get("watch"), "watch")
+    for item in (documents.mapping(node, "an item of watch") for node in watch):
+        each += [("develop.path", item["path"])] if "path" in item else []
+    for key, node in each:
+        for at in walk(node) if key in (*facts["reads"], *facts["writes"]) else [node]:
+            for said in (any_text(at) or "").split(","):
+                yield key, said.split("=")[-1], line(at)
+
+
+def _of_engine(documents: Documents, keys: Entries) -> Iterator[ExposureAt]:
+    """The exposures of a log driver's options, and of those of a network mode."""
+    for key, node in documents.inner(keys, "logging", "options").items():
+        yield from of_option("log-opt", f"{key}={any_text(node)}", line(node))
+    if ":" in (mode := text_at(keys, "network_mode")):
+        yield from of_option("network", mode, line(keys["network_mode"]))
 
 
 def _built(documents: Documents, keys: Entries) -> Entries:

@@ -181,6 +181,8 @@ def exposed(
         path, volume = task.volumes.get(source, ("", host_paths.Volume()))
         yield from host_paths.mounted(path, line(node), writable=writable)
         yield from volume.exposed(line(node), writable=writable)
+    for key, node in keys.items():
+        yield from host_paths.reached("ecs", key, any_text(node) or "", line(node))
     linux = documents.inner(keys, "linuxParameters")
     for node in documents.items(linux.get("devices"), "devices"):
         device = documents.mapping(node, "a device")

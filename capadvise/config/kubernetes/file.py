@@ -19,7 +19,7 @@ from capadvise.config.kubernetes.manifests import (
     check_separators,
     objects,
 )
-from capadvise.config.run.flags import annotation
+from capadvise.config.run.flags import annotation, security_option
 from capadvise.config.snippet import YAML_WORDS, Snippet
 from capadvise.config.yaml.reader import (
     Documents,
@@ -254,7 +254,6 @@ _HOST = host_paths.namespaces("kubernetes")
 _OF_CONTAINER = ("container.", "io.podman.annotations.")
 """Annotations that begin so end with the name of the container that they are for, behind a slash.
 """
-_FREE_TYPES = ("spc_t", "unconfined_t", "container_runtime_t")
 _PROFILES = {
     "seccompProfile": Exposure.UNFILTERED,
     "appArmorProfile": Exposure.UNCONFINED,
@@ -287,8 +286,8 @@ def _labels(documents: Documents, own: ManifestContainer, context: Entries) -> I
     selinux = context.get("seLinuxOptions")
     if isinstance(selinux, Mapping):
         kind = optional_text(documents.mapping(selinux, "seLinuxOptions").get("type"), "type")
-        if kind in _FREE_TYPES:
-            yield ExposureAt(Exposure.UNCONFINED, f"seLinuxOptions: {kind}", line(selinux))
+        for item in security_option(f"label=type:{kind or ''}", line(selinux)):
+            yield replace(item, what=f"seLinuxOptions: {kind}")
     name = own.service.rpartition("/")[2]
     for key, said in own.annotations.items():
         of = key.partition("/")[2] if key.startswith(_OF_CONTAINER) else ""

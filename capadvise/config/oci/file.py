@@ -9,7 +9,7 @@ from typing import Any
 from capadvise.catalog import default
 from capadvise.config import host_paths
 from capadvise.config.declared import Declared, Exposure, ExposureAt
-from capadvise.config.run.flags import annotation
+from capadvise.config.run.flags import annotation, security_option
 from capadvise.config.snippet import Snippet
 from capadvise.config.yaml.tree import ambiguous
 from capadvise.model.errors import BadInput
@@ -162,10 +162,11 @@ def _exposed(config: dict[str, Any]) -> Iterator[ExposureAt]:
     if process.get("apparmorProfile") == "unconfined":
         yield ExposureAt(Exposure.UNCONFINED, "apparmorProfile: unconfined", 1)
     label = str(process.get("selinuxLabel") or "")
-    if {"spc_t", "unconfined_t", "container_runtime_t"} & set(label.split(":")):
-        yield ExposureAt(Exposure.UNCONFINED, f"selinuxLabel: {label}", 1)
-    for key in linux:
-        yield from host_paths.reached("linux", key, "", 1)
+    if label:
+        yield from security_option(f"label=type:{':'.join(label.split(':')[2:3])}", 1)
+    for part, keys in (("linux", linux), ("process", process), ("bundle", config)):
+        for key in keys:
+            yield from host_paths.reached(part, key, "", 1)
     for key, said in (config.get("annotations") or {}).items():
         yield from annotation(key, str(said), 1)
     for kind, hooks in (config.get("hooks") or {}).items():
@@ -206,16 +207,17 @@ def filtered(seccomp: Any, name: str, line: int) -> Iterator[ExposureAt]:
 
 
 def _passed(profile: dict[str, Any], every: set[str]) -> set[str]:
-    """The calls that a filter lets through, as does a rule with conditions, except one for added
-    capabilities alone."""
+    """The calls that a filter lets through, as does a rule with conditions, except one for
+    capabilities that no container has by default."""
+    usual = {"CAP_NET_RAW", *(cap.name for cap in default().pod_addable["baseline"])}
     forbidden: set[str] = set()
     allowed: set[str] = set()
     for rule in _objects(profile.get("syscalls")):
         named = {*(rule.get("names") or ()), str(rule.get("name", ""))}
         conditions = [rule.get(key) for key in ("args", "includes", "excludes")]
         if rule.get("action") not in _FORBIDDING:
-            tied = isinstance(conditions[1], dict) and conditions[1].get("caps")
-            allowed |= set() if tied else named
+            caps = conditions[1].get("caps") if isinstance(conditions[1], dict) else ()
+            allowed |= named if usual.issuperset(caps or ()) else set()
         elif not any(conditions):
             forbidden |= named
     return allowed if profile.get("defaultAction") in _FORBIDDING else every - forbidden | allowed

@@ -1,6 +1,7 @@
 """The flags that docker run and podman run share: written, and read, with what they expose."""
 
 import csv
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 
@@ -16,6 +17,9 @@ _OWN_USERS = ("auto", "nomap")
 """(For root, podman's keep-id is the host's user namespace.)"""
 _ON = ("", "1", "t", "true")
 """True for Go (strconv.ParseBool), in lower case; nothing is an option without a value."""
+_LOG = r"(?:path=|[\w-]+=unix\w*://)(.+)"
+"""An option of a log driver that names a file or a socket of the host."""
+_NETWORK_OPTIONS = default().host.lists["network-options"]
 _ELSEWHERE = default().host.lists["elsewhere"]["run"]
 
 
@@ -61,11 +65,21 @@ def _of_path(name: str, value: str, line: int) -> Iterator[ExposureAt]:
     elif name == "device-cgroup-rule":
         for rule in fields_of(value):
             yield from host_paths.device_rule(rule, line)
-    elif name == "log-opt" and value.startswith("path="):
-        yield from host_paths.mounted(value.removeprefix("path="), line, writable=True)
+    elif name == "log-opt" and (place := re.fullmatch(_LOG, value)):
+        yield from host_paths.mounted(place[1], line, writable=True)
     elif name == "volume-driver":
         yield from host_paths.Volume(value).exposed(line, writable=True)
+    elif name in ("network", "net"):
+        yield from _of_network(value, line)
     yield from host_paths.reached("run", name, value, line)
+
+
+def _of_network(value: str, line: int) -> Iterator[ExposureAt]:
+    """Modes whose options can open the host's loopback."""
+    mode, _, said = value.partition(":")
+    options = {part.partition("=")[0] for part in said.split(",") if not part.isdecimal()}
+    if mode in ("pasta", "slirp4netns") and not options <= {*_NETWORK_OPTIONS}:
+        yield ExposureAt(Exposure.UNKNOWN, f"--network={value}", line)
 
 
 def fields_of(value: str) -> list[str]:
@@ -90,6 +104,7 @@ def _mount(value: str, line: int) -> Iterator[ExposureAt]:
     driver, kind = fields.get("volume-driver", ""), opts.get("type", "")
     volume = host_paths.Volume(driver, kind, opts.get("device", ""), opts.get("o", ""))
     yield from volume.exposed(line, writable=not read_only)
+    yield from host_paths.reached("mount", "type", fields.get("type", "volume"), line)
 
 
 def _unjudged(options: Sequence[Option], line: int) -> Iterator[tuple[str, int]]:

@@ -255,7 +255,7 @@ def _exposed(service: Section, path: str) -> Iterator[ExposureAt]:
                 yield ExposureAt(Exposure.PRIVILEGED_COMMAND, f"{key}={item.value}", item.line)
     yield from _own_users(service)
     yield from _own_namespaces(service)
-    yield from _listening(service)
+    yield from _listening(service, path)
     for key in ("Group", "SupplementaryGroups"):
         for group, line in words(service.values(key)):
             if (kind := _group(group)) is not None:
@@ -288,13 +288,18 @@ def _as_root(service: Section, path: str) -> Iterator[ExposureAt]:
                 yield ExposureAt(kind, said, line)
 
 
-def _listening(service: Section) -> Iterator[ExposureAt]:
+def _listening(service: Section, path: str) -> Iterator[ExposureAt]:
     """Places where systemd makes a socket or a FIFO, or a link to one: outside of /run, programs
-    that run as root can read what is written there."""
+    that run as root can read what is written there. An engine's own socket can be open to all."""
     listening = default().host.lists["listening"]
+    mode = "".join(each.value for each in service.values("SocketMode"))[-1:]
     for place, at in words([item for key in listening for item in service.values(key)]):
+        is_open = place.endswith(f"/{service_name(path)}.sock") and mode in "2367" and mode
         for item in host_paths.mounted(place, at, writable=True):
-            if item.kind is Exposure.SYSTEM_FOLDER and not place.startswith(("/run/", "/var/run/")):
+            in_run = place.startswith(("/run/", "/var/run/"))
+            if (item.kind is Exposure.SYSTEM_FOLDER and not in_run) or (
+                item.kind is Exposure.CONTROL_SOCKET and is_open
+            ):
                 yield item
 
 

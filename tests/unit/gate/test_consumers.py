@@ -22,7 +22,7 @@ HOSTILE, NOTHING = (
 
 
 def strictly(file: str, text: str, folder: Path) -> int:
-    (folder / file).parent.mkdir(exist_ok=True)
+    (folder / file).parent.mkdir(exist_ok=True, parents=True)
     (folder / file).write_text(text)
     return main(["check", "--strict", str(folder / file)])
 

@@ -15,8 +15,8 @@ from capadvise.config.consumer import capability_number
 from capadvise.config.declared import Declared, Exposure, ExposureAt, is_root
 from capadvise.config.snippet import Snippet, comment
 from capadvise.config.units.file import Assignment, Section, flag_of, parse, split, together, words
-from capadvise.config.units.names import dropped_in, specified, unit_of, unit_section, unit_suffix
 from capadvise.config.units.names import service_name as service_name
+from capadvise.config.units.names import specified, unit_of, unit_section, unit_suffix
 from capadvise.judgement.harm import ambient_refused
 from capadvise.model.caps import NAMES
 from capadvise.model.errors import BadInput

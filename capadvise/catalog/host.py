@@ -1,7 +1,5 @@
 """The host's files, devices and file systems, and what they give: ``catalog/host.yaml``."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -4,8 +4,6 @@
 ``known_index``). Looking for one program reads two files, however many there are.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from capadvise.catalog.known_index import KnownIndex, upstream

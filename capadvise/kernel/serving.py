@@ -1,7 +1,5 @@
 """The ports at which processes listen, whether they wait for work, and the programs in them."""
 
-from __future__ import annotations
-
 import os
 import platform
 from collections.abc import Iterable, Sequence

@@ -1,7 +1,5 @@
 """Makes values of plain ones, as JSON has them, by the types of their fields."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from enum import Enum

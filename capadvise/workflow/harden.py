@@ -1,7 +1,5 @@
 """Harden: find options of systemd that a unit works with, once its set is proven."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import replace
 

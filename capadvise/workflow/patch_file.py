@@ -1,8 +1,6 @@
 """Confirm, show and write a patch of the user's own file, for ``emit --into`` and ``check --fix``.
 The screens show the change first, and then confirm and write it too."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePath

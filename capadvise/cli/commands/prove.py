@@ -1,7 +1,5 @@
 """``capadvise prove``: try exactly this set, and show that no member can be dropped."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Callable, Sequence
 from functools import partial

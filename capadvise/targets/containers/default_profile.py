@@ -4,8 +4,6 @@ It depends on the engine's version, the machine and the set, and docker's is in 
 from the configuration in the bundle of a container of the same image that does nothing.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import struct

@@ -1,7 +1,5 @@
 """The observations of one start, for each service or container by itself."""
 
-from __future__ import annotations
-
 import os
 import stat
 from collections.abc import Iterator

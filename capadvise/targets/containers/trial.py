@@ -1,8 +1,6 @@
 """A trial of a container: created again with the trial's set, under the engine's own defaults, and
 started again for each further round."""
 
-from __future__ import annotations
-
 import json
 import os
 import time

@@ -147,7 +147,11 @@ def cannot_do_without(check: Check, context: Context) -> str | None:
     if executed and context.signs.shows(Sign.PERMISSION, check.site):
         return "the program was executed from that folder; PATH may have another of the same name"
     if context.signs.shows(Sign.ACCESS_QUESTION, check.site):
-        return _asks_ahead(check, context)
+        # Daemons call access(2) for their folders before they become another user, and some end if
+        # the answer is no (yadifad); others, such as bwrap and fusermount, only choose what to do.
+        if not check.granted or check.program not in context.user_changers:
+            return None
+        return "some programs end if access(2) says no, others go on"
     if check.cap == _FOWNER and context.signs.shows(Sign.FILE_OPEN, check.site):
         told = check.program in context.access_time_keepers
         return "its options say to leave access times alone" if told else None
@@ -160,14 +164,6 @@ def cannot_do_without(check: Check, context: Context) -> str | None:
     if check.program in context.terminal_givers:
         return "some programs end a login that they cannot log, others go on"
     return None
-
-
-def _asks_ahead(check: Check, context: Context) -> str | None:
-    """Daemons call access(2) for their folders before they become another user, and some end if the
-    answer is no (yadifad); others, such as bwrap and fusermount, only choose what to do."""
-    if not check.granted or check.program not in context.user_changers:
-        return None
-    return "some programs end if access(2) says no, others go on"
 
 
 def looks_for(check: Check, context: Context) -> tuple[Cap, str] | None:

@@ -128,8 +128,14 @@ def _by_meaning(check: Check, rule: SiteRule, context: Context) -> Judged | None
             return _incidental(check, rule, rule.text, _loss(check, rule, context), rule.lost)
         case Meaning.FOREIGN_CREDENTIALS:
             return Judged(check, rule, Effect.INCIDENTAL, rule.text)
-        case Meaning.SILENT:
-            return _silent(check, rule, context)
+        case Meaning.SILENT:  # it succeeds either way: only the argument tells if that differs
+            holds = _holds(check, rule)
+            if holds is False:
+                return _incidental(check, rule, rule.text, _loss(check, rule, context))
+            uncertain = None if holds else "the argument that decides was not recorded"
+            return Judged(
+                check, rule, Effect.NEEDED, rule.text, uncertain=uncertain, lost=rule.lost
+            )
         case Meaning.LOOKING if not incidental.looks_at_chosen(check, context):
             doubt = incidental.may_seek_one(check, context)
             return _incidental(check, rule, rule.text, doubt, rule.lost)
@@ -241,15 +247,6 @@ def _shown(check: Check, call: str, signs: Signs) -> Judged:
 
 def _holds(check: Check, rule: SiteRule) -> bool | None:
     return rule.when.holds(dict(check.args)) if rule.when else True
-
-
-def _silent(check: Check, rule: SiteRule, context: Context) -> Judged:
-    """The call succeeds either way: only the argument tells if the outcome differs."""
-    holds = _holds(check, rule)
-    if holds is False:
-        return _incidental(check, rule, rule.text, _loss(check, rule, context))
-    uncertain = None if holds else "the argument that decides was not recorded"
-    return Judged(check, rule, Effect.NEEDED, rule.text, uncertain=uncertain, lost=rule.lost)
 
 
 def _decides(check: Check, context: Context, rule: SiteRule | None, why: str) -> Judged:

@@ -321,7 +321,11 @@ def _remarks(need: Need) -> Iterator[str]:
     lines = list(dict.fromkeys(map(evidence_line, deciding)))
     if lines:
         yield lines[0] + (f" (and {len(lines) - 1} more)" if len(lines) > 1 else "")
-    yield from _alternatives(need)
+    for other, passed in need.tried:
+        yield f"alternative that {'passed' if passed else 'failed'}: {printable(other)}"
+    if need.alternatives and not need.tried:
+        others = " or ".join("+".join(cap.short for cap in caps) for caps in need.alternatives)
+        yield f"alternative: {others}"
     yield from occasions(need)
     yield from drops_privileges(need)
     if need.lost_without:
@@ -330,14 +334,6 @@ def _remarks(need: Need) -> Iterator[str]:
         yield f"do this instead: {printable(need.remediation)}"
     if need.uncertain:
         yield f"uncertain: {printable(need.uncertain)}"
-
-
-def _alternatives(need: Need) -> Iterator[str]:
-    for other, passed in need.tried:
-        yield f"alternative that {'passed' if passed else 'failed'}: {printable(other)}"
-    if need.alternatives and not need.tried:
-        others = " or ".join("+".join(cap.short for cap in caps) for caps in need.alternatives)
-        yield f"alternative: {others}"
 
 
 def occasions(need: Need) -> Iterator[str]:

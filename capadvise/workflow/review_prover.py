@@ -8,7 +8,7 @@ from pathlib import Path
 from capadvise.catalog import default
 from capadvise.judgement.conclusion import PassedSet
 from capadvise.judgement.differences import compare
-from capadvise.judgement.proven import Proven, Trial, TrialOutcome
+from capadvise.judgement.proven import Proven, Trial
 from capadvise.judgement.report import Report
 from capadvise.model.companion import Companion
 from capadvise.model.errors import BadInput, CapadviseError
@@ -85,7 +85,9 @@ class ReviewProver:
     ) -> Report:
         caps = chosen.caps
         with Stop() as self._stop:
-            job, reference = self._reference(self._job(report), starting)
+            if self._first is None:
+                self._first = passing_reference(self._job(report), self._stop, starting)
+            job, reference = self._first.job, self._first.outcome
             job = replace(job, beside=tuple(map(Companion.parse, chosen.beside)))
             everything = runner.everything(job)
             known = report.proven
@@ -112,12 +114,6 @@ class ReviewProver:
         trials = (*known.trials, trial)
         proven = replace(known, trials=trials, minimal=best, date=today())
         return self._kept(replace(report, proven=proven))
-
-    def _reference(self, job: runner.Job, starting: Starting) -> tuple[runner.Job, TrialOutcome]:
-        """Make the trial with everything, if it was not made before."""
-        if self._first is None:
-            self._first = passing_reference(job, self._stop, starting)
-        return self._first.job, self._first.outcome
 
     def stop(self) -> None:
         self._stop.ask()

@@ -18,19 +18,15 @@ _WIDEST = 100
 def command(args: argparse.Namespace) -> int:
     """Show a page, or the help of a command, or the list of pages."""
     if args.topic is None:
-        _list()
+        width = max(map(len, TOPICS)) + 1
+        for topic, what in TOPICS.items():
+            line = f"{topic:{width}}{what}"
+            print(textwrap.fill(line, min(columns(), _WIDEST), subsequent_indent=" " * width))
     elif args.topic in COMMANDS and args.topic not in TOPICS:
         build_parser(args.topic).parse_args([args.topic, "--help"])
     else:
         show(args.topic)
     return Exit.OK
-
-
-def _list() -> None:
-    width = max(map(len, TOPICS)) + 1
-    for topic, what in TOPICS.items():
-        line = f"{topic:{width}}{what}"
-        print(textwrap.fill(line, min(columns(), _WIDEST), subsequent_indent=" " * width))
 
 
 def show(topic: str) -> None:

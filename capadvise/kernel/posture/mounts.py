@@ -83,11 +83,6 @@ def _unescaped(text: str) -> str:
     return re.sub(_ESCAPE, lambda match: chr(int(match[1], 8)), text)
 
 
-def root_mount(mounts: Sequence[Mount]) -> Mount | None:
-    """The root file system: the last that was mounted there."""
-    return next((mount for mount in reversed(mounts) if mount.target == "/"), None)
-
-
 def layers(mount: Mount) -> int | None:
     """How many lower layers an overlay has; None for other file systems."""
     if mount.type != "overlay":
@@ -115,7 +110,7 @@ def root_of(
     ``inside`` leads to it (``/proc/PID/root``); ``host``: it is the machine's own, and there is
     nothing to let in; ``of_host``: what is mounted on the machine, empty where that is not seen.
     """
-    root = root_mount(mounts)
+    root = next((mount for mount in reversed(mounts) if mount.target == "/"), None)
     if root is None:
         return None
     exposures = [] if host else [*_exposed(mounts, inside, of_host), *_nodes(inside)]

@@ -39,7 +39,10 @@ class AuditListener:
     @classmethod
     def open(cls) -> AuditListener | None:
         """Listen; None if the kernel sends us no records."""
-        if not _in_first_network():
+        # A socket can be opened in each network namespace, but records go to the first one alone
+        # (kernel/audit.c, kauditd_send_multicast_skb). Only that one has these settings
+        # (net/core/sysctl_net_core.c, net_core_table).
+        if not os.path.exists("/proc/sys/net/core/netdev_budget"):
             return None
         try:
             audit = _socket.socket(
@@ -112,10 +115,3 @@ def _record(message: bytes) -> Record | None:
     length, kind, *_ = _HEADER.unpack_from(message)
     text = message[_HEADER.size : max(length, _HEADER.size)].rstrip(b"\0\n")
     return parse_line(f"type={kind} msg={text.decode(errors='backslashreplace')}")
-
-
-def _in_first_network() -> bool:
-    """A socket can be opened in each network namespace, but records go to the first one alone
-    (kernel/audit.c, kauditd_send_multicast_skb). Only that one has these settings
-    (net/core/sysctl_net_core.c, net_core_table)."""
-    return os.path.exists("/proc/sys/net/core/netdev_budget")

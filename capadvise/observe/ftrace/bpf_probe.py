@@ -54,14 +54,11 @@ class Probe:
         waits for all processors, some 70 ms each."""
         try:
             for call, program in programs.items():
-                self._attach(root, call, program(self._maps))
+                number = tracefs.event_id(root / "events" / "syscalls" / f"sys_enter_{call}")
+                self.slow_to_close.append(_attached(number, program(self._maps)))
         except OSError:
             self.close()
             raise
-
-    def _attach(self, root: Path, call: str, code: bytes) -> None:
-        number = tracefs.event_id(root / "events" / "syscalls" / f"sys_enter_{call}")
-        self.slow_to_close.append(_attached(number, code))
 
     def records(self) -> Iterator[bytes]:
         """The records not taken yet, the oldest first; no more than the queue holds, since other

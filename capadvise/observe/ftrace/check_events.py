@@ -239,15 +239,6 @@ class EventSorter:
         self._waiting = waiting[ready:]
         return waiting[:ready]
 
-    def _note_loss(self, buffer: int, bare: tuple[int, int, bytes] | None) -> None:
-        """Events were overwritten, and with them the stack of the last check: the next stack is
-        another one's. In the flood it is counted as lost; shown as an unknown place, it would look
-        like a need for CAP_SYS_ADMIN."""
-        if buffer == QUIET:
-            self.lossless = False
-            if bare is not None:
-                self._waiting.append((bare[0], self._types.check, bare[1], bare[2], b""))
-
     def _read(self, buffer: int, pages: Iterable[Page]) -> int:
         """Until when all is known that this buffer held."""
         types, waiting, noise = self._types, self._waiting, self._noise
@@ -261,7 +252,13 @@ class EventSorter:
                 continue
             bare = self._unstacked.pop((buffer, cpu), None)
             if ringbuffer.missed(page):
-                self._note_loss(buffer, bare)
+                # With the events, the stack of the last check is gone: the next stack is another
+                # one's. In the flood it is counted as lost; as an unknown place, it would look
+                # like a need for CAP_SYS_ADMIN.
+                if buffer == QUIET:
+                    self.lossless = False
+                    if bare is not None:
+                        self._waiting.append((bare[0], self._types.check, bare[1], bare[2], b""))
                 bare = None
             for time, kind, pid, event in ringbuffer.events(page):
                 if kind == check:

@@ -152,7 +152,10 @@ def program(
     _leave_accounting(code, layout, calls)
     code.label("keep")
     if maps.asked is not None:
-        _remember(code, layout, maps.asked)
+        code.call(PID_TGID)  # the program at the end of the call learns that its check was recorded
+        code.store(4, FRAME, -4, 0)
+        copy_call(code, layout)
+        put(code, maps.asked, -32)
     scratch(code, maps)
     _note_key(code, context, layout, own)
     count_or_send(code, layout, maps)
@@ -218,14 +221,6 @@ def read(code: Assembler, helper: int, to: int, offset: int, size: int) -> None:
     code.point(1, to, offset)
     code.set(2, size)
     code.call(helper)
-
-
-def _remember(code: Assembler, layout: KernelLayout, asked: int) -> None:
-    """Tell the program at the end of this call that a check of it was recorded."""
-    code.call(PID_TGID)
-    code.store(4, FRAME, -4, 0)
-    copy_call(code, layout)
-    put(code, asked, -32)
 
 
 def copy_call(code: Assembler, layout: KernelLayout) -> None:

@@ -136,7 +136,9 @@ class Buffers:
         self._calls = CallEvents(self.quiet, self._closable, refusable, scans=scans)
         self.pointers.clock = self.quiet.now
         self._probe()
-        self._record_flood()
+        self.flood.filter(self.source.check, f"cap == {int(SYS_ADMIN)}")
+        tracefs.write(self.flood.folder / "options" / "stacktrace", "1")
+        self.flood.enable([self.source.check])
         self._record_quiet()
         self._record_denied()
 
@@ -198,11 +200,6 @@ class Buffers:
                     raise
         probes.define(self.root, self.source)
         self._missed_before = probes.missed(self.root, self.source)
-
-    def _record_flood(self) -> None:
-        self.flood.filter(self.source.check, f"cap == {int(SYS_ADMIN)}")
-        tracefs.write(self.flood.folder / "options" / "stacktrace", "1")
-        self.flood.enable([self.source.check])
 
     def _record_quiet(self) -> None:
         instance, source = self.quiet, self.source

@@ -285,20 +285,16 @@ class Policy:
             more: dict[str, Any] = {"errno": without, "result": min(result, 0), "together": others}
             seen = note(*(self.evidence, how, cap, thread, about), **more, changes=attempts.changes)
             if seen >= ENOUGH and how == "shown":
-                self._keep_raised(thread, bit(cap), changes=attempts.changes)
+                mask = bit(cap)
+                if attempts.changes:  # else it stays raised for such calls alone
+                    self.raised[thread.program] = self.raised.get(thread.program, 0) | mask
+                else:
+                    same = (thread.program, thread.present.name)
+                    self.idle[same] = self.idle.get(same, 0) | mask
         if not caps:
             self.evidence.send_once(
                 unknown=[thread.program, thread.present.name, errno.errorcode.get(attempts.error)]
             )
-
-    def _keep_raised(self, thread: Thread, mask: int, *, changes: bool) -> None:
-        """Keep a capability raised for the program; after a call that changed nothing, only for
-        such calls."""
-        if changes:
-            self.raised[thread.program] = self.raised.get(thread.program, 0) | mask
-        else:
-            same = (thread.program, thread.present.name)
-            self.idle[same] = self.idle.get(same, 0) | mask
 
     def _refused(self, thread: Thread, attempts: Attempts) -> None:
         """Nothing helped: the program gets the error that it would get with its own set."""

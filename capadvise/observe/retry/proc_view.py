@@ -64,7 +64,7 @@ class ProcView:
 
     def link(self, fd: int) -> str:
         with suppress(OSError):
-            return os.readlink(self._path(fd))
+            return os.readlink(f"{self._folder}/cwd" if fd < 0 else f"{self._folder}/fd/{fd}")
         return ""
 
     def folder(self, fd: int) -> str:
@@ -108,6 +108,3 @@ class ProcView:
         if at is None:
             return b"%s/cwd/%s" % (folder, path)
         return b"%s/fd/%d/%s" % (folder, at, path) if path else b"%s/fd/%d" % (folder, at)
-
-    def _path(self, fd: int) -> str:
-        return f"{self._folder}/cwd" if fd < 0 else f"{self._folder}/fd/{fd}"

@@ -152,7 +152,10 @@ def session(
     retry = None
     if listener is not None and path is not None:
         fds.append(listener.write_fd)
-        retry = _retry_plan(listener, path, buffers)
+        denied = buffers.denied() if buffers else None
+        from capadvise.catalog import default  # other runs read it later
+
+        retry = listener.plan(Path(path).name, default(), denied, alone=buffers is None)
     cgroup = own_group()  # now: without a guardian, nobody removes it if we are killed
     fds += [cgroup.parent] if cgroup else []
     guardian = _guardian(fds, command, listener, cgroup)
@@ -210,8 +213,10 @@ def _buffers(tracing: Tracing, command: Command | None, *, retried: bool) -> Buf
     missing = tracing.missing
     if retried:
         missing = everything()
-    elif missing is None:
-        missing = _missing(command.caps if command else None)
+    elif missing is None:  # what we lack, and what it must not have
+        limit = command.caps if command else None
+        held = procfs.capability_sets().bounding
+        missing = everything() - (held if limit is None else held & limit)
     root = require()
     if root.parent != Path("/proc/self/fd"):
         root = Path(f"/proc/self/fd/{os.open(root, os.O_PATH | os.O_CLOEXEC)}")
@@ -219,23 +224,9 @@ def _buffers(tracing: Tracing, command: Command | None, *, retried: bool) -> Buf
     return Buffers(root, missing=missing, closable=tracing.closable, exec_watch=tracing.exec_watch)
 
 
-def _missing(limit: CapSet | None) -> CapSet:
-    """The capabilities that the target can lack: those that we lack, and those that it must not
-    have."""
-    held = procfs.capability_sets().bounding
-    return everything() - (held if limit is None else held & limit)
-
-
 def everything() -> CapSet:
     """All capabilities that the kernel knows."""
     return frozenset(Cap(number) for number in range(procfs.last_cap() + 1))
-
-
-def _retry_plan(listener: Listener, path: str, buffers: Buffers | None) -> dict[str, Any]:
-    denied = buffers.denied() if buffers else None
-    from capadvise.catalog import default  # other runs read it later
-
-    return listener.plan(Path(path).name, default(), denied, alone=buffers is None)
 
 
 def _guardian(

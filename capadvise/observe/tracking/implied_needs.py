@@ -204,16 +204,13 @@ class ImpliedNeeds:
             return
         elif call == "prctl":
             if begun and result == 0 and not task.nested:
-                self._prctl(time, pid, task, scope, phase)
+                _must_hold(task, scope, syscalls.made_ambient(task.values))
+                if not self._copies_told and task.values[0] == uapi.PR_SET_SECUREBITS:
+                    self._counts.add_copied(time, pid, task, "prctl", _SETPCAP, phase)
         elif begun and call == _OPENS:
             task.note_pidfd(result)
         elif begun:
             self._reached(time, pid, task, call, phase)
-
-    def _prctl(self, time: int, pid: int, task: Task, scope: Scope, phase: Phase) -> None:
-        _must_hold(task, scope, syscalls.made_ambient(task.values))
-        if not self._copies_told and task.values[0] == uapi.PR_SET_SECUREBITS:
-            self._counts.add_copied(time, pid, task, "prctl", _SETPCAP, phase)
 
     def maps_low(self, time: int, pid: int, task: Task, phase: Phase) -> None:
         """It maps memory at a low address: cap_mmap_addr() has a copy of the check, too."""

@@ -82,7 +82,9 @@ def isolate(
         networked = clone_flags.CLONE_NEWNET | clone_flags.CLONE_NEWUTS | clone_flags.CLONE_NEWIPC
         libc.unshare(clone_flags.CLONE_NEWNS | networked)
     make_mounts_private()
-    _loopback_up()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as anything:
+        request = struct.pack("16sh22x", b"lo", _IFF_UP)
+        fcntl.ioctl(anything, _SIOCSIFFLAGS, request)
     kept = [(path, os.open(path, os.O_PATH)) for path in shared]
     places = [] if in_place else _cover(kind, top, fresh, cwd, kept)
     if memory and cwd is None:  # its content is thrown away: no need to wait for a disk
@@ -143,8 +145,9 @@ def _cover(
         Path(path).touch()
         _bind(fd, path)
         os.close(fd)
-    if kind == "command":
-        _protect_root()
+    if kind == "command":  # no cover can be mounted over "/" itself
+        flags = os.statvfs("/").f_flag & uapi.MS_ACCESS
+        libc.mount(None, "/", uapi.MS_REMOUNT | uapi.MS_BIND | uapi.MS_RDONLY | flags)
     return covers.places
 
 
@@ -152,12 +155,6 @@ def _all_on_disk() -> list[str]:
     names = sorted(os.listdir("/"))
     folders = [f"/{name}" for name in names if not os.path.islink(f"/{name}")]
     return [folder for folder in folders if os.path.isdir(folder) and folder not in _NOT_COVERED]
-
-
-def _protect_root() -> None:
-    """A cover cannot be mounted over "/" itself."""
-    flags = os.statvfs("/").f_flag & uapi.MS_ACCESS
-    libc.mount(None, "/", uapi.MS_REMOUNT | uapi.MS_BIND | uapi.MS_RDONLY | flags)
 
 
 def make_void(path: str) -> None:
@@ -171,12 +168,6 @@ def make_void(path: str) -> None:
 
 def _within(path: str, folder: str) -> bool:
     return (path + "/").startswith(folder + "/")
-
-
-def _loopback_up() -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as anything:
-        request = struct.pack("16sh22x", b"lo", _IFF_UP)
-        fcntl.ioctl(anything, _SIOCSIFFLAGS, request)
 
 
 class Covers:

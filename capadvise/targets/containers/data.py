@@ -441,16 +441,13 @@ def _is_of_others(layer: Path, path: str) -> bool:
 def hidden_content(client: Client, data: Iterable[DataSource]) -> Iterator[str]:
     """A sentence for each folder that covers files of the image."""
     for source in data:
-        if source.target and _has_content(client.layers_of(source.image), source.target):
+        if source.target and any(  # what a higher layer removes is rare
+            _entries(layer, source.target.strip("/")) for layer in client.layers_of(source.image)
+        ):
             yield (
                 f"the image has files in {source.target}, and a new volume would begin with them; "
                 "the folder that is mounted there does not: with a volume, more can be needed"
             )
-
-
-def _has_content(layers: Iterable[Path], target: str) -> bool:
-    """True if any of them has files there: what a higher layer removes is rare."""
-    return any(_entries(layer, target.strip("/")) for layer in layers)
 
 
 def _entries(layer: Path, path: str) -> list[str]:

@@ -109,7 +109,9 @@ def entries(stream: Stream) -> Iterator[tuple[Member, Body]]:
                 long_link = content.split(b"\0", 1)[0]
             continue  # global headers say nothing of a single file
         if kind == b"S":
-            _skip_sparse_map(stream, block)
+            more = block[482]
+            while more:  # the map of its holes
+                more = _exactly(stream, _BLOCK)[504]
         body = Body(stream, 0 if kind in _WITHOUT_BODY else size)
         name = pax.get(b"path") or long_name or _name(block)
         link = pax.get(b"linkpath") or long_link or _string(block[157:257])
@@ -152,12 +154,6 @@ def _exactly(stream: Stream, size: int) -> bytes:
         parts.append(part)
         size -= len(part)
     return b"".join(parts)
-
-
-def _skip_sparse_map(stream: Stream, block: bytes) -> None:
-    more = block[482]
-    while more:
-        more = _exactly(stream, _BLOCK)[504]
 
 
 def _number(extended: bytes | None, field: bytes) -> int:

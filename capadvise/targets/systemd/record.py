@@ -115,7 +115,10 @@ class UnitSubject:
     def _judge(self, unit: ServiceUnit) -> list[Happening]:
         if not self._stopping:
             self._main = unit.main
-            self._look_late(unit.main)
+            if not self._starts.main_seen:  # the first one was gone too soon: a program may fork
+                pids = self.pids()
+                for pid in [unit.main] if unit.main in pids else pids[:1]:
+                    self._starts.look(pid)
         elif self._main and unit.main not in (0, self._main):  # its socket has started it again
             self.status, self.ended = self._client.status or 0, True
             return []
@@ -128,13 +131,6 @@ class UnitSubject:
             self._finished = True
             return [Moment.FINISHED]
         return [Moment.LEFT_BEHIND]
-
-    def _look_late(self, main: int) -> None:
-        """Look at a later process if the first one was gone too soon: a program may fork."""
-        if not self._starts.main_seen:
-            pids = self.pids()
-            for pid in [main] if main in pids else pids[:1]:
-                self._starts.look(pid)
 
     def pids(self) -> list[int]:
         """All processes in its control group."""

@@ -15,8 +15,7 @@ from capadvise.report.inspection import (
     inspection_text,
     table,
 )
-from capadvise.targets.engine_images import inspect_image
-from capadvise.targets.running.inspect import holders, inspect_target, with_filter
+from capadvise.targets.running.inspect import holders, inspect_image, inspect_target, with_filter
 
 
 def command(args: argparse.Namespace) -> int:

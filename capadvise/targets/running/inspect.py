@@ -1,6 +1,10 @@
-"""``inspect``: looking at processes, also inside a container, without root, and while they end."""
+"""``inspect``: looking at processes, also inside a container, without root, and while they end; and
+at images of the engines: an engine saves one, and its archive is read meanwhile. Nothing is started
+or pulled.
+"""
 
 import os
+import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -15,8 +19,12 @@ from capadvise.kernel.posture.seccomp_filters import filters_of
 from capadvise.model import clone_flags
 from capadvise.model.caps import Cap, CapSet
 from capadvise.model.errors import BadInput, CannotObserve
+from capadvise.model.image import ImageInspection, Riser
 from capadvise.model.posture import Inspection, Posture, Sharing
-from capadvise.targets.containers.registry import running_container
+from capadvise.targets.client.client import Client
+from capadvise.targets.containers.registry import holder, running_container
+from capadvise.targets.image.archive import Image, Special, read_archive
+from capadvise.targets.image.tarball import BadArchive
 from capadvise.targets.kubernetes.pods import in_pod
 from capadvise.targets.running.target import by_name, is_unit, main_process, namesake
 
@@ -141,3 +149,46 @@ def _unread(pid: int, posture: Posture) -> Iterator[str]:
         yield "the securebits: the kernel shows them only to the process itself"
     if posture.cgroup is None:
         yield "the control group could not be read"
+
+
+def inspect_image(name: str) -> ImageInspection:
+    """The image of this name: of the first engine that has it. Raises BadInput."""
+    client, _ = holder(name)
+    image = _read(client, name)
+    config = image.config
+    return ImageInspection(
+        name,
+        client.engine,
+        config.user,
+        (*config.entrypoint, *config.command),
+        config.ports,
+        config.volumes,
+        config.healthcheck,
+        len(image.layers),
+        tuple(map(_riser, image.special)),
+        image.unread,
+    )
+
+
+def _read(client: Client, name: str) -> Image:
+    argv = [*client.argv, "save", "--", name]
+    with subprocess.Popen(
+        argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as saving:
+        assert saving.stdout is not None
+        try:
+            return read_archive(saving.stdout)
+        except BadArchive as error:
+            raise BadInput(f"image {name}: {error}") from error
+        finally:
+            saving.kill()  # nothing after the last member matters
+
+
+def _riser(special: Special) -> Riser:
+    return Riser(
+        special.path,
+        special.layer,
+        special.uid if special.set_uid else None,
+        special.gid if special.set_gid else None,
+        special.caps.permitted | special.caps.inheritable if special.caps else frozenset(),
+    )

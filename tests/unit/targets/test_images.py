@@ -15,9 +15,9 @@ import pytest
 from capadvise.kernel.executables import FileCaps
 from capadvise.model.caps import from_mask, parse_set
 from capadvise.model.errors import BadInput
-from capadvise.targets.engine_images import inspect_image
 from capadvise.targets.image import archive, tarball
 from capadvise.targets.image.archive import Config, Image, config_of, read_archive
+from capadvise.targets.running.inspect import inspect_image
 
 NET_RAW = struct.pack("<5I", 0x02000001, 1 << 13, 0, 0, 0)
 Member = tuple[str, dict[str, object]]

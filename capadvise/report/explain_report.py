@@ -75,11 +75,7 @@ def report_text(report: Report, catalog: Catalog) -> Iterator[str]:
     if needs:
         yield from ("", "Evidence")
         for need in needs:
-            lines = list(dict.fromkeys(evidence_line(judged) for judged in needed_checks(need)))
-            for line in lines[:_MOST]:
-                yield from bullet(f"{need.cap.short}: {line}", "  ")
-            if len(lines) > _MOST:
-                yield from bullet(f"{need.cap.short}: and {len(lines) - _MOST} more like it", "  ")
+            yield from _evidence(need)
     if refused := list(refusal_lines(report, catalog)):
         yield from ("", *refused)
     if report.proposal.cautions:
@@ -120,6 +116,14 @@ def _need(need: Need, catalog: Catalog) -> Iterator[str]:
         yield from bullet(f"The program uses this to drop privileges. {sentence(keep)}", "    ")
     for text in _alternatives(need, catalog):
         yield from bullet(text, "    ")
+
+
+def _evidence(need: Need) -> Iterator[str]:
+    lines = list(dict.fromkeys(evidence_line(judged) for judged in needed_checks(need)))
+    for line in lines[:_MOST]:
+        yield from bullet(f"{need.cap.short}: {line}", "  ")
+    if len(lines) > _MOST:
+        yield from bullet(f"{need.cap.short}: and {len(lines) - _MOST} more like it", "  ")
 
 
 def _alternatives(need: Need, catalog: Catalog) -> Iterator[str]:

@@ -35,13 +35,7 @@ def command(args: argparse.Namespace) -> int:
         _refuse_what_does_not_fit(args, invocation)
     else:
         _refuse_for_units(args)
-    target = replace(
-        asked(args, tuple(argv)),
-        user=args.user,
-        stdout_to_stderr=bool(args.json),
-        retry=args.retry,
-        linger=ANOTHER_FOLLOWS if args.prove or args.twice else 0.0,
-    )
+    target = _target(tuple(argv), args)
     wishes = Wishes(
         args.output,
         prove=args.prove or args.harden,
@@ -71,7 +65,7 @@ def command(args: argparse.Namespace) -> int:
         from capadvise.workflow.prove import exit_code  # trials: other runs do without
 
         return exit_code(reports, interrupted=any(over.interrupted for over in overs))
-    return 128 + 9 if status is None else 128 - status if status < 0 else status
+    return _exit_code(status)
 
 
 def _words(args: argparse.Namespace) -> list[str]:
@@ -128,6 +122,16 @@ def _refuse_what_does_not_fit(args: argparse.Namespace, invocation: Invocation |
         raise BadInput("--retry is for commands: a container's processes are the engine's")
 
 
+def _target(argv: tuple[str, ...], args: argparse.Namespace) -> Command:
+    return replace(
+        asked(args, argv),
+        user=args.user,
+        stdout_to_stderr=bool(args.json),
+        retry=args.retry,
+        linger=ANOTHER_FOLLOWS if args.prove or args.twice else 0.0,
+    )
+
+
 def asked(args: argparse.Namespace, argv: tuple[str, ...] = ()) -> Command:
     """The command with the options that ``run`` and ``attach`` have in common."""
     return Command(
@@ -138,3 +142,7 @@ def asked(args: argparse.Namespace, argv: tuple[str, ...] = ()) -> Command:
         seconds=args.seconds,
         announcer=None if args.quiet else StderrAnnouncer(),
     )
+
+
+def _exit_code(status: int | None) -> int:
+    return 128 + 9 if status is None else 128 - status if status < 0 else status

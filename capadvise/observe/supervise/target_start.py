@@ -46,9 +46,7 @@ def start(
         os.write(failed, b"ready\n")
         if not os.read(go, 1):
             os._exit(1)  # the guardian is gone: nothing may run untraced
-        if plan["namespace"]:  # the check shows the ``Tracker`` which user namespace is its own
-            with contextlib.suppress(OSError):
-                libc.check_setpcap()
+        tell_namespace(plan)
         restore_limits(plan["limits"])
         try:
             if stops := retry.read_filter(go):
@@ -94,6 +92,14 @@ def enter_namespace(plan: dict[str, Any], go: int, failed: int) -> None:
     os.write(failed, b"ready\n")
     if not os.read(go, 1):
         os._exit(1)
+
+
+def tell_namespace(plan: dict[str, Any]) -> None:
+    """Cause a check against the process's own user namespace: it shows the ``Tracker`` which one
+    that is."""
+    if plan["namespace"]:
+        with contextlib.suppress(OSError):
+            libc.check_setpcap()
 
 
 def is_binary(path: str) -> bool:

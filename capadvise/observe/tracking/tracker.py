@@ -221,11 +221,8 @@ class Tracker:
         task = self._task(pid)
         if not self.counts.initial_namespace and self.counts.is_overcommit(stack):
             self.counts.initial_namespace = asked.namespace  # it is about init_user_ns
-        if task.scope is None:  # it belongs to no target
-            if asked.pid == self.types.canary and not self.counts.is_overcommit(asked.stack):
-                self.canaries[asked.cap] += count
-            if asked.cap == _SETPCAP:
-                task.namespace = asked.namespace  # checked against a task's own namespace alone
+        if task.scope is None:
+            self._check_outside(asked, task, count)
             return
         if time < task.since or not 0 <= cap < 64:  # no capability: the page is damaged
             return
@@ -242,6 +239,13 @@ class Tracker:
             task.note_check((asked.raw, stack), Repeat(key, counted, waits))
         elif result == 0:
             self.counts.shown.allowed(task.scope, pid, cap, stack, first=counted.pid == pid)
+
+    def _check_outside(self, asked: Asked, task: Task, count: int) -> None:
+        """A check of a thread that belongs to no target."""
+        if asked.pid == self.types.canary and not self.counts.is_overcommit(asked.stack):
+            self.canaries[asked.cap] += count
+        if asked.cap == _SETPCAP:
+            task.namespace = asked.namespace  # checked against a task's own namespace alone
 
     def _begin_of_call(self, time: int, pid: int, call: str, event: bytes) -> None:
         self._settle(pid, task := self._task(pid))

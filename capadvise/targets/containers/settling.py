@@ -141,7 +141,7 @@ class Settling:
             *(now, ports, running),
             busy=any(map(procfs.is_busy, there)),
             computed=sum(map(procfs.computed, there)),
-            naps={one: nap for one in running if (nap := sleep_left(one.pid))},
+            naps=_napping(running),
             expects=expects,
         )
         wait = max(STEADY, min(_LONGEST, seen.changed - seen.began))
@@ -183,6 +183,10 @@ class Settling:
     def check(self) -> str | None:
         """The health check that it passes."""
         return self._proposal.result() if self._proposal and self.settled else None
+
+
+def _napping(running: Iterable[RunningProgram]) -> dict[RunningProgram, float]:
+    return {one: nap for one in running if (nap := sleep_left(one.pid))}
 
 
 def _programs(running: Iterable[RunningProgram]) -> set[str]:

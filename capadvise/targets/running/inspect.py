@@ -1,6 +1,5 @@
 """``inspect``: looking at processes, also inside a container, without root, and while they end; and
-at images of the engines: an engine saves one, and its archive is read meanwhile. Nothing is started
-or pulled.
+at images, in the archive that their engine saves. Nothing is started or pulled.
 """
 
 import os

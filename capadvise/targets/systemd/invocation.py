@@ -41,10 +41,7 @@ def recognize(argv: Sequence[str]) -> UnitOrder | None:
     while words and PurePath(words[0]).name in _WRAPPERS:
         words.pop(0)
     program = PurePath(words[0]).name if words else ""
-    if program == "systemd-run" and "--scope" not in words:
-        raise refused(program)
-    if program == "machinectl" and not _STARTING_MACHINES.isdisjoint(words):
-        raise refused(program)
+    _refuse_what_starts_otherwise(program, words)
     if program != "systemctl":
         return None
     names = [word for word in words[1:] if not word.startswith("-")]
@@ -54,8 +51,7 @@ def recognize(argv: Sequence[str]) -> UnitOrder | None:
         _refuse_what_runs(names, options)
         return None
     if options:
-        why = "--user" if "--user" in options else "option"
-        raise refused(why, option=options[0], verb=verb)
+        raise refused(_why_not(options), option=options[0], verb=verb)
     if len(names) != 2:
         raise refused("several")
     return UnitOrder(verb, unit_name(names[1]), tuple(argv))
@@ -71,6 +67,10 @@ def started(argv: Sequence[str]) -> tuple[str, ...]:
     return units if now or verb in _STARTING else ()
 
 
+def _why_not(options: Sequence[str]) -> str:
+    return "--user" if "--user" in options else "option"
+
+
 def _refuse_what_runs(names: Sequence[str], options: Sequence[str]) -> None:
     """Refuse ``systemctl stop``: a recording of a restart shows the needs of the stop, too."""
     verb, unit = "".join(names[:1]), "".join(names[1:2]) or "UNIT"
@@ -79,6 +79,13 @@ def _refuse_what_runs(names: Sequence[str], options: Sequence[str]) -> None:
     if "--user" in options:
         raise refused("--user")
     raise refused(verb, unit=unit if verb == "stop" else unit_name(unit))
+
+
+def _refuse_what_starts_otherwise(program: str, words: Sequence[str]) -> None:
+    if program == "systemd-run" and "--scope" not in words:
+        raise refused(program)
+    if program == "machinectl" and not _STARTING_MACHINES.isdisjoint(words):
+        raise refused(program)
 
 
 def restart_of(unit: str) -> UnitOrder:

@@ -17,5 +17,5 @@ def dist(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
     with (shared / "dist.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (shared / "dist/SHA256SUMS").exists():
-            built(TOP, shared / "dist")
+            built(TOP, shared / "dist", "--no-image")
     return shared / "dist"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import runpy
 import shutil
@@ -11,9 +12,11 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 
 from capadvise import __version__
 from tests.install.building import built
+from tests.support.required import tool
 
 TOP = Path(__file__).parents[2]
 GPL = ("prctl", "_prctl", "ptrace")
@@ -24,6 +27,8 @@ MADE = {
     f"capadvise-{__version__}-py3-none-any.whl",
     f"capadvise-{__version__}.tar.gz",
     "capadvise.pyz",
+    "capadvise.yaml",
+    "kubectl-capadvise.tar.gz",
     f"capadvise_{__version__}_all.deb",
     "debian.cdx.json",
     "single.cdx.json",
@@ -50,7 +55,7 @@ def test_two_builds_are_equal(dist: Path, tmp_path: Path) -> None:
     left_out = shutil.ignore_patterns(".venv", ".*_cache", "__pycache__", ".hypothesis", "dist")
     shutil.copytree(TOP, tree, ignore=left_out, symlinks=True, copy_function=shutil.copy)
     (tree / ".venv").symlink_to(Path(sys.prefix))
-    again = built(tree, tmp_path / "dist")
+    again = built(tree, tmp_path / "dist", "--no-image")
     assert {path.name for path in again.iterdir()} == MADE
     assert (again / "SHA256SUMS").read_text() == (dist / "SHA256SUMS").read_text()
     subprocess.run(["sha256sum", "--quiet", "-c", "SHA256SUMS"], cwd=dist, check=True)
@@ -83,6 +88,25 @@ def test_the_debian_package_leaves_gpl_to_packages_of_its_own(root: Path) -> Non
             assert f"{version}, https://pypi.org/project/" in said, about
     assert "GNU LESSER GENERAL PUBLIC LICENSE" in said
     assert "Mozilla Public License" in said
+
+
+def test_kubectl_finds_its_plugin_through_the_link_that_krew_makes(
+    dist: Path, tmp_path: Path
+) -> None:
+    tool("kubectl")
+    manifest = yaml.safe_load((dist / "capadvise.yaml").read_text())
+    (platform,) = manifest["spec"]["platforms"]
+    packed = dist / "kubectl-capadvise.tar.gz"
+    assert platform["sha256"] == hashlib.sha256(packed.read_bytes()).hexdigest()
+    for name in ("store", "bin"):
+        (tmp_path / name).mkdir()
+    subprocess.run(["tar", "-C", tmp_path / "store", "-xf", packed], check=True)
+    (tmp_path / "bin/kubectl-capadvise").symlink_to(tmp_path / "store" / platform["bin"])
+    env = {"PATH": f"{tmp_path}/bin:{os.environ['PATH']}", "HOME": str(tmp_path)}
+    done = subprocess.run(
+        ["kubectl", "capadvise", "keep", "--help"], env=env, capture_output=True, text=True
+    )
+    assert "usage: capadvise kubernetes keep" in done.stdout, done
 
 
 def test_manual_page_and_completions_lie_where_debian_looks(root: Path) -> None:

@@ -209,7 +209,9 @@ def proven(top: Path, command: str) -> tuple[int, dict[str, Any], str]:
         text=True,
         stdin=subprocess.DEVNULL,
     )
-    return done.returncode, json.loads(saved.read_text()), done.stdout + done.stderr
+    page = done.stdout + done.stderr
+    assert saved.exists(), page
+    return done.returncode, json.loads(saved.read_text()), page
 
 
 def test_the_minimal_set_there(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ import pytest
 
 from capadvise.config.kubernetes.admission import PodOwner
 from capadvise.targets.kubernetes import objects
-from tests.install.building import TOP, built
+from tests.support.building import TOP, built
 from tests.support.containers import call
 from tests.support.pods import Node
 from tests.support.required import missing, tool

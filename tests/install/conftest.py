@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.install.building import TOP, built
+from tests.support.building import TOP, built
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from capadvise import __version__
-from tests.install.building import built
+from tests.support.building import built
 from tests.support.required import tool
 
 TOP = Path(__file__).parents[2]

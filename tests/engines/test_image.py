@@ -57,18 +57,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     subprocess.run(["mount", "-t", "tracefs", "none", tracing], check=True)
     try:
         load(built(TOP, folder / "dist"))
-        call(
-            "docker",
-            "run",
-            "-d",
-            "--name",
-            WEB,
-            "--network=none",
-            "--entrypoint=sh",
-            IMAGE,
-            "-c",
-            LOOP,
-        )
+        options = ("--network=none", "--entrypoint=sh")
+        call("docker", "run", "-d", "--name", WEB, *options, IMAGE, "-c", LOOP)
         yield Place(tracing, folder)
     finally:
         call("docker", "rm", "-f", WEB)
@@ -181,7 +171,7 @@ def test_as_an_observer_of_a_cluster_it_watches_pods(place: Place, kubelet: Node
     assert report["proposal"]["cap_add"] == ["CHOWN"]
 
 
-def test_the_image_holds_the_package_its_licences_and_no_more_than_120_mb(place: Place) -> None:
+def test_the_image_holds_no_more_than_120_mb_and_each_part_has_its_licence(place: Place) -> None:
     with tarfile.open(place.work / "dist/capadvise-image.tar") as image:
         (saved,) = json.load(reader(image, "manifest.json"))
         with tarfile.open(fileobj=reader(image, saved["Layers"][0])) as layer:
@@ -189,9 +179,16 @@ def test_the_image_holds_the_package_its_licences_and_no_more_than_120_mb(place:
         config = json.load(reader(image, saved["Config"]))
     assert config["config"]["Entrypoint"] == ["/usr/bin/capadvise"]
     assert "usr/bin/capadvise" in sizes
+    assert sum(sizes.values()) < 120e6
+    listed = json.loads((place.work / "dist/image.cdx.json").read_text())
+    parts = {part["name"]: part for part in listed["components"]}
     for name in ("capadvise", "python3-prctl", "python3-ptrace"):
         assert f"usr/share/doc/{name}/copyright" in sizes
-    assert sum(sizes.values()) < 120e6
+        assert parts[name]["licenses"]
+    for program in ("prctl", "ptrace"):
+        (source,) = (place.work / "dist").glob(f"python-{program}-*.tar.gz")
+        version = source.name.split("-")[2].removesuffix(".tar.gz")
+        assert parts[f"python3-{program}"]["version"].startswith(version)
 
 
 def reader(archive: tarfile.TarFile, name: str) -> IO[bytes]:

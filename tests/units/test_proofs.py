@@ -241,7 +241,7 @@ def test_a_unit_that_remains_after_its_exit_is_checked_while_it_does(
     report = proven(guest, "--check", check, "--", "systemctl", "start", "remains")
     assert report["proposal"]["minimal"] == ["CAP_CHOWN"]
     assert guest.state("remains") == "inactive"
-    assert not (guest.root / "run/remains").exists()
+    assert not (guest.root / "run/remains").exists(), report["proof"]["trials"]
 
 
 def test_a_saved_report_is_proven(guest: Guest) -> None:

@@ -1,7 +1,7 @@
-"""The Debian packages in an image, as CycloneDX: image_parts.py IMAGE.tar LIST.json, with the Python of `.ci/setup dev`.
+"""The Debian packages in an image, as CycloneDX: image_parts.py IMAGE.tar LIST.json.
 
-Each has the licences that its copyright file names, and its source package. What is packed in capadvise's own package
-is in debian.cdx.json.
+It needs the Python of `.ci/setup dev`. Each package has the licences that its copyright file names,
+and its source package. What is packed in capadvise's own package is in debian.cdx.json.
 """
 
 import json
@@ -32,34 +32,47 @@ def layer(image):
 
 
 def licences(files, package):
-    """Of its copyright file: in Debian's format, or the texts that it refers to. Raises SystemExit if there is none."""
+    """Of its copyright file: in Debian's format, or the texts that it refers to, or else the place
+    of the file.
+
+    Raises KeyError for a package without a copyright file, which Debian does not ship.
+    """
     folder = f"./usr/share/doc/{package}"
     if (entry := files.getmember(folder)).issym():  # to that of another package of its source
         folder = f"./usr/share/doc/{entry.linkname}"
     text = files.extractfile(f"{folder}/copyright").read().decode()
-    found = re.findall(r"^License: *(\S.*)$", text, re.MULTILINE) or re.findall(r"common-licenses/([\w.-]*\w)", text)
-    return sorted(set(found)) or sys.exit(f"{package} has no licence")
+    found = re.findall(r"^License: *(\S.*)$", text, re.MULTILINE)
+    found = found or re.findall(r"common-licenses/([\w.-]*\w)", text)
+    return sorted(set(found)) or [f"see {folder.removeprefix('.')}/copyright"]
 
 
 def component(fields, files):
     """A package of dpkg's list."""
     name, version = fields["Package"], fields["Version"]
     upstream = fields.get("Source", name).split()[0]
-    where = PackageURL("deb", "debian", name, version, {"arch": fields["Architecture"], "upstream": upstream})
-    named = [DisjunctiveLicense(name=one) for one in licences(files, name)]
-    library = ComponentType.LIBRARY
-    return Component(name=name, version=version, type=library, licenses=named, purl=where, bom_ref=str(where))
+    about = {"arch": fields["Architecture"], "upstream": upstream}
+    where = PackageURL("deb", "debian", name, version, about)
+    return Component(
+        name=name,
+        version=version,
+        type=ComponentType.LIBRARY,
+        licenses=[DisjunctiveLicense(name=one) for one in licences(files, name)],
+        purl=where,
+        bom_ref=str(where),  # else a random one
+    )
 
 
 def main(image, target):
     """Write the list."""
     with layer(image) as files:
         status = files.extractfile("./var/lib/dpkg/status").read().decode()
-        parts = [component(HeaderParser().parsestr(one), files) for one in status.strip().split("\n\n")]
+        packages = map(HeaderParser().parsestr, status.strip().split("\n\n"))
+        parts = [component(fields, files) for fields in packages]
     when = datetime.fromtimestamp(int(os.environ["SOURCE_DATE_EPOCH"]), UTC)
     subject = Component(name="capadvise", type=ComponentType.CONTAINER, bom_ref="image")
     identity = uuid5(NAMESPACE_URL, " ".join(str(part.purl) for part in parts))
-    bom = Bom(components=parts, metadata=BomMetaData(component=subject, timestamp=when), serial_number=identity)
+    about = BomMetaData(component=subject, timestamp=when)
+    bom = Bom(components=parts, metadata=about, serial_number=identity)
     Path(target).write_text(JsonV1Dot6(bom).output_as_string(indent=2))
 
 

@@ -11,7 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import kubernetes_validate
 import pytest
+import yaml
 
 from capadvise.cli import main
 from capadvise.config.kubernetes.admission import PodOwner
@@ -24,6 +26,7 @@ from capadvise.report.load import load
 from capadvise.targets.kubernetes import objects
 from tests.support import schema
 from tests.support.cluster import Cluster
+from tests.support.cluster_rules import VERSION
 from tests.support.cluster_server import serving
 from tests.support.recordings import BIND, CATALOG, CHOWN, report_of
 from tests.support.required import tool
@@ -359,24 +362,24 @@ def test_whatever_ends_it_what_was_seen_is_kept_and_nothing_is_left(
     assert not any("capadvise" in path for path in cluster.objects)
 
 
-def test_least_rights_are_enough(
+def test_the_rights_of_the_base_are_enough(
     cluster: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Who may not make namespaces uses one that is there, and it stays."""
-
-    def refuses(method: str, path: str, item: dict[str, Any]) -> str | None:
-        if "/namespaces/capadvise/pods" in path:
-            return None
-        return f'User "dev" cannot {method} {path}'
-
-    cluster.refuses = refuses
+    """Who may not make namespaces uses that of the base, and it stays."""
+    base = Path(__file__).parents[2] / "demos/release/kubernetes"
+    done = subprocess.run(["kubectl", "kustomize", base], check=True, capture_output=True)
+    items = list(yaml.safe_load_all(done.stdout))
+    cluster.roles = [item for item in items if item["kind"].endswith("Role")]
     assert record(tmp_path / "web", "deploy/web", "-n", "prod") == 3
     assert 'namespaces "capadvise" not found' in capsys.readouterr().err
-    cluster.put("/api/v1/namespaces", {"metadata": {"name": "capadvise"}})
+    (namespace,) = (item for item in items if item["kind"] == "Namespace")
+    cluster.put("/api/v1/namespaces", namespace)
     assert record(tmp_path / "web", "deploy/web", "-n", "prod") == 0
     assert [path for path in cluster.objects if "capadvise" in path] == [
         "/api/v1/namespaces/capadvise"
     ]
+    for item in items:
+        kubernetes_validate.validate(item, VERSION, strict=True)
 
 
 def test_a_namespace_that_another_recording_uses_stays(cluster: Cluster, tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ MADE = {
     f"capadvise-{__version__}-py3-none-any.whl",
     f"capadvise-{__version__}.tar.gz",
     "capadvise.pyz",
+    "capadvise-kubernetes.tar.gz",
     "capadvise.yaml",
     "kubectl-capadvise.tar.gz",
     f"capadvise_{__version__}_all.deb",

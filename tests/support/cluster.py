@@ -17,7 +17,7 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from tests.support.cluster_rules import VERSION, Object, why_not
+from tests.support.cluster_rules import VERSION, Object, allows, why_not
 
 _GROUPS = {
     "/api/v1": ("namespaces", "pods", "events", "configmaps", "persistentvolumeclaims"),
@@ -81,6 +81,8 @@ class Cluster:
         """A webhook, for new pods."""
         self.refuses: Callable[[str, str, Object], str | None] = lambda method, path, item: None
         """Why a request is forbidden."""
+        self.roles: Sequence[Object] | None = None
+        """Those of who asks; None: everything is allowed."""
         self.put("/api/v1/namespaces", {"kind": "Namespace", "metadata": {"name": namespace}})
 
     # ------------------------------------------------------------------ objects
@@ -230,6 +232,11 @@ class Cluster:
             self.objects[path] = new
             self._act(old, new)
             return new
+
+    def require(self, method: str, path: str) -> None:
+        """Raises Refused for a request that no role allows."""
+        if self.roles is not None and not allows(self.roles, method, path):
+            raise Refused(403, f"forbidden: {method} {path}")
 
     def _act(self, old: Object, new: Object) -> None:
         if new["kind"] == "Pod" and _images(old) != _images(new):

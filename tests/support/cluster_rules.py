@@ -1,13 +1,18 @@
-"""What a server refuses: by Kubernetes' schemas, by rules that no schema has, by Pod Security."""
+"""What a server refuses: by the roles of who asks, by Kubernetes' schemas, by rules that no schema
+has, by Pod Security."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from typing import Any
 
 import kubernetes_validate
 
 Object = dict[str, Any]
 VERSION = "1.31"
+_REQUEST = r"/apis?/(?:([^/]+)/)?v1(?:/namespaces/([^/]+))?/([a-z]+)(?:/([^/]+)(/exec|/log)?)?"
+_VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 _BASELINE = {
     *("AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD"),
     *("NET_BIND_SERVICE", "SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT"),
@@ -32,6 +37,24 @@ def why_not(item: Object, old: Object | None, namespace: Object) -> tuple[int, s
         why = _beyond_baseline(item)
         return (403, f"is forbidden: violates PodSecurity: {why}") if why else None
     return None
+
+
+def allows(roles: Iterable[Object], method: str, path: str) -> bool:
+    """Whether one of these roles, in its namespace, allows a request. What discovers the API is
+    everybody's; a command is executed by GET, for which newer servers want ``create``."""
+    if not (asked := re.fullmatch(_REQUEST, path)):
+        return True
+    group, namespace, resource, name, below = asked.groups("")
+    verb = _VERBS.get(method, "get" if name else "list")
+    verbs = {verb, "create"} if below == "/exec" else {verb}
+    return any(
+        group in rule["apiGroups"]
+        and resource + below in rule["resources"]
+        and verbs <= set(rule["verbs"])
+        for role in roles
+        for rule in role["rules"]
+        if role["kind"] == "ClusterRole" or role["metadata"]["namespace"] == namespace
+    )
 
 
 def _unchangeable(item: Object, old: Object) -> tuple[int, str] | None:

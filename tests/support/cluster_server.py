@@ -28,12 +28,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _respond(self) -> None:
         parts = urlsplit(self.path)
-        if parts.path.endswith("/exec"):
-            self._exec(parts.path, parse_qs(parts.query))
-            return
         raw = self._body()
         code = 200
         try:
+            self.cluster.require(self.command, parts.path)
+            if parts.path.endswith("/exec"):
+                self._exec(parts.path, parse_qs(parts.query))
+                return
             kind = self.headers.get("Content-Type", "")
             body = json.loads(raw) if raw and ("json" in kind or raw[:1] == b"{") else None
             log = parts.path.endswith("/log")

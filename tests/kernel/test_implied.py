@@ -300,13 +300,13 @@ def test_whose_lookups_a_full_queue_did_not_take_is_known() -> None:
         other = subprocess.Popen([PYTHON, "-c", reads])
         assert other.wait() == 0
         taken = sum(lookup.thread == other.pid for lookup in lookups.take())
-        lost = lookups.probe.lost()
+        lost = lookups.lost()
         assert taken + lost[other.pid] >= 40000
         assert lost[other.pid] > 5000
         assert os.getpid() not in lost
         assert 0 not in lost
     finally:
-        lookups.probe.close()
+        lookups.close()
 
 
 def test_sets_that_nobody_waits_for_are_not_kept_for_ever() -> None:
@@ -321,5 +321,5 @@ def test_sets_that_nobody_waits_for_are_not_kept_for_ever() -> None:
                 assert capsets.take(another) is None
         kept = sum(capsets.take(me) is not None for _ in range(many))
     finally:
-        capsets.probe.close()
+        capsets.close()
     assert 0 < kept < many / 2

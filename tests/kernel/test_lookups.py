@@ -61,7 +61,7 @@ def _read(numbers: int | None = None) -> Iterator[tuple[Followed, ProcLookups]]:
     root = require()
     with closing(Followed(root, numbers)) as followed:
         lookups = ProcLookups(root, followed)
-        with closing(lookups.probe):
+        with closing(lookups):
             yield followed, lookups
 
 

@@ -5,12 +5,15 @@ A program runs whenever a thread of this machine begins the call, and puts what 
 queue. It needs Linux 5.5, BPF, perf and the events of system calls.
 """
 
+from __future__ import annotations
+
 import mmap
 import os
 import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from struct import Struct
+from typing import Any, NamedTuple
 
 from capadvise.kernel import libc, uapi
 from capadvise.observe.ftrace import tracefs
@@ -39,34 +42,37 @@ class Probe:
     """Programs, the calls at whose begin they run, and the queue of them all."""
 
     def __init__(
-        self, root: Path, size: int, programs: Mapping[str, Callable[[Maps], bytes]]
+        self, root: Path, record: Struct, programs: Mapping[str, Callable[[ProbeProgram], object]]
     ) -> None:
-        """``root`` is that of tracefs; ``programs`` make the code for each call. Raises OSError if
-        the kernel or its lockdown refuses."""
+        """``root`` is that of tracefs; ``record`` begins with thread and process; ``programs``
+        write what each call adds. Raises OSError if the kernel or its lockdown refuses."""
         self._maps = Maps(
-            libc.bpf_map(uapi.BPF_MAP_TYPE_QUEUE, 0, size, _QUEUE),
+            libc.bpf_map(uapi.BPF_MAP_TYPE_QUEUE, 0, record.size, _QUEUE),
             libc.bpf_map(uapi.BPF_MAP_TYPE_HASH, 8, 8, _LOSERS),
         )
-        self._pop = libc.bpf_popping(self._maps.queue, size)
+        self._pop = libc.bpf_popping(self._maps.queue, record.size)
+        self._record = record
         self._was_full = False
         self.slow_to_close: list[int] = []
         """Descriptors whose last copies another process should hold: closing those, the kernel
         waits for all processors, some 70 ms each."""
         try:
-            for call, program in programs.items():
+            for call, write in programs.items():
                 number = tracefs.event_id(root / "events" / "syscalls" / f"sys_enter_{call}")
-                self.slow_to_close.append(_attached(number, program(self._maps)))
+                code = ProbeProgram(record.size)
+                write(code)
+                self.slow_to_close.append(_attached(number, code.push(self._maps)))
         except OSError:
             self.close()
             raise
 
-    def records(self) -> Iterator[bytes]:
+    def records(self) -> Iterator[tuple[Any, ...]]:
         """The records not taken yet, the oldest first; no more than the queue holds, since other
         programs can fill it faster than we empty it."""
         for _ in range(_QUEUE):
             if (record := self._pop()) is None:
                 return
-            yield record
+            yield self._record.unpack(record)
         self._was_full = True
 
     def lost(self) -> dict[int, int]:
@@ -110,8 +116,11 @@ class Followed:
             self._bytes = mmap.mmap(self.table, groups * GROUP)
             event = root / "events" / "sched" / "sched_process_fork"
             child = tracefs.format_of(event).fields["child_pid"].offset
-            number = tracefs.event_id(event)
-            self.slow_to_close.append(_attached(number, _program_of_fork(self.table, child)))
+            code = ProbeProgram(8)
+            code.begin()
+            code.end_unless_followed(self)
+            code.follow_thread(self.table, child)
+            self.slow_to_close.append(_attached(tracefs.event_id(event), code.finish()))
         except OSError:
             self.close()
             raise
@@ -154,14 +163,11 @@ class ProbeProgram(Assembler):
         super().__init__()
         self._size = size
 
-    def begin(self) -> None:
-        """Clear the record, and write thread and process into its first 8 bytes."""
-        self.clear(0, self._size)
-        self.begin_uncleared()
-
-    def begin_uncleared(self) -> None:
-        """Write thread and process alone: a program at a frequent call clears the rest only if it
-        has something to record."""
+    def begin(self, *, clear: bool = True) -> None:
+        """Clear the record, and write thread and process into its first 8 bytes. A program at a
+        frequent call clears the rest only if it has something to record."""
+        if clear:
+            self.clear(0, self._size)
         self.move(_EVENT, 1)
         self.call(_PID_TGID)
         self.store(8, FRAME, -self._size, 0)
@@ -251,11 +257,13 @@ class ProbeProgram(Assembler):
         self.change(2, "&", flag)
         self.jump_if(2, "!=", 0, "end")
 
-    def end_unless_followed(self, table: int) -> None:
-        """End unless the thread at the start of the record is followed. A number beyond the table
-        counts as followed: pid_max may have been raised since."""
+    def end_unless_followed(self, followed: Followed | None) -> None:
+        """End unless the thread at the start of the record is followed, if it is known which are. A
+        number beyond the table counts as followed: pid_max may have been raised since."""
+        if followed is None:
+            return
         self.load(4, _THREAD, FRAME, -self._size)
-        self.find_thread(_THREAD, table, -self._size - 8, size=1, unknown="followed")
+        self.find_thread(_THREAD, followed.table, -self._size - 8, size=1, unknown="followed")
         self.load(1, 2, 0, 0)
         self.jump_if(2, "==", 0, "end")
         self.label("followed")
@@ -294,13 +302,3 @@ class ProbeProgram(Assembler):
         """The first two arguments of a call: a map, and the record."""
         self.map(1, table)
         self._point(2, 0)
-
-
-def _program_of_fork(table: int, child: int) -> bytes:
-    """The program that follows the children of followed threads. ``child``: the offset of the
-    child's number in the event."""
-    code = ProbeProgram(8)
-    code.begin()
-    code.end_unless_followed(table)
-    code.follow_thread(table, child)
-    return code.finish()

@@ -23,7 +23,6 @@ from capadvise.observe.ftrace.bpf_probe import (
     SECOND,
     THIRD,
     Followed,
-    Maps,
     Probe,
     ProbeProgram,
 )
@@ -120,21 +119,20 @@ class Lookup(NamedTuple):
         return any(re.match(_ACCESS_TIMES, word) for word in words_of(self.arguments))
 
 
-class ProcLookups:
+class ProcLookups(Probe):
     """Threads are those of the initial pid namespace."""
 
     def __init__(self, root: Path, followed: Followed | None = None) -> None:
         """``followed``: the threads that count; without it all do, and every program of this
         machine may look into /proc. Raises OSError as ``Probe``."""
         programs = {call: partial(_program_of_path, call, followed) for call in calls_of(root)}
-        self.probe = Probe(root, _RECORD.size, {_EXEC: _program_of_exec, **programs})
+        super().__init__(root, _RECORD, {_EXEC: _program_of_exec, **programs})
         self._arguments: dict[int, bytes] = {}
         """The arguments of each process's program."""
 
     def take(self) -> Iterator[Lookup]:
         """The lookups since the last call."""
-        for record in self.probe.records():
-            thread, process, number, time_, name_, read_ = _RECORD.unpack(record)
+        for thread, process, number, time_, name_, read_ in self.records():
             if _CALLS[number] == _EXEC:
                 if len(self._arguments) >= _PROCESSES:
                     self._arguments.clear()
@@ -179,11 +177,9 @@ def text(raw: bytes) -> str:
     return raw.partition(b"\0")[0].decode(errors="replace")
 
 
-def _program_of_path(call: str, followed: Followed | None, maps: Maps) -> bytes:
-    code = ProbeProgram(_RECORD.size)
-    code.begin_uncleared()
-    if followed:
-        code.end_unless_followed(followed.table)
+def _program_of_path(call: str, followed: Followed | None, code: ProbeProgram) -> None:
+    code.begin(clear=False)
+    code.end_unless_followed(followed)
     if call in _FLAGS:
         code.end_unless_lacks(_FLAGS[call], _AT_SYMLINK_NOFOLLOW)
     # Most paths are not in /proc: reading a few bytes is cheaper than finding their end.
@@ -196,18 +192,15 @@ def _program_of_path(call: str, followed: Followed | None, maps: Maps) -> bytes:
     code.write_number(_CALL_AT, _CALLS.index(call))
     code.write_time(_TIME_AT)
     code.write_name(_NAME_AT)
-    return code.push(maps)
 
 
-def _program_of_exec(maps: Maps) -> bytes:
-    code = ProbeProgram(_RECORD.size)
+def _program_of_exec(code: ProbeProgram) -> None:
     code.begin()
     code.read(SECOND, _TEXT_AT, 8 * (_WORDS + 1))
     for number in range(_WORDS):
         code.follow(_TEXT_AT + 8 * (number + 1), _WORDS_AT + _LENGTH * number, _LENGTH)
     code.read(FIRST, _TEXT_AT, _EXECUTED_LENGTH, text=True)
     code.write_name(_NAME_AT)
-    return code.push(maps)
 
 
 _CAPSET_RECORD = struct.Struct("<IIIi6I")
@@ -217,35 +210,32 @@ _CAPSETS_KEPT = 4096
 """The most calls that are kept until they are taken: every process of this machine makes them."""
 
 
-class CapsetArguments:
+class CapsetArguments(Probe):
     """The permitted sets that capset(2) was asked for, by thread of the initial pid namespace. They
     are read at the call: /proc has forgotten them when a program ends."""
 
     def __init__(self, root: Path) -> None:
         """Raises OSError as ``Probe``."""
-        self.probe = Probe(root, _CAPSET_RECORD.size, {"capset": _program_of_capset})
+        super().__init__(root, _CAPSET_RECORD, {"capset": _program_of_capset})
         self._of: dict[int, deque[CapSet | None]] = {}
         self._kept = 0
         self._known = (2 << procfs.last_cap()) - 1
         """The kernel ignores the bits above: programs that fill both words alike set some."""
-        self._lost: set[int] = set()
+        self._unmatched: set[int] = set()
         """Threads with lost records: their calls cannot be matched any more; 0: all threads."""
 
     def take(self, tid: int) -> CapSet | None:
         """The permitted set of the oldest call of this thread that was not taken yet; None if it
         could not be read. The caller asks at the end of each call."""
-        for record in self.probe.records():
-            thread, _, version, error, *masks = _CAPSET_RECORD.unpack(record)
+        for thread, _, version, error, *masks in self.records():
             if self._kept >= _CAPSETS_KEPT:
                 self._of.clear()
                 self._kept = 0
             self._of.setdefault(thread, deque()).append(self._asked(version, error, masks))
             self._kept += 1
-        self._lost |= self.probe.lost().keys()
-        if self._lost & {0, tid}:
-            return None
+        self._unmatched |= self.lost().keys()
         waiting = self._of.get(tid)
-        if not waiting:
+        if self._unmatched & {0, tid} or not waiting:
             return None
         self._kept -= 1
         asked = waiting.popleft()
@@ -260,13 +250,11 @@ class CapsetArguments:
         return from_mask((masks[1] | high << 32) & self._known)
 
 
-def _program_of_capset(maps: Maps) -> bytes:
-    code = ProbeProgram(_CAPSET_RECORD.size)
+def _program_of_capset(code: ProbeProgram) -> None:
     code.begin()
     code.read(SECOND, 16, 24)
     code.write_error(12)
     code.read(FIRST, 8, 4)
-    return code.push(maps)
 
 
 _ID = 64
@@ -282,33 +270,30 @@ _IDS_KEPT = 4096
 """The most programs whose ids are kept: every one on this machine that has such an argument."""
 
 
-class ContainerIds:
+class ContainerIds(Probe):
     """The container that each shim or conmon was started for, by its pid in the initial
     namespace. The id is read at the exec: a short container and its shim may be gone before we
     can read /proc."""
 
     def __init__(self, root: Path) -> None:
         """Raises OSError as ``Probe``."""
-        self.probe = Probe(root, _ID_RECORD.size, {"execve": _program_of_id})
+        super().__init__(root, _ID_RECORD, {"execve": _program_of_id})
         self._of: dict[int, str] = {}
 
     def of(self, pid: int) -> str | None:
         """The container that this process keeps, if it is a shim; None if that was not read."""
-        for record in self.probe.records():
-            _, process, read_ = _ID_RECORD.unpack(record)
+        for _, process, read_ in self.records():
             if len(self._of) >= _IDS_KEPT:
                 self._of.clear()
             self._of[process] = read_.decode("ascii", errors="replace")
         return self._of.get(pid)
 
 
-def _program_of_id(maps: Maps) -> bytes:
-    code = ProbeProgram(_ID_RECORD.size)
+def _program_of_id(code: ProbeProgram) -> None:
     code.begin()
     code.read(SECOND, _POINTERS_AT, _ID_AT - _POINTERS_AT)
     code.follow(_POINTERS_AT + 8 * _PLACE, _ID_AT, _ID + 1)
     code.jump_if(0, "!=", _ID + 1, "end")  # the length of what was read, with its end
-    return code.push(maps)
 
 
 _SOCKET_LENGTH = 112
@@ -316,28 +301,24 @@ _SOCKET_RECORD = struct.Struct(f"<II{_SOCKET_LENGTH}s")
 """Thread, process, and the path, longer by its end than in sockaddr_un."""
 
 
-class Sockets:
+class Sockets(Probe):
     """The local sockets that followed threads connect to."""
 
     def __init__(self, root: Path, followed: Followed | None) -> None:
         """Raises OSError as ``Probe``."""
-        programs = {"connect": partial(_program_of_connect, followed)}
-        self.probe = Probe(root, _SOCKET_RECORD.size, programs)
+        super().__init__(root, _SOCKET_RECORD, {"connect": partial(_program_of_connect, followed)})
 
     def take(self) -> Iterator[str]:
         """The paths since the last call; none of a socket without a name in a folder."""
-        for record in self.probe.records():
-            if raw := _SOCKET_RECORD.unpack(record)[2].partition(b"\0")[0]:
-                yield os.fsdecode(raw)
+        for _, _, raw in self.records():
+            if path := raw.partition(b"\0")[0]:
+                yield os.fsdecode(path)
 
 
-def _program_of_connect(followed: Followed | None, maps: Maps) -> bytes:
-    code = ProbeProgram(_SOCKET_RECORD.size)
+def _program_of_connect(followed: Followed | None, code: ProbeProgram) -> None:
     code.begin()
-    if followed:
-        code.end_unless_followed(followed.table)
+    code.end_unless_followed(followed)
     code.read_path_of_socket(SECOND, 8, _SOCKET_LENGTH)
-    return code.push(maps)
 
 
 _TYPE_LENGTH = 32
@@ -347,25 +328,22 @@ _TYPE_CALLS = {"mount": THIRD, "fsopen": FIRST}
 """Call, and which argument is the type."""
 
 
-class FileSystems:
+class FileSystems(Probe):
     """The types of the file systems that threads of the initial pid namespace mount: they decide
     where a mount is allowed."""
 
     def __init__(self, root: Path) -> None:
         """Raises OSError as ``Probe``."""
         programs = {call: partial(_program_of_type, at) for call, at in _TYPE_CALLS.items()}
-        self.probe = Probe(root, _TYPE_RECORD.size, programs)
+        super().__init__(root, _TYPE_RECORD, programs)
 
     def take(self) -> Iterator[tuple[int, str]]:
         """(thread, type) of each call since the last time that names one."""
-        for record in self.probe.records():
-            thread, _, raw = _TYPE_RECORD.unpack(record)
-            if name := raw.partition(b"\0")[0].decode(errors="replace"):
+        for thread, _, raw in self.records():
+            if name := text(raw):
                 yield thread, name
 
 
-def _program_of_type(argument: int, maps: Maps) -> bytes:
-    code = ProbeProgram(_TYPE_RECORD.size)
+def _program_of_type(argument: int, code: ProbeProgram) -> None:
     code.begin()
     code.read(argument, 8, _TYPE_LENGTH, text=True)
-    return code.push(maps)

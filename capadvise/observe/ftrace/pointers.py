@@ -75,9 +75,9 @@ class Pointers:
         self._sockets = Sockets(root, self._followed) if sockets else None
 
     def _probes(self) -> list[Probe | Followed]:
-        readers = (self._capset_arguments, self._proc_lookups, self._file_systems)
-        probes = [each.probe for each in (*readers, self._container_ids, self._sockets) if each]
-        return [*probes, *([self._followed] if self._followed else [])]
+        probes = (self._capset_arguments, self._proc_lookups, self._file_systems)
+        others = (self._container_ids, self._sockets, self._followed)
+        return [each for each in (*probes, *others) if each]
 
     def following(self, threads: list[int]) -> list[int]:
         """Note threads that are about to be followed, and return them."""
@@ -106,7 +106,7 @@ class Pointers:
     def lost_lookups(self) -> dict[int, int]:
         """How many lookups a full queue has lost since the last call, by thread; thread 0: all
         threads."""
-        return {} if self._proc_lookups is None else self._proc_lookups.probe.lost()
+        return {} if self._proc_lookups is None else self._proc_lookups.lost()
 
     def file_systems(self) -> Iterable[tuple[int, str]]:
         """(thread, type) of each file system that was to be mounted since the last call."""

@@ -166,7 +166,7 @@ def _service(documents: Documents, name: str, node: Node, at: int, project: Proj
         lines=(*places, *drop, *add),
         unresolved=tuple(_unresolved(keys, [*drop, *add, *options])),
         exposed=tuple(_exposed(documents, keys, project)),
-        unjudged=tuple(_unjudged(documents, keys)),
+        unjudged=tuple(_unjudged(documents, keys, project)),
         variables=tuple(_variables(documents, keys, project)),
         profiles=tuple(profiles(options)),
     )
@@ -224,8 +224,9 @@ class Project:
     """The named volumes, as their drivers make them."""
     files: dict[tuple[str, str], str] = field(default_factory=dict)
     """(``secrets`` or ``configs``, name) → the host's file that is mounted."""
-    host_networks: set[str] = field(default_factory=set)
-    """Networks that are the host's own, as swarm names it."""
+    outer_networks: dict[str, tuple[str, int]] = field(default_factory=dict)
+    """Networks that are there already: key → (their name in the engine, line). The network
+    named ``host`` is the host's own."""
     of_podman: list[tuple[str, int]] = field(default_factory=list)
     """(key, line) of podman-compose's own settings."""
 
@@ -247,8 +248,9 @@ class Project:
             outer = network.get("external")  # a switch, or once a mapping with the name
             former = documents.mapping(outer, "external") if isinstance(outer, Mapping) else {}
             called = text_at(network, "name") or text_at(former, "name") or name
-            if called == "host" and outer is not None:
-                project.host_networks.add(name)
+            if outer is not None:
+                engines = host_paths.expand_variables(called).strip()
+                project.outer_networks[name] = (engines, line(top["networks"]))
         return project
 
     def variables(self, source: str) -> Iterator[str]:
@@ -373,14 +375,25 @@ def _exposed_by(key: str, owner: Iterable[ExposureAt], other: str, at: int) -> I
 
 
 def _networks(documents: Documents, keys: Entries, project: Project) -> Iterator[ExposureAt]:
+    for name, called, at in _outer_networks(documents, keys, project):
+        if called == "host":
+            yield ExposureAt(Exposure.HOST_NETWORK, f"the network {name}", at)
+
+
+def _outer_networks(
+    documents: Documents, keys: Entries, project: Project
+) -> Iterator[tuple[str, str, int]]:
+    """(key, engine's name, line) of the networks of others that a service joins."""
     node = keys.get("networks")
     if isinstance(node, Mapping):
         names = [(name, line(node)) for name in documents.mapping(node, "networks")]
     else:
         names = documents.texts(node, "networks")
+    if not names and not text_at(keys, "network_mode") and "default" in project.outer_networks:
+        names = [("default", project.outer_networks["default"][1])]  # as compose joins it
     for name, at in names:
-        if name in project.host_networks:
-            yield ExposureAt(Exposure.HOST_NETWORK, f"the network {name}", at)
+        if name in project.outer_networks:
+            yield name, project.outer_networks[name][0], at
 
 
 def _mounts(documents: Documents, keys: Entries, project: Project) -> Iterator[Mounted]:
@@ -453,8 +466,11 @@ def _variables(documents: Documents, keys: Entries, project: Project) -> Iterato
         yield from ((said, mount.line) for said in project.variables(mount.source))
 
 
-def _unjudged(documents: Documents, keys: Entries) -> Iterator[tuple[str, int]]:
+def _unjudged(documents: Documents, keys: Entries, project: Project) -> Iterator[tuple[str, int]]:
     """(sentence, line) of settings that may give more than the file says."""
+    for _, called, at in _outer_networks(documents, keys, project):
+        if host_paths.has_variable(called):
+            yield "which network it joins depends on a variable", at
     for node in documents.items(keys.get("devices"), "devices"):
         if host_paths.has_variable(_device(documents, node)):
             yield "which device it gets depends on a variable", line(node)

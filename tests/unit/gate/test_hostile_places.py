@@ -86,6 +86,12 @@ COMPOSE = {
     + "networks: {h: {external: true, name: host}}\n",
     "the host's network by its key": service("networks: {host: {}}")
     + "networks: {host: {external: true}}\n",
+    "the host's network for all": service("tty: true")
+    + "networks: {default: {external: true, name: host}}\n",
+    "the host's network by a default": service("networks: [h]")
+    + "networks: {h: {external: true, name: '${N:-host}'}}\n",
+    "a network that is a variable": service("networks: [h]")
+    + "networks: {h: {external: true, name: '${N}'}}\n",
     "the engine's pipe": service(
         r"volumes: [{type: npipe, source: '\\.\pipe\docker_engine', target: 'x'}]"
     ),

@@ -105,13 +105,12 @@ def test_a_container_that_is_just_being_made_does_not_stay(moment: float) -> Non
 def test_what_a_killed_pair_left_is_stopped_at_the_next_start(tmp_path: Path) -> None:
     """One that was left in order, and that its user has started again, is not touched."""
     start = ("docker", "run", "-d", "--label", "capadvise.recording=4194304-1", "--network=none")
-    restart = ["docker", "restart", "-t", "0", f"{MARK}-again"]
+    sleep = (BOX, "sleep", "1000")
     try:
+        subprocess.run([*start, "--name", f"{MARK}-again", *sleep], check=True)
+        subprocess.run(["docker", "restart", "-t", "0", f"{MARK}-again"], check=True)
         # The lost one comes last: a capadvise of another test would stop it, too.
-        for name, then in (("again", restart), ("lost", ["true"])):
-            words = [*start, "--name", f"{MARK}-{name}", BOX, "sleep", "1000"]
-            subprocess.run(words, check=True, capture_output=True)
-            subprocess.run(then, check=True)
+        subprocess.run([*start, "--name", f"{MARK}-lost", *sleep], check=True)
         words = ["docker", "run", "--rm", "--network=none", BOX, "true"]
         seen = record(tmp_path / "report.json", *words)
         assert f"{MARK}-lost: stopped" in seen.stderr

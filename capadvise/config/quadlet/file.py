@@ -162,18 +162,32 @@ def _caps(container: Section, key: str) -> list[tuple[str, int]]:
     return [(cap, line) for word, line in pairs for cap in word.split(",")]
 
 
-def _exposed(container: Section) -> Iterator[ExposureAt]:
+def _as_podman_splits(section: Section) -> Section:
+    """With an assignment for each word of the keys that podman splits, and no quotes around the
+    value of any other."""
+    escapes: dict[str, Escapes] = {
+        key: kind for kind, keys in default().host.lists["quadlet-words"].items() for key in keys
+    }
+    each = (
+        replace(item, value=word)
+        for item in section.assignments
+        for word in (
+            split(item.value, item.line, escapes[item.key])
+            if item.value and item.key in escapes
+            else [item.value.strip('"')]
+        )
+    )
+    return replace(section, assignments=(*each,))
+
+
+def _exposed(section: Section) -> Iterator[ExposureAt]:
+    container = _as_podman_splits(section)
     for key, option in default().host.lists["quadlet-options"].items():
         items = container.values(key)
         for item in items[-1:] if key == "UserNS" else items:
-            values = [item.value]
-            if key in ("AddDevice", "Annotation", "Mount"):
-                escapes: Escapes = "c" if key == "Mount" else "keep"
-                values = split(item.value, item.line, escapes)
-            for value in values:
-                yield from flags.of_option(option, value, item.line)
+            yield from flags.of_option(option, item.value, item.line)
     for item in container.values("Rootfs"):
-        folder = item.value.strip('"').partition(":")[0]
+        folder = item.value.partition(":")[0]
         yield from host_paths.mounted(folder, item.line, writable=True)
     for key, option in (("SeccompProfile", "seccomp"), ("AppArmor", "apparmor")):
         if (profile := container.last(key)) and profile.value == "unconfined":
@@ -199,8 +213,17 @@ _WITH_SPECIFIERS = "|".join(default().host.lists["with-specifiers"]["quadlet"])
 """Keys that become words of the command line, whose specifiers systemd replaces."""
 
 
-def _unjudged(container: Section) -> Iterator[tuple[str, int]]:
+_OPERATOR = ("Volume", "Mount", "User", "Group", "ContainerName")
+"""Keys in which people leave a choice to the operator: a variable in them is no finding."""
+
+
+def _unjudged(section: Section) -> Iterator[tuple[str, int]]:
     """(sentence, line) of keys that may give more than the section says."""
+    container = _as_podman_splits(section)
+    for item in container.assignments:
+        judged = re.fullmatch(_WITH_SPECIFIERS, item.key) and item.key not in _OPERATOR
+        if judged and host_paths.has_variable(item.value):
+            yield f"{item.key}={item.value}: the environment of its service settles it", item.line
     for key, what in default().host.lists["elsewhere"]["quadlet"].items():
         for item in container.values(key):
             yield f"{key}={item.value}: {what}", item.line

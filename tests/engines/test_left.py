@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,12 +13,18 @@ from pathlib import Path
 import pytest
 import yaml
 
+from capadvise.kernel import libc, procfs
+from capadvise.targets.client.client import Client
+from capadvise.targets.containers.data import COPY, TrialData
+from capadvise.targets.containers.registry import ENGINES
 from tests.support import images
 from tests.support.containers import CLIENTS, MARK, call, loaded, record
 from tests.support.required import tool
 from tests.support.runs import CAPADVISE, Result
 
 pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("image")]
+
+CLONE_FS, CLONE_NEWNS = 0x200, 0x20000  # Python has them since 3.12
 
 IMAGE = f"{MARK}-left:1"
 LONG = pytest.mark.long
@@ -130,6 +138,37 @@ def test_a_folder_with_data_is_compared_as_it_was(tmp_path: Path) -> None:
         "copy:/v/f is 0:0 0644 instead of 5:0 0644",
         "fresh:/v is 0:0 0755 instead of 5:0 0755",
     }
+
+
+@pytest.mark.parametrize("unpacks", [False, True], ids=["idle", "unpacks"])
+def test_a_folder_is_overlaid_while_a_thread_of_the_engine_unpacks_an_archive(
+    unpacks: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such a thread of dockerd has a mount namespace of its own: with a copy in one trial and an
+    overlay in the next, all that changed in the folder would be taken for unsteady."""
+    began, done = threading.Event(), threading.Event()
+
+    def unpack() -> None:
+        if unpacks:
+            libc.unshare(CLONE_FS | CLONE_NEWNS)
+        began.set()
+        done.wait(10)
+
+    threads = replace(ENGINES["docker"], ancestors=lambda _: lambda: procfs.threads(os.getpid()))
+    monkeypatch.setitem(ENGINES, "docker", threads)
+    (own := tmp_path / "own").mkdir()
+    (work := tmp_path / "work").mkdir()
+    thread = threading.Thread(target=unpack)
+    thread.start()
+    began.wait(10)
+    data = TrialData(Client("docker", ("docker",)), work, COPY, None)
+    try:
+        assert data.bind(str(own), "")
+        assert data.overlays
+    finally:
+        data.close()
+        done.set()
+        thread.join()
 
 
 def test_a_service_that_listens_elsewhere_lost_its_port(tmp_path: Path) -> None:

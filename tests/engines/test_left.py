@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from capadvise.kernel import libc, procfs
+from capadvise.model.clone_flags import CLONE_NEWNS
 from capadvise.targets.client.client import Client
 from capadvise.targets.containers.data import COPY, TrialData
 from capadvise.targets.containers.registry import ENGINES
@@ -24,8 +25,7 @@ from tests.support.runs import CAPADVISE, Result
 
 pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("image")]
 
-CLONE_FS, CLONE_NEWNS = 0x200, 0x20000  # Python has them since 3.12
-
+CLONE_FS = 0x200  # linux/sched.h
 IMAGE = f"{MARK}-left:1"
 LONG = pytest.mark.long
 RUN = ("run", "--rm", "--network=none")

@@ -87,6 +87,7 @@ def declared(container: Section) -> Declared:
     name, user, group = (container.last(key) for key in ("ContainerName", "User", "Group"))
     seccomp = [(f"seccomp={x.value}", x.line) for x in container.values("SeccompProfile")[-1:]]
     forbids = container.flag("NoNewPrivileges")
+    read = _as_podman_splits(container)
     said = passed.user
     if user is not None:
         said = user.value if group is None else f"{user.value}:{group.value}"
@@ -94,18 +95,18 @@ def declared(container: Section) -> Declared:
     return replace(
         passed,
         service=name.value if name else passed.service,
-        image=image.value.strip('"') if (image := container.last("Image")) else None,
+        image=image.value if (image := read.last("Image")) else None,
         drop=(*(cap for cap, _ in drop), *passed.drop),
         add=(*(cap for cap, _ in add), *passed.add),
         user=said,
         no_new_privileges=passed.no_new_privileges if forbids is None else forbids,
         lines=(*places, *drop, *add),
         exposed=(
-            *_before(args, _exposed(container)),
+            *_before(args, _exposed(read)),
             *passed.exposed,
-            *_root_folder(args, container),
+            *_root_folder(args, read),
         ),
-        unjudged=(*passed.unjudged, *_unjudged(container)),
+        unjudged=(*passed.unjudged, *_unjudged(read)),
         profiles=(*passed.profiles, *profiles(seccomp)),
         variables=tuple(
             (item.value, item.line)
@@ -119,7 +120,7 @@ def _root_folder(args: list[str], container: Section) -> Iterator[ExposureAt]:
     """The exposures of the image, which --rootfs makes a folder."""
     if any(word.startswith("--rootfs") for word in args):
         for image in container.values("Image")[-1:]:
-            folder = image.value.strip('"').partition(":")[0]
+            folder = image.value.partition(":")[0]
             yield from host_paths.mounted(folder, 1, writable=True)
 
 
@@ -135,13 +136,14 @@ def _read_other(source: str, path: str, *, drop_in: bool = False) -> tuple[Decla
     there are none."""
     unit, name = parse(source, quadlet=True), OTHER_QUADLETS[unit_suffix(path)]
     section = _specified(unit.all_of(name) if drop_in else unit.section(name), path)
-    exposed = list(_exposed(section))
+    read = _as_podman_splits(section)
+    exposed = list(_exposed(read))
     if name == "Volume":
-        keys = (section.last(key) for key in ("Driver", "Type", "Device", "Options"))
-        volume = host_paths.Volume(*(key.value.strip('"') if key else "" for key in keys))
+        keys = (read.last(key) for key in ("Driver", "Type", "Device", "Options"))
+        volume = host_paths.Volume(*(key.value if key else "" for key in keys))
         exposed += volume.exposed(section.line, writable=True)
-    unjudged = [*_unjudged(section)]
-    for item in section.values("Secret") if name == "Build" else ():
+    unjudged = [*_unjudged(read)]
+    for item in read.values("Secret") if name == "Build" else ():
         for field in flags.fields_of(item.value):
             exposed += host_paths.mounted(field.partition("=")[2], item.line, writable=False)
     for item in section.values("PodmanArgs"):
@@ -165,9 +167,7 @@ def _caps(container: Section, key: str) -> list[tuple[str, int]]:
 def _as_podman_splits(section: Section) -> Section:
     """With an assignment for each word of the keys that podman splits, and no quotes around the
     value of any other."""
-    escapes: dict[str, Escapes] = {
-        key: kind for kind, keys in default().host.lists["quadlet-words"].items() for key in keys
-    }
+    escapes: dict[str, Escapes] = default().host.lists["quadlet-words"]
     each = (
         replace(item, value=word)
         for item in section.assignments
@@ -180,8 +180,7 @@ def _as_podman_splits(section: Section) -> Section:
     return replace(section, assignments=(*each,))
 
 
-def _exposed(section: Section) -> Iterator[ExposureAt]:
-    container = _as_podman_splits(section)
+def _exposed(container: Section) -> Iterator[ExposureAt]:
     for key, option in default().host.lists["quadlet-options"].items():
         items = container.values(key)
         for item in items[-1:] if key == "UserNS" else items:
@@ -217,9 +216,8 @@ _OPERATOR = ("Volume", "Mount", "User", "Group", "ContainerName")
 """Keys in which people leave a choice to the operator: a variable in them is no finding."""
 
 
-def _unjudged(section: Section) -> Iterator[tuple[str, int]]:
+def _unjudged(container: Section) -> Iterator[tuple[str, int]]:
     """(sentence, line) of keys that may give more than the section says."""
-    container = _as_podman_splits(section)
     for item in container.assignments:
         judged = re.fullmatch(_WITH_SPECIFIERS, item.key) and item.key not in _OPERATOR
         if judged and host_paths.has_variable(item.value):

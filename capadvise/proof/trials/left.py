@@ -153,7 +153,7 @@ class Left:
                 return  # it is there for what it holds
             changed = SAME
         self.files.append((shown, described(status, self.owner) + changed))
-        for name, value in (*self._fields(path, status), *attributes):
+        for name, value in (*self._fields(path, status, was), *attributes):
             self.details.append((shown, name, value))
 
     def _same(self, path: str, status: os.stat_result, before: str, was: os.stat_result) -> bool:
@@ -168,16 +168,18 @@ class Left:
             return False
         if stat.S_ISREG(status.st_mode) and status.st_mtime_ns == was.st_mtime_ns:
             return True
-        if stat.S_ISREG(status.st_mode) and self._time(status):
+        if stat.S_ISREG(status.st_mode) and self._time(status, was):
             return False
         return self._hash(path, status) == self._hash(before, was)
 
-    def _fields(self, path: str, status: os.stat_result) -> Iterator[tuple[str, str]]:
+    def _fields(
+        self, path: str, status: os.stat_result, was: os.stat_result | None
+    ) -> Iterator[tuple[str, str]]:
         mode = status.st_mode
         yield KIND, _KINDS.get(stat.S_IFMT(mode), "something")
         if stat.S_ISREG(mode):
             yield SIZE, str(status.st_size)
-            yield TIME, self._time(status)
+            yield TIME, self._time(status, was)
             if content := self._hash(path, status):
                 yield CONTENT, content
         elif stat.S_ISLNK(mode):
@@ -185,10 +187,11 @@ class Left:
         elif stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
             yield CONTENT, f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
 
-    def _time(self, status: os.stat_result) -> str:
-        """The time that somebody gave it; empty if it was just written."""
-        given = not self.began - 1 <= status.st_mtime <= time.time() + 60
-        return str(int(status.st_mtime)) if given else ""
+    def _time(self, status: os.stat_result, was: os.stat_result | None) -> str:
+        """The time that it had before, or that somebody gave it; empty if it was just written."""
+        kept = was is not None and status.st_mtime_ns == was.st_mtime_ns
+        written = not kept and self.began - 1 <= status.st_mtime <= time.time() + 60
+        return "" if written else str(int(status.st_mtime))
 
     def _hash(self, path: str, status: os.stat_result) -> str | None:
         """None: it cannot be read, or too much was read before."""

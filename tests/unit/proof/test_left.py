@@ -71,6 +71,17 @@ def test_a_time_that_was_given_counts(tmp_path: Path) -> None:
     assert details["new", TIME] == ""
 
 
+@pytest.mark.parametrize("since", [0.5, 2.0], ids=["just-written", "before"])
+def test_a_file_of_before_has_one_time_in_all_trials(since: float, tmp_path: Path) -> None:
+    """A trial that begins within a second of the last write does not take it for its own."""
+    upper, lower, folder = _layers(tmp_path)
+    for place in (lower, upper):
+        (place / "f").write_text("x")
+        os.utime(place / "f", (1_000_000_000, 1_000_000_000))
+    os.chmod(upper / "f", 0o600)
+    assert ("f", TIME, "1000000000") in left_by([folder], upper, 1_000_000_000 + since).details
+
+
 def test_the_end_of_a_large_file_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(left, "_LARGEST", 10)
     monkeypatch.setattr(left, "_PART", 4)

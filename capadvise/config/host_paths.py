@@ -212,7 +212,7 @@ def reached(consumer: str, key: str, value: str, line: int) -> Iterator[Exposure
         for item in mounted(value, line, writable=writes):
             judged = writes or item.kind is Exposure.UNKNOWN
             kind = item.kind if judged else Exposure.READABLE_FOLDER
-            yield ExposureAt(kind, f"{key}={value}", line, NEW)
+            yield ExposureAt(kind, f"{key}={value}" if writes else value, line, NEW)
         return
     known = key in names and any(fnmatchcase(value, each) for each in values)
     if not known and (not key.startswith(("x-", "X-")) or key.startswith("x-podman")):

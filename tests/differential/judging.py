@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from capadvise.cli import main
 from capadvise.model.caps import NAMES
-from tests.differential import bundles, compose, kubernetes, reach, units
+from tests.differential import bundles, compose, handed, kubernetes, nested, reach, units
 
 Grants = set[str]
 
@@ -66,6 +66,10 @@ def consumers(root: Path | None = None) -> dict[str, Consumer]:
     made["quadlet's mounts"] = Consumer(
         reach.QUADLET, reach.quadlets(), reach.quadlet_mounts, quadlet
     )
+    made["systemd's files"] = Consumer(
+        handed.UNIT, handed.services(), handed.granted, ("/usr/lib/systemd/systemd",)
+    )
+    made["custom resources"] = Consumer(nested.NAME, nested.texts(), nested.reaches, ("kubectl",))
     if root is not None:
         granted = partial(bundles.granted, root=root)
         made["runc"] = Consumer(bundles.NAME, bundles.texts(), granted, ("runc",))

@@ -80,20 +80,24 @@ def _as_json(draw: Draw, value: Any) -> str:
 
 def granted(path: Path) -> set[str] | None:
     """What the containers of a file get, by kubectl; None where it refuses the file."""
+    values = read_by_kubectl(path)
+    return None if values is None else {one for value in values for one in _grants(value)}
+
+
+def read_by_kubectl(path: Path) -> list[Any] | None:
+    """The objects of a file; None where kubectl refuses it."""
     done = subprocess.run(
         ["kubectl", "label", "--local", "-o", "json", "-f", str(path), "x=y"],
         capture_output=True,
         text=True,
         errors="replace",
     )
-    decoder, text, found = json.JSONDecoder(), done.stdout.strip(), set[str]()
-    if not text:
-        return None
+    decoder, text, values = json.JSONDecoder(), done.stdout.strip(), []
     while text:
         value, end = decoder.raw_decode(text)
-        found |= set(_grants(value))
+        values.append(value)
         text = text[end:].strip()
-    return found
+    return values or None
 
 
 def _grants(value: Any) -> Iterator[str]:

@@ -34,7 +34,7 @@ _WORDS = (
 )
 
 
-def _spaced(draw: Draw, key: str, value: str) -> str:
+def spaced(draw: Draw, key: str, value: str) -> str:
     equals = draw(st.sampled_from(["=", "=", "=", " = ", "= ", "\t=", "=\\\n", "\\\n="]))
     return f"{draw(st.sampled_from(['', '', '', ' ', chr(9)]))}{key}{equals}{value}"
 
@@ -48,7 +48,7 @@ def services(draw: Draw) -> str:
         inverted = draw(st.sampled_from(["", "", "~", "~ "]))
         value = inverted + draw(st.sampled_from([" ", "  ", " \\\n ", "\t"])).join(words)
         key = draw(st.sampled_from(["CapabilityBoundingSet"] * 6 + ["capabilityBoundingSet"]))
-        lines.append(_spaced(draw, key, value))
+        lines.append(spaced(draw, key, value))
         if draw(st.integers(1, 3)) == 1:
             lines.append(draw(st.sampled_from(_NOISE)))
     lines.insert(draw(st.integers(0, len(lines))), draw(st.sampled_from(_NOISE)))
@@ -125,7 +125,7 @@ def containers(draw: Draw) -> str:
     for _ in range(draw(st.integers(1, 3))):
         if draw(st.booleans()):
             words = draw(st.lists(st.sampled_from(_ARGS), min_size=1, max_size=2))
-            lines.append(_spaced(draw, "PodmanArgs", " ".join(words)))
+            lines.append(spaced(draw, "PodmanArgs", " ".join(words)))
         else:
             lines.append(draw(st.sampled_from(_KEYS)))
         if draw(st.integers(1, 4)) == 1:

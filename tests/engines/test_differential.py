@@ -16,7 +16,7 @@ from tests.support.required import tool
 EXAMPLES = 200
 NAMES = (
     *("kubectl", "docker compose", "systemd", "quadlet", "compose's volumes", "quadlet's mounts"),
-    "runc",
+    *("systemd's files", "custom resources", "runc"),
 )
 
 
@@ -45,6 +45,16 @@ HOSTILE = [
         "compose's volumes",
         "services: {a: {image: x, cap_drop: [ALL], volumes: ['data:/x']}}\n"
         "volumes: {data: {driver_opts: {type: proc, device: proc}}}\n",
+    ),
+    (
+        "systemd's files",
+        "[Service]\nExecStart=/bin/true\nUser=svc\nCapabilityBoundingSet=\n"
+        "EnvironmentFile=%E/shadow\n",
+    ),
+    (
+        "custom resources",
+        "apiVersion: x.io/v1\nkind: Widget\nmetadata: {name: a}\n"
+        'spec: {raw: \'{"main": {"hostPID": true}}\'}\n',
     ),
 ]
 

@@ -39,6 +39,11 @@ HOST = ("hostPath", "hostDisk")
 """Keys of a file or folder of the node: of a volume, and of KubeVirt's disks."""
 _TEXT = r"(?i)(?:patch|manifest|podspec|podtemplate|valuescontent)$"
 """Keys whose text some kinds make a part of a pod, or an object of its own."""
+_IN_TEXT = re.compile(
+    r"""(?im)(?:^[\s-]*|[{,]\s*)["']?(?:(?:hostPath|hostDisk|procMount|capabilities)["']?\s*:"""
+    r"""|(?:privileged|hostNetwork|hostPID|hostIPC)["']?\s*:\s*["']?(?:true|yes|on)\b)"""
+)
+"""Found in a text under another key if it is a part of a pod that gets something."""
 _MAX_TEXTS = 50
 
 
@@ -159,6 +164,13 @@ class ContainerFinder:
         if not known:
             self.leave(node, key, f"the text of {key}")
 
+    def _is_text(self, node: Scalar, key: str) -> bool:
+        value = node.value
+        if re.search(_TEXT, key):
+            return bool(value)
+        long = ("\n" in value or "{" in value) and not key.endswith("last-applied-configuration")
+        return long and _IN_TEXT.search(value) is not None
+
     def _is_known(self, root: Node) -> bool:
         """False for a list of changes (RFC 6902) of which one is not known to be harmless."""
         if not isinstance(root, Sequence):
@@ -185,6 +197,8 @@ class ContainerFinder:
         if id(node) in self.walked:
             return
         self.walked.add(id(node))
+        if isinstance(node, Scalar) and self._is_text(node, called):
+            self._take_text(node, called)
         if isinstance(node, Sequence):
             for item in self.documents.items(node, "a list"):
                 self.search(item, pod, called)
@@ -210,8 +224,6 @@ class ContainerFinder:
                     self.take(item, keys, any_text(keys.get("name")) or key)
             if key == "adminAccess" and _is_on(value):
                 self.leave(value, called, "adminAccess, which gives devices that others use")
-            if isinstance(value, Scalar) and value.value and re.search(_TEXT, key):
-                self._take_text(value, key)
         if id(node) not in self.taken:
             self._take_restrained(node, keys, pod, called)
             self._take_open(node, keys, called)

@@ -289,18 +289,21 @@ def _as_root(service: Section, path: str) -> Iterator[ExposureAt]:
 
 
 def _listening(service: Section, path: str) -> Iterator[ExposureAt]:
-    """Places where systemd makes a socket or a FIFO, or a link to one: outside of /run, programs
-    that run as root can read what is written there. An engine's own socket can be open to all."""
-    listening = default().host.lists["listening"]
+    """Devices and files that systemd opens for the service, and places where it makes a socket or
+    a FIFO, or a link to one: outside of /run, programs that run as root can read what is written
+    there. An engine's own socket can be open to all."""
+    for place, at in words(service.values("ListenSpecial")):
+        yield from host_paths.mounted(place, at, writable=service.flag("Writable") is True)
     mode = "".join(each.value for each in service.values("SocketMode"))[-1:]
-    for place, at in words([item for key in listening for item in service.values(key)]):
-        is_open = place.endswith(f"/{service_name(path)}.sock") and mode in "2367" and mode
-        for item in host_paths.mounted(place, at, writable=True):
-            in_run = place.startswith(("/run/", "/var/run/"))
-            if (item.kind is Exposure.SYSTEM_FOLDER and not in_run) or (
-                item.kind is Exposure.CONTROL_SOCKET and is_open
-            ):
-                yield item
+    for key in default().host.lists["listening"]:
+        for place, at in words(service.values(key)):
+            is_open = place.endswith(f"/{service_name(path)}.sock") and mode in "2367" and mode
+            for item in host_paths.mounted(place, at, writable=True):
+                in_run = place.startswith(("/run/", "/var/run/"))
+                if item.kind is Exposure.SYSTEM_FOLDER and not in_run:
+                    yield ExposureAt(Exposure.ROOT_ACCESS, f"{key}={place}", at)
+                elif item.kind is Exposure.CONTROL_SOCKET and is_open:
+                    yield item
 
 
 def _letters(name: str) -> str:

@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import json
-import os
+import shutil
 import subprocess
-import threading
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
-from capadvise.kernel import libc, procfs
-from capadvise.model.clone_flags import CLONE_NEWNS
+from capadvise.kernel import procfs
 from capadvise.targets.client.client import Client
 from capadvise.targets.containers.data import COPY, TrialData
-from capadvise.targets.containers.registry import ENGINES
+from capadvise.targets.containers.registry import docker_ancestors
 from tests.support import images
 from tests.support.containers import CLIENTS, MARK, call, loaded, record
 from tests.support.required import tool
 from tests.support.runs import CAPADVISE, Result
+from tests.support.wait import until
 
 pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("image")]
 
-CLONE_FS = 0x200  # linux/sched.h
 IMAGE = f"{MARK}-left:1"
 LONG = pytest.mark.long
 RUN = ("run", "--rm", "--network=none")
@@ -140,35 +139,22 @@ def test_a_folder_with_data_is_compared_as_it_was(tmp_path: Path) -> None:
     }
 
 
-@pytest.mark.parametrize("unpacks", [False, True], ids=["idle", "unpacks"])
-def test_a_folder_is_overlaid_while_a_thread_of_the_engine_unpacks_an_archive(
-    unpacks: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Such a thread of dockerd has a mount namespace of its own: with a copy in one trial and an
-    overlay in the next, all that changed in the folder would be taken for unsteady."""
-    began, done = threading.Event(), threading.Event()
-
-    def unpack() -> None:
-        if unpacks:
-            libc.unshare(CLONE_FS | CLONE_NEWNS)
-        began.set()
-        done.wait(10)
-
-    threads = replace(ENGINES["docker"], ancestors=lambda _: lambda: procfs.threads(os.getpid()))
-    monkeypatch.setitem(ENGINES, "docker", threads)
+def test_a_folder_is_overlaid_beside_a_dockerd_with_mounts_of_its_own(tmp_path: Path) -> None:
+    """With a copy in one trial and an overlay in the next, all that changed in the folder would be
+    taken for unsteady."""
+    shutil.copy(tool("sleep"), other := tmp_path / "dockerd")
     (own := tmp_path / "own").mkdir()
     (work := tmp_path / "work").mkdir()
-    thread = threading.Thread(target=unpack)
-    thread.start()
-    began.wait(10)
-    data = TrialData(Client("docker", ("docker",)), work, COPY, None)
-    try:
-        assert data.bind(str(own), "")
-        assert data.overlays
-    finally:
-        data.close()
-        done.set()
-        thread.join()
+    with closing(TrialData(docker := Client("docker", ("docker",)), work, COPY, None)) as data:
+        beside = subprocess.Popen(["unshare", "--mount", str(other), "60"])
+        try:
+            until(lambda: procfs.comm(beside.pid) == "dockerd")
+            assert beside.pid in docker_ancestors(docker)()
+            assert data.bind(str(own), "")
+            assert data.overlays
+        finally:
+            beside.kill()
+            beside.wait()
 
 
 def test_a_service_that_listens_elsewhere_lost_its_port(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from capadvise.judgement.user_namespace import USUAL_IDS
-from capadvise.kernel import folders, libc, procfs
+from capadvise.kernel import folders, libc
 from capadvise.kernel.mounting import LARGEST_COPY_KB, copy_folder, put_overlay, same_root
 from capadvise.kernel.posture.mounts import mount_points
 from capadvise.model.errors import BadInput, CannotObserve
@@ -285,7 +285,7 @@ def _sees_our_mounts(client: Client) -> bool:
     """True if the engine sees our mounts, too. Its processes count, not their threads: one that
     unpacks an archive has a mount namespace of its own (moby, pkg/chrootarchive)."""
     own = os.readlink("/proc/self/ns/mnt")
-    for pid in {*ENGINES[client.engine].ancestors(client)()} & {*procfs.processes()}:
+    for pid in ENGINES[client.engine].daemons(client):
         with suppress(OSError):
             if os.readlink(f"/proc/{pid}/ns/mnt") != own:
                 return False

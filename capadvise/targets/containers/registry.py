@@ -101,6 +101,19 @@ def docker_threads(path: str) -> list[int]:
     return listed
 
 
+def docker_daemons(docker: Client) -> set[int]:
+    """The dockerd behind a client, and the containerd that it asks: its child, or the machine's.
+    Other dockerds can have other mounts."""
+    with suppress(OSError):
+        listener = _listener(docker_endpoint(docker).removeprefix("unix://"))
+        asked = {pid for pid in procfs.processes() if procfs.comm(pid) == "containerd"}
+        own = {pid for pid in asked if procfs.parent(pid) == listener}
+        shared = {pid for pid in asked if procfs.comm(procfs.parent(pid)) != "dockerd"}
+        if listener > 1:
+            return {listener, *(own or shared)}
+    return {pid for pid in procfs.processes() if procfs.comm(pid) in _DAEMONS}
+
+
 def _listener(path: str) -> int:
     """The process that listens on a socket: pid 1 if systemd passed it on."""
     with socket.socket(socket.AF_UNIX) as peer:
@@ -138,6 +151,8 @@ class Engine:
     ancestors: Callable[[Client], Callable[[], list[int]]]
     """A function that lists the threads, other than the client's, that containers descend from. It
     is made before capabilities are given up."""
+    daemons: Callable[[Client], set[int]]
+    """The processes whose mounts the containers get."""
     roster: type[Roster]
     """The class that follows the containers of a recording."""
     untraced: type[Roster] | None = None
@@ -145,8 +160,10 @@ class Engine:
 
 
 ENGINES = {
-    "docker": Engine(require_docker, docker_ancestors, DockerRoster, UntracedRoster),
-    "podman": Engine(require_podman, lambda _: list, Roster),
+    "docker": Engine(
+        require_docker, docker_ancestors, docker_daemons, DockerRoster, UntracedRoster
+    ),
+    "podman": Engine(require_podman, lambda _: list, lambda _: set(), Roster),
 }
 
 

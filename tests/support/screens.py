@@ -191,10 +191,14 @@ async def press(pilot: Pilot[Any], *keys: str) -> None:
 
 
 async def settle(pilot: Pilot[Any]) -> None:
-    """Wait for threads, messages and drawing."""
-    await pilot.app.workers.wait_for_complete()
-    await pilot.pause()
-    await pilot.pause()
+    """Wait for threads, those that the end of one begins, messages and drawing."""
+    workers = pilot.app.workers
+    while True:
+        await workers.wait_for_complete()
+        await pilot.pause()
+        await pilot.pause()
+        if all(worker.is_finished for worker in workers):
+            return
 
 
 def screen_text(app: App[Any]) -> str:

@@ -19,7 +19,16 @@ from hypothesis import strategies as st
 
 from capadvise.cli import main
 from capadvise.model.caps import NAMES
-from tests.differential import bundles, compose, handed, kubernetes, nested, reach, units
+from tests.differential import (
+    bundles,
+    compose,
+    handed,
+    kubernetes,
+    nested,
+    quadlet_keys,
+    reach,
+    units,
+)
 
 Grants = set[str]
 
@@ -65,6 +74,9 @@ def consumers(root: Path | None = None) -> dict[str, Consumer]:
     quadlet = made["quadlet"].tools
     made["quadlet's mounts"] = Consumer(
         reach.QUADLET, reach.quadlets(), reach.quadlet_mounts, quadlet
+    )
+    made["quadlet's keys"] = Consumer(
+        quadlet_keys.NAME, quadlet_keys.quadlets(), quadlet_keys.reached, quadlet
     )
     made["systemd's files"] = Consumer(
         handed.UNIT, handed.services(), handed.granted, ("/usr/lib/systemd/systemd",)

@@ -108,10 +108,10 @@ def quadlet_mounts(path: Path) -> set[str] | None:
                 return None
             pairs = [field.partition("=") for field in fields]
             sources += [said for key, _, said in pairs if key in ("source", "src")]
-    return {place for source in sources if _reaches(place := _resolved(source))}
+    return {place for source in sources if reaches(place := resolved_place(source))}
 
 
-def _resolved(source: str) -> str:
+def resolved_place(source: str) -> str:
     for specifier, value in _SPECIFIERS.items():
         source = source.replace(specifier, value)
     link = r"/+proc/(?:self|thread-self|\d+)/(?:\./)*(?:root|cwd)(?=/|$)"
@@ -120,7 +120,7 @@ def _resolved(source: str) -> str:
     return "/" + normpath(source).lstrip("/") if source.startswith("/") else source
 
 
-def _reaches(place: str) -> bool:
+def reaches(place: str) -> bool:
     """True for the host's root, its programs and settings, its sockets and disks."""
     if place in ("/etc/localtime",):
         return False
@@ -134,6 +134,16 @@ def _reaches(place: str) -> bool:
 
 _TYPES = ("nfs", "tmpfs", "proc", "sysfs", "debugfs", "binfmt_misc", "devtmpfs", "cgroup2", "9p")
 _DEVICES = ("tmpfs", ":/export", "proc", "LABEL=root", "UUID=1", "/dev/sda1")
+_RULES = (
+    "c 10:* rwm",
+    "b 8:* r",
+    "a *:* rwm",
+    "a",
+    "c *:* r",
+    "c 1:1 r",
+    "c 188:* rw",
+    "c 1:3 rwm",
+)
 _TRUE = ("1", "t", "T", "TRUE", "true", "True")
 _BOOLS = (*_TRUE, "0", "f", "false", "FALSE", "yes")
 
@@ -164,6 +174,7 @@ def projects(draw: Draw) -> str:
         [("security_opt", [draw(st.sampled_from(spelled))])],
         [("devices", [_said(draw, "/dev/vg0/root", "/dev/dri", "/dev/uinput", "/dev/ttyUSB0")])],
         [("build", Map([("context", "."), ("secrets", ["key"])]))],
+        [("device_cgroup_rules", [_said(draw, *_RULES)])],
     )
     safe: list[tuple[str, Any]] = [("image", "x"), ("cap_drop", ["ALL"])]
     if draw(st.booleans()):
@@ -197,6 +208,8 @@ def compose_reaches(path: Path) -> set[str] | None:
         for device in service.get("devices") or []:
             source = device["source"] if isinstance(device, dict) else device.split(":")[0]
             found |= {source} & {"/dev/vg0/root", "/dev/uinput"}
+        rules = {*(service.get("device_cgroup_rules") or [])}
+        found |= {*rules} - {"c 188:* rw", "c 1:3 rwm"}
         for secret in (service.get("build") or {}).get("secrets") or []:
             file = project["secrets"][secret["source"]]["file"]
             found |= {file} & {"/etc/shadow", "/run/docker.sock"}

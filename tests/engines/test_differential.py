@@ -16,7 +16,7 @@ from tests.support.required import tool
 EXAMPLES = 200
 NAMES = (
     *("kubectl", "docker compose", "systemd", "quadlet", "compose's volumes", "quadlet's mounts"),
-    *("systemd's files", "custom resources", "runc"),
+    *("quadlet's keys", "systemd's files", "custom resources", "runc"),
 )
 
 
@@ -46,6 +46,7 @@ HOSTILE = [
         "services: {a: {image: x, cap_drop: [ALL], volumes: ['data:/x']}}\n"
         "volumes: {data: {driver_opts: {type: proc, device: proc}}}\n",
     ),
+    ("quadlet's keys", "[Container]\nImage=x\nDropCapability=all\nLogOpt='path=/etc/a'\n"),
     (
         "systemd's files",
         "[Service]\nExecStart=/bin/true\nUser=svc\nCapabilityBoundingSet=\n"

@@ -90,11 +90,21 @@ def plan(
         text = (before or b"").decode()
         if language.service:
             _check_name(path, service, text)
-        return Change(path, before, language.patch(text, service, snippet))
+        patched = language.patch(text, service, snippet)
+        left = _refused(language, path, patched.text) - _refused(language, path, text)
+        for what, why in sorted(left):
+            raise CannotPatch(f"the patch would leave {what}, which is refused then. {why}")
+        return Change(path, before, patched)
     except UnicodeDecodeError as error:
         raise BadInput(f"{path}: not UTF-8") from error
     except (BadInput, CannotPatch) as error:
         raise type(error)(f"{path}: {error}", hint=error.hint) from error
+
+
+def _refused(language: Language, path: Path, text: str) -> set[tuple[str, str]]:
+    """(thing, reason) of all that its consumer refuses of a file in this place."""
+    services = language.read(text, str(path)) if text else ()
+    return {each for declared in services for each in declared.refused}
 
 
 def _read(path: Path, *, new: bool) -> bytes | None:

@@ -38,7 +38,7 @@ _VALUES: dict[str, tuple[str, ...]] = {
     "Annotation": (
         "a=b",
         "run.oci.keep_original_groups=1",
-        "io.podman.annotations.privileged=TRUE",
+        "run.oci.hooks.stdout=/etc/a",
     ),
     "GroupAdd": ("adm", "keep-groups", "kvm", "5"),
     "Sysctl": ("net.ipv4.ip_forward=1", "kernel.shm_rmid_forced=1", "net.core.somaxconn=5"),
@@ -97,7 +97,6 @@ def _is_danger(option: str, value: str) -> bool:
         "security-opt": (
             r"label=(disable|nested|type:(spc|unconfined)_t)|seccomp=unconfined|unmask=.*"
         ),
-        "annotation": r"run\.oci\..*|io\.podman.*",
-        "group-add": "keep-groups",
+        "annotation": r"run\.oci\.h.*|io\.podman.*",
     }
     return option in dangers and re.fullmatch(dangers[option], value) is not None

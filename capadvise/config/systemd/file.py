@@ -113,7 +113,7 @@ def declared(service: Section, path: str) -> Declared:
 
 _NO_CAPABILITIES = (
     "It is a unit of a user's manager, which has no capabilities: its start fails with "
-    "218/CAPABILITIES."
+    "218/CAPABILITIES. A system unit with User= can have them."
 )
 
 

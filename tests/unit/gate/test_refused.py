@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from capadvise.cli import main
+from capadvise.config import LANGUAGES
 from capadvise.config.kubernetes import KUBERNETES
+from capadvise.gate.files import plan
 from capadvise.model.caps import Cap
 from capadvise.model.errors import CannotPatch
 from tests.support.hostile import BOX, START, bundle, pod, service
@@ -105,6 +107,15 @@ def test_podman_grants_a_name_that_kubernetes_ignores(
 
 
 # ------------------------------------------------------------------------------ users' managers
+
+
+@pytest.mark.parametrize("caps", [(), (Cap.parse("CHOWN"),)])
+def test_no_patch_gives_such_a_unit_a_set(caps: tuple[Cap, ...], tmp_path: Path) -> None:
+    (folder := tmp_path / "systemd" / "user").mkdir(parents=True)
+    (unit := folder / "a.service").write_text(START)
+    with pytest.raises(CannotPatch, match="218/CAPABILITIES"):
+        plan(unit, LANGUAGES["systemd"], None, snippet_with(frozenset(caps)))
+    assert unit.read_text() == START
 
 
 @pytest.mark.parametrize("key", ["CapabilityBoundingSet", "AmbientCapabilities"])

@@ -15,13 +15,45 @@ from capadvise.model.escape import printable
 from capadvise.model.wording import counted, set_text
 
 WIDTH = 80
+_NAMED = 4
+"""So many names stand in one line."""
+_UNREAD = "not-judged"
 
 
 def outcome_text(outcome: Outcome) -> Iterator[str]:
     """Yield all lines."""
-    for file in sorted(outcome.files, key=_worst):
-        yield from _file_text(file)
+    files = sorted((each for each in outcome.files if _says_something(each)), key=_worst)
+    unread = [file for file in files if _is_unread(file)]
+    several = len(unread) > _NAMED
+    for file in files:
+        if not (several and _is_unread(file)):
+            yield from _file_text(file)
+    if several:
+        yield from _unread_text(unread)
     yield _summary(outcome)
+
+
+def _is_unread(file: Examined) -> bool:
+    """True for a template, and for a file that only brings in others: nothing in it was judged."""
+    empty = not (file.services or file.source.pods or len(file.source.paths) > 1)
+    unread = all(each.rule == _UNREAD and not each.accepted for each in file.findings)
+    return empty and unread and bool(file.findings)
+
+
+def _unread_text(files: Sequence[Examined]) -> Iterator[str]:
+    """A repository can consist of such files: they are shown together."""
+    names = [printable(file.source.paths[0]) for file in files]
+    finding = files[0].findings[0]
+    yield f"{len(files)} files that include others, or are templates"
+    several = f"{', '.join(names[:_NAMED])} and {len(names) - _NAMED} more"
+    yield from _wrapped(f"{finding.severity}: not judged: {several} [{_UNREAD}]", "  ")
+    yield from _wrapped(finding.why, "    ", hang="")
+    yield from _wrapped(f"→ {finding.remedy}", "    ")
+    yield ""
+
+
+def _says_something(file: Examined) -> bool:
+    return bool(file.findings or file.services or file.source.pods)
 
 
 def _worst(file: Examined) -> int:
@@ -139,7 +171,6 @@ def _summary(outcome: Outcome) -> str:
 
 # -------------------------------------------------- the services of a machine
 
-_NAMED = 4
 _MARKS = {Severity.ERROR: "×", Severity.WARNING: "!"}
 
 

@@ -23,6 +23,9 @@ from capadvise.workflow.resolve import AskingConsumers
 if TYPE_CHECKING:
     from capadvise.gate.baseline import ReportFolder
 
+_NAMED = 4
+"""So many files without a service are named."""
+
 
 def command(args: argparse.Namespace) -> int:
     """Print the findings; 1 when the gate failed, 2 when a file could not be judged."""
@@ -90,13 +93,14 @@ def _print_remarks(gathered: Gathered) -> None:
         print(f"capadvise: error: {printable(message)}", file=sys.stderr)
         if hint:
             print(f"capadvise: hint: {printable(hint)}", file=sys.stderr)
-    for source in gathered.sources:
-        if not source.declared and not source.remarks:
-            from capadvise.cli.files import wrong_kind
+    idle = [each.paths[0] for each in gathered.sources if not each.declared and not each.remarks]
+    for path in idle[:_NAMED]:
+        from capadvise.cli.files import wrong_kind
 
-            path = source.paths[0]
-            said = f"{path}: it holds no service or container to judge"
-            notice(f"note: {wrong_kind('check', path) or said}")
+        said = f"{path}: it holds no service or container to judge"
+        notice(f"note: {wrong_kind('check', path) or said}")
+    if len(idle) > _NAMED:
+        notice(f"note: {len(idle) - _NAMED} more files hold none")
 
 
 def _baseline(

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from capadvise.catalog import default
 from capadvise.config.language import UnknownFile
-from capadvise.config.yaml.reader import Documents
+from capadvise.config.yaml.reader import Documents, any_text
 from capadvise.config.yaml.tree import EMPTY, Node, Scalar, Sequence, entries, target
 from capadvise.model.errors import BadInput
 
@@ -46,8 +46,10 @@ def _refers(name: str, root: Node) -> bool:
 
 
 def _is_object(name: str, root: Node) -> bool:
-    """A list of kinds, without a version, is some other program's. (A template, ``{{ x }}``, is a
-    mapping.)"""
+    """A list of kinds, without a version, is some other program's, as is a number as the only
+    version. (A template, ``{{ x }}``, is a mapping.)"""
     keys = entries(root)
+    version = target(keys.get("apiVersion", EMPTY))
+    versioned = "apiVersion" in keys and not (any_text(version) or "").isdecimal()
     named = "kind" in keys and not isinstance(target(keys["kind"]), Sequence)
-    return named or "apiVersion" in keys or _refers(name, root)
+    return named or versioned or _refers(name, root)

@@ -11,6 +11,7 @@ from capadvise.config import LANGUAGES, recognise
 from capadvise.gate.gathering import projects
 from capadvise.model.errors import BadInput
 from tests.support.gate_files import gated_folder
+from tests.support.hostile import pod
 
 
 @pytest.fixture
@@ -207,3 +208,27 @@ def test_without_docker_an_override_hides_nothing(
     Path("compose.yaml").write_text("services: {a: {cap_drop: [ALL], privileged: true}}\n")
     Path("compose.override.yaml").write_text("services: {a: {cap_drop: [ALL], ports: [80]}}\n")
     assert main(["check", "compose.yaml", "compose.override.yaml"]) == 1
+
+
+def test_files_that_only_include_others_are_told_together(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A repository of Flux or kustomize consists of them."""
+    head = "apiVersion: source.toolkit.fluxcd.io/v1\nmetadata: {name: a}\n"
+    for number in range(6):
+        (folder := tmp_path / f"app{number}").mkdir()
+        (folder / "kustomization.yaml").write_text("resources: [x]\n")
+        (folder / "release.yaml").write_text(
+            f"{head}kind: HelmRelease\n---\n{head}kind: Component\n"
+        )
+        (folder / "service.yaml").write_text("apiVersion: v1\nkind: Service\nspec: {}\n")
+    (tmp_path / "app0" / "pod.yaml").write_text(pod("privileged: true"))
+    assert main(["check", str(tmp_path)]) == 1
+    said = capsys.readouterr()
+    assert said.out.count("[privileged]") == 1
+    assert said.out.count("[not-judged]") == 1
+    assert "12 files that include others, or are templates\n" in said.out
+    assert "and 8 more [not-judged]" in said.out.replace("\n    ", " ")
+    assert "service.yaml" not in said.out
+    assert said.err.count("holds no service") == 4
+    assert "2 more files hold none" in said.err

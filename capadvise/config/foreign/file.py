@@ -305,8 +305,9 @@ def _container(node: Node, name: str) -> Declared:
     image = text_of(node) or _text(node, "image") or None
     parts = [part for key, value in _pairs(node) for part in _setting(key, value)]
     privileged = any(part.privileged for part in parts)
-    if not privileged and _pattern("with-engine").search(image or _text(node, "name")):
-        parts.append(_unjudged(f"{image}: its daemon needs a privileged container", node.line))
+    called = image or _text(node, "name")
+    if not privileged and _pattern("with-engine").search(called):
+        parts.append(_unjudged(f"{called}: its daemon needs a privileged container", node.line))
     return _joined(parts, name, node.line, image)
 
 

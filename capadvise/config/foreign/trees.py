@@ -29,6 +29,7 @@ _TOKEN = re.compile(
     re.DOTALL | re.MULTILINE,
 )
 """The functions have the value of their argument; a word in brackets is a key that is computed."""
+_ASSIGNED = re.compile(r"(?<![=!<>])=(?![=>])")
 _LITERAL = r"true|false|null|[-+]?\d[\w.+-]*"
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
 
@@ -198,6 +199,8 @@ class _Hcl:
             closes = token["sign"] in ("]", ")", "}")
             if depth == 0 and (closes or token["newline"] or token["sign"] == ","):
                 break
+            if depth == 0 and _ASSIGNED.match(self.text, token.start()):
+                raise BadInput(f"line {self.line(token.start())}: a line end is expected before =")
             self.at = token.end()
             depth += -1 if closes else token["sign"] in ("[", "(", "{") or bool(token["function"])
         return scalar(self.text[start : self.at].strip(), self.line(start), EXPRESSION)

@@ -204,6 +204,7 @@ def test_other_programs_files_are_passed_over(
     ("path", "text", "line"),
     [
         ("a.tf", 'resource "docker_container" "x" {\n  a = \n  b = 1\n', "line"),
+        ("a.tf", 'a { b = "x" privileged = true }', "line 1: a line end is expected before ="),
         ("a.tf", "privileged\n{", "line 1: '=' or '{' is expected here"),
         ("a.tf", "docker = " + "[" * 50_000, "nested too deeply"),
         ("r.toml", "[[runners]]\nx = [\n", "line"),

@@ -5,18 +5,24 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import yaml
 
 from capadvise.kernel import procfs
+from capadvise.proof.trials.left import left_by_containers
 from capadvise.targets.client.client import Client
+from capadvise.targets.containers import data
 from capadvise.targets.containers.data import COPY, TrialData
 from capadvise.targets.containers.registry import docker_ancestors
+from capadvise.targets.image.ownership import WrittenFolder
 from tests.support import images
 from tests.support.containers import CLIENTS, MARK, call, loaded, record
 from tests.support.required import tool
@@ -145,16 +151,34 @@ def test_a_folder_is_overlaid_beside_a_dockerd_with_mounts_of_its_own(tmp_path: 
     shutil.copy(tool("sleep"), other := tmp_path / "dockerd")
     (own := tmp_path / "own").mkdir()
     (work := tmp_path / "work").mkdir()
-    with closing(TrialData(docker := Client("docker", ("docker",)), work, COPY, None)) as data:
+    with closing(TrialData(docker := Client("docker", ("docker",)), work, COPY, None)) as trial:
         beside = subprocess.Popen(["unshare", "--mount", str(other), "60"])
         try:
             until(lambda: procfs.comm(beside.pid) == "dockerd")
             assert beside.pid in docker_ancestors(docker)()
-            assert data.bind(str(own), "")
-            assert data.overlays
+            assert trial.bind(str(own), "")
+            assert trial.overlays
         finally:
             beside.kill()
             beside.wait()
+
+
+def test_a_file_of_before_has_one_time_in_a_copy_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was written just before the first trial was just written for that trial alone."""
+    monkeypatch.setattr(data, "_sees_our_mounts", lambda _: False)
+    (own := tmp_path / "own").mkdir()
+    (own / "old").write_text("x")
+    shown = []
+    for began in (time.time(), time.time() + 100):
+        (work := tmp_path / f"work{began}").mkdir()
+        with closing(TrialData(Client("docker", ("docker",)), work, COPY, None)) as trial:
+            copy = Path(trial.bind(str(own), ""))
+            owners: Any = SimpleNamespace(of=lambda status: f"{status.st_uid}:{status.st_gid}")
+            folder = WrittenFolder("/v", str(copy), str(copy), owners, [trial.originals[copy]])
+            shown.append(left_by_containers([folder], began).details)
+    assert shown[0] == shown[1]
 
 
 def test_a_service_that_listens_elsewhere_lost_its_port(tmp_path: Path) -> None:

@@ -147,6 +147,8 @@ class TrialData:
         self.made: list[Path] = []
         self.overlays: dict[Path, tuple[Path, Path]] = {}
         """Overlay → its upper layer, and the folder below."""
+        self.originals: dict[Path, Path] = {}
+        """Copy of a folder → what it is a copy of, where an overlay cannot be had."""
 
     def close(self) -> None:
         """Remove the overlays: if our parent is gone, nobody else would."""
@@ -235,6 +237,7 @@ class TrialData:
             else:
                 shutil.rmtree(folder)
                 copy_folder(fd, folder, path)
+                self.originals[folder] = Path(path)
         store = (self._kept or {}).get(key)
         if store:
             folders.restore(str(folder), Path(store))

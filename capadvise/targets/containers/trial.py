@@ -123,6 +123,9 @@ class ContainerTrial:
             if made in self.data.overlays:
                 upper, lower = map(str, self.data.overlays[made])
                 yield WrittenFolder(where, upper, mount.source, owners, [Path(lower)], CHANGED)
+            elif made in self.data.originals:  # a copy has what is unchanged, too
+                before = [self.data.originals[made]]
+                yield WrittenFolder(where, mount.source, mount.source, owners, before, CHANGED)
             elif made or (mount.kind == "volume" and mount.writable and self.new_volumes):
                 yield WrittenFolder(where, mount.source, mount.source, owners)
             elif mount.writable and mount.kind != "tmpfs":

@@ -50,6 +50,8 @@ class ProcReaders:
     few_lookers: frozenset[str]
     """Listers that looked into few of the processes that they saw: they may have searched for
     these."""
+    state_seekers: frozenset[str]
+    """Listers that read the state of few."""
     private_readers: frozenset[str]
     """Programs that opened files of a process that only its user can open: SYS_PTRACE let them."""
     debuggers: frozenset[str]
@@ -76,6 +78,7 @@ class ProcReaders:
             map_readers=_map_readers(recording, signs),
             memory_opens=_times(granted, Sign.PROCESS_PRIVATE_FILES, signs),
             few_lookers=_few_lookers(recording, listers, signs),
+            state_seekers=recording.proc_state_seekers or frozenset(),
             private_readers=_programs(_of(granted, _SYS_PTRACE), Sign.PROCESS_PRIVATE_FILES, signs),
             debuggers=_programs(granted, Sign.TRACING, signs)
             & _programs(granted, Sign.PROCESS_MEMORY, signs),

@@ -216,6 +216,13 @@ def acts_as_root(check: Check, context: Context) -> bool:
     return bool(check.uid) and context.signs.shows(Sign.SETTINGS, check.site)
 
 
+def seeks_state(check: Check, context: Context) -> bool:
+    """True if a program that lists all processes reads the state of few: it may want a field that
+    the kernel shows as 0 (do_task_stat() of fs/proc/array.c). ps and pgrep read that of all."""
+    is_state = context.signs.shows(Sign.PROCESS_STATE, check.site)
+    return is_state and check.program in context.proc.state_seekers
+
+
 def leaves_to_pam(check: Check, context: Context) -> bool:
     """PAM writes to the audit log on behalf of su and cron, and goes on where it may not."""
     return context.signs.shows(

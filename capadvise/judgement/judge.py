@@ -171,8 +171,8 @@ def _incidental(
 
 def _loss(check: Check, rule: SiteRule, context: Context) -> str | None:
     """Why programs usually do without what the rule leaves out; None if that is certain."""
-    harmless = rule.harmless and not incidental.acts_as_root(check, context)
-    if harmless or incidental.leaves_to_pam(check, context):
+    wanted = incidental.acts_as_root(check, context) or incidental.seeks_state(check, context)
+    if (rule.harmless and not wanted) or incidental.leaves_to_pam(check, context):
         return None
     lost = rule.lost or rule.text
     if rule.refused:

@@ -380,6 +380,8 @@ class Recording:
     """Programs that listed all processes below /proc; None if that was not recorded."""
     proc_seekers: frozenset[str] | None = None
     """Those of them that looked into few of the processes; None if that was not recorded."""
+    proc_state_seekers: frozenset[str] | None = None
+    """Those of them that read the state (/proc/PID/stat) of few."""
     access_time_keepers: frozenset[str] = frozenset()
     """Programs whose options say to keep the access times of files."""
     isolators: frozenset[str] = frozenset()

@@ -127,7 +127,7 @@ def dump_recording(
         **part(recording, "host", "started", "seconds", "exit_status", "interrupted"),
         **part(recording, "succeeded", "held", "lost", "image_files", "foreign_folders"),
         **part(recording, "attached", "restarted", "io_uring", "setid_exec", "proc_scanners"),
-        **part(recording, "proc_seekers", "access_time_keepers", "isolators"),
+        **part(recording, "proc_seekers", "proc_state_seekers", "access_time_keepers", "isolators"),
         "imports": [{"program": p, "function": name} for p, name in sorted(recording.imports)],
         "fixed_capsets": [
             {"program": program, "kept": names(kept)} for program, kept in recording.fixed_capsets

@@ -16,7 +16,10 @@ _VERDICTS = {
 _TARGET_OF_2 = ("granted",)
 _PROOF_OF_2 = ("date", "compared", "opening")
 _LOST_OF_2 = ("gaps",)
-_RECORDING_OF_2 = ("own_set_readers", "serving", "proc_seekers", "capable_files", "second_run")
+_RECORDING_OF_2 = (
+    *("own_set_readers", "serving", "proc_seekers", "proc_state_seekers"),
+    *("capable_files", "second_run"),
+)
 
 
 def upgraded(raw: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from capadvise.observe.supervise.command import Command
 from capadvise.observe.supervise.decisions import Due, Happening, Limits, Order, State
 from capadvise.observe.supervise.guardian_client import Signals
 from capadvise.observe.supervise.sources import Sources
-from capadvise.observe.tracking.tasks import Scope
+from capadvise.observe.tracking.tasks import LOOKED, STATE, Scope
 
 if TYPE_CHECKING:
     from capadvise.observe.supervise.health_check import Checker
@@ -424,7 +424,8 @@ class EventLoop:
             setid_exec=scope.setid_exec,
             program=scope.program,
             proc_scanners=scope.listers,
-            proc_seekers=scope.seekers,
+            proc_seekers=scope.seekers(LOOKED),
+            proc_state_seekers=scope.seekers(STATE),
             access_time_keepers=frozenset(scope.access_time_keepers),
             isolators=frozenset(scope.isolators),
             own_set_readers=scope.own_set_readers(procfs.last_cap()),

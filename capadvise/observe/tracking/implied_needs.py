@@ -19,7 +19,7 @@ from capadvise.model.recording import CapableFile, Phase
 from capadvise.observe.ftrace.pointer_readers import Lookup, text
 from capadvise.observe.ftrace.pointers import Pointers
 from capadvise.observe.tracking.distinct_checks import DistinctChecks
-from capadvise.observe.tracking.tasks import AMBIENT, Scope, Task
+from capadvise.observe.tracking.tasks import AMBIENT, LOOKED, STATE, Scope, Task
 
 _LINKS = r"exe\Z|(root|cwd)(/|\Z)|(fd|ns|map_files)/."
 _PRIVATE_FILES = (
@@ -300,7 +300,8 @@ class ImpliedNeeds:
         if lookup.names_process(pid):
             scope.with_pid_argument.add(program)
         elif program in (scope.proc_scanners or ()):
-            scope.note_passed(program, pid, looks=_looks(lookup.call, file))
+            how = LOOKED if _looks(lookup.call, file) else STATE * (file == "stat")
+            scope.note_passed(program, pid, how)
             if not self._is_first_descriptor((scope.number, program, pid), file):
                 return
         looks = self._here and not task.nested

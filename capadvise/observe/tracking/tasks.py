@@ -38,6 +38,8 @@ class RawRefusal(NamedTuple):
 
 
 WHOLE_SETS, AMBIENT = -1, -2
+LOOKED, STATE = 1, 2
+"""How a program that lists all processes saw one."""
 _LAST_CAP, _READERS, _PROCESSES, _FILES = 63, 64, 4096, 64
 
 
@@ -74,9 +76,9 @@ class Scope:
     """Programs that listed all processes; None where that is not recorded."""
     with_pid_argument: set[str] = field(default_factory=set)
     """Programs whose arguments named a process to look into."""
-    passed: dict[str, dict[int, bool]] | None = None
-    """For each of those, the processes that it saw, and whether it looked into them; None where
-    that is not recorded."""
+    passed: dict[str, dict[int, int]] | None = None
+    """For each of those, the processes that it saw: LOOKED if it looked into them, STATE if it read
+    their state; None where that is not recorded."""
     access_time_keepers: set[str] = field(default_factory=set)
     """Programs whose options say to leave access times alone."""
     isolators: set[str] = field(default_factory=set)
@@ -128,20 +130,22 @@ class Scope:
         if file.caps and len(self.capable_files) < _FILES:
             self.capable_files[file] = None
 
-    def note_passed(self, program: str, pid: int, *, looks: bool) -> None:
-        """Note that a program that lists all processes saw one, and whether it looked into it."""
+    def note_passed(self, program: str, pid: int, how: int) -> None:
+        """Note that a program that lists all processes saw one, and how."""
         if self.passed is not None and len(self.passed) < _READERS:
             processes = self.passed.setdefault(program, {})
             if pid in processes or len(processes) < _PROCESSES:
-                processes[pid] = processes.get(pid, False) or looks
+                processes[pid] = processes.get(pid, 0) | how
 
-    @property
-    def seekers(self) -> frozenset[str] | None:
-        """Programs that saw all processes, and looked into few of them."""
+    def seekers(self, how: int) -> frozenset[str] | None:
+        """Programs that saw all processes, and looked like this into few of them."""
         if self.passed is None:
             return None
-        looks = {name: (sum(each.values()), len(each)) for name, each in self.passed.items()}
-        return frozenset(name for name, (some, all_) in looks.items() if 0 < 2 * some <= all_)
+        looks = (
+            (name, sum(bool(seen & how) for seen in each.values()), len(each))
+            for name, each in self.passed.items()
+        )
+        return frozenset(name for name, some, all_ in looks if 0 < 2 * some <= all_)
 
     @property
     def listers(self) -> frozenset[str] | None:

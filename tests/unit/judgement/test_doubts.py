@@ -35,6 +35,7 @@ SEGMENT = check("IPC_LOCK", "ns_capable shmctl_do_lock ksys_shmctl", "shmctl")
 APPENDED = check("FSETID", "capable setattr_should_drop_suidgid file_remove_privs_flags", "write")
 READ_LINK = check("SYS_PTRACE", LINK, "readlink", program="python3")
 THROUGH_LINK = replace(READ_LINK, syscall="openat")
+STATE = check("SYS_PTRACE", "ns_capable ptrace_may_access do_task_stat", "read")
 AUDIT = check("AUDIT_WRITE", "netlink_capable audit_netlink_ok audit_receive_msg", "sendto")
 SETTING = check("NET_ADMIN", "ns_capable net_ctl_permissions", "openat")
 LATE = replace(CHOWN, phase=Phase.STOP)
@@ -53,6 +54,7 @@ DOUBTFUL: list[tuple[Check, dict[str, Any], str, str]] = [
     (APPENDED, {}, "write, by nginx", "set-id bits"),
     (THROUGH_LINK, LISTED, "openat, by python3", "lists all processes"),
     (READ_LINK, LISTED | {"proc_seekers": frozenset()}, "readlink, by python3", "none in parti"),
+    (STATE, {"proc_state_seekers": frozenset({"nginx"})}, "read, by nginx", "some fields of"),
     (AUDIT, {}, "sendto, by nginx", "if it fails with EPERM"),
     (replace(SETTING, uid=33), {}, "openat, by nginx", "as a user other than root"),
     (LATE, {}, "chown, uid 33, by nginx", "while it was being stopped"),
@@ -82,7 +84,8 @@ CERTAIN: list[tuple[Check, dict[str, Any]]] = [
     (SETTING, {}),
     (check("SETPCAP", "ns_capable cap_capset", "capset"), {}),
     (check("SYS_MODULE", "capable dev_load", "ioctl"), {}),
-    (check("SYS_PTRACE", "ns_capable ptrace_may_access do_task_stat", "read"), {}),
+    (STATE, {}),
+    (STATE, {"proc_state_seekers": frozenset({"ps"})}),
     (check("SETUID", "ns_capable __sys_setuid", "setuid", args=(("changes", 0),)), {}),
     (replace(SIGNAL_0, granted=False), {}),
     (replace(TRUSTED, ns=Namespace.CHILD), {}),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from capadvise.model.caps import Cap, CapSet
-from capadvise.observe.tracking.tasks import AMBIENT, WHOLE_SETS, Scope
+from capadvise.observe.tracking.tasks import AMBIENT, LOOKED, STATE, WHOLE_SETS, Scope
 
 LAST = 40
 LIBCAP = {32, 48, 40, 44, 42, 41}
@@ -47,15 +47,19 @@ def test_who_changes_its_sets_reads_them_for_that_and_ps_comes_by_itself() -> No
     ("looks", "seeks"),
     [((1,), True), ((1, 2), True), ((), False), ((1, 2, 3), False), ((1, 2, 3, 4), False)],
 )
-def test_a_look_into_few_of_many_processes_seeks_these(looks: tuple[int, ...], seeks: bool) -> None:
+@pytest.mark.parametrize("how", [LOOKED, STATE])
+def test_a_look_into_few_of_many_processes_seeks_these(
+    how: int, looks: tuple[int, ...], seeks: bool
+) -> None:
     scope = Scope(1, 7, started=0, passed={})
     for pid in (1, 2, 3, 4):
-        scope.note_passed("python3", pid, looks=False)
-        scope.note_passed("python3", pid, looks=pid in looks)
-    assert scope.seekers == (frozenset({"python3"}) if seeks else frozenset())
+        scope.note_passed("python3", pid, 0)
+        scope.note_passed("python3", pid, how if pid in looks else 0)
+    assert scope.seekers(how) == (frozenset({"python3"}) if seeks else frozenset())
+    assert scope.seekers(LOOKED + STATE - how) == frozenset()
 
 
 def test_where_lookups_are_not_recorded_nobody_is_known_to_seek() -> None:
     scope = Scope(1, 7, started=0)
-    scope.note_passed("python3", 1, looks=True)
-    assert scope.seekers is None
+    scope.note_passed("python3", 1, LOOKED)
+    assert scope.seekers(LOOKED) is None

@@ -40,8 +40,8 @@ HOST = ("hostPath", "hostDisk")
 _TEXT = r"(?i)(?:patch|manifest|podspec|podtemplate|valuescontent)$"
 """Keys whose text some kinds make a part of a pod, or an object of its own."""
 _IN_TEXT = re.compile(
-    r"""(?im)(?:^[\s-]*|[{,]\s*)["']?(?:(?:hostPath|hostDisk|procMount|capabilities)["']?\s*:"""
-    r"""|(?:privileged|hostNetwork|hostPID|hostIPC)["']?\s*:\s*["']?(?:true|yes|on)\b)"""
+    r"""(?im)(?:^[ \t-]*+|[{,]\s*+)["']?(?:(?:hostPath|hostDisk|procMount|capabilities)["']?\s*+:"""
+    r"""|(?:privileged|hostNetwork|hostPID|hostIPC)["']?\s*+:\s*+["']?(?:true|yes|on)\b)"""
 )
 """Found in a text under another key if it is a part of a pod that gets something."""
 _MAX_TEXTS = 50
